@@ -1,0 +1,3 @@
+"""Declarative deployment of vLLM models on an NVIDIA DGX Spark."""
+
+from __future__ import annotations

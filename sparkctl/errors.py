@@ -1,0 +1,98 @@
+"""The errors that an operator may see: one root, and a child for each exit code.
+
+Whoever raises one writes what was expected, what was found and, as the hint, what to do about it.
+Only the door (``sparkctl.cli``) catches the root and turns it into text and an exit code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SparkctlError(Exception):
+    """The root of every error that sparkctl raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(SparkctlError):
+    """A command line, a recipe or another file that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class DoesNotFitError(SparkctlError):
+    """The set needs more memory than the pool has."""
+
+    exit_code = 3
+
+
+class EngineError(SparkctlError):
+    """The engine is absent, refuses, or stopped answering; or a port or a name is taken."""
+
+    exit_code = 4
+
+
+class NotReadyError(SparkctlError):
+    """A service did not become ready, or died."""
+
+    exit_code = 5
+
+
+class ModError(SparkctlError):
+    """A mod's file is not the file that it has to be."""
+
+    exit_code = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a text file: ``line`` and ``column`` count from 1; ``excerpt`` is the whole line."""
+
+    file: str
+    line: int
+    column: int
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong (or doubtful: ``warning``) in an operator's file, and where."""
+
+    message: str
+    place: Place | None = None
+    hint: str | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """Return the text as shown: ``file:line:column: message``, the line with a caret, the hint."""
+        head = f"{self.place}: {self.message}" if self.place else self.message
+        lines = [head]
+        if self.place and self.place.excerpt:
+            number = str(self.place.line)
+            caret = "".join(c if c == "\t" else " " for c in self.place.excerpt[: self.place.column - 1])
+            lines += [f"  {number} | {self.place.excerpt}", f"  {' ' * len(number)} | {caret}^"]
+        if self.hint:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+class ProblemsError(InputError):
+    """Every problem of an operator's file at once, in the order of their places."""
+
+    def __init__(self, problems: list[Problem], *, hint: str | None = None) -> None:
+        def order(problem: Problem) -> tuple[str, int, int]:
+            place = problem.place
+            return (place.file, place.line, place.column) if place else ("", 0, 0)
+
+        self.problems = sorted(problems, key=order)
+        super().__init__("\n".join(str(problem) for problem in self.problems), hint=hint)

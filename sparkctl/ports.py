@@ -1,0 +1,215 @@
+"""The doors between decisions and the world. Adapters implement them; tests pass fakes.
+
+Everything here is a value or a Protocol; this module imports no Docker, no HTTP and no clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from sparkctl.container import ContainerSpec
+
+
+class EngineInfo(NamedTuple):
+    """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are."""
+
+    kind: str
+    id: str
+    version: str
+    elsewhere: str | None = None
+    default_runtime: str = ""
+    runtimes: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+
+
+class Container(NamedTuple):
+    """A container as the engine sees it now. ``state`` is docker's: created, running, paused, exited or dead.
+
+    ``started_at`` and ``finished_at`` are seconds since the epoch (None: never); ``oom_killed`` as the engine says.
+    ``mounts`` are (source on the host, target, read_only); ``command`` is what follows the image in ``docker run``;
+    ``env`` is the whole environment, secrets among it: compare it, never show it.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    state: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+class Image(NamedTuple):
+    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes."""
+
+    id: str
+    digests: tuple[str, ...]
+    size_bytes: int
+
+
+class PullProgress(NamedTuple):
+    """A moment of a pull: bytes over all layers; ``total_bytes`` 0 while it is not known."""
+
+    current_bytes: int
+    total_bytes: int
+    text: str
+
+
+class LogTail(Protocol):
+    """The log of one container since its start, read without waiting."""
+
+    def read(self) -> list[str]:
+        """Return the lines that came since the last call, without their line ends; [] when there is none."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class Engine(Protocol):
+    """What runs containers. Every method raises EngineError when the engine refuses or does not answer."""
+
+    def info(self) -> EngineInfo:
+        """Return who the engine is."""
+
+    def containers(self) -> Sequence[Container]:
+        """Return every container of the engine, running or not, sparkctl's or not."""
+
+    def container(self, name: str) -> Container | None:
+        """Return the container with this name or id, or None."""
+
+    def image(self, reference: str) -> Image | None:
+        """Return the image, or None when the engine does not have it."""
+
+    def pull(self, reference: str) -> Iterator[PullProgress]:
+        """Fetch an image; the iteration ends when it is there."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create, without starting, the container and return its id."""
+
+    def start(self, container: str) -> None:
+        """Start a container that was created."""
+
+    def stop(self, container: str, *, grace_s: float) -> None:
+        """Ask a container to end, and kill it after ``grace_s`` seconds."""
+
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
+
+    def remove(self, container: str) -> None:
+        """Remove a container, killing it if it runs. One that is gone already is no error."""
+
+    def logs(self, container: str, *, tail: int | None = None) -> list[str]:
+        """Return the last ``tail`` lines of the log (None: all)."""
+
+    def follow(self, container: str) -> LogTail:
+        """Return a reader of the log that does not wait."""
+
+    def processes(self, container: str) -> tuple[int, ...]:
+        """Return the process ids, as the host counts them, of a running container; () when it does not run."""
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        """Return a file as a process of the running container sees it, or None when there is none."""
+
+    def read_image_file(self, reference: str, path: str) -> bytes | None:
+        """Return a file of an image without running it, or None when there is none. Symbolic links are followed."""
+
+
+class MemoryReading(NamedTuple):
+    """The host's memory now, in bytes, from /proc/meminfo: MemTotal, MemAvailable, SwapTotal, SwapFree, Cached."""
+
+    total_bytes: int
+    available_bytes: int
+    swap_total_bytes: int = 0
+    swap_free_bytes: int = 0
+    cached_bytes: int = 0
+
+
+class Gpu(NamedTuple):
+    """A GPU as NVML reports it; every field that NVML does not report is None. Bytes, degrees Celsius, watts."""
+
+    name: str | None
+    driver: str | None
+    compute_capability: str | None
+    total_bytes: int | None
+    uuid: str | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    utilization_percent: int | None = None
+
+
+class Host(Protocol):
+    """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
+
+    def memory(self) -> MemoryReading:
+        """Return the memory now."""
+
+    def gpus(self) -> Sequence[Gpu]:
+        """Return the GPUs; () when there is none or no driver."""
+
+    def gpu_bytes(self) -> Mapping[int, int]:
+        """Return the GPU bytes by process id, from NVML's process list; empty when NVML has none."""
+
+    def resident_bytes(self, pid: int) -> int | None:
+        """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def port_taken(self, address: str, port: int) -> bool:
+        """Return whether something listens on the port already."""
+
+    def disk_free_bytes(self, path: Path) -> int | None:
+        """Return the free bytes of the file system that holds (or would hold) ``path``."""
+
+
+class Models(Protocol):
+    """The models on this host's disk."""
+
+    def folder_problem(self, path: Path) -> str | None:
+        """Return why vLLM could not load a model from ``path`` (missing, empty, unreadable …), or None."""
+
+    def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
+        """Return the snapshot of ``repo`` in a Hugging Face cache when all its files are there, else None."""
+
+
+class Reply(NamedTuple):
+    """An HTTP answer. ``status`` None: no answer, and ``body`` says why (refused, reset, timed out)."""
+
+    status: int | None
+    body: str
+
+
+class Http(Protocol):
+    """Short requests to a server on this host. A refused, reset or silent connection is a Reply, not an error."""
+
+    def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
+        """GET ``url`` with ``key`` as the bearer token."""
+
+    def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        """POST ``body`` as JSON."""
+
+
+class Clock(Protocol):
+    """Time, so that no test waits for it."""
+
+    def monotonic(self) -> float:
+        """Return seconds from some start."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class Locks(Protocol):
+    """One lock per engine, across all users of this host."""
+
+    def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
+        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""

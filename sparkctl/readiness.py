@@ -1,0 +1,273 @@
+"""Is the service ready? A state machine over what is seen; it neither sleeps nor asks.
+
+The controller looks (the container's state, new log lines, the answer to ``Progress.probe``), calls ``step`` with
+what it saw, and does as the returned value says, until there is an ``outcome``.
+
+Ready means: the container runs, /health is 200, /v1/models has the served name, and a few tokens were generated.
+/health alone says 200 while the scheduler hangs (NVIDIA/dgx-spark-playbooks#104). While vLLM loads, its port refuses
+connections, resets them or answers nothing: that is a wait. Any exit is a failure: a vLLM whose engine died exits
+with 0 (seen on 0.20.2 and 0.32.0).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import units
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.ports import Container, Reply
+
+PROBE_TOKENS: Final = 4
+KEPT_LINES: Final = 40
+# After the recipe's timeout, a log that stood still for this long ends the wait (seconds). torch.compile is silent
+# for minutes on a GB10, and says so before and after.
+STILL_S: Final = 180.0
+
+
+class Probe(StrEnum):
+    """What to ask the server next."""
+
+    HEALTH = "/health"
+    MODELS = "/v1/models"
+    COMPLETION = "/v1/completions"
+
+
+class Phase(StrEnum):
+    """Where a start is, in the order in which vLLM goes through them."""
+
+    STARTING = "starting"
+    LOADING = "loading weights"
+    COMPILING = "compiling"
+    CAPTURING = "capturing graphs"
+    SERVING = "serving"
+    PROBING = "probing"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated."""
+
+    service: str
+    served_name: str
+    timeout_s: float
+    generate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look: the container (None: gone), the log lines since the last look, the answer to the probe."""
+
+    now: float
+    container: Container | None
+    lines: Sequence[str] = ()
+    reply: Reply | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of the wait: ready, or why not, and what to do."""
+
+    ready: bool
+    message: str = ""
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The state of one wait. Times are the clock's seconds."""
+
+    target: Target
+    started: float
+    moved: float
+    phase: Phase = Phase.STARTING
+    phase_since: float = 0.0
+    detail: str = ""
+    probe: Probe = Probe.HEALTH
+    outcome: Outcome | None = None
+    tail: tuple[str, ...] = ()
+    container_started: float | None = None
+
+
+def begin(target: Target, now: float) -> Progress:
+    """Return the state at the start of a wait."""
+    return Progress(target=target, started=now, moved=now, phase_since=now)
+
+
+def step(progress: Progress, seen: Seen) -> Progress:
+    """Return the next state after one look. Once there is an outcome, it stays."""
+    if progress.outcome is not None:
+        return progress
+    progress = _read(progress, seen)
+    dead = _death(seen.container) or _restarted(progress, seen.container)
+    if dead is not None:
+        return replace(progress, outcome=Outcome(ready=False, message=dead))
+    if seen.container is not None:
+        progress = replace(progress, container_started=seen.container.started_at)
+    if seen.reply is not None:
+        progress = _answered(progress, seen.reply, seen.now)
+    return progress if progress.outcome else _timed_out(progress, seen.now)
+
+
+def probe_body(target: Target) -> Mapping[str, object]:
+    """Return the completion request that proves the scheduler works: base models have no chat, so no chat.
+
+    ``ignore_eos`` is vLLM's own: without it a model may end at once and generate nothing.
+    """
+    return {
+        "model": target.served_name,
+        "prompt": "1 2 3",
+        "max_tokens": PROBE_TOKENS,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+
+
+# --- the log ---------------------------------------------------------------------------------------------------------
+
+_SHARDS: Final = re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)")
+_GRAPHS: Final = re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)")
+_PHASES: Final = (
+    (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
+    (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
+    (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
+    (re.compile(r"Application startup complete"), Phase.SERVING),
+)
+# What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
+_IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
+_ORDER: Final = list(Phase)
+
+
+def _read(progress: Progress, seen: Seen) -> Progress:
+    lines = [line for line in seen.lines if line.strip()]
+    if not lines:
+        return progress
+    moved = any(not _IDLE.search(line) for line in lines)
+    progress = replace(
+        progress, tail=(*progress.tail, *lines)[-KEPT_LINES:], moved=seen.now if moved else progress.moved
+    )
+    for line in lines:
+        progress = _phase_of(progress, line, seen.now)
+    return progress
+
+
+def _phase_of(progress: Progress, line: str, now: float) -> Progress:
+    for pattern, phase in _PHASES:
+        if pattern.search(line) and _ORDER.index(phase) >= _ORDER.index(progress.phase):
+            progress = _enter(progress, phase, now)
+    counted = _SHARDS.search(line) or _GRAPHS.search(line)
+    return replace(progress, detail=f"{counted[1]}/{counted[2]}") if counted else progress
+
+
+def _enter(progress: Progress, phase: Phase, now: float) -> Progress:
+    if phase is progress.phase:
+        return progress
+    return replace(progress, phase=phase, phase_since=now, detail="")
+
+
+# --- the container ---------------------------------------------------------------------------------------------------
+
+
+def _death(container: Container | None) -> str | None:
+    if container is None:
+        return "the container is gone: somebody removed it"
+    if container.state in {"created", "running"}:
+        return None
+    if container.state == "paused":
+        return "the container is paused"
+    how = f"the container {container.state}"
+    if container.exit_code is not None:
+        how += f" with code {container.exit_code}"
+    if container.oom_killed:
+        how += ", killed by the kernel for memory"
+    return f"{how}: {container.error}" if container.error else how
+
+
+def _restarted(progress: Progress, container: Container | None) -> str | None:
+    """Tell whether the same container runs again from another moment on: its restart policy hides an exit."""
+    if container is None or progress.container_started in {None, container.started_at}:
+        return None
+    return "the server exited and was started again by its restart policy"
+
+
+# --- the answers -----------------------------------------------------------------------------------------------------
+
+
+def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
+    if reply.status is None or reply.status >= 500:  # noqa: PLR2004
+        # Loading, busy or about to exit; the container's death is what ends the wait.
+        return progress
+    if reply.status == 401:  # noqa: PLR2004
+        return _fail(
+            progress,
+            f"{progress.probe} answered 401: the server wants another key than the one it was given",
+            "name the key in the recipe's secrets (VLLM_API_KEY) and set its value in your environment or secrets file",
+        )
+    if reply.status != 200:  # noqa: PLR2004
+        return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
+    if progress.probe is Probe.HEALTH:
+        return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
+    if progress.probe is Probe.MODELS:
+        return _listed(progress, reply.body, now)
+    return _generated(progress, reply.body, now)
+
+
+def _listed(progress: Progress, body: str, now: float) -> Progress:
+    names = served_names(body)
+    wanted = progress.target.served_name
+    if wanted not in names:
+        found = ", ".join(names) or "nothing"
+        return _fail(
+            progress,
+            f"the server on this port serves {found}, not {wanted}",
+            "is it another server's port? otherwise serve.name and the image's --served-model-name differ",
+        )
+    if not progress.target.generate:
+        return _succeed(progress, now)
+    return replace(progress, probe=Probe.COMPLETION)
+
+
+def served_names(body: str) -> list[str]:
+    """Return the names that a /v1/models answer lists; [] for anything that is not such an answer."""
+    try:
+        return [str(model["id"]) for model in json.loads(body)["data"]]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _generated(progress: Progress, body: str, now: float) -> Progress:
+    try:
+        tokens = int(json.loads(body)["usage"]["completion_tokens"])
+    except (ValueError, KeyError, TypeError):
+        return _fail(progress, f"{progress.probe} answered 200 without a usage count: {body[:200]}")
+    if tokens < 1:
+        return _fail(progress, "the server answered a completion of no tokens")
+    return _succeed(progress, now)
+
+
+def _succeed(progress: Progress, now: float) -> Progress:
+    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True))
+
+
+def _fail(progress: Progress, message: str, hint: str | None = None) -> Progress:
+    return replace(progress, outcome=Outcome(ready=False, message=message, hint=hint))
+
+
+def _timed_out(progress: Progress, now: float) -> Progress:
+    late = now - progress.started > progress.target.timeout_s
+    if not late or now - progress.moved <= STILL_S:
+        return progress
+    waited = units.format_duration(now - progress.started)
+    still = units.format_duration(now - progress.moved)
+    return _fail(
+        progress,
+        f"not ready after {waited}: {progress.phase}, and its log has stood still for {still}",
+        "raise ready.timeout in the recipe if this start is only slow",
+    )
