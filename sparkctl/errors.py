@@ -51,6 +51,18 @@ class ModError(SparkctlError):
     exit_code = 6
 
 
+class BlockedError(SparkctlError):
+    """`doctor` found something that stops `up`."""
+
+    exit_code = 8
+
+
+class WaitInterruptedError(SparkctlError):
+    """The operator stopped a wait."""
+
+    exit_code = 130
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A position in a text file: ``line`` and ``column`` count from 1; ``excerpt`` is the whole line."""

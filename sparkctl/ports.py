@@ -167,6 +167,9 @@ class Host(Protocol):
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""
 
+    def program_runs(self, name: str) -> bool:
+        """Return whether a process of this name runs."""
+
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that holds (or would hold) ``path``."""
 
@@ -208,8 +211,44 @@ class Clock(Protocol):
         """Wait."""
 
 
+class Files(Protocol):
+    """Files that sparkctl writes in its own folders. A write is whole or not at all."""
+
+    def write(self, path: Path, content: bytes, *, mode: int) -> None:
+        """Write a file and its folders, replacing what is there.
+
+        Raises:
+            InputError: no permission, or the disk is full; then nothing is left.
+        """
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is no error."""
+
+
 class Locks(Protocol):
     """One lock per engine, across all users of this host."""
 
     def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""
+
+
+class Report(Protocol):
+    """What the controller tells while it works."""
+
+    def say(self, text: str) -> None:
+        """Tell what was done."""
+
+    def progress(self, service: str, phase: str, tail: str) -> None:
+        """Tell where a start or a pull is; called often."""
+
+
+class Ports(NamedTuple):
+    """All the doors of one engine's world."""
+
+    engine: Engine
+    host: Host
+    http: Http
+    clock: Clock
+    locks: Locks
+    models: Models
+    files: Files

@@ -77,6 +77,10 @@ class LinuxHost:
                 return error.errno == errno.EADDRINUSE
         return False
 
+    def program_runs(self, name: str) -> bool:
+        """Return whether a process of this name runs."""
+        return any(process.info["name"] == name for process in psutil.process_iter(["name"]))
+
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that holds (or would hold) ``path``."""
         for folder in (path, *path.parents):

@@ -1,0 +1,163 @@
+"""What ``sparkctl doctor`` finds: pure, from what the host and the engine reported."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.errors import EngineError
+from sparkctl.units import GIB, format_gib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.ports import EngineInfo, Gpu, MemoryReading
+
+SPARK_GPU: Final = "NVIDIA GB10"
+# The largest checkpoint of the shipped recipes' family: 26B-A4B in BF16, 49 GB (bg-digitalservices' model card).
+LOW_DISK_BYTES: Final = 50 * GIB
+# After a cold load about 40 GiB of weight shards sit in the page cache (vllm#48140).
+LARGE_CACHE_BYTES: Final = 30 * GIB
+
+
+class Status(StrEnum):
+    """How bad a finding is; a blocker stops ``up``."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    BLOCKER = "blocker"
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at: what was found, what follows, what to do."""
+
+    subject: str
+    status: Status
+    found: str
+    consequence: str = ""
+    fix: str = ""
+
+
+class Reported(NamedTuple):
+    """What there is to judge. ``engine`` is its info, or why there is none."""
+
+    engine: EngineInfo | EngineError
+    gpus: Sequence[Gpu]
+    gpu_bytes: Mapping[int, int]
+    memory: MemoryReading
+    reserve_bytes: int
+    disks: Mapping[str, int | None]
+    earlyoom: bool
+
+
+def examine(reported: Reported) -> list[Finding]:
+    """Return the findings in the order in which an operator should read them."""
+    return [
+        _engine(reported.engine),
+        *_gpus(reported.gpus, reported.gpu_bytes),
+        _toolkit(reported.engine),
+        *_memory(reported.memory, reported.reserve_bytes),
+        _earlyoom(earlyoom=reported.earlyoom, swap=reported.memory.swap_total_bytes > 0),
+        *(_disk(path, free) for path, free in reported.disks.items()),
+    ]
+
+
+def _engine(engine: EngineInfo | EngineError) -> Finding:
+    if isinstance(engine, EngineError):
+        return Finding("engine", Status.BLOCKER, engine.message, "no service can start", engine.hint or "")
+    name = f"{engine.kind} {engine.version}".strip()
+    if engine.elsewhere is not None:
+        consequence = "render, ps, logs and down work; plan, up and verify-mods refuse"
+        return Finding(
+            "engine", Status.WARNING, f"{name}, elsewhere: {engine.elsewhere}", consequence, "run sparkctl on that host"
+        )
+    return Finding("engine", Status.OK, name)
+
+
+def _gpus(gpus: Sequence[Gpu], gpu_bytes: Mapping[int, int]) -> list[Finding]:
+    if not gpus:
+        consequence = "recipes with gpus: all cannot start here"
+        fix = "install the NVIDIA driver, or try `sparkctl --engine sim`"
+        return [Finding("gpu", Status.BLOCKER, "none reported by NVML", consequence, fix)]
+    findings = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
+    held = ", ".join(f"process {pid}: {format_gib(count)}" for pid, count in sorted(gpu_bytes.items()))
+    findings.append(Finding("gpu memory by process", Status.OK, held or "no process holds any"))
+    return findings
+
+
+def _gpu(index: int, gpu: Gpu) -> Finding:
+    def or_not(value: object) -> str:
+        return "not reported" if value is None else str(value)
+
+    total = "not reported" if gpu.total_bytes is None else format_gib(gpu.total_bytes)
+    found = (
+        f"{or_not(gpu.name)}, driver {or_not(gpu.driver)}, "
+        f"compute capability {or_not(gpu.compute_capability)}, memory {total}"
+    )
+    if gpu.name == SPARK_GPU:
+        return Finding(f"gpu {index}", Status.OK, found)
+    consequence = "sparkctl counts the host's memory as the pool, which is right on a GB10 only"
+    return Finding(f"gpu {index}", Status.WARNING, found, consequence, "use the figures with care on this machine")
+
+
+def _toolkit(engine: EngineInfo | EngineError) -> Finding:
+    subject = "container toolkit"
+    if isinstance(engine, EngineError):
+        return Finding(subject, Status.NOTE, "unknown without an engine")
+    if engine.kind == "sim":
+        return Finding(subject, Status.OK, "simulated")
+    cdi = ", ".join(engine.cdi_devices)
+    if "nvidia" in engine.runtimes or cdi:
+        return Finding(
+            subject, Status.OK, "nvidia runtime registered" if "nvidia" in engine.runtimes else f"CDI: {cdi}"
+        )
+    consequence = 'a start fails with: could not select device driver "" with capabilities: [[gpu]]'
+    fix = "install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker, restart docker"
+    return Finding(subject, Status.BLOCKER, "no nvidia runtime and no CDI device in the engine", consequence, fix)
+
+
+def _memory(memory: MemoryReading, reserve_bytes: int) -> list[Finding]:
+    free = memory.available_bytes - reserve_bytes
+    found = f"{format_gib(memory.available_bytes)} of {format_gib(memory.total_bytes)} available"
+    if free > 0:
+        first = Finding("memory", Status.OK, f"{found}; {format_gib(free)} above the reserve")
+    else:
+        consequence = f"less than the reserve of {format_gib(reserve_bytes)}: nothing can be admitted"
+        first = Finding("memory", Status.BLOCKER, found, consequence, "stop what holds it: sparkctl ps, then top")
+    cache = Finding("page cache", Status.OK, format_gib(memory.cached_bytes))
+    if memory.cached_bytes > LARGE_CACHE_BYTES:
+        consequence = "available memory counts it as free; vLLM before 0.16 counts it as used (vllm#35313)"
+        fix = "with such an image: sudo sh -c 'sync; echo 3 > /proc/sys/vm/drop_caches'"
+        cache = cache._replace(status=Status.NOTE, consequence=consequence, fix=fix)
+    return [first, cache, _swap(memory)]
+
+
+def _swap(memory: MemoryReading) -> Finding:
+    if memory.swap_total_bytes == 0:
+        return Finding("swap", Status.OK, "none")
+    used = memory.swap_total_bytes - memory.swap_free_bytes
+    found = f"{format_gib(used)} of {format_gib(memory.swap_total_bytes)} used"
+    if used > GIB:
+        return Finding("swap", Status.WARNING, found, "the host is short of memory already", "stop a service")
+    return Finding("swap", Status.OK, found)
+
+
+def _earlyoom(*, earlyoom: bool, swap: bool) -> Finding:
+    if not earlyoom:
+        consequence = "a Spark that runs out of memory freezes instead of killing (open-gpu-kernel-modules#1358)"
+        return Finding("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")
+    if swap:
+        consequence = "it waits until swap is short too (Blackwellboy/model-serving-minefield#134)"
+        return Finding("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")
+    return Finding("earlyoom", Status.OK, "running")
+
+
+def _disk(path: str, free: int | None) -> Finding:
+    subject = f"disk for {path}"
+    if free is None:
+        return Finding(subject, Status.NOTE, "unknown")
+    if free < LOW_DISK_BYTES:
+        consequence = "a 26B model in BF16 is 49 GB on disk"
+        return Finding(subject, Status.WARNING, f"{format_gib(free)} free", consequence, "remove models you do not use")
+    return Finding(subject, Status.OK, f"{format_gib(free)} free")

@@ -1,0 +1,56 @@
+"""Secrets: names in recipes, values from the operator's environment or their secrets file; never shown.
+
+A value reaches the container in an env-file that only its owner can read, so that it stands on no command line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+API_KEY: Final = "VLLM_API_KEY"
+"""The variable from which vLLM takes the key that clients must send."""
+
+
+def parse(text: str, file: str) -> dict[str, str]:
+    """Return the ``NAME=value`` lines of a secrets file; blank lines and ``#`` comments are skipped.
+
+    Raises:
+        InputError: a line is not NAME=value; the line's text is not shown.
+    """
+    values = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, equals, value = stripped.partition("=")
+        if not equals or not name.strip().isidentifier():
+            message = f"{file}:{number}:1: expected NAME=value"
+            raise InputError(message, hint="one secret a line, without quotes around the value")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def resolve(
+    names: Sequence[str], environ: Mapping[str, str], stored: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the values of ``names`` (the environment before the file) and the names that have none."""
+    found = {name: environ.get(name) or stored.get(name, "") for name in names}
+    return {name: value for name, value in found.items() if value}, [name for name, value in found.items() if not value]
+
+
+def env_file(values: Mapping[str, str]) -> bytes:
+    """Return the env-file of some secrets, as docker reads it.
+
+    Raises:
+        InputError: a value has a line break, which an env-file cannot hold.
+    """
+    for name, value in values.items():
+        if "\n" in value or "\r" in value:
+            message = f"the secret {name} contains a line break"
+            raise InputError(message, hint="docker's env-files hold one line a variable: check the value you set")
+    return "".join(f"{name}={value}\n" for name, value in values.items()).encode()

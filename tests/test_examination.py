@@ -1,0 +1,86 @@
+"""What `sparkctl doctor` makes of what a host reports."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.errors import EngineError
+from sparkctl.examination import Reported, Status, examine
+from sparkctl.ports import EngineInfo, Gpu, MemoryReading
+from sparkctl.units import GIB
+
+GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)
+SPARK = Reported(
+    engine=EngineInfo("docker", "id", "29.2.1", runtimes=("nvidia", "runc")),
+    gpus=[GB10],
+    gpu_bytes={37388: 100 * GIB},
+    memory=MemoryReading(120 * GIB, 100 * GIB, 16 * GIB, 16 * GIB, 5 * GIB),
+    reserve_bytes=10 * GIB,
+    disks={"/home/o/models": 900 * GIB},
+    earlyoom=True,
+)
+
+
+def found(reported: Reported) -> dict[str, tuple[Status, str]]:
+    return {finding.subject: (finding.status, finding.found) for finding in examine(reported)}
+
+
+def test_a_healthy_spark_has_no_blocker_and_shows_what_nvml_does_not_report() -> None:
+    findings = found(SPARK)
+    assert Status.BLOCKER not in {status for status, _ in findings.values()}
+    assert findings["gpu 0"] == (
+        Status.OK,
+        "NVIDIA GB10, driver 580.142, compute capability 12.1, memory not reported",
+    )
+    assert findings["gpu memory by process"] == (Status.OK, "process 37388: 100.0 GiB")
+    assert findings["memory"] == (Status.OK, "100.0 GiB of 120.0 GiB available; 90.0 GiB above the reserve")
+    assert findings["earlyoom"][0] is Status.NOTE
+
+
+def test_a_gpu_that_reports_nothing_is_still_shown() -> None:
+    status, text = found(SPARK._replace(gpus=[Gpu(None, None, None, None)]))["gpu 0"]
+    assert status is Status.WARNING
+    assert text == "not reported, driver not reported, compute capability not reported, memory not reported"
+
+
+@pytest.mark.parametrize(
+    ("change", "subject"),
+    [
+        ({"gpus": []}, "gpu"),
+        ({"engine": EngineError("no Docker engine at unix:///var/run/docker.sock", hint="start it")}, "engine"),
+        ({"engine": EngineInfo("docker", "id", "29.2.1", runtimes=("runc",))}, "container toolkit"),
+        ({"memory": MemoryReading(120 * GIB, 9 * GIB)}, "memory"),
+    ],
+)
+def test_what_stops_a_start_is_a_blocker_with_a_consequence_and_a_fix(change: dict[str, object], subject: str) -> None:
+    (finding,) = [f for f in examine(SPARK._replace(**change)) if f.subject == subject]  # type: ignore[arg-type]
+    assert finding.status is Status.BLOCKER
+    assert finding.consequence
+    assert finding.fix
+
+
+def test_cdi_devices_are_as_good_as_the_runtime() -> None:
+    engine = EngineInfo("docker", "id", "29.2.1", cdi_devices=("nvidia.com/gpu=all",))
+    assert found(SPARK._replace(engine=engine))["container toolkit"] == (Status.OK, "CDI: nvidia.com/gpu=all")
+
+
+def test_an_engine_elsewhere_is_a_warning_that_says_what_still_works() -> None:
+    engine = EngineInfo("docker", "id", "29.2.1", elsewhere="DOCKER_HOST is ssh://spark2", runtimes=("nvidia",))
+    (finding,) = [f for f in examine(SPARK._replace(engine=engine)) if f.subject == "engine"]
+    assert finding.status is Status.WARNING
+    assert finding.consequence == "render, ps, logs and down work; plan, up and verify-mods refuse"
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "status"),
+    [
+        ({"earlyoom": False}, "earlyoom", Status.WARNING),
+        ({"memory": MemoryReading(120 * GIB, 100 * GIB)}, "swap", Status.OK),
+        ({"memory": MemoryReading(120 * GIB, 100 * GIB, 16 * GIB, 10 * GIB)}, "swap", Status.WARNING),
+        ({"memory": MemoryReading(120 * GIB, 100 * GIB, cached_bytes=40 * GIB)}, "page cache", Status.NOTE),
+        ({"disks": {"/home/o/models": 20 * GIB}}, "disk for /home/o/models", Status.WARNING),
+        ({"disks": {"/home/o/models": None}}, "disk for /home/o/models", Status.NOTE),
+    ],
+)
+def test_what_an_operator_should_know_is_no_blocker(change: dict[str, object], subject: str, status: Status) -> None:
+    assert found(SPARK._replace(**change))[subject][0] is status  # type: ignore[arg-type]

@@ -1,0 +1,49 @@
+"""The simulated Spark's data: what recorded starts took, which images there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.adapters.sim import data
+from sparkctl.units import GIB
+
+COMMAND = ("--model", "/models/x")
+
+
+@pytest.mark.parametrize(
+    ("names", "flags", "loaded"),
+    [
+        (["e4b-nvfp4"], (), 9.8),
+        (["Gemma-4-E4B-it-NVFP4A16"], ("--quantization", "compressed-tensors"), 9.8),
+        (["gemma4-e4b-bf16"], (), 15.0),
+        (["gemma4-e4b-bf16"], ("--quantization", "fp8"), 11.4),
+        (["gemma-4-26b-a4b-it-nvfp4"], ("--quantization", "modelopt"), 15.7),
+        (["gemma-4-26B-A4B-it"], (), 48),
+    ],
+)
+def test_a_start_takes_what_one_of_its_model_and_quantization_took(
+    names: list[str], flags: tuple[str, ...], loaded: float
+) -> None:
+    assert data.takes((*COMMAND, *flags), names).weights == round(loaded * GIB)
+
+
+def test_a_model_without_a_recorded_start_says_so() -> None:
+    assert data.takes(COMMAND, ["somebody-elses"]).source == "no start of it is recorded"
+
+
+def test_every_recorded_start_names_its_source() -> None:
+    recorded = data.load("recorded.yaml")
+
+    assert recorded["models"]
+    assert all(len(row["source"]) > 20 for row in recorded["models"])
+
+
+def test_an_image_has_stand_ins_for_the_files_that_mods_replace() -> None:
+    root = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models"
+    right = data.image_file(f"{root}/gemma4_mtp.py", wrong=False)
+
+    assert right is not None
+    assert data.image_file(f"{root}/gemma4_mtp.py", wrong=True) != right
+    assert data.image_file("vllm/model_executor/models/gemma4.py", wrong=False) is None
+    assert data.image("a:1").id != data.image("a:2").id
+    assert data.image("localhost:5000/a:1").digests[0].startswith("localhost:5000/a@sha256:")
