@@ -1,0 +1,116 @@
+"""The commands of the testbed; each may be run again at any time and does only what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import engine, images, registry, tiny_model, vllm_image
+from .state import State, TestbedError, only_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EVERY_IMAGE = (images.BASE, images.STANDIN, images.STANDIN_SERVE, vllm_image.IMAGE)
+
+
+def up(state: State, _: argparse.Namespace) -> None:
+    """Start the engine if it does not answer; print its address."""
+    if not engine.answers(state.docker_host):
+        with only_one(state):
+            engine.up(state)
+    print(state.docker_host)
+
+
+def down(state: State, _: argparse.Namespace) -> None:
+    """Stop the engine and the registries that the testbed started; images and caches stay."""
+    with only_one(state):
+        registry.stop_all(state)
+        engine.down(state)
+
+
+def base(state: State, _: argparse.Namespace) -> None:
+    """Build the image that the others start from."""
+    with only_one(state):
+        engine.up(state)
+        print(images.base(state))
+
+
+def standin(state: State, _: argparse.Namespace) -> None:
+    """Build the images with the project's stand-in server."""
+    with only_one(state):
+        engine.up(state)
+        print(*images.standin(state), sep="\n")
+
+
+def vllm(state: State, _: argparse.Namespace) -> None:
+    """Build the image with the real vLLM on the CPU."""
+    with only_one(state):
+        engine.up(state)
+        print(vllm_image.build(state))
+
+
+def model(state: State, options: argparse.Namespace) -> None:
+    """Write the tiny random Llama to a folder, the same bytes every time; print the folder."""
+    folder = options.folder or state.model
+    tiny_model.write(folder)
+    print(folder)
+
+
+def start_registry(state: State, options: argparse.Namespace) -> None:
+    """Start a registry on a port of 127.0.0.1 with a storage of its own; print its address."""
+    if options.stop:
+        registry.stop(state, options.port)
+    else:
+        print(registry.start(state, options.port))
+
+
+def env(state: State, _: argparse.Namespace) -> None:
+    """Print, for `eval`, the variables of what is there, and as comments the images."""
+    if not engine.answers(state.docker_host):
+        print(f"# no engine answers at {state.docker_host}: run `testbed up`")
+        return
+    lines = [f"export SPARKCTL_TEST_DOCKER_HOST={state.docker_host}"]
+    if state.model.exists():
+        lines.append(f"export SPARKCTL_TEST_MODEL={state.model}")
+    lines += [f"# {tag}: {images.image_id(state, tag) or 'not built'}" for tag in EVERY_IMAGE]
+    print("\n".join(lines))
+
+
+COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
+    "up": up,
+    "down": down,
+    "base": base,
+    "standin": standin,
+    "vllm": vllm,
+    "model": model,
+    "registry": start_registry,
+    "env": env,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    top = argparse.ArgumentParser(prog="testbed", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    each = {
+        name: commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        for name, function in COMMANDS.items()
+    }
+    each["model"].add_argument("folder", type=Path, metavar="DIR", nargs="?", help="default: in the testbed's folder")
+    each["registry"].add_argument("port", type=int, metavar="PORT")
+    each["registry"].add_argument("--stop", action="store_true", help="stop it instead and forget what it holds")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; an error is one message and exit code 1."""
+    options = parser().parse_args(arguments)
+    try:
+        COMMANDS[options.command](State.from_environment(), options)
+    except TestbedError as error:
+        print(f"testbed: error: {error}", file=sys.stderr)
+        return 1
+    return 0
