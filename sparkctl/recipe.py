@@ -5,62 +5,60 @@ Loading (``extends``, ``--set``, places of errors) is ``sparkctl.catalog``'s.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl import units
-from sparkctl.errors import InputError
+from sparkctl import values
+from sparkctl.parts import (
+    Duration,
+    FieldError,
+    Finding,
+    FlagValue,
+    HostPath,
+    Names,
+    Part,
+    Scalar,
+    Size,
+    complain,
+    is_name,
+)
 
+__all__ = [
+    "Backend",
+    "Container",
+    "Duration",
+    "Expect",
+    "FieldError",
+    "FlagValue",
+    "Limits",
+    "Memory",
+    "Model",
+    "Part",
+    "Ready",
+    "Recipe",
+    "Scalar",
+    "Serve",
+    "Size",
+    "Speculative",
+]
 
-def _size(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return units.parse_bytes(value)
-        except InputError as error:
-            raise ValueError(error.message) from None
-    return value
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return units.parse_duration(value)
-        except InputError as error:
-            raise ValueError(error.message) from None
-    return value
-
-
-def kebab(name: str) -> str:
-    """Return the spelling of a field in YAML: ``shm_size`` is ``shm-size``."""
-    return name.replace("_", "-")
-
-
-Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(ge=0)]
-"""Bytes; in YAML a number or a text such as ``8 GiB``."""
-Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0)]
-"""Seconds; in YAML a number or a text such as ``20m``."""
-Scalar = str | int | float | bool
-FlagValue = Scalar | list[Scalar] | dict[str, Any] | None
-"""A flag's value: true is the bare flag, false its ``--no-`` form, null leaves it out, a map is JSON."""
-
-
-class Part(BaseModel):
-    """What every part of a recipe shares: frozen, strict about keys and types, kebab-case in YAML."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=kebab, validate_by_name=True, validate_by_alias=True
-    )
+Name = Annotated[str, AfterValidator(is_name)]
 
 
 class Model(Part):
     """Which model, and where it is."""
 
-    repo: str = Field(description="the repository on the Hugging Face hub, owner/name")
-    revision: str | None = Field(None, description="the commit or branch of the repository")
-    path: str | None = Field(None, description="a folder of this host, used when it is there; mounted read-only")
-    facts: str | None = Field(None, description="model facts to plan with before a download (recipes/models)")
-    mount: str | None = Field(None, description="where the folder is in the container; /models/NAME unless said")
+    repo: Annotated[str, AfterValidator(values.repository)] = Field(
+        description="the repository on the Hugging Face hub, owner/name"
+    )
+    revision: str | None = Field(None, min_length=1, description="the commit or branch of the repository")
+    path: HostPath | None = Field(None, description="a folder of this host, used when it is there; mounted read-only")
+    facts: Name | None = Field(None, description="model facts to plan with before a download (recipes/models)")
+    mount: Annotated[str, AfterValidator(values.container_path)] | None = Field(
+        None, description="where the folder is in the container; /models/NAME unless said"
+    )
 
 
 class Serve(Part):
@@ -68,7 +66,9 @@ class Serve(Part):
 
     name: str = Field(min_length=1, description="the served model name")
     port: int = Field(ge=1, le=65535, description="the port on this host")
-    bind: str = Field("127.0.0.1", description="the address on this host; 0.0.0.0 opens it to the network")
+    bind: Annotated[str, AfterValidator(values.address)] = Field(
+        "127.0.0.1", description="the address on this host; 0.0.0.0 opens it to the network"
+    )
     container_port: int = Field(8000, ge=1, le=65535, description="the port in the container, unless network is host")
 
 
@@ -78,45 +78,71 @@ class Limits(Part):
     context: int = Field(ge=1, description="max-model-len, in tokens")
     sequences: int = Field(4, ge=1, description="max-num-seqs")
     batched_tokens: int = Field(2048, ge=1, description="max-num-batched-tokens")
-    multimodal: dict[str, int] | None = Field(None, description="limit-mm-per-prompt: items per prompt by modality")
+    multimodal: Mapping[str, Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="limit-mm-per-prompt: items per prompt by modality"
+    )
+
+    @model_validator(mode="after")
+    def _enough_tokens(self) -> Limits:
+        if self.batched_tokens < self.sequences:
+            message = f"expected at least the {self.sequences} of limits.sequences, found {self.batched_tokens}"
+            hint = "vLLM schedules at least one token of each sequence in a step"
+            complain([Finding(("batched-tokens",), message, hint)])
+        return self
 
 
 class Container(Part):
     """How the container is set up."""
 
-    ipc: str | None = Field(None, description="--ipc")
+    ipc: str | None = Field(None, min_length=1, description="--ipc")
     shm_size: Size | None = Field(None, description="--shm-size")
-    network: str | None = Field(None, description="--network; host serves on the host's own port")
-    ulimits: dict[str, int | str] = Field(default_factory=dict, description="--ulimit NAME=SOFT[:HARD]")
+    network: str | None = Field(None, min_length=1, description="--network; host serves on the host's own port")
+    ulimits: Mapping[str, Annotated[int | str, AfterValidator(values.ulimit)]] = Field(
+        default_factory=dict, description="--ulimit NAME=SOFT[:HARD]"
+    )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field("no", description="--restart")
-    user: str | None = Field(None, description="--user")
+    user: str | None = Field(None, min_length=1, description="--user")
 
 
-class Speculative(Part):
+class Speculative(Part, extra="allow"):
     """Speculative decoding; keys that are not named here go into --speculative-config as they are."""
 
-    model_config = ConfigDict(extra="allow")
-
-    method: str | None = Field(None, description="mtp, ngram, eagle3 …")
-    model: str | None = Field(None, description="the draft model's repository")
-    path: str | None = Field(None, description="the draft's folder on this host, used when it is there")
-    facts: str | None = Field(None, description="model facts of the draft")
+    method: str | None = Field(None, min_length=1, description="mtp, ngram, eagle3 …")
+    model: Annotated[str, AfterValidator(values.repository)] | None = Field(
+        None, description="the draft model's repository; none for ngram, optional for mtp"
+    )
+    path: HostPath | None = Field(None, description="the draft's folder on this host, used when it is there")
+    facts: Name | None = Field(None, description="model facts of the draft")
     num_speculative_tokens: int = Field(ge=1, alias="num_speculative_tokens", description="drafted tokens per step")
+
+    @model_validator(mode="after")
+    def _drafter(self) -> Speculative:
+        complain(values.speculative(self.method, self.model, self.path or self.facts, self.model_extra or {}))
+        return self
 
 
 class Backend(Part):
     """Kernel backends, rendered as the flag or the variable that the recipe's vLLM knows."""
 
-    moe: str | None = Field(None, description="the experts' backend")
-    linear: str | None = Field(None, description="the NVFP4 linear layers' backend")
-    attention: str | None = Field(None, description="the attention backend")
+    moe: str | None = Field(None, min_length=1, description="the experts' backend: --moe-backend")
+    linear: str | None = Field(
+        None, min_length=1, description="the linear layers' backend: --linear-backend or VLLM_NVFP4_GEMM_BACKEND"
+    )
+    attention: str | None = Field(None, min_length=1, description="the attention backend: --attention-backend")
 
 
 class Memory(Part):
     """An explicit memory setting in place of ``auto``: one of the two."""
 
     utilization: float | None = Field(None, gt=0, le=1, description="gpu-memory-utilization alone; vLLM sizes the KV")
-    kv: Size | None = Field(None, description="kv-cache-memory-bytes")
+    kv: Size | None = Field(None, gt=0, description="kv-cache-memory-bytes")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Memory:
+        if (self.utilization is None) == (self.kv is None):
+            found = "neither" if self.kv is None else "both"
+            complain([Finding((), f"expected either utilization or kv, found {found}")])
+        return self
 
 
 class Ready(Part):
@@ -124,40 +150,71 @@ class Ready(Part):
 
     timeout: Duration = Field(1200.0, description="how long a start may take; extended while the log still moves")
     probe: bool = Field(default=True, description="generate a few tokens before saying ready")
-    acceptance: dict[str, float] = Field(default_factory=dict, description="speculative decoding's floor")
+    acceptance: Mapping[Annotated[str, AfterValidator(values.acceptance)], Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="speculative decoding's floor: shares from 0 to 1 for position-0, position-1 … or overall",
+    )
 
 
 class Expect(Part):
     """What the recipe's source measured."""
 
-    tokens_per_second: float | None = Field(None, alias="tokens_per_second")
-    loaded: Size | None = None
-    source: str
+    tokens_per_second: float | None = Field(None, gt=0, alias="tokens_per_second", description="one request at a time")
+    loaded: Size | None = Field(None, description="what vLLM reports after loading the weights")
+    source: str = Field(min_length=1, description="who measured it, and how")
 
 
-class Recipe(Part):
+class Recipe(Part, title="sparkctl recipe"):
     """One model served one way."""
 
-    model_config = ConfigDict(title="sparkctl recipe")
+    description: str = Field("", description="a line for `sparkctl recipes`")
+    extends: str | None = Field(
+        None, min_length=1, description="another recipe, by name or by file; maps merge, null removes a key"
+    )
+    template: Name = Field(description="the template that expands the recipe")
+    image: Annotated[str, AfterValidator(values.image)] = Field(description="the container image")
+    vllm: Annotated[str, AfterValidator(values.version)] = Field(
+        description='the vLLM version in the image, in quotes; "0.19" means its newest known patch release'
+    )
+    model: Model = Field(description="which model, and where it is")
+    cache: HostPath | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")
+    gpus: Annotated[str, AfterValidator(values.gpus)] = Field(
+        "all", description="all, none, cdi:NAME, or ids with commas between them"
+    )
+    secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False)] = Field(
+        (), description="names; values come from the environment or a file"
+    )
+    serve: Serve = Field(description="under which name and where it is served")
+    limits: Limits = Field(description="what the operator wants to serve")
+    container: Container = Field(default_factory=Container, description="how the container is set up")
+    args: Mapping[Annotated[str, AfterValidator(values.argument)], FlagValue] = Field(
+        default_factory=dict,
+        description="any vllm serve flag by its name, without dashes: true is the bare flag, false its --no- form",
+    )
+    env: Mapping[Annotated[str, AfterValidator(values.variable)], Scalar] = Field(
+        default_factory=dict, description="environment variables of the server"
+    )
+    mods: Names = Field((), description="names of mods: files laid over files of the image")
+    speculative: Speculative | None = Field(None, description="speculative decoding")
+    backend: Backend = Field(default_factory=Backend, description="kernel backends")
+    memory: Literal["auto"] | Memory = Field("auto", description="auto, or an explicit setting")
+    ready: Ready = Field(default_factory=Ready, description="when the service counts as ready")
+    expect: Expect | None = Field(None, description="what the recipe's source measured")
+    checks: Names = Field((), description="names of checks of the answers")
 
-    description: str = ""
-    extends: str | None = Field(None, description="another recipe; maps merge, null removes a key")
-    template: str = Field(description="the template that expands the recipe")
-    image: str = Field(description="the container image")
-    vllm: str = Field(description="the vLLM version in the image")
-    model: Model
-    cache: str | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")
-    gpus: str = Field("all", description="all | cdi:NAME | none")
-    secrets: list[str] = Field(default_factory=list, description="names; values come from the environment or a file")
-    serve: Serve
-    limits: Limits
-    container: Container = Field(default_factory=Container)
-    args: dict[str, FlagValue] = Field(default_factory=dict, description="any vllm serve flag by its name")
-    env: dict[str, Scalar] = Field(default_factory=dict)
-    mods: list[str] = Field(default_factory=list)
-    speculative: Speculative | None = None
-    backend: Backend = Field(default_factory=Backend)
-    memory: Literal["auto"] | Memory = "auto"
-    ready: Ready = Field(default_factory=Ready)
-    expect: Expect | None = None
-    checks: list[str] = Field(default_factory=list)
+    @model_validator(mode="after")
+    def _agreement(self) -> Recipe:
+        found: list[Finding] = []
+        if self.ready.acceptance and self.speculative is None:
+            hint = "remove it, or declare speculative"
+            found.append(Finding(("ready", "acceptance"), "an acceptance without speculative decoding", hint))
+        if self.backend.linear is not None and values.LINEAR_VARIABLE in self.env:
+            message = f"backend.linear already says what {values.LINEAR_VARIABLE} would"
+            found.append(Finding(("env", values.LINEAR_VARIABLE), message, "remove one of the two"))
+        found += [
+            Finding(("env", name), f"{name} is one of the secrets already", "remove it from env")
+            for name in self.secrets
+            if name in self.env
+        ]
+        complain(found)
+        return self

@@ -33,10 +33,11 @@ def parse_bytes(text: str) -> int:
     """Return the number of bytes that ``text`` names: ``8 GiB``, ``500 MB``, ``4096``.
 
     ``kB MB GB TB`` are powers of 1000 and ``KiB MiB GiB TiB`` powers of 1024. A bare ``G`` is refused:
-    docker reads it as 1024^3 and vLLM, in lower case, as 1000^3.
+    docker reads it as 1024^3 and vLLM, in lower case, as 1000^3. A decimal of a larger unit, 9.8 GiB, is rounded
+    to the nearest byte.
 
     Raises:
-        InputError: not a size, an ambiguous unit, or not a whole number of bytes.
+        InputError: not a size, an ambiguous unit, or a part of a byte.
     """
     match = _SIZE.fullmatch(text)
     unit = match.group(2).lower() if match else ""
@@ -44,10 +45,10 @@ def parse_bytes(text: str) -> int:
         message = f"not a size: {text!r}"
         raise InputError(message, hint="write a number and a unit, such as 8 GiB, 500 MB or 4096")
     value = Decimal(match.group(1)) * _UNITS[unit]
-    if value != int(value):
+    if unit in {"", "b"} and value != int(value):
         message = f"not a whole number of bytes: {text!r}"
-        raise InputError(message, hint="write the bytes themselves, or fewer decimals")
-    return int(value)
+        raise InputError(message, hint="write whole bytes, or a larger unit")
+    return round(value)
 
 
 def format_bytes(count: int) -> str:

@@ -1,0 +1,78 @@
+"""Write the tables of docs/recipes.md from the declarations of the formats.
+
+python scripts/format_tables.py           write them
+python scripts/format_tables.py --check   say whether they are up to date (exit code 1: they are not)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from sparkctl.recipe import Recipe
+from sparkctl.stack import Stack
+
+PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
+TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+WORDS: Final = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "map",
+    "array": "list",
+    "null": "nothing",
+}
+SCALAR: Final = {"text", "whole number", "number", "true or false"}
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """Return what a value may be, in words."""
+    if "$ref" in schema:
+        return f"[{schema['$ref'].rsplit('/', 1)[1].lower()}](#{schema['$ref'].rsplit('/', 1)[1].lower()})"
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "anyOf" in schema:
+        kinds = list(dict.fromkeys(kind(part) for part in schema["anyOf"] if part.get("type") != "null"))
+        if set(kinds) >= SCALAR:
+            kinds = ["scalar", *(word for word in kinds if word not in SCALAR)]
+        return " or ".join(kinds)
+    inner = schema.get("items") or schema.get("additionalProperties")
+    words = WORDS.get(schema.get("type", ""), "anything")
+    return f"{words} of {kind(inner)}" if isinstance(inner, dict) and inner else words
+
+
+def table(schema: dict[str, Any]) -> str:
+    """Return the table of one part: key, what it may be, its default, what it means."""
+    rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, field in schema["properties"].items():
+        required = key in schema.get("required", ())
+        default = "required" if required else _default(field.get("default"))
+        rows.append(f"| `{key}` | {kind(field)} | {default} | {field.get('description', '')} |")
+    return "\n".join(rows) + "\n"
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, [], {}, "") else f"`{json.dumps(value)}`"
+
+
+def main() -> None:
+    """Write the page, or compare it."""
+    parts: dict[str, Any] = {}
+    for model in (Recipe, Stack):
+        schema = model.model_json_schema(by_alias=True)
+        parts |= {model.__name__: schema, **schema["$defs"]}
+    page = PAGE.read_text(encoding="utf-8")
+    written = TABLE.sub(lambda match: match.group(1) + table(parts[match.group(2)]) + match.group(3), page)
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if written == page else "docs/recipes.md is out of date: run scripts/format_tables.py")
+    PAGE.write_text(written, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

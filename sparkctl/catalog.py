@@ -1,0 +1,316 @@
+"""Where recipes, stacks, mods, templates and facts come from, and the way from a name to a checked value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sparkctl import document, loading, vllm
+from sparkctl.errors import InputError, Problem, ProblemsError
+from sparkctl.parts import NAME, Part
+from sparkctl.recipe import Recipe
+from sparkctl.stack import Stack
+from sparkctl.validation import nearest, problems_of, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.document import Document, KeyPath
+    from sparkctl.errors import Place
+    from sparkctl.loading import Override
+    from sparkctl.vllm import Resolved
+
+PartT = TypeVar("PartT", bound=Part)
+
+KINDS: Final = {
+    "recipe": "recipes/{}.yaml",
+    "stack": "recipes/stacks/{}.yaml",
+    "facts": "recipes/models/{}.yaml",
+    "host": "recipes/hosts/{}.yaml",
+    "mod": "mods/{}/mod.yaml",
+    "template": "templates/{}.j2",
+}
+"""Where each kind of file is in a root."""
+FOLDERS: Final = ("recipes", "mods", "templates")
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+"""The names that Docker accepts for a container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder with ``recipes/``, ``mods/`` and ``templates/``; ``label`` says whose it is: given, yours, shipped."""
+
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that a name means."""
+
+    name: str
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recipe after ``extends`` and ``--set``, checked; ``document`` is what it was made from, with every place."""
+
+    name: str
+    entry: Entry
+    recipe: Recipe
+    version: Resolved
+    document: Document
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def origins(self) -> Mapping[KeyPath, Place]:
+        """Where each single value was written: a file, or a ``--set``."""
+        return {path: node.place for path, node in self.document.root.walk()}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A service that is wanted: its name, its recipe, and what its stack lays over it."""
+
+    service: str
+    recipe: str
+    priority: int = 0
+    overrides: tuple[Override, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedStack:
+    """A stack, checked."""
+
+    name: str
+    entry: Entry
+    stack: Stack
+    document: Document
+    members: tuple[Member, ...]
+
+
+def shipped_root() -> Path:
+    """Return the folder of the recipes, mods and templates that come with sparkctl.
+
+    A wheel carries them in ``sparkctl/_data``; a checkout keeps them beside the package.
+
+    Raises:
+        InputError: sparkctl runs from a zip file; Docker mounts some of the files, so they have to be on disk.
+    """
+    package = files("sparkctl")
+    if not isinstance(package, Path):
+        message = f"sparkctl is not unpacked on disk: {package}"
+        raise InputError(message, hint="install it with pip; Docker cannot mount files out of a zip")
+    for candidate in (package / "_data", package.parent):
+        if all((candidate / folder).is_dir() for folder in FOLDERS):
+            return candidate
+    message = f"no recipes, mods and templates beside {package}"
+    raise InputError(message, hint="install sparkctl again")
+
+
+class Catalog:
+    """The roots in the order of the search: the first that has a name decides."""
+
+    def __init__(self, roots: Sequence[Root]) -> None:
+        self.roots = tuple(roots)
+
+    def entries(self, kind: str) -> list[Entry]:
+        """Return the files of a kind, by name; a name in an earlier root hides it in a later one."""
+        found: dict[str, Entry] = {}
+        folder, _, suffix = KINDS[kind].partition("{}")
+        for root in self.roots:
+            for path in sorted((root.path / folder).glob(f"*{suffix}")):
+                name = path.relative_to(root.path / folder).as_posix().removesuffix(suffix)
+                found.setdefault(name, Entry(name, path, root.label))
+        return [found[name] for name in sorted(found)]
+
+    def recipes(self) -> list[Entry]:
+        """Return the recipes to serve; one whose name begins with ``_`` is a base to extend."""
+        return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
+
+    def knows(self, name: str) -> bool:
+        """Return whether a recipe or a stack has this name."""
+        return any(self._find(kind, name) for kind in ("recipe", "stack"))
+
+    def path(self, kind: str, name: str) -> Path:
+        """Return the file of a kind that a name means.
+
+        Raises:
+            InputError: there is none; the hint is the nearest name.
+        """
+        return self.entry(kind, name).path
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """Return the file of a kind that a name means, and whose it is.
+
+        Raises:
+            InputError: there is none; the hint is the nearest name.
+        """
+        entry = self._find(kind, name)
+        if entry is None:
+            raise self._absent((kind,), name)
+        return entry
+
+    def load(self, kind: str, name: str, model: type[PartT]) -> PartT:
+        """Return the checked instance that a file of a kind declares: model facts, a host's profile, a mod.
+
+        Raises:
+            InputError: there is no such file, or something is wrong with it.
+        """
+        return validate(document.read(self.path(kind, name)), model)
+
+    def recipe(self, name: str, overrides: Sequence[str | Override] = (), *, strict: bool = False) -> Loaded:
+        """Return the recipe that a name or a file means, after ``extends`` and ``overrides``.
+
+        What its vLLM does not have is a warning; ``strict`` makes it an error.
+
+        Raises:
+            InputError: there is no such recipe, or something is wrong with it: every problem at its line.
+        """
+        entry = self.entry("recipe", name)
+        whole = loading.with_overrides(self._extended(entry, ()), overrides)
+        recipe = validate(whole, Recipe)
+        version = vllm.known(recipe.vllm)
+        doubts = tuple(
+            Problem(doubt.message, whole.node(doubt.path).key, doubt.hint, warning=not strict)
+            for doubt in vllm.doubts(recipe, version.version)
+        )
+        if doubts and strict:
+            raise ProblemsError(list(doubts))
+        return Loaded(entry.name, entry, recipe, version, whole, doubts)
+
+    def stack(self, name: str) -> LoadedStack:
+        """Return the stack that a name or a file means. Its recipes are not loaded.
+
+        Raises:
+            InputError: there is no such stack, or something is wrong with it.
+        """
+        entry = self.entry("stack", name)
+        source = document.read(entry.path)
+        stack = validate(source, Stack)
+        members = []
+        for service, declared in stack.services.items():
+            laid = source.node(("services", service, "set")).children
+            own = tuple(loading.Override(loading.parse_path(str(path)), node) for path, node in laid.items())
+            recipe = _beside(entry.path, declared.recipe)
+            members.append(Member(service, recipe, declared.priority, own if declared.set else ()))
+        return LoadedStack(entry.name, entry, stack, source, tuple(members))
+
+    def members(self, name: str) -> tuple[Member, ...]:
+        """Return the services that a name on the command line means: one for a recipe, all of a stack.
+
+        Raises:
+            InputError: neither a recipe nor a stack, or a name that no container can have.
+        """
+        if self.knows_stack(name):
+            members = self.stack(name).members
+        elif self._find("recipe", name):
+            members = (Member(self.entry("recipe", name).name, name),)
+        else:
+            raise self._absent(("recipe", "stack"), name)
+        for member in members:
+            if not _SERVICE.fullmatch(member.service):
+                base = member.service.startswith("_")
+                what = "is a base to extend, not a recipe to serve" if base else "cannot be the name of a container"
+                raise InputError(f"{member.service!r} {what}", hint="a name is two or more letters, digits, _ . -")
+        return members
+
+    def base_problems(self, entry: Entry) -> list[Problem]:
+        """Return what is wrong with a recipe that only others extend: it need not be whole.
+
+        Raises:
+            ProblemsError: it is no YAML, or extends what is not there.
+        """
+        return problems_of(self._extended(entry, ()), Recipe, partial=True)
+
+    def dangling(self, loaded: Loaded) -> list[Problem]:
+        """Return a problem for each template, mod and fact sheet that the recipe names and no root has."""
+        recipe, speculative = loaded.recipe, loaded.recipe.speculative
+        named: list[tuple[str, KeyPath, str | None]] = [
+            ("template", ("template",), recipe.template),
+            ("facts", ("model", "facts"), recipe.model.facts),
+            ("facts", ("speculative", "facts"), speculative.facts if speculative else None),
+            *(("mod", ("mods", index), mod) for index, mod in enumerate(recipe.mods)),
+        ]
+        problems = []
+        for kind, path, name in named:
+            if name is not None and self._find(kind, name) is None:
+                absent = self._absent((kind,), name)
+                problems.append(Problem(absent.message, loaded.document.place(path), absent.hint))
+        return problems
+
+    def knows_stack(self, name: str) -> bool:
+        """Return whether a name or a file means a stack; a recipe of the same name comes first."""
+        if not _is_file(name):
+            return self._find("recipe", name) is None and self._find("stack", name) is not None
+        path = Path(name).expanduser()
+        return _there(path) and "services" in document.read(path).root.children
+
+    def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> Entry | None:
+        """Return the first file of this name that is not one of ``besides``."""
+        if _is_file(name):
+            path = Path(name).expanduser()
+            return Entry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
+        if not NAME.fullmatch(name.removeprefix("_")):
+            return None
+        for root in self.roots:
+            path = root.path / KINDS[kind].format(name)
+            if _there(path) and path.resolve() not in besides:
+                return Entry(name, path, root.label)
+        return None
+
+    def _absent(self, kinds: Sequence[str], name: str) -> InputError:
+        if _is_file(name):
+            return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
+        known = [entry.name for kind in kinds for entry in self.entries(kind)]
+        close = nearest(name, known)
+        words = " or ".join("model facts" if kind == "facts" else kind for kind in kinds)
+        listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
+        return InputError(f"no {words} {name!r}", hint=f"did you mean {close}?" if close else listed)
+
+    def _extended(self, entry: Entry, chain: tuple[Path, ...]) -> Document:
+        """Return a recipe's document laid over those that it extends. ``chain`` is who extends it, in turn.
+
+        A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.
+        """
+        own = document.read(entry.path)
+        chain = (*chain, entry.path.resolve())
+        extends = own.root.children.get("extends")
+        if extends is None or not isinstance(extends.content, str):
+            return own
+        name = _beside(entry.path, extends.content)
+        parent = self._find("recipe", name, besides=chain)
+        if parent is None:
+            raise ProblemsError([self._no_parent(name, chain, extends.place)])
+        return loading.merge_documents(self._extended(parent, chain), own)
+
+    def _no_parent(self, name: str, chain: tuple[Path, ...], place: Place) -> Problem:
+        again = self._find("recipe", name)
+        if again is None:
+            absent = self._absent(("recipe",), name)
+            return Problem(f"extends: {absent.message}", place, absent.hint)
+        circle = chain[chain.index(again.path.resolve()) :]
+        names = " → ".join([*(path.stem for path in circle), again.path.stem])
+        return Problem(f"extends: a recipe cannot extend itself: {names}", place)
+
+
+def _is_file(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _there(path: Path) -> bool:
+    """Return whether a file is there and may be seen."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _beside(path: Path, name: str) -> str:
+    """Return a name that a file mentions; a file is looked for from that file's folder."""
+    return str(path.parent / Path(name).expanduser()) if _is_file(name) else name

@@ -1,0 +1,103 @@
+"""Documents laid over one another: ``extends``, ``--set`` and a stack's ``set``. Every value keeps its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sparkctl import document
+from sparkctl.document import Document, Node
+from sparkctl.errors import InputError, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.document import KeyPath
+    from sparkctl.errors import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value laid over a recipe."""
+
+    path: KeyPath
+    node: Node
+
+
+def merge(base: Node, over: Node) -> Node:
+    """Return ``over`` laid over ``base``: maps merge key by key, null removes the key, anything else replaces."""
+    if not isinstance(base.content, dict) or not isinstance(over.content, dict):
+        return over
+    laid = over.content
+    kept = {
+        key: merge(below, laid[key]) if key in laid else below
+        for key, below in base.content.items()
+        if key not in laid or laid[key].content is not None
+    }
+    new = {key: child for key, child in laid.items() if key not in base.content}
+    return replace(over, content=kept | new)
+
+
+def merge_documents(base: Document, over: Document) -> Document:
+    """Return ``over`` laid over ``base``, with the problems of both."""
+    return Document(over.file, merge(base.root, over.root), base.problems + over.problems)
+
+
+def with_overrides(base: Document, overrides: Sequence[str | Override]) -> Document:
+    """Return ``base`` with values laid over it, in order.
+
+    Raises:
+        InputError: an override that is not PATH=VALUE, or whose value is no YAML.
+    """
+    result = base
+    for item in overrides:
+        override, problems = (item, ()) if isinstance(item, Override) else _parse(item)
+        root = _nested(override, result.root)
+        result = Document(result.file, merge(result.root, root), result.problems + problems)
+    return result
+
+
+def _nested(override: Override, below: Node) -> Node:
+    """Return maps around the value, as deep as its path; the maps keep the places of what is there already."""
+    node = override.node
+    for depth in range(len(override.path) - 1, -1, -1):
+        place = _existing(below, override.path[:depth], override.node.place)
+        node = Node({str(override.path[depth]): node}, place, place)
+    return node
+
+
+def _existing(root: Node, path: KeyPath, otherwise: Place) -> Place:
+    node = root
+    for key in path:
+        child = node.children.get(key)
+        if child is None:
+            return otherwise
+        node = child
+    return node.key
+
+
+def parse_path(text: str) -> KeyPath:
+    """Return the path that ``limits.context`` is.
+
+    Raises:
+        InputError: an empty key.
+    """
+    keys = tuple(text.split("."))
+    if not all(keys):
+        message = f"expected a path such as limits.context, found {text!r}"
+        raise InputError(message)
+    return keys
+
+
+def _parse(text: str) -> tuple[Override, tuple[Problem, ...]]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        message = f"expected --set PATH=VALUE, found {text!r}"
+        raise InputError(message, hint="such as --set limits.context=8192")
+    path = parse_path(name.strip())
+    file = f"--set {name.strip()}"
+    if not value.strip():
+        place = Place(file, 1, 1)
+        return Override(path, Node("", place, place)), ()
+    parsed = document.load(value, file)
+    return Override(path, replace(parsed.root, key=parsed.root.place)), parsed.problems

@@ -1,0 +1,189 @@
+"""What the single values of a recipe may be: each check returns the value, or raises FieldError with the fix."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final
+
+from packaging.version import InvalidVersion, Version
+
+from sparkctl.parts import Finding, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OWNED_FLAGS: Final = {
+    "attention-backend": "backend.attention",
+    "device-memory-utilization": "memory.utilization",
+    "gpu-memory-utilization": "memory.utilization",
+    "host": "serve.bind",
+    "kv-cache-memory-bytes": "memory.kv",
+    "limit-mm-per-prompt": "limits.multimodal",
+    "linear-backend": "backend.linear",
+    "max-model-len": "limits.context",
+    "max-num-batched-tokens": "limits.batched-tokens",
+    "max-num-seqs": "limits.sequences",
+    "model": "model.repo and model.path",
+    "moe-backend": "backend.moe",
+    "port": "serve.port",
+    "revision": "model.revision",
+    "served-model-name": "serve.name",
+    "spec-method": "speculative.method",
+    "spec-model": "speculative.model",
+    "spec-tokens": "speculative.num_speculative_tokens",
+    "speculative-config": "speculative",
+}
+"""Flags that are no business of ``args``, and the field that says the same."""
+
+SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
+"""Flags that would show a secret in every list of processes, and the variable that does not."""
+
+LINEAR_VARIABLE: Final = "VLLM_NVFP4_GEMM_BACKEND"
+"""The variable that chose the NVFP4 linear layers' backend before ``--linear-backend``."""
+
+# docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_COMPONENT}(?:/{_COMPONENT})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
+    re.ASCII,
+)
+_REPOSITORY: Final = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+_ARGUMENT: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[A-Za-z0-9_+-]+)*")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_GPUS: Final = re.compile(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
+_ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
+_ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
+
+_OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
+"""Methods that draft without a model (vLLM 0.32.0 config/speculative.py)."""
+_OWN_HEADS: Final = {"mtp", "dspark", "extract_hidden_states"}
+"""Methods that may find their layers in the served checkpoint (the same)."""
+
+
+def image(text: str) -> str:
+    """Accept an image's name as Docker does."""
+    if not _IMAGE.fullmatch(text):
+        raise wrong(f"expected an image such as vllm/vllm-openai:v0.20.2, found {text!r}")
+    return text
+
+
+def repository(text: str) -> str:
+    """Accept the name of a repository on the Hugging Face hub."""
+    if not _REPOSITORY.fullmatch(text):
+        hint = "a folder of this host goes into `path`" if text.startswith(("/", "~", ".")) else None
+        raise wrong(f"expected owner/name as on the Hugging Face hub, found {text!r}", hint)
+    return text
+
+
+def container_path(text: str) -> str:
+    """Accept an absolute path."""
+    if not text.startswith("/"):
+        raise wrong(f"expected an absolute path in the container, found {text!r}")
+    return text
+
+
+def address(text: str) -> str:
+    """Accept an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        hint = "127.0.0.1 is this host alone, 0.0.0.0 every network"
+        raise wrong(f"expected an IP address, found {text!r}", hint) from None
+    return text
+
+
+def version(text: str) -> str:
+    """Accept a version as PEP 440 has it."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', found {text!r}") from None
+    return text
+
+
+def gpus(text: str) -> str:
+    """Accept all, none, a CDI device, or ids."""
+    if not _GPUS.fullmatch(text):
+        raise wrong(f"expected all, none, cdi:NAME or ids with commas between them, found {text!r}")
+    return text
+
+
+def ulimit(value: int | str) -> int | str:
+    """Accept SOFT or SOFT:HARD."""
+    if not _ULIMIT.fullmatch(str(value)):
+        raise wrong(f"expected a number or SOFT:HARD, found {value!r}")
+    return value
+
+
+def acceptance(key: str) -> str:
+    """Accept the name of an acceptance rate."""
+    if not _ACCEPTANCE.fullmatch(key):
+        raise wrong(f"expected position-0, position-1 … or overall, found {key!r}")
+    return key
+
+
+def secret(name: str) -> str:
+    """Accept a secret's name; never say what was found, for it may be the secret itself."""
+    if not _SECRET.fullmatch(name):
+        message = "expected the name of a variable in capitals, such as HF_TOKEN"
+        raise wrong(message, "never write a value here", secret=True)
+    return name
+
+
+def variable(name: str) -> str:
+    """Accept the name of a variable, unless it is a secret's."""
+    if not _VARIABLE.fullmatch(name):
+        raise wrong(f"expected the name of a variable, found {name!r}")
+    if looks_secret(name):
+        hint = f"list its name: secrets: [{name}]; the value stays outside of files"
+        raise wrong(f"{name} looks like a secret", hint, secret=True)
+    return name
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable of this name holds a secret: HF_TOKEN does, TOKENIZERS_PARALLELISM does not."""
+    words = name.upper().split("_")
+    inside = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"}
+    if inside.intersection(words) or words[-1] in {"TOKEN", "APIKEY"}:
+        return True
+    return words[-2:] in (["API", "KEY"], ["ACCESS", "KEY"], ["PRIVATE", "KEY"])
+
+
+def argument(name: str) -> str:
+    """Accept the name of a flag that no field owns."""
+    bare = name.lstrip("-").replace("_", "-") if "." not in name else name.lstrip("-")
+    owner = bare.partition(".")[0].replace("_", "-").removeprefix("no-")
+    if owner in OWNED_FLAGS:
+        field = OWNED_FLAGS[owner]
+        raise wrong(f"--{bare} belongs to a field of the recipe, not to args", f"write it as {field}")
+    if owner in SECRET_FLAGS:
+        hint = f"secrets: [{SECRET_FLAGS[owner]}] does the same; its value stays outside of files and of command lines"
+        raise wrong(f"--{owner} would show a secret in the command line", hint, secret=True)
+    if name != bare:
+        raise wrong(f"expected a flag's name with dashes inside and none in front, found {name!r}", f"write {bare}")
+    if name.startswith("no-"):
+        raise wrong(f"expected a flag's plain name, found {name!r}", f"write {name.removeprefix('no-')}: false")
+    if not _ARGUMENT.fullmatch(name):
+        raise wrong(f"expected a flag's name, such as kv-cache-dtype, found {name!r}")
+    return name
+
+
+def speculative(method: str | None, model: str | None, own: str | None, extra: Mapping[str, object]) -> list[Finding]:
+    """Return what does not go together; ``own`` is the draft's path or facts, ``extra`` the keys passed through."""
+    found = [
+        Finding(
+            (key,), f"expected vLLM's own spelling, with underscores, found {key!r}", f"write {key.replace('-', '_')}"
+        )
+        for key in extra
+        if "-" in key
+    ]
+    if method in _OWN_DRAFTS and (model or own):
+        found.append(Finding(("model",), f"the method {method} drafts without a model", "remove model, path and facts"))
+    elif model is None and own:
+        found.append(Finding((), "path and facts need the draft's model", "add model: OWNER/NAME"))
+    elif model is None and method not in _OWN_DRAFTS | _OWN_HEADS:
+        said = f"the method {method}" if method else "no method"
+        found.append(Finding((), f"{said} needs the draft's model", "add model: OWNER/NAME, or method: ngram"))
+    return found

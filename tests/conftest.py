@@ -1,0 +1,45 @@
+"""Fixtures that every test may use, and the tripwires that keep tests off this machine's own state."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine_fixtures import docker_engine, docker_host, prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["docker_engine", "docker_host", "prefix"]  # fixtures, by pytest's rules
+
+TESTBED = Path(__file__).parent / "testbed" / "testbed"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path) -> Iterator[None]:
+    """Give each test an empty home and no engine, and fail one that leaves the environment changed."""
+    with pytest.MonkeyPatch.context() as own:
+        for name in [name for name in os.environ if name.startswith(("SPARKCTL_", "DOCKER_", "XDG_", "HF_"))]:
+            if not name.startswith("SPARKCTL_TEST"):
+                own.delenv(name)
+        own.setenv("HOME", str(tmp_path / "home"))
+        before = _environment()
+        yield
+        assert _environment() == before, "a test changed the environment"
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the tiny random Llama that the real vLLM serves."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    subprocess.run([sys.executable, TESTBED, "model", folder], check=True, capture_output=True)
+    return folder
