@@ -51,7 +51,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class GpuRequest:
-    """``--gpus``: ``count`` -1 is all of them; ``device_ids`` instead of a count; ``driver`` "cdi" for CDI names."""
+    """``--gpus``: ``count`` -1 is all of them; ``device_ids`` instead of a count; ``driver`` "cdi" for CDI names.
+
+    ``capabilities`` end with "gpu", which docker adds to those that are written.
+    """
 
     count: int = 0
     device_ids: tuple[str, ...] = ()
@@ -95,6 +98,7 @@ class ContainerSpec:
 
     ``env`` keeps the order; a value of None takes the variable from the operator's environment at the time of the
     create (``--env NAME``). ``env_files`` are paths on the host whose contents never appear in the spec.
+    ``init`` None leaves it to the engine.
     """
 
     image: str
@@ -133,7 +137,7 @@ class ContainerSpec:
     workdir: str = ""
     privileged: bool = False
     read_only: bool = False
-    init: bool = False
+    init: bool | None = None
     interactive: bool = False
     tty: bool = False
     auto_remove: bool = False

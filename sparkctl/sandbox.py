@@ -1,0 +1,359 @@
+"""The Jinja environment of templates: what they may use, and a bound on what one render may do.
+
+Jinja's own sandbox keeps templates away from Python's internals and bounds nothing. Here everything that can repeat or
+grow (loops, macros, includes, filters, operators, literals) draws on one budget of steps and one limit of size, so
+that any template ends soon. Names are allowed one by one: what is not listed below does not exist for a template.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
+from itertools import islice
+from math import isfinite, prod
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import StrictUndefined, Template, nodes, pass_context
+from jinja2.compiler import CodeGenerator
+from jinja2.environment import TemplateModule
+from jinja2.exceptions import SecurityError, TemplateAssertionError, TemplateRuntimeError
+from jinja2.runtime import LoopContext, Macro
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from sparkctl.spelling import csv_join
+
+if TYPE_CHECKING:
+    from jinja2 import BaseLoader, Undefined
+    from jinja2.compiler import Frame
+    from jinja2.runtime import Context
+
+MAX_STEPS: Final = 100_000
+"""Steps of one render; the shipped templates take one or two thousand. All of them take less than a second."""
+MAX_SIZE: Final = 131_072
+"""Characters and items of one value: Linux takes no longer word (MAX_ARG_STRLEN, linux/binfmts.h)."""
+
+_JINJA_FILTERS: Final = frozenset(
+    """abs count d default dictsort first float int items last length list lower map max min reject rejectattr replace
+    select selectattr sort trim unique upper""".split()  # noqa: SIM905  (a list of names, for people)
+)
+_TESTS: Final = frozenset(
+    """boolean defined divisibleby eq equalto even false float ge gt in integer iterable le lt mapping ne none number
+    odd sequence string true undefined == != > >= < <=""".split()  # noqa: SIM905  (as above)
+)
+FILTERS: Final = _JINJA_FILTERS | {"tojson", "csv", "join"}
+_METHODS: Final = {
+    str: frozenset(
+        {
+            "endswith",
+            "lower",
+            "lstrip",
+            "removeprefix",
+            "removesuffix",
+            "rstrip",
+            "split",
+            "startswith",
+            "strip",
+            "upper",
+        }
+    ),
+    dict: frozenset({"get", "items", "keys", "values"}),
+    LoopContext: frozenset(
+        {"cycle", "depth", "first", "index", "index0", "last", "length", "nextitem", "previtem", "revindex"}
+    ),
+}
+_NODES: Final = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.Assign, nodes.AssignBlock),
+    *(nodes.With, nodes.Include, nodes.Import, nodes.FromImport, nodes.Macro, nodes.CallBlock, nodes.Name, nodes.NSRef),
+    *(nodes.Const, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.CondExpr, nodes.Filter),
+    *(nodes.Test, nodes.Call, nodes.Getitem, nodes.Getattr, nodes.Slice, nodes.Concat, nodes.Compare, nodes.Operand),
+    *(nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Add, nodes.Sub, nodes.Mod, nodes.Not, nodes.And, nodes.Or),
+    *(nodes.Neg, nodes.Pos),
+)
+_REFUSED: Final = {nodes.Pow: "**", nodes.Scope: "autoescape", nodes.FilterBlock: "filter blocks"}
+_NUMBERS: Final = (int, float)
+PLACEHOLDERS: Final = range(0xF0000, 0x10FFFE)
+"""Private-use characters (planes 15 and 16), each of which may stand for a value in rendered text."""
+
+
+class NotTextError(TemplateRuntimeError):
+    """A value that is put out is no text and no number."""
+
+
+class OutOfBoundsError(TemplateRuntimeError):
+    """A template does too much, or makes something too large."""
+
+
+class Budget:
+    """What is left of one render's steps."""
+
+    def __init__(self) -> None:
+        self.left = MAX_STEPS
+
+    def spend(self, steps: int) -> None:
+        """Take steps off.
+
+        Raises:
+            OutOfBoundsError: none are left.
+        """
+        self.left -= steps
+        if self.left < 0:
+            raise OutOfBoundsError(f"the template does not end within {MAX_STEPS} steps")
+
+
+def size(value: object) -> int:
+    """Return the characters and items of a value and everything in it, or more than MAX_SIZE as soon as it is more."""
+    total = 0
+    waiting = [value]
+    while waiting and total <= MAX_SIZE:
+        one = waiting.pop()
+        total += 1
+        if isinstance(one, str | range):
+            total += len(one)
+        elif isinstance(one, Mapping):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, int):
+            total += one.bit_length() // 3
+    return total
+
+
+def bounded(value: Any) -> Any:  # noqa: ANN401  (any value of a template)
+    """Return the value, unless it is too large; what is made while it is read is made here, and bounded.
+
+    Raises:
+        OutOfBoundsError: it is too large.
+    """
+    if isinstance(value, Iterator):
+        value = list(islice(value, MAX_SIZE))
+    if size(value) > MAX_SIZE:
+        raise OutOfBoundsError(f"a value is larger than {MAX_SIZE} characters")
+    return value
+
+
+def as_text(value: object) -> str:
+    """Return what is written for a value.
+
+    Raises:
+        NotTextError: it is no text and no number.
+    """
+    if isinstance(value, _Undefined):
+        str(value)  # raises, with the name of what is undefined
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise NotTextError(f"expected text or a number, found {_kind(value)}")
+    return str(value)
+
+
+def _kind(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", dict: "a map", type(None): "null"}
+    return names.get(type(value)) or (
+        "a list" if isinstance(value, list | tuple | range) else type(value).__name__.lower()
+    )
+
+
+def _to_json(value: object) -> str:
+    # Jinja's own writes < > & and ' as escapes, for the sake of HTML.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _join(values: Iterable[object], between: str = "") -> str:
+    return between.join(as_text(value) for value in values)
+
+
+def _csv(values: Iterable[object]) -> str:
+    return csv_join(as_text(value) for value in values)
+
+
+class _Undefined(StrictUndefined):
+    """Something that is not there; the message says what is."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        message = super()._undefined_message
+        if isinstance(self._undefined_obj, Mapping) and not self._undefined_hint:
+            return f"{self._undefined_name!r} is not one of {', '.join(map(str, self._undefined_obj))}"
+        return message
+
+
+class _Generator(CodeGenerator):
+    """Jinja's compiler, given the tree with its bounds built in."""
+
+    def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802  (Jinja's name)
+        inside = list(node.find_all(nodes.Node))
+        for inner in inside:
+            if refusal := _refusal(inner):
+                raise TemplateAssertionError(refusal, inner.lineno or 1, self.name, self.filename)
+        for one in (node, *inside):
+            _bound(one)
+        super().visit_Template(node, frame)
+
+
+def _refusal(node: nodes.Node) -> str | None:
+    """Return why a template may not have a node, or None."""
+    if not isinstance(node, _NODES):
+        return f"templates have no {_REFUSED.get(type(node)) or type(node).__name__.lower()}"
+    if isinstance(node, nodes.For) and node.recursive:
+        return "templates have no recursive loops"
+    text = node.data if isinstance(node, nodes.TemplateData) else getattr(node, "value", None)
+    if isinstance(text, float) and not isfinite(text):
+        return "templates have no number of this size"
+    if isinstance(text, str) and any(ord(character) in PLACEHOLDERS for character in text):
+        return "templates have no private-use characters"
+    return None
+
+
+def _bound(node: nodes.Node) -> None:
+    """Let every loop, macro and literal right below ``node`` go through the filters that count."""
+    if isinstance(node, nodes.For):
+        node.iter = _through("_steps", node.iter, nodes.Const(_cost(node)))
+    elif isinstance(node, nodes.Macro | nodes.CallBlock):
+        cost = _through("_spend", nodes.Const(0), nodes.Const(_cost(node)))
+        node.body.insert(0, nodes.ExprStmt(cost, lineno=node.lineno))
+    elif isinstance(node, nodes.Compare | nodes.Operand):
+        node.expr = _through("_weighed", node.expr)
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
+        node.node = _through("_weighed", node.node)
+    for name, child in list(node.iter_fields()):
+        if isinstance(child, list):
+            child[:] = [_counted(item) for item in child]  # in place: a wrapped node shares the list
+        else:
+            setattr(node, name, _counted(child))
+
+
+def _counted(node: Any) -> Any:  # noqa: ANN401  (a node or a plain value)
+    if isinstance(node, nodes.Concat):
+        return _through("_concat", nodes.List(node.nodes, lineno=node.lineno))
+    if isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
+        return _through("_bounded", node)
+    return node
+
+
+def _through(name: str, node: nodes.Node, *arguments: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(node, name, list(arguments), [], None, None, lineno=node.lineno)
+
+
+def _cost(node: nodes.Node) -> int:
+    """Return what one round of a node takes: its parts, and what it prints."""
+    parts = list(node.find_all(nodes.Node))
+    return len(parts) + sum(len(part.data) for part in parts if isinstance(part, nodes.TemplateData)) // 16
+
+
+class TemplateEnvironment(ImmutableSandboxedEnvironment):
+    """The environment of one render; ``record`` turns every value that is put out into the text that stands for it."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+
+    def __init__(self, loader: BaseLoader, record: Callable[[object], str], sources: Mapping[str, str]) -> None:
+        @pass_context  # or Jinja would put constants out without asking
+        def finalize(_context: Context, value: object) -> str:
+            return record(value)
+
+        super().__init__(
+            loader=loader,
+            undefined=_Undefined,
+            finalize=finalize,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            optimized=False,  # the optimizer runs filters and operators while it compiles
+        )
+        self.budget = Budget()
+        self.sources = sources
+        self.globals = {"range": self._range, "namespace": Namespace}
+        self.filters = {name: self._within_bounds(self.filters[name]) for name in _JINJA_FILTERS}
+        own = {"tojson": _to_json, "csv": _csv, "join": _join, "_concat": _join}
+        self.filters |= {name: self._within_bounds(function) for name, function in own.items()}
+        self.filters |= {"_steps": self._steps, "_spend": self._spend}
+        self.filters |= {"_bounded": bounded, "_weighed": self._spend_result}
+        tests: Mapping[str, Any] = self.tests
+        self.tests = {name: self._within_bounds(tests[name]) for name in _TESTS}
+
+    def get_template(self, *args: Any, **kwargs: Any) -> Template:  # noqa: ANN401  (Jinja's signature)
+        """Load a template to include, against the budget."""
+        return self._included(super().get_template(*args, **kwargs))
+
+    def select_template(self, *args: Any, **kwargs: Any) -> Template:  # noqa: ANN401  (Jinja's signature)
+        """Load the first template of several, against the budget."""
+        return self._included(super().select_template(*args, **kwargs))
+
+    def _included(self, template: Template) -> Template:
+        self.budget.spend(10 + len(self.sources.get(template.name or "", "")) // 4)
+        return template
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401, ARG002  (Jinja's signature)
+        """Say whether a template may read an attribute."""
+        if attr.startswith("_"):
+            return False
+        if type(obj) in _METHODS:
+            return attr in _METHODS[type(obj)]
+        return isinstance(obj, Namespace | TemplateModule)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:  # noqa: ANN401  (Jinja's signature)
+        """Return what raises as soon as it is used."""
+        return self.undefined(f"templates may not read {attribute!r} of {_kind(obj)}", exc=SecurityError)
+
+    def is_safe_callable(self, obj: Any) -> bool:  # noqa: ANN401  (Jinja's signature)
+        """Say whether a template may call something."""
+        owner = type(getattr(obj, "__self__", None))
+        return (
+            isinstance(obj, Macro)
+            or obj in (self._range, Namespace)
+            or getattr(obj, "__name__", "") in _METHODS.get(owner, ())
+        )
+
+    def call(__self, __context: Context, __obj: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N805  (Jinja's)
+        """Call a macro or a method, against the budget."""
+        if not __self.is_safe_callable(__obj):
+            raise SecurityError(f"templates may not call {getattr(__obj, '__name__', None) or _kind(__obj)}")
+        __self.budget.spend(10 + size((args, kwargs)) // 16)
+        bounded((args, kwargs))
+        return bounded(super().call(__context, __obj, *args, **kwargs))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401  (Jinja's signature)
+        """Apply an operator; only numbers have any but ``+`` and ``*``."""
+        numbers = isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS)
+        if operator == "**" or not (numbers or operator in "+*"):
+            raise OutOfBoundsError(f"templates have no {operator} for {_kind(left)} and {_kind(right)}")
+        if operator == "*" and not numbers:
+            lengths = [one if isinstance(one, int) else len(one) for one in (left, right)]
+            if lengths[0] * lengths[1] > MAX_SIZE:
+                raise OutOfBoundsError(f"a value is larger than {MAX_SIZE} characters")
+        return self._spend_result(super().call_binop(context, operator, left, right))
+
+    def _within_bounds(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a filter that draws on the budget; no filter here makes more than its arguments' product."""
+
+        @wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (any filter's)
+            values = [value for value in (*args, *kwargs.values()) if isinstance(value, str | list | tuple | Mapping)]
+            sizes = [size(bounded(value)) for value in values]
+            self.budget.spend(sum(sizes) // 16)
+            if prod(sizes) > 16 * MAX_SIZE:
+                raise OutOfBoundsError(f"a filter would make a value larger than {MAX_SIZE} characters")
+            return self._spend_result(function(*args, **kwargs))
+
+        return counted
+
+    def _spend_result(self, value: Any) -> Any:  # noqa: ANN401  (any value of a template)
+        result = bounded(value)
+        self.budget.spend(1 + size(result) // 16)
+        return result
+
+    def _steps(self, items: Iterable[object], steps: int) -> Iterator[object]:
+        for item in items:
+            self._spend(item, steps)
+            yield item
+
+    def _spend(self, _item: object, steps: int) -> None:
+        # A template can name this filter too; it gets nothing back by it.
+        self.budget.spend(max(1, steps))
+
+    def _range(self, *arguments: int) -> range:
+        numbers = range(*arguments)
+        if len(numbers) > MAX_STEPS:
+            raise OutOfBoundsError(f"range is longer than {MAX_STEPS}")
+        return numbers
