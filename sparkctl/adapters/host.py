@@ -6,7 +6,6 @@ On a GB10 NVML has no memory totals (NOT_SUPPORTED) but a process list with exac
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import socket
 from contextlib import contextmanager
@@ -136,8 +135,3 @@ def _or_none(ask: Callable[[], T]) -> T | None:
         return ask()
     except pynvml.NVMLError:
         return None
-
-
-def process_owner() -> str:
-    """Return the user that runs this process, for messages to other users of the host."""
-    return psutil.Process(os.getpid()).username()

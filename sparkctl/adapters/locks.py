@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import os
 import re
+import shlex
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +23,11 @@ def shared_folder() -> Path:
     """Return the folder that every user of this host can make a lock in: /run/lock, else the temporary folder."""
     lock = Path("/run/lock")
     return lock if lock.is_dir() and os.access(lock, os.W_OK) else Path(tempfile.gettempdir())
+
+
+def whoami() -> str:
+    """Return who holds a lock, for whoever waits for it: user, process and command."""
+    return f"{getpass.getuser()}, process {os.getpid()}: {shlex.join(['sparkctl', *sys.argv[1:]])}"
 
 
 class FileLocks:

@@ -56,6 +56,7 @@ def up(state: State) -> str:
     daemon.start(
         [
             f"--data-root={state.root / 'data'}",
+            "--max-download-attempts=2",  # a registry that is gone is a test's, and need not come back
             f"--exec-root={state.root / 'run'}",
             f"--pidfile={daemon.pidfile}",
             f"--host={state.own_host}",

@@ -265,6 +265,7 @@ class FileTail:
     def __init__(self, path: Path, offset: int) -> None:
         self._path = path
         self._offset = offset
+        self._closed = False
 
     def read(self) -> list[str]:
         """Return the lines that came since the last call."""
@@ -272,14 +273,14 @@ class FileTail:
             return []
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            came = file.read()
+            came = b"" if self._closed else file.read()
         whole = came[: came.rfind(b"\n") + 1]
         self._offset += len(whole)
         return whole.decode(errors="replace").splitlines()
 
     def close(self) -> None:
         """Stop reading."""
-        self._offset = sys.maxsize
+        self._closed = True
 
 
 def _signal(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:

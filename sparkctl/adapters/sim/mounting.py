@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.adapters.sim.server import parse_arguments
-from sparkctl.errors import EngineError
+from sparkctl.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,14 +49,14 @@ def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[
     """Return the container's whole environment: env-files first, then ``--env``, as docker reads them.
 
     Raises:
-        EngineError: an env-file that cannot be read.
+        InputError: an env-file that cannot be read.
     """
     env: dict[str, str] = {}
     for name in spec.env_files:
         try:
             lines = Path(name).read_text().splitlines()
         except OSError as error:
-            raise EngineError(f"cannot read the env-file {name}: {error.strerror}") from None
+            raise InputError(f"cannot read the env-file {name}: {error.strerror}") from None
         for line in lines:
             key, equals, value = line.lstrip().partition("=")
             if key and not key.startswith("#"):

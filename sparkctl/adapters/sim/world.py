@@ -8,27 +8,35 @@ from typing import TYPE_CHECKING
 
 from sparkctl.adapters.clock import SystemClock
 from sparkctl.adapters.files import DiskFiles
-from sparkctl.adapters.host import process_owner
 from sparkctl.adapters.http import HttpxHttp
-from sparkctl.adapters.locks import FileLocks, shared_folder
+from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
 from sparkctl.adapters.sim.engine import SimEngine
 from sparkctl.adapters.sim.host import SimHost, SimModels
 from sparkctl.ports import Ports
 
 if TYPE_CHECKING:
-    from sparkctl.service import Operator
+    from collections.abc import Callable
 
 
-def ports(operator: Operator, out: object) -> Ports:
-    """Return the ports; the simulation's folder is SPARKCTL_SIM_DIR, else ``sim`` in the operator's state folder."""
-    del out
-    sim = Path(os.environ.get("SPARKCTL_SIM_DIR") or operator.state / "sim")
+def _folder(state: Path) -> Path:
+    """Return the simulation's folder: SPARKCTL_SIM_DIR, else ``sim`` in the operator's state folder."""
+    return Path(os.environ.get("SPARKCTL_SIM_DIR") or state / "sim")
+
+
+def host(state: Path) -> SimHost:
+    """Return the simulated machine."""
+    return SimHost(_folder(state))
+
+
+def ports(state: Path, tell: Callable[[str], None]) -> Ports:
+    """Return the ports; there are no calls to a real engine to tell of."""
+    del tell
     return Ports(
-        engine=SimEngine(sim, os.environ),
-        host=SimHost(sim),
+        engine=SimEngine(_folder(state), os.environ),
+        host=host(state),
         http=HttpxHttp(),
         clock=SystemClock(),
-        locks=FileLocks(shared_folder(), f"{process_owner()}, process {os.getpid()}"),
+        locks=FileLocks(shared_folder(), whoami()),
         models=SimModels(),
         files=DiskFiles(),
     )

@@ -1,0 +1,44 @@
+"""The doors of this machine and its Docker Engine."""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING
+
+from sparkctl.adapters import docker
+from sparkctl.adapters.clock import SystemClock
+from sparkctl.adapters.files import DiskFiles
+from sparkctl.adapters.host import LinuxHost
+from sparkctl.adapters.http import HttpxHttp
+from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
+from sparkctl.adapters.models import DiskModels
+from sparkctl.ports import Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def host(state: Path) -> LinuxHost:
+    """Return the machine; ``state`` is the simulated engine's concern."""
+    del state
+    return LinuxHost()
+
+
+def ports(state: Path, tell: Callable[[str], None]) -> Ports:
+    """Return the ports; ``tell`` is told of each call to the engine.
+
+    Raises:
+        EngineError: no engine answers.
+    """
+    engine = docker.connect(tell=tell)
+    atexit.register(engine.close)
+    return Ports(
+        engine=engine,
+        host=host(state),
+        http=HttpxHttp(),
+        clock=SystemClock(),
+        locks=FileLocks(shared_folder(), whoami()),
+        models=DiskModels(),
+        files=DiskFiles(),
+    )

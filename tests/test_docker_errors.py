@@ -1,0 +1,344 @@
+"""What an operator reads when the engine is absent, refuses or stops answering."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import subprocess
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docker.errors import DockerException
+
+from sparkctl.adapters.docker import connect
+from sparkctl.adapters.docker_errors import Endpoint, refusal, within
+from sparkctl.adapters.docker_inspect import HostFacts, container_of, elsewhere
+from sparkctl.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TOOLKIT = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning", "hint"),
+    [
+        (
+            (
+                'Conflict. The container name "/e4b" is already in use by container "b17e40d4d2ee18cb". You have to '
+                "remove (or rename) that container to be able to reuse that name."
+            ),
+            "the name e4b is taken by the container b17e40d4d2ee",
+            "choose another name, or remove that container if it is yours: docker rm e4b",
+        ),
+        (
+            (
+                "driver failed programming external connectivity on endpoint X (5a1): Bind for 0.0.0.0:8080 failed: "
+                "port is already allocated"
+            ),
+            "port 0.0.0.0:8080 is taken by another container",
+            "serve on another port; docker ps --filter publish=8080 shows who has it",
+        ),
+        (
+            (
+                "failed to set up container networking: driver failed programming external connectivity on endpoint X: "
+                "failed to bind host port 0.0.0.0:8003/tcp: address already in use"
+            ),
+            "port 0.0.0.0:8003 is taken by a process of the host",
+            "serve on another port; sudo ss -lntup 'sport = :8003' shows who has it",
+        ),
+        (
+            "failed to bind host port for 127.0.0.1:8003:172.17.0.2:8000/tcp: address already in use",
+            "port 127.0.0.1:8003 is taken by a process of the host",
+            "serve on another port; sudo ss -lntup 'sport = :8003' shows who has it",
+        ),
+        (
+            (
+                "driver failed programming external connectivity on endpoint X: Error starting userland proxy: listen "
+                "tcp6 [::1]:8003: bind: address already in use"
+            ),
+            "port [::1]:8003 is taken by a process of the host",
+            "serve on another port; sudo ss -lntup 'sport = :8003' shows who has it",
+        ),
+        ("No such image: vllm:1", "the engine does not have the image vllm:1", "fetch it: docker pull vllm:1"),
+        (
+            'invalid mount config for type "bind": bind source path does not exist: /models/a b',
+            "there is no /models/a b on the engine's host to mount",
+            "create it, or correct the path",
+        ),
+        (
+            'could not select device driver "" with capabilities: [[gpu]]',
+            (
+                "the NVIDIA container toolkit is not registered with the engine "
+                '(could not select device driver "" with capabilities: [[gpu]])'
+            ),
+            f"{TOOLKIT}; or give the recipe gpus: cdi:nvidia.com/gpu=all",
+        ),
+        (
+            'could not select device driver "cdi" with capabilities: []',
+            'the engine does not resolve CDI devices (could not select device driver "cdi")',
+            (
+                'Docker 25 or newer, with "features": {"cdi": true} in /etc/docker/daemon.json, resolves them; then: '
+                "sudo systemctl restart docker. Or give the recipe gpus: all"
+            ),
+        ),
+        (
+            (
+                "failed to create task for container: CDI device injection failed: unresolvable CDI devices "
+                "nvidia.com/gpu=all: unknown"
+            ),
+            "no CDI specification on the engine's host describes nvidia.com/gpu=all",
+            "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; nvidia-ctk cdi list shows the names",
+        ),
+        (
+            (
+                "OCI runtime create failed: invoking the NVIDIA Container Runtime Hook directly (e.g. specifying the "
+                "docker --gpus flag) is not supported. Please use the NVIDIA Container Runtime"
+            ),
+            (
+                "the NVIDIA container toolkit is in CDI mode and refuses --gpus (invoking the NVIDIA Container Runtime "
+                "Hook directly is not supported)"
+            ),
+            "give the recipe gpus: cdi:nvidia.com/gpu=all",
+        ),
+        ("unknown or invalid runtime name: nvidia", "the engine has no runtime nvidia", f"for nvidia: {TOOLKIT}"),
+        ("Unknown runtime specified nvidia", "the engine has no runtime nvidia", f"for nvidia: {TOOLKIT}"),
+        (
+            "failed to register layer: write /usr/lib/libtorch.so: no space left on device",
+            "the engine's disk is full (write /usr/lib/libtorch.so: no space left on device)",
+            "docker system df shows what images and containers take; docker image prune frees unused images",
+        ),
+    ],
+)
+def test_an_engines_refusal_is_a_cause_and_a_fix(text: str, meaning: str, hint: str) -> None:
+    error = refusal(text, "start the container e4b")
+
+    assert (error.message, error.hint) == (f"cannot start the container e4b: {meaning}", hint)
+    assert error.exit_code == 4
+
+
+def test_a_refusal_that_is_not_known_is_shown_as_the_engine_wrote_it() -> None:
+    assert refusal(" the moon is full\n", "start e4b").message == "cannot start e4b: the moon is full"
+
+
+def test_no_permission_names_the_group() -> None:
+    refused = DockerException("Error while fetching server API version: ('Connection aborted.', …)")
+    refused.__cause__ = PermissionError(13, "Permission denied")
+
+    with (
+        pytest.raises(EngineError, match=r"^no permission to use the Docker engine at unix:///s$") as seen,
+        Endpoint("unix:///s", 1).asked("connect"),
+    ):
+        raise refused
+    assert seen.value.hint == "join the group docker and log in again: sudo usermod -aG docker $USER"
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("unix:///nowhere/docker.sock", "no Docker engine at unix:///nowhere/docker.sock"),
+        ("tcp://127.0.0.1:1", r"no Docker engine answers at tcp://127.0.0.1:1 \(connection refused\)"),
+        (
+            "ssh://nobody@nowhere",
+            "no connection to the Docker engine at ssh://nobody@nowhere: ssh:// needs .* paramiko",
+        ),
+        ("carrier://pigeon", "cannot connect to the engine: Invalid bind address protocol: carrier://pigeon"),
+    ],
+)
+def test_an_engine_that_cannot_be_reached_is_named(address: str, message: str) -> None:
+    with pytest.raises(EngineError, match=f"^{message}"):
+        connect(environment={"DOCKER_HOST": address})
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
+    environment = {"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+
+    with pytest.raises(EngineError, match=r"DOCKER_CERT_PATH|TLS"):
+        connect(environment=environment)
+
+
+def test_a_context_that_does_not_exist_is_named() -> None:
+    with pytest.raises(EngineError, match=r"^there is no docker context spark-2$"):
+        connect(environment={"DOCKER_CONTEXT": "spark-2"})
+
+
+@pytest.mark.docker
+def test_dockers_active_context_leads_to_the_engine(docker_host: str) -> None:
+    for words in (["create", "bed", "--docker", f"host={docker_host}"], ["use", "bed"]):
+        subprocess.run(["docker", "context", *words], check=True, capture_output=True)  # in this test's own home
+    expected = connect(environment={"DOCKER_HOST": docker_host})
+    by_name = connect(environment={"DOCKER_CONTEXT": "bed"})
+    active = connect(environment={})
+
+    with expected, by_name, active:
+        assert by_name.info().id == active.info().id == expected.info().id
+
+
+class _Daemon(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """A Docker Engine that only tells its version, and then does ``order``: hang, drop, garble or end."""
+
+    daemon_threads = True
+    order = "hang"
+    api_version = "1.41"
+    done = threading.Event()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Daemon
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/version"):
+            self.send_response(200)
+            self._answer(json.dumps({"ApiVersion": self.server.api_version}).encode())
+        elif self.server.order == "end" and self.command == "POST":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"0\r\n\r\n")
+        elif self.server.order == "end":
+            self.send_response(404)
+            self._answer(b'{"message": "No such image: vllm:1"}')
+        elif self.server.order == "hang":
+            self.server.done.wait(10)
+        elif self.server.order == "drop":
+            self.close_connection = True
+        else:
+            self.send_response(200)
+            self._answer(b"<html>")
+
+    do_POST = do_GET  # noqa: N815 (the name that http.server wants)
+
+    def _answer(self, body: bytes) -> None:
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "a socket"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def daemon(folder: Path, **orders: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 (any attribute)
+    with _Daemon(str(folder / "s"), _Handler) as server:
+        vars(server).update(orders, done=threading.Event())
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield {"DOCKER_HOST": f"unix://{folder}/s"}
+        finally:
+            server.done.set()
+            server.shutdown()
+            thread.join()
+
+
+def test_an_engine_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    with daemon(tmp_path, api_version="1.40") as environment, pytest.raises(EngineError) as refused:
+        connect(environment=environment)
+    assert refused.value.message == f"the Docker engine at {environment['DOCKER_HOST']} is too old: its API is 1.40"
+    assert refused.value.hint == "update Docker Engine to 20.10 or newer"
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("hang", r"the engine stopped answering: no reply from {} within 0\.2 s \(to list the containers\)"),
+        ("drop", r"the engine at {} broke the connection off \(to list the containers\)"),
+        ("garble", "cannot list the containers: Expecting value"),
+    ],
+)
+def test_an_engine_that_fails_in_the_middle_of_a_call_is_one_error(tmp_path: Path, order: str, message: str) -> None:
+    with (
+        daemon(tmp_path, order=order) as environment,
+        connect(timeout_s=0.2, environment=environment) as engine,
+        pytest.raises(EngineError, match=f"^{message.format(environment['DOCKER_HOST'])}"),
+    ):
+        engine.containers()
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("hang", r"the engine stopped answering: no reply from {} within 0\.2 s \(to fetch the image vllm:1\)"),
+        ("drop", r"the engine at {} broke the connection off \(to fetch the image vllm:1\)"),
+        ("end", "cannot fetch the image vllm:1: the engine stopped before it had it"),
+    ],
+)
+def test_an_engine_that_fails_in_the_middle_of_a_pull_is_one_error(tmp_path: Path, order: str, message: str) -> None:
+    with (
+        daemon(tmp_path, order=order) as environment,
+        connect(timeout_s=0.2, environment=environment) as engine,
+        pytest.raises(EngineError, match=f"^{message.format(environment['DOCKER_HOST'])}"),
+    ):
+        list(engine.pull("vllm:1"))
+
+
+def test_a_stream_that_takes_too_long_is_given_up() -> None:
+    never = threading.Event()
+
+    with pytest.raises(TimeoutError):
+        within(0.05, never.wait)
+    never.set()
+
+
+SPARK = HostFacts("spark-1", "6.17.0-1008-nvidia", 128_422_248_448)
+INFO = {"Name": "spark-1", "KernelVersion": "6.17.0-1008-nvidia", "MemTotal": 128_422_248_448}
+
+
+@pytest.mark.parametrize(
+    ("address", "described", "reason"),
+    [
+        ("unix:///var/run/docker.sock", INFO, None),
+        ("tcp://127.0.0.1:2375", INFO, None),
+        # A container that has the engine's socket has a name of its own.
+        ("unix:///var/run/docker.sock", INFO | {"Name": "another"}, None),
+        ("tcp://spark-2:2375", INFO | {"Name": "spark-2"}, "name spark-2 there, spark-1 here"),
+        (
+            "unix:///home/me/.docker/desktop/docker.sock",
+            INFO | {"KernelVersion": "6.6.16-linuxkit", "MemTotal": 8_223_735_808},
+            "kernel 6.6.16-linuxkit there, 6.17.0-1008-nvidia here; memory 7.7 GiB there, 119.6 GiB here",
+        ),
+    ],
+)
+def test_an_engine_is_this_hosts_when_name_kernel_and_memory_agree(
+    address: str, described: dict[str, Any], reason: str | None
+) -> None:
+    expected = reason and f"the engine at {address} runs on another machine or in a virtual one ({reason})"
+
+    assert elsewhere(described, address, SPARK) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "exit_code"),
+    [
+        ("created", "created", None),
+        ("running", "running", None),
+        ("paused", "paused", None),
+        ("restarting", "exited", 1),
+        ("removing", "dead", 1),
+        ("exited", "exited", 1),
+        ("dead", "dead", 1),
+    ],
+)
+def test_dockers_states_are_those_of_the_port(status: str, state: str, exit_code: int | None) -> None:
+    inspected = {
+        "Id": "b17e",
+        "Name": "/one",
+        "Image": "sha256:5c80",
+        "Config": {"Image": "base", "Env": None, "Cmd": None, "Labels": None},
+        "State": {"Status": status, "ExitCode": 1, "StartedAt": "2026-11-20T22:58:17.957108719Z", "FinishedAt": ""},
+        "Mounts": [],
+    }
+    container = container_of(inspected)
+
+    assert (container.state, container.exit_code) == (state, exit_code)
+    assert container.started_at == pytest.approx(1795215497.957108)
+    assert (container.finished_at, container.command, container.env, container.labels) == (None, (), (), {})
