@@ -1,0 +1,135 @@
+"""A model's folder -> model facts: config.json and the headers of the safetensors, never a tensor.
+
+The only module of ``sparkctl.memory`` that reads files. The format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
+
+from sparkctl.errors import InputError
+from sparkctl.memory.facts import ModelFacts, Tensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_HEADER_BYTES: Final = 100_000_000
+"""The largest header that the safetensors library itself reads."""
+MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+_BITS: Final = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 16),
+    **dict.fromkeys(("I32", "U32", "F32"), 32),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
+}
+_HINT: Final = "the download may be incomplete or damaged: fetch the file again"
+
+
+def facts_of_folder(folder: Path) -> ModelFacts:
+    """Return what the folder of a model says about it. ``tensors`` is None where it has no safetensors.
+
+    Raises:
+        InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
+    """
+    config = _json_file(folder / "config.json")
+    sizes = [tensor_bytes(shard) for shard in _shards(folder)]
+    tensors = Tensors(size=sum(sizes), source=f"the safetensors headers in {folder}") if sizes else None
+    return ModelFacts(
+        description=str(folder), config=config, config_source=str(folder / "config.json"), tensors=tensors
+    )
+
+
+def tensor_bytes(shard: Path) -> int:
+    """Return the bytes of the tensors in one safetensors file, from its header alone.
+
+    Raises:
+        InputError: the file cannot be read, or its header lies.
+    """
+    try:
+        length = shard.stat().st_size
+        with shard.open("rb") as file:
+            declared = int.from_bytes(file.read(8), "little")
+            if length < 8 or declared > min(length - 8, MAX_HEADER_BYTES):  # noqa: PLR2004  (the length's own bytes)
+                _refuse(shard, f"a header of {declared} bytes", f"at most {min(max(length - 8, 0), MAX_HEADER_BYTES)}")
+            text = file.read(declared)
+    except OSError as error:
+        raise InputError(f"{shard}: {error.strerror}", hint="check the folder and its permissions") from None
+    return _checked(shard, _parsed(shard, text), length - 8 - declared)
+
+
+def _checked(shard: Path, header: dict[str, Any], room: int) -> int:
+    """Return the sum of the tensors' bytes; they must lie one after another, without gap or overlap."""
+    spans = sorted(_span(shard, name, entry) for name, entry in header.items() if name != "__metadata__")
+    end = 0
+    for begin, stop in spans:
+        if begin != end:
+            _refuse(shard, f"a tensor that begins at {begin}", f"{end}, where the last one ends")
+        end = stop
+    if end != room:
+        _refuse(shard, f"{room} bytes of tensors", str(end))
+    return end
+
+
+def _span(shard: Path, name: str, entry: object) -> tuple[int, int]:
+    """Return where a tensor begins and ends; its bytes must be what its shape and dtype say."""
+    fields = entry if isinstance(entry, dict) else {}
+    dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
+    if dtype not in _BITS:
+        _refuse(shard, f"tensor {name} of dtype {dtype!r}", "a dtype of the safetensors format")
+    if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:  # noqa: PLR2004
+        _refuse(shard, f"tensor {name} with shape {shape!r} at {offsets!r}", "lists of whole numbers")
+    begin, stop = offsets
+    size = -(-math.prod(shape) * _BITS[dtype] // 8)
+    if stop - begin != size:
+        _refuse(shard, f"tensor {name} with {stop - begin} bytes", f"{size}, from its shape and dtype")
+    return begin, stop
+
+
+def _counts(value: object) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+def _shards(folder: Path) -> list[Path]:
+    """Return the safetensors that are loaded: those of the index, else all in the folder itself."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        # Mistral's own format stands beside the one that is loaded, with the same weights.
+        shards = sorted(folder.glob("*.safetensors"))
+        return [shard for shard in shards if not shard.name.startswith("consolidated")] or shards
+    names = _json_file(index).get("weight_map")
+    if not isinstance(names, dict):
+        _refuse(index, f"weight_map {names!r}", "a map from tensors to files")
+    shards = [folder / str(name) for name in sorted(set(map(str, names.values())))]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing:
+        message = f"{index}: {len(missing)} of {len(shards)} files are missing, the first is {missing[0]}"
+        raise InputError(message, hint=_HINT)
+    return shards
+
+
+def _json_file(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            _refuse(path, f"{path.stat().st_size} bytes", f"at most {MAX_JSON_BYTES}")
+        return _parsed(path, path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="name a folder that holds a model") from None
+
+
+def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON, found {error}", hint=_HINT) from None
+    if not isinstance(value, dict):
+        _refuse(path, type(value).__name__, "a map")
+    return value
+
+
+def _refuse(path: Path, found: str, expected: str) -> NoReturn:
+    message = f"{path}: expected {expected}, found {found}"
+    raise InputError(message, hint=_HINT)

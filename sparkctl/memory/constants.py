@@ -1,0 +1,58 @@
+"""Every figure that is not computed from a model's own numbers, with where it comes from.
+
+They are estimates for a GB10: most were measured on another GPU (vLLM 0.20.2 on an H200, Gemma 4 in its true shapes
+with random weights, attention TRITON_ATTN as on a GB10), and each is rounded so that it counts rather too much.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from sparkctl.units import GIB, MIB
+
+
+class Figure(NamedTuple):
+    """A number of bytes and its source."""
+
+    size: int
+    source: str
+
+
+CUDA_CONTEXT: Final = Figure(
+    1800 * MIB,
+    "vLLM 0.20.2 on an H200: GPU bytes of EngineCore beside weights, KV cache and activations, at most 1.8 GiB",
+)
+SAMPLER_FLOOR: Final = Figure(
+    GIB, "vLLM 0.20.2 on an H200: Gemma 4's activation peak is 0.98 GiB with 16 sequences and 1.05 with 256"
+)
+SAMPLER_COPIES: Final = 4
+"""Copies of sequences x vocabulary x 4 bytes in the sampler's dummy run: vLLM 0.20.2 on an H200, E4B with 1,024
+sequences peaks at 3.71 GiB where one copy is 1 GiB."""
+GRAPHS: Final = Figure(512 * MIB, "CUDA graphs: vLLM 0.20.2 on an H200, E4B 0.47 GiB and 26B-A4B 0.38 GiB")
+GRAPHS_DRAFTING: Final = Figure(512 * MIB, "as much again for the draft model's graphs; not measured")
+ENCODER: Final = Figure(
+    154 * MIB, "vLLM 0.20.2 on an H200: the towers of E2B and 26B-A4B raise the activation peak by 0.11 to 0.15 GiB"
+)
+BEYOND_TENSORS: Final = Figure(
+    256 * MIB, "repacking and buffers: 7.40 -> 7.43 and 18.01 -> 18.21 GiB (djangodevreng/dgx-spark-benchmarks)"
+)
+BEYOND_FRACTION: Final = Figure(
+    1740 * MIB, "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB"
+)
+HOST: Final = Figure(
+    3482 * MIB, "vLLM 0.20.2 on an H200: a start takes 1.8 to 3.4 GiB of MemAvailable for its processes"
+)
+HOST_CPU: Final = Figure(
+    1600 * MIB, "vLLM 0.32.0's CPU build with a two-layer Llama: its three processes are 1.55 GiB resident"
+)
+TRANSIENT: Final = Figure(
+    8 * GIB,
+    "compiling and autotuning: 4 to 30 GiB for a while with cold caches (eugr/spark-vllm-docker#286); the reserve has "
+    "to cover what is beyond this",
+)
+TRANSIENT_EAGER: Final = Figure(
+    2 * GIB, "loading without compilation: kernels are still compiled when first used; not measured on a GB10"
+)
+TRANSIENT_CPU: Final = Figure(512 * MIB, "vLLM 0.32.0's CPU build without compilation: no transient was seen")
+MAX_FRACTION: Final = 0.95
+"""The largest gpu-memory-utilization that is emitted: fractions of several engines must sum to less (devashish.me)."""

@@ -1,0 +1,65 @@
+"""Model facts: the geometry and the sizes of a model, known before it is downloaded (recipes/models/NAME.yaml)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from sparkctl.parts import Part, Size
+
+
+class Loaded(Part):
+    """What "Model loading took" says for one checkpoint. vLLM logs GiB, whatever a source calls it."""
+
+    repo: str = Field(description="the checkpoint's repository")
+    quantization: str | None = Field(None, description="the --quantization it was loaded with, if any")
+    size: Size
+    source: str
+    estimated: bool = Field(default=False, description="derived, not read from a log")
+
+
+class Checkpoint(Part):
+    """What the safetensors of a repository take on disk."""
+
+    repo: str
+    size: Size
+    source: str
+
+
+class Multimodal(Part):
+    """What the model takes in beside text."""
+
+    inputs: list[str] = Field(min_length=1, description="image, video, audio")
+    max_item_tokens: int | None = Field(
+        None, ge=1, description="the largest item, where one has to fit into max-num-batched-tokens as a whole"
+    )
+    source: str
+
+
+class Parameters(Part):
+    """How many parameters the model has; two bytes each is the most that its weights take."""
+
+    count: int = Field(ge=1)
+    source: str
+
+
+class Tensors(Part):
+    """The bytes of all tensors of a checkpoint, from its safetensors headers."""
+
+    size: Size
+    source: str
+
+
+class ModelFacts(Part):
+    """What is known of a model. ``config`` has the keys of its config.json; what is unknown stays absent."""
+
+    description: str = ""
+    config: dict[str, Any] = Field(default_factory=dict, description="geometry, in the keys of config.json")
+    config_source: str = ""
+    parameters: Parameters | None = None
+    loaded: list[Loaded] = Field(default_factory=list)
+    checkpoints: list[Checkpoint] = Field(default_factory=list)
+    multimodal: Multimodal | None = None
+    shares_cache: bool = Field(default=False, description="a draft model that reads its target's KV cache")
+    tensors: Tensors | None = Field(None, description="of a checkpoint that was looked at, instead of the above")

@@ -1,0 +1,248 @@
+"""What one service needs of the host's memory, item by item, and the memory flags that follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from packaging.version import Version
+
+from sparkctl.errors import InputError, ProblemsError
+from sparkctl.memory import constants
+from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
+from sparkctl.memory.items import Item, When, Where, overhead
+from sparkctl.memory.kv_cache import kv_cache
+from sparkctl.memory.pool import Smaller
+from sparkctl.memory.settings import problems, settings
+from sparkctl.memory.weights import weights
+from sparkctl.recipe import Memory
+from sparkctl.units import GIB, format_gib
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.memory.facts import ModelFacts
+    from sparkctl.memory.kv_cache import KvCache
+    from sparkctl.memory.pool import HostProfile
+    from sparkctl.memory.weights import Weights
+    from sparkctl.recipe import Recipe, Speculative
+
+_KV_BYTES_FLAG: Final = Version("0.10.2")
+"""The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
+_CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"
+"""In GiB; on the CPU it overrides ``--kv-cache-memory-bytes`` (vLLM 0.32.0 platforms/cpu.py)."""
+_LEAST_CONTEXT: Final = 1024
+_WITHOUT_LAYERS: Final = frozenset({"ngram", "suffix"})
+"""Drafting from the text itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a service takes. ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is.
+
+    ``by_bytes``: those bytes size it; else the fraction does (``memory.utilization``, or a vLLM without the flag).
+    """
+
+    items: tuple[Item, ...]
+    kv: KvCache
+    kv_bytes: int
+    by_bytes: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def steady_bytes(self) -> int:
+        """What it holds for as long as it runs."""
+        return sum(item.bytes for item in self.items if item.when is When.STEADY)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that it holds while it starts."""
+        return sum(item.bytes for item in self.items)
+
+    @property
+    def gpu_bytes(self) -> int:
+        """What it holds on the GPU; 0 for a vLLM on the CPU."""
+        return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.GPU)
+
+    @property
+    def summary(self) -> str:
+        """The sum as a line: ``weights 9.8 + KV cache 0.7 + … = 20.1 GiB, 28.1 GiB while it starts``."""
+        steady = [item for item in self.items if item.when is When.STEADY]
+        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in steady if item.bytes >= GIB // 20]
+        return f"{' + '.join(shown)} = {format_gib(self.steady_bytes)}, {format_gib(self.peak_bytes)} while it starts"
+
+    def rows(self) -> list[list[str]]:
+        """Return a table's rows: what, GiB, when, where, how it is known."""
+        return [
+            [item.name, f"{item.bytes / GIB:.2f}", str(item.when), str(item.where), _known(item)]
+            for item in sorted(self.items, key=lambda item: -item.bytes)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The memory flags. ``kv_cache_memory_bytes`` is None where vLLM is to size the cache by the fraction alone."""
+
+    kv_cache_memory_bytes: int | None
+    gpu_memory_utilization: float
+
+
+def estimate(
+    recipe: Recipe, facts: ModelFacts, draft_facts: ModelFacts | None, version: Version, profile: HostProfile
+) -> Footprint:
+    """Return what the recipe needs; the same inputs give the same on every machine.
+
+    ``version`` is the image's vLLM; ``draft_facts`` are None where nothing is known of a draft model, or there is none.
+
+    Raises:
+        InputError: facts that cannot be used, or memory settings that cannot serve the recipe's limits.
+        ProblemsError: limits that the model cannot keep.
+    """
+    shape = geometry(facts.config)
+    wrong = problems(recipe, facts, shape)
+    if wrong:
+        raise ProblemsError(wrong)
+    given = settings(recipe, facts, version)
+    loaded = weights(recipe.model.repo, given.quantization, facts, shape)
+    draft = _draft(recipe.speculative, shape, draft_facts)
+    cache = kv_cache(shape, given.kv, draft=draft.geometry)
+    others = [_weights_item("weights", loaded), *draft.items, *overhead(shape, given)]
+    if not given.on_gpu:
+        others = [replace(item, where=Where.HOST) for item in others]
+    by_bytes = version >= _KV_BYTES_FLAG and _pinned(recipe) is None
+    kv_bytes, beyond = _kv_bytes(recipe, cache, others, profile, by_bytes=by_bytes)
+    source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them"
+    kv_item = Item("KV cache", kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
+    warnings = (*shape.warnings, *draft.warnings, *cache.warnings)
+    return Footprint((others[0], kv_item, *others[1:], *beyond), cache, kv_bytes, by_bytes, warnings)
+
+
+def sizing(recipe: Recipe, footprint: Footprint, profile: HostProfile) -> Sizing:
+    """Return the memory flags: a function of the recipe, its facts and the profile, never of what is free now.
+
+    The fraction makes vLLM's own check at its start, ``free >= fraction x total``, a second net under the admission.
+    """
+    pinned = _pinned(recipe)
+    if pinned is not None:
+        return Sizing(None, pinned)
+    fraction = min(_fraction(_counted(footprint.items, by_bytes=footprint.by_bytes), profile), constants.MAX_FRACTION)
+    return Sizing(footprint.kv_bytes if footprint.by_bytes else None, fraction)
+
+
+def smaller(
+    recipe: Recipe, facts: ModelFacts, draft_facts: ModelFacts | None, version: Version, profile: HostProfile
+) -> tuple[Smaller, ...]:
+    """Return what the recipe would need with a smaller context or fewer sequences, halved again and again."""
+    limits = recipe.limits
+    changes = [("context", value) for value in _halves(limits.context, least=_LEAST_CONTEXT)]
+    changes += [("sequences", value) for value in _halves(limits.sequences, least=1)]
+    found = []
+    for name, value in changes:
+        changed = recipe.model_copy(update={"limits": limits.model_copy(update={name: value})})
+        needed = estimate(changed, facts, draft_facts, version, profile)
+        found.append(Smaller(f"limits.{name}={value}", needed.steady_bytes, needed.peak_bytes))
+    return tuple(found)
+
+
+def _halves(value: int, *, least: int) -> list[int]:
+    halves = []
+    while value // 2 >= least:
+        value //= 2
+        halves.append(value)
+    return halves
+
+
+def _pinned(recipe: Recipe) -> float | None:
+    """Return the fraction that the recipe sets itself, or None."""
+    return recipe.memory.utilization if isinstance(recipe.memory, Memory) else None
+
+
+def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
+    """Return the bytes that vLLM's fraction speaks of.
+
+    Where the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory is taken off
+    what is left to the cache, and so belongs to them.
+    """
+    steady = [item for item in items if item.when is When.STEADY]
+    on_gpu = [item for item in steady if item.where is Where.GPU]
+    return sum(item.bytes for item in (on_gpu if by_bytes and on_gpu else steady))
+
+
+def _fraction(counted: int, profile: HostProfile) -> float:
+    return math.ceil(counted * 100 / profile.total) / 100
+
+
+def _kv_bytes(
+    recipe: Recipe, cache: KvCache, others: Sequence[Item], profile: HostProfile, *, by_bytes: bool
+) -> tuple[int, tuple[Item, ...]]:
+    """Return the bytes of the cache, and what comes on top where vLLM sizes it by the fraction."""
+    for_limits = cache.bytes_for(recipe.limits.sequences)
+    if by_bytes:
+        return _own_bytes(recipe, cache) or for_limits, ()
+    pinned = _pinned(recipe)
+    if pinned is None:
+        taken = _counted(others, by_bytes=False)
+        return int(_fraction(taken + for_limits, profile) * profile.total) - taken, ()
+    figure = constants.BEYOND_FRACTION
+    beyond = Item("beyond the fraction", figure.size, figure.source, estimated=True)
+    # The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
+    # included (djangodevreng/dgx-spark-benchmarks). Where this leaves less than one sequence, vLLM may still find it.
+    taken = _counted(others, by_bytes=True)
+    return max(int(pinned * profile.total) - taken, cache.bytes_for(1)), (beyond,)
+
+
+def _own_bytes(recipe: Recipe, cache: KvCache) -> int | None:
+    """Return what the recipe gives the cache itself, or None."""
+    space = str(recipe.env.get(_CPU_SPACE, ""))
+    if recipe.gpus == "none" and space.isdecimal() and int(space):
+        return int(space) * GIB
+    kv = recipe.memory.kv if isinstance(recipe.memory, Memory) else None
+    least = cache.bytes_for(1)
+    if kv is not None and kv < least:
+        message = f"memory.kv: {format_gib(kv)} is less than one sequence of {recipe.limits.context} tokens takes"
+        raise InputError(message, hint=f"{least} bytes are the least; or make limits.context smaller")
+    return kv
+
+
+def _weights_item(name: str, loaded: Weights) -> Item:
+    return Item(name, loaded.size, loaded.source, estimated=loaded.estimated)
+
+
+class _Draft(NamedTuple):
+    """What drafting adds: items, and a geometry whose layers join the cache."""
+
+    items: tuple[Item, ...] = ()
+    geometry: Geometry | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _draft(speculative: Speculative | None, target: Geometry, facts: ModelFacts | None) -> _Draft:
+    """Return what the draft model adds: its weights, and its layers that own KV cache."""
+    if speculative is None or (speculative.model is None and speculative.method in _WITHOUT_LAYERS):
+        return _Draft()
+    if speculative.model is None:
+        warning = "the drafting layers of the model itself are counted as one layer of full attention"
+        return _Draft((), _one_layer(target), (warning,))
+    if facts is None:
+        # An embedding and a head of the target's size, two bytes each, are more than most drafters have.
+        size = 2 * 2 * target.vocabulary * target.hidden
+        guess = Item("draft", size, "unknown: as an embedding and a head of the target's", estimated=True)
+        warning = f"nothing is known of the draft model {speculative.model}: its memory is a guess from its target's"
+        return _Draft((guess,), _one_layer(target), (warning,))
+    shape = geometry(facts.config) if facts.config else None
+    item = _weights_item("draft", weights(speculative.model, None, facts, shape))
+    if shape is None and not facts.shares_cache:
+        warning = f"the geometry of {speculative.model} is not known: its cache is counted as one layer's"
+        return _Draft((item,), _one_layer(target), (warning,))
+    return _Draft((item,), shape, shape.warnings if shape else ())
+
+
+def _one_layer(target: Geometry) -> Geometry:
+    """Return a drafter of one layer, as wide as the target's widest."""
+    widest = max(target.groups, key=lambda group: group.kv_heads * group.head_dim)
+    return replace(target, groups=(LayerGroup(Kind.FULL, 1, widest.kv_heads, widest.head_dim),), layers=1)
+
+
+def _known(item: Item) -> str:
+    return f"estimated: {item.source}" if item.estimated else item.source
