@@ -1,0 +1,113 @@
+"""The door: a table of commands that load when they are named, and the one place where errors become text.
+
+Importing this module imports click and nothing heavier: `sparkctl --help` must be as quick as its table is short.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sparkctl.errors import SparkctlError
+
+if TYPE_CHECKING:
+    from sparkctl.cli.world import World
+
+COMMANDS: Final = {
+    "up": "Start services, one after another, and prove each healthy.",
+    "down": "Stop and remove services.",
+    "ps": "List the services and whether they are ready.",
+    "logs": "Print a service's log.",
+    "plan": "Show whether a set fits, and what `up` would do.",
+    "render": "Print the docker run command of a recipe.",
+    "verify-mods": "Check every mod: on disk, in the image, in the running container.",
+    "mods": "List the mods; pin the checksum of a file that you have.",
+    "recipes": "List, show and check recipes.",
+    "schema": "Print the JSON Schema of a file format.",
+    "download": "Download a recipe's model into its cache.",
+    "doctor": "Check this host: engine, GPU, memory, disk.",
+}
+"""Each command is the object ``command`` of the module of its name in this package."""
+
+INTERRUPTED: Final = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose help comes from a table, and whose commands are imported when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        """Return the names in the table's order: the most used first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module and return its command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"sparkctl.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"sparkctl {importlib.import_module('importlib.metadata').version('dgx-sparkctl')}")
+        ctx.exit()
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--engine", type=click.Choice(["docker", "sim"]), help="docker, or a simulated Spark.")
+@click.option("--recipes", "folder", metavar="DIR", help="A folder with recipes/, mods/ and templates/ of your own.")
+@click.option("--profile", metavar="NAME", help="The host's profile: its memory and reserve (gb10).")
+@click.option("-v", "--verbose", is_flag=True, help="Show each call to the engine.")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.pass_context
+def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> None:
+    """Run vLLM models on a DGX Spark: admitted as a set, started one by one, proved healthy."""
+    if ctx.obj is None:  # tests bring a world of their own
+        world = importlib.import_module("sparkctl.cli.world")
+        ctx.obj = world.real_world(engine=engine, folder=folder, profile=profile, verbose=verbose)
+
+
+def main(arguments: list[str] | None = None, world: World | None = None) -> None:
+    """Run the command line and exit: 0, or the error's own code, 130 when interrupted.
+
+    An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
+    """
+    sys.exit(run(arguments, world))
+
+
+def run(arguments: list[str] | None, world: World | None) -> int:
+    """Run the command line and return its exit code."""
+    context: list[click.Context] = []
+    try:
+        with cli.make_context("sparkctl", list(sys.argv[1:] if arguments is None else arguments), obj=world) as ctx:
+            context.append(ctx)
+            result: Any = cli.invoke(ctx)
+            return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say(context, "interrupted", None)
+        return INTERRUPTED
+    except SparkctlError as error:
+        _say(context, error.message, error.hint)
+        return error.exit_code
+
+
+def _say(context: list[click.Context], message: str, hint: str | None) -> None:
+    world = context[0].obj if context else None
+    if world is None:
+        click.echo(f"error: {message}" + (f"\n  → {hint}" if hint else ""), err=True)
+    else:
+        world.out.error(message, hint)

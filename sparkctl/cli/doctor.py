@@ -1,0 +1,67 @@
+"""``sparkctl doctor``: whether this host is fit to serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from sparkctl.cli.options import as_json
+from sparkctl.errors import BlockedError, EngineError
+from sparkctl.examination import Finding, Reported, Status, examine
+
+if TYPE_CHECKING:
+    from sparkctl.cli.world import World
+    from sparkctl.ports import EngineInfo
+
+_MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
+
+
+@click.command
+@as_json
+@click.pass_obj
+def command(world: World, *, as_json: bool) -> None:
+    """Check engine, GPU, memory, swap, disk and toolkit; each finding with its consequence and fix.
+
+    Exits 8 when something would stop `up`: no GPU is such a thing.
+    """
+    findings = examine(_reported(world))
+    if as_json:
+        world.out.json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            _show(world, finding)
+    blockers = [finding.subject for finding in findings if finding.status is Status.BLOCKER]
+    if blockers:
+        message = f"this host cannot serve: {', '.join(blockers)}"
+        raise BlockedError(message)
+
+
+def _reported(world: World) -> Reported:
+    host = world.host
+    models = world.operator.home / "models"
+    cache = world.operator.home / ".cache" / "huggingface"
+    return Reported(
+        engine=_engine(world),
+        gpus=host.gpus(),
+        gpu_bytes=host.gpu_bytes(),
+        memory=host.memory(),
+        reserve_bytes=world.profile.reserve,
+        disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
+        earlyoom=host.program_runs("earlyoom"),
+    )
+
+
+def _engine(world: World) -> EngineInfo | EngineError:
+    try:
+        return world.engine.info()
+    except EngineError as error:
+        return error
+
+
+def _show(world: World, finding: Finding) -> None:
+    world.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
+    if finding.consequence:
+        world.out.result(f"{'':8} {finding.consequence}")
+    if finding.fix:
+        world.out.result(f"{'':8} → {finding.fix}")

@@ -1,0 +1,35 @@
+"""``sparkctl down``: stop and remove services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl import observing
+from sparkctl.errors import InputError
+
+if TYPE_CHECKING:
+    from sparkctl.cli.world import World
+
+
+@click.command
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
+@click.pass_obj
+def command(world: World, names: tuple[str, ...], *, everything: bool) -> None:
+    """Stop and remove services: their containers, nothing else. Models, images and mods stay."""
+    if bool(names) == everything:
+        raise click.UsageError("name the services, or say --all")
+    deployed = observing.names(world.engine)
+    wanted = deployed if everything else world.service_names(names)
+    for name in wanted:
+        if name not in deployed and not world.catalog.knows(name):
+            known = ", ".join(deployed) or "nothing"
+            message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
+            raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    with world.out.reporting() as report:
+        removed = world.controller([], report).down(wanted)
+    for name in wanted:
+        if name not in removed:
+            world.out.say(f"{name}: not deployed")

@@ -1,0 +1,27 @@
+"""``sparkctl download``: a recipe's models, onto this host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.adapters.models import DiskModels
+from sparkctl.cli import models
+from sparkctl.cli.options import names, overrides
+
+if TYPE_CHECKING:
+    from sparkctl.cli.world import World
+
+
+@click.command
+@names
+@overrides
+@click.pass_obj
+def command(world: World, names: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Download the models of recipes or stacks, those of their drafts too, that are not on this host.
+
+    They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes.
+    """
+    models.download(world, world.loader(DiskModels()).located(names, overrides, strict=False))
+    world.out.say("everything is here")

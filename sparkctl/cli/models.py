@@ -1,0 +1,69 @@
+"""Models that are not on this host: what to say, and how they get here."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from sparkctl import units
+from sparkctl.errors import InputError
+from sparkctl.memory.facts import ModelFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.cli.world import World
+    from sparkctl.deployment import Located
+    from sparkctl.service import Source
+
+
+def require(world: World, located: Sequence[Located]) -> None:
+    """Refuse what is not here: vLLM would download it unseen, within the time that its start may take.
+
+    Raises:
+        InputError: a model is missing; with its size, the free disk and the command that downloads it.
+    """
+    absent = [one for one in located if one.missing]
+    if absent:
+        lines = [
+            f"{name(one)}: {source.missing}{_size(world, one, source)}" for one in absent for source in one.missing
+        ]
+        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {name(one)}" for one in absent))
+
+
+def download(world: World, located: Sequence[Located]) -> None:
+    """Download what is missing, into the recipe's folder, else into its cache.
+
+    Raises:
+        InputError: the hub, the network or the disk refused.
+    """
+    for one in located:
+        for source in one.missing:
+            _download(world, one, source)
+
+
+def name(one: Located) -> str:
+    """Return what the operator calls it."""
+    return one.member.service
+
+
+def _download(world: World, one: Located, source: Source) -> None:
+    recipe = one.loaded.recipe
+    cache = world.operator.expand(recipe.cache or "~/.cache/huggingface")
+    where = source.folder or cache
+    world.out.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
+    # Imported here, at the door of the command that needs it: it is as large as all the rest.
+    hub = importlib.import_module("sparkctl.adapters.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
+    revision = recipe.model.revision if source is one.model else None
+    hub.download(source.repo, revision, folder=source.folder, cache=cache)
+
+
+def _size(world: World, one: Located, source: Source) -> str:
+    """Return what is known of the download's size and the disk's room, for a message."""
+    recipe = one.loaded.recipe
+    sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
+    facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
+    sizes = [checkpoint.size for checkpoint in facts.checkpoints if checkpoint.repo == source.repo] if facts else []
+    size = f"about {units.format_bytes(sizes[0])}" if sizes else "of unknown size"
+    free = world.host.disk_free_bytes(source.folder or world.operator.home)
+    return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"

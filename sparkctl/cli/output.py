@@ -1,0 +1,146 @@
+"""What a person or a program reads: results on stdout, talk on stderr, and nothing else prints.
+
+On a simulated engine every line says so. Tables are rich's; where stdout is no terminal they are plain text.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SIMULATED: Final = "simulated │ "
+_PLAIN_WIDTH: Final = 200
+
+
+class Output:
+    """The only printer. ``simulated`` may be set once the engine is known."""
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        self._stdout = stdout or sys.stdout
+        self._stderr = stderr or sys.stderr
+        self.simulated = False
+        self.verbose = False
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person watches stderr, where progress is shown."""
+        return self._stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def result(self, text: str = "") -> None:
+        """Print a result to stdout."""
+        self._lines(self._stdout, text)
+
+    def raw(self, text: str) -> None:
+        """Print to stdout, byte for byte, what another program made: logs, a command to paste."""
+        self._stdout.write(text + "\n")
+        self._stdout.flush()
+
+    def json(self, value: object) -> None:
+        """Print a value to stdout as JSON."""
+        self.raw(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def say(self, text: str) -> None:
+        """Tell the person, on stderr, what happens."""
+        self._lines(self._stderr, text)
+
+    def detail(self, text: str) -> None:
+        """Tell what only ``-v`` wants to know."""
+        if self.verbose:
+            self._lines(self._stderr, text, "dim")
+
+    def warn(self, text: str) -> None:
+        """Tell, on stderr, what may be wrong."""
+        self._lines(self._stderr, f"warning: {text}", "yellow")
+
+    def error(self, text: str, hint: str | None = None) -> None:
+        """Tell, on stderr, what is wrong and what to do."""
+        self._lines(self._stderr, f"error: {text}", "red")
+        if hint:
+            self._lines(self._stderr, f"  → {hint}")
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table to stdout; columns whose cells all begin with a digit are right-aligned."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for index, header in enumerate(headers):
+            numbers = bool(rows) and all(row[index][:1].isdigit() for row in rows)
+            table.add_column(header, justify="right" if numbers else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        self._lines(self._stdout, _drawn(table, self._console(self._stdout)))
+
+    @contextmanager
+    def reporting(self) -> Iterator[Reporter]:
+        """Show one moving line on a terminal; elsewhere, a plain line for each new phase."""
+        if not self.terminal:
+            yield Reporter(self, None)
+            return
+        console = Console(file=self._stderr, highlight=False)
+        with Live(console=console, transient=True, refresh_per_second=8) as live:
+            yield Reporter(self, live)
+
+    def _console(self, stream: TextIO) -> Console:
+        width = None if stream.isatty() else _PLAIN_WIDTH
+        return Console(file=stream, highlight=False, width=width)
+
+    def _lines(self, stream: TextIO, text: str, style: str = "") -> None:
+        console = self._console(stream)
+        prefix = SIMULATED if self.simulated else ""
+        for line in text.split("\n"):
+            if style and stream.isatty():
+                console.print(Text.assemble((prefix, "dim"), (line, style)), soft_wrap=True)
+            else:
+                stream.write(f"{prefix}{line.rstrip()}\n")
+        stream.flush()
+
+
+class Reporter:
+    """What the controller reports to (sparkctl.ports.Report): said lines stay, the line of the phase moves."""
+
+    def __init__(self, output: Output, live: Live | None) -> None:
+        self._output = output
+        self._live = live
+        self._head = ""
+
+    def say(self, text: str) -> None:
+        """Tell what was done."""
+        if self._live is None:
+            self._output.say(text)
+        else:
+            self._live.console.print(Text(self._prefix + text))
+            self._live.update("")
+        self._head = ""
+
+    def progress(self, service: str, phase: str, tail: str) -> None:
+        """Tell where a start or a pull is."""
+        head = f"{service}: {phase}"
+        if self._live is not None:
+            self._live.update(Text(f"{self._prefix}{head}  {tail}"))
+        elif head != self._head:
+            self._output.say(head)
+        self._head = head
+
+    @property
+    def _prefix(self) -> str:
+        return SIMULATED if self._output.simulated else ""
+
+
+def _drawn(table: Table, like: Console) -> str:
+    """Return the table as text, with colours only where the console has them."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, width=like.width, force_terminal=like.is_terminal, no_color=like.no_color, highlight=False
+    )
+    console.print(table)
+    return buffer.getvalue().rstrip("\n")

@@ -1,0 +1,47 @@
+"""``sparkctl render``: the docker run command of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl import deployment, grammar, mods
+from sparkctl.adapters.files import DiskFiles
+from sparkctl.adapters.models import DiskModels
+from sparkctl.cli.options import as_json, overrides, strict
+from sparkctl.errors import InputError
+
+if TYPE_CHECKING:
+    from sparkctl.cli.world import World
+
+
+@click.command
+@click.argument("name")
+@overrides
+@strict
+@as_json
+@click.option("--stage", is_flag=True, help="Verify the mods and make the copies that the command mounts.")
+@click.pass_obj
+def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool, stage: bool) -> None:
+    """Print the docker run command of a recipe, one flag a line, to read or to paste.
+
+    Needs no engine, no image and no Spark. What is assumed or missing is said on stderr.
+    """
+    loader = world.loader(DiskModels())
+    located = loader.located([name], overrides, strict=strict)
+    if len(located) > 1:
+        names = " ".join(one.member.service for one in located)
+        raise InputError(f"{name} is a stack", hint=f"render one of its services: {names}")
+    (service,) = loader.services(located)
+    for warning in loader.warnings:
+        world.out.warn(str(warning))
+    if stage:
+        mods.stage(DiskFiles(), service.mods)
+    for note in deployment.notes(service):
+        world.out.say(note)
+    if as_json:
+        world.out.json(asdict(service.spec))
+    else:
+        world.out.raw(grammar.shell_text(service.words))

@@ -1,0 +1,187 @@
+"""The world that the commands act on: the operator's folders, the catalog, and the ports, made once at the door."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import stat
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from platformdirs import user_config_path, user_state_path
+
+from sparkctl import observing, secrets
+from sparkctl.catalog import Catalog, Root, shipped_root
+from sparkctl.cli.output import Output
+from sparkctl.controller import Controller
+from sparkctl.deployment import Loader
+from sparkctl.errors import InputError
+from sparkctl.memory.pool import HostProfile
+from sparkctl.service import Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sparkctl.deployment import Located
+    from sparkctl.observing import Deployed
+    from sparkctl.ports import Engine, Host, Models, Ports, Report
+    from sparkctl.service import Service
+
+ENGINES: Final = {"docker": "sparkctl.adapters.real", "sim": "sparkctl.adapters.sim.world"}
+"""Modules whose functions ``host`` and ``ports`` make an engine's doors; imported when first needed: 0.2 s."""
+
+
+class World:
+    """What a command may touch. Tests make one of fakes; the door makes the real one."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        operator: Operator,
+        environ: Mapping[str, str],
+        out: Output,
+        profile: str,
+        doors: Doors,
+    ) -> None:
+        self.catalog = catalog
+        self.operator = operator
+        self.environ = environ
+        self.out = out
+        self._doors = doors
+        self._profile = profile
+
+    @cached_property
+    def ports(self) -> Ports:
+        """All the doors; the engine's is opened when this is first used."""
+        return self._doors.ports()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine."""
+        return self.ports.engine
+
+    @cached_property
+    def host(self) -> Host:
+        """The host, which is there also when the engine is not."""
+        return self._doors.host()
+
+    @cached_property
+    def profile(self) -> HostProfile:
+        """The host's profile: its total and its reserve."""
+        return self.catalog.load("host", self._profile, HostProfile)
+
+    def loader(self, models: Models) -> Loader:
+        """Return what turns names into services."""
+        return Loader(self.catalog, models, self.operator, self.profile)
+
+    def services(self, loader: Loader, located: Sequence[Located]) -> list[Service]:
+        """Return the services of recipes, and tell what is doubtful about them."""
+        services = loader.services(located)
+        for warning in dict.fromkeys(map(str, loader.warnings)):
+            self.out.warn(warning)
+        return services
+
+    def service_names(self, names: Sequence[str]) -> list[str]:
+        """Return the services that names mean: a stack's members, else the names themselves."""
+        return [
+            member.service if member else name
+            for name in names
+            for member in (self.catalog.members(name) if self.catalog.knows(name) else [None])
+        ]
+
+    def secret_values(self, service: Service) -> tuple[dict[str, str], list[str]]:
+        """Return the values of a service's secrets, and the names that have none."""
+        return secrets.resolve(service.recipe.secrets, self.environ, self.stored_secrets)
+
+    def controller(self, services: Sequence[Service], report: Report) -> Controller:
+        """Return a controller that knows the secrets of ``services``."""
+        values = {service.name: self.secret_values(service)[0] for service in services}
+        return Controller(
+            self.ports, report, reserve_bytes=self.profile.reserve, secret_values=values, key=self.api_key
+        )
+
+    def refuse_elsewhere(self) -> None:
+        """Refuse an engine that is not on this host, where memory, models and mods are another's.
+
+        Raises:
+            EngineError: it is elsewhere.
+        """
+        observing.refuse_elsewhere(self.engine)
+
+    def deployed(self) -> list[Deployed]:
+        """Return what is deployed; whether it is ready is asked only where the server's address is this host's."""
+        here = self.engine.info().elsewhere is None
+        host, http = (self.ports.host, self.ports.http) if here else (None, None)
+        return observing.deployed(self.engine, host, http, self.api_key)
+
+    @property
+    def api_key(self) -> str | None:
+        """The operator's key for the servers that want one."""
+        values, _ = secrets.resolve([secrets.API_KEY], self.environ, self.stored_secrets)
+        return values.get(secrets.API_KEY)
+
+    @cached_property
+    def stored_secrets(self) -> dict[str, str]:
+        """The operator's secrets file, ``secrets.env`` in their configuration folder.
+
+        Raises:
+            InputError: others can read it, or a line is not NAME=value.
+        """
+        path = self.operator.config / "secrets.env"
+        if not path.is_file():
+            return {}
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            message = f"{path} can be read by others"
+            raise InputError(message, hint=f"chmod 600 {path}")
+        return secrets.parse(path.read_text(), str(path))
+
+
+class Doors:
+    """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``."""
+
+    def __init__(self, host: Callable[[], Host], ports: Callable[[], Ports]) -> None:
+        self.host = host
+        self.ports = ports
+
+
+def real_world(*, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> World:
+    """Return the world of this machine and this operator.
+
+    Raises:
+        InputError: an environment variable of sparkctl's has a value that means nothing.
+    """
+    config = user_config_path("sparkctl")
+    operator = Operator(home=Path.home(), config=config, state=user_state_path("sparkctl"))
+    folder = folder or os.environ.get("SPARKCTL_RECIPES")
+    roots = [Root(config, "yours"), Root(shipped_root(), "shipped")]
+    if folder and not Path(folder).is_dir():
+        message = f"--recipes (or SPARKCTL_RECIPES) names {folder}, which is no folder"
+        raise InputError(message, hint="name a folder that holds recipes/, mods/ or templates/")
+    if folder:
+        roots.insert(0, Root(Path(folder).resolve(), "given"))
+    kind = engine or os.environ.get("SPARKCTL_ENGINE") or _default_engine(os.environ)
+    if kind not in ENGINES:
+        message = f"SPARKCTL_ENGINE is {kind!r}, expected docker or sim"
+        raise InputError(message, hint="unset it, or name one of the two")
+    out = Output()
+    out.verbose = verbose
+    out.simulated = kind == "sim"
+    return World(
+        catalog=Catalog(roots),
+        operator=operator,
+        environ=os.environ,
+        out=out,
+        profile=profile or os.environ.get("SPARKCTL_PROFILE") or "gb10",
+        doors=Doors(
+            host=lambda: importlib.import_module(ENGINES[kind]).host(operator.state),
+            ports=lambda: importlib.import_module(ENGINES[kind]).ports(operator.state, out.detail),
+        ),
+    )
+
+
+def _default_engine(environ: Mapping[str, str]) -> str:
+    """Return docker where there is an NVIDIA driver or the operator named an engine, else the simulated Spark."""
+    driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+    return "docker" if driver or environ.get("DOCKER_HOST") else "sim"

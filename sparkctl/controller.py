@@ -1,0 +1,162 @@
+"""Walks a plan over the ports: the only place where decisions meet effects."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparkctl import differences, observing, preparing
+from sparkctl.container import LABEL_SERVICE
+from sparkctl.errors import DoesNotFitError, InputError
+from sparkctl.plan import Action, Wanted, make_plan
+from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.plan import Plan
+    from sparkctl.ports import Ports, Report
+    from sparkctl.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator allows ``up`` to do."""
+
+    replace: bool = False
+    keep: bool = False
+
+
+class Controller:
+    """Plans and changes what runs on one engine.
+
+    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        report: Report,
+        *,
+        reserve_bytes: int,
+        secret_values: Mapping[str, Mapping[str, str]],
+        key: str | None,
+    ) -> None:
+        self._ports = ports
+        self._report = report
+        self._reserve_bytes = reserve_bytes
+        self._key = key
+        self._starter = Starter(ports, report, secret_values)
+
+    def plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
+        """Return the steps from what runs now to ``wanted``; touches nothing.
+
+        Raises:
+            EngineError: the engine is elsewhere, or does not answer.
+            InputError: two of the services want the same name or port.
+        """
+        observing.refuse_elsewhere(self._ports.engine)
+        _refuse_clashes(wanted)
+        return self._plan(wanted, replace=replace)
+
+    def up(self, wanted: Sequence[Service], options: Options) -> None:
+        """Bring ``wanted`` up, one start at a time, each proved healthy before the next.
+
+        Raises:
+            DoesNotFitError: the set does not fit; nothing was touched.
+            InputError: a service that runs differs from its recipe and ``replace`` was not given; nothing was touched.
+            EngineError, ModError, NotReadyError: as named; what this command created is removed, what ran still runs.
+        """
+        observing.refuse_elsewhere(self._ports.engine)
+        _refuse_clashes(wanted)
+        with self._locked():
+            plan = self._admitted(wanted, options)
+            services = {service.name: service for service in wanted}
+            starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
+            preparing.prepare(self._ports, self._report, starting)
+            for step in plan.steps:
+                self._walk(step.action, services[step.service], wanted, options)
+
+    def down(self, names: Sequence[str]) -> list[str]:
+        """Stop and remove the services of these names, and return those that had a container."""
+        with self._locked():
+            found = [c for c in observing.services(self._ports.engine) if c.labels[LABEL_SERVICE] in names]
+            for container in found:
+                self._report.progress(container.name, "stopping", "")
+                if container.state == "running":
+                    self._ports.engine.stop(container.id, grace_s=STOP_GRACE_S)
+                self._ports.engine.remove(container.id)
+                self._report.say(f"{container.name}: stopped and removed")
+        return [container.labels[LABEL_SERVICE] for container in found]
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
+        pool = observing.pool(self._ports.host, self._reserve_bytes)
+        now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
+        running = [deployed.running for deployed in now if not deployed.container.name.endswith(ASIDE)]
+        return make_plan([_wanted(service) for service in wanted], running, pool, replace=replace)
+
+    def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
+        plan = self._plan(wanted, replace=options.replace)
+        changed = [step.service for step in plan.steps if step.action is Action.CHANGED]
+        if changed:
+            lines = [line for service in wanted if service.name in changed for line in self._differences(service)]
+            message = "what runs differs from its recipe:\n" + "\n".join(f"  {line}" for line in lines)
+            raise InputError(message, hint="--replace stops it and starts it as the recipe says now")
+        if not plan.fits:
+            raise DoesNotFitError("\n".join(plan.reasons))
+        return plan
+
+    def _differences(self, service: Service) -> list[str]:
+        container = self._ports.engine.container(service.name)
+        return differences.differences(service.spec, container) if container is not None else []
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    def _walk(self, action: Action, service: Service, wanted: Sequence[Service], options: Options) -> None:
+        if action is Action.KEEP:
+            preparing.verify_container(self._ports.engine, service)
+            self._report.say(f"{service.name}: already up at {service.url}")
+            return
+        if action is Action.WAIT:
+            self._starter.wait(service)
+            preparing.verify_container(self._ports.engine, service)
+        else:
+            # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
+            self._admitted(wanted, options)
+            self._starter.start(service, keep=options.keep)
+        self._report.say(f"{service.name}: ready at {service.url}")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        def waiting(who: str) -> None:
+            self._report.say(f"waiting: {who} is changing this engine")
+
+        with self._ports.locks.hold(self._ports.engine.info().id, waiting=waiting):
+            yield
+
+
+def _wanted(service: Service) -> Wanted:
+    return Wanted(
+        name=service.name,
+        recipe=service.recipe_name,
+        digest=service.digest,
+        steady_bytes=service.footprint.steady_bytes,
+        peak_bytes=service.footprint.peak_bytes,
+        priority=service.priority,
+        parts=service.footprint.summary,
+        smaller=service.smaller,
+    )
+
+
+def _refuse_clashes(wanted: Sequence[Service]) -> None:
+    for what, values in (
+        ("name", [service.name for service in wanted]),
+        ("port", [service.url for service in wanted]),
+    ):
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            message = f"two of the services want the same {what}: {', '.join(twice)}"
+            raise InputError(message, hint="give one of them another: --set serve.port=… or a stack's own names")

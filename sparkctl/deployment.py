@@ -1,0 +1,178 @@
+"""From names to services: reads recipes, templates, facts, mods and where the models are, and assembles them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import document, mods, render
+from sparkctl.errors import InputError, Problem
+from sparkctl.memory import checkpoint, footprint
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.mods import FromModel, Mod, Pins
+from sparkctl.service import Inputs, Service, Source, Template, assemble
+from sparkctl.validation import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.catalog import Catalog, Loaded, Member
+    from sparkctl.memory.pool import HostProfile
+    from sparkctl.mods import ModFile, MountedMod
+    from sparkctl.ports import Models
+    from sparkctl.recipe import Recipe
+    from sparkctl.service import Operator
+
+PINS: Final = "pins.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A recipe that is wanted under a name, and where its models are."""
+
+    member: Member
+    loaded: Loaded
+    model: Source
+    draft: Source | None
+
+    @property
+    def missing(self) -> list[Source]:
+        """The models that are not on this host."""
+        return [source for source in (self.model, self.draft) if source is not None and source.missing]
+
+
+class Loader:
+    """Turns names into services; ``warnings`` collects what was doubtful in the files."""
+
+    def __init__(self, catalog: Catalog, models: Models, operator: Operator, profile: HostProfile) -> None:
+        self._catalog = catalog
+        self._models = models
+        self._operator = operator
+        self._profile = profile
+        self.warnings: list[Problem] = []
+
+    def located(self, names: Sequence[str], overrides: Sequence[str], *, strict: bool) -> list[Located]:
+        """Return the recipes that names of recipes and stacks mean, in order, and where their models are.
+
+        Raises:
+            InputError: a file that cannot be used, or a name that is none.
+        """
+        located = []
+        for member in (member for name in names for member in self._catalog.members(name)):
+            loaded = self._catalog.recipe(member.recipe, [*member.overrides, *overrides], strict=strict)
+            model = loaded.recipe.model
+            source = self._source(loaded.recipe, model.repo, model.revision, model.path)
+            located.append(Located(member, loaded, source, self._draft(loaded.recipe)))
+        return located
+
+    def services(self, located: Sequence[Located]) -> list[Service]:
+        """Return the services of the recipes.
+
+        Raises:
+            InputError: nothing is known of a model to plan with, or a template or a mod cannot be used.
+        """
+        return [self._service(one) for one in located]
+
+    def _service(self, one: Located) -> Service:
+        recipe, version = one.loaded.recipe, one.loaded.version.version
+        template = self._template(recipe.template)
+        facts = self._facts(recipe.model.facts, one.model)
+        draft_facts = self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
+        taken = footprint.estimate(recipe, facts, draft_facts, version, self._profile)
+        self.warnings += one.loaded.warnings
+        self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
+        return assemble(
+            Inputs(
+                name=one.member.service,
+                recipe_name=one.loaded.name,
+                recipe=recipe,
+                version=version,
+                template=template,
+                operator=self._operator,
+                model=one.model,
+                draft=one.draft,
+                mods=self._mods(recipe, template, one.model),
+                footprint=taken,
+                sizing=footprint.sizing(recipe, taken, self._profile),
+                smaller=footprint.smaller(recipe, facts, draft_facts, version, self._profile),
+                priority=one.member.priority,
+            )
+        )
+
+    def _template(self, name: str) -> Template:
+        path = self._catalog.path("template", name)
+        folders = tuple(root.path / "templates" for root in self._catalog.roots)
+        return Template(path.name, path.read_text(encoding="utf-8"), folders)
+
+    def _source(self, recipe: Recipe, repo: str, revision: str | None, path: str | None) -> Source:
+        """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
+        folder = self._operator.expand(path) if path is not None else None
+        problem = self._models.folder_problem(folder) if folder is not None else None
+        if folder is not None and problem is None:
+            return Source(repo, folder, here=folder)
+        cache = self._operator.expand(recipe.cache) if recipe.cache is not None else None
+        snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
+        if snapshot is not None:
+            return Source(repo, here=snapshot)
+        if folder is not None:
+            return Source(repo, folder, missing=f"{folder} {problem}")
+        return Source(repo, missing=f"{repo} is not in the cache {cache}" if cache else f"{repo} has no cache to be in")
+
+    def _draft(self, recipe: Recipe) -> Source | None:
+        speculative = recipe.speculative
+        if speculative is None or speculative.model is None:
+            return None
+        return self._source(recipe, speculative.model, None, speculative.path)
+
+    def _facts(self, name: str | None, source: Source) -> ModelFacts:
+        if name is not None:
+            return self._catalog.load("facts", name, ModelFacts)
+        if source.here is not None:
+            return checkpoint.facts_of_folder(source.here)
+        message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {source.missing}"
+        raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
+
+    def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:
+        root = render.package_root(template.text, template.name)
+        found: list[MountedMod] = []
+        for name in recipe.mods:
+            found += self._mod(name, root, model)
+        mods.refuse_overlaps(found)
+        return tuple(found)
+
+    def _mod(self, name: str, root: str | None, model: Source) -> list[MountedMod]:
+        mod = self._catalog.load("mod", name, Mod)
+        if root is None and any(file.module is not None for file in mod.files):
+            message = f"mod {name} names a module, and the template does not say where its images keep them"
+            raise InputError(message, hint="give the template a package_root, or the mod's file a path:")
+        own = self._operator.mod_folder(name)
+        pins = validate(document.read(own / PINS), Pins) if (own / PINS).is_file() else None
+        folder = self._catalog.path("mod", name).parent
+        originals = {file.name: _original(file, own, folder, model) for file in mod.files}
+        return mods.mounted(name, mod, pins, root or "", self._operator.state, originals)
+
+
+def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | None:
+    """Return where a mod's file comes from: the operator's own copy, else the mod's folder or the checkpoint's."""
+    if (own / file.name).exists():
+        return own / file.name
+    if isinstance(file.source, FromModel):
+        return model.here / file.name if model.here is not None else None
+    return folder / file.name
+
+
+def notes(service: Service) -> list[str]:
+    """Return what is assumed or missing, for whoever reads a service's command."""
+    found = [f"missing: {source.missing}" for source in service.sources if source.missing]
+    for mod in service.mods:
+        if mod.md5 == mods.UNPINNED:
+            found.append(f"unpinned: {mod.name} of mod {mod.mod}; `up` refuses it: sparkctl mods pin {mod.mod}")
+        elif not mod.source.is_file():
+            found.append(f"missing: {mod.source}; `render --stage` verifies and makes this copy of {mod.name}")
+        if mod.root is not None:
+            found.append(f"assumed: the image keeps Python packages under {mod.root} (mod {mod.mod}); `up` checks it")
+    if service.secrets_file is not None:
+        names = ", ".join(service.recipe.secrets)
+        found.append(f"missing: {service.secrets_file} with {names}; `up` writes it for the moment of the start")
+    return found

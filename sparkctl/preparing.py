@@ -1,0 +1,72 @@
+"""What is made sure of before a container is made, and checked in it afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl import mods, units, verification
+from sparkctl.container import LABEL_SERVICE
+from sparkctl.errors import EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.ports import Engine, Files, Ports, Report
+    from sparkctl.service import Service
+
+
+def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
+    """Make sure of everything that can be known before the first container is made; pulls what is missing.
+
+    Raises:
+        EngineError: a name or a port is taken, or an image cannot be had.
+        ModError: a mod's file, or the file that it covers in the image, is not what it has to be.
+    """
+    for service in services:
+        _name_is_free(ports.engine, service)
+        _port_is_free(ports, service)
+        mods.check_sources(service.mods)
+    for service in services:
+        _pull(ports.engine, report, service)
+        verification.check_image(ports.engine, service.spec.image, service.mods)
+
+
+def stage(files: Files, service: Service) -> None:
+    """Make the verified copies that the service's container mounts."""
+    mods.stage(files, service.mods)
+
+
+def verify_container(engine: Engine, service: Service) -> None:
+    """Check each mod's file in the running container.
+
+    Raises:
+        ModError: a file is not the mod's.
+    """
+    verification.check_container(engine, service.name, service.mods)
+
+
+def _name_is_free(engine: Engine, service: Service) -> None:
+    there = engine.container(service.name)
+    if there is not None and there.labels.get(LABEL_SERVICE) != service.name:
+        message = f"a container named {service.name} is there already, and sparkctl did not make it"
+        raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {service.name}")
+
+
+def _port_is_free(ports: Ports, service: Service) -> None:
+    serve = service.recipe.serve
+    there = ports.engine.container(service.name)
+    own = there is not None and there.state == "running"
+    if own or not ports.host.port_taken(serve.bind, serve.port):
+        return
+    message = f"{service.name}: port {serve.port} on {serve.bind} is in use"
+    raise EngineError(message, hint=f"who has it: ss -tlnp 'sport = :{serve.port}'; another: --set serve.port=…")
+
+
+def _pull(engine: Engine, report: Report, service: Service) -> None:
+    reference = service.spec.image
+    if engine.image(reference) is not None:
+        return
+    for progress in engine.pull(reference):
+        total = f" of {units.format_bytes(progress.total_bytes)}" if progress.total_bytes else ""
+        tail = f"{units.format_bytes(progress.current_bytes)}{total}"
+        report.progress(service.name, f"pulling {reference}", tail)

@@ -1,0 +1,320 @@
+"""A recipe deployed under a name: what its container will be, what it will take, and what is assumed.
+
+``assemble`` is pure: the same inputs give the same words on every machine. Reading the inputs from catalogs and disks
+is ``sparkctl.deployment``'s.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import container, grammar, mods, render, vllm
+from sparkctl.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from packaging.version import Version
+
+    from sparkctl.container import ContainerSpec
+    from sparkctl.memory.footprint import Footprint, Sizing
+    from sparkctl.memory.pool import Smaller
+    from sparkctl.mods import MountedMod
+    from sparkctl.recipe import FlagValue, Recipe, Scalar
+
+CONTAINER_CACHE: Final = "/root/.cache/huggingface"
+"""Where Hugging Face libraries look in the images, which run as root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator's own folders."""
+
+    home: Path
+    config: Path
+    state: Path
+
+    def expand(self, path: str) -> Path:
+        """Return ``path`` with a leading ``~`` as the operator's home."""
+        return self.home / path[2:] if path.startswith("~/") else Path(path)
+
+    def mod_folder(self, mod: str) -> Path:
+        """Return the operator's own folder of a mod: files that cannot be shipped, and their pins."""
+        return self.config / "mods" / mod
+
+    def secrets_file(self, service: str) -> Path:
+        """Return the env-file that ``up`` writes for a service, readable by its owner alone."""
+        return self.state / "secrets" / f"{service}.env"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a model comes from: its ``folder`` on this host, or (None) its repository through the cache.
+
+    ``here`` is the folder or the cache's snapshot that has its files; else ``missing`` says, in words, why not.
+    """
+
+    repo: str
+    folder: Path | None = None
+    here: Path | None = None
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template's name, text, and the folders that it may include from."""
+
+    name: str
+    text: str
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that decides what a service's container will be."""
+
+    name: str
+    recipe_name: str
+    recipe: Recipe
+    version: Version
+    template: Template
+    operator: Operator
+    model: Source
+    draft: Source | None
+    mods: tuple[MountedMod, ...]
+    footprint: Footprint
+    sizing: Sizing
+    smaller: tuple[Smaller, ...] = ()
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A recipe deployed under a name. ``words`` are its docker run command and ``spec`` the same, parsed.
+
+    ``secrets_file`` is the env-file that the command names, None for a recipe without secrets.
+    """
+
+    name: str
+    recipe_name: str
+    recipe: Recipe
+    words: tuple[str, ...]
+    spec: ContainerSpec
+    digest: str
+    footprint: Footprint
+    sizing: Sizing
+    mods: tuple[MountedMod, ...]
+    model: Source
+    draft: Source | None
+    secrets_file: Path | None
+    smaller: tuple[Smaller, ...]
+    priority: int
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The models that it needs: its own, and its draft's."""
+        return (self.model,) if self.draft is None else (self.model, self.draft)
+
+    @property
+    def url(self) -> str:
+        """The address of the server on this host."""
+        return url_of(self.recipe)
+
+
+def url_of(recipe: Recipe) -> str:
+    """Return where the server answers on this host; one that is open to the network also answers on the loopback."""
+    bind = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
+    return f"http://{bind}:{recipe.serve.port}"
+
+
+def assemble(inputs: Inputs) -> Service:
+    """Return the service that the inputs make.
+
+    Raises:
+        InputError: the template fails, or renders words that are no docker run command of this service.
+    """
+    # Twice: the digest of what was rendered is itself one of the labels, and is left out of the digest.
+    digest = grammar.parse(_expand(inputs, digest="")).digest()
+    words = _expand(inputs, digest=digest)
+    spec = grammar.parse(words)
+    _check(inputs, spec)
+    return Service(
+        name=inputs.name,
+        recipe_name=inputs.recipe_name,
+        recipe=inputs.recipe,
+        words=tuple(words),
+        spec=spec,
+        digest=digest,
+        footprint=inputs.footprint,
+        sizing=inputs.sizing,
+        mods=inputs.mods,
+        model=inputs.model,
+        draft=inputs.draft,
+        secrets_file=inputs.operator.secrets_file(inputs.name) if inputs.recipe.secrets else None,
+        smaller=inputs.smaller,
+        priority=inputs.priority,
+    )
+
+
+def _check(inputs: Inputs, spec: ContainerSpec) -> None:
+    """Refuse what sparkctl could start but not find again."""
+    wanted = {
+        "--name": (inputs.name, spec.name),
+        f"--label {container.LABEL_SERVICE}=": (
+            inputs.name,
+            spec.label(container.LABEL_SERVICE),
+        ),
+    }
+    for flag, (expected, found) in wanted.items():
+        if found != expected:
+            message = f"template {inputs.template.name}: expected {flag} {expected}, found {found or 'none'}"
+            raise InputError(message, hint="render the context's `name` and `labels`, as the shipped templates do")
+
+
+def _expand(inputs: Inputs, *, digest: str) -> list[str]:
+    return render.expand(
+        inputs.template.text,
+        inputs.template.name,
+        context(inputs, digest=digest),
+        loader_folders=inputs.template.folders,
+    )
+
+
+def context(inputs: Inputs, *, digest: str) -> dict[str, object]:
+    """Return what the template sees: plain data, described in docs/templates.md."""
+    recipe = inputs.recipe
+    setup = recipe.container
+    on_host = setup.network == "host"
+    flags, variables = vllm.backend_words(recipe.backend, inputs.version)
+    env = {**variables, **recipe.env}
+    ports = [{"bind": recipe.serve.bind, "host": recipe.serve.port, "container": recipe.serve.container_port}]
+    return {
+        "name": inputs.name,
+        "image": recipe.image,
+        "labels": [[key, value] for key, value in _labels(inputs, digest).items()],
+        "env": [[key, _env_text(value)] for key, value in env.items()],
+        "secrets_env_file": str(inputs.operator.secrets_file(inputs.name)) if recipe.secrets else "",
+        "ports": [] if on_host else ports,
+        "network": setup.network or "",
+        "gpus": _gpus(recipe.gpus),
+        "ipc": setup.ipc or "",
+        "shm_size": _docker_size(setup.shm_size) if setup.shm_size is not None else "",
+        "ulimits": [f"{name}={value}" for name, value in setup.ulimits.items()],
+        "restart": setup.restart,
+        "user": setup.user or "",
+        "mounts": _mounts(inputs),
+        "model": model_argument(recipe, inputs.model),
+        "served_name": recipe.serve.name,
+        "args": _arguments(inputs, flags, on_host=on_host),
+    }
+
+
+def model_argument(recipe: Recipe, model: Source) -> str:
+    """Return what the server is told to load: the folder in the container, or the repository."""
+    if model.folder is None:
+        return recipe.model.repo
+    return recipe.model.mount or f"/models/{Path(recipe.model.path or recipe.model.repo).name}"
+
+
+def _draft_argument(draft: Source) -> str:
+    return draft.repo if draft.folder is None else f"/models/draft/{draft.folder.name}"
+
+
+def _labels(inputs: Inputs, digest: str) -> dict[str, str]:
+    return {
+        container.LABEL_SERVICE: inputs.name,
+        container.LABEL_RECIPE: inputs.recipe_name,
+        container.LABEL_MODEL: inputs.recipe.serve.name,
+        container.LABEL_URL: url_of(inputs.recipe),
+        container.LABEL_MODS: mods.label(inputs.mods),
+        container.LABEL_CLAIM: str(inputs.footprint.steady_bytes),
+        container.LABEL_SPEC: digest,
+    }
+
+
+def _gpus(gpus: str) -> dict[str, str]:
+    kind, _, value = gpus.partition(":")
+    if kind in {"all", "none"}:
+        return {"kind": kind, "value": ""}
+    return {"kind": "cdi", "value": value} if kind == "cdi" else {"kind": "ids", "value": gpus}
+
+
+def _mounts(inputs: Inputs) -> list[dict[str, object]]:
+    recipe, operator = inputs.recipe, inputs.operator
+    mounts: list[dict[str, object]] = []
+    if inputs.model.folder is not None:
+        mounts.append(_mount(inputs.model.folder, model_argument(recipe, inputs.model)))
+    if inputs.draft is not None and inputs.draft.folder is not None:
+        mounts.append(_mount(inputs.draft.folder, _draft_argument(inputs.draft)))
+    by_repo = inputs.model.folder is None or (inputs.draft is not None and inputs.draft.folder is None)
+    if recipe.cache is not None and by_repo:
+        # Writable: the hub's library keeps locks and references beside the files that it reads.
+        mounts.append(_mount(operator.expand(recipe.cache), CONTAINER_CACHE, readonly=False))
+    mounts += [_mount(mod.source, mod.target) for mod in inputs.mods]
+    return mounts
+
+
+def _mount(source: Path, target: str, *, readonly: bool = True) -> dict[str, object]:
+    return {"source": str(source), "target": target, "readonly": readonly}
+
+
+def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> list[list[str]]:
+    recipe, limits, sizing = inputs.recipe, inputs.recipe.limits, inputs.sizing
+    flags: dict[str, FlagValue] = {}
+    if on_host:
+        flags |= {"host": recipe.serve.bind, "port": recipe.serve.port}
+    elif recipe.serve.container_port != 8000:  # noqa: PLR2004  (vLLM's default)
+        flags["port"] = recipe.serve.container_port
+    flags |= {
+        "max-model-len": limits.context,
+        "max-num-seqs": limits.sequences,
+        "max-num-batched-tokens": limits.batched_tokens,
+    }
+    if limits.multimodal is not None:
+        flags["limit-mm-per-prompt"] = dict(limits.multimodal)
+    flags |= recipe.args
+    flags |= {flag.removeprefix("--"): value for flag, value in backend.items()}
+    if recipe.speculative is not None:
+        flags["speculative-config"] = _speculative(inputs)
+    if sizing.kv_cache_memory_bytes is not None:
+        flags["kv-cache-memory-bytes"] = sizing.kv_cache_memory_bytes
+    flags["gpu-memory-utilization"] = f"{sizing.gpu_memory_utilization:.2f}"
+    return [words for name, value in flags.items() if (words := _flag_words(name, value))]
+
+
+def _speculative(inputs: Inputs) -> dict[str, object]:
+    speculative = inputs.recipe.speculative
+    if speculative is None:
+        return {}
+    given = speculative.model_dump(exclude_none=True, exclude={"path", "facts"})
+    if inputs.draft is not None:
+        given["model"] = _draft_argument(inputs.draft)
+    return given
+
+
+def _flag_words(name: str, value: FlagValue) -> list[str]:
+    """Return ``--name value``; true is the bare flag, false its ``--no-`` form, null nothing, a map JSON."""
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{name}"] if value else [f"--no-{name}"]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value, separators=(",", ":"), ensure_ascii=False)]
+    values: Sequence[Scalar] = value if isinstance(value, list) else [value]
+    return [f"--{name}", *(str(item) for item in values)]
+
+
+def _env_text(value: Scalar) -> str:
+    """Return a variable's text; vLLM reads its switches by ``int``, so true is 1 and false 0."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _docker_size(count: int) -> str:
+    """Return bytes as docker spells them (its units are powers of 1024): ``32g``, ``500m``, ``4096b``."""
+    for unit, size in (("g", 1024**3), ("m", 1024**2), ("k", 1024)):
+        if count and count % size == 0:
+            return f"{count // size}{unit}"
+    return f"{count}b"

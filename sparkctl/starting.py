@@ -1,0 +1,175 @@
+"""One service from its spec to ready, or back to nothing: what a failed start created is removed again."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import preparing, readiness, secrets, units
+from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.readiness import Probe, Progress, Seen, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.ports import Ports, Reply, Report
+    from sparkctl.service import Service
+
+# Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
+POLL_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 2.0
+GENERATION_TIMEOUT_S: Final = 60.0
+STOP_GRACE_S: Final = 30.0
+SHOWN_LINES: Final = 20
+ASIDE: Final = ".replaced"
+"""What the name of a container ends with while its successor has not proved itself."""
+
+
+class Starter:
+    """Starts services through the ports; tells ``report`` where it is."""
+
+    def __init__(self, ports: Ports, report: Report, secret_values: Mapping[str, Mapping[str, str]]) -> None:
+        self._ports = ports
+        self._report = report
+        self._secret_values = secret_values
+
+    def start(self, service: Service, *, keep: bool) -> None:
+        """Create the service's container, start it, wait until it is ready, and verify its mods.
+
+        A container of the same service that is there already is set aside, and comes back if this start fails.
+
+        Raises:
+            NotReadyError: the server died, answered wrongly, or took too long.
+            ModError: a mod's file is not in the container as it has to be.
+            EngineError: the engine refused.
+            WaitInterruptedError: the operator stopped waiting; the container goes on loading.
+        """
+        with self._predecessor_aside(service):
+            created = self._create(service)
+            with self._removed_unless_ready(created, service, keep=keep):
+                self._ports.engine.start(created)
+                self.wait(service)
+                preparing.verify_container(self._ports.engine, service)
+
+    def _create(self, service: Service) -> str:
+        """Create the container; its secrets are on the disk only meanwhile."""
+        files = self._ports.files
+        preparing.stage(files, service)
+        if service.secrets_file is None:
+            return self._ports.engine.create(service.spec)
+        values = self._secret_values.get(service.name, {})
+        files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
+        try:
+            return self._ports.engine.create(service.spec)
+        finally:
+            files.remove(service.secrets_file)
+
+    def wait(self, service: Service) -> None:
+        """Wait until a service that runs is ready.
+
+        Raises:
+            NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
+        """
+        try:
+            progress = self._watch(service)
+        except KeyboardInterrupt:
+            message = f"stopped waiting for {service.name}: it is still loading, and nothing was removed"
+            hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
+            raise WaitInterruptedError(message, hint=hint) from None
+        outcome = progress.outcome
+        if outcome is None or outcome.ready:
+            return
+        raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
+
+    def _watch(self, service: Service) -> Progress:
+        clock, ready = self._ports.clock, service.recipe.ready
+        target = Target(service.name, service.recipe.serve.name, ready.timeout, generate=ready.probe)
+        progress = readiness.begin(target, clock.monotonic())
+        tail = self._ports.engine.follow(service.name)
+        try:
+            while True:
+                seen = self._look(service, progress, tail.read())
+                progress = readiness.step(progress, seen)
+                self._tell(service, progress, seen.now)
+                if progress.outcome is not None:
+                    return progress
+                if progress.probe is Probe.HEALTH:
+                    clock.sleep(POLL_S)
+        finally:
+            tail.close()
+
+    def _look(self, service: Service, progress: Progress, lines: list[str]) -> Seen:
+        container = self._ports.engine.container(service.name)
+        reply = None
+        if container is not None and container.state == "running":
+            reply = self._ask(service, progress)
+        return Seen(self._ports.clock.monotonic(), container, lines, reply)
+
+    def _ask(self, service: Service, progress: Progress) -> Reply:
+        http, url = self._ports.http, service.url + progress.probe
+        key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
+        if progress.probe is Probe.COMPLETION:
+            body = readiness.probe_body(progress.target)
+            return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
+        return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
+
+    def _tell(self, service: Service, progress: Progress, now: float) -> None:
+        elapsed = units.format_duration(now - progress.started)
+        self._report.progress(service.name, progress.phase, f"{progress.detail} {elapsed}".strip())
+
+    def _failure(self, service: Service, message: str) -> str:
+        engine = self._ports.engine
+        there = engine.container(service.name)
+        lines = engine.logs(there.id, tail=SHOWN_LINES) if there is not None else []
+        shown = "\n".join(f"  | {line}" for line in lines)
+        head = f"{service.name} is not ready: {message}"
+        return f"{head}\nthe last lines of its log:\n{shown}" if shown else head
+
+    @contextmanager
+    def _removed_unless_ready(self, created: str, service: Service, *, keep: bool) -> Iterator[None]:
+        """Remove what this start created unless it became ready; a wait that was interrupted is no failure."""
+        leave = False
+        try:
+            yield
+            leave = True
+        except WaitInterruptedError:
+            leave = True
+            raise
+        except SparkctlError:
+            leave = keep
+            raise
+        finally:
+            if not leave:
+                self._ports.engine.remove(created)
+                self._report.say(f"{service.name}: removed the container that failed (--keep leaves it)")
+
+    @contextmanager
+    def _predecessor_aside(self, service: Service) -> Iterator[None]:
+        """Set the service's earlier container aside, stopped; bring it back if nothing took its place."""
+        engine, aside = self._ports.engine, service.name + ASIDE
+        earlier = engine.container(service.name)
+        if earlier is None:
+            yield
+            return
+        was_running = earlier.state == "running"
+        if was_running:
+            self._report.say(f"{service.name}: stopping the one that runs")
+            engine.stop(earlier.id, grace_s=STOP_GRACE_S)
+        engine.rename(earlier.id, aside)
+        failed = True
+        try:
+            yield
+            failed = False
+        except WaitInterruptedError:
+            failed = False
+            raise
+        finally:
+            if not failed:
+                engine.remove(earlier.id)
+            elif engine.container(service.name) is None:
+                engine.rename(earlier.id, service.name)
+                if was_running:
+                    engine.start(earlier.id)
+                    self._report.say(f"{service.name}: started again as it was before")
+            else:
+                self._report.say(f"{service.name}: what ran before is kept, stopped, as {aside}")

@@ -1,0 +1,85 @@
+"""sparkctl as an operator runs it: a process, with a home, folders and an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def expect(self, code: int) -> Done:
+        assert self.code == code, f"exit code {self.code}, expected {code}\n--- out\n{self.out}\n--- err\n{self.err}"
+        return self
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401  (whatever was printed)
+        return json.loads(self.out)
+
+
+@dataclass
+class Operator:
+    """An operator with nothing but what the test gives them; ``folder`` is what --recipes names."""
+
+    home: Path
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "SPARKCTL_TESTBED"}}
+        own = {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / ".config"),
+            "XDG_STATE_HOME": str(self.home / ".local/state"),
+            "SPARKCTL_RECIPES": str(self.folder),
+        }
+        return kept | own | self.environ
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command and return the process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "sparkctl", *arguments],
+            env=self.environment,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, timeout: float = 100) -> Done:
+        """Run a command to its end."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        finally:
+            process.kill()
+        return Done(process.returncode, out, err)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,257 @@
+"""A world without a world: hand-written fakes of the ports, which record what is done to them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sparkctl.ports import Container, EngineInfo, Gpu, Image, MemoryReading, PullProgress, Reply
+from sparkctl.units import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sparkctl.container import ContainerSpec
+    from sparkctl.errors import EngineError
+
+READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
+
+
+@dataclass
+class FakeEngine:
+    """Containers in a dict. What a start does is ordered by ``on_start`` (by container name)."""
+
+    images: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    there: dict[str, Container] = field(default_factory=dict)
+    specs: dict[str, ContainerSpec] = field(default_factory=dict)
+    log: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    on_start: dict[str, Callable[[Container], Container]] = field(default_factory=dict)
+    elsewhere: str | None = None
+    fail: dict[str, EngineError] = field(default_factory=dict)
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("fake", "engine-1", "1", elsewhere=self.elsewhere, runtimes=("nvidia",))
+
+    def containers(self) -> list[Container]:
+        return list(self.there.values())
+
+    def container(self, name: str) -> Container | None:
+        return next((c for c in self.there.values() if name in {c.name, c.id}), None)
+
+    def image(self, reference: str) -> Image | None:
+        return Image(f"sha256:{reference}", (), 9 * GIB) if reference in self.images else None
+
+    def pull(self, reference: str) -> Iterator[PullProgress]:
+        self._do(f"pull {reference}")
+        yield PullProgress(1, 2, "half")
+        self.images[reference] = {}
+
+    def create(self, spec: ContainerSpec) -> str:
+        self._do(f"create {spec.name}")
+        identity = f"id-{len(self.specs)}"
+        self.specs[spec.name] = spec
+        self.there[identity] = Container(
+            identity,
+            spec.name,
+            spec.image,
+            f"sha256:{spec.image}",
+            "created",
+            dict(spec.labels),
+            mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),
+            command=spec.command,
+            env=tuple((k, v or "") for k, v in spec.env),
+        )
+        return identity
+
+    def start(self, container: str) -> None:
+        now = self.there[container]
+        self._do(f"start {now.name}")
+        self.log.setdefault(container, list(READY_LOG))
+        started = now._replace(state="running", started_at=1.0)
+        self.there[container] = self.on_start.get(now.name, lambda c: c)(started)
+
+    def stop(self, container: str, *, grace_s: float) -> None:
+        now = self.there[container]
+        self._do(f"stop {now.name}")
+        self.there[container] = now._replace(state="exited", exit_code=0)
+
+    def rename(self, container: str, name: str) -> None:
+        self._do(f"rename {self.there[container].name} {name}")
+        self.there[container] = self.there[container]._replace(name=name)
+
+    def remove(self, container: str) -> None:
+        gone = self.there.pop(container, None)
+        self._do(f"remove {gone.name if gone else container}")
+
+    def logs(self, container: str, *, tail: int | None = None) -> list[str]:
+        lines = self.log.get(container, [])
+        return lines if tail is None else lines[len(lines) - tail :] if tail else []
+
+    def follow(self, container: str) -> FakeTail:
+        found = self.container(container)
+        return FakeTail(list(self.log.get(found.id if found else container, [])))
+
+    def processes(self, container: str) -> tuple[int, ...]:
+        return (int(container.removeprefix("id-")) + 100,)
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        now = self.there[container]
+        return self.files.get((now.name, path))
+
+    def read_image_file(self, reference: str, path: str) -> bytes | None:
+        return self.images[reference].get(path)
+
+    def _do(self, call: str) -> None:
+        self.calls.append(call)
+        if call in self.fail:
+            raise self.fail[call]
+
+
+class FakeTail:
+    """A log that gives one line a look."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+
+    def read(self) -> list[str]:
+        return [self._lines.pop(0)] if self._lines else []
+
+    def close(self) -> None:
+        self._lines.clear()
+
+
+@dataclass
+class FakeHost:
+    """A Spark's memory, as ordered."""
+
+    total: int = 120 * GIB
+    available: int = 110 * GIB
+    taken_ports: set[int] = field(default_factory=set)
+    resident: dict[int, int] = field(default_factory=dict)
+    gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
+
+    def memory(self) -> MemoryReading:
+        return MemoryReading(self.total, self.available)
+
+    def gpus(self) -> list[Gpu]:
+        return self.gpu
+
+    def gpu_bytes(self) -> dict[int, int]:
+        return self.resident
+
+    def resident_bytes(self, pid: int) -> int | None:
+        return 0
+
+    def port_taken(self, address: str, port: int) -> bool:
+        return port in self.taken_ports
+
+    def program_runs(self, name: str) -> bool:
+        return True
+
+    def disk_free_bytes(self, path: Path) -> int | None:
+        return 500 * GIB
+
+
+@dataclass
+class FakeHttp:
+    """Servers by URL prefix: the names that they serve. Without an entry, the connection is refused."""
+
+    serving: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
+        self.asked.append(url)
+        base, _, path = url.removeprefix("http://").partition("/")
+        name = self.serving.get(base)
+        if name is None:
+            return Reply(None, "Connection refused")
+        if path == "health":
+            return Reply(200, "")
+        if self.keys.get(base, key) != key:
+            return Reply(401, "Unauthorized")
+        return Reply(200, json.dumps({"data": [{"id": name}]}))
+
+    def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        self.asked.append(url)
+        return Reply(200, json.dumps({"usage": {"completion_tokens": 4}}))
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only in sleeps; ``interrupt_at`` is when the operator presses Ctrl-C."""
+
+    now: float = 0.0
+    interrupt_at: float | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.interrupt_at is not None and self.now >= self.interrupt_at:
+            self.interrupt_at = None
+            raise KeyboardInterrupt
+
+
+@dataclass
+class FakeLocks:
+    """A lock that somebody may hold."""
+
+    holder: str | None = None
+    held: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> Iterator[None]:
+        if self.holder:
+            waiting(self.holder)
+        self.held.append(engine_id)
+        yield
+
+
+@dataclass
+class FakeModels:
+    """Models that are there unless named as missing."""
+
+    missing: dict[str, str] = field(default_factory=dict)
+    cache: set[str] = field(default_factory=set)
+
+    def folder_problem(self, path: Path) -> str | None:
+        return self.missing.get(path.name)
+
+    def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
+        return cache / repo if repo in self.cache else None
+
+
+@dataclass
+class FakeFiles:
+    """Files in a dict, with their modes."""
+
+    written: dict[Path, tuple[bytes, int]] = field(default_factory=dict)
+    removed: list[Path] = field(default_factory=list)
+
+    def write(self, path: Path, content: bytes, *, mode: int) -> None:
+        self.written[path] = (content, mode)
+
+    def remove(self, path: Path) -> None:
+        self.removed.append(path)
+
+
+@dataclass
+class Told:
+    """A report that remembers."""
+
+    said: list[str] = field(default_factory=list)
+    phases: list[tuple[str, str]] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, service: str, phase: str, tail: str) -> None:
+        if (service, phase) not in self.phases:
+            self.phases.append((service, phase))
