@@ -35,6 +35,6 @@ show plan e4b-nvfp4 26b-a4b-fp8
 show up e4b-nvfp4
 show up e4b-nvfp4 26b-a4b-fp8
 show ps
-refused 3 plan e4b-nvfp4 26b-a4b-fp8 e2b-nvfp4 --set limits.sequences=96
-refused 6 up 26b-a4b-nvfp4 --set serve.port=8889
+refused 3 plan e2b-nvfp4 --set limits.sequences=96
+refused 6 up 26b-a4b-nvfp4
 show down --all

@@ -136,9 +136,13 @@ def assemble(inputs: Inputs) -> Service:
     Raises:
         InputError: the template fails, or renders words that are no docker run command of this service.
     """
-    # Twice: the digest of what was rendered is itself one of the labels, and is left out of the digest.
-    digest = grammar.parse(_expand(inputs, digest="")).digest()
-    words = _expand(inputs, digest=digest)
+    # The digest of what was rendered is itself one of the labels: it is rendered empty, and filled in afterwards.
+    unlabelled = render.expand(
+        inputs.template.text, inputs.template.name, context(inputs), loader_folders=inputs.template.folders
+    )
+    digest = grammar.parse(unlabelled).digest()
+    empty = f"{container.LABEL_SPEC}="
+    words = [word + digest if word.endswith(empty) else word for word in unlabelled]
     spec = grammar.parse(words)
     _check(inputs, spec)
     return Service(
@@ -174,16 +178,7 @@ def _check(inputs: Inputs, spec: ContainerSpec) -> None:
             raise InputError(message, hint="render the context's `name` and `labels`, as the shipped templates do")
 
 
-def _expand(inputs: Inputs, *, digest: str) -> list[str]:
-    return render.expand(
-        inputs.template.text,
-        inputs.template.name,
-        context(inputs, digest=digest),
-        loader_folders=inputs.template.folders,
-    )
-
-
-def context(inputs: Inputs, *, digest: str) -> dict[str, object]:
+def context(inputs: Inputs) -> dict[str, object]:
     """Return what the template sees: plain data, described in docs/templates.md."""
     recipe = inputs.recipe
     setup = recipe.container
@@ -194,7 +189,7 @@ def context(inputs: Inputs, *, digest: str) -> dict[str, object]:
     return {
         "name": inputs.name,
         "image": recipe.image,
-        "labels": [[key, value] for key, value in _labels(inputs, digest).items()],
+        "labels": [[key, value] for key, value in _labels(inputs).items()],
         "env": [[key, _env_text(value)] for key, value in env.items()],
         "secrets_env_file": str(inputs.operator.secrets_file(inputs.name)) if recipe.secrets else "",
         "ports": [] if on_host else ports,
@@ -223,7 +218,7 @@ def _draft_argument(draft: Source) -> str:
     return draft.repo if draft.folder is None else f"/models/draft/{draft.folder.name}"
 
 
-def _labels(inputs: Inputs, digest: str) -> dict[str, str]:
+def _labels(inputs: Inputs) -> dict[str, str]:
     return {
         container.LABEL_SERVICE: inputs.name,
         container.LABEL_RECIPE: inputs.recipe_name,
@@ -231,7 +226,7 @@ def _labels(inputs: Inputs, digest: str) -> dict[str, str]:
         container.LABEL_URL: url_of(inputs.recipe),
         container.LABEL_MODS: mods.label(inputs.mods),
         container.LABEL_CLAIM: str(inputs.footprint.steady_bytes),
-        container.LABEL_SPEC: digest,
+        container.LABEL_SPEC: "",
     }
 
 

@@ -114,6 +114,8 @@ class Starter:
         return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
 
     def _tell(self, service: Service, progress: Progress, now: float) -> None:
+        if progress.outcome is not None:
+            return  # whoever waits says how it ended
         elapsed = units.format_duration(now - progress.started)
         self._report.progress(service.name, progress.phase, f"{progress.detail} {elapsed}".strip())
 

@@ -78,7 +78,7 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "Runtime": spec.runtime,
         "Privileged": spec.privileged,
         "ReadonlyRootfs": spec.read_only,
-        "Init": spec.init or None,
+        "Init": spec.init,
         "AutoRemove": spec.auto_remove,
         "CapAdd": sorted(spec.cap_add),
         "CapDrop": sorted(spec.cap_drop),

@@ -1,0 +1,134 @@
+"""Measure what an operator waits for, each figure beside a baseline of the same run; exit 1 when one is missed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROUNDS: Final = 15
+SPARKCTL: Final = [sys.executable, "-m", "sparkctl"]
+CLICK: Final = [sys.executable, "-c", "import click"]
+RECIPE: Final = "e4b-nvfp4"
+URL: Final = "http://127.0.0.1:8003"
+LOAD_S: Final = 4.0
+
+
+class Figure(NamedTuple):
+    """One measure: its value and its limit in the same unit, and how it stands to the baseline."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+    note: str
+
+    def row(self) -> str:
+        """Return the line that is printed."""
+        mark = "ok" if self.value <= self.limit else "MISSED"
+        return f"{mark:7}{self.name:45}{self.value:8.2f} {self.unit:6} at most {self.limit:g}   {self.note}"
+
+
+def wall(command: list[str], environ: dict[str, str]) -> float:
+    """Return the median wall time of a command, in seconds."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def cpu(command: list[str], environ: dict[str, str]) -> float:
+    """Return the median CPU time of a command, in seconds."""
+    times = []
+    for _ in range(ROUNDS):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command, env=environ, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(times)
+
+
+def help_page(environ: dict[str, str]) -> Figure:
+    """Measure `--help` against importing click."""
+    baseline, value = wall(CLICK, environ), wall([*SPARKCTL, "--help"], environ)
+    return Figure("sparkctl --help / import click", value / baseline, 3, "times", f"{value:.3f} s / {baseline:.3f} s")
+
+
+def plan(environ: dict[str, str]) -> Figure:
+    """Measure the CPU time of a plan of two recipes."""
+    baseline = cpu(CLICK, environ)
+    value = cpu([*SPARKCTL, "plan", RECIPE, "26b-a4b-fp8"], environ)
+    return Figure("sparkctl plan of two recipes, CPU", value, 0.5, "s", f"{value / baseline:.1f} times import click")
+
+
+def waiting(environ: dict[str, str]) -> list[Figure]:
+    """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
+    ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
+    process = subprocess.Popen([*SPARKCTL, "up", RECIPE], env=ordered, stderr=subprocess.DEVNULL)
+    resident = 0.0
+    while not healthy():
+        resident = max(resident, resident_mb(process.pid))
+        time.sleep(0.01)
+    first = time.perf_counter()
+    process.wait()
+    late = time.perf_counter() - first
+    probe = generation()
+    subprocess.run([*SPARKCTL, "down", RECIPE], env=environ, check=True, capture_output=True)
+    note = f"{late:.2f} s in all, the probe alone {probe:.2f} s"
+    return [
+        Figure("from healthy to ready, beyond the probe", late - probe, 1, "s", note),
+        Figure("resident memory of up while waiting", resident, 80, "MB", "all its libraries loaded"),
+    ]
+
+
+def healthy() -> bool:
+    """Return whether the server answers /health."""
+    try:
+        with urllib.request.urlopen(f"{URL}/health", timeout=1) as reply:  # noqa: S310  (the loopback)
+            return bool(reply.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def generation() -> float:
+    """Return the seconds of one generation of four tokens: what the probe cannot be quicker than."""
+    body = b'{"model": "gemma-4-e4b", "prompt": "1 2 3", "max_tokens": 4}'
+    request = urllib.request.Request(f"{URL}/v1/completions", body, {"Content-Type": "application/json"})  # noqa: S310
+    start = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310  (the loopback)
+        reply.read()
+    return time.perf_counter() - start
+
+
+def resident_mb(pid: int) -> float:
+    """Return a process's resident memory, in MB (10^6 bytes)."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main() -> int:
+    """Run them all, in a home of their own."""
+    with tempfile.TemporaryDirectory() as home:
+        own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
+        environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
+        figures = [help_page(environ), plan(environ), *waiting(environ)]
+    for figure in figures:
+        print(figure.row())
+    return int(any(figure.value > figure.limit for figure in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
