@@ -1,0 +1,49 @@
+"""The command line in this process, over a world of fakes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sparkctl.catalog import Catalog, Root, shipped_root
+from sparkctl.cli import run
+from sparkctl.cli.output import Output
+from sparkctl.cli.world import Doors, World
+from sparkctl.ports import Ports
+from sparkctl.service import Operator
+from tests.command_line import Done
+from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels
+
+IMAGE = "vllm/vllm-openai:gemma4-cu130"
+SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
+
+
+@dataclass
+class FakeSpark:
+    """A Spark with the shipped recipes, whose servers become ready at once unless ordered otherwise."""
+
+    folder: Path
+    engine: FakeEngine = field(default_factory=lambda: FakeEngine(images={IMAGE: {}}))
+    host: FakeHost = field(default_factory=FakeHost)
+    http: FakeHttp = field(default_factory=lambda: FakeHttp(serving=dict(SERVED)))
+    clock: FakeClock = field(default_factory=FakeClock)
+    locks: FakeLocks = field(default_factory=FakeLocks)
+    models: FakeModels = field(default_factory=FakeModels)
+    files: FakeFiles = field(default_factory=FakeFiles)
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end."""
+        out, err = io.StringIO(), io.StringIO()
+        operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
+        ports = Ports(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files)
+        world = World(
+            catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
+            operator=operator,
+            environ=self.environ,
+            out=Output(out, err),
+            profile="gb10",
+            doors=Doors(host=lambda: self.host, ports=lambda: ports),
+        )
+        return Done(run(list(arguments), world), out.getvalue(), err.getvalue())

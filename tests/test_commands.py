@@ -1,0 +1,304 @@
+"""Every command as an operator reads it, over a world of fakes: what is said, what is done, what is left."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.errors import EngineError
+from sparkctl.units import GIB
+from tests.fake_world import IMAGE, FakeSpark
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.ports import Container
+
+
+FP8_IMAGE = "vllm/vllm-openai:gemma4-0505-arm64-cu130"
+
+
+@pytest.fixture
+def spark(tmp_path: Path) -> FakeSpark:
+    spark = FakeSpark(tmp_path)
+    spark.engine.images[FP8_IMAGE] = {}
+    spark.models.cache.add("RedHatAI/gemma-4-26B-A4B-it-FP8-Dynamic")
+    return spark
+
+
+def dies(container: Container) -> Container:
+    return container._replace(state="exited", exit_code=1)
+
+
+def test_up_creates_starts_and_says_where_it_serves(spark: FakeSpark) -> None:
+    done = spark.run("up", "e4b-nvfp4").expect(0)
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == "e4b-nvfp4: ready at http://127.0.0.1:8003"
+    assert spark.engine.calls == ["create e4b-nvfp4", "start e4b-nvfp4"]
+    assert spark.locks.held == ["engine-1"]
+
+
+def test_up_again_touches_nothing(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.engine.calls.clear()
+    done = spark.run("up", "e4b-nvfp4").expect(0)
+    assert done.err == "e4b-nvfp4: already up at http://127.0.0.1:8003\n"
+    assert spark.engine.calls == []
+
+
+def test_two_services_start_one_after_another(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(0)
+    assert spark.engine.calls == [
+        "create e4b-nvfp4",
+        "start e4b-nvfp4",
+        "create 26b-a4b-fp8",
+        "start 26b-a4b-fp8",
+    ]
+
+
+def test_an_image_that_is_not_there_is_pulled_first(spark: FakeSpark) -> None:
+    del spark.engine.images[IMAGE]
+    done = spark.run("up", "e4b-nvfp4").expect(0)
+    assert spark.engine.calls[0] == f"pull {IMAGE}"
+    assert f"e4b-nvfp4: pulling {IMAGE}" in done.err
+
+
+def test_a_death_shows_the_log_removes_the_container_and_keeps_what_ran(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.engine.on_start["26b-a4b-fp8"] = dies
+    done = spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(5)
+    assert "error: 26b-a4b-fp8 is not ready: the container exited with code 1" in done.err
+    assert "  | Application startup complete." in done.err
+    assert "26b-a4b-fp8: removed the container that failed (--keep leaves it)" in done.err
+    assert [container.name for container in spark.engine.containers()] == ["e4b-nvfp4"]
+
+
+def test_a_replacement_that_dies_brings_back_what_ran(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (before,) = spark.engine.containers()
+    spark.engine.on_start["e4b-nvfp4"] = lambda c: c if c.id == before.id else dies(c)
+    done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192", "--replace").expect(5)
+    assert "e4b-nvfp4: started again as it was before" in done.err
+    (after,) = spark.engine.containers()
+    assert (after.id, after.name, after.state) == (before.id, "e4b-nvfp4", "running")
+
+
+def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192").expect(2)
+    assert "--max-model-len: 16384 runs, 8192 wanted" in done.err
+    assert "→ --replace stops it and starts it as the recipe says now" in done.err
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_touched(spark: FakeSpark) -> None:
+    spark.host.available = 20 * GIB
+    done = spark.run("up", "e4b-nvfp4").expect(3)
+    assert "error: e4b-nvfp4 does not fit: 20.7 GiB are missing when it starts" in done.err
+    assert spark.engine.calls == []
+
+
+def test_memory_that_somebody_else_took_meanwhile_stops_the_second_start(spark: FakeSpark) -> None:
+
+    def greedy(container: Container) -> Container:
+        spark.host.available = 15 * GIB
+        return container
+
+    spark.engine.on_start["e4b-nvfp4"] = greedy
+    done = spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(3)
+    assert "26b-a4b-fp8 does not fit" in done.err
+    assert [container.name for container in spark.engine.containers()] == ["e4b-nvfp4"]
+
+
+def test_ctrl_c_leaves_the_container_loading_and_says_how_to_go_on(spark: FakeSpark) -> None:
+    spark.http.serving.clear()
+    spark.clock.interrupt_at = 5
+    done = spark.run("up", "e4b-nvfp4").expect(130)
+    assert done.err.splitlines()[-2:] == [
+        "error: stopped waiting for e4b-nvfp4: it is still loading, and nothing was removed",
+        "  → resume: sparkctl up e4b-nvfp4    stop it: sparkctl down e4b-nvfp4",
+    ]
+    (container,) = spark.engine.containers()
+    assert container.state == "running"
+
+
+def test_a_stranger_with_the_name_is_never_touched(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (own,) = spark.engine.containers()
+    spark.engine.there[own.id] = own._replace(labels={})
+    spark.engine.calls.clear()
+    done = spark.run("up", "e4b-nvfp4").expect(4)
+    assert "a container named e4b-nvfp4 is there already, and sparkctl did not make it" in done.err
+    assert spark.engine.calls == []
+
+
+def test_a_port_in_use_is_named(spark: FakeSpark) -> None:
+    spark.host.taken_ports.add(8003)
+    assert "e4b-nvfp4: port 8003 on 127.0.0.1 is in use" in spark.run("up", "e4b-nvfp4").expect(4).err
+    assert spark.engine.calls == []
+
+
+def test_two_services_that_want_one_port_are_refused(spark: FakeSpark) -> None:
+    done = spark.run("plan", "e4b-nvfp4", "e4b-bf16").expect(2)
+    assert "two of the services want the same port: http://127.0.0.1:8003" in done.err
+
+
+def test_the_holder_of_the_lock_is_named(spark: FakeSpark) -> None:
+    spark.locks.holder = "alice, process 4711: sparkctl up 26b-a4b-fp8"
+    done = spark.run("up", "e4b-nvfp4").expect(0)
+    assert "waiting: alice, process 4711: sparkctl up 26b-a4b-fp8 is changing this engine" in done.err
+
+
+def test_an_engine_elsewhere_lists_and_stops_but_does_not_plan(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.engine.elsewhere = "DOCKER_HOST is ssh://spark2"
+    for command in ("plan", "up"):
+        done = spark.run(command, "e4b-nvfp4").expect(4)
+        assert "the engine is not on this host: DOCKER_HOST is ssh://spark2" in done.err
+    assert "not on this host" in spark.run("verify-mods").expect(4).err
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert row["ready"] is None
+    assert spark.run("logs", "e4b-nvfp4").expect(0).out.endswith("Application startup complete.\n")
+    spark.run("render", "e4b-nvfp4").expect(0)
+    spark.run("down", "e4b-nvfp4").expect(0)
+
+
+def test_an_engine_that_stops_answering_ends_the_wait(spark: FakeSpark) -> None:
+    spark.engine.fail["start e4b-nvfp4"] = EngineError("the engine stopped answering", hint="is it running?")
+    done = spark.run("up", "e4b-nvfp4").expect(4)
+    assert "error: the engine stopped answering" in done.err
+    assert spark.engine.containers() == []
+
+
+def test_a_secret_without_a_value_is_named_and_one_with_a_value_is_never_shown(spark: FakeSpark) -> None:
+    wanted = ("up", "e4b-nvfp4", "--set", "secrets=[VLLM_API_KEY]")
+    assert "e4b-nvfp4: no value for VLLM_API_KEY" in spark.run(*wanted).expect(2).err
+    spark.environ["VLLM_API_KEY"] = "sk-secret"
+    spark.http.keys["127.0.0.1:8003"] = "sk-secret"
+    done = spark.run(*wanted).expect(0)
+    assert "sk-secret" not in done.err + done.out + json.dumps(spark.engine.specs["e4b-nvfp4"].labels)
+    ((path, (content, mode)),) = spark.files.written.items()
+    assert (content, mode) == (b"VLLM_API_KEY=sk-secret\n", 0o600)
+    assert spark.files.removed == [path]
+
+
+def test_a_secrets_file_that_others_can_read_is_refused(spark: FakeSpark) -> None:
+    file = spark.folder / "config" / "secrets.env"
+    file.parent.mkdir()
+    file.write_text("VLLM_API_KEY=sk-secret\n")
+    file.chmod(0o644)
+    done = spark.run("up", "e4b-nvfp4", "--set", "secrets=[VLLM_API_KEY]").expect(2)
+    assert f"error: {file} can be read by others\n  → chmod 600 {file}\n" in done.err
+
+
+def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: FakeSpark) -> None:
+    spark.models.missing["gemma4-e4b-bf16"] = "is not there"
+    done = spark.run("up", "e4b-bf16").expect(2)
+    assert "e4b-bf16: /home/operator/models/gemma4-e4b-bf16 is not there (" in done.err
+    assert "500.0 GiB free on the disk)" in done.err
+    assert "→ sparkctl download e4b-bf16" in done.err
+    assert spark.engine.calls == []
+
+
+def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
+    plan = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json
+    assert list(plan) == ["fits", "pool", "services", "order", "steps", "reasons"]
+    assert plan["pool"] == {"total_bytes": 120 * GIB, "available_bytes": 110 * GIB, "reserve_bytes": 10 * GIB}
+    (service,) = plan["services"]
+    assert list(service) == [
+        "name",
+        "recipe",
+        "steady_bytes",
+        "peak_bytes",
+        "kv_cache_memory_bytes",
+        "gpu_memory_utilization",
+    ]
+    assert plan["fits"] is True
+    assert plan["order"] == ["e4b-nvfp4"]
+    assert plan["steps"] == [{"action": "start", "service": "e4b-nvfp4"}]
+    assert spark.engine.calls == []
+
+
+def test_the_same_recipe_is_the_same_spec_before_and_after_its_start(spark: FakeSpark) -> None:
+    before = spark.run("render", "e4b-nvfp4").expect(0).out
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.host.available = 60 * GIB
+    assert spark.run("render", "e4b-nvfp4").expect(0).out == before
+
+
+def test_ps_of_nothing_says_so(spark: FakeSpark) -> None:
+    done = spark.run("ps").expect(0)
+    assert (done.out, done.err) == ("", "nothing is deployed; `sparkctl recipes` lists what can be\n")
+
+
+def test_ps_lists_a_service_that_loads_as_not_ready(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.http.serving.clear()
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert (row["name"], row["state"], row["ready"]) == ("e4b-nvfp4", "running", False)
+
+
+def test_down_wants_names_or_all(spark: FakeSpark, capsys: pytest.CaptureFixture[str]) -> None:
+    spark.run("down").expect(2)
+    spark.run("down", "e4b-nvfp4", "--all").expect(2)
+    assert capsys.readouterr().err.count("Error: name the services, or say --all") == 2
+
+
+def test_down_names_what_it_does_not_know_and_takes_nothing_down(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    done = spark.run("down", "e4b-nvfp4", "nosuch").expect(2)
+    assert "no service nosuch is deployed, and no recipe has this name (deployed: e4b-nvfp4)" in done.err
+    assert len(spark.engine.containers()) == 1
+    spark.run("down", "--all").expect(0)
+    assert spark.engine.containers() == []
+
+
+def test_down_of_a_stack_takes_down_its_services(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    done = spark.run("down", "executor").expect(0)
+    assert done.err.splitlines()[-2:] == ["e4b-nvfp4: stopped and removed", "26b-a4b-nvfp4: not deployed"]
+
+
+def test_logs_of_what_is_not_deployed_says_what_is(spark: FakeSpark) -> None:
+    done = spark.run("logs", "e4b-nvfp4").expect(2)
+    assert "error: no service e4b-nvfp4 is deployed (deployed: nothing)" in done.err
+
+
+def test_a_followed_log_ends_with_the_service(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (container,) = spark.engine.containers()
+    spark.engine.there[container.id] = container._replace(state="exited", exit_code=0)
+    assert "Starting to load model" in spark.run("logs", "-f", "e4b-nvfp4").expect(0).out
+
+
+def test_doctor_of_a_spark_finds_no_blocker(spark: FakeSpark) -> None:
+    done = spark.run("doctor").expect(0)
+    assert "ok       gpu 0: NVIDIA GB10, driver 580.142, compute capability 12.1, memory not reported" in done.out
+
+
+def test_doctor_without_a_gpu_says_so_and_exits_8(spark: FakeSpark) -> None:
+    spark.host.gpu = []
+    done = spark.run("doctor").expect(8)
+    assert "BLOCKER  gpu: none reported by NVML" in done.out
+    assert "error: this host cannot serve: gpu" in done.err
+    assert {row["status"] for row in spark.run("doctor", "--json").expect(8).json} >= {"ok", "blocker"}
+
+
+def test_an_unknown_recipe_is_answered_with_the_nearest_name(spark: FakeSpark) -> None:
+    done = spark.run("up", "e4b-nvfp").expect(2)
+    assert "e4b-nvfp" in done.err
+    assert "did you mean e4b-nvfp4?" in done.err
+
+
+@pytest.mark.parametrize("override", ["limits.context=lots", "limits.contxt=5", "nosuch", "serve.port=0"])
+def test_a_bad_override_is_checked_like_the_file(spark: FakeSpark, override: str) -> None:
+    done = spark.run("plan", "e4b-nvfp4", "--set", override).expect(2)
+    assert f"--set {override}" in done.err or "--set" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_render_json_is_the_parsed_spec(spark: FakeSpark) -> None:
+    spec = spark.run("render", "e4b-nvfp4", "--json").expect(0).json
+    assert spec["image"] == IMAGE
+    assert spec["ports"] == [{"container_port": 8000, "host_port": 8003, "host_ip": "127.0.0.1", "protocol": "tcp"}]
