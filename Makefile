@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types unit bench format constraints clean
+.PHONY: demo test lint types unit bench pictures format constraints clean
 
 demo: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
@@ -24,6 +24,9 @@ unit: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
+
+pictures: $(READY)
+	$(BIN)/python scripts/pictures.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

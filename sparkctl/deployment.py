@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import document, mods, render
-from sparkctl.errors import InputError, Problem
+from sparkctl.errors import InputError, Problem, ProblemsError
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.mods import FromModel, Mod, Pins
@@ -79,8 +79,8 @@ class Loader:
         template = self._template(recipe.template)
         facts = self._facts(recipe.model.facts, one.model)
         draft_facts = self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
-        taken = footprint.estimate(recipe, facts, draft_facts, version, self._profile)
-        self.warnings += one.loaded.warnings
+        taken = _estimate(one.loaded, facts, draft_facts, self._profile)
+        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
             Inputs(
@@ -151,6 +151,32 @@ class Loader:
         folder = self._catalog.path("mod", name).parent
         originals = {file.name: _original(file, own, folder, model) for file in mod.files}
         return mods.mounted(name, mod, pins, root or "", self._operator.state, originals)
+
+
+def _estimate(
+    loaded: Loaded, facts: ModelFacts, draft_facts: ModelFacts | None, profile: HostProfile
+) -> footprint.Footprint:
+    """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
+    try:
+        return footprint.estimate(loaded.recipe, facts, draft_facts, loaded.version.version, profile)
+    except ProblemsError as error:
+        problems = [
+            replace(problem, place=loaded.document.place(tuple(problem.message.partition(":")[0].split("."))))
+            for problem in error.problems
+        ]
+        raise ProblemsError(problems) from None
+
+
+def _not_done(loaded: Loaded) -> list[Problem]:
+    """Return a warning for what a recipe may say and this version of sparkctl does not do yet."""
+    said = {("checks",): loaded.recipe.checks, ("ready", "acceptance"): loaded.recipe.ready.acceptance}
+    return [
+        Problem(
+            f"{'.'.join(path)} is not checked by this version of sparkctl", loaded.document.place(path), warning=True
+        )
+        for path, value in said.items()
+        if value
+    ]
 
 
 def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | None:

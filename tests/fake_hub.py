@@ -1,0 +1,81 @@
+"""A hub on the loopback that speaks as much of Hugging Face's HTTP API as a download needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    repos: Mapping[str, Mapping[str, bytes]]
+    gated: frozenset[str]
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        path = self.path.partition("?")[0].strip("/")
+        if path.startswith("api/models/"):
+            self._api(path.removeprefix("api/models/"))
+            return
+        repo, _, rest = path.partition("/resolve/")
+        files = self.repos.get(repo, {})
+        content = files.get(rest.partition("/")[2])
+        if repo in self.gated:
+            self._send(403, b"", {"X-Error-Code": "GatedRepo"}, body=body)
+        elif content is None:
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body=body)
+        else:
+            etag = f'"{hashlib.sha256(content).hexdigest()}"'
+            self._send(200, content, {"ETag": etag, "X-Repo-Commit": COMMIT}, body=body)
+
+    def _api(self, rest: str) -> None:
+        repo = "/".join(rest.split("/")[:2])
+        if repo not in self.repos:
+            self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=True)
+            return
+        files = self.repos[repo]
+        siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
+        answer: object = {"id": repo, "sha": COMMIT, "siblings": siblings, "private": False}
+        if "/tree/" in rest:
+            entries = ((n, c, hashlib.sha1(c, usedforsecurity=False).hexdigest()) for n, c in files.items())
+            answer = [{"type": "file", "path": name, "size": len(c), "oid": oid} for name, c, oid in entries]
+        self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"}, body=True)
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str], *, body: bool) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
+        """Say nothing."""
+
+
+@contextmanager
+def hub(repos: Mapping[str, Mapping[str, bytes]], gated: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Serve repositories (files by name) and yield the address."""
+    handler = type("Handler", (_Handler,), {"repos": repos, "gated": gated})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
