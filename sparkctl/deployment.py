@@ -198,7 +198,7 @@ def notes(service: Service) -> list[str]:
             found.append(f"missing: {mod.source}; `render --stage` verifies and makes this copy of {mod.name}")
         if mod.root is not None:
             found.append(f"assumed: the image keeps Python packages under {mod.root} (mod {mod.mod}); `up` checks it")
-    if service.secrets_file is not None:
+    if service.secrets_file is not None and not service.secrets_file.is_file():
         names = ", ".join(service.recipe.secrets)
-        found.append(f"missing: {service.secrets_file} with {names}; `up` writes it for the moment of the start")
+        found.append(f"missing: {service.secrets_file} with {names}; `up` writes it for a moment, `--stage` to stay")
     return found

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import preparing, readiness, secrets, units
+from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.ports import Ports, Reply, Report
+    from sparkctl.ports import Container, Ports, Reply, Report
     from sparkctl.service import Service
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
@@ -149,7 +150,7 @@ class Starter:
     def _predecessor_aside(self, service: Service) -> Iterator[None]:
         """Set the service's earlier container aside, stopped; bring it back if nothing took its place."""
         engine, aside = self._ports.engine, service.name + ASIDE
-        earlier = engine.container(service.name)
+        earlier = self._earlier(service, aside)
         if earlier is None:
             yield
             return
@@ -157,7 +158,8 @@ class Starter:
         if was_running:
             self._report.say(f"{service.name}: stopping the one that runs")
             engine.stop(earlier.id, grace_s=STOP_GRACE_S)
-        engine.rename(earlier.id, aside)
+        if earlier.name != aside:
+            engine.rename(earlier.id, aside)
         failed = True
         try:
             yield
@@ -175,3 +177,14 @@ class Starter:
                     self._report.say(f"{service.name}: started again as it was before")
             else:
                 self._report.say(f"{service.name}: what ran before is kept, stopped, as {aside}")
+
+    def _earlier(self, service: Service, aside: str) -> Container | None:
+        """Return the service's earlier container; a sparkctl that was killed may have left it aside already."""
+        engine = self._ports.engine
+        earlier, left = engine.container(service.name), engine.container(aside)
+        if left is None or left.labels.get(LABEL_SERVICE) != service.name:
+            return earlier
+        if earlier is not None:
+            engine.remove(left.id)
+            return earlier
+        return left

@@ -85,6 +85,16 @@ def test_a_replacement_that_dies_brings_back_what_ran(spark: FakeSpark) -> None:
     assert (after.id, after.name, after.state) == (before.id, "e4b-nvfp4", "running")
 
 
+def test_a_replacement_that_was_killed_half_way_is_taken_up_again(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (before,) = spark.engine.containers()
+    spark.engine.there[before.id] = before._replace(name="e4b-nvfp4.replaced", state="exited")
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (after,) = spark.engine.containers()
+    assert (after.name, after.state) == ("e4b-nvfp4", "running")
+    assert after.id != before.id
+
+
 def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
     done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192").expect(2)

@@ -236,6 +236,9 @@ def test_a_service_with_a_key_is_asked_with_it_and_the_key_is_never_shown(spark:
     assert "sk-very-secret" not in shown
     left = [file for file in spark.home.rglob("*") if file.is_file() and b"sk-very-secret" in file.read_bytes()]
     assert left == []
+    spark.run("render", name, "--stage").expect(0)
+    (staged,) = spark.home.rglob(f"{name}.env")
+    assert (staged.read_text(), staged.stat().st_mode & 0o777) == ("VLLM_API_KEY=sk-very-secret\n", 0o600)
 
 
 def test_a_refused_key_is_an_error_of_its_own(spark: Spark) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment, grammar, mods
+from sparkctl import deployment, grammar, mods, secrets
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.adapters.models import DiskModels
 from sparkctl.cli.options import as_json, overrides, strict
@@ -15,6 +15,7 @@ from sparkctl.errors import InputError
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
+    from sparkctl.service import Service
 
 
 @click.command
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @overrides
 @strict
 @as_json
-@click.option("--stage", is_flag=True, help="Verify the mods and make the copies that the command mounts.")
+@click.option("--stage", is_flag=True, help="Make the files that the command names: verified mods, secrets.")
 @click.pass_obj
 def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool, stage: bool) -> None:
     """Print the docker run command of a recipe, one flag a line, to read or to paste.
@@ -38,10 +39,18 @@ def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool
     for warning in loader.warnings:
         world.out.warn(str(warning))
     if stage:
-        mods.stage(DiskFiles(), service.mods)
+        _stage(world, service)
     for note in deployment.notes(service):
         world.out.say(note)
     if as_json:
         world.out.json(asdict(service.spec))
     else:
         world.out.raw(grammar.shell_text(service.words))
+
+
+def _stage(world: World, service: Service) -> None:
+    """Make the files that the command names: the mods' verified copies, and the secrets' env-file."""
+    files = DiskFiles()
+    mods.stage(files, service.mods)
+    if service.secrets_file is not None:
+        files.write(service.secrets_file, secrets.env_file(world.required_secrets(service)), mode=0o600)

@@ -9,11 +9,9 @@ import click
 from sparkctl.cli import models
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options
-from sparkctl.errors import InputError
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
-    from sparkctl.service import Service
 
 
 @click.command
@@ -38,14 +36,6 @@ def command(world: World, /, names: tuple[str, ...], overrides: tuple[str, ...],
     models.require(world, located)
     services = world.services(loader, located)
     for service in services:
-        _require_secrets(world, service)
+        world.required_secrets(service)
     with world.out.reporting() as report:
         world.controller(services, report).up(services, Options(switches["replace"], switches["keep"]))
-
-
-def _require_secrets(world: World, service: Service) -> None:
-    _, missing = world.secret_values(service)
-    if missing:
-        message = f"{service.name}: no value for {', '.join(missing)}"
-        file = world.operator.config / "secrets.env"
-        raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")

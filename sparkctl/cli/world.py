@@ -95,6 +95,19 @@ class World:
         """Return the values of a service's secrets, and the names that have none."""
         return secrets.resolve(service.recipe.secrets, self.environ, self.stored_secrets)
 
+    def required_secrets(self, service: Service) -> dict[str, str]:
+        """Return the values of a service's secrets.
+
+        Raises:
+            InputError: one has none; its name and where to put the value.
+        """
+        values, missing = self.secret_values(service)
+        if missing:
+            message = f"{service.name}: no value for {', '.join(missing)}"
+            file = self.operator.config / "secrets.env"
+            raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")
+        return values
+
     def controller(self, services: Sequence[Service], report: Report) -> Controller:
         """Return a controller that knows the secrets of ``services``."""
         values = {service.name: self.secret_values(service)[0] for service in services}
