@@ -6,11 +6,14 @@ import json
 import multiprocessing
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from sparkctl.adapters.files import DiskFiles
 from sparkctl.adapters.host import LinuxHost
 from sparkctl.adapters.http import HttpxHttp
 from sparkctl.adapters.locks import FileLocks
@@ -162,3 +165,29 @@ def test_memory_is_the_kernels(tmp_path: Path) -> None:
 
 def test_the_memory_of_a_process_that_is_gone_is_unknown() -> None:
     assert LinuxHost().resident_bytes(2**22 + 1) is None
+
+
+def test_a_write_that_the_disk_refuses_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "mods" / "fix.py"
+    program = (
+        "import sys; from pathlib import Path; from sparkctl.adapters.files import DiskFiles\n"
+        "from sparkctl.errors import InputError\n"
+        "try: DiskFiles().write(Path(sys.argv[1]), b'x' * 4096, mode=0o444)\n"
+        "except InputError as error: sys.exit(error.message)"
+    )
+    # A file may have no bytes in that shell: the kernel refuses the write as it does on a full disk.
+    words = ["sh", "-c", 'ulimit -f 0; exec "$0" -c "$1" "$2"', sys.executable, program, str(target)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr == f"cannot write {target}: File too large\n"
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_write_replaces_a_file_whole_with_its_mode(tmp_path: Path) -> None:
+    target = tmp_path / "own" / "secrets.env"
+    DiskFiles().write(target, b"one", mode=0o600)
+    DiskFiles().write(target, b"two", mode=0o600)
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"two", 0o600)
+    assert list(target.parent.iterdir()) == [target]
+    DiskFiles().remove(target)
+    DiskFiles().remove(target)
+    assert not target.exists()
