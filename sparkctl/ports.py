@@ -238,8 +238,8 @@ class Report(Protocol):
     def say(self, text: str) -> None:
         """Tell what was done."""
 
-    def progress(self, service: str, phase: str, tail: str) -> None:
-        """Tell where a start or a pull is; called often."""
+    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
+        """Tell where a start or a pull is, and how much of it is done (0 to 1) where that is known; called often."""
 
 
 class Ports(NamedTuple):

@@ -67,6 +67,6 @@ def _pull(engine: Engine, report: Report, service: Service) -> None:
     if engine.image(reference) is not None:
         return
     for progress in engine.pull(reference):
-        total = f" of {units.format_bytes(progress.total_bytes)}" if progress.total_bytes else ""
-        tail = f"{units.format_bytes(progress.current_bytes)}{total}"
-        report.progress(service.name, f"pulling {reference}", tail)
+        now, total = progress.current_bytes, progress.total_bytes
+        tail = units.format_bytes(now) + (f" of {units.format_bytes(total)}" if total else "")
+        report.progress(service.name, f"pulling {reference}", tail, min(1.0, now / total) if total else None)

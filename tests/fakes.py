@@ -240,18 +240,3 @@ class FakeFiles:
 
     def remove(self, path: Path) -> None:
         self.removed.append(path)
-
-
-@dataclass
-class Told:
-    """A report that remembers."""
-
-    said: list[str] = field(default_factory=list)
-    phases: list[tuple[str, str]] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def progress(self, service: str, phase: str, tail: str) -> None:
-        if (service, phase) not in self.phases:
-            self.phases.append((service, phase))

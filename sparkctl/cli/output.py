@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SIMULATED: Final = "simulated │ "
 _PLAIN_WIDTH: Final = 200
+_BAR: Final = 24
 
 
 class Output:
@@ -122,11 +123,12 @@ class Reporter:
             self._live.update("")
         self._head = ""
 
-    def progress(self, service: str, phase: str, tail: str) -> None:
+    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
         """Tell where a start or a pull is."""
         head = f"{service}: {phase}"
         if self._live is not None:
-            self._live.update(Text(f"{self._prefix}{head}  {tail}"))
+            bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
+            self._live.update(Text(f"{self._prefix}{head}  {bar}{tail}"))
         elif head != self._head:
             self._output.say(head)
         self._head = head

@@ -91,6 +91,9 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
         world.out.result()
         world.out.table(["step", "action", "service", "left free (GiB)"], describe(plan))
         world.out.result("fits" if plan.order else "nothing to start")
+    for step in plan.steps:
+        if step.needs_replace:
+            world.out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
 
 
 def _bytes_of(service: Service, name: str) -> int:

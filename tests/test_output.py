@@ -1,0 +1,112 @@
+"""What is printed where: results on stdout, talk on stderr, a moving line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from sparkctl.cli.output import Output
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def plain(text: str) -> list[str]:
+    """Return the lines of a terminal's text, without its control sequences."""
+    return [line.rstrip() for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if line.strip()]
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> tuple[Terminal, Terminal]:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    return Terminal(), Terminal()
+
+
+def test_results_and_talk_go_apart() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    output = Output(out, err)
+    output.result("one\ntwo")
+    output.say("said")
+    output.warn("careful")
+    output.error("wrong", "do that")
+    output.detail("only with -v")
+    assert out.getvalue() == "one\ntwo\n"
+    assert err.getvalue() == "said\nwarning: careful\nerror: wrong\n  → do that\n"
+
+
+def test_verbose_shows_the_details() -> None:
+    err = io.StringIO()
+    output = Output(io.StringIO(), err)
+    output.verbose = True
+    output.detail("create the container e4b")
+    assert err.getvalue() == "create the container e4b\n"
+
+
+def test_every_line_of_a_simulated_engine_says_so() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    output = Output(out, err)
+    output.simulated = True
+    output.table(["service", "claim"], [["e4b", "22.7 GiB"], ["e2b", "9.0 GiB"]])
+    output.error("two\nlines", "hint")
+    with output.reporting() as report:
+        report.progress("e4b", "loading weights", "1/4")
+        report.say("e4b: ready")
+    lines = (out.getvalue() + err.getvalue()).splitlines()
+    assert len(lines) == 8
+    assert all(line.startswith("simulated │ ") for line in lines)
+
+
+def test_a_table_in_a_pipe_is_plain_text_with_numbers_to_the_right() -> None:
+    out = io.StringIO()
+    Output(out, io.StringIO()).table(["service", "claim"], [["e4b", "22.7 GiB"], ["26b-a4b", "9.0 GiB"]])
+    assert out.getvalue() == "service     claim\ne4b      22.7 GiB\n26b-a4b   9.0 GiB\n"
+
+
+def test_in_a_pipe_a_phase_is_one_line_however_often_it_is_told() -> None:
+    err = io.StringIO()
+    with Output(io.StringIO(), err).reporting() as report:
+        for seconds in range(3):
+            report.progress("e4b", "loading weights", f"{seconds}s")
+        report.progress("e4b", "compiling", "4s")
+    assert err.getvalue() == "e4b: loading weights\ne4b: compiling\n"
+
+
+def test_on_a_terminal_a_line_moves_and_what_is_said_stays(streams: tuple[Terminal, Terminal]) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        report.progress("e4b", "pulling image", "4.2 GiB of 8.4 GiB", 0.5)
+        report.say("e4b: ready at http://127.0.0.1:8003")
+    assert plain(err.getvalue())[0] == "e4b: ready at http://127.0.0.1:8003"
+    assert out.getvalue() == ""
+
+
+def test_a_pull_has_a_bar(streams: tuple[Terminal, Terminal]) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        report.progress("e4b", "pulling image", "4.2 GiB of 8.4 GiB", 0.5)
+    assert "e4b: pulling image  ━━━━━━━━━━━━              50%  4.2 GiB of 8.4 GiB" in plain(err.getvalue())
+
+
+def test_no_color_is_obeyed(streams: tuple[Terminal, Terminal], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, err = streams
+    Output(Terminal(), err).error("wrong")
+    assert "\x1b[" in err.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    quiet = Terminal()
+    Output(Terminal(), quiet).error("wrong")
+    assert "\x1b[31m" not in quiet.getvalue()
+
+
+def test_json_is_never_prefixed() -> None:
+    out = io.StringIO()
+    output = Output(out, io.StringIO())
+    output.simulated = True
+    output.json([{"ä": 1}])
+    assert out.getvalue() == '[\n  {\n    "ä": 1\n  }\n]\n'
