@@ -269,7 +269,7 @@ class Catalog:
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         close = nearest(name, known)
-        words = " or ".join("model facts" if kind == "facts" else kind for kind in kinds)
+        words = " or ".join({"facts": "model facts", "host": "host profile"}.get(kind, kind) for kind in kinds)
         listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
         return InputError(f"no {words} {name!r}", hint=f"did you mean {close}?" if close else listed)
 

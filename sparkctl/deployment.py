@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import document, mods, render
+from sparkctl import document, mods, render, vllm
 from sparkctl.errors import InputError, Problem, ProblemsError
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
@@ -190,7 +190,9 @@ def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | N
 
 def notes(service: Service) -> list[str]:
     """Return what is assumed or missing, for whoever reads a service's command."""
-    found = [f"missing: {source.missing}" for source in service.sources if source.missing]
+    version = vllm.known(service.recipe.vllm)
+    found = [f"assumed: {version.note}"] if version.note else []
+    found += [f"missing: {source.missing}" for source in service.sources if source.missing]
     for mod in service.mods:
         if mod.md5 == mods.UNPINNED:
             found.append(f"unpinned: {mod.name} of mod {mod.mod}; `up` refuses it: sparkctl mods pin {mod.mod}")
