@@ -263,6 +263,8 @@ def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> 
         flags |= {"host": recipe.serve.bind, "port": recipe.serve.port}
     elif recipe.serve.container_port != 8000:  # noqa: PLR2004  (vLLM's default)
         flags["port"] = recipe.serve.container_port
+    if recipe.model.revision is not None and inputs.model.folder is None:
+        flags["revision"] = recipe.model.revision
     flags |= {
         "max-model-len": limits.context,
         "max-num-seqs": limits.sequences,

@@ -308,6 +308,13 @@ def test_a_bad_override_is_checked_like_the_file(spark: FakeSpark, override: str
     assert "Traceback" not in done.err
 
 
+def test_a_revision_reaches_the_server_when_the_model_comes_from_the_hub(spark: FakeSpark) -> None:
+    by_repo = spark.run("render", "e2b-nvfp4", "--set", "model.revision=abc123").expect(0).out
+    assert "--revision abc123" in by_repo
+    by_folder = spark.run("render", "e4b-nvfp4", "--set", "model.revision=abc123").expect(0).out
+    assert "--revision" not in by_folder
+
+
 def test_render_json_is_the_parsed_spec(spark: FakeSpark) -> None:
     spec = spark.run("render", "e4b-nvfp4", "--json").expect(0).json
     assert spec["image"] == IMAGE
