@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SIMULATED: Final = "simulated │ "
 _PLAIN_WIDTH: Final = 200
 _BAR: Final = 24
+_QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
 class Output:
@@ -72,10 +74,10 @@ class Output:
             self._lines(self._stderr, f"  → {hint}")
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table to stdout; columns whose cells all begin with a digit are right-aligned."""
+        """Print a table to stdout; columns of nothing but quantities are right-aligned."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for index, header in enumerate(headers):
-            numbers = bool(rows) and all(row[index][:1].isdigit() for row in rows)
+            numbers = bool(rows) and all(_QUANTITY.fullmatch(row[index]) for row in rows)
             table.add_column(header, justify="right" if numbers else "left", overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
