@@ -80,7 +80,7 @@ class Loader:
         facts = self._facts(recipe.model.facts, one.model)
         draft_facts = self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
         taken = _estimate(one.loaded, facts, draft_facts, self._profile)
-        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded)]
+        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *self._misfits(one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
             Inputs(
@@ -140,6 +140,15 @@ class Loader:
             found += self._mod(name, root, model)
         mods.refuse_overlaps(found)
         return tuple(found)
+
+    def _misfits(self, loaded: Loaded) -> list[Problem]:
+        """Return a warning for each mod that is made for something else than the recipe has."""
+        recipe, version = loaded.recipe, loaded.version.asked
+        return [
+            Problem(text, loaded.document.place(("mods", index)), warning=True)
+            for index, name in enumerate(recipe.mods)
+            for text in mods.misfits(name, self._catalog.load("mod", name, Mod), recipe.image, version)
+        ]
 
     def _mod(self, name: str, root: str | None, model: Source) -> list[MountedMod]:
         mod = self._catalog.load("mod", name, Mod)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import posixpath
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -17,19 +16,18 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.errors import InputError, ModError
+from sparkctl.errors import InputError
 from sparkctl.parts import Finding, Part, complain, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.ports import Files
+    from packaging.version import Version
 
 UNPINNED: Final = "unpinned"
 ABSENT: Final = "absent"
-LARGEST_BYTES: Final = 64 * 1024**2
-"""Python files of vLLM are at most a few hundred KiB; what is larger is not one."""
-_NOWHERE: Final = Path()
+NOWHERE: Final = Path()
+"""The source of a mod that is known by a container's label alone."""
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _FILE_NAME: Final = re.compile(r"[^/\\\0]+")
@@ -189,61 +187,15 @@ def md5_of(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-# --- the source on this host -----------------------------------------------------------------------------------------
-
-
-def read_source(path: Path) -> bytes:
-    """Return the bytes of a mod's file.
-
-    Raises:
-        InputError: missing, no regular file, a link that leaves its folder, too large, or unreadable; in words.
-    """
-    folder = path.parent
-    try:
-        real = path.resolve(strict=True)
-        if path.is_symlink() and folder.resolve() not in real.parents:
-            raise InputError(f"is a link that leaves its folder: {real}")
-        with real.open("rb") as file:
-            found = stat.S_IFMT(real.stat().st_mode)
-            if found != stat.S_IFREG:
-                raise InputError("is no regular file")
-            content = file.read(LARGEST_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError("is not there") from None
-    except IsADirectoryError:
-        raise InputError("is a folder") from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST_BYTES:
-        raise InputError(f"is larger than {LARGEST_BYTES // 1024**2} MiB")
-    return content
-
-
-def verified(mod: MountedMod) -> bytes:
-    """Return the bytes of a mod's source, once they are what the manifest says.
-
-    Raises:
-        ModError: unpinned, missing, or another file.
-    """
-    where = f"mod {mod.mod}: {mod.original or mod.name}"
-    if mod.md5 == UNPINNED:
-        message = f"mod {mod.mod}: {mod.name} is unpinned: no checksum of it is known to sparkctl"
-        raise ModError(message, hint=f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE")
-    if mod.original is None:
-        message = f"mod {mod.mod}: {mod.name} comes from the checkpoint, which is not on this host"
-        raise ModError(message, hint="download the model first")
-    try:
-        content = read_source(mod.original)
-    except InputError as error:
-        hint = f"restore it, or: sparkctl mods pin {mod.mod} --file FILE"
-        raise ModError(f"{where} {error.message}", hint=hint) from None
-    found = md5_of(content)
-    if found != mod.md5 or (mod.sha256 is not None and hashlib.sha256(content).hexdigest() != mod.sha256):
-        lines = "; with other line ends it would match" if _matches_with_other_ends(content, mod.md5) else ""
-        message = f"{where}: expected md5 {mod.md5}, found {found}{lines}"
-        hint = f"the file has changed: restore it, or accept it with: sparkctl mods pin {mod.mod}"
-        raise ModError(message, hint=hint)
-    return content
+def misfits(name: str, mod: Mod, image: str, vllm: Version) -> list[str]:
+    """Return in words what the mod says it is for and the recipe is not: another image, another vLLM."""
+    found = []
+    meant, versions = mod.applies_to.image, mod.applies_to.vllm
+    if meant is not None and meant != image:
+        found.append(f"mod {name} is made for the image {meant}, and the recipe has {image}")
+    if versions is not None and not SpecifierSet(versions).contains(vllm, prereleases=True):
+        found.append(f"mod {name} is made for vLLM {versions}, and the recipe has {vllm}")
+    return found
 
 
 def pin(content: bytes) -> Pin:
@@ -292,38 +244,6 @@ def refuse_overlaps(mods: Sequence[MountedMod]) -> None:
         owners[mod.target] = mod.mod
 
 
-def _matches_with_other_ends(content: bytes, md5: str) -> bool:
-    unix = content.replace(b"\r\n", b"\n")
-    return md5 in {md5_of(unix), md5_of(unix.replace(b"\n", b"\r\n"))}
-
-
-def check_sources(mods: Sequence[MountedMod]) -> None:
-    """Check the source of each file on this host.
-
-    Raises:
-        ModError: one is unpinned, missing, or another file.
-    """
-    for mod in mods:
-        verified(mod)
-
-
-def stage(files: Files, mods: Sequence[MountedMod]) -> None:
-    """Make the copies that containers mount, out of the very bytes that were verified. A good copy stays.
-
-    Raises:
-        ModError: a source is not what it has to be.
-        InputError: the copy cannot be written.
-    """
-    for mod in mods:
-        content = verified(mod)
-        try:
-            good = read_source(mod.source) == content
-        except InputError:
-            good = False
-        if not good:
-            files.write(mod.source, content, mode=0o444)
-
-
 # --- the label -------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +258,7 @@ def from_label(text: str) -> list[MountedMod]:
     """Return the mods that a label names, without their sources; [] for a label that is not ours."""
     try:
         return [
-            MountedMod(str(one["mod"]), posixpath.basename(one["target"]), None, _NOWHERE, one["target"], one["md5"])
+            MountedMod(str(one["mod"]), posixpath.basename(one["target"]), None, NOWHERE, one["target"], one["md5"])
             for one in json.loads(text or "[]")
         ]
     except (ValueError, KeyError, TypeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl import mods, units, verification
+from sparkctl import sources, units, verification
 from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import EngineError
 
@@ -25,7 +25,7 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
     for service in services:
         _name_is_free(ports.engine, service)
         _port_is_free(ports, service)
-        mods.check_sources(service.mods)
+        sources.check_sources(service.mods)
     for service in services:
         _pull(ports.engine, report, service)
         verification.check_image(ports.engine, service.spec.image, service.mods)
@@ -33,7 +33,7 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
 
 def stage(files: Files, service: Service) -> None:
     """Make the verified copies that the service's container mounts."""
-    mods.stage(files, service.mods)
+    sources.stage(files, service.mods)
 
 
 def verify_container(engine: Engine, service: Service) -> None:

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import mods
+from sparkctl import mods, sources
 from sparkctl.errors import ModError
-from sparkctl.mods import ABSENT, UNPINNED, MountedMod
+from sparkctl.mods import ABSENT, MountedMod
+from sparkctl.sources import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.ports import Container, Engine
-
-OK: Final = "ok"
-
-
-class State(StrEnum):
-    """What a place says of a file."""
-
-    OK = "ok"
-    CHANGED = "changed"
-    MISSING = "missing"
-    UNPINNED = "unpinned"
-    UNKNOWN = "unknown"
-    NOT_COMPARED = "not compared"
-    NOT_RUNNING = "not running"
-
 
 _GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING}
 
@@ -60,9 +45,9 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """The verdict in a word: ok, or the first state that is not."""
-        bad = [p.state for p in (self.container, self.image, self.host) if p.state not in _GOOD]
-        return bad[0] if bad else OK
+        """The verdict in a word: ok, or the worst state of the three places."""
+        bad = [place.state for place in (self.container, self.image, self.host) if place.state not in _GOOD]
+        return next((state for state in bad if state is not State.UNKNOWN), bad[0] if bad else State.OK)
 
     @property
     def reasons(self) -> list[str]:
@@ -88,14 +73,8 @@ def verify(engine: Engine, service: str, image: str, found: Sequence[MountedMod]
 
 def host_reading(mod: MountedMod) -> Reading:
     """Return what the source on this host is."""
-    if mod.original is None and mod.md5 != UNPINNED:
-        return Reading(State.UNKNOWN, f"mod {mod.mod}: the checkpoint that {mod.name} comes from is not on this host")
-    try:
-        mods.verified(mod)
-    except ModError as error:
-        state = State.UNPINNED if mod.md5 == UNPINNED else State.CHANGED if "found" in error.message else State.MISSING
-        return Reading(state, f"{error.message}: {error.hint}")
-    return Reading(State.OK)
+    checked = sources.check_source(mod)
+    return Reading(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
 
 def image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:

@@ -12,7 +12,8 @@ from sparkctl import document
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.deployment import PINS
 from sparkctl.errors import InputError
-from sparkctl.mods import FromModel, Mod, ModFile, Pin, Pins, pin, read_source
+from sparkctl.mods import FromModel, Mod, ModFile, Pin, Pins, pin
+from sparkctl.sources import read_source
 from sparkctl.validation import validate
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment, grammar, mods, secrets
+from sparkctl import deployment, grammar, secrets, sources
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.adapters.models import DiskModels
 from sparkctl.cli.options import as_json, overrides, strict
@@ -51,6 +51,6 @@ def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool
 def _stage(world: World, service: Service) -> None:
     """Make the files that the command names: the mods' verified copies, and the secrets' env-file."""
     files = DiskFiles()
-    mods.stage(files, service.mods)
+    sources.stage(files, service.mods)
     if service.secrets_file is not None:
         files.write(service.secrets_file, secrets.env_file(world.required_secrets(service)), mode=0o600)

@@ -1,0 +1,146 @@
+"""The files of mods on this host: read, compared with their checksums, and staged.
+
+The bytes that are hashed are the bytes that are staged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.errors import InputError, ModError
+from sparkctl.mods import NOWHERE, UNPINNED, md5_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.mods import MountedMod
+    from sparkctl.ports import Files
+
+LARGEST_BYTES: Final = 64 * 1024**2
+"""Python files of vLLM are at most a few hundred KiB; what is larger is not one."""
+
+
+class State(StrEnum):
+    """What one place says of a mod's file."""
+
+    OK = "ok"
+    CHANGED = "changed"
+    MISSING = "missing"
+    UNPINNED = "unpinned"
+    UNKNOWN = "unknown"
+    NOT_COMPARED = "not compared"
+    NOT_RUNNING = "not running"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A source that was looked at: its bytes when they are what the manifest says, else what is wrong and the fix."""
+
+    state: State
+    content: bytes = b""
+    why: str = ""
+    fix: str | None = None
+
+
+def read_source(path: Path) -> bytes:
+    """Return the bytes of a mod's file.
+
+    Raises:
+        InputError: missing, no regular file, a link that leaves its folder, too large, or unreadable; in words.
+    """
+    try:
+        real = path.resolve(strict=True)
+        if path.is_symlink() and path.parent.resolve() not in real.parents:
+            raise InputError(f"is a link that leaves its folder: {real}")
+        # Non-blocking, or a pipe that nobody writes to would hold us for ever; what was opened is what is judged.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode):
+                raise InputError("is a folder")
+            if not stat.S_ISREG(found.st_mode):
+                raise InputError("is no regular file")
+            if found.st_size > LARGEST_BYTES:
+                raise InputError(f"is larger than {LARGEST_BYTES // 1024**2} MiB")
+            return file.read(LARGEST_BYTES)
+    except FileNotFoundError:
+        raise InputError("is not there") from None
+    except IsADirectoryError:
+        raise InputError("is a folder") from None
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: a link that leads to itself.
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def check_source(mod: MountedMod) -> Checked:
+    """Return what the source on this host is, against the manifest or the operator's pin."""
+    look = f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE"
+    if mod.source == NOWHERE:
+        return Checked(State.NOT_COMPARED)
+    if mod.md5 == UNPINNED:
+        why = f"mod {mod.mod}: {mod.name} is unpinned: no checksum of it is known to sparkctl"
+        return Checked(State.UNPINNED, why=why, fix=look)
+    if mod.original is None:
+        why = f"mod {mod.mod}: {mod.name} comes from the checkpoint, which is not on this host"
+        return Checked(State.UNKNOWN, why=why, fix="download the model first")
+    where = f"mod {mod.mod}: {mod.original}"
+    try:
+        content = read_source(mod.original)
+    except InputError as error:
+        return Checked(State.MISSING, why=f"{where} {error.message}", fix=f"restore it, or {look}")
+    found = md5_of(content)
+    if found == mod.md5 and mod.sha256 in {None, hashlib.sha256(content).hexdigest()}:
+        return Checked(State.OK, content)
+    lines = "; with other line ends it would match" if _matches_with_other_ends(content, mod.md5) else ""
+    why = f"{where}: expected md5 {mod.md5}, found {found}{lines}"
+    return Checked(State.CHANGED, why=why, fix=f"restore it, or accept it: sparkctl mods pin {mod.mod}")
+
+
+def verified(mod: MountedMod) -> bytes:
+    """Return the bytes of a mod's source, once they are what the manifest says.
+
+    Raises:
+        ModError: unpinned, missing, or another file.
+    """
+    checked = check_source(mod)
+    if checked.state is not State.OK:
+        raise ModError(checked.why, hint=checked.fix)
+    return checked.content
+
+
+def _matches_with_other_ends(content: bytes, md5: str) -> bool:
+    unix = content.replace(b"\r\n", b"\n")
+    return md5 in {md5_of(unix), md5_of(unix.replace(b"\n", b"\r\n"))}
+
+
+def check_sources(mods: Sequence[MountedMod]) -> None:
+    """Check the source of each file on this host.
+
+    Raises:
+        ModError: one is unpinned, missing, or another file.
+    """
+    for mod in mods:
+        verified(mod)
+
+
+def stage(files: Files, mods: Sequence[MountedMod]) -> None:
+    """Make the copies that containers mount, out of the very bytes that were verified. A good copy stays.
+
+    Raises:
+        ModError: a source is not what it has to be.
+        InputError: the copy cannot be written.
+    """
+    for mod in mods:
+        content = verified(mod)
+        try:
+            good = read_source(mod.source) == content
+        except InputError:
+            good = False
+        if not good:
+            files.write(mod.source, content, mode=0o444)

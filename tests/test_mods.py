@@ -1,0 +1,226 @@
+"""Mods: what a manifest may say, what a file on this host must be, what is staged, and pinning."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from sparkctl import document, mods, sources
+from sparkctl.adapters.files import DiskFiles
+from sparkctl.errors import InputError, ModError, ProblemsError
+from sparkctl.mods import Mod, MountedMod
+from sparkctl.sources import LARGEST_BYTES, State
+from sparkctl.validation import validate
+from tests.fake_world import FakeSpark
+
+ROOT = Path(__file__).parent.parent
+TARGET = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"
+GOOD = b"FIXED = True\n"
+MD5 = hashlib.md5(GOOD, usedforsecurity=False).hexdigest()
+
+
+def manifest(text: str) -> Mod:
+    return validate(document.load(text, "mods/fix/mod.yaml"), Mod)
+
+
+def file(**changes: str) -> str:
+    fields = {"module": "vllm.a", "source": "fix.py", "md5": f'"{MD5}"'} | changes
+    return "files:\n  - {" + ", ".join(f"{key}: {value}" for key, value in fields.items() if value) + "}\n"
+
+
+def placed(source: Path, **changes: object) -> MountedMod:
+    staged = source.parent / "staged" / MD5 / "fix.py"
+    fields = {"mod": "fix", "name": "fix.py", "original": source, "source": staged, "target": TARGET, "md5": MD5}
+    return MountedMod(**(fields | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "fix.py"
+    path.write_bytes(GOOD)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (file(md5='"0123"'), "expected 32 hexadecimal digits or unpinned, found '0123' (4 characters)"),
+        (file(md5=f'"{"A" * 32}"'), f"expected an md5 in lower case, found {'A' * 32}"),
+        (file(path="/a/b.py"), "expected either module or path, found both"),
+        (file(module=""), "expected either module or path, found neither"),
+        (file(module="", path="a/b.py"), "expected an absolute path of a file in the container, found 'a/b.py'"),
+        (file(module="", path="/a/../b.py"), "expected an absolute path"),
+        (file(module="vllm/a"), "expected a module's dotted name, found 'vllm/a'"),
+        (file(source="../fix.py"), "expected a file's name in the mod's folder, without a path, found '../fix.py'"),
+        (file() + file().removeprefix("files:\n"), "two files over vllm.a"),
+        ("files: []\n", "a mod has at least one file"),
+        (file() + 'applies-to: {vllm: "newest"}\n', "expected versions as PEP 440 has them, found 'newest'"),
+        (file(replaces='{md5: "unpinned"}'), "a file that is replaced has a checksum, or none is declared"),
+    ],
+)
+def test_a_manifest_that_means_nothing_is_refused_at_its_line(text: str, message: str) -> None:
+    with pytest.raises(ProblemsError) as error:
+        manifest(text)
+    assert message in error.value.message
+    assert re.match(r"mods/fix/mod\.yaml:\d+:\d+: ", error.value.message)
+
+
+def test_the_manifest_of_the_documentation_is_valid() -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "mods.md").read_text(), re.DOTALL)
+    assert manifest(example).files[0].target("/root") == "/root/vllm/model_executor/models/gemma4_mtp.py"
+
+
+def test_the_shipped_manifests_are_unpinned_and_invent_no_checksum() -> None:
+    for path in (ROOT / "mods").glob("*/mod.yaml"):
+        for declared in validate(document.read(path), Mod).files:
+            assert (declared.md5, declared.replaces) == ("unpinned", None)
+        assert [other.name for other in path.parent.iterdir()] == ["mod.yaml"]
+
+
+def test_a_file_that_is_what_the_manifest_says_is_read_once_and_whole(source: Path) -> None:
+    assert sources.verified(placed(source)) == GOOD
+
+
+def test_another_file_is_refused_with_both_checksums(source: Path) -> None:
+    source.write_bytes(b"OTHER = True\n")
+    found = hashlib.md5(b"OTHER = True\n", usedforsecurity=False).hexdigest()
+    with pytest.raises(ModError) as error:
+        sources.verified(placed(source))
+    assert error.value.message == f"mod fix: {source}: expected md5 {MD5}, found {found}"
+    assert error.value.hint == "restore it, or accept it: sparkctl mods pin fix"
+
+
+def test_other_line_ends_are_recognised(source: Path) -> None:
+    source.write_bytes(GOOD.replace(b"\n", b"\r\n"))
+    assert sources.check_source(placed(source)).why.endswith("; with other line ends it would match")
+
+
+def test_a_sha256_that_does_not_agree_is_refused(source: Path) -> None:
+    assert sources.check_source(placed(source, sha256="0" * 64)).state is State.CHANGED
+
+
+def test_an_unpinned_file_is_refused_with_the_command_that_pins_it(source: Path) -> None:
+    with pytest.raises(ModError) as error:
+        sources.verified(placed(source, md5="unpinned"))
+    assert error.value.message == "mod fix: fix.py is unpinned: no checksum of it is known to sparkctl"
+    assert "sparkctl mods pin fix --file FILE" in (error.value.hint or "")
+
+
+def test_what_is_no_file_of_the_folder_is_refused_without_waiting(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.py"
+    outside.write_bytes(GOOD)
+    folder = tmp_path / "mod"
+    folder.mkdir()
+    (folder / "link").symlink_to(outside)
+    (folder / "inner").symlink_to(folder / "real")
+    (folder / "real").write_bytes(GOOD)
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    with (folder / "large").open("wb") as large:
+        large.truncate(LARGEST_BYTES + 1)
+    expected = {
+        "link": f"is a link that leaves its folder: {outside}",
+        "folder": "is a folder",
+        "pipe": "is no regular file",
+        "large": "is larger than 64 MiB",
+        "nothing": "is not there",
+    }
+    for name, message in expected.items():
+        with pytest.raises(InputError) as error:
+            sources.read_source(folder / name)
+        assert error.value.message == message
+    with pytest.raises(InputError):
+        sources.read_source(folder / "loop")
+    assert sources.read_source(folder / "inner") == GOOD
+
+
+def test_the_staged_copy_is_read_only_and_a_spoilt_one_is_made_anew(source: Path) -> None:
+    mod = placed(source)
+    sources.stage(DiskFiles(), [mod])
+    assert (mod.source.read_bytes(), stat.S_IMODE(mod.source.stat().st_mode)) == (GOOD, 0o444)
+    mod.source.chmod(0o644)
+    mod.source.write_bytes(b"spoilt")
+    sources.stage(DiskFiles(), [mod])
+    assert mod.source.read_bytes() == GOOD
+    before = mod.source.stat().st_ino
+    sources.stage(DiskFiles(), [mod])
+    assert mod.source.stat().st_ino == before
+
+
+def test_a_file_that_changed_is_never_staged(source: Path) -> None:
+    source.write_bytes(b"OTHER = True\n")
+    mod = placed(source)
+    with pytest.raises(ModError):
+        sources.stage(DiskFiles(), [mod])
+    assert not mod.source.exists()
+
+
+def test_two_mods_over_one_file_are_refused(source: Path) -> None:
+    with pytest.raises(InputError, match=f"mods fix and other both lie over {TARGET}"):
+        mods.refuse_overlaps([placed(source), placed(source, mod="other")])
+
+
+@given(
+    st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1), st.text("0123456789abcdef", min_size=32)), max_size=3)
+)
+def test_a_label_names_what_it_was_made_of(given_mods: list[tuple[str, str, str]]) -> None:
+    made = [placed(Path("/m/fix.py"), mod=name, target=target, md5=md5) for name, target, md5 in given_mods]
+    found = mods.from_label(mods.label(made))
+    assert [(one.mod, one.target, one.md5) for one in found] == given_mods
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "{}", "[1]", '[{"mod": "a"}]', "null"])
+def test_a_label_that_is_not_ours_names_nothing(text: str) -> None:
+    assert mods.names_in_label(text) == ()
+
+
+def test_a_mod_for_another_image_or_vllm_is_said() -> None:
+    mod = manifest(file() + 'applies-to: {image: "a:1", vllm: ">=0.20.2rc1.dev0,<0.21"}\n')
+    assert mods.misfits("fix", mod, "a:1", Version("0.20.2rc1.dev49")) == []
+    assert mods.misfits("fix", mod, "b:2", Version("0.21")) == [
+        "mod fix is made for the image a:1, and the recipe has b:2",
+        "mod fix is made for vLLM >=0.20.2rc1.dev0,<0.21, and the recipe has 0.21",
+    ]
+
+
+@pytest.fixture
+def spark(tmp_path: Path) -> FakeSpark:
+    return FakeSpark(tmp_path)
+
+
+def test_pin_keeps_the_operators_copy_with_both_checksums(spark: FakeSpark, source: Path) -> None:
+    done = spark.run("mods", "pin", "gemma4-mtp-fix-only", "--file", str(source)).expect(0)
+    assert done.err == f"gemma4-mtp-fix-only: gemma4_mtp.py is pinned to md5 {MD5}\n"
+    own = spark.folder / "config" / "mods" / "gemma4-mtp-fix-only"
+    assert (own / "gemma4_mtp.py").read_bytes() == GOOD
+    assert hashlib.sha256(GOOD).hexdigest() in (own / "pins.yaml").read_text()
+    assert f"{MD5} (yours)" in spark.run("mods").expect(0).out
+    unpinned = "unpinned: gemma4_mtp.py of mod gemma4-mtp-fix-only"
+    assert unpinned not in spark.run("render", "26b-a4b-fp8-mtp").expect(0).err
+
+
+def test_pin_without_the_file_says_what_to_name(spark: FakeSpark) -> None:
+    done = spark.run("mods", "pin", "gemma4-mtp-fix-only").expect(2)
+    assert "gemma4_mtp.py is not there" in done.err
+    assert "→ name your copy: sparkctl mods pin gemma4-mtp-fix-only --file FILE" in done.err
+    done = spark.run("mods", "pin", "gemma4-nvfp4-moe").expect(2)
+    assert "gemma4_patched.py comes from the folder of a checkpoint" in done.err
+    assert not (spark.folder / "config").exists()
+
+
+def test_an_unpinned_mod_renders_and_says_so_and_up_refuses(spark: FakeSpark) -> None:
+    spark.models.cache |= {"RedHatAI/gemma-4-26B-A4B-it-FP8-Dynamic", "google/gemma-4-26B-A4B-it-assistant"}
+    assert "unpinned: gemma4_mtp.py" in spark.run("render", "26b-a4b-fp8-mtp").expect(0).err
+    spark.run("plan", "26b-a4b-fp8-mtp").expect(0)
+    done = spark.run("up", "26b-a4b-fp8-mtp").expect(6)
+    assert "sparkctl mods pin gemma4-mtp-fix-only --file FILE" in done.err
+    assert spark.engine.calls == []
