@@ -74,7 +74,7 @@ class Starter:
         try:
             progress = self._watch(service)
         except KeyboardInterrupt:
-            message = f"stopped waiting for {service.name}: it is still loading, and nothing was removed"
+            message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
             raise WaitInterruptedError(message, hint=hint) from None
         outcome = progress.outcome
@@ -89,12 +89,13 @@ class Starter:
         tail = self._ports.engine.follow(service.name)
         try:
             while True:
+                asked = progress.probe
                 seen = self._look(service, progress, tail.read())
                 progress = readiness.step(progress, seen)
                 self._tell(service, progress, seen.now)
                 if progress.outcome is not None:
                     return progress
-                if progress.probe is Probe.HEALTH:
+                if progress.probe is asked:  # not answered yet; the next question needs no wait
                     clock.sleep(POLL_S)
         finally:
             tail.close()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.errors import EngineError
+from sparkctl.ports import Reply
 from sparkctl.units import GIB
 from tests.fake_world import IMAGE, FakeSpark
+from tests.fakes import FakeHttp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,11 +128,23 @@ def test_ctrl_c_leaves_the_container_loading_and_says_how_to_go_on(spark: FakeSp
     spark.clock.interrupt_at = 5
     done = spark.run("up", "e4b-nvfp4").expect(130)
     assert done.err.splitlines()[-2:] == [
-        "error: stopped waiting for e4b-nvfp4: it is still loading, and nothing was removed",
+        "error: stopped waiting for e4b-nvfp4: it goes on loading",
         "  → resume: sparkctl up e4b-nvfp4    stop it: sparkctl down e4b-nvfp4",
     ]
     (container,) = spark.engine.containers()
     assert container.state == "running"
+
+
+def test_a_server_that_breaks_off_after_its_health_is_asked_at_a_measured_pace(spark: FakeSpark) -> None:
+    class OnlyHealth(FakeHttp):
+        def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
+            self.asked.append(url)
+            return Reply(200, "") if url.endswith("/health") else Reply(None, "connection reset")
+
+    spark.http = OnlyHealth()
+    spark.clock.interrupt_at = 10
+    spark.run("up", "e4b-nvfp4").expect(130)
+    assert len(spark.http.asked) < 25
 
 
 def test_a_stranger_with_the_name_is_never_touched(spark: FakeSpark) -> None:
