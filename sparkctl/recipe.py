@@ -152,7 +152,7 @@ class Ready(Part):
     probe: bool = Field(default=True, description="generate a few tokens before saying ready")
     acceptance: Mapping[Annotated[str, AfterValidator(values.acceptance)], Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
-        description="speculative decoding's floor: shares from 0 to 1 for position-0, position-1 … or overall",
+        description="speculative decoding's floor, not checked yet: shares for position-0, position-1 … or overall",
     )
 
 
@@ -200,7 +200,7 @@ class Recipe(Part, title="sparkctl recipe"):
     memory: Literal["auto"] | Memory = Field("auto", description="auto, or an explicit setting")
     ready: Ready = Field(default_factory=Ready, description="when the service counts as ready")
     expect: Expect | None = Field(None, description="what the recipe's source measured")
-    checks: Names = Field((), description="names of checks of the answers")
+    checks: Names = Field((), description="names of checks of the answers; not run by this version")
 
     @model_validator(mode="after")
     def _agreement(self) -> Recipe:
