@@ -69,7 +69,9 @@ def _versions(text: str) -> str:
     try:
         SpecifierSet(text)
     except InvalidSpecifier:
-        raise wrong(f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1,<0.21"') from None
+        raise wrong(
+            f"expected versions as PEP 440 has them, found {text!r}", 'such as ">=0.20.2rc1.dev0,<0.21"'
+        ) from None
     return text
 
 
@@ -141,8 +143,18 @@ class Mod(Part, title="sparkctl mod"):
             for index, target in enumerate(targets)
             if target in targets[:index]
         ]
-        complain(twice)
+        complain([*twice, *self._contradictions()])
         return self
+
+    def _contradictions(self) -> list[Finding]:
+        """Return a finding for each file whose name stands for another file before it: pins go by names."""
+        first: dict[str, ModFile] = {}
+        found = []
+        for index, file in enumerate(self.files):
+            other = first.setdefault(file.name, file)
+            if (other.source, other.md5) != (file.source, file.md5):
+                found.append(Finding(("files", index), f"two different files are named {file.name}"))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,15 +243,19 @@ def mounted(
 
 
 def refuse_overlaps(mods: Sequence[MountedMod]) -> None:
-    """Refuse two mods over one file.
+    """Refuse two files over one: of two mods, or of one that names it as a module and as a path.
 
     Raises:
-        InputError: both are named.
+        InputError: the mods are named.
     """
     owners: dict[str, str] = {}
     for mod in mods:
-        if mod.target in owners:
-            message = f"mods {owners[mod.target]} and {mod.mod} both lie over {mod.target}"
+        owner = owners.get(mod.target)
+        if owner == mod.mod:
+            message = f"mod {mod.mod} has two files over {mod.target}"
+            raise InputError(message, hint="keep one of them in its mod.yaml")
+        if owner is not None:
+            message = f"mods {owner} and {mod.mod} both lie over {mod.target}"
             raise InputError(message, hint="keep one of them in the recipe's mods")
         owners[mod.target] = mod.mod
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import mods, sources
-from sparkctl.errors import ModError
-from sparkctl.mods import ABSENT, MountedMod
+from sparkctl import mods, observing, sources
+from sparkctl.errors import EngineError, ModError
+from sparkctl.mods import ABSENT, NOWHERE, UNPINNED, MountedMod
 from sparkctl.sources import State
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ class Verdict:
 
 
 def verify(engine: Engine, service: str, image: str, found: Sequence[MountedMod]) -> list[Verdict]:
-    """Return the verdicts on a service's mods, running or not; changes nothing."""
-    container = engine.container(service)
-    running = container if container is not None and container.state == "running" else None
+    """Return the verdicts on a service's mods, running or not; changes nothing.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    running = _running(engine, service)
     return [
         Verdict(
             service,
@@ -78,30 +82,48 @@ def host_reading(mod: MountedMod) -> Reading:
 
 
 def image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
-    """Return what the file that the mod covers is in the image, read without running it."""
+    """Return what the file that the mod covers is in the image, read without running it.
+
+    A mod that is known by a container's label alone does not say what it covers: nothing is compared.
+    """
+    if mod.source == NOWHERE:
+        return Reading(State.NOT_COMPARED)
+    absent = Reading(
+        State.UNKNOWN, f"{image} is not on this host: what mod {mod.mod} covers at {mod.target} is unknown until a pull"
+    )
     if engine.image(image) is None:
-        return Reading(State.UNKNOWN, f"{image} is not on this host: what mod {mod.mod} covers is unknown until a pull")
+        return absent
+    try:
+        return _image_reading(engine, image, mod)
+    except EngineError as error:
+        # Asked again, because an engine that does not answer at all is an error of its own, and raises here.
+        gone = engine.image(image) is None
+        return absent if gone else _unreadable(f"mod {mod.mod}: {mod.target} in {image}", error)
+
+
+def _image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
     if mod.root is not None:
         package = mod.target.removeprefix(f"{mod.root}/").split("/")[0]
         if engine.read_image_file(image, f"{mod.root}/{package}/__init__.py") is None:
             why = f"{image} has no Python package {package} under {mod.root}, where mod {mod.mod} would be mounted"
             return Reading(State.MISSING, f"{why}: give the mod a path:, or the template the image's package_root")
-    covered = engine.read_image_file(image, mod.target)
-    return _covered(mod, image, covered)
+    return _covered(mod, image, engine.read_image_file(image, mod.target))
 
 
 def _covered(mod: MountedMod, image: str, covered: bytes | None) -> Reading:
     if mod.replaces == ABSENT:
         if covered is None:
             return Reading(State.OK)
-        why = f"the image has moved: {image} has a {mod.target} of its own now, and mod {mod.mod} expects none"
-        return Reading(State.CHANGED, f"{why}: does it contain the fix? then drop the mod")
+        why = f"the image has moved: {image} has a {mod.target} of its own now (md5 {mods.md5_of(covered)})"
+        return Reading(
+            State.CHANGED, f"{why}, and mod {mod.mod} expects none: does it contain the fix? then drop the mod"
+        )
     if covered is None:
         why = f"{image} has no {mod.target} that mod {mod.mod} could cover"
         return Reading(State.MISSING, f"{why}: is the mod for another image?")
-    found = mods.md5_of(covered)
     if mod.replaces is None:
         return Reading(State.NOT_COMPARED)
+    found = mods.md5_of(covered)
     if found == mod.replaces:
         return Reading(State.OK)
     why = f"the image has moved: {mod.target} in {image} has md5 {found}, and mod {mod.mod} covers {mod.replaces}"
@@ -110,28 +132,51 @@ def _covered(mod: MountedMod, image: str, covered: bytes | None) -> Reading:
 
 def container_reading(engine: Engine, container: Container, mod: MountedMod) -> Reading:
     """Return what a process of the running container sees at the mod's target."""
-    content = engine.read_file(container.id, mod.target)
-    mounted = [read_only for _, target, read_only in container.mounts if target == mod.target]
+    try:
+        content = engine.read_file(container.id, mod.target)
+    except EngineError as error:
+        # As for an image: an engine that does not answer at all raises here.
+        there = engine.container(container.id)
+        if there is None or there.state != "running":
+            why = f"{container.name} stopped while {mod.target} of mod {mod.mod} was read"
+            return Reading(State.UNKNOWN, f"{why}: sparkctl logs {container.name}")
+        return _unreadable(f"mod {mod.mod} in {container.name}", error)
+    return _seen(container, mod, content)
+
+
+def _seen(container: Container, mod: MountedMod, content: bytes | None) -> Reading:
+    mount = next(((source, read_only) for source, target, read_only in container.mounts if target == mod.target), None)
+    found = f"{container.name} has no {mod.target}"
+    if content is not None:
+        found = f"{container.name} has md5 {mods.md5_of(content)} at {mod.target}"
+    why = f"{found}, and mod {mod.mod} is {mod.md5}"
+    again = f"sparkctl up --replace {container.name}"
+    if mount is None:
+        return Reading(State.MISSING, f"this container was started without the mod: {why}: {again}")
     if content is None:
-        return Reading(State.MISSING, f"{container.name} has no {mod.target}: mod {mod.mod} is not in it")
-    found = mods.md5_of(content)
-    if not mounted:
-        why = f"this container was started without the mod: {container.name} has md5 {found} at {mod.target}"
-        return Reading(State.MISSING, f"{why}, and mod {mod.mod} is {mod.md5}: sparkctl up --replace {container.name}")
-    if found != mod.md5:
-        why = f"{mod.target} in {container.name} has md5 {found}, and mod {mod.mod} is {mod.md5}"
-        return Reading(State.CHANGED, f"{why}: sparkctl up --replace {container.name}")
-    if not mounted[0]:
+        return Reading(State.MISSING, f"the mod's mount is gone from this container: {why}: {again}")
+    if mod.md5 == UNPINNED:
+        return Reading(State.UNPINNED, f"nothing says whether this is the mod: {why}: sparkctl mods pin {mod.mod}")
+    if mods.md5_of(content) != mod.md5:
+        return Reading(State.CHANGED, f"{_cause(mount[0], mod)}: {why}: {again}")
+    if not mount[1]:
         why = f"{mod.target} in {container.name} is mounted writable: what was checked can change"
-        return Reading(State.CHANGED, f"{why}: sparkctl up --replace {container.name}")
+        return Reading(State.CHANGED, f"{why}: {again}")
     return Reading(State.OK)
+
+
+def _cause(mounted: str, mod: MountedMod) -> str:
+    if mod.source in {NOWHERE, Path(mounted)}:
+        return f"the mounted copy {mounted} has changed since it was verified"
+    return f"this container was started with another file for the mod, {mounted}"
 
 
 def check_image(engine: Engine, image: str, found: Sequence[MountedMod]) -> None:
     """Check what each mod covers in the image.
 
     Raises:
-        ModError: the image has moved, or has no such file.
+        ModError: the image has moved, has no such file, or cannot be looked into.
+        EngineError: the engine does not answer.
     """
     _refuse([image_reading(engine, image, mod) for mod in found], "what the mods cover is not what they expect")
 
@@ -140,11 +185,26 @@ def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> N
     """Check each mod's file in the running container.
 
     Raises:
-        ModError: it is not the mod's.
+        ModError: it is not the mod's, or the container does not run any more and nothing can be said.
+        EngineError: the engine does not answer.
     """
-    container = engine.container(name)
-    if found and container is not None:
-        _refuse([container_reading(engine, container, mod) for mod in found], f"{name} does not run what was declared")
+    if not found:
+        return
+    running = _running(engine, name)
+    if running is None:
+        message = f"{name} stopped before its mods could be checked"
+        raise ModError(message, hint=f"nothing is known of what it ran: sparkctl logs {name}")
+    _refuse([container_reading(engine, running, mod) for mod in found], f"{name} does not run what was declared")
+
+
+def _running(engine: Engine, service: str) -> Container | None:
+    """Return the service's container if it runs; one of the same name that is somebody else's is not looked into."""
+    container = observing.find(engine, service)
+    return container if container is not None and container.state == "running" else None
+
+
+def _unreadable(where: str, error: EngineError) -> Reading:
+    return Reading(State.UNKNOWN, ": ".join(filter(None, [where, error.message, error.hint])))
 
 
 def _refuse(readings: Sequence[Reading], what: str) -> None:

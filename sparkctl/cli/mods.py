@@ -12,7 +12,7 @@ from sparkctl import document
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.deployment import PINS
 from sparkctl.errors import InputError
-from sparkctl.mods import FromModel, Mod, ModFile, Pin, Pins, pin
+from sparkctl.mods import FromModel, Mod, ModFile, Pins, pin
 from sparkctl.sources import read_source
 from sparkctl.validation import validate
 
@@ -51,28 +51,40 @@ def pin_command(world: World, name: str, path: Path | None) -> None:
     if path is not None and len(mod.files) > 1:
         message = f"mod {name} has {len(mod.files)} files, and --file is one"
         raise InputError(message, hint=f"put your copies into {own} under their names, then pin without --file")
-    pinned = {file.name: _pin(world, name, file, path) for file in mod.files}
+    contents = {file.name: _content(world, name, file, path) for file in mod.files}
+    pinned = {file: pin(content) for file, content in contents.items()}
     merged = _pins(world, name).files | pinned
     text = yaml.safe_dump({"files": {file: one.model_dump() for file, one in merged.items()}})
+    # The pin first: a copy without its pin would be used, and a pin without its copy is refused.
     DiskFiles().write(own / PINS, text.encode(), mode=0o644)
+    if path is not None:
+        for file, content in contents.items():
+            DiskFiles().write(own / file, content, mode=0o644)
     for file, one in pinned.items():
         world.out.say(f"{name}: {file} is pinned to md5 {one.md5}")
 
 
-def _pin(world: World, name: str, file: ModFile, path: Path | None) -> Pin:
+def _content(world: World, name: str, file: ModFile, path: Path | None) -> bytes:
+    """Return the bytes to pin: of the file that the operator names, else of the one that the mod finds."""
     own = world.operator.mod_folder(name) / file.name
     source = path or (own if own.exists() else world.catalog.path("mod", name).parent / file.name)
     if path is None and not source.exists() and isinstance(file.source, FromModel):
         message = f"{file.name} comes from the folder of a checkpoint"
         raise InputError(message, hint=f"say which: sparkctl mods pin {name} --file FOLDER/{file.name}")
     try:
-        content = read_source(source)
+        # A file that is named outright may be a link: a snapshot of the Hugging Face cache is nothing else.
+        return read_source(_behind_links(path) if path is not None else source)
     except InputError as error:
         message = f"{source} {error.message}"
         raise InputError(message, hint=f"name your copy: sparkctl mods pin {name} --file FILE") from None
-    if path is not None:
-        DiskFiles().write(own, content, mode=0o644)
-    return pin(content)
+
+
+def _behind_links(path: Path) -> Path:
+    """Return the file that a path leads to, or the path itself where that is none."""
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return path
 
 
 def _pins(world: World, name: str) -> Pins:
