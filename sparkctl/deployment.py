@@ -80,7 +80,7 @@ class Loader:
         facts = self._facts(recipe.model.facts, one.model)
         draft_facts = self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
         taken = _estimate(one.loaded, facts, draft_facts, self._profile)
-        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *self._misfits(one.loaded)]
+        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
             Inputs(
@@ -141,15 +141,6 @@ class Loader:
         mods.refuse_overlaps(found)
         return tuple(found)
 
-    def _misfits(self, loaded: Loaded) -> list[Problem]:
-        """Return a warning for each mod that is made for something else than the recipe has."""
-        recipe, version = loaded.recipe, loaded.version.asked
-        return [
-            Problem(text, loaded.document.place(("mods", index)), warning=True)
-            for index, name in enumerate(recipe.mods)
-            for text in mods.misfits(name, self._catalog.load("mod", name, Mod), recipe.image, version)
-        ]
-
     def _mod(self, name: str, root: str | None, model: Source) -> list[MountedMod]:
         mod = self._catalog.load("mod", name, Mod)
         if root is None and any(file.module is not None for file in mod.files):
@@ -160,6 +151,20 @@ class Loader:
         folder = self._catalog.path("mod", name).parent
         originals = {file.name: _original(file, own, folder, model) for file in mod.files}
         return mods.mounted(name, mod, pins, root or "", self._operator.state, originals)
+
+
+def misfits(catalog: Catalog, loaded: Loaded) -> list[Problem]:
+    """Return a warning for each mod that is made for something else than the recipe has.
+
+    Raises:
+        InputError: a mod that is not there, or cannot be used.
+    """
+    recipe, version = loaded.recipe, loaded.version.asked
+    return [
+        Problem(text, loaded.document.place(("mods", index)), warning=True)
+        for index, name in enumerate(recipe.mods)
+        for text in mods.misfits(name, catalog.load("mod", name, Mod), recipe.image, version)
+    ]
 
 
 def _estimate(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def source(tmp_path: Path) -> Path:
         (file(module="vllm/a"), "expected a module's dotted name, found 'vllm/a'"),
         (file(source="../fix.py"), "expected a file's name in the mod's folder, without a path, found '../fix.py'"),
         (file() + file().removeprefix("files:\n"), "two files over vllm.a"),
+        (
+            file() + file(module="vllm.b", source="{model: fix.py}").removeprefix("files:\n"),
+            "two different files are named fix.py",
+        ),
+        (
+            file() + file(module="vllm.b", md5="unpinned").removeprefix("files:\n"),
+            "two different files are named fix.py",
+        ),
         ("files: []\n", "a mod has at least one file"),
         (file() + 'applies-to: {vllm: "newest"}\n', "expected versions as PEP 440 has them, found 'newest'"),
         (file(replaces='{md5: "unpinned"}'), "a file that is replaced has a checksum, or none is declared"),
@@ -169,6 +178,41 @@ def test_two_mods_over_one_file_are_refused(source: Path) -> None:
         mods.refuse_overlaps([placed(source), placed(source, mod="other")])
 
 
+def test_one_mod_with_two_files_over_one_is_refused(source: Path) -> None:
+    with pytest.raises(InputError) as error:
+        mods.refuse_overlaps([placed(source), placed(source, name="other.py")])
+    assert error.value.message == f"mod fix has two files over {TARGET}"
+    assert error.value.hint == "keep one of them in its mod.yaml"
+
+
+@given(st.text())
+def test_any_text_as_a_checksum_is_taken_whole_or_refused(text: str) -> None:
+    fields = {"path": "/a", "source": "a", "md5": text}
+    if text == "unpinned" or re.fullmatch("[0-9a-f]{32}", text):
+        assert mods.ModFile.model_validate(fields).md5 == text
+    else:
+        with pytest.raises(ValueError, match="md5"):
+            mods.ModFile.model_validate(fields)
+
+
+@given(st.binary(max_size=200))
+def test_only_the_very_bytes_of_the_checksum_are_accepted(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fix.py"
+        path.write_bytes(content)
+        expected = State.OK if content == GOOD else State.CHANGED
+        assert sources.check_source(placed(path)).state is expected
+        assert sources.check_source(placed(path, md5=mods.md5_of(content))).content == content
+
+
+def test_a_disk_that_takes_no_copy_leaves_nothing(source: Path) -> None:
+    mod = placed(source)
+    mod.source.mkdir(parents=True)
+    with pytest.raises(InputError, match="cannot write"):
+        sources.stage(DiskFiles(), [mod])
+    assert list(mod.source.parent.iterdir()) == [mod.source]
+
+
 @given(
     st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1), st.text("0123456789abcdef", min_size=32)), max_size=3)
 )
@@ -206,6 +250,51 @@ def test_pin_keeps_the_operators_copy_with_both_checksums(spark: FakeSpark, sour
     assert f"{MD5} (yours)" in spark.run("mods").expect(0).out
     unpinned = "unpinned: gemma4_mtp.py of mod gemma4-mtp-fix-only"
     assert unpinned not in spark.run("render", "26b-a4b-fp8-mtp").expect(0).err
+
+
+def test_pin_takes_a_file_of_the_hub_cache_which_is_a_link(spark: FakeSpark, source: Path) -> None:
+    snapshot = source.parent / "snapshots" / "r" / "gemma4_patched.py"
+    snapshot.parent.mkdir(parents=True)
+    snapshot.symlink_to(source)
+    spark.run("mods", "pin", "gemma4-nvfp4-moe", "--file", str(snapshot)).expect(0)
+    copy = spark.folder / "config" / "mods" / "gemma4-nvfp4-moe" / "gemma4_patched.py"
+    assert (copy.is_symlink(), copy.read_bytes()) == (False, GOOD)
+
+
+def test_pinning_anew_accepts_the_new_file_and_no_other(spark: FakeSpark, source: Path) -> None:
+    pin = ("mods", "pin", "gemma4-mtp-fix-only")
+    spark.run(*pin, "--file", str(source)).expect(0)
+    source.write_bytes(b"NEWER = True\n")
+    spark.run(*pin, "--file", str(source)).expect(0)
+    done = spark.run("mods").expect(0)
+    assert mods.md5_of(b"NEWER = True\n") in done.out
+    assert MD5 not in done.out
+    own = spark.folder / "config" / "mods" / "gemma4-mtp-fix-only"
+    (own / "gemma4_mtp.py").write_bytes(GOOD)
+    spark.run(*pin).expect(0)
+    assert MD5 in spark.run("mods").expect(0).out
+
+
+def test_pin_that_cannot_be_written_leaves_nothing(spark: FakeSpark, source: Path) -> None:
+    (spark.folder / "config").write_text("a file where the folder has to be")
+    done = spark.run("mods", "pin", "gemma4-mtp-fix-only", "--file", str(source)).expect(2)
+    assert done.err.startswith(f"error: cannot write {spark.folder}/config/mods/gemma4-mtp-fix-only/pins.yaml: ")
+    assert (spark.folder / "config").is_file()
+
+
+def test_pin_refuses_what_is_no_file(spark: FakeSpark) -> None:
+    pipe = spark.folder / "pipe"
+    os.mkfifo(pipe)
+    for path, what in [(pipe, "is no regular file"), (spark.folder, "is a folder"), (spark.folder / "no", "not there")]:
+        assert what in spark.run("mods", "pin", "gemma4-mtp-fix-only", "--file", str(path)).expect(2).err
+    assert not (spark.folder / "config").exists()
+
+
+def test_pins_that_are_no_checksums_are_refused_at_their_line(spark: FakeSpark) -> None:
+    own = spark.folder / "config" / "mods" / "gemma4-mtp-fix-only"
+    own.mkdir(parents=True)
+    (own / "pins.yaml").write_text("files:\n  gemma4_mtp.py: {md5: unpinned, sha256: x}\n")
+    assert re.search(r"pins\.yaml:2:\d+: ", spark.run("mods").expect(2).err)
 
 
 def test_pin_without_the_file_says_what_to_name(spark: FakeSpark) -> None:

@@ -12,7 +12,7 @@ import docker
 import pytest
 import yaml
 
-from sparkctl import mods
+from sparkctl import mods, sources
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.adapters.models import DiskModels
 from sparkctl.catalog import Catalog, Root, shipped_root
@@ -49,7 +49,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
     profile = CATALOG.load("host", "gb10", HostProfile)
     loader = Loader(CATALOG, DiskModels(), operator, profile)
     (service,) = loader.services(loader.located([name], (), strict=True))
-    mods.stage(DiskFiles(), service.mods)
+    sources.stage(DiskFiles(), service.mods)
     return service
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.container import LABEL_SERVICE
-from sparkctl.errors import ModError
-from sparkctl.mods import MountedMod
+from sparkctl.errors import EngineError, ModError
+from sparkctl.mods import MountedMod, from_label, label
 from sparkctl.ports import Container
 from sparkctl.sources import State
 from sparkctl.verification import check_container, check_image, verify
-from tests.fake_world import FakeSpark
+from tests.fake_world import IMAGE, FakeSpark
 from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
@@ -45,6 +45,33 @@ def engine() -> FakeEngine:
     )
     image = {TARGET: COVERED, f"{ROOT}/vllm/__init__.py": b""}
     return FakeEngine(images={"image": image}, there={"id-0": running}, files={("one", TARGET): GOOD})
+
+
+class FailingEngine(FakeEngine):
+    """An engine that cannot read; ``loses`` is what is gone when it is asked again."""
+
+    def __init__(self, like: FakeEngine, loses: str = "") -> None:
+        super().__init__(images=like.images, there=like.there, files=like.files)
+        self.loses = loses
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        if self.loses == "container":
+            self.there[container] = self.there[container]._replace(state="exited")
+        if self.loses == "engine":
+            self.silent = True
+        raise EngineError(f"cannot read {path}: its image has neither cat nor python3", hint="use another image")
+
+    def read_image_file(self, reference: str, path: str) -> bytes | None:
+        if self.loses == "image":
+            self.images.clear()
+        if self.loses in {"container", "engine"}:
+            return super().read_image_file(reference, path)
+        raise EngineError(f"cannot read {path} in the image: it is a folder")
+
+    def container(self, name: str) -> Container | None:
+        if getattr(self, "silent", False):
+            raise EngineError("the engine does not answer")
+        return super().container(name)
 
 
 def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[State], str, bool, list[str]]:
@@ -80,9 +107,92 @@ def test_a_container_started_without_the_mod_is_named(engine: FakeEngine, mod: M
         check_container(engine, "one", [mod])
 
 
-def test_another_file_in_the_container_is_changed(engine: FakeEngine, mod: MountedMod) -> None:
-    engine.files["one", TARGET] = b"OTHER = True\n"
-    assert places(engine, mod)[1] == "changed"
+def test_a_copy_that_changed_under_the_container_is_named_with_both_checksums(
+    engine: FakeEngine, mod: MountedMod
+) -> None:
+    mounts = ((str(mod.source), TARGET, True),)
+    engine.there["id-0"] = engine.there["id-0"]._replace(mounts=mounts)
+    engine.files["one", TARGET] = b"OTHER"
+    states, word, holds, reasons = places(engine, mod)
+    assert (states[2], word, holds) == (State.CHANGED, "changed", False)
+    found = f"one has md5 {md5(b'OTHER')} at {TARGET}, and mod fix is {md5(GOOD)}"
+    why = f"the mounted copy {mod.source} has changed since it was verified: {found}: sparkctl up --replace one"
+    assert reasons == [why]
+
+
+def test_a_container_started_before_the_mod_was_pinned_anew_is_named(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.files["one", TARGET] = b"OLDER"
+    assert places(engine, mod)[3][0].startswith("this container was started with another file for the mod, /staged: ")
+
+
+def test_a_file_that_is_right_without_a_mount_is_not_the_mod(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.there["id-0"] = engine.there["id-0"]._replace(mounts=())
+    assert places(engine, mod)[:3] == ([State.OK, State.OK, State.MISSING], "missing", False)
+
+
+def test_a_mount_without_its_file_is_named(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.files.clear()
+    states, word, _, reasons = places(engine, mod)
+    assert (states[2], word) == (State.MISSING, "missing")
+    assert reasons[0].startswith(f"the mod's mount is gone from this container: one has no {TARGET}, and mod fix is ")
+
+
+def test_an_unpinned_mod_in_a_container_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
+    states, word, holds, reasons = places(engine, replace(mod, md5="unpinned"))
+    assert (states[2], word, holds) == (State.UNPINNED, "unpinned", False)
+    assert reasons[-1].startswith(f"nothing says whether this is the mod: one has md5 {md5(GOOD)} at {TARGET}")
+
+
+def test_a_container_of_the_same_name_that_is_somebody_elses_is_not_looked_into(
+    engine: FakeEngine, mod: MountedMod
+) -> None:
+    engine.there["id-0"] = engine.there["id-0"]._replace(labels={})
+    assert places(FailingEngine(engine, "container"), mod)[0][2] is State.NOT_RUNNING
+
+
+def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_checked(
+    engine: FakeEngine, mod: MountedMod
+) -> None:
+    states, word, holds, reasons = places(FailingEngine(engine), mod)
+    assert (states, word, holds) == ([State.OK, State.UNKNOWN, State.UNKNOWN], "unknown", False)
+    assert reasons == [
+        f"mod fix: {TARGET} in image: cannot read {ROOT}/vllm/__init__.py in the image: it is a folder",
+        f"mod fix in one: cannot read {TARGET}: its image has neither cat nor python3: use another image",
+    ]
+
+
+def test_a_container_that_stops_during_the_check_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
+    states, _, holds, reasons = places(FailingEngine(engine, "container"), mod)
+    assert (states[2], holds) == (State.UNKNOWN, False)
+    assert reasons == [f"one stopped while {TARGET} of mod fix was read: sparkctl logs one"]
+
+
+def test_an_image_that_is_removed_during_the_check_is_unknown(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.there.clear()
+    states, word, holds, reasons = places(FailingEngine(engine, "image"), mod)
+    assert (states[1], word, holds) == (State.UNKNOWN, "unknown", True)
+    assert reasons == [f"image is not on this host: what mod fix covers at {TARGET} is unknown until a pull"]
+
+
+def test_an_engine_that_falls_silent_is_an_error_and_no_verdict(engine: FakeEngine, mod: MountedMod) -> None:
+    with pytest.raises(EngineError, match="the engine does not answer"):
+        places(FailingEngine(engine, "engine"), mod)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_container_that_is_gone_cannot_pass_the_check(engine: FakeEngine, mod: MountedMod, *, there: bool) -> None:
+    engine.there["id-0"] = engine.there["id-0"]._replace(state="exited")
+    if not there:
+        engine.there.clear()
+    with pytest.raises(ModError, match="one stopped before its mods could be checked"):
+        check_container(engine, "one", [mod])
+    check_container(engine, "one", [])
+
+
+def test_a_new_file_that_is_known_by_its_label_is_not_missed_in_the_image(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.images["image"].clear()
+    (known,) = from_label(label([mod]))
+    assert places(engine, known) == ([State.NOT_COMPARED, State.NOT_COMPARED, State.OK], "ok", True, [])
 
 
 def test_a_writable_mount_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
@@ -168,3 +278,79 @@ def test_a_container_without_a_recipe_is_checked_by_its_own_label(tmp_path: Path
     assert (row["host"], row["container"], row["verdict"]) == ("not compared", "ok", "ok")
     spark.engine.files["gone", TARGET] = COVERED
     assert "verdict" in spark.run("verify-mods", "gone").expect(6).out
+
+
+MANIFEST = """applies-to: {{vllm: "<0.1"}}
+files: [{{path: {target}, source: fix.py, md5: "{md5}"}}]
+"""
+
+
+@pytest.fixture
+def spark(tmp_path: Path) -> FakeSpark:
+    """Return a Spark with a recipe `mine` that has a mod of its own, and a stack that renames it."""
+    spark = FakeSpark(tmp_path)
+    (tmp_path / "mods" / "fix").mkdir(parents=True)
+    (tmp_path / "mods" / "fix" / "fix.py").write_bytes(GOOD)
+    (tmp_path / "mods" / "fix" / "mod.yaml").write_text(MANIFEST.format(target=TARGET, md5=md5(GOOD)))
+    (tmp_path / "recipes" / "stacks").mkdir(parents=True)
+    (tmp_path / "recipes" / "mine.yaml").write_text("extends: e4b-nvfp4\nmods: [fix]\n")
+    (tmp_path / "recipes" / "stacks" / "pair.yaml").write_text("services:\n  renamed: {recipe: mine}\n")
+    spark.engine.images[IMAGE] = {TARGET: COVERED}
+    return spark
+
+
+def test_a_member_of_a_stack_is_verified_under_its_own_name(spark: FakeSpark) -> None:
+    (row,) = spark.run("verify-mods", "pair", "--json").expect(0).json
+    assert row == {
+        "service": "renamed",
+        "mod": "fix",
+        "file": "fix.py",
+        "host": "ok",
+        "image": "not compared",
+        "container": "not running",
+        "md5": md5(GOOD),
+        "verdict": "ok",
+    }
+
+
+def test_what_is_named_twice_is_verified_once(spark: FakeSpark) -> None:
+    assert len(spark.run("verify-mods", "mine", "mine", "--json").expect(0).json) == 1
+
+
+def test_a_mod_for_another_vllm_is_said_and_holds(spark: FakeSpark) -> None:
+    done = spark.run("verify-mods", "mine").expect(0)
+    assert "mods/fix" not in done.out
+    assert "mod fix is made for vLLM <0.1, and the recipe has " in done.err
+    assert re.search(r"recipes/mine\.yaml:2:\d+: mod fix is made for", done.err)
+    assert "mod fix is made for vLLM <0.1" in spark.run("render", "mine").expect(0).err
+    assert "mod fix is made for vLLM <0.1" in spark.run("plan", "mine").expect(0).err
+
+
+def test_an_image_that_is_not_here_is_a_warning_for_a_recipe_and_not_ok_for_a_service(spark: FakeSpark) -> None:
+    spark.engine.images.clear()
+    done = spark.run("verify-mods", "mine").expect(0)
+    assert f"warning: {IMAGE} is not on this host: what mod fix covers at {TARGET} is unknown" in done.err
+    labels = {LABEL_SERVICE: "mine"}
+    mounts = (("/staged", TARGET, True),)
+    spark.engine.there["id-0"] = Container("id-0", "mine", IMAGE, "sha", "running", labels, mounts=mounts)
+    spark.engine.files["mine", TARGET] = GOOD
+    done = spark.run("verify-mods", "mine").expect(6)
+    assert done.out.splitlines()[1].split()[-1] == "unknown"
+    assert done.err.splitlines()[-1] == "error: 1 of 1 files do not hold"
+
+
+def test_a_recipe_that_cannot_be_used_does_not_hide_what_runs(spark: FakeSpark) -> None:
+    (spark.folder / "recipes" / "mine.yaml").write_text("modle: 1\n")
+    text = f'[{{"md5":"{md5(GOOD)}","mod":"fix","target":"{TARGET}"}}]'
+    labels = {LABEL_SERVICE: "mine", "sparkctl.mods": text}
+    spark.engine.there["id-0"] = Container("id-0", "mine", IMAGE, "sha", "running", labels)
+    spark.engine.files["mine", TARGET] = COVERED
+    done = spark.run("verify-mods", "--json").expect(6)
+    assert ("mine", "missing") in [(row["service"], row["verdict"]) for row in done.json]
+    assert "warning: mine is not verified by its recipe, which cannot be used: " in done.err
+    assert "unknown key 'modle'" in spark.run("verify-mods", "mine").expect(2).err
+
+
+def test_a_name_that_is_nothing_is_refused(spark: FakeSpark) -> None:
+    done = spark.run("verify-mods", "nothing").expect(2)
+    assert "error: no service nothing is deployed, and no recipe has this name" in done.err

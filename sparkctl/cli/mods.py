@@ -48,8 +48,9 @@ def pin_command(world: World, name: str, path: Path | None) -> None:
     """
     mod = world.catalog.load("mod", name, Mod)
     own = world.operator.mod_folder(name)
-    if path is not None and len(mod.files) > 1:
-        message = f"mod {name} has {len(mod.files)} files, and --file is one"
+    sources = {file.name for file in mod.files}
+    if path is not None and len(sources) > 1:
+        message = f"mod {name} has {len(sources)} files, and --file is one"
         raise InputError(message, hint=f"put your copies into {own} under their names, then pin without --file")
     contents = {file.name: _content(world, name, file, path) for file in mod.files}
     pinned = {file: pin(content) for file, content in contents.items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import mods, observing, verification
+from sparkctl import deployment, mods, observing, verification
 from sparkctl.cli.options import as_json
 from sparkctl.container import LABEL_MODS
 from sparkctl.errors import InputError, ModError
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.verification import Reading, Verdict
+    from sparkctl.verification import Verdict
+
+_COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
 
 
 @click.command
@@ -28,12 +30,12 @@ def command(world: World, names: tuple[str, ...], *, as_json: bool) -> None:
     Services that run and recipes that do not; all that have mods when none is named. Exits 6 unless all hold.
     """
     world.refuse_elsewhere()
-    verdicts = [verdict for name in _wanted(world, names) for verdict in _verify(world, name)]
+    verdicts = _verdicts(world, names)
     if as_json:
         world.out.json([_row(verdict) for verdict in verdicts])
     elif verdicts:
-        headers = ["service", "mod", "file", "host", "image", "container", "verdict"]
-        world.out.table(headers, [_cells(verdict) for verdict in verdicts])
+        rows = [_row(verdict) for verdict in verdicts]
+        world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
     else:
         world.out.say("no mods to verify")
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons):
@@ -43,26 +45,48 @@ def command(world: World, names: tuple[str, ...], *, as_json: bool) -> None:
         raise ModError(f"{lost} of {len(verdicts)} files do not hold")
 
 
-def _wanted(world: World, names: Sequence[str]) -> list[str]:
-    """Return the services to verify: those named, else all that are deployed and all recipes that have mods."""
+def _verdicts(world: World, names: Sequence[str]) -> list[Verdict]:
+    """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
+    found = [verdict for name in names for verdict in _verify(world, name)] if names else _all_verdicts(world)
+    return list({(verdict.service, verdict.mod.target): verdict for verdict in found}.values())
+
+
+def _all_verdicts(world: World) -> list[Verdict]:
+    """Return all verdicts; a recipe that cannot be used is told, and must not hide what the others are.
+
+    What such a recipe's container runs is still checked, by its label.
+    """
+    found: list[Verdict] = []
     deployed = observing.names(world.engine)
-    if names:
-        return world.service_names(names)
-    recipes = [entry.name for entry in world.catalog.recipes() if world.catalog.recipe(entry.name).recipe.mods]
-    return list(dict.fromkeys([*deployed, *recipes]))
+    for name in dict.fromkeys([*deployed, *(entry.name for entry in world.catalog.recipes())]):
+        try:
+            if name in deployed or world.catalog.recipe(name).recipe.mods:
+                found += _verify(world, name)
+        except InputError as error:
+            world.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
+            found += _by_label(world, name) if name in deployed else []
+    return found
 
 
 def _verify(world: World, name: str) -> list[Verdict]:
-    """Return the verdicts of one name: by its recipe where there is one, else by what its container says of itself."""
+    """Return the verdicts of one name: by its recipe or stack where there is one, else by its container's label."""
+    if not world.catalog.knows(name):
+        return _by_label(world, name)
+    loader = world.loader(world.ports.models)
+    located = loader.located([name], (), strict=False)
+    services = loader.services(located)
+    for misfit in (misfit for one in located for misfit in deployment.misfits(world.catalog, one.loaded)):
+        world.out.warn(str(misfit))
+    return [
+        verdict
+        for service in services
+        for verdict in verification.verify(world.engine, service.name, service.spec.image, service.mods)
+    ]
+
+
+def _by_label(world: World, name: str) -> list[Verdict]:
+    """Return the verdicts of a deployed service by what its container says of itself."""
     container = observing.find(world.engine, name)
-    if world.catalog.knows(name):
-        loader = world.loader(world.ports.models)
-        services = loader.services(loader.located([name], (), strict=False))
-        return [
-            verdict
-            for service in services
-            for verdict in verification.verify(world.engine, service.name, service.spec.image, service.mods)
-        ]
     if container is None:
         message = f"no service {name} is deployed, and no recipe has this name"
         raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
@@ -81,19 +105,3 @@ def _row(verdict: Verdict) -> dict[str, object]:
         "md5": verdict.mod.md5,
         "verdict": verdict.word,
     }
-
-
-def _cells(verdict: Verdict) -> list[str]:
-    def cell(reading: Reading) -> str:
-        return str(reading.state)
-
-    mod = verdict.mod
-    return [
-        verdict.service,
-        mod.mod,
-        mod.name,
-        cell(verdict.host),
-        cell(verdict.image),
-        cell(verdict.container),
-        verdict.word,
-    ]
