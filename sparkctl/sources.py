@@ -56,7 +56,7 @@ def read_source(path: Path) -> bytes:
     """
     try:
         real = path.resolve(strict=True)
-        if path.is_symlink() and path.parent.resolve() not in real.parents:
+        if path.is_symlink() and not _stays(path.parent.resolve(), real):
             raise InputError(f"is a link that leaves its folder: {real}")
         # Non-blocking, or a pipe that nobody writes to would hold us for ever; what was opened is what is judged.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,6 +78,12 @@ def read_source(path: Path) -> bytes:
         raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
+def _stays(folder: Path, real: Path) -> bool:
+    """Whether a link of a folder leads into it. A snapshot of the Hugging Face cache is links into its blobs."""
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    return folder in real.parents or blobs in real.parents
+
+
 def check_source(mod: MountedMod) -> Checked:
     """Return what the source on this host is, against the manifest or the operator's pin."""
     look = f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE"
@@ -94,11 +100,18 @@ def check_source(mod: MountedMod) -> Checked:
         content = read_source(mod.original)
     except InputError as error:
         return Checked(State.MISSING, why=f"{where} {error.message}", fix=f"restore it, or {look}")
-    found = md5_of(content)
-    if found == mod.md5 and mod.sha256 in {None, hashlib.sha256(content).hexdigest()}:
+    return _compared(mod, content, where)
+
+
+def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
+    found, sha256 = md5_of(content), hashlib.sha256(content).hexdigest()
+    if found == mod.md5 and mod.sha256 in {None, sha256}:
         return Checked(State.OK, content)
-    lines = "; with other line ends it would match" if _matches_with_other_ends(content, mod.md5) else ""
-    why = f"{where}: expected md5 {mod.md5}, found {found}{lines}"
+    why = f"{where}: expected md5 {mod.md5}, found {found}"
+    if found == mod.md5:
+        why = f"{where}: the md5 is as expected, but expected sha256 {mod.sha256}, found {sha256}"
+    elif _matches_with_other_ends(content, mod.md5):
+        why += "; with other line ends it would match"
     return Checked(State.CHANGED, why=why, fix=f"restore it, or accept it: sparkctl mods pin {mod.mod}")
 
 

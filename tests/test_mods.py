@@ -152,6 +152,32 @@ def test_what_is_no_file_of_the_folder_is_refused_without_waiting(tmp_path: Path
     assert sources.read_source(folder / "inner") == GOOD
 
 
+def test_a_file_of_the_hub_cache_is_a_link_into_its_blobs_and_no_further(tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "hub" / "snapshots" / "r", tmp_path / "hub" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "abc").write_bytes(GOOD)
+    (tmp_path / "outside").write_bytes(GOOD)
+    (snapshot / "fix.py").symlink_to("../../blobs/abc")
+    (snapshot / "out.py").symlink_to("../../../outside")
+    assert sources.check_source(placed(snapshot / "fix.py")).state is State.OK
+    with pytest.raises(InputError, match="is a link that leaves its folder"):
+        sources.read_source(snapshot / "out.py")
+
+
+def test_lint_says_a_mod_that_is_for_another_image_or_cannot_be_used(spark: FakeSpark) -> None:
+    for folder in ("recipes", "mods/fix"):
+        (spark.folder / folder).mkdir(parents=True)
+    (spark.folder / "recipes" / "mine.yaml").write_text("extends: e4b-nvfp4\nmods: [fix]\n")
+    written = spark.folder / "mods" / "fix" / "mod.yaml"
+    written.write_text(file() + "applies-to: {image: other}\n")
+    done = spark.run("recipes", "lint", "mine").expect(0)
+    assert "mine.yaml:2:" in done.err
+    assert "mod fix is made for the image other, and the recipe has " in done.err
+    written.write_text("files: []\n")
+    assert "a mod has at least one file" in spark.run("recipes", "lint", "mine").expect(2).err
+
+
 def test_the_staged_copy_is_read_only_and_a_spoilt_one_is_made_anew(source: Path) -> None:
     mod = placed(source)
     sources.stage(DiskFiles(), [mod])

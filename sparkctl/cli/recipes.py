@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl import deployment
 from sparkctl.catalog import Member
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.errors import InputError, Problem, ProblemsError
@@ -133,7 +134,12 @@ def _recipe_problems(world: World, member: Member, place: Place | None, *, stric
         return error.problems
     except InputError as error:
         return [Problem(error.message, place, error.hint)]
-    return [*loaded.warnings, *world.catalog.dangling(loaded)]
+    dangling = world.catalog.dangling(loaded)
+    try:
+        misfits = [] if dangling else deployment.misfits(world.catalog, loaded)
+    except ProblemsError as error:
+        misfits = error.problems
+    return [*loaded.warnings, *dangling, *misfits]
 
 
 def _dump(loaded: Loaded) -> dict[str, object]:
