@@ -54,7 +54,8 @@ def _module(text: str) -> str:
 
 
 def _target(text: str) -> str:
-    if not text.startswith("/") or posixpath.normpath(text) != text or text == "/":
+    # Two slashes at the beginning stay two (POSIX), and would make another name of the same file.
+    if not text.startswith("/") or text.startswith("//") or posixpath.normpath(text) != text or text == "/":
         raise wrong(f"expected an absolute path of a file in the container, found {text!r}")
     return text
 

@@ -102,11 +102,11 @@ def image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
 
 
 def _image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
-    if mod.root is not None:
-        package = mod.target.removeprefix(f"{mod.root}/").split("/")[0]
-        if engine.read_image_file(image, f"{mod.root}/{package}/__init__.py") is None:
-            why = f"{image} has no Python package {package} under {mod.root}, where mod {mod.mod} would be mounted"
-            return Reading(State.MISSING, f"{why}: give the mod a path:, or the template the image's package_root")
+    package, nested, _ = mod.target.removeprefix(f"{mod.root}/").partition("/")
+    top = f"{mod.root}/{package}/__init__.py"
+    if mod.root is not None and nested and engine.read_image_file(image, top) is None:
+        why = f"{image} has no Python package {package} under {mod.root}, where mod {mod.mod} would be mounted"
+        return Reading(State.MISSING, f"{why}: give the mod a path:, or the template the image's package_root")
     return _covered(mod, image, engine.read_image_file(image, mod.target))
 
 

@@ -323,6 +323,40 @@ def test_a_container_started_without_its_mod_is_named(spark: Spark) -> None:
     assert "this container was started without the mod" in lost.out + lost.err
 
 
+def test_an_image_that_moved_under_a_mod_is_caught_while_the_container_runs_and_before_the_next_start(
+    spark: Spark,
+) -> None:
+    image = f"sparkctl-test/{spark.prefix}:latest"
+    target = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"
+    spark.docker("tag", "sparkctl-test/standin:latest", image)
+    try:
+        spark.docker("create", "--name", f"{spark.prefix}-newer", image)
+        spark.docker("cp", f"{spark.prefix}-newer:{target}", str(spark.folder / "covered.py"))
+        covered = hashlib.md5((spark.folder / "covered.py").read_bytes(), usedforsecurity=False).hexdigest()
+        mod(spark, "FIXED = True\n", replaces=covered)
+        name = spark.recipe("a", more="mods: [fix]\n")
+        wanted = [name, "--set", f"image={image}"]
+        spark.run("up", *wanted).expect(0)
+        (row,) = spark.run("verify-mods", name, "--json").expect(0).json
+        assert (row["host"], row["image"], row["container"]) == ("ok", "ok", "ok")
+
+        newer = spark.write("newer.py", "NEWER = True\n")
+        spark.docker("cp", str(newer), f"{spark.prefix}-newer:{target}")
+        spark.docker("commit", f"{spark.prefix}-newer", image)
+        (row,) = spark.run("verify-mods", name, "--json").expect(6).json
+        assert (row["host"], row["image"], row["container"]) == ("ok", "changed", "ok")
+        spark.run("down", name).expect(0)
+        refused = spark.run("up", *wanted).expect(6)
+        assert f"the image has moved: {target} in {image}" in refused.err
+        assert covered in refused.err
+        assert spark.state(name) == ""
+    finally:
+        spark.docker("rm", "--force", f"{spark.prefix}-newer")
+        for container in spark.docker("ps", "--all", "--quiet", "--filter", f"name={spark.prefix}").split():
+            spark.docker("rm", "--force", container)
+        spark.docker("rmi", "--force", image)
+
+
 def test_the_pasted_command_is_the_same_service(spark: Spark) -> None:
     name = spark.recipe("a")
     pasted = spark.run("render", name, "--stage").expect(0).out

@@ -8,13 +8,15 @@ import click
 
 from sparkctl import deployment, mods, observing, verification
 from sparkctl.cli.options import as_json
-from sparkctl.container import LABEL_MODS
+from sparkctl.container import LABEL_MODS, LABEL_RECIPE
 from sparkctl.errors import InputError, ModError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
+    from sparkctl.mods import MountedMod
+    from sparkctl.ports import Container
     from sparkctl.verification import Verdict
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
@@ -77,11 +79,12 @@ def _verify(world: World, name: str) -> list[Verdict]:
     services = loader.services(located)
     for misfit in (misfit for one in located for misfit in deployment.misfits(world.catalog, one.loaded)):
         world.out.warn(str(misfit))
-    return [
-        verdict
-        for service in services
-        for verdict in verification.verify(world.engine, service.name, service.spec.image, service.mods)
-    ]
+    found = []
+    for service in services:
+        container = observing.find(world.engine, service.name)
+        image = container.image if container is not None else service.spec.image
+        found += verification.verify(world.engine, service.name, image, service.mods)
+    return found
 
 
 def _by_label(world: World, name: str) -> list[Verdict]:
@@ -91,7 +94,23 @@ def _by_label(world: World, name: str) -> list[Verdict]:
         message = f"no service {name} is deployed, and no recipe has this name"
         raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
     declared = mods.from_label(container.labels.get(LABEL_MODS, ""))
-    return verification.verify(world.engine, name, container.image, declared)
+    known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
+    found = [known.get((mod.mod, mod.target), mod) for mod in declared]
+    return verification.verify(world.engine, name, container.image, found)
+
+
+def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMod, ...]:
+    """Return the mods of the recipe that a stack's container was made from; () when it is gone or cannot be used."""
+    recipe = container.labels.get(LABEL_RECIPE, "")
+    if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
+        return ()
+    try:
+        loader = world.loader(world.ports.models)
+        (service,) = loader.services(loader.located([recipe], (), strict=False))
+    except InputError as error:
+        world.out.warn(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
+        return ()
+    return service.mods
 
 
 def _row(verdict: Verdict) -> dict[str, object]:
