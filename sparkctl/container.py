@@ -158,12 +158,6 @@ class ContainerSpec:
         """Return the value of a label, or None."""
         return dict(self.labels).get(name)
 
-    def with_label(self, name: str, value: str) -> ContainerSpec:
-        """Return the spec with one label set, in place if it is there and at the end if it is not."""
-        if self.label(name) is None:
-            return replace(self, labels=(*self.labels, (name, value)))
-        return replace(self, labels=tuple((k, value if k == name else v) for k, v in self.labels))
-
     def digest(self) -> str:
         """Return 12 hex digits that change when anything changes that would change what runs."""
         labels = tuple(pair for pair in self.labels if pair[0] not in _NOT_IN_DIGEST)
