@@ -24,13 +24,14 @@ _UNITS: Final = {
     "gib": GIB,
     "tib": 1024**4,
 }
-_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
+_SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([A-Za-z]*)\s*", re.ASCII)
+_AMBIGUOUS: Final = frozenset("kmgt")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 
 
 def parse_bytes(text: str) -> int:
-    """Return the number of bytes that ``text`` names: ``8 GiB``, ``500 MB``, ``4096``.
+    """Return the number of bytes that ``text`` names: ``8 GiB``, ``500 MB``, ``4096``, ``1e10``.
 
     ``kB MB GB TB`` are powers of 1000 and ``KiB MiB GiB TiB`` powers of 1024. A bare ``G`` is refused:
     docker reads it as 1024^3 and vLLM, in lower case, as 1000^3. A decimal of a larger unit, 9.8 GiB, is rounded
@@ -43,7 +44,11 @@ def parse_bytes(text: str) -> int:
     unit = match.group(2).lower() if match else ""
     if match is None or unit not in _UNITS:
         message = f"not a size: {text!r}"
-        raise InputError(message, hint="write a number and a unit, such as 8 GiB, 500 MB or 4096")
+        hint = "write a number and a unit, such as 8 GiB, 500 MB or 4096"
+        if unit in _AMBIGUOUS:
+            letter = unit.upper()
+            hint = f"docker reads {letter} as {letter}iB, and vLLM reads {unit} as {letter}B: write one of the two"
+        raise InputError(message, hint=hint)
     value = Decimal(match.group(1)) * _UNITS[unit]
     if unit in {"", "b"} and value != int(value):
         message = f"not a whole number of bytes: {text!r}"

@@ -19,6 +19,9 @@ from sparkctl.units import format_bytes, format_duration, parse_bytes, parse_dur
         ("10 gb", 10**10),
         ("500 MB", 500_000_000),
         ("4096", 4096),
+        ("1e10", 10**10),
+        ("2.5E+3", 2500),
+        ("10GiB", 10 * 1024**3),
         ("0", 0),
     ],
 )
@@ -30,11 +33,18 @@ def test_a_size_is_read_exactly(text: str, expected: int | None) -> None:
         assert parse_bytes(text) == expected
 
 
-@pytest.mark.parametrize("text", ["10G", "1e10", "-1 GiB", "", "GiB", "8 GiB 4", "٣ GiB x", "1_000"])
-def test_what_is_no_size_or_ambiguous_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["1e-3", "1e400", "nan", "-1 GiB", "", "GiB", "8 GiB 4", "٣", "1_000"])
+def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="not a size") as error:
         parse_bytes(text)
     assert error.value.hint == "write a number and a unit, such as 8 GiB, 500 MB or 4096"
+
+
+@pytest.mark.parametrize("text", ["10G", "10 g", "5.6g"])
+def test_a_bare_letter_is_refused_with_its_two_readings(text: str) -> None:
+    with pytest.raises(InputError, match="not a size") as error:
+        parse_bytes(text)
+    assert error.value.hint == "docker reads G as GiB, and vLLM reads g as GB: write one of the two"
 
 
 @given(st.integers(0, 10**18))
