@@ -25,16 +25,13 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.kv_cache import KvCache
     from sparkctl.memory.pool import HostProfile
+    from sparkctl.memory.settings import Drafting, Settings
     from sparkctl.memory.weights import Weights
-    from sparkctl.recipe import Recipe, Speculative
+    from sparkctl.recipe import Recipe
 
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
-_CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"
-"""In GiB; on the CPU it overrides ``--kv-cache-memory-bytes`` (vLLM 0.32.0 platforms/cpu.py)."""
 _LEAST_CONTEXT: Final = 1024
-_WITHOUT_LAYERS: Final = frozenset({"ngram", "suffix"})
-"""Drafting from the text itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,7 @@ class Footprint:
     """
 
     items: tuple[Item, ...]
+    weights: Weights
     kv: KvCache
     kv_bytes: int
     by_bytes: bool
@@ -104,18 +102,41 @@ def estimate(
     if wrong:
         raise ProblemsError(wrong)
     given = settings(recipe, facts, version)
-    loaded = weights(recipe.model.repo, given.quantization, facts, shape)
-    draft = _draft(recipe.speculative, shape, draft_facts)
+    taken = footprint(given, shape, facts, draft_facts, profile)
+    least = taken.kv.bytes_for(1)
+    if given.on_gpu and given.kv_bytes is not None and given.kv_bytes < least:
+        context = given.kv.context
+        message = f"memory.kv: {format_gib(given.kv_bytes)} is less than one sequence of {context} tokens takes"
+        raise InputError(message, hint=f"{least} bytes are the least; or make limits.context smaller")
+    return taken
+
+
+def footprint(
+    given: Settings, shape: Geometry, facts: ModelFacts, draft_facts: ModelFacts | None, profile: HostProfile
+) -> Footprint:
+    """Return what a server with these flags takes.
+
+    Raises:
+        InputError: facts that cannot be used, or nothing is known of the weights.
+    """
+    loaded = weights(given.repo, given.load.quantization, facts, shape)
+    draft = _draft(given.drafting, shape, draft_facts)
     cache = kv_cache(shape, given.kv, draft=draft.geometry)
     others = [_weights_item("weights", loaded), *draft.items, *overhead(shape, given)]
     if not given.on_gpu:
         others = [replace(item, where=Where.HOST) for item in others]
-    by_bytes = version >= _KV_BYTES_FLAG and _pinned(recipe) is None
-    kv_bytes, beyond = _kv_bytes(recipe, cache, others, profile, by_bytes=by_bytes)
+    by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
+    kv_bytes, beyond = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them"
     kv_item = Item("KV cache", kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
-    warnings = (*shape.warnings, *draft.warnings, *cache.warnings)
-    return Footprint((others[0], kv_item, *others[1:], *beyond), cache, kv_bytes, by_bytes, warnings)
+    return Footprint(
+        items=(others[0], kv_item, *others[1:], *beyond),
+        weights=loaded,
+        kv=cache,
+        kv_bytes=kv_bytes,
+        by_bytes=by_bytes,
+        warnings=(*shape.warnings, *draft.warnings, *cache.warnings),
+    )
 
 
 def sizing(recipe: Recipe, footprint: Footprint, profile: HostProfile) -> Sizing:
@@ -174,14 +195,13 @@ def _fraction(counted: int, profile: HostProfile) -> float:
 
 
 def _kv_bytes(
-    recipe: Recipe, cache: KvCache, others: Sequence[Item], profile: HostProfile, *, by_bytes: bool
+    given: Settings, cache: KvCache, others: Sequence[Item], profile: HostProfile, *, by_bytes: bool
 ) -> tuple[int, tuple[Item, ...]]:
     """Return the bytes of the cache, and what comes on top where vLLM sizes it by the fraction."""
-    for_limits = cache.bytes_for(recipe.limits.sequences)
+    for_limits = cache.bytes_for(given.cached_sequences)
     if by_bytes:
-        return _own_bytes(recipe, cache) or for_limits, ()
-    pinned = _pinned(recipe)
-    if pinned is None:
+        return for_limits if given.kv_bytes is None else given.kv_bytes, ()
+    if given.utilization is None:
         taken = _counted(others, by_bytes=False)
         return int(_fraction(taken + for_limits, profile) * profile.total) - taken, ()
     figure = constants.BEYOND_FRACTION
@@ -189,20 +209,7 @@ def _kv_bytes(
     # The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
     # included (djangodevreng/dgx-spark-benchmarks). Where this leaves less than one sequence, vLLM may still find it.
     taken = _counted(others, by_bytes=True)
-    return max(int(pinned * profile.total) - taken, cache.bytes_for(1)), (beyond,)
-
-
-def _own_bytes(recipe: Recipe, cache: KvCache) -> int | None:
-    """Return what the recipe gives the cache itself, or None."""
-    space = str(recipe.env.get(_CPU_SPACE, ""))
-    if recipe.gpus == "none" and space.isdecimal() and int(space):
-        return int(space) * GIB
-    kv = recipe.memory.kv if isinstance(recipe.memory, Memory) else None
-    least = cache.bytes_for(1)
-    if kv is not None and kv < least:
-        message = f"memory.kv: {format_gib(kv)} is less than one sequence of {recipe.limits.context} tokens takes"
-        raise InputError(message, hint=f"{least} bytes are the least; or make limits.context smaller")
-    return kv
+    return max(int(given.utilization * profile.total) - taken, cache.bytes_for(1)), (beyond,)
 
 
 def _weights_item(name: str, loaded: Weights) -> Item:
@@ -217,23 +224,23 @@ class _Draft(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def _draft(speculative: Speculative | None, target: Geometry, facts: ModelFacts | None) -> _Draft:
+def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None) -> _Draft:
     """Return what the draft model adds: its weights, and its layers that own KV cache."""
-    if speculative is None or (speculative.model is None and speculative.method in _WITHOUT_LAYERS):
+    if drafting is None or (drafting.model is None and not drafting.by_own_layers):
         return _Draft()
-    if speculative.model is None:
+    if drafting.model is None:
         warning = "the drafting layers of the model itself are counted as one layer of full attention"
         return _Draft((), _one_layer(target), (warning,))
     if facts is None:
         # An embedding and a head of the target's size, two bytes each, are more than most drafters have.
         size = 2 * 2 * target.vocabulary * target.hidden
         guess = Item("draft", size, "unknown: as an embedding and a head of the target's", estimated=True)
-        warning = f"nothing is known of the draft model {speculative.model}: its memory is a guess from its target's"
+        warning = f"nothing is known of the draft model {drafting.model}: its memory is a guess from its target's"
         return _Draft((guess,), _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
-    item = _weights_item("draft", weights(speculative.model, None, facts, shape))
+    item = _weights_item("draft", weights(drafting.model, None, facts, shape))
     if shape is None and not facts.shares_cache:
-        warning = f"the geometry of {speculative.model} is not known: its cache is counted as one layer's"
+        warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft((item,), _one_layer(target), (warning,))
     return _Draft((item,), shape, shape.warnings if shape else ())
 

@@ -61,7 +61,7 @@ def _activations(geometry: Geometry, settings: Settings) -> Item:
     """
     widths = 4 * geometry.hidden + 2 * geometry.intermediate
     widths += geometry.experts_per_token * (geometry.hidden + 2 * geometry.expert_intermediate)
-    size = settings.batched_tokens * widths * _ELEMENT_BYTES
+    size = settings.kv.batched_tokens * widths * _ELEMENT_BYTES
     source = "batched tokens x (4 hidden + 2 intermediate + experts used x (hidden + 2 expert widths)) x 2 bytes"
     return Item("activations", size, source, estimated=True)
 
@@ -76,7 +76,7 @@ def _sampler(geometry: Geometry, settings: Settings) -> Item:
 
 
 def _encoder(geometry: Geometry, settings: Settings) -> list[Item]:
-    cache = settings.batched_tokens * geometry.hidden * _ELEMENT_BYTES
+    cache = settings.kv.batched_tokens * geometry.hidden * _ELEMENT_BYTES
     return [
         _estimate("encoder", constants.ENCODER),
         Item("encoder cache", cache, "batched tokens x hidden x 2 bytes (vLLM's encoder budget)", estimated=True),
@@ -88,7 +88,7 @@ def _on_gpu(geometry: Geometry, settings: Settings) -> list[Item]:
     if settings.eager:
         return items
     items.append(_estimate("CUDA graphs", constants.GRAPHS))
-    if settings.drafting:
+    if settings.drafting is not None:
         items.append(_estimate("draft's CUDA graphs", constants.GRAPHS_DRAFTING))
     table = geometry.vocabulary * geometry.per_layer_embedding * geometry.layers * _ELEMENT_BYTES
     source = "the per-layer embeddings once more: E4B kept 4.5 GiB of 5.25 when compiled (vLLM 0.20.2 on an H200)"

@@ -1,4 +1,4 @@
-"""What a recipe's flags mean for memory."""
+"""What of a recipe's flags memory depends on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.errors import Problem
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
+from sparkctl.memory.load_options import LoadOptions
+from sparkctl.recipe import Memory
+from sparkctl.units import GIB
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from packaging.version import Version
 
     from sparkctl.memory.facts import ModelFacts
@@ -16,49 +21,105 @@ if TYPE_CHECKING:
     from sparkctl.recipe import FlagValue, Recipe
 
 LARGER_CONTEXT: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
-_WITHOUT_ASYNC: Final = frozenset({"ngram"})
+_CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"
+"""In GiB; on the CPU it overrides ``--kv-cache-memory-bytes`` (vLLM 0.32.0 platforms/cpu.py)."""
+WITHOUT_ASYNC: Final = frozenset({"ngram"})
 """Drafting that turns asynchronous scheduling off; MTP and EAGLE keep it (vLLM 0.33.0 config/vllm.py)."""
+WITHOUT_LAYERS: Final = frozenset({"ngram", "suffix"})
+"""Drafting from the text itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """Speculative decoding. ``model`` is a draft model's repository, None where the model drafts by itself."""
+
+    tokens: int
+    method: str | None = None
+    model: str | None = None
+
+    @property
+    def by_own_layers(self) -> bool:
+        """Whether the model's own drafting layers are loaded (MTP)."""
+        return self.model is None and self.method not in WITHOUT_LAYERS
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The flags of a recipe that memory depends on."""
+    """The flags that memory depends on.
+
+    ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
+    ``kv_bytes`` (the cache as the operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto.
+    """
 
     kv: KvRequest
+    load: LoadOptions
     sequences: int
-    batched_tokens: int
-    quantization: str | None
-    on_gpu: bool
-    eager: bool
-    encoder: bool
-    drafting: bool
+    cached_sequences: int
+    repo: str | None = None
+    on_gpu: bool = True
+    eager: bool = False
+    encoder: bool = False
+    drafting: Drafting | None = None
+    kv_bytes: int | None = None
+    utilization: float | None = None
 
 
 def settings(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings:
-    """Return what the recipe's flags mean."""
-    on_gpu = recipe.gpus != "none"
+    """Return what the recipe's flags mean for memory; ``version`` is the image's vLLM."""
     limits = recipe.limits
-    quantization = recipe.args.get("quantization")
-    block_size = recipe.args.get("block-size")
-    request = KvRequest(
-        context=limits.context,
-        batched_tokens=limits.batched_tokens,
-        vllm=version,
-        dtype=_kv_dtype(recipe),
-        block_size=block_size if type(block_size) is int else (DEFAULT_BLOCK_SIZE if on_gpu else CPU_BLOCK_SIZE),
-        asynchronous=_is(recipe, "async-scheduling", default=True) and not _drafts_without_async(recipe),
-        hybrid=not _is(recipe, "disable-hybrid-kv-cache-manager"),
-    )
+    memory = recipe.memory if isinstance(recipe.memory, Memory) else None
     return Settings(
-        kv=request,
+        kv=_kv_request(recipe, version),
+        load=_load_options(recipe, version),
         sequences=limits.sequences,
-        batched_tokens=limits.batched_tokens,
-        quantization=str(quantization) if quantization is not None else None,
-        on_gpu=on_gpu,
+        cached_sequences=limits.sequences,
+        repo=recipe.model.repo,
+        on_gpu=recipe.gpus != "none",
         eager=_is(recipe, "enforce-eager"),
         encoder=bool(open_inputs(recipe, facts)),
-        drafting=recipe.speculative is not None,
+        drafting=_drafting(recipe),
+        kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
+        utilization=memory.utilization if memory else None,
     )
+
+
+def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
+    block_size = recipe.args.get("block-size")
+    default = DEFAULT_BLOCK_SIZE if recipe.gpus != "none" else CPU_BLOCK_SIZE
+    drafting = recipe.speculative
+    return KvRequest(
+        context=recipe.limits.context,
+        batched_tokens=recipe.limits.batched_tokens,
+        vllm=version,
+        dtype=_kv_dtype(recipe),
+        block_size=block_size if type(block_size) is int else default,
+        asynchronous=_is(recipe, "async-scheduling", default=True)
+        and not (drafting is not None and drafting.method in WITHOUT_ASYNC),
+        hybrid=not _is(recipe, "disable-hybrid-kv-cache-manager"),
+    )
+
+
+def _load_options(recipe: Recipe, version: Version) -> LoadOptions:
+    quantization, dtype = recipe.args.get("quantization"), recipe.args.get("dtype")
+    drafting = _drafting(recipe)
+    return LoadOptions(
+        vllm=version,
+        quantization=None if quantization is None else str(quantization),
+        dtype="auto" if dtype is None else str(dtype),
+        language_model_only=_is(recipe, "language-model-only"),
+        max_model_len=recipe.limits.context,
+        drafting_mtp=drafting is not None and drafting.by_own_layers,
+    )
+
+
+def _drafting(recipe: Recipe) -> Drafting | None:
+    given = recipe.speculative
+    return None if given is None else Drafting(given.num_speculative_tokens, given.method, given.model)
+
+
+def _cpu_space(recipe: Recipe) -> int | None:
+    space = str(recipe.env.get(_CPU_SPACE, ""))
+    return int(space) * GIB if recipe.gpus == "none" and space.isdecimal() and int(space) else None
 
 
 def problems(recipe: Recipe, facts: ModelFacts, geometry: Geometry | None) -> list[Problem]:
@@ -82,32 +143,36 @@ def open_inputs(recipe: Recipe, facts: ModelFacts) -> list[str]:
     """Return the inputs beside text that the recipe leaves open."""
     if _is(recipe, "language-model-only"):
         return []
-    inputs = facts.multimodal.inputs if facts.multimodal else _towers(facts)
     limited = recipe.limits.multimodal or {}
-    return [name for name in inputs if limited.get(name, 1) != 0]
+    return [name for name in inputs(facts) if limited.get(name, 1) != 0]
 
 
-def _towers(facts: ModelFacts) -> list[str]:
-    """Return the inputs that a config.json shows by its towers; video goes through the image's."""
-    towers = {"vision_config": ["image", "video"], "audio_config": ["audio"]}
+def inputs(facts: ModelFacts) -> list[str]:
+    """Return the inputs beside text: those that are declared, else those that a config.json shows by its towers."""
+    if facts.multimodal:
+        return facts.multimodal.inputs
+    towers = {"vision_config": ["image", "video"], "audio_config": ["audio"]}  # video goes through the image's
     return [name for tower, names in towers.items() if facts.config.get(tower) for name in names]
 
 
 def _kv_dtype(recipe: Recipe) -> str:
-    given = recipe.args.get("kv-cache-dtype")
+    return kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype"))
+
+
+def kv_dtype(given: object, dtype: object) -> str:
+    """Return what the cache's numbers are: auto follows the model's own, which matters for 32 bits alone."""
     if given is not None and given != "auto":
         return str(given)
-    return "float32" if recipe.args.get("dtype") in {"float32", "float"} else "auto"
-
-
-def _drafts_without_async(recipe: Recipe) -> bool:
-    return recipe.speculative is not None and recipe.speculative.method in _WITHOUT_ASYNC
+    return "float32" if dtype in {"float32", "float"} else "auto"
 
 
 def _is(recipe: Recipe, name: str, *, default: bool = False) -> bool:
+    return switch(recipe.args, name, default=default)
+
+
+def switch(args: Mapping[str, FlagValue], name: str, *, default: bool = False) -> bool:
     """Return whether a switch is on, written either way: ``name: false`` and ``no-name: true`` are the same."""
-    value: FlagValue = recipe.args.get(name)
-    opposite = recipe.args.get(f"no-{name}")
+    value, opposite = args.get(name), args.get(f"no-{name}")
     if isinstance(opposite, bool):
         return not opposite
     return value if isinstance(value, bool) else default

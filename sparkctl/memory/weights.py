@@ -22,7 +22,7 @@ class Weights(NamedTuple):
     estimated: bool
 
 
-def weights(repo: str, quantization: str | None, facts: ModelFacts, geometry: Geometry | None) -> Weights:
+def weights(repo: str | None, quantization: str | None, facts: ModelFacts, geometry: Geometry | None) -> Weights:
     """Return what ``repo`` takes, from the best that is known: a log, its tensors, its size on disk, its parameters.
 
     Raises:
@@ -40,14 +40,14 @@ def weights(repo: str, quantization: str | None, facts: ModelFacts, geometry: Ge
     raise InputError(message, hint="name the model's facts (model.facts), or the folder that holds it (model.path)")
 
 
-def _measured(repo: str, quantization: str | None, facts: ModelFacts) -> Weights | None:
+def _measured(repo: str | None, quantization: str | None, facts: ModelFacts) -> Weights | None:
     for known in facts.loaded:
         if (known.repo, known.quantization) == (repo, quantization):
             return Weights(known.size, known.source, estimated=known.estimated)
     return None
 
 
-def _from_disk(repo: str, facts: ModelFacts, beyond: int) -> Weights | None:
+def _from_disk(repo: str | None, facts: ModelFacts, beyond: int) -> Weights | None:
     if facts.tensors is not None:
         return Weights(facts.tensors.size + beyond, facts.tensors.source, estimated=False)
     for checkpoint in facts.checkpoints:
