@@ -116,8 +116,8 @@ def test_show_prints_each_value_with_the_line_that_it_comes_from(desk: Desk) -> 
 
 
 def test_show_says_what_the_version_counts_as(desk: Desk) -> None:
-    _, _, err = desk.run(recipes, "show", "small", "--set", 'vllm="0.21"')
-    assert err == "vLLM 0.21 is between two releases whose flags are known; it counts as 0.20.2\n"
+    _, _, err = desk.run(recipes, "show", "small", "--set", 'vllm="0.22.0"')
+    assert err == "vLLM 0.22.0 is between two releases whose flags are known; it counts as 0.21.0\n"
 
 
 def test_show_gives_a_program_the_whole_recipe_and_the_origins(desk: Desk) -> None:
