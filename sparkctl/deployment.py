@@ -77,8 +77,7 @@ class Loader:
     def _service(self, one: Located) -> Service:
         recipe, version = one.loaded.recipe, one.loaded.version.version
         template = self._template(recipe.template)
-        facts = self._facts(recipe.model.facts, one.model)
-        draft_facts = self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
+        facts, draft_facts = self.facts(one)
         taken = _estimate(one.loaded, facts, draft_facts, self._profile)
         self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
@@ -99,6 +98,16 @@ class Loader:
                 priority=one.member.priority,
             )
         )
+
+    def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
+        """Return what is known of a recipe's model, and of its draft where it has one.
+
+        Raises:
+            InputError: nothing is known, or a file cannot be used.
+        """
+        recipe = one.loaded.recipe
+        facts = self._facts(recipe.model.facts, one.model)
+        return facts, self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
 
     def _template(self, name: str) -> Template:
         path = self._catalog.path("template", name)

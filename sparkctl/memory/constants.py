@@ -12,47 +12,63 @@ from sparkctl.units import GIB, MIB
 
 
 class Figure(NamedTuple):
-    """A number of bytes and its source."""
+    """A number of bytes, its source, and by how much it was seen to be off, either way."""
 
     size: int
     source: str
+    uncertainty: int
 
 
 CUDA_CONTEXT: Final = Figure(
     1800 * MIB,
-    "vLLM 0.20.2 on an H200: GPU bytes of EngineCore beside weights, KV cache and activations, at most 1.8 GiB",
+    "vLLM 0.20.2 on an H200: GPU bytes of EngineCore beside weights, KV cache and activations, 0.4 to 1.8 GiB",
+    1400 * MIB,
 )
 SAMPLER_FLOOR: Final = Figure(
-    GIB, "vLLM 0.20.2 on an H200: Gemma 4's activation peak is 0.98 GiB with 16 sequences and 1.05 with 256"
+    GIB, "vLLM 0.20.2 on an H200: Gemma 4's activation peak is 0.98 GiB with 16 sequences and 1.05 with 256", 240 * MIB
 )
 SAMPLER_COPIES: Final = 4
 """Copies of sequences x vocabulary x 4 bytes in the sampler's dummy run: vLLM 0.20.2 on an H200, E4B with 1,024
 sequences peaks at 3.71 GiB where one copy is 1 GiB."""
-GRAPHS: Final = Figure(512 * MIB, "CUDA graphs: vLLM 0.20.2 on an H200, E4B 0.47 GiB and 26B-A4B 0.38 GiB")
-GRAPHS_DRAFTING: Final = Figure(512 * MIB, "as much again for the draft model's graphs; not measured")
+GRAPHS: Final = Figure(
+    512 * MIB,
+    "vLLM 0.20.2 on an H200: E4B 0.47 GiB, 26B-A4B 0.38; on a GB10 0.03 and 0.10 GiB (djangodevreng/"
+    "dgx-spark-benchmarks)",
+    490 * MIB,
+)
+GRAPHS_DRAFTING: Final = Figure(512 * MIB, "as much again for the draft model's graphs; not measured", 512 * MIB)
 ENCODER: Final = Figure(
-    154 * MIB, "vLLM 0.20.2 on an H200: the towers of E2B and 26B-A4B raise the activation peak by 0.11 to 0.15 GiB"
+    154 * MIB,
+    "vLLM 0.20.2 on an H200: the towers of E2B and 26B-A4B raise the activation peak by 0.11 to 0.15 GiB",
+    41 * MIB,
 )
 BEYOND_TENSORS: Final = Figure(
-    256 * MIB, "repacking and buffers: 7.40 -> 7.43 and 18.01 -> 18.21 GiB (djangodevreng/dgx-spark-benchmarks)"
+    256 * MIB,
+    "repacking and buffers: 7.40 -> 7.43 and 18.01 -> 18.21 GiB (djangodevreng/dgx-spark-benchmarks)",
+    230 * MIB,
 )
 BEYOND_FRACTION: Final = Figure(
-    1740 * MIB, "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB"
+    1740 * MIB, "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB", 1566 * MIB
 )
 HOST: Final = Figure(
-    3482 * MIB, "vLLM 0.20.2 on an H200: a start takes 1.8 to 3.4 GiB of MemAvailable for its processes"
+    3482 * MIB, "vLLM 0.20.2 on an H200: a start takes 1.8 to 3.4 GiB of MemAvailable for its processes", 1640 * MIB
 )
 HOST_CPU: Final = Figure(
-    1600 * MIB, "vLLM 0.32.0's CPU build with a two-layer Llama: its three processes are 1.55 GiB resident"
+    1600 * MIB, "vLLM 0.32.0's CPU build with a two-layer Llama: its three processes are 1.55 GiB resident", 160 * MIB
 )
 TRANSIENT: Final = Figure(
     8 * GIB,
     "compiling and autotuning: 4 to 30 GiB for a while with cold caches (eugr/spark-vllm-docker#286); the reserve has "
     "to cover what is beyond this",
+    22 * GIB,
 )
 TRANSIENT_EAGER: Final = Figure(
-    2 * GIB, "loading without compilation: kernels are still compiled when first used; not measured on a GB10"
+    2 * GIB,
+    "loading without compilation: kernels are still compiled when first used; not measured on a GB10",
+    2 * GIB,
 )
-TRANSIENT_CPU: Final = Figure(512 * MIB, "vLLM 0.32.0's CPU build without compilation: no transient was seen")
+TRANSIENT_CPU: Final = Figure(
+    512 * MIB, "vLLM 0.32.0's CPU build without compilation: no transient was seen", 512 * MIB
+)
 MAX_FRACTION: Final = 0.95
 """The largest gpu-memory-utilization that is emitted: fractions of several engines must sum to less (devashish.me)."""

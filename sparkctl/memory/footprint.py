@@ -15,7 +15,7 @@ from sparkctl.memory.items import Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache
 from sparkctl.memory.pool import Smaller
 from sparkctl.memory.settings import problems, settings
-from sparkctl.memory.weights import weights
+from sparkctl.memory.weights import Weights, weights
 from sparkctl.recipe import Memory
 from sparkctl.units import GIB, format_gib
 
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from sparkctl.memory.kv_cache import KvCache
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Drafting, Settings
-    from sparkctl.memory.weights import Weights
     from sparkctl.recipe import Recipe
 
+WEIGHTS: Final = "weights"
+DRAFT: Final = "draft"
+KV_CACHE: Final = "KV cache"
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
 _LEAST_CONTEXT: Final = 1024
@@ -36,17 +38,24 @@ _LEAST_CONTEXT: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What a service takes. ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is.
+    """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
+
+    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is.
 
     ``by_bytes``: those bytes size it; else the fraction does (``memory.utilization``, or a vLLM without the flag).
     """
 
     items: tuple[Item, ...]
-    weights: Weights
+    loaded: Weights
     kv: KvCache
     kv_bytes: int
     by_bytes: bool
     warnings: tuple[str, ...] = ()
+
+    @property
+    def overhead(self) -> tuple[Item, ...]:
+        """What it takes beside weights and KV cache."""
+        return tuple(item for item in self.items if item.name not in {WEIGHTS, DRAFT, KV_CACHE})
 
     @property
     def steady_bytes(self) -> int:
@@ -122,16 +131,16 @@ def footprint(
     loaded = weights(given.repo, given.load.quantization, facts, shape)
     draft = _draft(given.drafting, shape, draft_facts)
     cache = kv_cache(shape, given.kv, draft=draft.geometry)
-    others = [_weights_item("weights", loaded), *draft.items, *overhead(shape, given)]
+    others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
     if not given.on_gpu:
         others = [replace(item, where=Where.HOST) for item in others]
     by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
     kv_bytes, beyond = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them"
-    kv_item = Item("KV cache", kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
+    kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
     return Footprint(
         items=(others[0], kv_item, *others[1:], *beyond),
-        weights=loaded,
+        loaded=loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT),
         kv=cache,
         kv_bytes=kv_bytes,
         by_bytes=by_bytes,
@@ -213,15 +222,19 @@ def _kv_bytes(
 
 
 def _weights_item(name: str, loaded: Weights) -> Item:
-    return Item(name, loaded.size, loaded.source, estimated=loaded.estimated)
+    return Item(name, loaded.bytes, loaded.source, estimated=loaded.estimated)
 
 
 class _Draft(NamedTuple):
-    """What drafting adds: items, and a geometry whose layers join the cache."""
+    """What drafting adds: weights, and a geometry whose layers join the cache."""
 
-    items: tuple[Item, ...] = ()
+    weights: Weights | None = None
     geometry: Geometry | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def items(self) -> list[Item]:
+        return [] if self.weights is None else [_weights_item(DRAFT, self.weights)]
 
 
 def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None) -> _Draft:
@@ -230,19 +243,19 @@ def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None
         return _Draft()
     if drafting.model is None:
         warning = "the drafting layers of the model itself are counted as one layer of full attention"
-        return _Draft((), _one_layer(target), (warning,))
+        return _Draft(None, _one_layer(target), (warning,))
     if facts is None:
         # An embedding and a head of the target's size, two bytes each, are more than most drafters have.
         size = 2 * 2 * target.vocabulary * target.hidden
-        guess = Item("draft", size, "unknown: as an embedding and a head of the target's", estimated=True)
+        guess = Weights(size, "unknown: as an embedding and a head of the target's", estimated=True)
         warning = f"nothing is known of the draft model {drafting.model}: its memory is a guess from its target's"
-        return _Draft((guess,), _one_layer(target), (warning,))
+        return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
-    item = _weights_item("draft", weights(drafting.model, None, facts, shape))
+    loaded = weights(drafting.model, None, facts, shape)
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
-        return _Draft((item,), _one_layer(target), (warning,))
-    return _Draft((item,), shape, shape.warnings if shape else ())
+        return _Draft(loaded, _one_layer(target), (warning,))
+    return _Draft(loaded, shape, shape.warnings if shape else ())
 
 
 def _one_layer(target: Geometry) -> Geometry:

@@ -18,21 +18,46 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """How a layer's KV cache grows: with the context, or up to a window."""
+    """How a layer's cache grows: with the context, up to a window or a chunk, or not at all (a state)."""
 
     FULL = "full"
     SLIDING = "sliding"
+    CHUNKED = "chunked"
+    MLA = "mla"
+    MAMBA = "mamba"
+    LINEAR = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The recurrent state of one Mamba or linear-attention layer, for one sequence.
+
+    The convolution keeps ``conv_width`` channels of ``conv_kernel`` - 1 tokens (and one more for each drafted token);
+    the recurrence keeps ``recurrent`` numbers. ``conv_bytes`` and ``recurrent_bytes`` are the bytes of one number.
+    """
+
+    conv_width: int
+    conv_kernel: int
+    recurrent: int
+    conv_bytes: int = 2
+    recurrent_bytes: int = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """``layers`` layers of one shape that own KV cache. ``window`` is in tokens, None for full attention."""
+    """``layers`` layers of one shape that own cache. ``window`` is in tokens: of sliding or chunked attention.
+
+    MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
+    as keys. A layer with a ``state`` has no heads.
+    """
 
     kind: Kind
     layers: int
     kv_heads: int
     head_dim: int
     window: int | None = None
+    value_dim: int | None = None
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that takes memory. ``estimated``: neither computed from the model nor read from a log of it."""
+    """One thing that takes memory. ``estimated``: neither computed from the model nor read from a log of it.
+
+    ``uncertainty`` is by how many bytes an estimate was seen to be off, either way.
+    """
 
     name: str
     bytes: int
@@ -41,6 +44,7 @@ class Item:
     when: When = When.STEADY
     where: Where = Where.GPU
     estimated: bool = False
+    uncertainty: int = 0
 
 
 def overhead(geometry: Geometry, settings: Settings) -> list[Item]:
@@ -57,29 +61,39 @@ def overhead(geometry: Geometry, settings: Settings) -> list[Item]:
 def _activations(geometry: Geometry, settings: Settings) -> Item:
     """Return what the largest batch takes in one layer: residuals, the gate and up projections, the experts' copies.
 
-    26B-A4B: 96 KiB a token by this, 94 measured between 2048 and 8192 (vLLM 0.20.2 on an H200); dense models less.
+    26B-A4B: 96 KiB a token by this, 94 measured between 2048 and 8192 (vLLM 0.20.2 on an H200); 31B 126 and 48; E4B and
+    E2B, where the sampler is the peak, almost nothing. So an estimate may be wrong by all of it.
     """
     widths = 4 * geometry.hidden + 2 * geometry.intermediate
     widths += geometry.experts_per_token * (geometry.hidden + 2 * geometry.expert_intermediate)
     size = settings.kv.batched_tokens * widths * _ELEMENT_BYTES
     source = "batched tokens x (4 hidden + 2 intermediate + experts used x (hidden + 2 expert widths)) x 2 bytes"
-    return Item("activations", size, source, estimated=True)
+    return Item("activations", size, source, estimated=True, uncertainty=size)
 
 
 def _sampler(geometry: Geometry, settings: Settings) -> Item:
     size = constants.SAMPLER_COPIES * settings.sequences * geometry.vocabulary * _LOGIT_BYTES
     formula = f"{constants.SAMPLER_COPIES} x sequences x vocabulary x 4 bytes"
     if not settings.on_gpu:
-        return Item("sampler", size, formula, estimated=True)
+        return Item("sampler", size, formula, estimated=True, uncertainty=size)
     floor = constants.SAMPLER_FLOOR
-    return Item("sampler", max(size, floor.size), f"{formula}, at least 1 GiB: {floor.source}", estimated=True)
+    source = f"{formula}, at least 1 GiB: {floor.source}; 3.71 GiB with 1,024"
+    return Item(
+        "sampler", max(size, floor.size), source, estimated=True, uncertainty=max(size // 10, floor.uncertainty)
+    )
 
 
 def _encoder(geometry: Geometry, settings: Settings) -> list[Item]:
     cache = settings.kv.batched_tokens * geometry.hidden * _ELEMENT_BYTES
     return [
         _estimate("encoder", constants.ENCODER),
-        Item("encoder cache", cache, "batched tokens x hidden x 2 bytes (vLLM's encoder budget)", estimated=True),
+        Item(
+            "encoder cache",
+            cache,
+            "batched tokens x hidden x 2 bytes (vLLM's encoder budget)",
+            estimated=True,
+            uncertainty=cache,
+        ),
     ]
 
 
@@ -92,7 +106,7 @@ def _on_gpu(geometry: Geometry, settings: Settings) -> list[Item]:
         items.append(_estimate("draft's CUDA graphs", constants.GRAPHS_DRAFTING))
     table = geometry.vocabulary * geometry.per_layer_embedding * geometry.layers * _ELEMENT_BYTES
     source = "the per-layer embeddings once more: E4B kept 4.5 GiB of 5.25 when compiled (vLLM 0.20.2 on an H200)"
-    items.append(Item("torch.compile's copy", table, source, estimated=True))
+    items.append(Item("torch.compile's copy", table, source, estimated=True, uncertainty=table))
     return items
 
 
@@ -110,4 +124,6 @@ def _on_host(settings: Settings) -> list[Item]:
 
 
 def _estimate(name: str, figure: Figure, *, when: When = When.STEADY, where: Where = Where.GPU) -> Item:
-    return Item(name, figure.size, figure.source, when=when, where=where, estimated=True)
+    return Item(
+        name, figure.size, figure.source, when=when, where=where, estimated=True, uncertainty=figure.uncertainty
+    )

@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.errors import InputError
 from sparkctl.memory import constants
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.geometry import Geometry
 
 _BYTES_PER_PARAMETER: Final = 2
 
 
-class Weights(NamedTuple):
-    """Bytes on the GPU after loading, and why."""
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes on the GPU after loading, and why. The maps divide ``bytes``; they are empty where only the sum is known.
 
-    size: int
+    ``checkpoint_bytes`` is the sum of the safetensors headers, None without any; ``skipped`` is what of it vLLM does
+    not load, by reason.
+    """
+
+    bytes: int
     source: str
     estimated: bool
+    checkpoint_bytes: int | None = None
+    by_component: Mapping[str, int] = field(default_factory=dict)
+    by_dtype: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def joined(self, draft: Weights, name: str) -> Weights:
+        """Return the weights with those of a draft model, which are one component more, called ``name``."""
+        return replace(
+            self,
+            bytes=self.bytes + draft.bytes,
+            estimated=self.estimated or draft.estimated,
+            by_component={**self.by_component, name: draft.bytes},
+            by_dtype={
+                dtype: self.by_dtype.get(dtype, 0) + draft.by_dtype.get(dtype, 0)
+                for dtype in [*self.by_dtype, *(dtype for dtype in draft.by_dtype if dtype not in self.by_dtype)]
+            },
+            warnings=(*self.warnings, *draft.warnings),
+        )
 
 
 def weights(repo: str | None, quantization: str | None, facts: ModelFacts, geometry: Geometry | None) -> Weights:

@@ -1,0 +1,101 @@
+"""Single flags laid over a recipe's settings, or over vLLM's defaults: what `sparkctl size` is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.memory.kv_cache import KvRequest
+from sparkctl.memory.load_options import LoadOptions
+from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, inputs
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+    from sparkctl.memory.facts import ModelFacts
+
+DEFAULT_BATCHED_TOKENS: Final = 2048
+DEFAULT_SEQUENCES: Final = 256
+"""What vLLM serves with on a GB10 unless told: its defaults for a GPU whose memory NVML does not report, and since
+0.33.0 for a GB10 by name (vLLM 0.33.0 engine/arg_utils.py; measured in vLLM PR #57378)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The flags that are given; None leaves what is there. ``draft`` is a draft model's repository."""
+
+    vllm: Version | None = None
+    kv_cache_dtype: str | None = None
+    max_model_len: int | None = None
+    max_num_batched_tokens: int | None = None
+    max_num_seqs: int | None = None
+    quantization: str | None = None
+    language_model_only: bool = False
+    speculative_tokens: int | None = None
+    draft: str | None = None
+    no_async_scheduling: bool = False
+    disable_hybrid_kv_cache_manager: bool = False
+    block_size: int | None = None
+    available: int | None = None
+
+
+def defaults(version: Version, context: int, facts: ModelFacts) -> Settings:
+    """Return vLLM's own settings on a GB10; the cache is to hold one sequence of ``context`` tokens."""
+    encoder = bool(inputs(facts))
+    item = facts.multimodal.max_item_tokens if facts.multimodal and encoder else None
+    batched = max(DEFAULT_BATCHED_TOKENS, item or 0)
+    return Settings(
+        kv=KvRequest(context=context, batched_tokens=batched, vllm=version),
+        load=LoadOptions(vllm=version, max_model_len=context),
+        sequences=DEFAULT_SEQUENCES,
+        cached_sequences=1,
+        encoder=encoder,
+    )
+
+
+def changed(settings: Settings, changes: Changes) -> Settings:
+    """Return the settings with the given flags."""
+    drafting = _drafting(settings, changes)
+    sequences = changes.max_num_seqs or settings.sequences
+    batched = changes.max_num_batched_tokens or settings.kv.batched_tokens
+    without_async = changes.no_async_scheduling or (drafting is not None and drafting.method in WITHOUT_ASYNC)
+    kv = replace(
+        settings.kv,
+        context=changes.max_model_len or settings.kv.context,
+        batched_tokens=batched,
+        vllm=changes.vllm or settings.kv.vllm,
+        dtype=changes.kv_cache_dtype or settings.kv.dtype,
+        block_size=changes.block_size or settings.kv.block_size,
+        asynchronous=settings.kv.asynchronous and not without_async,
+        hybrid=settings.kv.hybrid and not changes.disable_hybrid_kv_cache_manager,
+    )
+    text_only = settings.load.language_model_only or changes.language_model_only
+    load = replace(
+        settings.load,
+        vllm=kv.vllm,
+        quantization=changes.quantization or settings.load.quantization,
+        language_model_only=text_only,
+        max_model_len=kv.context,
+        drafting_mtp=drafting is not None and drafting.by_own_layers,
+    )
+    return replace(
+        settings,
+        kv=kv,
+        load=load,
+        # vLLM schedules at least one token of each sequence in a step.
+        sequences=min(sequences, batched),
+        cached_sequences=changes.max_num_seqs or settings.cached_sequences,
+        encoder=settings.encoder and not text_only,
+        drafting=drafting,
+        kv_bytes=settings.kv_bytes if changes.available is None else changes.available,
+    )
+
+
+def _drafting(settings: Settings, changes: Changes) -> Drafting | None:
+    if changes.draft is not None:
+        return Drafting(changes.speculative_tokens or 1, model=changes.draft)
+    if changes.speculative_tokens is None:
+        return settings.drafting
+    if settings.drafting is not None:
+        return replace(settings.drafting, tokens=changes.speculative_tokens)
+    return Drafting(changes.speculative_tokens, method="mtp")

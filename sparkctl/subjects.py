@@ -1,0 +1,109 @@
+"""What `sparkctl size` is asked about: a recipe, a folder with a model, model facts, or a repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl import vllm
+from sparkctl.errors import InputError
+from sparkctl.memory import checkpoint
+from sparkctl.memory.changes import Changes, changed, defaults
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.footprint import Footprint, footprint
+from sparkctl.memory.geometry import geometry
+from sparkctl.memory.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.catalog import Catalog
+    from sparkctl.deployment import Loader
+    from sparkctl.memory.pool import HostProfile
+    from sparkctl.memory.settings import Settings
+    from sparkctl.ports import Models
+    from sparkctl.service import Operator
+    from sparkctl.vllm import Resolved
+
+CACHE = "~/.cache/huggingface"
+
+
+class Subject(NamedTuple):
+    """A model with the flags that it is sized for. ``draft`` are None where nothing is known of a draft model."""
+
+    name: str
+    facts: ModelFacts
+    draft: ModelFacts | None
+    settings: Settings
+    version: Resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Finds what a name means."""
+
+    catalog: Catalog
+    models: Models
+    operator: Operator
+    loader: Loader
+
+    def subject(self, name: str, version: str | None, changes: Changes) -> Subject:
+        """Return what ``name`` means: a recipe's name or file, a folder, a name of model facts, or owner/name.
+
+        Raises:
+            InputError: none of them, or a file that cannot be used.
+        """
+        if name.endswith((".yaml", ".yml")) or ("/" not in name and self.catalog.knows(name)):
+            return self._recipe(name, version, changes)
+        facts = self.model(name)
+        resolved = vllm.known(version or str(vllm.releases()[-1]))
+        context = changes.max_model_len or geometry(facts.config).max_context
+        if context is None:
+            message = f"{name} does not say its longest context"
+            raise InputError(message, hint="say one: --max-model-len")
+        base = defaults(resolved.version, context, facts)
+        draft = self.model(changes.draft) if changes.draft else None
+        return Subject(name, facts, draft, changed(base, changes), resolved)
+
+    def _recipe(self, name: str, version: str | None, changes: Changes) -> Subject:
+        located = self.loader.located([name], [f"vllm={version}"] if version else [], strict=False)
+        if len(located) != 1:
+            message = f"{name} is a stack of {len(located)} services"
+            raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
+        one = located[0]
+        facts, draft = self.loader.facts(one)
+        given = settings(one.loaded.recipe, facts, one.loaded.version.version)
+        if changes.draft:
+            draft = self.model(changes.draft)
+        return Subject(name, facts, draft, changed(given, changes), one.loaded.version)
+
+    def model(self, name: str) -> ModelFacts:
+        """Return what is known of a model: a folder, a name of model facts, or a repository in the cache.
+
+        Raises:
+            InputError: there is no such thing, or it cannot be used.
+        """
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return checkpoint.facts_of_folder(folder)
+        if name in self._known():
+            return self.catalog.load("facts", name, ModelFacts)
+        if name.count("/") == 1:
+            snapshot = self.models.cached(self.operator.expand(CACHE), name, None)
+            if snapshot is not None:
+                return checkpoint.facts_of_folder(snapshot)
+        message = f"{name} is no recipe, no folder and no model facts"
+        raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")
+
+    def _known(self) -> Sequence[str]:
+        return [entry.name for entry in self.catalog.entries("facts")]
+
+
+def sized(subject: Subject, profile: HostProfile) -> Footprint:
+    """Return what the subject takes.
+
+    Raises:
+        InputError: nothing is known of its weights, or its config cannot be used.
+    """
+    return footprint(subject.settings, geometry(subject.facts.config), subject.facts, subject.draft, profile)
