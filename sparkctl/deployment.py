@@ -94,7 +94,7 @@ class Loader:
                 mods=self._mods(recipe, template, one.model),
                 footprint=taken,
                 sizing=footprint.sizing(recipe, taken, self._profile),
-                smaller=footprint.smaller(recipe, facts, draft_facts, version, self._profile),
+                smaller=footprint.smaller(recipe, facts, draft_facts, one.loaded.version.memory, self._profile),
                 priority=one.member.priority,
             )
         )
@@ -181,7 +181,7 @@ def _estimate(
 ) -> footprint.Footprint:
     """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
     try:
-        return footprint.estimate(loaded.recipe, facts, draft_facts, loaded.version.version, profile)
+        return footprint.estimate(loaded.recipe, facts, draft_facts, loaded.version.memory, profile)
     except ProblemsError as error:
         problems = [
             replace(problem, place=loaded.document.place(tuple(problem.message.partition(":")[0].split("."))))

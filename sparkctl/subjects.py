@@ -62,7 +62,7 @@ class Reader:
         if context is None:
             message = f"{name} does not say its longest context"
             raise InputError(message, hint="say one: --max-model-len")
-        base = defaults(resolved.version, context, facts)
+        base = defaults(resolved.memory, context, facts)
         draft = self.model(changes.draft) if changes.draft else None
         return Subject(name, facts, draft, changed(base, changes), resolved)
 
@@ -73,7 +73,7 @@ class Reader:
             raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
         one = located[0]
         facts, draft = self.loader.facts(one)
-        given = settings(one.loaded.recipe, facts, one.loaded.version.version)
+        given = settings(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
         return Subject(name, facts, draft, changed(given, changes), one.loaded.version)

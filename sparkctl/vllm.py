@@ -39,6 +39,11 @@ class Resolved(NamedTuple):
     version: Version
     note: str | None
 
+    @property
+    def memory(self) -> Version:
+        """The release whose rules of memory hold: those of older releases are known, though their flags are not."""
+        return min(self.asked, self.version)
+
 
 class Flag(NamedTuple):
     """An option of ``vllm serve``: what it may be (() is anything), its parser's type, whether it has a --no- form."""

@@ -329,6 +329,16 @@ def test_a_revision_reaches_the_server_when_the_model_comes_from_the_hub(spark: 
     assert "--revision" not in by_folder
 
 
+def test_an_image_too_old_for_the_bytes_flag_gets_the_fraction_alone_and_is_told_what_that_costs(
+    spark: FakeSpark,
+) -> None:
+    old = spark.run("render", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0)
+    assert "--kv-cache-memory-bytes" not in old.out
+    assert "--gpu-memory-utilization 0.19" in old.out
+    told = spark.run("plan", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0).err
+    assert "vLLM 0.10.1 has no --kv-cache-memory-bytes: a fraction sizes its cache, in steps of 0.01 that take" in told
+
+
 def test_render_json_is_the_parsed_spec(spark: FakeSpark) -> None:
     spec = spark.run("render", "e4b-nvfp4", "--json").expect(0).json
     assert spec["image"] == IMAGE

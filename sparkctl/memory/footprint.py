@@ -20,7 +20,7 @@ from sparkctl.recipe import Memory
 from sparkctl.units import GIB, format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.kv_cache import KvCache
@@ -144,7 +144,18 @@ def footprint(
         kv=cache,
         kv_bytes=kv_bytes,
         by_bytes=by_bytes,
-        warnings=(*shape.warnings, *draft.warnings, *cache.warnings),
+        warnings=(*shape.warnings, *draft.warnings, *cache.warnings, *_without_the_flag(given, cache, kv_bytes)),
+    )
+
+
+def _without_the_flag(given: Settings, cache: KvCache, kv_bytes: int) -> Iterator[str]:
+    """Yield what it costs that this vLLM cannot be given the bytes of its cache."""
+    if given.kv.vllm >= _KV_BYTES_FLAG or given.utilization is not None:
+        return
+    more = format_gib(kv_bytes - cache.bytes_for(given.cached_sequences))
+    yield (
+        f"vLLM {given.kv.vllm} has no --kv-cache-memory-bytes: a fraction sizes its cache, in steps of 0.01 that take "
+        f"{more} more than the limits need, and vLLM counts what other processes do meanwhile as its own"
     )
 
 
