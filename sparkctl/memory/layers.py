@@ -1,0 +1,64 @@
+"""What a layer keeps for each sequence: the shape of its cache or of its state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Kind(StrEnum):
+    """How a layer's cache grows: with the context, up to a window or a chunk, or not at all (a state)."""
+
+    FULL = "full"
+    SLIDING = "sliding"
+    CHUNKED = "chunked"
+    MLA = "mla"
+    MAMBA = "mamba"
+    LINEAR = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The recurrent state of one Mamba or linear-attention layer, for one sequence.
+
+    The convolution keeps ``conv_width`` channels of ``conv_kernel`` - 1 tokens (and one more for each drafted token);
+    the recurrence keeps ``recurrent`` numbers. ``conv_bytes`` and ``recurrent_bytes`` are the bytes of one number.
+    """
+
+    conv_width: int
+    conv_kernel: int
+    recurrent: int
+    conv_bytes: int = 2
+    recurrent_bytes: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """``layers`` layers of one shape that own cache. ``window`` is in tokens: of sliding or chunked attention.
+
+    MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
+    as keys. A layer with a ``state`` has no heads. ``element_bytes`` are the bytes of one cached number where
+    ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes.
+    """
+
+    kind: Kind
+    layers: int
+    kv_heads: int
+    head_dim: int
+    window: int | None = None
+    value_dim: int | None = None
+    state: State | None = None
+    element_bytes: int | None = None
+
+
+def merged(layers: Iterable[LayerGroup]) -> tuple[LayerGroup, ...]:
+    """Return the layers with those of one shape taken together, in the order of their first."""
+    counted: dict[LayerGroup, int] = {}
+    for layer in layers:
+        shape = replace(layer, layers=1)
+        counted[shape] = counted.get(shape, 0) + layer.layers
+    return tuple(replace(shape, layers=count) for shape, count in counted.items())
