@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
-from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, KvCache, KvRequest, kv_cache
+from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, KvCache, KvRequest, kv_cache, largest_context
 from sparkctl.units import GIB
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -100,7 +100,7 @@ def test_from_0_26_two_batches_are_in_flight_unless_scheduling_waits() -> None:
     waiting = KvRequest(131072, 2048, NEW, "fp8", asynchronous=False)
     geometry_26b = shape("gemma4-26b-text")
     assert kv_cache(geometry_26b, request).blocks_per_request == 5701
-    assert kv_cache(geometry_26b, waiting) == cache("gemma4-26b-text", 131072, 2048)
+    assert kv_cache(geometry_26b, waiting).groups == cache("gemma4-26b-text", 131072, 2048).groups
     assert cache("gemma4-26b-text", 131072, 2048, vllm=Version("0.26.0rc1")).blocks_per_request == 5701
     assert cache("gemma4-26b-text", 131072, 2048, vllm=Version("0.25.1")).blocks_per_request == 5061
 
@@ -116,7 +116,7 @@ def test_pages_that_do_not_divide_are_padded_and_few_kinds_share_the_larger_coun
         "X", (LayerGroup(Kind.FULL, 13, 3, 64), LayerGroup(Kind.SLIDING, 12, 2, 64, 128)), 25, hidden=64, vocabulary=10
     )
     built = kv_cache(odd, KvRequest(1024, 256, OLD))
-    assert [(group.page_bytes, group.block_size, group.tables) for group in built.groups] == [(12288, 16, 1)] * 2
+    assert [(group.page_bytes, group.block_size) for group in built.groups] == [(12288, 16)] * 2
     assert built.bytes_per_block == 12288 * 13
     assert built.blocks_per_request == 64 + (-(-(127 + 256) // 16) + 1)
 
@@ -154,3 +154,65 @@ def test_the_bytes_for_some_sequences_serve_them_and_not_one_byte_less_does(
     assert built.blocks_in(needed) - 1 == sequences * built.blocks_per_request
     assert built.blocks_in(needed - 1) - 1 < sequences * built.blocks_per_request
     assert built.bytes_for(sequences) <= cache(model, context + 1, batched).bytes_for(sequences)
+
+
+def test_the_largest_context_is_the_one_that_vllm_names_when_it_refuses() -> None:
+    log = (FIXTURES / "vllm-0.20.2-h200/failures/f2-maxlen-too-large-for-kv.log").read_text()
+    request = KvRequest(131072, 2048, OLD, "auto")
+    named = int(found(r"the estimated maximum model length is (\d+)", log))
+    assert largest_context(shape("gemma4-e4b-text"), request, GIB) == named == 59056
+    assert round(kv_cache(shape("gemma4-e4b-text"), request).bytes_per_request / GIB, 1) == 2.1
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "version", "block_size", "blocks", "tokens", "concurrency"),
+    [
+        ("qwen3.6-35b-a3b", "auto", "0.19.1", 1056, 2360, 623040, 18.44),
+        # From 0.26 on a model with a state caches prefixes: a block more for each table of states.
+        ("qwen3.6-35b-a3b", "auto", "0.26.0", 1056, 2360, 2361297, 18.02),
+        ("nemotron-3-nano-30b-a3b", "fp8", "0.26.0", 4176, 3979, 13038387, 99.47),
+    ],
+)
+def test_a_block_is_as_large_as_a_state(
+    name: str, dtype: str, version: str, block_size: int, blocks: int, tokens: int, concurrency: float
+) -> None:
+    """Qwen3.6 on 0.19 and Nemotron's block of 4,176 were logged on a GB10 (djangodevreng/dgx-spark-benchmarks)."""
+    built = cache(name, 131072, 2048, vllm=Version(version), dtype=dtype)
+    available = int(47.55 * GIB)
+    assert {group.block_size for group in built.groups if group.kind is Kind.FULL} == {block_size}
+    assert built.blocks_in(available) == blocks
+    assert (built.tokens(available), round(built.concurrency(available), 2)) == (tokens, concurrency)
+
+
+def test_mla_keeps_one_latent_and_no_values() -> None:
+    built = cache("deepseek-v3", 32768, 2048, vllm=NEW, dtype="auto")
+    assert built.bytes_per_block == 61 * 16 * (512 + 64) * 2
+    assert [group.kind for group in built.groups] == [Kind.MLA]
+
+
+def test_chunked_attention_turns_the_hybrid_manager_off() -> None:
+    built = cache("llama-4-scout", 131072, 2048, vllm=NEW, dtype="auto")
+    assert [(group.kind, group.layers) for group in built.groups] == [(Kind.FULL, 48)]
+
+
+def test_a_table_is_filled_up_where_two_kinds_are_nearly_equal() -> None:
+    groups = (LayerGroup(Kind.FULL, 13, 8, 64), LayerGroup(Kind.SLIDING, 10, 8, 64, window=128))
+    mixed = Geometry("", groups, layers=23, hidden=64, vocabulary=10)
+    tables = {
+        version: [group.layers for group in kv_cache(mixed, KvRequest(4096, 512, Version(version))).groups]
+        for version in ("0.17.1", "0.18.1")
+    }
+    assert tables == {"0.17.1": [7, 6, 10], "0.18.1": [13, 10]}
+
+
+@given(st.integers(1, 40), st.integers(1, 200_000), st.sampled_from(["0.20.2", "0.26.0", "0.33.0"]))
+def test_the_largest_context_fits_and_one_token_more_does_not(sequences: int, mib: int, version: str) -> None:
+    request = KvRequest(131072, 2048, Version(version), "fp8")
+    geometry_e4b, available = shape("gemma4-e4b-text"), mib * 2**20
+    longest = largest_context(geometry_e4b, request, available, sequences=sequences)
+
+    def room(context: int) -> int:
+        return kv_cache(geometry_e4b, KvRequest(context, 2048, Version(version), "fp8")).sequences_in(available)
+
+    assert longest == 0 or room(longest) >= sequences
+    assert longest == request.context or room(longest + 1) < sequences

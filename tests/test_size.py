@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.units import GIB
 from tests.fake_world import FakeSpark
 
 CONFIGS = Path(__file__).parent / "fixtures/configs"
@@ -23,7 +24,7 @@ def test_a_recipe_is_sized_with_its_own_limits(spark: FakeSpark) -> None:
     assert done.out.startswith("e4b-nvfp4 on vLLM 0.19.1: context 16,384, 4 sequences, 2,048 batched tokens\n")
     lines = [line.split() for line in done.out.splitlines()]
     assert ["weights", "9.80"] in [line[:2] for line in lines]
-    assert any(line[:4] == ["20", "sliding", "layers", "0.01"] for line in lines)
+    assert any(line[:4] == ["20", "sliding", "layers", "0.05"] for line in lines)
     assert any(line[:4] == ["4", "full", "layers", "0.12"] for line in lines)
     assert any(line[:5] == ["held", "while", "it", "runs", "22.68"] for line in lines)
     assert "[1] ai-muninn, DGX Spark part 10" in done.out
@@ -56,6 +57,15 @@ def test_an_option_is_laid_over_the_recipe(spark: FakeSpark) -> None:
 def test_model_facts_take_what_vllm_serves_with_on_a_gb10(spark: FakeSpark) -> None:
     done = spark.run("size", "gemma-4-26b-a4b", "--vllm", "0.20").expect(0)
     assert done.out.startswith("gemma-4-26b-a4b on vLLM 0.20.2: context 262,144, 256 sequences, 2,496 batched tokens\n")
+
+
+def test_the_groups_are_vllms_and_sum_up(spark: FakeSpark) -> None:
+    options = ["--vllm", "0.20.2", "--kv-cache-dtype", "fp8", "--max-model-len", "131072"]
+    cache = spark.run("size", "gemma-4-26b-a4b", *options, "--available", "20GiB", "--json").expect(0).json["kv_cache"]
+    assert sum(group["layers"] for group in cache["groups"]) == 30
+    assert sum(group["blocks_per_request"] for group in cache["groups"]) == cache["blocks_per_request"]
+    assert cache["bytes_per_block"] * cache["blocks_per_request"] == cache["bytes_per_request"]
+    assert cache["num_blocks"] == 20 * GIB // cache["bytes_per_block"]
 
 
 def test_a_version_between_two_known_ones_counts_as_the_lower_and_says_so(spark: FakeSpark) -> None:

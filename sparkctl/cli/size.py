@@ -203,15 +203,13 @@ def _cache_lines(subject: Subject, taken: Footprint) -> Iterator[_Line]:
     text = f"{subject.settings.kv.dtype}: {many:.2f} x {cache.context:,} tokens, "
     text += f"{cache.blocks_in(taken.kv_bytes):,} blocks of {cache.bytes_per_block:,} bytes"
     yield _Line("KV cache", taken.kv_bytes, text)
-    kinds: dict[KvGroup, int] = {}
+    kinds: dict[KvGroup, list[int]] = {}
     for group in cache.groups:
-        kind = replace(group, layers=0)
-        kinds[kind] = kinds.get(kind, 0) + group.layers
+        kinds.setdefault(replace(group, layers=0), []).append(group.layers)
     for kind, layers in kinds.items():
-        tables = sum(replace(group, layers=0) == kind for group in cache.groups)
-        blocks = kind.blocks_per_request * tables
-        text = f"a sequence has {_plural(blocks, 'block')} of {kind.block_size} tokens"
-        yield _Line(f"{_plural(layers, f'{kind.kind} layer')}", blocks * cache.bytes_per_block, text, part=True)
+        blocks = kind.blocks_per_request * len(layers)
+        text = f"a sequence has {_plural(blocks, 'block')} of {kind.block_size:,} tokens"
+        yield _Line(f"{_plural(sum(layers), f'{kind.kind} layer')}", blocks * cache.bytes_per_block, text, part=True)
 
 
 def _overhead_lines(taken: Footprint) -> Iterator[_Line]:

@@ -68,6 +68,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         block_size=changes.block_size or settings.kv.block_size,
         asynchronous=settings.kv.asynchronous and not without_async,
         hybrid=settings.kv.hybrid and not changes.disable_hybrid_kv_cache_manager,
+        speculative_tokens=drafting.tokens if drafting is not None else 0,
     )
     text_only = settings.load.language_model_only or changes.language_model_only
     load = replace(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.kv_cache import KvCache
+    from sparkctl.memory.kv_cache import KvCache, KvRequest
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Drafting, Settings
     from sparkctl.recipe import Recipe
@@ -130,7 +130,7 @@ def footprint(
     """
     loaded = weights(given.repo, given.load.quantization, facts, shape)
     draft = _draft(given.drafting, shape, draft_facts)
-    cache = kv_cache(shape, given.kv, draft=draft.geometry)
+    cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
     if not given.on_gpu:
         others = [replace(item, where=Where.HOST) for item in others]
@@ -146,6 +146,13 @@ def footprint(
         by_bytes=by_bytes,
         warnings=(*shape.warnings, *draft.warnings, *cache.warnings, *_without_the_flag(given, cache, kv_bytes)),
     )
+
+
+def _request(given: Settings, shape: Geometry) -> KvRequest:
+    """Return what is asked of the cache; auto is what the checkpoint was made for."""
+    if given.kv.dtype == "auto" and shape.kv_cache_dtype is not None:
+        return replace(given.kv, dtype=shape.kv_cache_dtype)
+    return given.kv
 
 
 def _without_the_flag(given: Settings, cache: KvCache, kv_bytes: int) -> Iterator[str]:
@@ -252,6 +259,8 @@ def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None
     """Return what the draft model adds: its weights, and its layers that own KV cache."""
     if drafting is None or (drafting.model is None and not drafting.by_own_layers):
         return _Draft()
+    if drafting.model is None and target.mtp:
+        return _Draft(None, replace(target, groups=target.mtp, known=True))
     if drafting.model is None:
         warning = "the drafting layers of the model itself are counted as one layer of full attention"
         return _Draft(None, _one_layer(target), (warning,))

@@ -1,7 +1,7 @@
-"""The KV cache exactly as vLLM allocates it: pages, groups of layers, blocks per request.
+"""The KV cache exactly as vLLM allocates it: groups of layers with a block table each, drawn from one pool of blocks.
 
-Formulas from vLLM 0.33.0: ``kv_cache_interface.py`` (pages, blocks of a window) and ``kv_cache_planning.py``
-(unification, grouping); 0.20.2 and 0.32.0 (``v1/core/kv_cache_utils.py``) compute the same for these layers.
+Formulas from vLLM 0.33.0 (``kv_cache_planning.py``: unification, grouping), compared with every minor release from 0.17
+on (``v1/core/kv_cache_utils.py``).
 """
 
 from __future__ import annotations
@@ -11,61 +11,37 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from sparkctl.memory.geometry import Kind
+from sparkctl.memory.layers import Kind, merged
+from sparkctl.memory.pages import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, Bucket, KvRequest, blocks, buckets, element
 
 if TYPE_CHECKING:
-    from sparkctl.memory.geometry import Geometry, LayerGroup
+    from collections.abc import Sequence
 
-DEFAULT_BLOCK_SIZE: Final = 16
-"""Tokens in a block (vLLM config/cache.py DEFAULT_BLOCK_SIZE)."""
-CPU_BLOCK_SIZE: Final = 128
-"""Tokens in a block on the CPU (vLLM 0.32.0 platforms/cpu.py)."""
+    from sparkctl.memory.geometry import Geometry
+    from sparkctl.memory.layers import LayerGroup
+
+__all__ = ["CPU_BLOCK_SIZE", "DEFAULT_BLOCK_SIZE", "KvCache", "KvGroup", "KvRequest", "kv_cache"]
+
 UNKNOWN_LEAST_TOKENS: Final = 16_384
 """The shortest context that an unknown architecture is charged for: a Mamba state does not grow with the context and
 takes as much as two blocks of up to 4,176 tokens (Nemotron-3-Nano-30B's boot log on vLLM 0.26.0, djangodevreng/
 dgx-spark-benchmarks); doubled once more, because this is an estimate."""
-
-# The first versions of a rule; ``.dev0`` lets a pre-release count as new, which is never too little.
-_TWO_BATCHES_IN_FLIGHT: Final = Version("0.26.0.dev0")
-_BYTES: Final = {
-    "auto": 2,
-    "fp8": 1,
-    "fp8_e4m3": 1,
-    "fp8_e5m2": 1,
-    "fp8_inc": 1,
-    "bfloat16": 2,
-    "float16": 2,
-    "float32": 4,
-}
-_PER_TOKEN_HEAD: Final = {"fp8_per_token_head": 1, "int8_per_token_head": 1}
-_SCALE_BYTES: Final = 8
-"""Two float32 scales, for the key and for the value, for each token and head (vLLM kv_cache_interface.py)."""
-
-
-@dataclass(frozen=True, slots=True)
-class KvRequest:
-    """What decides the cache beside the geometry. ``dtype`` auto is 16 bits, also where the weights are float32.
-
-    ``asynchronous``: the scheduler prepares a batch while another runs (``--async-scheduling``, the default; drafting
-    by n-grams turns it off). ``hybrid``: without ``--disable-hybrid-kv-cache-manager``.
-    """
-
-    context: int
-    batched_tokens: int
-    vllm: Version
-    dtype: str = "auto"
-    block_size: int = DEFAULT_BLOCK_SIZE
-    asynchronous: bool = True
-    hybrid: bool = True
+_TOKENS_BY_CONCURRENCY: Final = Version("0.20.1.dev0")
+"""The log's "KV cache size" in tokens: blocks over tables up to 0.20.0, the concurrency times the context in 0.20.2."""
+_NULL_BLOCK_COUNTS: Final = Version("0.29.0.dev0")
+_HALF_MORE: Final = Version("0.18.0.dev0")
+"""Groups are filled up to the largest where it has less than 1.5 times the layers of the smallest; 1.25 before."""
 
 
 @dataclass(frozen=True, slots=True)
 class KvGroup:
-    """Layers that share a block table: ``tables`` tables for ``layers`` layers of one kind."""
+    """One block table, as vLLM groups layers. ``page_bytes`` is one block of one of its layers.
+
+    Where the layers of a table differ in width, ``page_bytes`` is the sum of their pages, as vLLM has it.
+    """
 
     kind: Kind
     layers: int
-    tables: int
     block_size: int
     page_bytes: int
     blocks_per_request: int
@@ -79,6 +55,7 @@ class KvCache:
     bytes_per_block: int
     blocks_per_request: int
     context: int
+    vllm: Version
     warnings: tuple[str, ...] = ()
 
     @property
@@ -99,122 +76,123 @@ class KvCache:
         """Return ``num_gpu_blocks`` for these bytes."""
         return available_bytes // self.bytes_per_block if self.groups else 0
 
+    def sequences_in(self, available_bytes: int) -> int:
+        """Return the most sequences of the longest context that vLLM's own start-up check finds room for.
+
+        From 0.29 on it leaves the null block out.
+        """
+        if not self.groups:
+            return 0
+        kept = 1 if self.vllm >= _NULL_BLOCK_COUNTS else 0
+        return max(0, self.blocks_in(available_bytes) - kept) // self.blocks_per_request
+
     def concurrency(self, available_bytes: int) -> float:
         """Return the logged "Maximum concurrency" for these bytes."""
         return self.blocks_in(available_bytes) / self.blocks_per_request if self.groups else 0.0
 
     def tokens(self, available_bytes: int) -> int:
-        """Return the logged "KV cache size" in tokens, as 0.20.2 and later derive it; no capacity (vllm#51041)."""
+        """Return the logged "KV cache size" in tokens. It is no capacity in any release (vllm#51041)."""
+        if not self.groups:
+            return 0
+        if self.vllm < _TOKENS_BY_CONCURRENCY:
+            least = min(group.block_size for group in self.groups)
+            return self.blocks_in(available_bytes) // len(self.groups) * least
         return int(self.concurrency(available_bytes) * self.context)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    """Layers with one spec, while it is worked out."""
-
-    group: LayerGroup
-    block_size: int
-    page_bytes: int
 
 
 def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None = None) -> KvCache:
     """Return the cache of one engine; the layers of a draft model that own a cache join the target's."""
-    warnings: list[str] = []
-    element, scales = _element(request.dtype, warnings)
-    groups = [*geometry.groups, *(draft.groups if draft else ())]
+    groups = merged([*geometry.groups, *(draft.groups if draft else ())])
     known = geometry.known and (draft is None or draft.known)
     context = request.context if known else max(request.context, UNKNOWN_LEAST_TOKENS)
+    found = buckets(_without_windows(groups, request), replace(request, context=context))
+    _, _, warning = element(request.dtype)
+    warnings = (warning,) if warning else ()
+    if not found:
+        return KvCache((), 0, 0, request.context, request.vllm, warnings)
     counted = replace(request, context=context)
-    if not request.hybrid and any(group.kind is Kind.FULL for group in groups):
-        groups = [replace(group, kind=Kind.FULL, window=None) for group in groups]
-    buckets = [_bucket(group, request.block_size, element, scales) for group in _merged(groups)]
-    if not buckets:
-        return KvCache((), 0, 0, request.context, tuple(warnings))
-    one_table = len({(bucket.group.kind, bucket.group.window) for bucket in buckets}) == 1
-    tables = _one_table(buckets, counted) if one_table else _many_tables(buckets, counted)
-    page = sum(b.page_bytes * b.group.layers for b in buckets) if one_table else _bytes_per_block(buckets)
-    blocks = tables[0].blocks_per_request if one_table else sum(one.tables * one.blocks_per_request for one in tables)
-    return KvCache(tuple(tables), page, blocks, request.context, tuple(warnings))
+    one_table = len({_slots(bucket.group) for bucket in found}) == 1
+    tables, block = (_one_table if one_table else _many_tables)(found, counted)
+    total = sum(table.blocks_per_request for table in tables)
+    return KvCache(tuple(tables), block, total, request.context, request.vllm, warnings)
 
 
-def _element(dtype: str, warnings: list[str]) -> tuple[int, int]:
-    """Return the bytes of a cached number and of the scales beside each token and head."""
-    name = dtype.lower()
-    if name in _PER_TOKEN_HEAD:
-        return _PER_TOKEN_HEAD[name], _SCALE_BYTES
-    if name not in _BYTES:
-        warnings.append(f"kv-cache-dtype {dtype} is not known: counted as 16 bits")
-        return 2, 0
-    return _BYTES[name], 0
+def largest_context(
+    geometry: Geometry, request: KvRequest, available_bytes: int, *, sequences: int = 1, draft: Geometry | None = None
+) -> int:
+    """Return the longest context of which ``sequences`` fit into these bytes, at most the request's; 0 if none does."""
+
+    def fits(context: int) -> bool:
+        cache = kv_cache(geometry, replace(request, context=context), draft=draft)
+        return not cache.groups or cache.sequences_in(available_bytes) >= sequences
+
+    low, high = 0, request.context
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
 
 
-def _merged(groups: list[LayerGroup]) -> list[LayerGroup]:
-    """Return the groups with those of one shape taken together."""
-    counted: dict[LayerGroup, int] = {}
-    for group in groups:
-        shape = replace(group, layers=1)
-        counted[shape] = counted.get(shape, 0) + group.layers
-    return [replace(shape, layers=layers) for shape, layers in counted.items()]
+def _without_windows(groups: Sequence[LayerGroup], request: KvRequest) -> Sequence[LayerGroup]:
+    """Return the layers with windows as full attention where the hybrid manager is off.
+
+    Chunked attention turns it off (vLLM 0.33.0 config/vllm.py), and a model without full attention does not need it.
+    """
+    hybrid = request.hybrid and not any(group.kind is Kind.CHUNKED for group in groups)
+    if hybrid or not any(group.window is None and group.state is None for group in groups):
+        return groups
+    return merged([replace(g, kind=Kind.FULL, window=None) if g.window is not None else g for g in groups])
 
 
-def _bucket(group: LayerGroup, block_size: int, element: int, scales: int) -> _Bucket:
-    """Return the bucket with its page: keys and values of one block of one layer."""
-    return _Bucket(group, block_size, block_size * group.kv_heads * (2 * group.head_dim * element + scales))
+def _slots(group: LayerGroup) -> object:
+    """Return what two layers have in common that cache the same tokens, whatever their widths."""
+    if group.state is not None:
+        return group.state
+    return (group.kind, group.window) if group.window is not None else None
 
 
-def _blocks(group: LayerGroup, block_size: int, request: KvRequest) -> int:
-    """Return the blocks that one sequence of the longest context holds in one table."""
-    if group.window is None:
-        return _cdiv(request.context, block_size)
-    batches = 2 if request.asynchronous and request.vllm >= _TWO_BATCHES_IN_FLIGHT else 1
-    in_flight = batches * request.batched_tokens
-    return _cdiv(min(group.window - 1 + in_flight, request.context), block_size) + 1
+def _one_table(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
+    """All layers cache the same tokens: one table serves them all."""
+    first = found[0]
+    total = sum(bucket.page_bytes * bucket.group.layers for bucket in found)
+    page = first.page_bytes if len({bucket.page_bytes for bucket in found}) == 1 else total
+    layers = sum(bucket.group.layers for bucket in found)
+    count = blocks(first.group, first.block_size, request)
+    return [KvGroup(first.group.kind, layers, first.block_size, page, count)], total
 
 
-def _one_table(buckets: list[_Bucket], request: KvRequest) -> list[KvGroup]:
-    """All layers cache the same tokens: one table serves them all, whatever their widths."""
-    return [
-        KvGroup(b.group.kind, b.group.layers, 1, b.block_size, b.page_bytes, _blocks(b.group, b.block_size, request))
-        for b in buckets
+def _many_tables(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
+    """Each kind has as many tables as it takes to give all tables the same number of layers."""
+    size = _group_size([bucket.group.layers for bucket in found], request.vllm)
+    unified = _unified(found)
+    tables = [
+        KvGroup(bucket.group.kind, layers, bucket.block_size, bucket.page_bytes, count)
+        for bucket in unified
+        for count in [blocks(bucket.group, bucket.block_size, request)]
+        for layers in _split(bucket.group.layers, size)
     ]
+    return tables, unified[0].page_bytes * size
 
 
-def _unified(buckets: list[_Bucket]) -> list[_Bucket]:
+def _unified(found: Sequence[Bucket]) -> list[Bucket]:
     """Give all pages the size of the largest: more tokens in a block where that divides, padding where it does not."""
-    largest = max(bucket.page_bytes for bucket in buckets)
+    largest = max(bucket.page_bytes for bucket in found)
 
-    def unify(bucket: _Bucket) -> _Bucket:
+    def unify(bucket: Bucket) -> Bucket:
         ratio, rest = divmod(largest, bucket.page_bytes)
         return replace(bucket, block_size=bucket.block_size * (1 if rest else ratio), page_bytes=largest)
 
-    return [unify(bucket) for bucket in buckets]
+    return [unify(bucket) for bucket in found]
 
 
-def _group_size(buckets: list[_Bucket]) -> int:
+def _group_size(counts: Sequence[int], vllm: Version) -> int:
     """Return how many layers share a table: the fewest of any kind, or the most where that pads less."""
-    counts = [bucket.group.layers for bucket in buckets]
     fewest, most = min(counts), max(counts)
-    return most if 2 * most < 3 * fewest else fewest
+    near = 2 * most < 3 * fewest if vllm >= _HALF_MORE else 4 * most < 5 * fewest
+    return most if near else fewest
 
 
-def _bytes_per_block(buckets: list[_Bucket]) -> int:
-    return _unified(buckets)[0].page_bytes * _group_size(buckets)
-
-
-def _many_tables(buckets: list[_Bucket], request: KvRequest) -> list[KvGroup]:
-    size = _group_size(buckets)
-    return [
-        KvGroup(
-            kind=bucket.group.kind,
-            layers=bucket.group.layers,
-            tables=_cdiv(bucket.group.layers, size),
-            block_size=bucket.block_size,
-            page_bytes=bucket.page_bytes,
-            blocks_per_request=_blocks(bucket.group, bucket.block_size, request),
-        )
-        for bucket in _unified(buckets)
-    ]
-
-
-def _cdiv(number: int, by: int) -> int:
-    return -(-number // by)
+def _split(layers: int, size: int) -> list[int]:
+    """Return how many layers each table of a kind has; vLLM deals them out in turn."""
+    tables = -(-layers // size)
+    return [(layers - index + tables - 1) // tables for index in range(tables)]

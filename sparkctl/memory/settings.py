@@ -96,7 +96,14 @@ def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
         asynchronous=_is(recipe, "async-scheduling", default=True)
         and not (drafting is not None and drafting.method in WITHOUT_ASYNC),
         hybrid=not _is(recipe, "disable-hybrid-kv-cache-manager"),
+        prefix_caching=_prefix_caching(recipe),
+        speculative_tokens=drafting.num_speculative_tokens if drafting is not None else 0,
     )
+
+
+def _prefix_caching(recipe: Recipe) -> bool | None:
+    name = "enable-prefix-caching"
+    return _is(recipe, name) if {name, f"no-{name}"} & set(recipe.args) else None
 
 
 def _load_options(recipe: Recipe, version: Version) -> LoadOptions:

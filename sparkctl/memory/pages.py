@@ -1,0 +1,152 @@
+"""What decides one engine's cache beside the model, and the page of a layer: one block of one layer, in bytes.
+
+Read in vLLM 0.33.0 (``kv_cache_interface.py``, ``platforms/interface.py``), and compared with every minor release from
+0.17 on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from packaging.version import Version
+
+from sparkctl.memory.layers import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.memory.layers import LayerGroup, State
+
+DEFAULT_BLOCK_SIZE: Final = 16
+"""Tokens in a block (vLLM config/cache.py DEFAULT_BLOCK_SIZE)."""
+CPU_BLOCK_SIZE: Final = 128
+"""Tokens in a block on the CPU (vLLM 0.32.0 platforms/cpu.py)."""
+_MLA_ALIGNMENT: Final = 128
+"""Tokens that a block is a multiple of where MLA stands beside a state (vLLM 0.33.0 platforms/interface.py)."""
+
+# The first versions of a rule; ``.dev0`` lets a pre-release count as new, which is never too little.
+_TWO_BATCHES_IN_FLIGHT: Final = Version("0.26.0.dev0")
+_STATES_ARE_CACHED: Final = Version("0.26.0.dev0")
+"""From here prefix caching is the default also for models with a state (vLLM config/model.py)."""
+
+_BITS: Final = {
+    **dict.fromkeys(("auto", "bfloat16", "float16", "half"), 16),
+    **dict.fromkeys(("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"), 8),
+    **dict.fromkeys(("float32", "float"), 32),
+}
+_PER_TOKEN_HEAD: Final = {"fp8_per_token_head": 8, "int8_per_token_head": 8, "int4_per_token_head": 4}
+_SCALE_BYTES: Final = 8
+"""Two float32 scales, for the key and for the value, for each token and head (vLLM kv_cache_interface.py)."""
+_MLA_TOKEN_BYTES: Final = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
+"""A token of DeepSeek's sparse MLA with its scales (vLLM mla_attention.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvRequest:
+    """What decides the cache beside the geometry. ``dtype`` auto is 16 bits, also where the weights are float32.
+
+    ``asynchronous``: the scheduler prepares a batch while another runs (``--async-scheduling``, the default; drafting
+    by n-grams turns it off). ``hybrid``: without ``--disable-hybrid-kv-cache-manager``. ``prefix_caching`` None is the
+    release's default. ``speculative_tokens`` are drafted in a step.
+    """
+
+    context: int
+    batched_tokens: int
+    vllm: Version
+    dtype: str = "auto"
+    block_size: int = DEFAULT_BLOCK_SIZE
+    asynchronous: bool = True
+    hybrid: bool = True
+    prefix_caching: bool | None = None
+    speculative_tokens: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """The tokens that are scheduled and not settled: one batch, or two from 0.26 on (vLLM PR #47728)."""
+        return self.batched_tokens * (2 if self.asynchronous and self.vllm >= _TWO_BATCHES_IN_FLIGHT else 1)
+
+    @property
+    def state_blocks(self) -> int:
+        """The blocks in which a sequence keeps a layer's state: one more where states are cached with their prefix."""
+        cached = self.vllm >= _STATES_ARE_CACHED if self.prefix_caching is None else self.prefix_caching
+        return (2 if cached else 1) + self.speculative_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Layers with one spec, while it is worked out. ``page_bytes`` may be padded to more than the layer fills."""
+
+    group: LayerGroup
+    block_size: int
+    page_bytes: int
+
+
+def element(dtype: str) -> tuple[int, int, str | None]:
+    """Return the bits of a cached number, the bytes of the scales beside each token and head, and a warning."""
+    name = dtype.lower()
+    if name in _PER_TOKEN_HEAD:
+        return _PER_TOKEN_HEAD[name], _SCALE_BYTES, None
+    if name in _MLA_TOKEN_BYTES:
+        return 8, 0, None
+    if name not in _BITS:
+        return 16, 0, f"kv-cache-dtype {dtype} is not known: counted as 16 bits"
+    return _BITS[name], 0, None
+
+
+def token_bytes(group: LayerGroup, dtype: str) -> int:
+    """Return what one token takes in one attention layer."""
+    bits, scales, _ = element(dtype)
+    if group.element_bytes is not None:
+        return group.kv_heads * group.head_dim * group.element_bytes
+    if group.kind is Kind.MLA:
+        return _MLA_TOKEN_BYTES.get(dtype.lower(), group.kv_heads * group.head_dim * bits // 8)
+    values = group.head_dim if group.value_dim is None else group.value_dim
+    return group.kv_heads * ((group.head_dim + values) * bits // 8 + scales)
+
+
+def state_bytes(state: State, speculative_tokens: int) -> int:
+    """Return what the state of one layer takes for one sequence (vLLM mamba_utils.py)."""
+    conv = state.conv_width * (state.conv_kernel - 1 + speculative_tokens) * state.conv_bytes
+    return conv + state.recurrent * state.recurrent_bytes
+
+
+def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
+    """Return the layers with their blocks and pages.
+
+    Beside a state, attention's block is made so large that its page holds the state, which is then padded to it.
+    """
+    attention = [group for group in groups if group.state is None]
+    states = [state_bytes(group.state, request.speculative_tokens) for group in groups if group.state is not None]
+    size = request.block_size
+    if states and attention:
+        widest = max(token_bytes(group, request.dtype) for group in attention)
+        aligned = max(size, _MLA_ALIGNMENT) if any(group.kind is Kind.MLA for group in attention) else size
+        size = aligned * _cdiv(max(states), aligned * widest)
+    pages = [_page(group, size, request) for group in groups]
+    largest = max(pages, default=0)
+    return [
+        Bucket(group, request.context, largest) if group.state is not None else Bucket(group, size, page)
+        for group, page in zip(groups, pages, strict=True)
+    ]
+
+
+def _page(group: LayerGroup, block_size: int, request: KvRequest) -> int:
+    if group.state is not None:
+        return state_bytes(group.state, request.speculative_tokens)
+    return block_size * token_bytes(group, request.dtype)
+
+
+def blocks(group: LayerGroup, block_size: int, request: KvRequest) -> int:
+    """Return the blocks that one sequence of the longest context holds in one table."""
+    if group.state is not None:
+        return request.state_blocks
+    if group.window is None:
+        return _cdiv(request.context, block_size)
+    if group.kind is Kind.CHUNKED:
+        return _cdiv(min(group.window + request.in_flight, request.context), block_size)
+    return _cdiv(min(group.window - 1 + request.in_flight, request.context), block_size) + 1
+
+
+def _cdiv(number: int, by: int) -> int:
+    return -(-number // by)
