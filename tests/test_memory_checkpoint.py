@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.errors import InputError
-from sparkctl.memory.checkpoint import facts_of_folder, tensor_bytes
+from sparkctl.memory.checkpoint import facts_of_folder, tensors_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,24 +35,22 @@ PACKED = {
 
 
 def test_the_tensors_bytes_are_the_sum_of_the_header(tmp_path: Path) -> None:
-    assert tensor_bytes(safetensors(tmp_path / "a.safetensors", PACKED, 70)) == 70
+    assert sum(one.bytes for one in tensors_of(safetensors(tmp_path / "a.safetensors", PACKED, 70))) == 70
 
 
 def test_a_folder_is_its_config_and_the_shards_of_its_index(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    assert facts_of_folder(tmp_path).tensors is None
+    assert facts_of_folder(tmp_path).tensors == ()
     safetensors(tmp_path / "model-1.safetensors", PACKED, 70)
     safetensors(tmp_path / "model-2.safetensors", {"b": entry("F16", [5], 0, 10)}, 10)
     safetensors(tmp_path / "consolidated.safetensors", PACKED, 70)
     facts = facts_of_folder(tmp_path)
     assert facts.config == {"model_type": "llama"}
-    assert facts.tensors is not None
-    assert facts.tensors.size == 80
+    assert sum(tensor.bytes for tensor in facts.tensors) == 80
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-1.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     indexed = facts_of_folder(tmp_path).tensors
-    assert indexed is not None
-    assert indexed.size == 70
+    assert sum(tensor.bytes for tensor in indexed) == 70
 
 
 def test_a_shard_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -91,7 +89,7 @@ def test_a_header_that_lies_is_refused(
 ) -> None:
     path = safetensors(tmp_path / "a.safetensors", header, data, declared=declared)
     with pytest.raises(InputError) as error:
-        tensor_bytes(path)
+        tensors_of(path)
     assert message.format(room=path.stat().st_size - 8) in error.value.message
     assert error.value.message.startswith(f"{path}: ")
 
@@ -101,7 +99,7 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.safetensors: expected"):
-        tensor_bytes(path)
+        tensors_of(path)
 
 
 def test_what_is_not_there_or_is_no_json_is_an_input_error(tmp_path: Path) -> None:
@@ -111,4 +109,4 @@ def test_what_is_not_there_or_is_no_json_is_an_input_error(tmp_path: Path) -> No
     with pytest.raises(InputError, match=r"config\.json: expected JSON"):
         facts_of_folder(tmp_path)
     with pytest.raises(InputError, match="No such file or directory"):
-        tensor_bytes(tmp_path / "gone.safetensors")
+        tensors_of(tmp_path / "gone.safetensors")

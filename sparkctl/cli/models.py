@@ -63,7 +63,8 @@ def _size(world: World, one: Located, source: Source) -> str:
     recipe = one.loaded.recipe
     sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
-    sizes = [checkpoint.size for checkpoint in facts.checkpoints if checkpoint.repo == source.repo] if facts else []
+    known = facts.checkpoints if facts else []
+    sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
     size = f"about {units.format_bytes(sizes[0])}" if sizes else "of unknown size"
     free = world.host.disk_free_bytes(source.folder or world.operator.home)
     return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"

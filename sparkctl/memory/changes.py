@@ -46,7 +46,7 @@ def defaults(version: Version, context: int, facts: ModelFacts) -> Settings:
     batched = max(DEFAULT_BATCHED_TOKENS, item or 0)
     return Settings(
         kv=KvRequest(context=context, batched_tokens=batched, vllm=version),
-        load=LoadOptions(vllm=version, max_model_len=context),
+        load=LoadOptions(vllm=version, batched_tokens=batched),
         sequences=DEFAULT_SEQUENCES,
         cached_sequences=1,
         encoder=encoder,
@@ -76,7 +76,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         vllm=kv.vllm,
         quantization=changes.quantization or settings.load.quantization,
         language_model_only=text_only,
-        max_model_len=kv.context,
+        batched_tokens=batched,
         drafting_mtp=drafting is not None and drafting.by_own_layers,
     )
     return replace(

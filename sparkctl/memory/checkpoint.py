@@ -10,7 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 from sparkctl.errors import InputError
-from sparkctl.memory.facts import ModelFacts, Tensors
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.tensors import Tensor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,15 +37,32 @@ def facts_of_folder(folder: Path) -> ModelFacts:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
     """
     config = _json_file(folder / "config.json")
-    sizes = [tensor_bytes(shard) for shard in _shards(folder)]
-    tensors = Tensors(size=sum(sizes), source=f"the safetensors headers in {folder}") if sizes else None
     return ModelFacts(
-        description=str(folder), config=config, config_source=str(folder / "config.json"), tensors=tensors
+        description=str(folder),
+        config=config,
+        config_source=str(folder / "config.json"),
+        tensors=read_tensors(folder),
+        tensors_source=f"the safetensors headers in {folder}",
     )
 
 
-def tensor_bytes(shard: Path) -> int:
-    """Return the bytes of the tensors in one safetensors file, from its header alone.
+def read_tensors(folder: Path) -> tuple[Tensor, ...]:
+    """Return the tensors of a model's folder, from the headers of its safetensors; () where it has none.
+
+    Raises:
+        InputError: a shard of the index that is missing, a file that is not what it claims, or a tensor in two.
+    """
+    found: dict[str, Tensor] = {}
+    for shard in _shards(folder):
+        for tensor in tensors_of(shard):
+            if tensor.name in found:
+                _refuse(shard, f"tensor {tensor.name}, which another file has too", "each tensor once")
+            found[tensor.name] = tensor
+    return tuple(found.values())
+
+
+def tensors_of(shard: Path) -> list[Tensor]:
+    """Return the tensors in one safetensors file, from its header alone.
 
     Raises:
         InputError: the file cannot be read, or its header lies.
@@ -61,17 +79,21 @@ def tensor_bytes(shard: Path) -> int:
     return _checked(shard, _parsed(shard, text), length - 8 - declared)
 
 
-def _checked(shard: Path, header: dict[str, Any], room: int) -> int:
-    """Return the sum of the tensors' bytes; they must lie one after another, without gap or overlap."""
-    spans = sorted(_span(shard, name, entry) for name, entry in header.items() if name != "__metadata__")
+def _checked(shard: Path, header: dict[str, Any], room: int) -> list[Tensor]:
+    """Return the tensors; they must lie one after another, without gap or overlap."""
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    spans = {name: _span(shard, name, entry) for name, entry in entries.items()}
     end = 0
-    for begin, stop in spans:
+    for begin, stop in sorted(spans.values()):
         if begin != end:
             _refuse(shard, f"a tensor that begins at {begin}", f"{end}, where the last one ends")
         end = stop
     if end != room:
         _refuse(shard, f"{room} bytes of tensors", str(end))
-    return end
+    return [
+        Tensor(name, entry["dtype"], tuple(entry["shape"]), spans[name][1] - spans[name][0])
+        for name, entry in entries.items()
+    ]
 
 
 def _span(shard: Path, name: str, entry: object) -> tuple[int, int]:

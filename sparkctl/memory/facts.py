@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from sparkctl.memory.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
 from sparkctl.parts import Part, Size
 
 
@@ -20,11 +21,14 @@ class Loaded(Part):
 
 
 class Checkpoint(Part):
-    """What the safetensors of a repository take on disk."""
+    """What the safetensors of a repository take on disk, and how they are quantized."""
 
     repo: str
-    size: Size
+    size: Size | None = None
     source: str
+    quantization_config: dict[str, Any] | None = Field(
+        None, description="what is quantized and how, in the keys of config.json"
+    )
 
 
 class Multimodal(Part):
@@ -44,13 +48,6 @@ class Parameters(Part):
     source: str
 
 
-class Tensors(Part):
-    """The bytes of all tensors of a checkpoint, from its safetensors headers."""
-
-    size: Size
-    source: str
-
-
 class ModelFacts(Part):
     """What is known of a model. ``config`` has the keys of its config.json; what is unknown stays absent."""
 
@@ -62,4 +59,5 @@ class ModelFacts(Part):
     checkpoints: list[Checkpoint] = Field(default_factory=list)
     multimodal: Multimodal | None = None
     shares_cache: bool = Field(default=False, description="a draft model that reads its target's KV cache")
-    tensors: Tensors | None = Field(None, description="of a checkpoint that was looked at, instead of the above")
+    tensors: tuple[Tensor, ...] = Field((), description="of a checkpoint that was looked at, instead of the above")
+    tensors_source: str = ""

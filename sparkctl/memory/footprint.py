@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.kv_cache import KvCache, KvRequest
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.memory.settings import Drafting, Settings
+    from sparkctl.memory.settings import Settings
     from sparkctl.recipe import Recipe
 
 WEIGHTS: Final = "weights"
@@ -128,8 +128,8 @@ def footprint(
     Raises:
         InputError: facts that cannot be used, or nothing is known of the weights.
     """
-    loaded = weights(given.repo, given.load.quantization, facts, shape)
-    draft = _draft(given.drafting, shape, draft_facts)
+    loaded = weights(facts, given.load, given.repo)
+    draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
     if not given.on_gpu:
@@ -138,13 +138,14 @@ def footprint(
     kv_bytes, beyond = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them"
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
+    warnings = (*shape.warnings, *loaded.warnings, *draft.warnings, *cache.warnings)
     return Footprint(
         items=(others[0], kv_item, *others[1:], *beyond),
         loaded=loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT),
         kv=cache,
         kv_bytes=kv_bytes,
         by_bytes=by_bytes,
-        warnings=(*shape.warnings, *draft.warnings, *cache.warnings, *_without_the_flag(given, cache, kv_bytes)),
+        warnings=(*warnings, *_without_the_flag(given, cache, kv_bytes)),
     )
 
 
@@ -255,8 +256,9 @@ class _Draft(NamedTuple):
         return [] if self.weights is None else [_weights_item(DRAFT, self.weights)]
 
 
-def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None) -> _Draft:
+def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draft:
     """Return what the draft model adds: its weights, and its layers that own KV cache."""
+    drafting = given.drafting
     if drafting is None or (drafting.model is None and not drafting.by_own_layers):
         return _Draft()
     if drafting.model is None and target.mtp:
@@ -271,7 +273,7 @@ def _draft(drafting: Drafting | None, target: Geometry, facts: ModelFacts | None
         warning = f"nothing is known of the draft model {drafting.model}: its memory is a guess from its target's"
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
-    loaded = weights(drafting.model, None, facts, shape)
+    loaded = weights(facts, replace(given.load, quantization=None, drafting_mtp=False), drafting.model)
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft(loaded, _one_layer(target), (warning,))

@@ -105,6 +105,16 @@ def geometry(config: Mapping[str, Any]) -> Geometry:
     )
 
 
+def text_keys(config: Mapping[str, Any]) -> tuple[Keys, str]:
+    """Return the keys of the text model with what its class fills in, and its model_type.
+
+    Raises:
+        InputError: a part that is no map.
+    """
+    text, kind = _text_part(config)
+    return _keys(config, text, kind), kind
+
+
 def _text_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Return the map of the text model, and the model_type that says how to read it."""
     for name in _TEXT_PARTS:

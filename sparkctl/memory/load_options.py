@@ -15,12 +15,12 @@ class LoadOptions:
 
     ``quantization`` is the ``--quantization`` flag, None where the checkpoint's own ``quantization_config`` decides.
     ``dtype`` is ``--dtype``; auto is the configuration's. ``drafting_mtp``: the model's own drafting layers are loaded.
-    ``max_model_len`` is in tokens, None for the model's longest context.
+    ``batched_tokens`` is max-num-batched-tokens.
     """
 
     vllm: Version
     quantization: str | None = None
     dtype: str = "auto"
     language_model_only: bool = False
-    max_model_len: int | None = None
+    batched_tokens: int = 2048
     drafting_mtp: bool = False

@@ -114,7 +114,7 @@ def _load_options(recipe: Recipe, version: Version) -> LoadOptions:
         quantization=None if quantization is None else str(quantization),
         dtype="auto" if dtype is None else str(dtype),
         language_model_only=_is(recipe, "language-model-only"),
-        max_model_len=recipe.limits.context,
+        batched_tokens=recipe.limits.batched_tokens,
         drafting_mtp=drafting is not None and drafting.by_own_layers,
     )
 

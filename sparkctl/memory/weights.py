@@ -1,20 +1,25 @@
-"""What the weights of a checkpoint take once loaded: measured, or estimated from what is known."""
+"""What the weights of a checkpoint take once loaded: read from headers, logged by somebody, or computed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.errors import InputError
-from sparkctl.memory import constants
+from sparkctl.memory import constants, tensors
+from sparkctl.memory.buffers import buffers, built_beside
+from sparkctl.memory.built import BUFFERS, built
+from sparkctl.memory.quantization import declared_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.geometry import Geometry
+    from sparkctl.memory.load_options import LoadOptions
 
 _BYTES_PER_PARAMETER: Final = 2
+_ONLINE: Final = frozenset({None, "fp8", "bitsandbytes"})
+"""Quantizations that need no checkpoint of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,62 +54,115 @@ class Weights:
         )
 
 
-def weights(repo: str | None, quantization: str | None, facts: ModelFacts, geometry: Geometry | None) -> Weights:
-    """Return what ``repo`` takes, from the best that is known: a log, its tensors, its size on disk, its parameters.
+def weights(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights:
+    """Return what a model's weights take, from the best that is known of ``repo`` (None: any of its checkpoints).
+
+    In this order: the headers of its safetensors, what a vLLM logged, its config.json with what is known of the
+    checkpoint's quantization, its size on disk, its parameters, the largest checkpoint of the model.
 
     Raises:
-        InputError: nothing is known.
+        InputError: nothing is known, or the config cannot be used.
     """
-    beyond = _beyond_tensors(geometry)
     found = (
-        _measured(repo, quantization, facts)
-        or _from_disk(repo, facts, beyond)
-        or _by_likeness(quantization, facts, beyond)
+        _from_headers(facts, options)
+        or _logged(facts, options, repo)
+        or _from_config(facts, options, repo)
+        or _from_disk(facts, options, repo)
+        or _by_likeness(facts, options)
+        or _from_parameters(facts)
     )
     if found is not None:
         return found
-    message = f"nothing is known of how much the weights of {repo} take"
+    message = f"nothing is known of how much the weights of {repo or 'this model'} take"
     raise InputError(message, hint="name the model's facts (model.facts), or the folder that holds it (model.path)")
 
 
-def _measured(repo: str | None, quantization: str | None, facts: ModelFacts) -> Weights | None:
+def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
+    if not facts.tensors:
+        return None
+    read = tensors.loaded(facts.tensors, facts.config, options)
+    beside = sum(buffers(facts.config, options).values()) + built_beside(facts.config, options)
+    plain = max(read.by_dtype, key=lambda name: read.by_dtype[name], default="BF16")
+    return Weights(
+        bytes=read.bytes + beside,
+        source=facts.tensors_source,
+        estimated=False,
+        checkpoint_bytes=read.checkpoint_bytes,
+        by_component={**read.by_component, BUFFERS: beside},
+        by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside},
+        skipped=read.skipped,
+    )
+
+
+def _logged(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:
+    """Return what somebody's log says of this checkpoint, loaded whole and in its own dtype."""
+    if options.language_model_only or options.drafting_mtp or options.dtype != "auto":
+        return None
     for known in facts.loaded:
-        if (known.repo, known.quantization) == (repo, quantization):
-            return Weights(known.size, known.source, estimated=known.estimated)
+        if known.quantization == options.quantization and repo in {None, known.repo}:
+            computed = _from_config(facts, options, known.repo)
+            if computed is None:
+                return Weights(known.size, known.source, estimated=known.estimated)
+            less = {"logged less computed": known.size - computed.bytes}
+            return replace(
+                computed,
+                bytes=known.size,
+                source=known.source,
+                estimated=known.estimated,
+                by_component={**computed.by_component, **less},
+                by_dtype={**computed.by_dtype, **less},
+            )
     return None
 
 
-def _from_disk(repo: str | None, facts: ModelFacts, beyond: int) -> Weights | None:
-    if facts.tensors is not None:
-        return Weights(facts.tensors.size + beyond, facts.tensors.source, estimated=False)
+def _from_config(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:
+    """Return what config.json alone says: where it does not say what is quantized, nothing is returned."""
+    config = _quantized(facts, repo)
+    if not config or (options.quantization not in _ONLINE and declared_config(config) is None):
+        return None
+    made = built(config, options)
+    return Weights(
+        bytes=made.bytes,
+        source="computed from config.json alone",
+        estimated=True,
+        by_component=made.by_component,
+        by_dtype=made.by_dtype,
+        skipped=made.skipped,
+        warnings=made.warnings,
+    )
+
+
+def _quantized(facts: ModelFacts, repo: str | None) -> Mapping[str, Any]:
+    """Return the model's config with what its checkpoint ``repo`` quantizes."""
     for checkpoint in facts.checkpoints:
         if checkpoint.repo == repo:
-            return Weights(checkpoint.size + beyond, f"on disk: {checkpoint.source}", estimated=True)
+            if checkpoint.quantization_config is not None:
+                return {**facts.config, "quantization_config": checkpoint.quantization_config}
+            if checkpoint.size is not None and checkpoint.repo not in {known.repo for known in facts.loaded}:
+                return {}  # its size on disk says more than a config that does not say how it is quantized
+    return facts.config
+
+
+def _from_disk(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:
+    beside = sum(buffers(facts.config, options).values()) if facts.config else 0
+    for checkpoint in facts.checkpoints:
+        if checkpoint.repo == repo and checkpoint.size is not None:
+            size = checkpoint.size + beside + constants.BEYOND_TENSORS.size
+            return Weights(size, f"on disk: {checkpoint.source}", estimated=True)
     return None
 
 
-def _by_likeness(quantization: str | None, facts: ModelFacts, beyond: int) -> Weights | None:
+def _by_likeness(facts: ModelFacts, options: LoadOptions) -> Weights | None:
     """Return the same quantization of another checkpoint, or the most that this model takes in any."""
-    if quantization is not None:
-        for known in facts.loaded:
-            if known.quantization == quantization:
-                return Weights(known.size, f"as {known.repo}: {known.source}", estimated=True)
-    if facts.parameters is not None:
-        size = facts.parameters.count * _BYTES_PER_PARAMETER + beyond
-        return Weights(size, f"two bytes for each parameter: {facts.parameters.source}", estimated=True)
-    if facts.loaded:
-        largest = max(facts.loaded, key=lambda known: known.size)
-        return Weights(largest.size, f"as the largest known, {largest.repo}: {largest.source}", estimated=True)
-    return None
+    alike = [known for known in facts.loaded if known.quantization == options.quantization]
+    if not facts.loaded:
+        return None
+    known = max(alike or facts.loaded, key=lambda one: one.size)
+    return Weights(known.size, f"as {known.repo}: {known.source}", estimated=True)
 
 
-def _beyond_tensors(geometry: Geometry | None) -> int:
-    """Return what vLLM holds beside a checkpoint's tensors: repacked weights, buffers and rotary caches.
-
-    A rotary cache has two bytes for each position and number of a head, once for each width of head (within 0.2 % on
-    four Gemma 4 sizes, vLLM 0.20.2 on an H200).
-    """
-    if geometry is None:
-        return constants.BEYOND_TENSORS.size
-    widths = {group.head_dim for group in geometry.groups}
-    return constants.BEYOND_TENSORS.size + (geometry.max_context or 0) * sum(widths) * 2
+def _from_parameters(facts: ModelFacts) -> Weights | None:
+    if facts.parameters is None:
+        return None
+    size = facts.parameters.count * _BYTES_PER_PARAMETER + constants.BEYOND_TENSORS.size
+    return Weights(size, f"two bytes for each parameter: {facts.parameters.source}", estimated=True)

@@ -1,0 +1,82 @@
+"""The bytes of a model's weights from its config.json alone, as a vLLM with these flags builds and logs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkctl.memory.buffers import buffers
+from sparkctl.memory.parameters import parts
+from sparkctl.memory.quantization import scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.memory.load_options import LoadOptions
+    from sparkctl.memory.parts import Part
+    from sparkctl.memory.quantization import Scheme
+
+TOWERS: Final = frozenset({"vision", "audio"})
+DRAFT: Final = "draft"
+BUFFERS: Final = "buffers"
+_PLAIN: Final = {"float32": (32, "F32"), "float": (32, "F32"), "float16": (16, "F16"), "half": (16, "F16")}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by component."""
+
+    by_component: Mapping[str, int]
+    by_dtype: Mapping[str, int]
+    skipped: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """The sum, buffers included."""
+        return sum(self.by_component.values())
+
+
+def built(config: Mapping[str, Any], options: LoadOptions) -> Built:
+    """Return what vLLM builds.
+
+    Raises:
+        InputError: a number of the config that is missing, is none, or is impossible.
+    """
+    quantized, warning = scheme(config, options)
+    plain, name = _PLAIN.get(options.dtype, (16, "BF16"))
+    components: dict[str, int] = {}
+    dtypes: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    for part in parts(config, options.vllm):
+        narrow, wide = _sizes(part, quantized, plain)
+        if _left_out(part, options):
+            _add(skipped, part.component, narrow + wide)
+            continue
+        _add(components, part.component, narrow + wide)
+        _add(dtypes, name, wide)
+        if narrow and quantized is not None:
+            _add(dtypes, quantized.name, narrow)
+    beside = sum(buffers(config, options).values())
+    _add(components, BUFFERS, beside)
+    _add(dtypes, name, beside)
+    return Built(components, dtypes, skipped, (warning,) if warning else ())
+
+
+def _sizes(part: Part, quantized: Scheme | None, plain: int) -> tuple[int, int]:
+    """Return the bytes of a part that are quantized, and those that are not."""
+    whole = part.parameters * part.count
+    share = quantized.share(part) if quantized is not None else 0.0
+    narrow = round(whole * share * quantized.bits / 8) if quantized is not None else 0
+    return narrow, round(whole * (1 - share)) * plain // 8
+
+
+def _left_out(part: Part, options: LoadOptions) -> bool:
+    if part.component == DRAFT:
+        return not options.drafting_mtp
+    return part.component in TOWERS and options.language_model_only
+
+
+def _add(sums: dict[str, int], name: str, size: int) -> None:
+    if size:
+        sums[name] = sums.get(name, 0) + size

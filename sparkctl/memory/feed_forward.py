@@ -1,0 +1,112 @@
+"""The feed-forward parameters of a model: dense layers, experts, shared experts, routers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkctl.memory.parts import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.memory.architectures_keys import Keys
+
+_UNGATED: Final = frozenset(
+    {"nemotron_h", "nemotron", "gpt2", "gpt_neox", "falcon", "phi", "opt", "bloom", "starcoder2", "mpt", "gptj"}
+)
+"""Models whose feed-forward has no gate: two matrices, not three."""
+_EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_PATTERN: Final = ("hybrid_override_pattern", "layers_block_type")
+
+
+def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]:
+    """Yield the feed-forward parts of all layers, or of one like the ``last``."""
+    dense, sparse = _last(keys, kind) if last else _layers(keys, kind)
+    hidden, experts = keys.count("hidden_size"), keys.largest(*_EXPERTS)
+    matrices = 2 if kind in _UNGATED else 3
+    if dense:
+        for width, count in _widths(keys, dense):
+            yield Part("linear", "model.layers.*.mlp.gate_up_proj", (matrices - 1) * hidden * width, count, linear=True)
+            yield Part("linear", "model.layers.*.mlp.down_proj", hidden * width, count, linear=True)
+    if sparse:
+        width = keys.largest("moe_intermediate_size", "expert_ffn_hidden_size") or keys.largest("intermediate_size")
+        size = experts * matrices * hidden * width
+        yield Part("experts", "model.layers.*.mlp.experts", size, sparse, linear=True)
+        yield Part("router", "model.layers.*.mlp.gate", experts * hidden, sparse)
+        shared = _shared(keys, width, kind)
+        if shared:
+            size = matrices * hidden * shared
+            yield Part("linear", "model.layers.*.mlp.shared_expert", size, sparse, linear=True)
+
+
+def _layers(keys: Keys, kind: str) -> tuple[int, int]:
+    """Return how many layers have a dense feed-forward, and how many have experts; Gemma 4 has both in each."""
+    layers, experts = keys.layers, keys.largest(*_EXPERTS)
+    pattern = next((keys.get(name) for name in _PATTERN if keys.get(name)), None)
+    if kind == "nemotron_h" and pattern:
+        return _of_pattern(pattern)
+    if kind in {"mamba", "mamba2", "falcon_mamba"}:
+        return 0, 0
+    if not experts or kind == "jamba":
+        period = keys.first("expert_layer_period") if experts else 0
+        sparse = layers // period if period else 0
+        return layers - sparse, sparse
+    dense = _dense(keys, kind, layers)
+    return dense, layers if keys.get("enable_moe_block") else layers - dense
+
+
+def _dense(keys: Keys, kind: str, layers: int) -> int:
+    """Return how many layers of a model with experts have a dense feed-forward."""
+    if keys.get("enable_moe_block"):
+        return layers
+    if kind in {"granitemoehybrid", "granitemoe"}:
+        return 0
+    if kind == "llama4_text":
+        return layers - layers // (keys.first("interleave_moe_layer_step") or 1)
+    return _dense_first(keys, layers)
+
+
+def _dense_first(keys: Keys, layers: int) -> int:
+    """Return the layers without experts among a model's that has them."""
+    if "first_k_dense_replace" in keys:
+        return min(keys.first("first_k_dense_replace"), layers)
+    listed: Any = keys.get("mlp_only_layers") or keys.get("moe_layer_start_index")
+    step = keys.first("decoder_sparse_step") or 1
+    only = set(listed) if isinstance(listed, list) else set()
+    return sum(1 for index in range(layers) if index in only or (index + 1) % step)
+
+
+def _of_pattern(pattern: Any) -> tuple[int, int]:  # noqa: ANN401  (JSON)
+    letters = list(pattern) if isinstance(pattern, str) else [str(one) for one in pattern]
+    return sum(one in {"-", "mlp"} for one in letters), sum(one in {"E", "moe"} for one in letters)
+
+
+def _last(keys: Keys, kind: str) -> tuple[int, int]:
+    return (0, 1) if _layers(keys, kind)[1] else (1, 0)
+
+
+def _widths(keys: Keys, dense: int) -> Iterator[tuple[int, int]]:
+    """Yield the widths of the dense layers, with how many have each."""
+    written = keys.get("intermediate_size")
+    if isinstance(written, list):
+        for index in range(len(written)):
+            yield keys.at("intermediate_size", index), 1
+        return
+    # The dense layers of Llama 4 have a width of their own; the KV-shared layers of Gemma 4 E2B have twice the width.
+    width = keys.first("intermediate_size_mlp") or keys.largest("intermediate_size", "shared_intermediate_size")
+    doubled = keys.first("num_kv_shared_layers") if keys.get("use_double_wide_mlp") else 0
+    if doubled:
+        yield 2 * width, min(doubled, dense)
+    if dense > doubled:
+        yield width, dense - doubled
+
+
+def _shared(keys: Keys, width: int, kind: str) -> int:
+    """Return the width of all shared experts of a layer together."""
+    written = keys.first(
+        "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size"
+    )
+    count = keys.first("n_shared_experts", "num_shared_experts")
+    if kind == "llama4_text":
+        return keys.largest("intermediate_size")
+    return written * max(count, 1) if written and kind == "nemotron_h" else written or count * width

@@ -1,0 +1,174 @@
+"""A model's parameters from its config.json alone, as vLLM builds them.
+
+Compared with vLLM 0.32.0's own model classes, built on torch's meta device (tests/golden/weights), and with what 0.20.2
+logged on an H200. Small parameters (norms, biases, convolutions) are counted roughly: together less than 0.1 %.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from packaging.version import Version
+
+from sparkctl.memory.feed_forward import feed_forward
+from sparkctl.memory.geometry import Geometry, geometry, text_keys
+from sparkctl.memory.layers import Kind
+from sparkctl.memory.parts import Part
+from sparkctl.memory.towers import towers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.memory.architectures_keys import Keys
+    from sparkctl.memory.layers import LayerGroup
+
+_PADDING: Final = 64
+"""The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""
+_QUERY_ALONE: Final = Version("0.30.0.dev0")
+_TIED: Final = ("gemma", "cohere", "mamba")
+_UNTIED: Final = frozenset({"mamba2"})
+"""Families whose head is the embedding unless their config says otherwise."""
+
+
+def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
+    """Return the modules of the model with their parameters: text, towers and drafting layers.
+
+    Raises:
+        InputError: a number that is missing, is none, or is impossible.
+    """
+    keys, kind = text_keys(config)
+    shape = geometry(config)
+    found = [*_embeddings(config, keys, kind), *_per_layer(keys, kind), *feed_forward(keys, kind)]
+    for group in shape.groups:
+        found += _attention(group, keys, shape, kind)
+    found += _shared_attention(keys, shape, kind, vllm)
+    hidden = keys.count("hidden_size")
+    found.append(Part("norm", "model.layers.*.layernorm", 4 * hidden, keys.layers))
+    return [*found, *towers(config, hidden), *_drafting(shape, keys, kind)]
+
+
+def _embeddings(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Part]:
+    size = -(-keys.count("vocab_size") // _PADDING) * _PADDING * keys.count("hidden_size")
+    yield Part("embedding", "model.embed_tokens", size)
+    written = [part.get("tie_word_embeddings") for part in (config, keys.values)]
+    usual = kind.startswith(_TIED) and kind not in _UNTIED
+    tied = next((value for value in written if isinstance(value, bool)), usual)
+    if not tied:
+        yield Part("embedding", "lm_head", size)
+
+
+def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
+    """Yield what models with per-layer embeddings have beside: Gemma 3n and 4's E-models."""
+    width, hidden, layers = keys.first("hidden_size_per_layer_input"), keys.count("hidden_size"), keys.layers
+    if not width:
+        return
+    vocabulary = keys.first("vocab_size_per_layer_input") or keys.count("vocab_size")
+    yield Part("per-layer embedding", "model.embed_tokens_per_layer", vocabulary * layers * width)
+    yield Part("linear", "model.per_layer_model_projection", hidden * layers * width, linear=True)
+    yield Part("linear", "model.layers.*.per_layer_input_gate", hidden * width, layers, linear=True)
+    yield Part("linear", "model.layers.*.per_layer_projection", hidden * width, layers, linear=True)
+    if kind == "gemma3n_text":
+        rank, inputs = keys.first("laurel_rank") or 64, keys.first("altup_num_inputs") or 4
+        yield Part("linear", "model.layers.*.laurel", 2 * hidden * rank, layers, linear=True)
+        yield Part("linear", "model.altup_projections", 2 * (inputs - 1) * hidden * hidden)
+
+
+def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Iterator[Part]:
+    hidden = keys.count("hidden_size")
+    if group.kind is Kind.LINEAR:
+        yield from _gated_delta(group, keys)
+    elif group.state is not None:
+        yield from _mamba(group, keys)
+    elif group.element_bytes is not None:
+        yield Part("linear", "model.layers.*.self_attn.indexer", _indexer(keys), group.layers, linear=True)
+    elif group.kind is Kind.MLA:
+        yield from _latent(group, keys)
+    else:
+        queries = shape.q_heads * group.head_dim
+        gate = 2 if _gated(keys, kind) else 1
+        values = group.head_dim if group.value_dim is None else group.value_dim
+        joined = hidden * (gate * queries + group.kv_heads * (group.head_dim + values))
+        yield Part("linear", "model.layers.*.self_attn.qkv_proj", joined, group.layers, linear=True)
+        out = shape.q_heads * values * hidden
+        yield Part("linear", "model.layers.*.self_attn.o_proj", out, group.layers, linear=True)
+
+
+def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> Iterator[Part]:
+    """Yield the projections of layers that read the cache of others: all of them, or since 0.30 the query's alone."""
+    if not keys.first("num_kv_shared_layers"):
+        return
+    whole = geometry({**keys.values, "model_type": kind, "num_kv_shared_layers": 0})
+    owned = {replace(group, layers=1): group.layers for group in shape.groups}
+    for group in whole.groups:
+        left = group.layers - owned.get(replace(group, layers=1), 0)
+        heads = 0 if vllm >= _QUERY_ALONE and kind == "gemma4_text" else group.kv_heads
+        if left:
+            yield from _attention(replace(group, layers=left, kv_heads=heads), keys, whole, kind)
+
+
+def _gated(keys: Keys, kind: str) -> bool:
+    """Return whether queries carry a gate: Qwen3-Next and its successors."""
+    return bool(keys.get("attn_output_gate")) or kind.startswith(("qwen3_next", "qwen3_5"))
+
+
+def _latent(group: LayerGroup, keys: Keys) -> Iterator[Part]:
+    hidden, heads, rank = keys.count("hidden_size"), keys.at("num_attention_heads", 0), keys.count("kv_lora_rank")
+    rope, nope = keys.count("qk_rope_head_dim"), keys.count("qk_nope_head_dim")
+    values = keys.first("v_head_dim") or nope
+    width = heads * (nope + rope)
+    low = keys.first("q_lora_rank")
+    query = hidden * low + low * width if low else hidden * width
+    name = "model.layers.*.self_attn"
+    yield Part("linear", f"{name}.q_proj", query, group.layers, linear=True)
+    yield Part("linear", f"{name}.kv_a_proj_with_mqa", hidden * (rank + rope), group.layers, linear=True)
+    yield Part("linear", f"{name}.kv_b_proj", rank * heads * (nope + values), group.layers, linear=True)
+    yield Part("linear", f"{name}.o_proj", heads * values * hidden, group.layers, linear=True)
+
+
+def _indexer(keys: Keys) -> int:
+    heads, width, hidden = keys.first("index_n_heads"), keys.first("index_head_dim"), keys.count("hidden_size")
+    return (keys.first("q_lora_rank") or hidden) * heads * width + hidden * (width + heads)
+
+
+def _gated_delta(group: LayerGroup, keys: Keys) -> Iterator[Part]:
+    hidden = keys.count("hidden_size")
+    key = keys.count("linear_num_key_heads") * keys.count("linear_key_head_dim")
+    heads = keys.count("linear_num_value_heads")
+    value = heads * keys.count("linear_value_head_dim")
+    name = "model.layers.*.linear_attn"
+    yield Part("linear", f"{name}.in_proj_qkvz", hidden * 2 * (key + value), group.layers, linear=True)
+    yield Part("linear", f"{name}.in_proj_ba", hidden * 2 * heads, group.layers, linear=True)
+    yield Part("linear", f"{name}.out_proj", value * hidden, group.layers, linear=True)
+    yield Part("norm", f"{name}.conv1d", _convolution(group), group.layers)
+
+
+def _mamba(group: LayerGroup, keys: Keys) -> Iterator[Part]:
+    hidden = keys.count("hidden_size")
+    heads = keys.first("mamba_num_heads", "mamba_n_heads", "num_heads")
+    wide = keys.first("mamba_d_ssm") or (keys.first("mamba_expand", "expand") or 2) * hidden
+    if heads and not keys.first("mamba_d_ssm"):
+        wide = heads * (keys.first("mamba_head_dim", "mamba_d_head", "head_dim") or wide // heads)
+    width = group.state.conv_width if group.state is not None else wide
+    joined = hidden * (wide + width + heads) if heads else hidden * 2 * wide
+    name = "model.layers.*.mixer"
+    yield Part("linear", f"{name}.in_proj", joined, group.layers, linear=True)
+    yield Part("linear", f"{name}.out_proj", wide * hidden, group.layers, linear=True)
+    yield Part("norm", f"{name}.conv1d", _convolution(group), group.layers)
+    if not heads and group.state is not None:
+        rank, size = keys.first("time_step_rank", "mamba_dt_rank") or -(-hidden // 16), group.state.recurrent // wide
+        yield Part("linear", f"{name}.x_proj", wide * (rank + 2 * size) + rank * wide, group.layers, linear=True)
+        yield Part("norm", f"{name}.A", 2 * wide * size, group.layers)
+
+
+def _convolution(group: LayerGroup) -> int:
+    return group.state.conv_width * (group.state.conv_kernel + 1) if group.state is not None else 0
+
+
+def _drafting(shape: Geometry, keys: Keys, kind: str) -> Iterator[Part]:
+    """Yield the model's own drafting layers: a layer like the last, and a projection of twice the hidden size."""
+    hidden = keys.count("hidden_size")
+    for group in shape.mtp:
+        inner = [*_attention(replace(group, layers=1), keys, shape, kind), *feed_forward(keys, kind, last=True)]
+        size = sum(part.parameters * part.count for part in inner) + 2 * hidden * hidden
+        yield Part("draft", "model.mtp.*", size, group.layers, linear=True)

@@ -1,0 +1,156 @@
+"""The tensors of a checkpoint's headers -> what vLLM loads of them, by component and by dtype."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.memory.quantization import FP8, declared_config, scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sparkctl.memory.load_options import LoadOptions
+    from sparkctl.memory.quantization import Scheme
+
+
+class Tensor(NamedTuple):
+    """One entry of a safetensors header: its name, dtype as the format writes it, shape, and bytes."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by reason."""
+
+    checkpoint_bytes: int
+    by_component: Mapping[str, int]
+    by_dtype: Mapping[str, int]
+    skipped: Mapping[str, int]
+
+    @property
+    def bytes(self) -> int:
+        """The sum of what is loaded."""
+        return sum(self.by_component.values())
+
+
+_FLOATS: Final = {"F32": 4, "F16": 2, "BF16": 2}
+_DTYPES: Final = {"float32": "F32", "float": "F32", "float16": "F16", "half": "F16", "bfloat16": "BF16"}
+_PACKED: Final = ("weight_packed", "qweight", "_blocks")
+_SCALES: Final = re.compile(r"(scales?|scale_inv|scale_2|qzeros|g_idx|weight_shape|zero_point)$")
+_DROPPED: Final = re.compile(
+    r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|k_scale|v_scale|weight_shape|num_batches_tracked)$"
+)
+"""What vLLM's loaders pass over: buffers that it makes itself, and scales of a cache that become numbers."""
+_COPY: Final = re.compile(r"^(original/|consolidated)")
+
+# The first that is found in a tensor's name; names of Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss.
+_COMPONENTS: Final = (
+    ("draft", re.compile(r"(^|\.)mtp\.")),
+    ("audio", re.compile(r"(^|\.)(audio_tower|audio_model|embed_audio|audio_projector|audio_encoder|sound)")),
+    (
+        "vision",
+        re.compile(
+            r"(^|\.)(vision_tower|vision_model|visual|vision_encoder|embed_vision|multi_modal_projector|vit|"
+            r"patch_merger|vision_embed_tokens|image_newline|vision_projector|mm_projector)"
+        ),
+    ),
+    ("per-layer embedding", re.compile(r"embed_tokens_per_layer")),
+    ("embedding", re.compile(r"(embed_tokens|lm_head|wte|word_embeddings|embedding|\bembeddings)\b(?!.*norm)")),
+    ("router", re.compile(r"(\.router\.|\.gate\.(weight|bias|e_score)|shared_expert_gate)")),
+    ("experts", re.compile(r"\.experts\b|\.experts\.|block_sparse_moe\.experts|\.moe\.")),
+    ("norm", re.compile(r"(norm|layernorm|ln_\w+|scalar|conv1d|A_log|\.D$|dt_bias|sinks)")),
+    ("linear", re.compile(r"(proj|linear|fc\d?|dense|qkv|w[123]|c_attn|c_fc|gate|mixer|query_key_value)")),
+)
+_TOWERS: Final = frozenset({"vision", "audio"})
+_LINEAR: Final = frozenset({"linear", "experts"})
+_MATRIX: Final = 2
+
+
+def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOptions) -> Loaded:
+    """Return what of the tensors is loaded, and how wide it is then."""
+    quantized, _ = scheme(config, options)
+    declared = declared_config(config)
+    text = next((part for part in (config.get("text_config"),) if isinstance(part, dict)), config)
+    components: dict[str, int] = {}
+    dtypes: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    total = 0
+    for tensor in tensors:
+        total += tensor.bytes
+        component = component_of(tensor.name, _layers(text))
+        reason = _reason(tensor.name, component, config, text, options)
+        if reason is not None:
+            _add(skipped, reason, tensor.bytes)
+            continue
+        name, size = _as_built(tensor, component, quantized if declared is None else None, options)
+        _add(components, component, size)
+        _add(dtypes, _label(tensor.name, name, declared), size)
+    return Loaded(total, components, dtypes, skipped)
+
+
+def component_of(name: str, layers: int | None = None) -> str:
+    """Return the component of a tensor; a layer beyond the model's last is one for drafting."""
+    if layers is not None:
+        index = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
+        tower = _COMPONENTS[1][1].search(name) or _COMPONENTS[2][1].search(name)
+        if index and not tower and int(index[1]) >= layers:
+            return "draft"
+    return next((component for component, pattern in _COMPONENTS if pattern.search(name)), "other")
+
+
+def _layers(text: Mapping[str, Any]) -> int | None:
+    layers = text.get("num_hidden_layers")
+    return layers if isinstance(layers, int) and not isinstance(layers, bool) and layers > 0 else None
+
+
+def _reason(
+    name: str, component: str, config: Mapping[str, Any], text: Mapping[str, Any], options: LoadOptions
+) -> str | None:
+    """Return why a tensor is not loaded, or None."""
+    if _COPY.search(name):
+        return "a second copy"
+    if component == "draft" and not options.drafting_mtp:
+        return "drafting layers"
+    if component in _TOWERS and options.language_model_only:
+        return f"{component} tower"
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
+    if name.endswith("lm_head.weight") and tied is True:
+        return "the head, which is the embedding"
+    return "buffers" if _DROPPED.search(name) else None
+
+
+def _as_built(tensor: Tensor, component: str, online: Scheme | None, options: LoadOptions) -> tuple[str, int]:
+    """Return a tensor's dtype and bytes in the server."""
+    name, size = tensor.dtype, tensor.bytes
+    if name not in _FLOATS:
+        return name, size
+    count = size // _FLOATS[name]
+    if online is not None and component in _LINEAR and len(tensor.shape) >= _MATRIX and name != "F32":
+        return online.name, round(count * online.bits / 8)
+    wanted = _DTYPES.get(options.dtype)
+    if _SCALES.search(tensor.name) or (name == "F32" and wanted is None and component == "norm"):
+        return name, size
+    # Weights take the model's dtype: 16 bits for a checkpoint in 32, unless they are asked for.
+    built = wanted or ("BF16" if name == "F32" else name)
+    return built, count * _FLOATS[built]
+
+
+def _label(name: str, dtype: str, declared: Mapping[str, Any] | None) -> str:
+    """Return the dtype as a person knows it: packed 4-bit numbers are bytes to the format."""
+    if declared is None or dtype not in {"U8", "I32", "F8_E4M3", "F8_E8M0"}:
+        return dtype
+    text = str(declared).lower()
+    packed = name.endswith(_PACKED) or (dtype == "U8" and name.endswith(".weight"))
+    if packed:
+        return "NVFP4" if "nvfp4" in text else "MXFP4" if "mxfp4" in text else "packed integers"
+    return f"{dtype} scales" if _SCALES.search(name) and dtype != FP8 else dtype
+
+
+def _add(sums: dict[str, int], name: str, size: int) -> None:
+    sums[name] = sums.get(name, 0) + size
