@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -75,12 +75,13 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A service that is wanted: its name, its recipe, and what its stack lays over it."""
+    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it."""
 
     service: str
     recipe: str
     priority: int = 0
     overrides: tuple[Override, ...] = ()
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Catalog:
                 base = member.service.startswith("_")
                 what = "is a base to extend, not a recipe to serve" if base else "cannot be the name of a container"
                 raise InputError(f"{member.service!r} {what}", hint="a name is two or more letters, digits, _ . -")
-        return members
+        return tuple(replace(member, asked=name) for member in members)
 
     def base_problems(self, entry: Entry) -> list[Problem]:
         """Return what is wrong with a recipe that only others extend: it need not be whole.

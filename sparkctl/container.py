@@ -154,6 +154,10 @@ class ContainerSpec:
     pull: str = ""
     health: HealthCheck | None = field(default=None)
 
+    def with_label(self, name: str, value: str) -> ContainerSpec:
+        """Return the spec with another value of a label that it has."""
+        return replace(self, labels=tuple((key, value if key == name else old) for key, old in self.labels))
+
     def label(self, name: str) -> str | None:
         """Return the value of a label, or None."""
         return dict(self.labels).get(name)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from sparkctl import differences, observing, preparing
 from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import DoesNotFitError, InputError
-from sparkctl.plan import Action, Wanted, make_plan
+from sparkctl.plan import Action, make_plan
+from sparkctl.remembering import Memory
 from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.plan import Plan
-    from sparkctl.ports import Ports, Report
+    from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
 
 
@@ -39,6 +40,7 @@ class Controller:
         ports: Ports,
         report: Report,
         *,
+        store: Store,
         reserve_bytes: int,
         secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
@@ -47,7 +49,12 @@ class Controller:
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
-        self._starter = Starter(ports, report, secret_values)
+        self._memory = Memory(ports.engine, ports.host, store, report)
+        self._starter = Starter(ports, report, secret_values, self._memory)
+
+    def expected(self, wanted: Sequence[Service]) -> list[Service]:
+        """Return the services with what their starts on this host took in place of what was estimated."""
+        return self._memory.expected(wanted)
 
     def plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
         """Return the steps from what runs now to ``wanted``; touches nothing.
@@ -71,6 +78,7 @@ class Controller:
         observing.refuse_elsewhere(self._ports.engine)
         _refuse_clashes(wanted)
         with self._locked():
+            wanted = self.expected(wanted)
             plan = self._admitted(wanted, options)
             services = {service.name: service for service in wanted}
             starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
@@ -93,10 +101,10 @@ class Controller:
     # --- deciding ----------------------------------------------------------------------------------------------------
 
     def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
-        pool = observing.pool(self._ports.host, self._reserve_bytes)
         now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
+        pool = observing.pool(self._ports.host, self._reserve_bytes, now)
         running = [deployed.running for deployed in now if not deployed.container.name.endswith(ASIDE)]
-        return make_plan([_wanted(service) for service in wanted], running, pool, replace=replace)
+        return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
 
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
         plan = self._plan(wanted, replace=options.replace)
@@ -136,19 +144,6 @@ class Controller:
 
         with self._ports.locks.hold(self._ports.engine.info().id, waiting=waiting):
             yield
-
-
-def _wanted(service: Service) -> Wanted:
-    return Wanted(
-        name=service.name,
-        recipe=service.recipe_name,
-        digest=service.digest,
-        steady_bytes=service.footprint.steady_bytes,
-        peak_bytes=service.footprint.peak_bytes,
-        priority=service.priority,
-        parts=service.footprint.summary,
-        smaller=service.smaller,
-    )
 
 
 def _refuse_clashes(wanted: Sequence[Service]) -> None:

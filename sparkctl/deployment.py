@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import document, mods, render, vllm
+from sparkctl import document, mods, render, resizing, vllm
+from sparkctl.admission import Wanted
 from sparkctl.errors import InputError, Problem, ProblemsError
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
@@ -14,9 +17,10 @@ from sparkctl.service import Inputs, Service, Source, Template, assemble
 from sparkctl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from sparkctl.admission import Need
     from sparkctl.catalog import Catalog, Loaded, Member
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods import ModFile, MountedMod
@@ -59,8 +63,11 @@ class Loader:
             InputError: a file that cannot be used, or a name that is none.
         """
         located = []
-        for member in (member for name in names for member in self._catalog.members(name)):
-            loaded = self._catalog.recipe(member.recipe, [*member.overrides, *overrides], strict=strict)
+        members = [member for name in names for member in self._catalog.members(name)]
+        meant = [_meant(text, [member.service for member in members]) for text in overrides]
+        for member in members:
+            own = [text for name, text in meant if name in {None, member.service}]
+            loaded = self._catalog.recipe(member.recipe, [*member.overrides, *own], strict=strict)
             model = loaded.recipe.model
             source = self._source(loaded.recipe, model.repo, model.revision, model.path)
             located.append(Located(member, loaded, source, self._draft(loaded.recipe)))
@@ -94,10 +101,41 @@ class Loader:
                 mods=self._mods(recipe, template, one.model),
                 footprint=taken,
                 sizing=footprint.sizing(recipe, taken, self._profile),
-                smaller=footprint.smaller(recipe, facts, draft_facts, one.loaded.version.memory, self._profile),
-                priority=one.member.priority,
+                wanted=self._wanted(one, facts, draft_facts, taken),
             )
         )
+
+    def _wanted(
+        self, one: Located, facts: ModelFacts, draft_facts: ModelFacts | None, taken: footprint.Footprint
+    ) -> Wanted:
+        need = resizing.need(one.loaded.recipe, taken, self._profile)
+        return Wanted(
+            name=one.member.service,
+            recipe=one.loaded.name,
+            digest="",
+            steady_bytes=need.steady_bytes,
+            peak_bytes=need.peak_bytes,
+            priority=one.member.priority,
+            parts=taken.summary,
+            check_bytes=need.check_bytes,
+            resized=resizing.Resizer(one.loaded, facts, draft_facts, self._profile),
+            setting=resizing.setting(one.loaded.recipe, facts),
+            variants=partial(self._variants, one),
+            asked=one.member.asked,
+        )
+
+    def _variants(self, one: Located) -> Iterator[tuple[str, Need]]:
+        """Yield what the other recipes of the same model need, those that can be used."""
+        model = one.loaded.recipe.model
+        for entry in self._catalog.recipes() if model.facts is not None else ():
+            if entry.name == one.loaded.name or entry.name.startswith("_"):
+                continue
+            with suppress(InputError):
+                other = self._catalog.recipe(entry.name)
+                if other.recipe.model.facts == model.facts:
+                    facts = self._catalog.load("facts", str(model.facts), ModelFacts)
+                    taken = footprint.estimate(other.recipe, facts, None, other.version.memory, self._profile)
+                    yield entry.name, resizing.need(other.recipe, taken, self._profile)
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
         """Return what is known of a recipe's model, and of its draft where it has one.
@@ -160,6 +198,22 @@ class Loader:
         folder = self._catalog.path("mod", name).parent
         originals = {file.name: _original(file, own, folder, model) for file in mod.files}
         return mods.mounted(name, mod, pins, root or "", self._operator.state, originals)
+
+
+def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:
+    """Return which service an override is for, None for all, and the override: ``NAME:PATH=VALUE`` is for one.
+
+    Raises:
+        InputError: a name that is none of the services'.
+    """
+    path, _, value = override.partition("=")
+    name, colon, rest = path.partition(":")
+    if not colon:
+        return None, override
+    if name not in services:
+        message = f"--set {override}: {name} is none of the services: {', '.join(services)}"
+        raise InputError(message, hint="NAME:PATH=VALUE is for one service, PATH=VALUE for all")
+    return name, f"{rest}={value}"
 
 
 def misfits(catalog: Catalog, loaded: Loaded) -> list[Problem]:

@@ -111,10 +111,18 @@ def refuse_elsewhere(engine: Engine) -> None:
         raise EngineError(message, hint=hint)
 
 
-def pool(host: Host, reserve_bytes: int) -> Pool:
-    """Return the host's memory now, with the reserve to keep free."""
+def pool(host: Host, reserve_bytes: int, services: Sequence[Deployed] = ()) -> Pool:
+    """Return the host's memory now, with the reserve to keep free; ``services`` are what of it is sparkctl's own."""
     memory = host.memory()
-    return Pool(total_bytes=memory.total_bytes, available_bytes=memory.available_bytes, reserve_bytes=reserve_bytes)
+    own = sum(service.resident_bytes or 0 for service in services)
+    cache = 0 if memory.free_bytes is None else max(0, memory.available_bytes - memory.free_bytes)
+    return Pool(
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
+        reserve_bytes=reserve_bytes,
+        cache_bytes=cache,
+        foreign_bytes=max(0, memory.total_bytes - memory.available_bytes - own),
+    )
 
 
 def _serves(http: Http, url: str, served_name: str, key: str | None) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.container import ContainerSpec
+    from sparkctl.measurements import Measurement
 
 
 class EngineInfo(NamedTuple):
@@ -127,13 +128,17 @@ class Engine(Protocol):
 
 
 class MemoryReading(NamedTuple):
-    """The host's memory now, in bytes, from /proc/meminfo: MemTotal, MemAvailable, SwapTotal, SwapFree, Cached."""
+    """The host's memory now, in bytes, from /proc/meminfo.
+
+    MemTotal, MemAvailable, SwapTotal, SwapFree, Cached, and MemFree (None: not read).
+    """
 
     total_bytes: int
     available_bytes: int
     swap_total_bytes: int = 0
     swap_free_bytes: int = 0
     cached_bytes: int = 0
+    free_bytes: int | None = None
 
 
 class Gpu(NamedTuple):
@@ -169,6 +174,13 @@ class Host(Protocol):
 
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
+
+    def drop_caches(self) -> None:
+        """Ask the kernel to give back the page cache.
+
+        Raises:
+            EngineError: only root may; the hint is the command.
+        """
 
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that holds (or would hold) ``path``."""
@@ -223,6 +235,25 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
+
+
+class Store(Protocol):
+    """What starts took, kept for the next plan. ``warnings`` collects what of the stored could not be read.
+
+    Every method raises InputError when the file is damaged, locked, not writable, or of a newer sparkctl: an answer
+    to a command, and no more than a warning to a start.
+    """
+
+    warnings: list[str]
+
+    def add(self, measurement: Measurement) -> None:
+        """Keep a measurement. It is kept whole or not at all."""
+
+    def measurements(self, model: str | None = None) -> list[Measurement]:
+        """Return the measurements of a model's repository (None: all), the oldest first."""
+
+    def forget(self, name: str) -> int:
+        """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""
 
 
 class Locks(Protocol):

@@ -7,7 +7,7 @@ is ``sparkctl.deployment``'s.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
+    from sparkctl.admission import Wanted
     from sparkctl.container import ContainerSpec
     from sparkctl.memory.footprint import Footprint, Sizing
-    from sparkctl.memory.pool import Smaller
     from sparkctl.mods import MountedMod
     from sparkctl.recipe import FlagValue, Recipe, Scalar
 
@@ -87,15 +87,16 @@ class Inputs:
     mods: tuple[MountedMod, ...]
     footprint: Footprint
     sizing: Sizing
-    smaller: tuple[Smaller, ...] = ()
-    priority: int = 0
+    wanted: Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """A recipe deployed under a name. ``words`` are its docker run command and ``spec`` the same, parsed.
 
-    ``secrets_file`` is the env-file that the command names, None for a recipe without secrets.
+    ``secrets_file`` is the env-file that the command names, None for a recipe without secrets; ``wanted`` is what the
+    plan needs to know of it. ``footprint`` is estimated, and its flags follow from it; ``expected`` is the same with
+    what starts on this host have taken.
     """
 
     name: str
@@ -110,8 +111,8 @@ class Service:
     model: Source
     draft: Source | None
     secrets_file: Path | None
-    smaller: tuple[Smaller, ...]
-    priority: int
+    wanted: Wanted
+    expected: Footprint
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -158,8 +159,8 @@ def assemble(inputs: Inputs) -> Service:
         model=inputs.model,
         draft=inputs.draft,
         secrets_file=inputs.operator.secrets_file(inputs.name) if inputs.recipe.secrets else None,
-        smaller=inputs.smaller,
-        priority=inputs.priority,
+        wanted=replace(inputs.wanted, digest=digest),
+        expected=inputs.footprint,
     )
 
 

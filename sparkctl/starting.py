@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import preparing, readiness, secrets, units
-from sparkctl.container import LABEL_SERVICE
+from sparkctl.container import LABEL_CLAIM, LABEL_SERVICE
 from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
+from sparkctl.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.ports import Container, Ports, Reply, Report
+    from sparkctl.remembering import Memory
     from sparkctl.service import Service
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
@@ -29,8 +31,11 @@ ASIDE: Final = ".replaced"
 class Starter:
     """Starts services through the ports; tells ``report`` where it is."""
 
-    def __init__(self, ports: Ports, report: Report, secret_values: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, ports: Ports, report: Report, secret_values: Mapping[str, Mapping[str, str]], memory: Memory
+    ) -> None:
         self._ports = ports
+        self._memory = memory
         self._report = report
         self._secret_values = secret_values
 
@@ -48,31 +53,35 @@ class Starter:
         with self._predecessor_aside(service):
             created = self._create(service)
             with self._removed_unless_ready(created, service, keep=keep):
+                sampler = Sampler(self._ports.engine, self._ports.host, created, self._ports.clock.monotonic())
                 self._ports.engine.start(created)
-                self.wait(service)
+                self.wait(service, sampler)
                 preparing.verify_container(self._ports.engine, service)
+                sampler.look(self._ports.clock.monotonic(), closely=True)
+                self._memory.keep(service, created, sampler.samples)
 
     def _create(self, service: Service) -> str:
         """Create the container; its secrets are on the disk only meanwhile."""
         files = self._ports.files
         preparing.stage(files, service)
+        spec = service.spec.with_label(LABEL_CLAIM, str(service.expected.steady_bytes))
         if service.secrets_file is None:
-            return self._ports.engine.create(service.spec)
+            return self._ports.engine.create(spec)
         values = self._secret_values.get(service.name, {})
         files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
         try:
-            return self._ports.engine.create(service.spec)
+            return self._ports.engine.create(spec)
         finally:
             files.remove(service.secrets_file)
 
-    def wait(self, service: Service) -> None:
-        """Wait until a service that runs is ready.
+    def wait(self, service: Service, sampler: Sampler | None = None) -> None:
+        """Wait until a service that runs is ready; the ``sampler`` looks at what it takes meanwhile.
 
         Raises:
             NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
         """
         try:
-            progress = self._watch(service)
+            progress = self._watch(service, sampler)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
@@ -82,7 +91,7 @@ class Starter:
             return
         raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
 
-    def _watch(self, service: Service) -> Progress:
+    def _watch(self, service: Service, sampler: Sampler | None) -> Progress:
         clock, ready = self._ports.clock, service.recipe.ready
         target = Target(service.name, service.recipe.serve.name, ready.timeout, generate=ready.probe)
         progress = readiness.begin(target, clock.monotonic())
@@ -93,6 +102,8 @@ class Starter:
                 seen = self._look(service, progress, tail.read())
                 progress = readiness.step(progress, seen)
                 self._tell(service, progress, seen.now)
+                if sampler is not None:
+                    sampler.look(seen.now)
                 if progress.outcome is not None:
                     return progress
                 if progress.probe is asked:  # not answered yet; the next question needs no wait

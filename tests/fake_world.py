@@ -13,7 +13,7 @@ from sparkctl.cli.world import Doors, World
 from sparkctl.ports import Ports
 from sparkctl.service import Operator
 from tests.command_line import Done
-from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels
+from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
@@ -31,6 +31,7 @@ class FakeSpark:
     locks: FakeLocks = field(default_factory=FakeLocks)
     models: FakeModels = field(default_factory=FakeModels)
     files: FakeFiles = field(default_factory=FakeFiles)
+    store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> Done:
@@ -44,6 +45,6 @@ class FakeSpark:
             environ=self.environ,
             out=Output(out, err),
             profile="gb10",
-            doors=Doors(host=lambda: self.host, ports=lambda: ports),
+            doors=Doors(host=lambda: self.host, store=lambda: self.store, ports=lambda: ports),
         )
         return Done(run(list(arguments), world), out.getvalue(), err.getvalue())

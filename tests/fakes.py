@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sparkctl.errors import EngineError
 from sparkctl.ports import Container, EngineInfo, Gpu, Image, MemoryReading, PullProgress, Reply
 from sparkctl.units import GIB
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.container import ContainerSpec
-    from sparkctl.errors import EngineError
+    from sparkctl.errors import InputError
+    from sparkctl.measurements import Measurement
 
 READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
 
@@ -133,10 +135,19 @@ class FakeHost:
     available: int = 110 * GIB
     taken_ports: set[int] = field(default_factory=set)
     resident: dict[int, int] = field(default_factory=dict)
+    cached: int = 0
+    root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
 
     def memory(self) -> MemoryReading:
-        return MemoryReading(self.total, self.available)
+        return MemoryReading(
+            self.total, self.available, cached_bytes=self.cached, free_bytes=self.available - self.cached
+        )
+
+    def drop_caches(self) -> None:
+        if not self.root:
+            raise EngineError("the page cache cannot be dropped: Permission denied", hint="sudo …")
+        self.cached = 0
 
     def gpus(self) -> list[Gpu]:
         return self.gpu
@@ -240,3 +251,30 @@ class FakeFiles:
 
     def remove(self, path: Path) -> None:
         self.removed.append(path)
+
+
+@dataclass
+class FakeStore:
+    """Measurements in a list; ``broken`` is what a damaged file says to whoever uses it."""
+
+    kept: list[Measurement] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    broken: InputError | None = None
+
+    def add(self, measurement: Measurement) -> None:
+        self._use()
+        self.kept.append(measurement)
+
+    def measurements(self, model: str | None = None) -> list[Measurement]:
+        self._use()
+        return [one for one in self.kept if model in {None, one.key.model}]
+
+    def forget(self, name: str) -> int:
+        self._use()
+        before = len(self.kept)
+        self.kept = [one for one in self.kept if name not in {one.service, one.recipe, one.key.model}]
+        return before - len(self.kept)
+
+    def _use(self) -> None:
+        if self.broken is not None:
+            raise self.broken

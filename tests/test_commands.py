@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.errors import EngineError
+from sparkctl.errors import EngineError, InputError
 from sparkctl.ports import Reply
 from sparkctl.units import GIB
 from tests.fake_world import IMAGE, FakeSpark
@@ -227,14 +227,22 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
 
 def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
     plan = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json
-    assert list(plan) == ["fits", "pool", "services", "order", "steps", "reasons"]
-    assert plan["pool"] == {"total_bytes": 120 * GIB, "available_bytes": 110 * GIB, "reserve_bytes": 10 * GIB}
+    assert list(plan) == ["fits", "pool", "services", "order", "steps", "reasons", "ways"]
+    assert plan["pool"] == {
+        "total_bytes": 120 * GIB,
+        "available_bytes": 110 * GIB,
+        "reserve_bytes": 10 * GIB,
+        "page_cache_bytes": 0,
+        "foreign_bytes": 10 * GIB,
+    }
     (service,) = plan["services"]
     assert list(service) == [
         "name",
         "recipe",
         "steady_bytes",
         "peak_bytes",
+        "known",
+        "check_bytes",
         "kv_cache_memory_bytes",
         "gpu_memory_utilization",
     ]
@@ -242,6 +250,103 @@ def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
     assert plan["order"] == ["e4b-nvfp4"]
     assert plan["steps"] == [{"action": "start", "service": "e4b-nvfp4"}]
     assert spark.engine.calls == []
+
+
+TIGHT = [
+    "e4b-nvfp4",
+    "26b-a4b-fp8",
+    "--set",
+    "26b-a4b-fp8:limits.context=65536",
+    "--set",
+    "26b-a4b-fp8:limits.sequences=48",
+]
+
+
+def test_a_refused_set_is_started_by_the_command_that_it_offers(spark: FakeSpark) -> None:
+    refused = spark.run("up", *TIGHT).expect(3)
+    offered = refused.err.split("it fits with: sparkctl ")[1].splitlines()[0].split()
+    assert spark.engine.calls == []
+    done = spark.run(*offered).expect(0)
+    assert "26b-a4b-fp8: ready at" in done.err
+
+
+def test_fit_takes_the_first_way_and_says_which(spark: FakeSpark) -> None:
+    planned = spark.run("plan", *TIGHT, "--fit").expect(0)
+    assert "; --fit takes: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in planned.err
+    assert "fits" in planned.out
+    done = spark.run("up", *TIGHT, "--fit").expect(0)
+    assert "; --fit takes: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in done.err
+    assert "e4b-nvfp4: ready at" in done.err
+
+
+def test_fit_stops_no_running_service_and_leaves_nothing_out(spark: FakeSpark) -> None:
+    spark.host.available = 21 * GIB
+    done = spark.run("up", "e4b-nvfp4", "--fit").expect(3)
+    told = "--fit changes nothing but the services that are asked for, and no such change is enough"
+    assert told in done.err
+    assert spark.engine.calls == []
+
+
+def test_a_laptop_plans_for_a_described_machine(spark: FakeSpark) -> None:
+    spark.host.total = spark.host.available = 16 * GIB
+    done = spark.run("plan", "e4b-nvfp4", "--host", "gb10-121").expect(0)
+    assert "memory: 113.0 GiB available of 121.7 GiB, 10.0 GiB of it kept in reserve" in done.out
+    assert "in use by what is not sparkctl's: 8.7 GiB" in done.out
+    mine = spark.folder / "box.yaml"
+    mine.write_text("total: 40 GiB\nreserve: 10 GiB\nsources: {total: mine, reserve: mine}\n")
+    assert spark.run("plan", "e4b-nvfp4", "--host", str(mine)).expect(3).err.count("it fits with: sparkctl up")
+    mine.write_text("total: 40 GiB\nreserved: 10 GiB\n")
+    assert f"{mine}:2:1: unknown key 'reserved'" in spark.run("plan", "e4b-nvfp4", "--host", str(mine)).expect(2).err
+    assert "gb10-12" in spark.run("plan", "e4b-nvfp4", "--host", "gb10-12").expect(2).err
+
+
+def test_an_override_for_one_service_is_not_for_the_others(spark: FakeSpark) -> None:
+    sets = ["--set", "e4b-nvfp4:limits.context=8192"]
+    planned = spark.run("plan", "e4b-nvfp4", "26b-a4b-fp8", "--json").expect(0).json["services"]
+    changed = spark.run("plan", "e4b-nvfp4", "26b-a4b-fp8", *sets, "--json").expect(0).json["services"]
+    assert changed[0]["steady_bytes"] < planned[0]["steady_bytes"]
+    assert changed[1] == planned[1]
+    wrong = spark.run("plan", "e4b-nvfp4", "--set", "other:limits.context=8192").expect(2)
+    assert "--set other:limits.context=8192: other is none of the services: e4b-nvfp4" in wrong.err
+
+
+def test_the_page_cache_is_told_from_memory_in_use_and_dropped_when_asked(spark: FakeSpark) -> None:
+    spark.host.cached = 30 * GIB
+    assert "page cache among what is available: 30.0 GiB" in spark.run("plan", "e4b-nvfp4").expect(0).out
+    done = spark.run("up", "e4b-nvfp4", "--drop-caches").expect(0)
+    assert "dropped the page cache: 30.0 GiB more are free, and 0.0 GiB more are available" in done.err
+    spark.host.root = False
+    refused = spark.run("up", "e4b-nvfp4", "--drop-caches").expect(4)
+    assert "the page cache cannot be dropped: Permission denied" in refused.err
+
+
+def test_a_start_is_measured_and_the_next_plan_says_so(spark: FakeSpark) -> None:
+    estimated = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json["services"][0]
+    assert estimated["known"] == "estimated"
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (kept,) = spark.store.kept
+    assert (kept.service, kept.key.model) == ("e4b-nvfp4", "coolthor/Gemma-4-E4B-it-NVFP4A16")
+    assert sum(share.bytes for share in kept.predicted if share.steady) == estimated["steady_bytes"]
+    spark.run("down", "e4b-nvfp4").expect(0)
+    known = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json["services"][0]["known"]
+    assert known.startswith("measured here on ")
+    assert "measured here on " in spark.run("plan", "e4b-nvfp4").expect(0).out
+    other = spark.run("plan", "e4b-nvfp4", "--set", "limits.context=8192", "--json").expect(0).json["services"][0]
+    assert other["known"].startswith("scaled by what was measured here on ")
+
+
+def test_what_was_measured_never_changes_the_command(spark: FakeSpark) -> None:
+    before = spark.run("render", "e4b-nvfp4").expect(0).out
+    spark.run("up", "e4b-nvfp4").expect(0)
+    assert spark.run("render", "e4b-nvfp4").expect(0).out == before
+    assert "already up" in spark.run("up", "e4b-nvfp4").expect(0).err
+
+
+def test_measurements_that_cannot_be_read_stop_no_start(spark: FakeSpark) -> None:
+    spark.store.broken = InputError("measurements.db: not a database")
+    done = spark.run("up", "e4b-nvfp4").expect(0)
+    assert done.err.count("warning: the measurements of this host are not used: measurements.db: not a database") == 1
+    assert "e4b-nvfp4: ready at" in done.err
 
 
 def test_the_same_recipe_is_the_same_spec_before_and_after_its_start(spark: FakeSpark) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.fake_world import FakeSpark
+from tests.fakes import FakeStore
+from tests.measured import MEASURED
 
 PAGE = (Path(__file__).parent.parent / "docs" / "json.md").read_text()
 
@@ -23,6 +25,7 @@ def documented(command: str) -> list[str]:
     ("command", "arguments"),
     [
         ("plan NAME…", ["plan", "e4b-nvfp4"]),
+        ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("verify-mods [NAME…]", ["verify-mods"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
@@ -32,7 +35,7 @@ def documented(command: str) -> list[str]:
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:
-    spark = FakeSpark(tmp_path)
+    spark = FakeSpark(tmp_path, store=FakeStore([MEASURED]))
     spark.run("up", "e4b-nvfp4").expect(0)
     printed = spark.run(*arguments, "--json").json
     one = printed[0] if isinstance(printed, list) else printed

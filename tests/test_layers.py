@@ -19,13 +19,16 @@ BELOW = {
     "sparkctl.units": {"errors"},
     "sparkctl.document": {"errors"},
     "sparkctl.container": set(),
-    "sparkctl.ports": {"container"},
+    "sparkctl.ports": {"container", "measurements"},
     "sparkctl.sandbox": {"errors", "spelling"},
     "sparkctl.render": {"errors", "sandbox", "spelling"},
     "sparkctl.parts": {"errors", "units"},
     "sparkctl.grammar": {"container", "errors", "grammar_options", "grammar_resources", "grammar_values", "spelling"},
     "sparkctl.readiness": {"ports", "units"},
-    "sparkctl.plan": {"memory", "units", "errors"},
+    "sparkctl.admission": {"memory"},
+    "sparkctl.refusal": {"admission", "memory", "units"},
+    "sparkctl.ways": {"admission", "memory"},
+    "sparkctl.plan": {"admission", "memory", "refusal", "units", "ways"},
 }
 """What the lowest rooms may import of ours; the others follow from the rules below."""
 
@@ -55,7 +58,14 @@ def test_the_core_imports_no_effects(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("sparkctl.adapters")))
 def test_adapters_import_no_decisions(module: str) -> None:
-    decisions = ("sparkctl.memory", "sparkctl.plan", "sparkctl.controller", "sparkctl.starting", "sparkctl.cli")
+    decisions = (
+        "sparkctl.memory",
+        "sparkctl.admission",
+        "sparkctl.plan",
+        "sparkctl.controller",
+        "sparkctl.starting",
+        "sparkctl.cli",
+    )
     assert not {name for name in imports(MODULES[module]) if name.startswith(decisions)}
 
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from sparkctl.errors import InputError, ProblemsError
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing, smaller
+from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.tensors import Tensor
 from sparkctl.plan import Wanted, make_plan
@@ -223,21 +223,6 @@ def test_two_tiny_services_on_the_cpu_fit_into_24_gib() -> None:
     assert make_plan(services, [], Pool(24 * GIB, 20 * GIB, 10 * GIB), replace=False).fits
     overridden, _ = tiny(env={"VLLM_CPU_KVCACHE_SPACE": 1})
     assert estimate(overridden, known, None, V32, PROFILE).kv_bytes == GIB
-
-
-def test_smaller_settings_are_halves_and_need_less() -> None:
-    known = facts("gemma-4-26b-a4b")
-    wanted = e26b(limits={"context": 8192})
-    whole = estimate(wanted, known, None, V19, PROFILE)
-    changes = smaller(wanted, known, None, V19, PROFILE)
-    assert [change.change for change in changes] == [
-        "limits.context=4096",
-        "limits.context=2048",
-        "limits.context=1024",
-        "limits.sequences=2",
-        "limits.sequences=1",
-    ]
-    assert all(change.steady_bytes < whole.steady_bytes for change in changes)
 
 
 def test_the_rows_are_largest_first_and_name_what_is_estimated() -> None:

@@ -54,7 +54,7 @@ def _world(out: io.StringIO, err: io.StringIO) -> World:
         environ={},
         out=Output(out, err),
         profile="gb10",
-        doors=Doors(host=closed, ports=closed),
+        doors=Doors(host=closed, store=closed, ports=closed),
     )
 
 

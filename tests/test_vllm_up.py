@@ -162,3 +162,23 @@ def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> 
     assert f"{name} is not ready: the container exited with code 1" in refused.err
     assert "Free memory on" in refused.err or "Failed core proc" in refused.err
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+
+
+def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machine) -> None:
+    name, _ = machine.recipe("measured")
+    before = machine.run("plan", name, "--json").expect(0).json["services"][0]
+    assert before["known"] == "estimated"
+    machine.run("up", name).expect(0)
+    (kept,) = machine.run("measurements", name, "--json").expect(0).json
+    assert kept["measured"]["kv_bytes"] == before["kv_cache_memory_bytes"]
+    assert kept["measured"]["host_bytes"] > 2**30  # the API server, the engine and its worker, each with torch
+    assert kept["vllm"].startswith("0.32.0")
+    shown = machine.run("measurements", name).expect(0).out
+    assert name in shown
+    machine.run("down", name).expect(0)
+    after = machine.run("plan", name, "--json").expect(0).json["services"][0]
+    assert after["known"].startswith("measured here on 20")
+    assert after["steady_bytes"] != before["steady_bytes"]
+    changed = machine.run("plan", name, "--set", "limits.context=2048", "--json").expect(0).json["services"][0]
+    assert changed["known"].startswith("scaled by what was measured here on 20")
+    assert machine.run("render", name, "--json").expect(0).json  # the flags follow from the estimate alone

@@ -6,22 +6,24 @@ On a GB10 NVML has no memory totals (NOT_SUPPORTED) but a process list with exac
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import socket
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import psutil
 import pynvml
 
+from sparkctl.errors import EngineError
 from sparkctl.ports import Gpu, MemoryReading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-
+_DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 T = TypeVar("T")
 
 
@@ -37,6 +39,7 @@ class LinuxHost:
             swap_total_bytes=swap.total,
             swap_free_bytes=swap.free,
             cached_bytes=getattr(virtual, "cached", 0),
+            free_bytes=virtual.free,
         )
 
     def gpus(self) -> tuple[Gpu, ...]:
@@ -79,6 +82,19 @@ class LinuxHost:
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
         return any(process.info["name"] == name for process in psutil.process_iter(["name"]))
+
+    def drop_caches(self) -> None:
+        """Write what is dirty to the disk, and ask the kernel to give back the page cache.
+
+        Raises:
+            EngineError: only root may; the hint is the command.
+        """
+        os.sync()
+        try:
+            _DROP_CACHES.write_text("1\n")
+        except OSError as error:
+            message = f"the page cache cannot be dropped: {error.strerror}"
+            raise EngineError(message, hint=f"sudo sh -c 'sync; echo 1 > {_DROP_CACHES}'") from None
 
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that holds (or would hold) ``path``."""

@@ -12,6 +12,7 @@ from sparkctl.adapters.host import LinuxHost
 from sparkctl.adapters.http import HttpxHttp
 from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
 from sparkctl.adapters.models import DiskModels
+from sparkctl.adapters.store import SqliteStore
 from sparkctl.ports import Ports
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def host(state: Path) -> LinuxHost:
     """Return the machine; ``state`` is the simulated engine's concern."""
     del state
     return LinuxHost()
+
+
+def store(state: Path) -> SqliteStore:
+    """Return what starts on this machine took."""
+    return SqliteStore(state)
 
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:

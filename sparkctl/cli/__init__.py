@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "logs": "Print a service's log.",
     "plan": "Show whether a set fits, and what `up` would do.",
     "size": "Show where every GiB of a model goes.",
+    "measurements": "List what starts really took, beside the prediction.",
     "render": "Print the docker run command of a recipe.",
     "verify-mods": "Check every mod: on disk, in the image, in the running container.",
     "mods": "List the mods; pin the checksum of a file that you have.",

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import units
+from sparkctl.adapters.models import DiskModels
+from sparkctl.cli import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
+from sparkctl.deployment import Loader
 from sparkctl.errors import DoesNotFitError
-from sparkctl.plan import describe
+from sparkctl.memory.pool import HostProfile
+from sparkctl.plan import describe, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,26 +28,49 @@ if TYPE_CHECKING:
 @overrides
 @strict
 @click.option("--replace", is_flag=True, help="Plan to replace what runs but differs from its recipe.")
+@click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
+@click.option("--host", metavar="NAME|FILE", help="Plan for a described machine, such as gb10-119 or gb10-121.")
 @as_json
 @click.pass_obj
-def command(world: World, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
+def command(
+    world: World, /, names: tuple[str, ...], overrides: tuple[str, ...], *, host: str | None, **switches: bool
+) -> None:
     """Show whether recipes or stacks fit beside what runs, and what `up` would do. Touches nothing.
 
-    Exits 3 when the set does not fit.
+    With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
-    loader = world.loader(world.ports.models)
-    services = world.services(loader, loader.located(names, overrides, strict=switches["strict"]))
-    with world.out.reporting() as report:
-        plan = world.controller(services, report).plan(services, replace=switches["replace"])
+    services, plan = _planned(world, names, overrides, host, **switches)
+    if switches["fit"] and not plan.fits:
+        smaller, sets = fitting.fitted(plan, [service.wanted for service in services], names, overrides)
+        words = " ".join(["sparkctl up", *smaller, *(f"--set {change}" for change in sets)])
+        world.out.say(f"{plan.reasons[0]}; --fit takes: {words}")
+        services, plan = _planned(world, smaller, sets, host, **switches)
     if switches["as_json"]:
-        world.out.json(_as_json(services, plan))
+        world.out.json(_as_json(services, plan, replace=switches["replace"]))
     else:
         _show(world, services, plan)
     if not plan.fits:
         raise DoesNotFitError("the set does not fit" if switches["as_json"] else "\n".join(plan.reasons))
 
 
-def _as_json(services: Sequence[Service], plan: Plan) -> dict[str, object]:
+def _planned(
+    world: World, names: Sequence[str], overrides: Sequence[str], host: str | None, **switches: bool
+) -> tuple[list[Service], Plan]:
+    """Return the services and their plan: for this machine, or for a described one on which nothing runs yet."""
+    if host is None:
+        loader = world.loader(world.ports.models)
+        services = world.services(loader, loader.located(names, overrides, strict=switches["strict"]))
+        with world.out.reporting() as report:
+            controller = world.controller(services, report)
+            services = controller.expected(services)
+            return services, controller.plan(services, replace=switches["replace"])
+    profile = world.catalog.load("host", host, HostProfile)
+    loader = Loader(world.catalog, DiskModels(), world.operator, profile)
+    services = world.services(loader, loader.located(names, overrides, strict=switches["strict"]))
+    return services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
+
+
+def _as_json(services: Sequence[Service], plan: Plan, *, replace: bool) -> dict[str, object]:
     pool = plan.pool
     return {
         "fits": plan.fits,
@@ -51,13 +78,17 @@ def _as_json(services: Sequence[Service], plan: Plan) -> dict[str, object]:
             "total_bytes": pool.total_bytes,
             "available_bytes": pool.available_bytes,
             "reserve_bytes": pool.reserve_bytes,
+            "page_cache_bytes": pool.cache_bytes,
+            "foreign_bytes": pool.foreign_bytes,
         },
         "services": [
             {
                 "name": service.name,
                 "recipe": service.recipe_name,
-                "steady_bytes": service.footprint.steady_bytes,
-                "peak_bytes": service.footprint.peak_bytes,
+                "steady_bytes": service.expected.steady_bytes,
+                "peak_bytes": service.expected.peak_bytes,
+                "known": service.expected.known,
+                "check_bytes": service.wanted.check_bytes,
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
                 "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
             }
@@ -66,6 +97,7 @@ def _as_json(services: Sequence[Service], plan: Plan) -> dict[str, object]:
         "order": list(plan.order),
         "steps": [{"action": str(step.action), "service": step.service} for step in plan.steps],
         "reasons": list(plan.reasons),
+        "ways": [way.command([service.wanted for service in services], replace=replace) for way in plan.ways],
     }
 
 
@@ -75,17 +107,22 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
             service.name,
             units.format_gib(_bytes_of(service, "weights")),
             units.format_gib(service.footprint.kv_bytes),
-            units.format_gib(service.footprint.steady_bytes),
-            units.format_gib(service.footprint.peak_bytes),
+            units.format_gib(service.expected.steady_bytes),
+            units.format_gib(service.expected.peak_bytes),
+            service.expected.known,
         ]
         for service in services
     ]
-    world.out.table(["service", "weights", "KV cache", "holds", "while it starts"], rows)
+    world.out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
     pool = plan.pool
     world.out.result()
     world.out.result(
         f"memory: {units.format_gib(pool.available_bytes)} available of {units.format_gib(pool.total_bytes)}, "
         f"{units.format_gib(pool.reserve_bytes)} of it kept in reserve"
+    )
+    world.out.result(
+        f"in use by what is not sparkctl's: {units.format_gib(pool.foreign_bytes)}; "
+        f"page cache among what is available: {units.format_gib(pool.cache_bytes)}"
     )
     if plan.fits:
         world.out.result()
@@ -97,4 +134,4 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
 
 
 def _bytes_of(service: Service, name: str) -> int:
-    return sum(item.bytes for item in service.footprint.items if item.name == name)
+    return sum(item.bytes for item in service.expected.items if item.name == name)

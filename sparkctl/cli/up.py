@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli import models
+from sparkctl.cli import fitting, models
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options
+from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.cli.world import World
+    from sparkctl.service import Service
 
 
 @click.command
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 @strict
 @click.option("--replace", is_flag=True, help="Stop and start again what runs but differs from its recipe.")
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
+@click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
+@click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
 @click.pass_obj
 def command(world: World, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
@@ -37,5 +43,39 @@ def command(world: World, /, names: tuple[str, ...], overrides: tuple[str, ...],
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)
+    if switches["drop_caches"]:
+        _drop_caches(world)
+    if switches["fit"]:
+        services = _fitted(world, services, names, overrides, **switches)
     with world.out.reporting() as report:
         world.controller(services, report).up(services, Options(switches["replace"], switches["keep"]))
+
+
+def _drop_caches(world: World) -> None:
+    before = world.host.memory()
+    world.host.drop_caches()
+    after = world.host.memory()
+    freed = (after.free_bytes or 0) - (before.free_bytes or 0)
+    gained = after.available_bytes - before.available_bytes
+    world.out.say(
+        f"dropped the page cache: {format_gib(freed)} more are free, and {format_gib(gained)} more are available"
+    )
+
+
+def _fitted(
+    world: World, services: list[Service], names: Sequence[str], overrides: Sequence[str], **switches: bool
+) -> list[Service]:
+    """Return the services with the first smaller setting with which they fit, as they are when they fit already."""
+    with world.out.reporting() as report:
+        controller = world.controller(services, report)
+        services = controller.expected(services)
+        plan = controller.plan(services, replace=switches["replace"])
+    if plan.fits:
+        return services
+    smaller, sets = fitting.fitted(plan, [service.wanted for service in services], names, overrides)
+    words = " ".join(["sparkctl up", *smaller, *(f"--set {change}" for change in sets)])
+    world.out.say(f"{plan.reasons[0]}; --fit takes: {words}")
+    loader = world.loader(world.ports.models)
+    located = loader.located(smaller, sets, strict=switches["strict"])
+    models.require(world, located)
+    return world.services(loader, located)

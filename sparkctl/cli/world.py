@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from sparkctl.deployment import Located
     from sparkctl.observing import Deployed
-    from sparkctl.ports import Engine, Host, Models, Ports, Report
+    from sparkctl.ports import Engine, Host, Models, Ports, Report, Store
     from sparkctl.service import Service
 
 ENGINES: Final = {"docker": "sparkctl.adapters.real", "sim": "sparkctl.adapters.sim.world"}
-"""Modules whose functions ``host`` and ``ports`` make an engine's doors; imported when first needed: 0.2 s."""
+"""Modules whose functions ``host``, ``store`` and ``ports`` make an engine's doors; imported when needed: 0.2 s."""
 
 
 class World:
@@ -66,6 +66,11 @@ class World:
     def host(self) -> Host:
         """The host, which is there also when the engine is not."""
         return self._doors.host()
+
+    @cached_property
+    def store(self) -> Store:
+        """What starts on this engine took; it is there also when the engine is not."""
+        return self._doors.store()
 
     @cached_property
     def profile(self) -> HostProfile:
@@ -112,7 +117,12 @@ class World:
         """Return a controller that knows the secrets of ``services``."""
         values = {service.name: self.secret_values(service)[0] for service in services}
         return Controller(
-            self.ports, report, reserve_bytes=self.profile.reserve, secret_values=values, key=self.api_key
+            self.ports,
+            report,
+            store=self.store,
+            reserve_bytes=self.profile.reserve,
+            secret_values=values,
+            key=self.api_key,
         )
 
     def refuse_elsewhere(self) -> None:
@@ -154,8 +164,9 @@ class World:
 class Doors:
     """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``."""
 
-    def __init__(self, host: Callable[[], Host], ports: Callable[[], Ports]) -> None:
+    def __init__(self, host: Callable[[], Host], store: Callable[[], Store], ports: Callable[[], Ports]) -> None:
         self.host = host
+        self.store = store
         self.ports = ports
 
 
@@ -189,6 +200,7 @@ def real_world(*, engine: str | None, folder: str | None, profile: str | None, v
         profile=profile or os.environ.get("SPARKCTL_PROFILE") or "gb10",
         doors=Doors(
             host=lambda: importlib.import_module(ENGINES[kind]).host(operator.state),
+            store=lambda: importlib.import_module(ENGINES[kind]).store(operator.state),
             ports=lambda: importlib.import_module(ENGINES[kind]).ports(operator.state, out.detail),
         ),
     )

@@ -13,7 +13,6 @@ from sparkctl.memory import constants
 from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.items import Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache
-from sparkctl.memory.pool import Smaller
 from sparkctl.memory.settings import problems, settings
 from sparkctl.memory.weights import Weights, weights
 from sparkctl.recipe import Memory
@@ -33,14 +32,14 @@ DRAFT: Final = "draft"
 KV_CACHE: Final = "KV cache"
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
-_LEAST_CONTEXT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
 
-    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is.
+    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is. ``known`` says how the sum is known:
+    estimated, or measured here and when.
 
     ``by_bytes``: those bytes size it; else the fraction does (``memory.utilization``, or a vLLM without the flag).
     """
@@ -51,6 +50,7 @@ class Footprint:
     kv_bytes: int
     by_bytes: bool
     warnings: tuple[str, ...] = ()
+    known: str = "estimated"
 
     @property
     def overhead(self) -> tuple[Item, ...]:
@@ -179,27 +179,15 @@ def sizing(recipe: Recipe, footprint: Footprint, profile: HostProfile) -> Sizing
     return Sizing(footprint.kv_bytes if footprint.by_bytes else None, fraction)
 
 
-def smaller(
-    recipe: Recipe, facts: ModelFacts, draft_facts: ModelFacts | None, version: Version, profile: HostProfile
-) -> tuple[Smaller, ...]:
-    """Return what the recipe would need with a smaller context or fewer sequences, halved again and again."""
-    limits = recipe.limits
-    changes = [("context", value) for value in _halves(limits.context, least=_LEAST_CONTEXT)]
-    changes += [("sequences", value) for value in _halves(limits.sequences, least=1)]
-    found = []
-    for name, value in changes:
-        changed = recipe.model_copy(update={"limits": limits.model_copy(update={name: value})})
-        needed = estimate(changed, facts, draft_facts, version, profile)
-        found.append(Smaller(f"limits.{name}={value}", needed.steady_bytes, needed.peak_bytes))
-    return tuple(found)
+def check_bytes(taken: Footprint, sized: Sizing, total_bytes: int) -> int:
+    """Return what vLLM's own check at its start wants available, with what it has taken itself by then.
 
-
-def _halves(value: int, *, least: int) -> list[int]:
-    halves = []
-    while value // 2 >= least:
-        value //= 2
-        halves.append(value)
-    return halves
+    It refuses when less than ``ceil(fraction * total)`` is free after its context (vLLM 0.33.0 v1/worker/utils.py); on
+    a GB10 2.6 to 2.7 GiB less were free then than before (llamastash#81). 0 for a vLLM on the CPU.
+    """
+    if not taken.gpu_bytes:
+        return 0
+    return math.ceil(sized.gpu_memory_utilization * total_bytes) + constants.BEFORE_THE_CHECK.size
 
 
 def _pinned(recipe: Recipe) -> float | None:

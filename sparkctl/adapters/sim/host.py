@@ -60,6 +60,9 @@ class SimHost:
         del name
         return False
 
+    def drop_caches(self) -> None:
+        """Do nothing: the simulated Spark caches no pages."""
+
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that would hold ``path``, on this machine."""
         for folder in (path, *path.parents):

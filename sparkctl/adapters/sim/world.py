@@ -12,6 +12,7 @@ from sparkctl.adapters.http import HttpxHttp
 from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
 from sparkctl.adapters.sim.engine import SimEngine
 from sparkctl.adapters.sim.host import SimHost, SimModels
+from sparkctl.adapters.store import SqliteStore
 from sparkctl.ports import Ports
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def _folder(state: Path) -> Path:
 def host(state: Path) -> SimHost:
     """Return the simulated machine."""
     return SimHost(_folder(state))
+
+
+def store(state: Path) -> SqliteStore:
+    """Return what simulated starts took: a file of their own, so that they never speak for a real host."""
+    return SqliteStore(_folder(state))
 
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:

@@ -1,0 +1,308 @@
+"""What the starts on this host really took: the values, how one is made of a start, and what is odd about it.
+
+``sparkctl.learning`` says what the next plan makes of them; the ``Store`` of ``sparkctl.ports`` keeps them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping  # noqa: TC003  (the store reads the fields' types)
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.units import GIB, format_gib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sparkctl.boot_log import BootLog
+    from sparkctl.sampling import Sample
+
+WEIGHTS: Final = "weights"
+DRAFT: Final = "draft"
+KV_CACHE: Final = "KV cache"
+
+
+class Key(NamedTuple):
+    """What decides what a start takes: the image's digest, the model and its revision, the flags memory depends on.
+
+    ``flags`` are those of ``sparkctl.memory_flags``: (name, value), sorted. ``revision`` is "" where none is known.
+    """
+
+    image_digest: str
+    model: str
+    revision: str
+    flags: tuple[tuple[str, str], ...]
+
+
+class Share(NamedTuple):
+    """An item of the footprint as it was predicted. ``steady``: for as long as it runs; ``on_gpu``: else the host's."""
+
+    name: str
+    bytes: int
+    steady: bool = True
+    on_gpu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was known before a start: for what it was, when (seconds since the epoch), and what was predicted."""
+
+    key: Key
+    service: str
+    recipe: str
+    at: float
+    host_total_bytes: int
+    predicted: tuple[Share, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one start took, in bytes; what could not be read is None.
+
+    ``loaded_bytes``, ``kv_bytes``, ``kv_tokens``, ``graphs_bytes`` and ``peak_activation_bytes`` are the log's;
+    ``gpu_bytes`` (NVML) and ``host_bytes`` (/proc, without shared pages) its processes' when it was ready, and
+    ``peak_gpu_bytes`` the most that NVML showed. ``peak_total_bytes`` is the largest fall of MemAvailable while it
+    started, ``available_before`` and ``available_after`` MemAvailable at both ends. ``phases`` are seconds by name.
+    """
+
+    key: Key
+    service: str
+    recipe: str
+    at: float
+    host_total_bytes: int
+    predicted: tuple[Share, ...] = ()
+    vllm: str = ""
+    loaded_bytes: int | None = None
+    kv_bytes: int | None = None
+    kv_tokens: int | None = None
+    graphs_bytes: int | None = None
+    peak_activation_bytes: int | None = None
+    gpu_bytes: int | None = None
+    host_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    peak_total_bytes: int | None = None
+    available_before: int | None = None
+    available_after: int | None = None
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def date(self) -> str:
+        """The day of the start, as UTC has it: 2026-11-20."""
+        return datetime.fromtimestamp(self.at, tz=UTC).date().isoformat()
+
+    @property
+    def seconds(self) -> float:
+        """How long the start took, by its log."""
+        return sum(self.phases.values())
+
+    @property
+    def steady_bytes(self) -> int | None:
+        """What its processes held when it was ready, on the GPU and on the host; None where NVML or /proc hid it."""
+        hidden = self.host_bytes is None or (self.on_gpu and not self.gpu_bytes)
+        return None if hidden else (self.gpu_bytes or 0) + (self.host_bytes or 0)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether its weights and cache are on a GPU: a vLLM on the CPU has everything in its processes."""
+        return not self.predicted or any(share.on_gpu for share in self.predicted)
+
+    def predicted_bytes(self, *names: str) -> int | None:
+        """Return what was predicted for the items of these names; None where there was none of them."""
+        found = [share.bytes for share in self.predicted if share.name in names]
+        return sum(found) if found else None
+
+
+class Figure(NamedTuple):
+    """A quantity, measured and predicted, in bytes."""
+
+    name: str
+    measured: int | None
+    predicted: int | None
+
+    @property
+    def error(self) -> float | None:
+        """By what share of the prediction the measured is more (+) or less (-) than it; None: nothing to compare."""
+        return (
+            (self.measured - self.predicted) / self.predicted if self.measured is not None and self.predicted else None
+        )
+
+
+def of_start(start: Start, boot: BootLog, samples: Sequence[Sample]) -> Measurement:
+    """Return the measurement of a start that became ready, from its log and the readings taken meanwhile.
+
+    ``samples`` are in the order of time, the first before the container started and the last when it was ready.
+    """
+    available = [sample.available_bytes for sample in samples]
+    gpu = [sample.gpu_bytes for sample in samples if sample.gpu_bytes is not None]
+    host = [sample.host_bytes for sample in samples if sample.host_bytes is not None]
+    timed = boot.phases or ({"start": samples[-1].at_s - samples[0].at_s} if samples else {})
+    return Measurement(
+        key=start.key,
+        service=start.service,
+        recipe=start.recipe,
+        at=start.at,
+        host_total_bytes=start.host_total_bytes,
+        predicted=start.predicted,
+        vllm=boot.vllm or "",
+        loaded_bytes=boot.loaded_bytes,
+        kv_bytes=boot.kv_bytes,
+        kv_tokens=boot.kv_tokens,
+        graphs_bytes=boot.graphs_bytes,
+        peak_activation_bytes=boot.peak_activation_bytes,
+        gpu_bytes=gpu[-1] if gpu else None,
+        host_bytes=host[-1] if host else None,
+        peak_gpu_bytes=max(gpu, default=None),
+        peak_total_bytes=available[0] - min(available) if available else None,
+        available_before=available[0] if available else None,
+        available_after=available[-1] if available else None,
+        phases=timed,
+    )
+
+
+def figures(measurement: Measurement) -> tuple[Figure, ...]:
+    """Return what was measured beside what had been predicted: loaded, KV cache, GPU, host, peak."""
+    shares = measurement.predicted
+    steady = [share for share in shares if share.steady]
+    host_side = [share.bytes for share in steady if not share.on_gpu]
+    gpu_side = [share.bytes for share in steady if share.on_gpu]
+    return (
+        Figure("loaded", measurement.loaded_bytes, measurement.predicted_bytes(WEIGHTS, DRAFT)),
+        Figure("KV cache", measurement.kv_bytes, measurement.predicted_bytes(KV_CACHE)),
+        Figure("GPU", measurement.gpu_bytes or None, sum(gpu_side) if gpu_side else None),
+        Figure("host", measurement.host_bytes, sum(host_side) if shares else None),
+        Figure("peak", measurement.peak_total_bytes, sum(share.bytes for share in shares) if shares else None),
+    )
+
+
+# --- what is odd -----------------------------------------------------------------------------------------------------
+
+SHORT_OF_CACHE: Final = 0.9
+"""A cache below this share of its plan, and a GiB below it, is a finding."""
+LOADED_OFF: Final = 0.05
+"""Loaded weights further than this from the prediction are a finding: a prediction from geometry keeps within it."""
+TAKEN_OFF: Final = 0.1
+"""What a service holds, or took at its peak, is a finding when it is more than predicted by this share and a GiB."""
+OTHERS_BYTES: Final = 2 * GIB
+"""MemAvailable falling by this much, and a fifth, more than the service holds is somebody else's doing: it moves by
+less than a GiB by itself."""
+_OTHERS_SHARE: Final = 1.2
+_LEAST: Final = GIB // 10
+
+
+def findings(measurement: Measurement) -> list[str]:
+    """Return what whoever started it should know, as sentences without a stop."""
+    return [*_cache_findings(measurement), *_loaded_findings(measurement), *_taken_findings(measurement)]
+
+
+def disturbed(measurement: Measurement) -> bool:
+    """Return whether MemAvailable shows that something else took or freed memory while it started."""
+    held, fell = measurement.steady_bytes, _fall(measurement)
+    if held is None or fell is None:
+        return False
+    return _others_loaded(fell, held) or held > OTHERS_BYTES + fell * _OTHERS_SHARE
+
+
+def _fall(measurement: Measurement) -> int | None:
+    before, after = measurement.available_before, measurement.available_after
+    return None if before is None or after is None else before - after
+
+
+def _others_loaded(fell: int, held: int) -> bool:
+    return fell > OTHERS_BYTES + held * _OTHERS_SHARE
+
+
+def _cache_findings(measurement: Measurement) -> Iterator[str]:
+    """Two vLLMs that start at once take each other's loading for their own, and say nothing (vLLM 0.20.2, an H200)."""
+    loaded, cache, *_ = figures(measurement)
+    if cache.measured is None or cache.predicted is None:
+        return
+    short = cache.predicted - cache.measured
+    if short >= max(GIB, (1 - SHORT_OF_CACHE) * cache.predicted):
+        more = max(0, loaded.measured - loaded.predicted) if loaded.measured and loaded.predicted else 0
+        yield f"KV cache: {_than(cache.measured, cache.predicted, 'planned')}: {_because(measurement, short, more)}"
+
+
+def _because(measurement: Measurement, short: int, more: int) -> str:
+    """Return why a cache came out ``short``, where the weights took ``more`` than predicted."""
+    if 2 * more >= short:
+        return f"the weights took {format_gib(more)} more"
+    known = measurement.steady_bytes is not None and _fall(measurement) is not None
+    return "its processes took more" if known and not disturbed(measurement) else "something else was loading"
+
+
+def _loaded_findings(measurement: Measurement) -> Iterator[str]:
+    loaded = figures(measurement)[0]
+    if loaded.error is None or loaded.measured is None or loaded.predicted is None:
+        return
+    if abs(loaded.error) > LOADED_OFF and abs(loaded.measured - loaded.predicted) >= _LEAST:
+        yield f"loaded {_than(loaded.measured, loaded.predicted, 'predicted')} ({percent(loaded.error)})"
+
+
+def _taken_findings(measurement: Measurement) -> Iterator[str]:
+    steady = sum(share.bytes for share in measurement.predicted if share.steady)
+    peak = sum(share.bytes for share in measurement.predicted)
+    for says, figure in (
+        ("holds {}", Figure("steady", measurement.steady_bytes, steady)),
+        ("took {} at its peak", Figure("peak", measurement.peak_total_bytes, peak)),
+    ):
+        error, taken = figure.error, figure.measured or 0
+        if error is not None and error > TAKEN_OFF and taken - (figure.predicted or 0) >= GIB:
+            what = says.format(format_gib(taken))
+            yield f"{what} where {(figure.predicted or 0) / GIB:.1f} was predicted ({percent(error)})"
+    held, fell = measurement.steady_bytes, _fall(measurement)
+    if held is not None and fell is not None and _others_loaded(fell, held):
+        yield (
+            f"MemAvailable fell by {format_gib(fell)} while it started, and its processes hold {format_gib(held)}: "
+            "something else was loading"
+        )
+
+
+def _than(measured: int, predicted: int, word: str) -> str:
+    return f"{format_gib(measured)} where {predicted / GIB:.1f} was {word}"
+
+
+def percent(error: float) -> str:
+    """Return an error for a reader: ``+6 %``."""
+    return f"{error * 100:+.0f} %"
+
+
+def doubt(measurement: Measurement) -> str | None:
+    """Return why a measurement cannot be true, in words, or None."""
+    sizes = {
+        "loaded": measurement.loaded_bytes,
+        "KV cache": measurement.kv_bytes,
+        "GPU": measurement.gpu_bytes,
+        "host": measurement.host_bytes,
+        "GPU at the peak": measurement.peak_gpu_bytes,
+        "peak": measurement.peak_total_bytes,
+        "available before": measurement.available_before,
+        "available after": measurement.available_after,
+    } | {f"predicted {share.name}": share.bytes for share in measurement.predicted}
+    total = measurement.host_total_bytes
+    if total <= 0 or not math.isfinite(measurement.at) or not 0 < measurement.at < _LAST_DATE:
+        return "it has no host, or no date"
+    for name, size in sizes.items():
+        if size is not None and size < 0:
+            return f"{name} is negative: {size} bytes"
+        if size is not None and size > total and not name.startswith("predicted"):
+            return f"{name} is {format_gib(size)}, more than the host has ({format_gib(total)})"
+    bad = next((name for name, s in measurement.phases.items() if not (math.isfinite(s) and s >= 0)), None)
+    return f"{bad} took {measurement.phases[bad]} seconds" if bad is not None else None
+
+
+_LAST_DATE: Final = 4_102_444_800.0
+"""The year 2100."""
+
+
+def sound(measurements: Iterable[Measurement]) -> tuple[list[Measurement], list[str]]:
+    """Return the measurements that can be true, and a warning for each of the others."""
+    kept, warnings = [], []
+    for measurement in measurements:
+        why = doubt(measurement)
+        if why is None:
+            kept.append(measurement)
+        else:
+            warnings.append(f"a measurement of {measurement.service} is ignored: {why}")
+    return kept, warnings

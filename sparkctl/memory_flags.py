@@ -1,0 +1,173 @@
+"""Which flags and variables of a server its memory depends on, as text that compares equal when they mean the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import mods
+from sparkctl.measurements import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sparkctl.service import Service
+
+_KV_BYTES: Final = "kv-cache-memory-bytes"
+_FRACTION: Final = "gpu-memory-utilization"
+_COUNTS: Final = frozenset(
+    {
+        _KV_BYTES,
+        "block-size",
+        "kv-offloading-size",
+        "max-cudagraph-capture-size",
+        "max-loras",
+        "max-model-len",
+        "max-num-batched-tokens",
+        "max-num-partial-prefills",
+        "max-num-seqs",
+        "num-gpu-blocks-override",
+        "tensor-parallel-size",
+        "pipeline-parallel-size",
+        "data-parallel-size",
+        "api-server-count",
+    }
+)
+"""Numbers that vLLM also reads with a unit: k is 1000 and K is 1024 (utils/argparse_utils.py)."""
+_OFF_UNLESS_SAID: Final = frozenset(
+    {"disable-hybrid-kv-cache-manager", "enable-lora", "enforce-eager", "language-model-only", "skip-mm-profiling"}
+)
+RELEVANT: Final = (
+    _COUNTS
+    | _OFF_UNLESS_SAID
+    | {
+        _FRACTION,
+        "async-scheduling",
+        "attention-backend",
+        "attention-config",
+        "compilation-config",
+        "cpu-offload-gb",
+        "cudagraph-capture-sizes",
+        "dtype",
+        "enable-chunked-prefill",
+        "enable-expert-parallel",
+        "enable-prefix-caching",
+        "hf-overrides",
+        "kernel-config",
+        "kv-cache-dtype",
+        "kv-transfer-config",
+        "limit-mm-per-prompt",
+        "linear-backend",
+        "load-format",
+        "mamba-block-size",
+        "mamba-cache-dtype",
+        "mamba-cache-mode",
+        "mamba-ssm-cache-dtype",
+        "max-lora-rank",
+        "mm-encoder-tp-mode",
+        "mm-processor-cache-gb",
+        "mm-processor-kwargs",
+        "model-loader-extra-config",
+        "moe-backend",
+        "optimization-level",
+        "quantization",
+        "rope-scaling",
+        "runner",
+        "safetensors-load-strategy",
+        "speculative-config",
+        "swap-space",
+    }
+)
+"""The flags of `vllm serve` (0.17 to 0.33) that change what it takes; the others name, log, route or parse."""
+_NO_MATTER: Final = re.compile(r"LOG|USAGE|STATS|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT|TRACE|HOST|PORT")
+"""Variables that change no byte, or must not be kept."""
+_UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def relevant_flags(args: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
+    """Return the flags that memory depends on: (name with dashes, value), sorted, the same for any way to write them.
+
+    ``args`` are by name, with dashes or underscores: ``no-x: true`` is ``x: false``, a JSON text is its map. The
+    fraction is left out where the bytes of the cache are given: vLLM then only checks it when it starts.
+    """
+    found = dict(_written(args))
+    if _KV_BYTES in found:
+        found.pop(_FRACTION, None)
+    return tuple(sorted(found.items()))
+
+
+def key(service: Service, image_digest: str) -> Key:
+    """Return the key of a service's starts from an image."""
+    recipe, sizing = service.recipe, service.sizing
+    backend = {f"{name}-backend": value for name, value in recipe.backend.model_dump(exclude_none=True).items()}
+    limits = recipe.limits
+    given: dict[str, object] = {
+        "max-model-len": limits.context,
+        "max-num-seqs": limits.sequences,
+        "max-num-batched-tokens": limits.batched_tokens,
+        "limit-mm-per-prompt": dict(limits.multimodal) if limits.multimodal is not None else None,
+        "speculative-config": recipe.speculative.model_dump(exclude={"path", "facts"}) if recipe.speculative else None,
+        _KV_BYTES: sizing.kv_cache_memory_bytes,
+        _FRACTION: sizing.gpu_memory_utilization,
+    }
+    flags = [*relevant_flags(given | dict(recipe.args) | backend), *_beside(service)]
+    here = service.model.here if service.model.folder is None else None
+    revision = recipe.model.revision or (here.name if here is not None else "")
+    return Key(image_digest, recipe.model.repo, revision, tuple(sorted(flags)))
+
+
+def _beside(service: Service) -> Iterator[tuple[str, str]]:
+    """Yield what matters and is no flag: variables, mods, the checkpoint's size, and whether there is a GPU."""
+    for name, value in service.recipe.env.items():
+        if name.startswith(("VLLM_", "PYTORCH_")) and not _NO_MATTER.search(name):
+            yield name, str(value)
+    if service.mods:
+        yield "mods", mods.label(service.mods)
+    if service.footprint.loaded.checkpoint_bytes is not None:
+        yield "checkpoint-bytes", str(service.footprint.loaded.checkpoint_bytes)
+    if service.recipe.gpus == "none":
+        yield "gpus", "none"
+
+
+def _written(args: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for given_name, given in args.items():
+        name, value = given_name.lstrip("-").replace("_", "-"), given
+        if name.startswith("no-") and isinstance(value, bool):
+            name, value = name.removeprefix("no-"), not value
+        text = _text(name, value) if name in RELEVANT else None
+        if text is not None and text != "auto" and not (name in _OFF_UNLESS_SAID and text == "false"):
+            yield name, text
+
+
+def _text(name: str, value: object) -> str | None:
+    """Return a value as text: JSON with sorted keys, numbers in the shortest way; None for what is not set."""
+    if isinstance(value, str):
+        return _number(name, value.strip()) or _json(value.strip())
+    if value is None or isinstance(value, bool | int | float | dict | list | tuple):
+        return None if value is None else _dumped(value)
+    return str(value)
+
+
+def _number(name: str, text: str) -> str | None:
+    match = re.fullmatch(r"(\d{1,30}(?:\.\d{1,30})?)([kmgtKMGT]?)", text)
+    if match is None or (match.group(2) and name not in _COUNTS):
+        return None
+    value = float(match.group(1)) * _UNITS.get(match.group(2), 1)
+    exact = int(match.group(1)) * _UNITS.get(match.group(2), 1) if match.group(1).isdigit() else value
+    return _dumped(exact)
+
+
+def _json(text: str) -> str:
+    try:
+        return _dumped(json.loads(text)) if text.startswith(("{", "[")) else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def _dumped(value: object) -> str:
+    if isinstance(value, dict):
+        value = {name: inner for name, inner in value.items() if inner is not None}
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

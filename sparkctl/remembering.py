@@ -1,0 +1,93 @@
+"""What this host has measured: laid over what services are expected to take, and kept of each start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sparkctl import boot_log, learning, measurements, memory_flags
+from sparkctl.errors import EngineError, InputError
+from sparkctl.measurements import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.ports import Container, Engine, Host, Report, Store
+    from sparkctl.sampling import Sample
+    from sparkctl.service import Service
+
+
+class Memory:
+    """The measurements of one host. A store that cannot be used is said once, and stops nothing."""
+
+    def __init__(self, engine: Engine, host: Host, store: Store, report: Report) -> None:
+        self._engine = engine
+        self._host = host
+        self._store = store
+        self._report = report
+        self._broken = False
+
+    def expected(self, services: Sequence[Service]) -> list[Service]:
+        """Return the services with what starts here took in place of what was estimated, where one is known."""
+        return [self._expected(service) for service in services]
+
+    def keep(self, service: Service, created: str, samples: Sequence[Sample]) -> None:
+        """Keep what the start of a container took that became ready, and tell what is odd about it.
+
+        Nothing that goes wrong here is an error of the start.
+        """
+        try:
+            container = self._engine.container(created)
+            lines = self._engine.logs(created)
+        except EngineError as error:
+            self._tell(error)
+            return
+        if container is not None:
+            self._kept(service, container, lines, samples)
+
+    def _kept(self, service: Service, container: Container, lines: Sequence[str], samples: Sequence[Sample]) -> None:
+        start = Start(
+            key=memory_flags.key(service, container.image_id),
+            service=service.name,
+            recipe=service.recipe_name,
+            at=container.started_at or 0.0,
+            host_total_bytes=self._host.memory().total_bytes,
+            predicted=learning.shares(service.footprint.items),
+        )
+        taken = measurements.of_start(start, boot_log.parse(lines), samples)
+        for finding in measurements.findings(taken):
+            self._report.say(f"{service.name}: {finding}")
+        try:
+            self._store.add(taken)
+        except InputError as error:
+            self._tell(error)
+
+    def _expected(self, service: Service) -> Service:
+        image = self._engine.image(service.recipe.image)
+        if image is None:
+            return service
+        try:
+            kept = self._store.measurements(service.recipe.model.repo)
+        except InputError as error:
+            self._tell(error)
+            return service
+        for warning in self._store.warnings:
+            self._report.say(f"warning: {warning}")
+        self._store.warnings.clear()
+        match = learning.best(kept, memory_flags.key(service, image.id))
+        if match is None:
+            return service
+        items = learning.applied(service.footprint.items, match)
+        expected = replace(service.footprint, items=items, known=learning.known(match))
+        wanted = replace(
+            service.wanted,
+            steady_bytes=expected.steady_bytes,
+            peak_bytes=expected.peak_bytes,
+            parts=f"{expected.summary}, {expected.known}",
+        )
+        return replace(service, expected=expected, wanted=wanted)
+
+    def _tell(self, error: InputError | EngineError) -> None:
+        if not self._broken:
+            self._report.say(f"warning: the measurements of this host are not used: {error.message}")
+        self._broken = True
