@@ -14,6 +14,8 @@ import urllib.request
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import memory
+
 ROUNDS: Final = 15
 SPARKCTL: Final = [sys.executable, "-m", "sparkctl"]
 CLICK: Final = [sys.executable, "-c", "import click"]
@@ -71,6 +73,30 @@ def plan(environ: dict[str, str]) -> Figure:
     return Figure("sparkctl plan of two recipes, CPU", value, 0.5, "s", f"{value / baseline:.1f} times import click")
 
 
+def sizes(environ: dict[str, str], home: Path) -> list[Figure]:
+    """Measure `size` on a folder of 200 shards: its CPU time, and what reading it takes."""
+    folder = home / "shards"
+    whole = memory.make_folder(folder)
+    read = memory.bytes_read(folder)
+    baseline = cpu(CLICK, environ)
+    value = cpu([*SPARKCTL, "size", str(folder), "--json"], environ)
+    return [
+        Figure("size of 200 shards, CPU", value, 0.5, "s", f"{value / baseline:.1f} times import click"),
+        Figure("size of 200 shards, read of the whole", 100 * read / whole, 1, "%", f"{read:,} of {whole:,} bytes"),
+    ]
+
+
+def planning() -> list[Figure]:
+    """Measure a plan of 64 services inside the process, admitted and refused."""
+    admitted, refused = (
+        statistics.median(memory.planning_ms(available) for _ in range(ROUNDS)) for available in (110, 60)
+    )
+    return [
+        Figure("plan of 64 services, admitted", admitted, 50, "ms", "inside the process"),
+        Figure("plan of 64 services, refused", refused, 50, "ms", f"{refused / admitted:.0f} times the admitted one"),
+    ]
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -124,7 +150,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
-        figures = [help_page(environ), plan(environ), *waiting(environ)]
+        figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _STEP: Final = 1024
 """Contexts are offered in whole multiples of this, in tokens."""
+_TRIED: Final = 16
+"""Of the services that were asked for, the largest are tried to be left out alone."""
 _ENOUGH: Final = 6
 """As many ways as a person reads."""
 
@@ -78,6 +80,9 @@ def _smaller(service: Wanted, wanted: Sequence[Wanted], fits: Callable[[Sequence
         need = service.resized(change) if service.resized is not None else None
         return need is not None and fits([_needing(service, need) if one is service else one for one in wanted])
 
+    least = Change(_STEP, 1, halved_cache=setting.may_halve_cache, text_only=setting.may_drop_inputs)
+    if not enough(least):
+        return  # most services of a large set: one look is all that they cost
     for change in (
         Change(text_only=True) if setting.may_drop_inputs else None,
         Change(halved_cache=True) if setting.may_halve_cache else None,
@@ -203,12 +208,12 @@ def _without_wanted(wanted: Sequence[Wanted], fits: Callable[[Sequence[Wanted]],
     """Yield each wanted service without which the others fit; if none is, those of low priority that are together."""
     if not all(_alone(one, wanted) for one in wanted):
         return
-    singles = [one for one in wanted if len(wanted) > 1 and fits([other for other in wanted if other is not one])]
+    largest = sorted(wanted, key=lambda one: -one.peak_bytes)[:_TRIED] if len(wanted) > 1 else []
+    singles = [one for one in largest if fits([other for other in wanted if other is not one])]
     if singles:
         yield from (Way(without=(one.name,)) for one in singles)
         return
     left = sorted(wanted, key=lambda one: (-one.priority, one.steady_bytes))
-    for count in range(len(left) - 2, 0, -1):
-        if fits(left[:count]):
-            yield Way(without=tuple(one.name for one in left[count:]))
-            return
+    count = _most(1, len(left) - 2, lambda many: fits(left[:many]))
+    if count:
+        yield Way(without=tuple(one.name for one in left[count:]))

@@ -6,6 +6,7 @@ Importing this module imports click and nothing heavier: `sparkctl --help` must 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,8 @@ COMMANDS: Final = {
 """Each command is the object ``command`` of the module of its name in this package."""
 
 INTERRUPTED: Final = 130
+BROKEN_PIPE: Final = 141
+"""As a shell has it for a program that SIGPIPE ended."""
 
 
 class LazyGroup(click.Group):
@@ -99,6 +102,10 @@ def run(arguments: list[str] | None, world: World | None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except BrokenPipeError:
+        # Whoever reads has gone (`| head`): nothing is said, and Python's own last flush must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         _say(context, "interrupted", None)
         return INTERRUPTED
