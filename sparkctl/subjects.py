@@ -11,15 +11,15 @@ from sparkctl.errors import InputError
 from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.footprint import Footprint, footprint
+from sparkctl.memory.footprint import Footprint, footprint, longest_context
 from sparkctl.memory.geometry import geometry
 from sparkctl.memory.settings import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sparkctl.catalog import Catalog
-    from sparkctl.deployment import Loader
+    from sparkctl.deployment import Loader, Located
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
     from sparkctl.ports import Models
@@ -41,12 +41,13 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Finds what a name means."""
+    """Finds what a name means; ``hub`` reads what a repository says of itself, over the network."""
 
     catalog: Catalog
     models: Models
     operator: Operator
     loader: Loader
+    hub: Callable[[str], ModelFacts]
 
     def subject(self, name: str, version: str | None, changes: Changes) -> Subject:
         """Return what ``name`` means: a recipe's name or file, a folder, a name of model facts, or owner/name.
@@ -72,14 +73,19 @@ class Reader:
             message = f"{name} is a stack of {len(located)} services"
             raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
         one = located[0]
-        facts, draft = self.loader.facts(one)
+        facts, draft = self._facts(one)
         given = settings(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
         return Subject(name, facts, draft, changed(given, changes), one.loaded.version)
 
+    def _facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
+        if one.loaded.recipe.model.facts is None and one.model.here is None:
+            return self.hub(one.model.repo), None
+        return self.loader.facts(one)
+
     def model(self, name: str) -> ModelFacts:
-        """Return what is known of a model: a folder, a name of model facts, or a repository in the cache.
+        """Return what is known of a model: a folder, a name of model facts, or a repository in the cache or on the hub.
 
         Raises:
             InputError: there is no such thing, or it cannot be used.
@@ -91,8 +97,7 @@ class Reader:
             return self.catalog.load("facts", name, ModelFacts)
         if name.count("/") == 1:
             snapshot = self.models.cached(self.operator.expand(CACHE), name, None)
-            if snapshot is not None:
-                return checkpoint.facts_of_folder(snapshot)
+            return checkpoint.facts_of_folder(snapshot) if snapshot is not None else self.hub(name)
         message = f"{name} is no recipe, no folder and no model facts"
         raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")
 
@@ -107,3 +112,8 @@ def sized(subject: Subject, profile: HostProfile) -> Footprint:
         InputError: nothing is known of its weights, or its config cannot be used.
     """
     return footprint(subject.settings, geometry(subject.facts.config), subject.facts, subject.draft, profile)
+
+
+def longest(subject: Subject, taken: Footprint) -> int:
+    """Return the longest context that the subject's cache holds, for as many sequences as it is to hold."""
+    return longest_context(subject.settings, geometry(subject.facts.config), taken, subject.draft)

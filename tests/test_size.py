@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sparkctl.units import GIB
+from tests.fake_hub import hub
 from tests.fake_world import FakeSpark
 
 CONFIGS = Path(__file__).parent / "fixtures/configs"
@@ -77,6 +78,41 @@ def test_the_groups_are_vllms_and_sum_up(spark: FakeSpark) -> None:
     assert sum(group["blocks_per_request"] for group in cache["groups"]) == cache["blocks_per_request"]
     assert cache["bytes_per_block"] * cache["blocks_per_request"] == cache["bytes_per_request"]
     assert cache["num_blocks"] == 20 * GIB // cache["bytes_per_block"]
+
+
+def test_the_inverse_is_the_largest_context_and_the_most_sequences(spark: FakeSpark) -> None:
+    """VLLM 0.20.2 names this context when it refuses (tests/fixtures, f2)."""
+    options = [
+        "--vllm",
+        "0.20.2",
+        "--max-model-len",
+        "131072",
+        "--max-num-batched-tokens",
+        "2048",
+        "--available",
+        "1GiB",
+    ]
+    cache = spark.run("size", E4B, *options, "--json").expect(0).json["kv_cache"]
+    assert (cache["largest_context"], cache["most_sequences"], cache["max_concurrency"]) == (59056, 0, 0.48)
+    assert "0 sequences of 131,072 tokens, or 1 sequence of 59,056" in spark.run("size", E4B, *options).expect(0).out
+
+
+def test_a_repository_on_the_hub_is_sized_by_its_headers(tmp_path: Path) -> None:
+    header = {"model.layers.0.mlp.up_proj.weight": {"dtype": "BF16", "shape": [8, 8], "data_offsets": [0, 128]}}
+    text = json.dumps(header).encode()
+    weights = len(text).to_bytes(8, "little") + text + bytes(128)
+    config = (CONFIGS / "tiny/config.json").read_bytes()
+    with hub({"some/model": {"config.json": config, "model.safetensors": weights}}) as address:
+        environ = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-m", "sparkctl", "size", "some/model", "--json"]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        absent = subprocess.run([*command[:-2], "no/model"], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    size = json.loads(done.stdout)["weights"]
+    assert (size["checkpoint_bytes"], size["by_component"]["linear"]) == (128, 128)
+    assert size["source"] == "the safetensors headers of some/model on the hub"
+    assert absent.returncode == 2
+    assert "error: cannot download no/model: 404" in absent.stderr
 
 
 def test_a_version_between_two_known_ones_counts_as_the_lower_and_says_so(spark: FakeSpark) -> None:

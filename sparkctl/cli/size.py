@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -12,15 +14,17 @@ from sparkctl import units, vllm
 from sparkctl.adapters.models import DiskModels
 from sparkctl.cli.options import as_json
 from sparkctl.errors import InputError
+from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.items import When
-from sparkctl.subjects import Reader, sized
+from sparkctl.subjects import CACHE, Reader, longest, sized
 from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.cli.world import World
+    from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
@@ -50,7 +54,7 @@ _COUNT: Final = click.IntRange(min=1)
 @as_json
 @click.pass_obj
 def command(world: World, /, model: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401  (click's values)
-    """Show where every GiB of MODEL goes: a recipe, a folder with config.json, or model facts.
+    """Show where every GiB of MODEL goes: a recipe, a folder with config.json, model facts, or owner/name.
 
     Without a recipe, vLLM's own defaults on a GB10 are taken, and a cache for one sequence of the longest context.
     """
@@ -58,7 +62,7 @@ def command(world: World, /, model: str, *, as_json: bool, **options: Any) -> No
     available = options.pop("available")
     changes = Changes(**options, available=None if available is None else units.parse_bytes(available))
     on_disk = DiskModels()
-    reader = Reader(world.catalog, on_disk, world.operator, world.loader(on_disk))
+    reader = Reader(world.catalog, on_disk, world.operator, world.loader(on_disk), partial(_of_the_hub, world))
     subject = reader.subject(model, version, changes)
     _refuse_unknown(options, subject)
     taken = sized(subject, world.profile)
@@ -69,6 +73,15 @@ def command(world: World, /, model: str, *, as_json: bool, **options: Any) -> No
     _show(world, subject, taken)
     for warning in warnings:
         world.out.warn(warning)
+
+
+def _of_the_hub(world: World, repo: str) -> ModelFacts:
+    """Return what a repository says of its model; of its weights, the headers alone are read."""
+    world.out.say(f"reading the headers of {repo} on the hub")
+    # Imported here, at the door of the command that needs it: it is as large as all the rest.
+    hub = importlib.import_module("sparkctl.adapters.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
+    config, headers = hub.headers(repo, cache=world.operator.expand(CACHE))
+    return checkpoint.facts_of_headers(repo, config, headers)
 
 
 def _version(text: str | None) -> str | None:
@@ -128,6 +141,8 @@ def _as_json(subject: Subject, taken: Footprint, warnings: list[str]) -> dict[st
             "num_blocks": cache.blocks_in(taken.kv_bytes),
             "tokens": cache.tokens(taken.kv_bytes),
             "max_concurrency": round(cache.concurrency(taken.kv_bytes), 2),
+            "largest_context": longest(subject, taken),
+            "most_sequences": cache.sequences_in(taken.kv_bytes),
         },
         "overhead": {
             item.name: {
@@ -203,6 +218,11 @@ def _cache_lines(subject: Subject, taken: Footprint) -> Iterator[_Line]:
     text = f"{subject.settings.kv.dtype}: {many:.2f} x {cache.context:,} tokens, "
     text += f"{cache.blocks_in(taken.kv_bytes):,} blocks of {cache.bytes_per_block:,} bytes"
     yield _Line("KV cache", taken.kv_bytes, text)
+    if subject.settings.kv_bytes is not None:
+        at_once = subject.settings.cached_sequences
+        most = f"{_plural(cache.sequences_in(taken.kv_bytes), 'sequence')} of {cache.context:,} tokens"
+        most += f", or {_plural(at_once, 'sequence')} of {longest(subject, taken):,}"
+        yield _Line("at most", taken.kv_bytes, most, part=True)
     kinds: dict[KvGroup, list[int]] = {}
     for group in cache.groups:
         kinds.setdefault(replace(group, layers=0), []).append(group.layers)

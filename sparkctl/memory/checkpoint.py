@@ -14,6 +14,7 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.tensors import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -43,6 +44,21 @@ def facts_of_folder(folder: Path) -> ModelFacts:
         config_source=str(folder / "config.json"),
         tensors=read_tensors(folder),
         tensors_source=f"the safetensors headers in {folder}",
+    )
+
+
+def facts_of_headers(repo: str, config: Path, headers: Iterable[tuple[str, str, tuple[int, ...], int]]) -> ModelFacts:
+    """Return what a repository on the hub says of its model: its config.json, and its tensors' headers.
+
+    Raises:
+        InputError: the config is not what it claims.
+    """
+    return ModelFacts(
+        description=repo,
+        config=_json_file(config),
+        config_source=f"the hub's config.json of {repo}",
+        tensors=tuple(Tensor(*header) for header in headers),
+        tensors_source=f"the safetensors headers of {repo} on the hub",
     )
 
 

@@ -12,7 +12,7 @@ from sparkctl.errors import InputError, ProblemsError
 from sparkctl.memory import constants
 from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.items import Item, When, Where, overhead
-from sparkctl.memory.kv_cache import kv_cache
+from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.settings import problems, settings
 from sparkctl.memory.weights import Weights, weights
 from sparkctl.recipe import Memory
@@ -177,6 +177,14 @@ def sizing(recipe: Recipe, footprint: Footprint, profile: HostProfile) -> Sizing
         return Sizing(None, pinned)
     fraction = min(_fraction(_counted(footprint.items, by_bytes=footprint.by_bytes), profile), constants.MAX_FRACTION)
     return Sizing(footprint.kv_bytes if footprint.by_bytes else None, fraction)
+
+
+def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:
+    """Return the longest context of which the cache holds as many sequences as it is to hold, at most the model's."""
+    draft = _draft(given, shape, draft_facts)
+    most = max(shape.max_context or 0, given.kv.context)
+    request = replace(_request(given, shape), context=most)
+    return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
 
 
 def check_bytes(taken: Footprint, sized: Sizing, total_bytes: int) -> int:
