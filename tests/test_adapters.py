@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
 import stat
 import subprocess
@@ -11,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 
 from sparkctl.adapters.files import DiskFiles
@@ -161,6 +163,50 @@ def test_memory_is_the_kernels(tmp_path: Path) -> None:
     assert LinuxHost().disk_free_bytes(tmp_path / "not" / "there" / "yet") == pytest.approx(
         LinuxHost().disk_free_bytes(tmp_path), rel=0.1
     )
+
+
+MEMINFO = """\
+MemTotal:       125829120 kB
+MemFree:          1048576 kB
+Buffers:             1024 kB
+Cached:          20971520 kB
+SReclaimable:        1024 kB
+Shmem:               1024 kB
+Active:          10485760 kB
+Inactive:        20971520 kB
+Active(file):     5242880 kB
+Inactive(file):  15728640 kB
+SwapTotal:              0 kB
+SwapFree:               0 kB
+"""
+
+
+def test_a_kernel_without_mem_available_is_read_with_an_estimate(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    (tmp_path / "zoneinfo").write_text("Node 0, zone   Normal\n        low      1000\n")
+    (tmp_path / "vmstat").write_text("pswpin 0\npswpout 0\n")
+    usual, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(tmp_path)
+    try:
+        reading = LinuxHost().memory()
+    finally:
+        psutil.PROCFS_PATH = usual
+    assert reading.total_bytes == 120 * 2**30
+    assert reading.free_bytes is not None
+    # Free pages, and the file pages that the kernel can give back: psutil's estimate.
+    assert reading.free_bytes < reading.available_bytes < 22 * 2**30
+
+
+def test_only_root_drops_the_page_cache() -> None:
+    """As root it works; for others it says the command. Either way nothing is half-done."""
+    if os.geteuid():
+        with pytest.raises(EngineError, match="the page cache cannot be dropped") as error:
+            LinuxHost().drop_caches()
+        assert error.value.hint == "sudo sh -c 'sync; echo 1 > /proc/sys/vm/drop_caches'"
+    else:
+        LinuxHost().drop_caches()
+        memory = LinuxHost().memory()
+        assert memory.free_bytes is not None
+        assert memory.free_bytes > 0
 
 
 def test_the_memory_of_a_process_that_is_gone_is_unknown() -> None:

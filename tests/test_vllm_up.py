@@ -166,6 +166,7 @@ def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> 
 
 def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machine) -> None:
     name, _ = machine.recipe("measured")
+    machine.run("measurements", "--forget", "test/tiny")  # of the tests before
     before = machine.run("plan", name, "--json").expect(0).json["services"][0]
     assert before["known"] == "estimated"
     machine.run("up", name).expect(0)
