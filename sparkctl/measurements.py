@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from sparkctl.boot_log import BootLog
-    from sparkctl.sampling import Sample
 
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
@@ -34,6 +33,15 @@ class Key(NamedTuple):
     model: str
     revision: str
     flags: tuple[tuple[str, str], ...]
+
+
+class Sample(NamedTuple):
+    """A moment of a start. ``at_s`` is on the clock's own scale; what was not read is None."""
+
+    at_s: float
+    available_bytes: int
+    gpu_bytes: int | None = None
+    host_bytes: int | None = None
 
 
 class Share(NamedTuple):

@@ -12,8 +12,8 @@ from sparkctl.measurements import Start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.measurements import Sample
     from sparkctl.ports import Container, Engine, Host, Report, Store
-    from sparkctl.sampling import Sample
     from sparkctl.service import Service
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.errors import EngineError
+from sparkctl.measurements import Sample
 
 if TYPE_CHECKING:
     from sparkctl.ports import Engine, Host
@@ -12,15 +13,6 @@ if TYPE_CHECKING:
 PERIOD_S: Final = 2.0
 """Between two readings of the processes: the engine is asked for them, and NVML is opened. MemAvailable is read at
 every look, because its lowest point passes quickly."""
-
-
-class Sample(NamedTuple):
-    """A moment of a start. ``at_s`` is on the clock's own scale; what was not read is None."""
-
-    at_s: float
-    available_bytes: int
-    gpu_bytes: int | None = None
-    host_bytes: int | None = None
 
 
 class Sampler:

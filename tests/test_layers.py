@@ -85,4 +85,4 @@ def test_imports_stand_at_the_top(module: str) -> None:
 
 def test_the_door_imports_nothing_heavy() -> None:
     outside = {name.split(".")[0] for name in imports(MODULES["sparkctl.cli"])}
-    assert outside <= {"__future__", "click", "importlib", "sparkctl", "sys", "typing"}
+    assert outside <= {"__future__", "click", "importlib", "os", "sparkctl", "sys", "typing"}

@@ -16,10 +16,9 @@ from sparkctl import boot_log, learning
 from sparkctl.cli.world import real_world
 from sparkctl.errors import InputError
 from sparkctl.learning import Learned, Measured, applied, best, shares
-from sparkctl.measurements import Measurement, Share, Start, doubt, figures, findings, of_start, sound
+from sparkctl.measurements import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
 from sparkctl.memory.items import Item, When, Where
 from sparkctl.memory_flags import key, relevant_flags
-from sparkctl.sampling import Sample
 from sparkctl.units import GIB
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeStore

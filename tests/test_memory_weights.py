@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.catalog import Catalog, Root, shipped_root
+from sparkctl.errors import InputError
 from sparkctl.memory.built import built
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.load_options import LoadOptions
@@ -159,3 +161,55 @@ def test_components_and_dtypes_divide_the_same_sum(
     read = loaded(tensors, {"num_hidden_layers": 1}, LoadOptions(V20, quantization, language_model_only=text_only))
     assert sum(read.by_component.values()) == sum(read.by_dtype.values()) == read.bytes
     assert read.bytes + sum(read.skipped.values()) <= read.checkpoint_bytes == sum(one.bytes for one in tensors)
+
+
+ODD: list[Any] = [
+    None,
+    0,
+    -1,
+    1,
+    3,
+    True,
+    "x",
+    "",
+    [],
+    {},
+    [1, 2],
+    1.5,
+    10**12,
+    2**31,
+    "bfloat16",
+    {"quant_method": "awq"},
+]
+CONFIGS = [json.loads(path.read_text()) for path in sorted((HERE / "fixtures/configs").glob("*/config.json"))]
+
+
+def damaged(random: Random) -> dict[str, Any]:
+    """Return a real config with one to three keys missing, or with a value that makes no sense."""
+    changed: dict[str, Any] = json.loads(json.dumps(random.choice(CONFIGS)))
+    parts = [changed, *(part for part in changed.values() if isinstance(part, dict))]
+    for _ in range(random.randint(1, 3)):
+        part = random.choice(parts)
+        name = random.choice(
+            [*part, "quantization_config", "tie_word_embeddings", "num_kv_shared_layers", "model_type"]
+        )
+        if random.random() < 0.3:
+            part.pop(name, None)
+        else:
+            part[name] = random.choice(ODD)
+    return changed
+
+
+def test_a_damaged_config_is_counted_or_refused_and_never_a_crash() -> None:
+    counted = 0
+    for seed in range(3000):
+        random = Random(seed)  # noqa: S311  (no secret)
+        options = LoadOptions(random.choice([V20, V32]), random.choice([None, "fp8", "awq"]))
+        try:
+            made = built(damaged(random), options)
+        except InputError as error:
+            assert error.message.startswith("config: ")  # noqa: PT017  (both ends are right)
+            continue
+        assert sum(made.by_component.values()) == sum(made.by_dtype.values())
+        counted += 1
+    assert 500 < counted < 2900, "some are counted and some are refused"
