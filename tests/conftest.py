@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.engine_fixtures import docker_engine, docker_host, prefix
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["docker_engine", "docker_host", "prefix"]  # fixtures, by pytest's rules
+
+# No test asserts a wall-clock time, and hypothesis's own limit for an example is one.
+settings.register_profile("sparkctl", deadline=None)
+settings.load_profile("sparkctl")
+
 
 TESTBED = Path(__file__).parent / "testbed" / "testbed"
 

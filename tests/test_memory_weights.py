@@ -142,6 +142,16 @@ def test_what_vllm_does_not_load_is_told_by_its_reason() -> None:
     assert read.by_dtype == {"BF16": 1600, "F8_E4M3": 64, "F32": 32}
 
 
+def test_keys_and_values_that_no_layer_uses_are_left_out_since_0_30() -> None:
+    names = [f"model.language_model.layers.{layer}.self_attn.{part}_proj.weight" for layer in (0, 41) for part in "qkv"]
+    tensors = [Tensor(name, "BF16", (8, 8), 128) for name in names]
+    text = {"model_type": "gemma4_text", "num_hidden_layers": 42, "num_kv_shared_layers": 18}
+    versions = ("0.29.0", "0.30.0")
+    sizes = {one: loaded(tensors, {"text_config": text}, LoadOptions(Version(one))) for one in versions}
+    assert (sizes["0.29.0"].bytes, sizes["0.30.0"].bytes) == (6 * 128, 4 * 128)
+    assert sizes["0.30.0"].skipped == {"keys and values of layers that read another's": 256}
+
+
 @given(
     st.lists(
         st.tuples(

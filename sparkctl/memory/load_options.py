@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Final
 
-if TYPE_CHECKING:
-    from packaging.version import Version
+from packaging.version import Version
+
+QUERY_ALONE: Final = Version("0.30.0.dev0")
+"""From here Gemma 4's layers that read another's cache have no keys and values of their own (vLLM 0.30.0 gemma4.py)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from packaging.version import Version
-
 from sparkctl.memory.feed_forward import feed_forward
 from sparkctl.memory.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.layers import Kind
+from sparkctl.memory.load_options import QUERY_ALONE
 from sparkctl.memory.parts import Part
 from sparkctl.memory.towers import towers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from packaging.version import Version
+
     from sparkctl.memory.architectures_keys import Keys
     from sparkctl.memory.layers import LayerGroup
 
 _PADDING: Final = 64
 """The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""
-_QUERY_ALONE: Final = Version("0.30.0.dev0")
 _TIED: Final = ("gemma", "cohere", "mamba")
 _UNTIED: Final = frozenset({"mamba2"})
 """Families whose head is the embedding unless their config says otherwise."""
@@ -102,7 +102,7 @@ def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> 
     owned = {replace(group, layers=1): group.layers for group in shape.groups}
     for group in whole.groups:
         left = group.layers - owned.get(replace(group, layers=1), 0)
-        heads = 0 if vllm >= _QUERY_ALONE and kind == "gemma4_text" else group.kv_heads
+        heads = 0 if vllm >= QUERY_ALONE and kind == "gemma4_text" else group.kv_heads
         if left:
             yield from _attention(replace(group, layers=left, kv_heads=heads), keys, whole, kind)
 

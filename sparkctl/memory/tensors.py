@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sparkctl.memory.load_options import QUERY_ALONE
 from sparkctl.memory.quantization import FP8, declared_config, scheme
 
 if TYPE_CHECKING:
@@ -122,7 +123,18 @@ def _reason(
     tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
     if name.endswith("lm_head.weight") and tied is True:
         return "the head, which is the embedding"
+    if _reads_another(name, text, options):
+        return "keys and values of layers that read another's"
     return "buffers" if _DROPPED.search(name) else None
+
+
+def _reads_another(name: str, text: Mapping[str, Any], options: LoadOptions) -> bool:
+    """Return whether a tensor makes keys or values that its layer does not use: vLLM leaves them out since 0.30."""
+    layers, shared = _layers(text), text.get("num_kv_shared_layers")
+    if options.vllm < QUERY_ALONE or text.get("model_type") != "gemma4_text" or layers is None:
+        return False
+    found = re.search(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.", name)
+    return found is not None and isinstance(shared, int) and int(found[1]) >= layers - shared
 
 
 def _as_built(tensor: Tensor, component: str, online: Scheme | None, options: LoadOptions) -> tuple[str, int]:
