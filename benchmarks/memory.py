@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from sparkctl.admission import Change, Check, Need, Sizes, Switch
 from sparkctl.memory.checkpoint import read_tensors
 from sparkctl.memory.pool import Pool
-from sparkctl.plan import Change, Need, Setting, Wanted, make_plan
+from sparkctl.plan import Wanted, make_plan
 
 GIB: Final = 2**30
 SHARDS: Final = 200
@@ -73,13 +74,15 @@ def _read_so_far() -> int:
 def planning_ms(available: int) -> float:
     """Return the milliseconds of a plan of 64 services on a pool with ``available`` GiB."""
 
-    def resized(change: Change) -> Need:
-        cache = (change.context or 65536) * (change.sequences or 4) * GIB // 2**19
-        return Need(GIB // 2 + cache, GIB + cache, GIB + cache)
+    def need(change: Change) -> Need:
+        cache = (change.context or 65536) * (change.sequences or 4) * GIB // 2**19 // (1 + len(change.switches))
+        return Need(GIB // 2 + cache, GIB + cache, Check(0.01 + cache / GIB / 120, GIB // 8))
 
-    setting = Setting(65536, 4, may_halve_cache=True, may_drop_inputs=True)
+    switches = (Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5),)
+    sizes = Sizes(65536, 4, switches, need)
+    whole = need(Change())
     services = [
-        Wanted(f"s{index}", "r", "1", (8 + index % 7) * GIB // 10, 2 * GIB, index % 3, resized=resized, setting=setting)
+        Wanted(f"s{index}", "r", "1", *whole[:2], priority=index % 3, check=whole.check, sizes=sizes)
         for index in range(64)
     ]
     start = time.perf_counter()

@@ -15,12 +15,14 @@ LABEL_SERVICE: Final = "sparkctl.service"
 LABEL_RECIPE: Final = "sparkctl.recipe"
 LABEL_SPEC: Final = "sparkctl.spec"
 LABEL_CLAIM: Final = "sparkctl.claim"
+LABEL_PEAK: Final = "sparkctl.peak"
+LABEL_PRIORITY: Final = "sparkctl.priority"
 LABEL_MODS: Final = "sparkctl.mods"
 LABEL_URL: Final = "sparkctl.url"
 LABEL_MODEL: Final = "sparkctl.model"
 
 # A better estimate must not make a running service "changed", and a digest cannot contain itself.
-_NOT_IN_DIGEST: Final = frozenset({LABEL_SPEC, LABEL_CLAIM})
+_NOT_IN_DIGEST: Final = frozenset({LABEL_SPEC, LABEL_CLAIM, LABEL_PEAK, LABEL_PRIORITY})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ class Options:
     keep: bool = False
 
 
+class RefusedError(DoesNotFitError):
+    """The ``plan`` of a set that does not fit."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__("\n".join(plan.reasons))
+        self.plan = plan
+
+
 class Controller:
     """Plans and changes what runs on one engine.
 
@@ -64,19 +72,19 @@ class Controller:
             InputError: two of the services want the same name or port.
         """
         observing.refuse_elsewhere(self._ports.engine)
-        _refuse_clashes(wanted)
+        refuse_clashes(wanted)
         return self._plan(wanted, replace=replace)
 
     def up(self, wanted: Sequence[Service], options: Options) -> None:
         """Bring ``wanted`` up, one start at a time, each proved healthy before the next.
 
         Raises:
-            DoesNotFitError: the set does not fit; nothing was touched.
+            RefusedError: the set does not fit; nothing was touched.
             InputError: a service that runs differs from its recipe and ``replace`` was not given; nothing was touched.
             EngineError, ModError, NotReadyError: as named; what this command created is removed, what ran still runs.
         """
         observing.refuse_elsewhere(self._ports.engine)
-        _refuse_clashes(wanted)
+        refuse_clashes(wanted)
         with self._locked():
             wanted = self.expected(wanted)
             plan = self._admitted(wanted, options)
@@ -102,7 +110,7 @@ class Controller:
 
     def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
         now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
-        pool = observing.pool(self._ports.host, self._reserve_bytes, now)
+        pool = observing.pool(self._ports.host, self._reserve_bytes)
         running = [deployed.running for deployed in now if not deployed.container.name.endswith(ASIDE)]
         return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
 
@@ -114,7 +122,7 @@ class Controller:
             message = "what runs differs from its recipe:\n" + "\n".join(f"  {line}" for line in lines)
             raise InputError(message, hint="--replace stops it and starts it as the recipe says now")
         if not plan.fits:
-            raise DoesNotFitError("\n".join(plan.reasons))
+            raise RefusedError(plan)
         return plan
 
     def _differences(self, service: Service) -> list[str]:
@@ -146,7 +154,12 @@ class Controller:
             yield
 
 
-def _refuse_clashes(wanted: Sequence[Service]) -> None:
+def refuse_clashes(wanted: Sequence[Service]) -> None:
+    """Refuse services that cannot be up together.
+
+    Raises:
+        InputError: two of them want the same name or port.
+    """
     for what, values in (
         ("name", [service.name for service in wanted]),
         ("port", [service.url for service in wanted]),

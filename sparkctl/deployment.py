@@ -8,24 +8,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import document, mods, render, resizing, vllm
-from sparkctl.admission import Wanted
+from sparkctl.admission import Variant, Wanted
+from sparkctl.catalog import Member
 from sparkctl.errors import InputError, Problem, ProblemsError
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.mods import FromModel, Mod, Pins
-from sparkctl.service import Inputs, Service, Source, Template, assemble
+from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from sparkctl.admission import Need
-    from sparkctl.catalog import Catalog, Loaded, Member
+    from sparkctl.catalog import Catalog, Loaded
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods import ModFile, MountedMod
     from sparkctl.ports import Models
     from sparkctl.recipe import Recipe
+    from sparkctl.resizing import Resizer
     from sparkctl.service import Operator
 
 PINS: Final = "pins.yaml"
@@ -33,12 +34,13 @@ PINS: Final = "pins.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A recipe that is wanted under a name, and where its models are."""
+    """A recipe that is wanted under a name, where its models are, and what the operator laid over it."""
 
     member: Member
     loaded: Loaded
     model: Source
     draft: Source | None
+    overrides: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[Source]:
@@ -62,16 +64,18 @@ class Loader:
         Raises:
             InputError: a file that cannot be used, or a name that is none.
         """
-        located = []
         members = [member for name in names for member in self._catalog.members(name)]
         meant = [_meant(text, [member.service for member in members]) for text in overrides]
-        for member in members:
-            own = [text for name, text in meant if name in {None, member.service}]
-            loaded = self._catalog.recipe(member.recipe, [*member.overrides, *own], strict=strict)
-            model = loaded.recipe.model
-            source = self._source(loaded.recipe, model.repo, model.revision, model.path)
-            located.append(Located(member, loaded, source, self._draft(loaded.recipe)))
-        return located
+        return [
+            self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
+            for member in members
+        ]
+
+    def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
+        loaded = self._catalog.recipe(member.recipe, [*member.overrides, *overrides], strict=strict)
+        model = loaded.recipe.model
+        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
+        return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
 
     def services(self, located: Sequence[Located]) -> list[Service]:
         """Return the services of the recipes.
@@ -79,13 +83,15 @@ class Loader:
         Raises:
             InputError: nothing is known of a model to plan with, or a template or a mod cannot be used.
         """
-        return [self._service(one) for one in located]
+        return [self._service(one, located) for one in located]
 
-    def _service(self, one: Located) -> Service:
+    def _service(self, one: Located, beside: Sequence[Located]) -> Service:
         recipe, version = one.loaded.recipe, one.loaded.version.version
         template = self._template(recipe.template)
         facts, draft_facts = self.facts(one)
-        taken = _estimate(one.loaded, facts, draft_facts, self._profile)
+        resizer = resizing.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
+        taken = _estimate(resizer)
+        need = resizing.need(recipe, taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
@@ -101,41 +107,52 @@ class Loader:
                 mods=self._mods(recipe, template, one.model),
                 footprint=taken,
                 sizing=footprint.sizing(recipe, taken, self._profile),
-                wanted=self._wanted(one, facts, draft_facts, taken),
+                wanted=Wanted(
+                    name=one.member.service,
+                    recipe=one.loaded.name,
+                    digest="",
+                    steady_bytes=need.steady_bytes,
+                    peak_bytes=need.peak_bytes,
+                    priority=one.member.priority,
+                    parts=taken.summary,
+                    check=need.check,
+                    sizes=resizer.sizes,
+                    variants=partial(self._variants, one, beside),
+                    asked=one.member.asked,
+                ),
+                resizer=resizer,
             )
         )
 
-    def _wanted(
-        self, one: Located, facts: ModelFacts, draft_facts: ModelFacts | None, taken: footprint.Footprint
-    ) -> Wanted:
-        need = resizing.need(one.loaded.recipe, taken, self._profile)
-        return Wanted(
-            name=one.member.service,
-            recipe=one.loaded.name,
-            digest="",
-            steady_bytes=need.steady_bytes,
-            peak_bytes=need.peak_bytes,
-            priority=one.member.priority,
-            parts=taken.summary,
-            check_bytes=need.check_bytes,
-            resized=resizing.Resizer(one.loaded, facts, draft_facts, self._profile),
-            setting=resizing.setting(one.loaded.recipe, facts),
-            variants=partial(self._variants, one),
-            asked=one.member.asked,
-        )
+    def _variants(self, one: Located, beside: Sequence[Located]) -> list[Variant]:
+        """Return the other recipes of the same model for the same limits, those that can be used in its place.
 
-    def _variants(self, one: Located) -> Iterator[tuple[str, Need]]:
-        """Yield what the other recipes of the same model need, those that can be used."""
-        model = one.loaded.recipe.model
-        for entry in self._catalog.recipes() if model.facts is not None else ():
-            if entry.name == one.loaded.name or entry.name.startswith("_"):
-                continue
+        What a stack lays over a recipe is not known of another, so the services of a stack have none.
+        """
+        facts = one.loaded.recipe.model.facts
+        if facts is None or one.member.asked != one.loaded.name:
+            return []
+        ports = {url_of(other.loaded.recipe) for other in beside if other is not one}
+        found = []
+        for entry in self._catalog.recipes():
             with suppress(InputError):
-                other = self._catalog.recipe(entry.name)
-                if other.recipe.model.facts == model.facts:
-                    facts = self._catalog.load("facts", str(model.facts), ModelFacts)
-                    taken = footprint.estimate(other.recipe, facts, None, other.version.memory, self._profile)
-                    yield entry.name, resizing.need(other.recipe, taken, self._profile)
+                if entry.name != one.loaded.name and self._catalog.recipe(entry.name).recipe.model.facts == facts:
+                    found.append(self._variant(one, entry.name, ports))
+        return [variant for variant in found if variant is not None]
+
+    def _variant(self, one: Located, name: str, ports: Collection[str]) -> Variant | None:
+        """Return a recipe with what was laid over another and with its limits; None where a port is taken."""
+        limits, recipe = one.loaded.recipe.limits, self._catalog.recipe(name, one.overrides).recipe
+        keep = {"limits.context": (limits.context, recipe.limits.context)}
+        keep["limits.sequences"] = (limits.sequences, recipe.limits.sequences)
+        overrides = tuple(f"{path}={wanted}" for path, (wanted, own) in keep.items() if wanted != own)
+        other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
+        if url_of(other.loaded.recipe) in ports:
+            return None
+        version = other.loaded.version.memory
+        taken = footprint.estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
+        need = resizing.need(other.loaded.recipe, taken, version, self._profile)
+        return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
         """Return what is known of a recipe's model, and of its draft where it has one.
@@ -230,12 +247,11 @@ def misfits(catalog: Catalog, loaded: Loaded) -> list[Problem]:
     ]
 
 
-def _estimate(
-    loaded: Loaded, facts: ModelFacts, draft_facts: ModelFacts | None, profile: HostProfile
-) -> footprint.Footprint:
+def _estimate(of: Resizer) -> footprint.Footprint:
     """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
+    loaded = of.loaded
     try:
-        return footprint.estimate(loaded.recipe, facts, draft_facts, loaded.version.memory, profile)
+        return footprint.estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
     except ProblemsError as error:
         problems = [
             replace(problem, place=loaded.document.place(tuple(problem.message.partition(":")[0].split("."))))

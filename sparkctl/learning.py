@@ -80,6 +80,16 @@ def best(measurements: Iterable[Measurement], key: Key) -> Match | None:
     if exact:
         seen = (_transient(one) for one in exact)
         return Measured(exact[0], tuple(bytes_ for bytes_ in seen if bytes_ is not None))
+    return _nearest(alike, key)
+
+
+def changed(measurements: Iterable[Measurement], key: Key) -> Learned | None:
+    """Return what is known here about a start with other flags than this key's."""
+    alike, _ = sound(one for one in measurements if one.key[:2] == key[:2])
+    return _nearest(sorted(alike, key=lambda one: one.at, reverse=True), key)
+
+
+def _nearest(alike: Sequence[Measurement], key: Key) -> Learned | None:
     nearest = max(alike, key=lambda one: _in_common(one.key, key), default=None)
     return None if nearest is None else Learned(nearest, _ratios(nearest))
 

@@ -12,6 +12,8 @@ from sparkctl.container import (
     LABEL_CLAIM,
     LABEL_MODEL,
     LABEL_MODS,
+    LABEL_PEAK,
+    LABEL_PRIORITY,
     LABEL_RECIPE,
     LABEL_SERVICE,
     LABEL_SPEC,
@@ -43,6 +45,8 @@ class Deployed(NamedTuple):
     container: Container
     ready: bool | None
     resident_bytes: int | None = None
+    peak_bytes: int = 0
+    priority: int = 0
 
     @property
     def running(self) -> Running:
@@ -55,6 +59,8 @@ class Deployed(NamedTuple):
             state=state,
             claim_bytes=self.claim_bytes,
             resident_bytes=self.resident_bytes,
+            priority=self.priority,
+            peak_bytes=self.peak_bytes,
         )
 
 
@@ -83,6 +89,8 @@ def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | No
                 container=container,
                 ready=(_serves(http, url, served, key) if running else False) if http else None,
                 resident_bytes=_resident(engine, host, gpu_bytes, container.id) if host and running else None,
+                peak_bytes=_number(labels.get(LABEL_PEAK, "")),
+                priority=_signed(labels.get(LABEL_PRIORITY, "")),
             )
         )
     return found
@@ -111,17 +119,15 @@ def refuse_elsewhere(engine: Engine) -> None:
         raise EngineError(message, hint=hint)
 
 
-def pool(host: Host, reserve_bytes: int, services: Sequence[Deployed] = ()) -> Pool:
-    """Return the host's memory now, with the reserve to keep free; ``services`` are what of it is sparkctl's own."""
+def pool(host: Host, reserve_bytes: int) -> Pool:
+    """Return the host's memory now, with the reserve to keep free."""
     memory = host.memory()
-    own = sum(service.resident_bytes or 0 for service in services)
-    cache = 0 if memory.free_bytes is None else max(0, memory.available_bytes - memory.free_bytes)
+    free = memory.available_bytes if memory.free_bytes is None else memory.free_bytes
     return Pool(
         total_bytes=memory.total_bytes,
         available_bytes=memory.available_bytes,
         reserve_bytes=reserve_bytes,
-        cache_bytes=cache,
-        foreign_bytes=max(0, memory.total_bytes - memory.available_bytes - own),
+        cache_bytes=max(0, min(memory.cached_bytes, memory.available_bytes - free)),
     )
 
 
@@ -148,3 +154,7 @@ def _resident(engine: Engine, host: Host, gpu_bytes: Mapping[int, int], containe
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else 0
+
+
+def _signed(text: str) -> int:
+    return -_number(text[1:]) if text.startswith("-") else _number(text)

@@ -5,53 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl.admission import (
-    STARTS,
-    Action,
-    Change,
-    Need,
-    Running,
-    Setting,
-    Step,
-    Wanted,
-    fit,
-    steps_of,
-)
-from sparkctl.refusal import arithmetic
+from sparkctl import ways
+from sparkctl.admission import STARTS, Action, Running, Step, Wanted, admit, foreign_bytes
+from sparkctl.refusal import arithmetic, segments
 from sparkctl.units import GIB
-from sparkctl.ways import Way, ways
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.memory.pool import Pool
+    from sparkctl.refusal import Segment
+    from sparkctl.ways import Way
 
-__all__ = [
-    "Action",
-    "Change",
-    "Need",
-    "Plan",
-    "Running",
-    "Setting",
-    "Step",
-    "Wanted",
-    "Way",
-    "describe",
-    "make_plan",
-]
+__all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decision. ``order`` are the starts; ``reasons`` say, line by line, why the set does not fit.
+    """The decision. ``order`` are the starts; ``foreign_bytes`` are in use by what is none of sparkctl's services.
 
-    ``ways`` would make it fit, the one of the least loss first.
+    For a set that does not fit, ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways``
+    what would make it fit, the one of the least loss first.
     """
 
     fits: bool
     pool: Pool
     steps: tuple[Step, ...]
+    foreign_bytes: int = 0
     reasons: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
     ways: tuple[Way, ...] = ()
 
     @property
@@ -66,19 +48,31 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
     ``replace`` allows to stop and start again what runs with another digest; without it that is a step ``changed``,
     which is no refusal.
     """
-    steps = steps_of(wanted, running, pool, replace=replace)
-    if fit(steps):
-        return Plan(fits=True, pool=pool, steps=steps)
-    found = ways(wanted, running, pool, replace=replace)
-    told = [f"it fits with: {way.command(wanted, replace=replace)}" for way in found]
-    told = told or ["no smaller setting and no service less makes it fit"]
-    reasons = [*arithmetic(wanted, running, pool, steps), *told]
-    return Plan(fits=False, pool=pool, steps=steps, reasons=tuple(reasons), ways=tuple(found))
+    admission = admit(wanted, running, pool, replace=replace)
+    others = foreign_bytes(running, pool)
+    if admission.fits:
+        return Plan(fits=True, pool=pool, steps=admission.steps, foreign_bytes=others)
+    return Plan(
+        fits=False,
+        pool=pool,
+        steps=admission.steps,
+        foreign_bytes=others,
+        reasons=tuple(arithmetic(wanted, running, pool, admission)),
+        segments=segments(running, pool, admission),
+        ways=tuple(ways.ways(wanted, running, pool, replace=replace)),
+    )
 
 
 def describe(plan: Plan) -> list[list[str]]:
-    """Return a table's rows: the number of the step, the action, the service, what is left free at its peak in GiB."""
+    """Return a table's rows: the number of the step, the action, the service, and two numbers in GiB.
+
+    What it leaves free above the reserve at its peak, and what vLLM's own check finds beyond what it wants.
+    """
     return [
-        [str(number), str(step.action), step.service, "" if step.free_bytes is None else f"{step.free_bytes / GIB:.1f}"]
+        [str(number), str(step.action), step.service, _gib(step.free_bytes), _gib(step.check_free_bytes)]
         for number, step in enumerate(plan.steps, 1)
     ]
+
+
+def _gib(count: int | None) -> str:
+    return "" if count is None else f"{count / GIB:.1f}"

@@ -1,92 +1,127 @@
-"""Why a set does not fit: its sum as a bar and as numbers. Pure."""
+"""Why a set does not fit: its sum, as the segments of a bar and as numbers. Pure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.admission import STARTS, start_of
+from sparkctl.admission import foreign_bytes
 from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.admission import Running, Step, Wanted
+    from sparkctl.admission import Admission, Running, Start, Step, Wanted
     from sparkctl.memory.pool import Pool
 
-_WIDTH: Final = 60
-_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+
+class Part(StrEnum):
+    """What a segment of the bar stands for."""
+
+    FOREIGN = "in use by others"
+    RUNNING = "running"
+    CLAIMED = "claimed and not yet taken"
+    CACHE = "page cache"
+    WANTED = "wanted"
+    MISSING = "missing"
+    RESERVE = "reserve"
 
 
 class Segment(NamedTuple):
-    """A part of the bar: what it is, its bytes, and the sign that it is drawn with."""
+    """A part of the bar: its kind, whose it is, and its bytes."""
 
+    part: Part
     name: str
     bytes: int
-    sign: str
 
 
-def segments(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, steps: Sequence[Step]) -> list[Segment]:
-    """Return what would lie in the pool at the first start that does not fit, in the order of the sum."""
-    outstanding = sum(service.outstanding_bytes for service in running)
-    found = [Segment("in use", pool.total_bytes - pool.available_bytes, "█")]
-    if outstanding:
-        found.append(Segment("claimed", outstanding, "▓"))
-    now = {service.name: service for service in running}
-    services = {service.name: service for service in wanted}
-    letters = iter(_LETTERS)
-    for step in (one for one in steps if one.action in STARTS):
-        start = start_of(services[step.service], step.action, now.get(step.service))
-        size = start.steady_bytes if step.admitted else start.peak_bytes
-        found.append(Segment(step.service, max(0, size - start.freed_bytes), next(letters, "z")))
-        if not step.admitted:
-            break
-    return [*found, Segment("reserve", pool.reserve_bytes, "░")]
+def shortage(admission: Admission) -> tuple[Step, Start, int]:
+    """Return the first start that does not fit: its step, itself, and how many bytes are missing."""
+    by_name = {start.name: start for start in admission.starts}
+    short = next(step for step in admission.steps if not step.admitted)
+    return short, by_name[short.service], max(-(short.free_bytes or 0), -(short.check_free_bytes or 0))
 
 
-def drawn(parts: Sequence[Segment], pool: Pool) -> str:
-    """Return the parts as one line, to scale; what is beyond the pool's end stands behind the │."""
-    whole = max(pool.total_bytes, sum(part.bytes for part in parts), 1)
-    bar, end, place = "", round(pool.total_bytes * _WIDTH / whole), 0
-    for part in parts:
-        place += part.bytes
-        bar += part.sign * max(0, round(place * _WIDTH / whole) - len(bar))
-    bar = f"{bar[:end]:·<{end}}│{bar[end:]}"
-    names = "  ".join(f"{part.sign} {part.name}" for part in parts if part.bytes)
-    return f"{bar}  {names}"
+def segments(running: Sequence[Running], pool: Pool, admission: Admission) -> tuple[Segment, ...]:
+    """Return what would lie in the pool at the first start that does not fit; together the pool and what is missing."""
+    short, start, missing = shortage(admission)
+    before = _before(admission, start)
+    gone = {one.name for one in (*before, start)}
+    left = [one for one in running if one.name not in gone]
+    asked = start.peak_bytes if _by_reserve(short) else start.check_bytes
+    found = [Segment(Part.FOREIGN, "", foreign_bytes(running, pool))]
+    found += [Segment(Part.RUNNING, one.name, one.held_bytes) for one in left]
+    found += [Segment(Part.CLAIMED, one.name, admission.spoken[one.name]) for one in left]
+    found += [Segment(Part.WANTED, one.name, one.steady_bytes) for one in before]
+    found.append(Segment(Part.WANTED, start.name, max(0, asked - missing)))
+    found.append(Segment(Part.MISSING, "", missing))
+    if _by_reserve(short):
+        found.append(Segment(Part.RESERVE, "", pool.reserve_bytes))
+    return tuple(one for one in found if one.bytes)
 
 
-def arithmetic(
-    wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, steps: Sequence[Step]
-) -> Iterator[str]:
+def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, admission: Admission) -> Iterator[str]:
     """Yield the sum up to the first start that does not fit."""
-    short = next(step for step in steps if not step.admitted)
-    missing = max(-(short.free_bytes or 0), -(short.check_free_bytes or 0))
-    yield f"{short.service} does not fit: {format_gib(missing)} are missing when it starts"
-    bar = drawn(segments(wanted, running, pool, steps), pool)
-    yield f"  {bar}"
-    yield _line("", pool.available_bytes, f"available, of {format_gib(pool.total_bytes)}")
-    yield _line("-", pool.reserve_bytes, "reserve")
+    short, start, missing = shortage(admission)
+    by_name = {one.name: one for one in wanted}
+    yield f"{start.name} does not fit: {_why(short, missing)}"
+    yield _line("", pool.available_bytes, f"available, of {format_gib(pool.total_bytes)}{_cache(pool)}")
+    if _by_reserve(short):
+        yield _line("-", pool.reserve_bytes, "reserve")
     for service in running:
-        if service.outstanding_bytes:
-            yield _line("-", service.outstanding_bytes, f"claimed by {service.name} and not yet taken")
-    now = {service.name: service for service in running}
-    services = {service.name: service for service in wanted}
-    for step in (one for one in steps if one.action in STARTS):
-        start = start_of(services[step.service], step.action, now.get(step.service))
-        parts = f": {services[step.service].parts}" if services[step.service].parts else ""
-        if start.freed_bytes:
-            yield _line("+", start.freed_bytes, f"given back by the {step.service} that is replaced")
-        if step is short:
-            yield _line("-", start.peak_bytes, f"{step.service} while it starts{parts}")
-            break
-        yield _line("-", start.steady_bytes, f"{step.service}{parts}")
-    yield _line("=", short.free_bytes or 0, "")
-    if (short.check_free_bytes or 0) < 0:
-        asked = format_gib(services[short.service].check_bytes)
-        yield f"  vLLM itself would refuse: its check at the start wants {asked} free, its own context included"
-    later = [one.service for one in steps[steps.index(short) + 1 :]]
+        if admission.spoken[service.name]:
+            yield _line("-", admission.spoken[service.name], f"claimed by {service.name} and not yet taken")
+    parts = {one.name: f": {one.parts}" if one.parts else "" for one in wanted}
+    for one in _before(admission, start):
+        yield from _given_back(one)
+        yield _line("-", one.steady_bytes, f"{one.name}{parts[one.name]}")
+    yield from _given_back(start)
+    if _by_reserve(short):
+        yield _line("-", start.peak_bytes, f"{start.name} while it starts{parts[start.name]}")
+    else:
+        yield from _check(by_name[start.name], pool)
+    yield _line("=", -missing, "")
+    if pool.available_bytes < pool.reserve_bytes:
+        yield "  the reserve is larger than what is available: nothing can start"
+    later = [one.name for one in admission.starts[admission.starts.index(start) + 1 :]]
     if later:
         yield f"  after it would start: {', '.join(later)}"
+
+
+def _why(short: Step, missing: int) -> str:
+    if _by_reserve(short):
+        return f"{format_gib(missing)} are missing when it starts"
+    return f"vLLM itself would refuse: {format_gib(missing)} are missing for its own check at the start"
+
+
+def _by_reserve(short: Step) -> bool:
+    """Return whether its peak is what lacks most; else vLLM's own check is."""
+    return short.check_free_bytes is None or (short.free_bytes or 0) <= short.check_free_bytes
+
+
+def _check(service: Wanted, pool: Pool) -> Iterator[str]:
+    check = service.check
+    if check is None:
+        return
+    if check.counts_cache and pool.cache_bytes:
+        yield _line("-", pool.cache_bytes, f"page cache, which the vLLM of {service.name} takes for used")
+    yield _line("-", check.taken_bytes, f"taken by {service.name} itself before it checks")
+    rest = check.wants(pool) - check.taken_bytes - (pool.cache_bytes if check.counts_cache else 0)
+    fraction = f"{check.fraction:.2f} of {format_gib(pool.total_bytes)}"
+    yield _line("-", rest, f"wanted free by its check: gpu-memory-utilization {fraction}")
+
+
+def _cache(pool: Pool) -> str:
+    return f"; {format_gib(pool.cache_bytes)} of it are page cache" if pool.cache_bytes else ""
+
+
+def _before(admission: Admission, start: Start) -> tuple[Start, ...]:
+    return admission.starts[: admission.starts.index(start)]
+
+
+def _given_back(start: Start) -> Iterator[str]:
+    if start.freed_bytes:
+        yield _line("+", start.freed_bytes, f"given back by the {start.name} that is replaced")
 
 
 def _line(sign: str, count: int, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl import boot_log, learning, measurements, memory_flags
@@ -74,9 +75,11 @@ class Memory:
         for warning in self._store.warnings:
             self._report.say(f"warning: {warning}")
         self._store.warnings.clear()
-        match = learning.best(kept, memory_flags.key(service, image.id))
-        if match is None:
+        key = memory_flags.key(service, image.id)
+        match, otherwise = learning.best(kept, key), learning.changed(kept, key)
+        if match is None or otherwise is None:
             return service
+        resizer = replace(service.resizer, learned=partial(learning.applied, match=otherwise))
         items = learning.applied(service.footprint.items, match)
         expected = replace(service.footprint, items=items, known=learning.known(match))
         wanted = replace(
@@ -84,6 +87,7 @@ class Memory:
             steady_bytes=expected.steady_bytes,
             peak_bytes=expected.peak_bytes,
             parts=f"{expected.summary}, {expected.known}",
+            sizes=resizer.sizes,
         )
         return replace(service, expected=expected, wanted=wanted)
 

@@ -2,66 +2,86 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.admission import Change, Need, Setting
+from packaging.version import Version
+
+from sparkctl import loading, vllm
+from sparkctl.admission import Check, Need, Sizes, Switch
 from sparkctl.errors import InputError
-from sparkctl.memory import footprint
+from sparkctl.memory import constants, footprint
 from sparkctl.memory.settings import open_inputs
-from sparkctl.recipe import Memory
+from sparkctl.recipe import Memory, Recipe
+from sparkctl.validation import validate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.admission import Change
     from sparkctl.catalog import Loaded
     from sparkctl.memory.facts import ModelFacts
+    from sparkctl.memory.footprint import Footprint
+    from sparkctl.memory.items import Item
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.recipe import Recipe
+
+_READS_AVAILABLE: Final = Version("0.16.0")
+"""The first release whose check reads MemAvailable on a GB10; 0.10.2 and 0.11.0 read what CUDA calls free, without the
+page cache (read in these releases; what is between was not read, and counts as the older)."""
+_SIXTEEN_BITS: Final = frozenset({"auto", "bfloat16", "float16"})
 
 
-def need(recipe: Recipe, taken: footprint.Footprint, profile: HostProfile) -> Need:
-    """Return what the plan counts of a footprint."""
-    check = footprint.check_bytes(taken, footprint.sizing(recipe, taken, profile), profile.total)
+def need(recipe: Recipe, taken: Footprint, version: Version, profile: HostProfile) -> Need:
+    """Return what the plan counts of a footprint; ``version`` is the image's vLLM."""
+    if not taken.gpu_bytes:
+        return Need(taken.steady_bytes, taken.peak_bytes)
+    fraction = footprint.sizing(recipe, taken, profile).gpu_memory_utilization
+    check = Check(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
     return Need(taken.steady_bytes, taken.peak_bytes, check)
-
-
-def setting(recipe: Recipe, facts: ModelFacts) -> Setting | None:
-    """Return what of a recipe could be less; None where its memory does not follow from its limits."""
-    if isinstance(recipe.memory, Memory):
-        return None
-    return Setting(
-        context=recipe.limits.context,
-        sequences=recipe.limits.sequences,
-        may_halve_cache=recipe.args.get("kv-cache-dtype", "auto") == "auto" and recipe.gpus != "none",
-        may_drop_inputs=bool(open_inputs(recipe, facts)),
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class Resizer:
-    """Says what a recipe needs once it is changed."""
+    """Says what a recipe needs once it is changed, by the way that ``--set`` takes.
+
+    ``learned`` lays what this host has measured over the items of an estimate.
+    """
 
     loaded: Loaded
     facts: ModelFacts
     draft: ModelFacts | None
     profile: HostProfile
+    once: footprint.Once
+    learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = field(default=tuple)
 
-    def __call__(self, change: Change) -> Need | None:
-        """Return the need, or None where the changed recipe cannot be served."""
-        recipe = changed(self.loaded.recipe, change)
+    @property
+    def sizes(self) -> Sizes:
+        """How the recipe can be made smaller."""
+        limits = self.loaded.recipe.limits
+        switches = tuple(_switches(self.loaded.recipe, self.facts, self.loaded.version.version))
+        return Sizes(limits.context, limits.sequences, switches, self.need)
+
+    def need(self, change: Change) -> Need | None:
+        """Return what the changed recipe needs, or None where it cannot be served."""
+        version = self.loaded.version.memory
         try:
-            taken = footprint.estimate(recipe, self.facts, self.draft, self.loaded.version.memory, self.profile)
+            recipe = validate(loading.with_overrides(self.loaded.document, change.overrides), Recipe)
+            taken = footprint.estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None
-        return need(recipe, taken, self.profile)
+        return need(recipe, replace(taken, items=self.learned(taken.items)), version, self.profile)
 
 
-def changed(recipe: Recipe, change: Change) -> Recipe:
-    """Return the recipe with less."""
-    limits = {"context": change.context, "sequences": change.sequences}
-    less = recipe.limits.model_copy(update={name: value for name, value in limits.items() if value is not None})
-    args = dict(recipe.args)
-    if change.halved_cache:
-        args["kv-cache-dtype"] = "fp8"
-    if change.text_only:
-        args["language-model-only"] = True
-    return recipe.model_copy(update={"limits": less, "args": args})
+def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[Switch]:
+    """Yield the settings that make a recipe smaller and that it does not have."""
+    if isinstance(recipe.memory, Memory):
+        yield Switch("memory=auto", "as much cache as the limits need", 0.25)
+    dtype = recipe.args.get("kv-cache-dtype") or "auto"
+    if recipe.gpus != "none" and dtype in _SIXTEEN_BITS and not vllm.check_flag("kv-cache-dtype", "fp8", version):
+        yield Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5)
+    inputs = open_inputs(recipe, facts)
+    if inputs and not vllm.check_flag("language-model-only", True, version):
+        yield Switch("args.language-model-only=true", "text alone", 1.5)
+    elif inputs:
+        zeros = ", ".join(f"{name}: 0" for name in inputs)
+        yield Switch(f"limits.multimodal={{{zeros}}}", "text alone", 1.5)

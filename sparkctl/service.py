@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods import MountedMod
     from sparkctl.recipe import FlagValue, Recipe, Scalar
+    from sparkctl.resizing import Resizer
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"
 """Where Hugging Face libraries look in the images, which run as root."""
@@ -88,6 +89,7 @@ class Inputs:
     footprint: Footprint
     sizing: Sizing
     wanted: Wanted
+    resizer: Resizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Service:
     draft: Source | None
     secrets_file: Path | None
     wanted: Wanted
+    resizer: Resizer
     expected: Footprint
 
     @property
@@ -160,6 +163,7 @@ def assemble(inputs: Inputs) -> Service:
         draft=inputs.draft,
         secrets_file=inputs.operator.secrets_file(inputs.name) if inputs.recipe.secrets else None,
         wanted=replace(inputs.wanted, digest=digest),
+        resizer=inputs.resizer,
         expected=inputs.footprint,
     )
 
@@ -227,6 +231,8 @@ def _labels(inputs: Inputs) -> dict[str, str]:
         container.LABEL_URL: url_of(inputs.recipe),
         container.LABEL_MODS: mods.label(inputs.mods),
         container.LABEL_CLAIM: str(inputs.footprint.steady_bytes),
+        container.LABEL_PEAK: str(inputs.footprint.peak_bytes),
+        **({container.LABEL_PRIORITY: str(inputs.wanted.priority)} if inputs.wanted.priority else {}),
         container.LABEL_SPEC: "",
     }
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import preparing, readiness, secrets, units
-from sparkctl.container import LABEL_CLAIM, LABEL_SERVICE
+from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
@@ -65,6 +65,7 @@ class Starter:
         files = self._ports.files
         preparing.stage(files, service)
         spec = service.spec.with_label(LABEL_CLAIM, str(service.expected.steady_bytes))
+        spec = spec.with_label(LABEL_PEAK, str(service.expected.peak_bytes))
         if service.secrets_file is None:
             return self._ports.engine.create(spec)
         values = self._secret_values.get(service.name, {})

@@ -11,7 +11,7 @@ from sparkctl.errors import InputError
 from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.footprint import Footprint, footprint, longest_context
+from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.geometry import geometry
 from sparkctl.memory.settings import settings
 
@@ -111,7 +111,8 @@ def sized(subject: Subject, profile: HostProfile) -> Footprint:
     Raises:
         InputError: nothing is known of its weights, or its config cannot be used.
     """
-    return footprint(subject.settings, geometry(subject.facts.config), subject.facts, subject.draft, profile)
+    once = Once(subject.facts)
+    return footprint(subject.settings, once.shape, once.weights(subject.settings), subject.draft, profile)
 
 
 def longest(subject: Subject, taken: Footprint) -> int:

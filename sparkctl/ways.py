@@ -1,219 +1,309 @@
-"""What would make a set fit that does not: each found by planning again, the ways of the least loss first. Pure.
+"""What would make a set fit that does not: each way found by planning again, the one that loses least first. Pure.
 
-The order is by what the operator loses: inputs that nobody may use, half the bits of the cache, sequences, context,
-the variant of a model, a running service of low priority, a service that was asked for. One change of one service comes
-before a combination, and a combination is looked for only where no single change is enough.
+What the operator loses is counted in halvings of a context, so that ways of different kinds can be ranked:
+
+* less context, fewer sequences: log2(before / after) each, for every service that is changed
+* the page cache dropped: nothing
+* a fixed memory setting given up: 0.25; an 8-bit KV cache: 0.5; text alone: 1.5 (the switches of ``sparkctl.resizing``)
+* another recipe of the same model for the same limits: 2.5, and 1 more where its model is not on this host
+* each setting after the first: 0.25, so that one change comes before two that lose as much
+* a running service stopped: 8 each, those of lower priority first, and never one of higher priority than all that is
+  wanted
+* a service left out: 10 each, those of lower priority first
+
+Contexts are the largest that fit, in steps of 1,024 tokens. Combinations are looked for where single settings are not
+enough, or lose more than one halving: within a service, every subset of its switches with every halving of its
+sequences; over several services, the same for all of them with one share of their contexts. Where no smaller setting is
+enough beside what runs, it is looked for beside what is left when the fewest of low priority have stopped.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.admission import Change, comes_back, fit, steps_of
+from sparkctl.admission import Change, admit, can_start
+from sparkctl.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
+from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sparkctl.admission import Need, Running, Setting, Wanted
+    from sparkctl.admission import Need, Running, Variant, Wanted
     from sparkctl.memory.pool import Pool
 
-_STEP: Final = 1024
-"""Contexts are offered in whole multiples of this, in tokens."""
 _TRIED: Final = 16
-"""Of the services that were asked for, the largest are tried to be left out alone."""
+"""Of a large set, the largest are tried to be left out alone."""
 _ENOUGH: Final = 6
 """As many ways as a person reads."""
+_VARIANT: Final = 2.5
+_MISSING: Final = 1.0
+_STOP: Final = 8.0
+_WITHOUT: Final = 10.0
+_COMBINE_FROM: Final = 1.0
+"""Single settings that lose more than this are set beside combinations."""
 
 
-class Way(NamedTuple):
-    """A way to fit. ``overrides`` are for --set, by service; ``recipes`` are services with the recipe to take instead.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to fit, and what it ``loses``. ``changes`` are by service; ``recipes`` are taken in place of a service's.
 
-    ``stops`` are running services that end first; ``without`` are services that are not started.
+    ``stops`` are running services that end first; ``without`` are services that are not started; ``drop_cache`` gives
+    the page cache back first. ``priority`` is the sum over what is stopped or left out.
     """
 
-    overrides: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    recipes: tuple[tuple[str, str], ...] = ()
+    loses: float
+    words: str
+    changes: Mapping[str, Change]
+    recipes: Mapping[str, Variant]
     stops: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    drop_cache: bool = False
+    priority: int = 0
 
-    def command(self, wanted: Sequence[Wanted], *, replace: bool) -> str:
-        """Return the command that does it, to paste."""
-        instead = dict(self.recipes)
-        left = [one for one in wanted if one.name not in self.without]
-        names = list(dict.fromkeys(instead.get(one.name, one.asked or one.name) for one in left))
-        sets = [f"--set {name}:{change}" for name, changes in self.overrides for change in changes]
-        up = " ".join(["sparkctl up", *names, *sets, *(["--replace"] if replace else [])])
-        return f"sparkctl down {' '.join(self.stops)} && {up}" if self.stops else up
+    @property
+    def only_requested(self) -> bool:
+        """Whether it changes nothing but how the requested services are served, and needs no download and no root."""
+        fetched = any(variant.missing for variant in self.recipes.values())
+        return not (self.stops or self.without or self.drop_cache or fetched)
 
 
 def ways(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> list[Way]:
-    """Return the ways to fit, the one of the least loss first."""
-
-    def fits(these: Sequence[Wanted], beside: Sequence[Running] = running, left: Pool = pool) -> bool:
-        return fit(steps_of(these, beside, left, replace=replace))
-
-    found = [way for service in wanted for way in _smaller(service, wanted, fits)]
-    found.sort(key=_loss)
-    if not found:
-        found = list(_together(wanted, fits))
-    found += _variants(wanted, fits)
-    found += _without_running(wanted, running, pool, fits)
-    found += _without_wanted(wanted, fits)
-    return found[:_ENOUGH]
+    """Return the ways to fit, the one of the least loss first; [] where there is none."""
+    return _Search(wanted, running, pool, replace=replace).ways()
 
 
-def _loss(way: Way) -> int:
-    """Return the rank of a change of one service."""
-    changes = [change for _, made in way.overrides for change in made]
-    order = ("limits.multimodal", "args.kv-cache-dtype", "limits.sequences", "limits.context")
-    return max((index for index, name in enumerate(order) for change in changes if change.startswith(name)), default=0)
+class _Search:
+    """The set, and what is around it; ``stops`` have ended already."""
 
+    def __init__(
+        self,
+        wanted: Sequence[Wanted],
+        running: Sequence[Running],
+        pool: Pool,
+        *,
+        replace: bool,
+        stops: tuple[Running, ...] = (),
+    ) -> None:
+        self._wanted = tuple(wanted)
+        self._running = [one for one in running if one not in stops]
+        self._pool = pool.with_more(sum(one.held_bytes for one in stops))
+        self._replace = replace
+        self._stops = stops
+        admission = admit(wanted, self._running, self._pool, replace=replace)
+        self._starts = {start.name: start for start in admission.starts}
+        self._available = admission.available_bytes
+        self._starting = [one for one in wanted if one.name in self._starts]
+        self._levers = [lever for one in self._starting if one.sizes is not None for lever in [Lever(one, one.sizes)]]
 
-def _smaller(service: Wanted, wanted: Sequence[Wanted], fits: Callable[[Sequence[Wanted]], bool]) -> Iterator[Way]:
-    """Yield, for each setting of a service, its least change that makes the set fit."""
-    setting = service.setting
-    if setting is None or service.resized is None:
-        return
+    def ways(self) -> list[Way]:
+        """Return them all, those of the least loss first, as many as a person reads."""
+        found = [*self._dropping(), *self.settings(), *self._variants()]
+        stopping = list(self._stopping())
+        found += [self._way(loses=0, stops=stops) for stops in stopping]
+        if not found:
+            found += self._settings_after_stopping()
+        found += self._leaving_out()
+        return sorted(found, key=lambda way: (way.loses, way.priority))[:_ENOUGH]
 
-    def enough(change: Change) -> bool:
-        need = service.resized(change) if service.resized is not None else None
-        return need is not None and fits([_needing(service, need) if one is service else one for one in wanted])
+    # --- what fits ----------------------------------------------------------------------------------------------------
 
-    least = Change(_STEP, 1, halved_cache=setting.may_halve_cache, text_only=setting.may_drop_inputs)
-    if not enough(least):
-        return  # most services of a large set: one look is all that they cost
-    for change in (
-        Change(text_only=True) if setting.may_drop_inputs else None,
-        Change(halved_cache=True) if setting.may_halve_cache else None,
-    ):
-        if change is not None and enough(change):
-            yield Way(overrides=((service.name, overrides(change)),))
-    sequences = _most(1, setting.sequences - 1, lambda count: enough(Change(sequences=count)))
-    if sequences:
-        yield Way(overrides=((service.name, overrides(Change(sequences=sequences))),))
-    thousands = _most(1, (setting.context - 1) // _STEP, lambda count: enough(Change(context=count * _STEP)))
-    if thousands:
-        yield Way(overrides=((service.name, overrides(Change(context=thousands * _STEP))),))
+    def _fits(self, needs: Mapping[str, Need], without: Iterable[str] = ()) -> bool:
+        starts = self._starts | {name: self._starts[name].needing(need, self._pool) for name, need in needs.items()}
+        for name in without:
+            del starts[name]
+        return can_start(list(starts.values()), self._available, self._pool.reserve_bytes)
 
+    def _changed(self, changes: Mapping[Lever, Change]) -> bool:
+        """Return whether the set fits with these changes; a service that cannot be changed so keeps it from fitting."""
+        needs = {lever.name: lever.need(change) for lever, change in changes.items() if any(change)}
+        known = {name: need for name, need in needs.items() if need is not None}
+        return len(known) == len(needs) and self._fits(known)
 
-def _together(wanted: Sequence[Wanted], fits: Callable[[Sequence[Wanted]], bool]) -> Iterator[Way]:
-    """Yield one combination: everything that costs little, and as much of the contexts as is left room for."""
-    resizable = [service for service in wanted if service.setting is not None and service.resized is not None]
+    def _way(
+        self,
+        *,
+        loses: float,
+        changes: Mapping[Lever, Change] | None = None,
+        recipes: Mapping[str, Variant] | None = None,
+        stops: Sequence[Running] = (),
+        without: Sequence[Wanted] = (),
+        words: str = "",
+    ) -> Way:
+        ended = (*self._stops, *stops)
+        told = [words] if words else []
+        told += [f"{lever.words(change)} for {lever.name}" for lever, change in (changes or {}).items() if any(change)]
+        if ended:
+            told = [f"{' and '.join(one.name for one in ended)} stopped", *told]
+        return Way(
+            loses=loses + _STOP * len(ended),
+            words=f"without {', '.join(one.name for one in without)}" if without else f"with {', '.join(told)}",
+            changes={lever.name: change for lever, change in (changes or {}).items() if any(change)},
+            recipes=recipes or {},
+            stops=tuple(one.name for one in ended),
+            without=tuple(one.name for one in without),
+            priority=sum(one.priority for one in ended) + sum(one.priority for one in without),
+        )
 
-    def changes(sixteenths: int, *, one_sequence: bool) -> list[tuple[Wanted, Change]]:
-        return [
-            (service, _combined(service.setting, sixteenths, one_sequence=one_sequence))
-            for service in resizable
-            if service.setting is not None
-        ]
+    # --- smaller services ---------------------------------------------------------------------------------------------
 
-    def enough(sixteenths: int, *, one_sequence: bool) -> bool:
-        needs = {
-            service.name: need
-            for service, change in changes(sixteenths, one_sequence=one_sequence)
-            if service.resized is not None and (need := service.resized(change)) is not None
-        }
-        return fits([_needing(one, needs[one.name]) if one.name in needs else one for one in wanted])
+    def settings(self) -> list[Way]:
+        """Return smaller settings: single ones, and combinations where these are few or lose much."""
+        useful = [lever for lever in self._levers if self._changed({lever: lever.least})]
+        single = [way for lever in useful for way in self._single(lever)]
+        if single and min(way.loses for way in single) <= _COMBINE_FROM:
+            return single
+        found = [way for lever in useful for way in self._combined(lever)]
+        if not found and not single:
+            found = list(self._together())
+        best = min((way.loses for way in single), default=math.inf)
+        return single + [way for way in found if way.loses < best]
 
-    for one_sequence in (False, True):
-        share = _most(1, 16, lambda count: enough(count, one_sequence=one_sequence))  # noqa: B023  (called at once)
-        if share and resizable:
-            made = changes(share, one_sequence=one_sequence)
-            yield Way(overrides=tuple((service.name, overrides(change)) for service, change in made if any(change)))
-            return
+    def _single(self, lever: Lever) -> Iterator[Way]:
+        """Yield, for each setting of a service, its least change that makes the set fit."""
+        context = self._context(lever, Change())
+        if context is not None:
+            yield self._way(loses=lever.loss(context), changes={lever: context})
+        sequences = most(1, lever.sizes.sequences - 1, lambda count: self._changed({lever: Change(sequences=count)}))
+        if sequences:
+            change = Change(sequences=sequences)
+            yield self._way(loses=lever.loss(change), changes={lever: change})
+        for switch in lever.switches:
+            change = Change(switches=(switch.override,))
+            if self._changed({lever: change}):
+                yield self._way(loses=lever.loss(change), changes={lever: change})
 
+    def _context(self, lever: Lever, beside: Change) -> Change | None:
+        """Return ``beside`` with the largest context that fits, None where none does."""
+        if self._changed({lever: beside}):
+            return beside
+        steps = most(
+            1,
+            (lever.sizes.context - 1) // lever.step,
+            lambda count: self._changed({lever: beside._replace(context=count * lever.step)}),
+        )
+        return beside._replace(context=steps * lever.step) if steps else None
 
-def _combined(setting: Setting, sixteenths: int, *, one_sequence: bool) -> Change:
-    context = max(_STEP, setting.context * sixteenths // 16 // _STEP * _STEP)
-    return Change(
-        context=context if context < setting.context else None,
-        sequences=1 if one_sequence and setting.sequences > 1 else None,
-        halved_cache=setting.may_halve_cache,
-        text_only=setting.may_drop_inputs,
-    )
-
-
-def overrides(change: Change) -> tuple[str, ...]:
-    """Return a change as --set takes it."""
-    found = []
-    if change.text_only:
-        found.append("args.language-model-only=true")
-    if change.halved_cache:
-        found.append("args.kv-cache-dtype=fp8")
-    if change.sequences is not None:
-        found.append(f"limits.sequences={change.sequences}")
-    if change.context is not None:
-        found.append(f"limits.context={change.context}")
-    return tuple(found)
-
-
-def _most(least: int, most: int, enough: Callable[[int], bool]) -> int:
-    """Return the largest number that is enough, where less always is; 0 where none is."""
-    if most < least or not enough(least):
-        return 0
-    low, high = least, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if enough(middle) else (low, middle - 1)
-    return low
-
-
-def _needing(service: Wanted, need: Need) -> Wanted:
-    return replace(service, steady_bytes=need.steady_bytes, peak_bytes=need.peak_bytes, check_bytes=need.check_bytes)
-
-
-def _variants(wanted: Sequence[Wanted], fits: Callable[[Sequence[Wanted]], bool]) -> Iterator[Way]:
-    """Yield, for each service, the largest recipe of the same model with which the set fits."""
-    for service in (one for one in wanted if _alone(one, wanted) and one.asked in {"", one.recipe}):
-        others = service.variants() if service.variants is not None else ()
-        for name, need in sorted(others, key=lambda variant: -variant[1].steady_bytes):
-            if fits([_needing(service, need) if one is service else one for one in wanted]):
-                yield Way(recipes=((service.name, name),))
+    def _combined(self, lever: Lever) -> Iterator[Way]:
+        """Yield the combination of a service's settings that loses least."""
+        best: Change | None = None
+        for change in sorted(lever.combinations(), key=lever.loss):
+            if best is not None and lever.loss(change) >= lever.loss(best):
                 break
+            found = self._context(lever, change)
+            if found is not None and (best is None or lever.loss(found) < lever.loss(best)):
+                best = found
+        if best is not None:
+            yield self._way(loses=lever.loss(best), changes={lever: best})
 
-
-def _without_running(
-    wanted: Sequence[Wanted],
-    running: Sequence[Running],
-    pool: Pool,
-    fits: Callable[[Sequence[Wanted], Sequence[Running], Pool], bool],
-) -> Iterator[Way]:
-    """Yield each running service whose end is enough, the lower priority first; if none is, the fewest together."""
-    names = {service.name for service in wanted}
-    others = sorted((one for one in running if one.name not in names), key=comes_back, reverse=True)
-
-    def enough(ended: Sequence[Running]) -> bool:
-        back = sum(one.held_bytes for one in ended)
-        left = replace(pool, available_bytes=pool.available_bytes + back)
-        return fits(wanted, [one for one in running if one not in ended], left)
-
-    singles = sorted((one for one in others if enough([one])), key=lambda one: (one.priority, comes_back(one)))
-    if singles:
-        yield from (Way(stops=(one.name,)) for one in singles)
-        return
-    # What several give back is their sum, so the largest together are the fewest.
-    for count in range(2, len(others) + 1):
-        if enough(others[:count]):
-            yield Way(stops=tuple(one.name for one in others[:count]))
+    def _together(self) -> Iterator[Way]:
+        """Yield the combination over all services that loses least; what is not needed of it is taken back."""
+        if not self._levers or not self._changed({lever: lever.least for lever in self._levers}):
             return
+        found: list[dict[Lever, Change]] = []
+        kinds = sorted({switch.words for lever in self._levers for switch in lever.switches})
+        for chosen in subsets(kinds):
+            for halvings in (0, 1, 2, None):
+                plain = {lever: lever.policy(chosen, halvings) for lever in self._levers}
+                share = self._share(plain)
+                if share:
+                    found.append(shrunk_together(plain, share))
+        if found:
+            best = self._taken_back(min(found, key=loss_of))
+            yield self._way(loses=loss_of(best), changes=best)
+
+    def _share(self, plain: Mapping[Lever, Change]) -> int:
+        """Return the largest share of the contexts with which these changes fit; 0 where none does."""
+        return most(1, SHARES, lambda count: self._changed(shrunk_together(plain, count)))
+
+    def _taken_back(self, changes: dict[Lever, Change]) -> dict[Lever, Change]:
+        """Return the changes without those of the services that need none, the highest priority first."""
+        for lever in sorted(changes, key=lambda one: (-one.priority, -one.loss(changes[one]))):
+            without = changes | {lever: Change()}
+            if self._changed(without):
+                changes = without
+        return changes
+
+    def _variants(self) -> Iterator[Way]:
+        """Yield, for each service, the largest recipe of the same model with which the set fits."""
+        taken = {one.name for one in self._wanted} | {one.name for one in self._running}
+        for service in self._starting:
+            others = [one for one in service.variants() if one.recipe not in taken]
+            for variant in sorted(others, key=lambda one: (one.missing, -one.need.steady_bytes)):
+                if self._fits({service.name: variant.need}):
+                    words = f"{variant.recipe} in place of {service.name}, for the same limits"
+                    words += " (its model is not on this host)" if variant.missing else ""
+                    loses = _VARIANT + (_MISSING if variant.missing else 0)
+                    yield self._way(loses=loses, recipes={service.name: variant}, words=words)
+                    break
+
+    # --- what else could give way -------------------------------------------------------------------------------------
+
+    def _dropping(self) -> Iterator[Way]:
+        """Yield the page cache, where a vLLM that takes it for used is the only reason."""
+        without = replace(self._pool, cache_bytes=0)
+        if self._pool.cache_bytes and admit(self._wanted, self._running, without, replace=self._replace).fits:
+            words = f"without the {format_gib(self._pool.cache_bytes)} of page cache, which this vLLM takes for used"
+            yield Way(0, words, {}, {}, drop_cache=True)
+
+    def _stopping(self) -> Iterator[tuple[Running, ...]]:
+        """Yield each running service whose end is enough; if none is, the fewest together."""
+        others = self._may_stop()
+        singles = [(one,) for one in others if self._after(one).fits()]
+        if singles:
+            yield from singles
+            return
+        # What several give back is their sum, so the largest together are the fewest.
+        largest = sorted(others, key=lambda one: -one.held_bytes - one.unfinished_bytes)
+        for count in range(2, len(largest) + 1):
+            if self._after(*largest[:count]).fits():
+                yield tuple(largest[:count])
+                return
+
+    def _settings_after_stopping(self) -> list[Way]:
+        """Return smaller settings beside what is left when the fewest have stopped."""
+        others = self._may_stop()
+        for count in range(1, len(others) + 1):
+            found = self._after(*others[:count]).settings()
+            if found:
+                return found
+        return []
+
+    def _may_stop(self) -> list[Running]:
+        """Return what may be stopped, those of lower priority first, and of these the smallest."""
+        names = {one.name for one in self._wanted}
+        most = max((one.priority for one in self._wanted), default=0)
+        others = [one for one in self._running if one.name not in names and one.state != "stopped"]
+        others = [one for one in others if one.priority <= most]
+        return sorted(others, key=lambda one: (one.priority, one.held_bytes))
+
+    def _after(self, *stops: Running) -> _Search:
+        return _Search(self._wanted, self._running, self._pool, replace=self._replace, stops=stops)
+
+    def fits(self) -> bool:
+        """Return whether the set fits as it is."""
+        return self._fits({})
+
+    def _leaving_out(self) -> Iterator[Way]:
+        """Yield each service without which the others fit; if none is, those of low priority that are together."""
+        if len(self._wanted) < 2 or not all(_alone(one, self._wanted) for one in self._wanted):  # noqa: PLR2004
+            return
+        largest = sorted(self._starting, key=lambda one: -one.peak_bytes)[:_TRIED]
+        singles = [one for one in largest if self._fits({}, [one.name])]
+        for one in singles:
+            yield self._left_out([one])
+        if singles:
+            return
+        order = sorted(self._starting, key=lambda one: (one.priority, -one.steady_bytes))
+        kept = most(1, len(order) - 2, lambda many: self._fits({}, [one.name for one in order[: len(order) - many]]))
+        if kept:
+            yield self._left_out(order[: len(order) - kept])
+
+    def _left_out(self, services: Sequence[Wanted]) -> Way:
+        return self._way(loses=_WITHOUT * len(services), without=services)
 
 
 def _alone(service: Wanted, wanted: Sequence[Wanted]) -> bool:
     """Return whether a service was asked for by a name of its own, not as one of a stack."""
     return sum((one.asked or one.name) == (service.asked or service.name) for one in wanted) == 1
-
-
-def _without_wanted(wanted: Sequence[Wanted], fits: Callable[[Sequence[Wanted]], bool]) -> Iterator[Way]:
-    """Yield each wanted service without which the others fit; if none is, those of low priority that are together."""
-    if not all(_alone(one, wanted) for one in wanted):
-        return
-    largest = sorted(wanted, key=lambda one: -one.peak_bytes)[:_TRIED] if len(wanted) > 1 else []
-    singles = [one for one in largest if fits([other for other in wanted if other is not one])]
-    if singles:
-        yield from (Way(without=(one.name,)) for one in singles)
-        return
-    left = sorted(wanted, key=lambda one: (-one.priority, one.steady_bytes))
-    count = _most(1, len(left) - 2, lambda many: fits(left[:many]))
-    if count:
-        yield Way(without=tuple(one.name for one in left[count:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -264,7 +265,7 @@ TIGHT = [
 
 def test_a_refused_set_is_started_by_the_command_that_it_offers(spark: FakeSpark) -> None:
     refused = spark.run("up", *TIGHT).expect(3)
-    offered = refused.err.split("it fits with: sparkctl ")[1].splitlines()[0].split()
+    offered = shlex.split(refused.err.split("\n    sparkctl ")[1].splitlines()[0])
     assert spark.engine.calls == []
     done = spark.run(*offered).expect(0)
     assert "26b-a4b-fp8: ready at" in done.err
@@ -272,10 +273,10 @@ def test_a_refused_set_is_started_by_the_command_that_it_offers(spark: FakeSpark
 
 def test_fit_takes_the_first_way_and_says_which(spark: FakeSpark) -> None:
     planned = spark.run("plan", *TIGHT, "--fit").expect(0)
-    assert "; --fit takes: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in planned.err
+    assert "for 26b-a4b-fp8: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in planned.err
     assert "fits" in planned.out
     done = spark.run("up", *TIGHT, "--fit").expect(0)
-    assert "; --fit takes: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in done.err
+    assert "for 26b-a4b-fp8: sparkctl up e4b-nvfp4 26b-a4b-fp8 --set" in done.err
     assert "e4b-nvfp4: ready at" in done.err
 
 
@@ -290,11 +291,11 @@ def test_fit_stops_no_running_service_and_leaves_nothing_out(spark: FakeSpark) -
 def test_a_laptop_plans_for_a_described_machine(spark: FakeSpark) -> None:
     spark.host.total = spark.host.available = 16 * GIB
     done = spark.run("plan", "e4b-nvfp4", "--host", "gb10-121").expect(0)
-    assert "memory: 113.0 GiB available of 121.7 GiB, 10.0 GiB of it kept in reserve" in done.out
-    assert "in use by what is not sparkctl's: 8.7 GiB" in done.out
+    assert "memory: 113.0 GiB available of 121.7 GiB, 10.0 GiB kept in reserve" in done.out
+    assert "8.7 GiB in use by what is not sparkctl's" in done.out
     mine = spark.folder / "box.yaml"
     mine.write_text("total: 40 GiB\nreserve: 10 GiB\nsources: {total: mine, reserve: mine}\n")
-    assert spark.run("plan", "e4b-nvfp4", "--host", str(mine)).expect(3).err.count("it fits with: sparkctl up")
+    assert spark.run("plan", "e4b-nvfp4", "--host", str(mine)).expect(3).err.count("\n    sparkctl up e4b-nvfp4 --set")
     mine.write_text("total: 40 GiB\nreserved: 10 GiB\n")
     assert f"{mine}:2:1: unknown key 'reserved'" in spark.run("plan", "e4b-nvfp4", "--host", str(mine)).expect(2).err
     assert "gb10-12" in spark.run("plan", "e4b-nvfp4", "--host", "gb10-12").expect(2).err
@@ -312,7 +313,9 @@ def test_an_override_for_one_service_is_not_for_the_others(spark: FakeSpark) -> 
 
 def test_the_page_cache_is_told_from_memory_in_use_and_dropped_when_asked(spark: FakeSpark) -> None:
     spark.host.cached = 30 * GIB
-    assert "page cache among what is available: 30.0 GiB" in spark.run("plan", "e4b-nvfp4").expect(0).out
+    assert (
+        "110.0 GiB available (30.0 GiB of it page cache) of 120.0 GiB" in spark.run("plan", "e4b-nvfp4").expect(0).out
+    )
     done = spark.run("up", "e4b-nvfp4", "--drop-caches").expect(0)
     assert "dropped the page cache: 30.0 GiB more are free, and 0.0 GiB more are available" in done.err
     spark.host.root = False

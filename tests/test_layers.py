@@ -27,7 +27,8 @@ BELOW = {
     "sparkctl.readiness": {"ports", "units"},
     "sparkctl.admission": {"memory"},
     "sparkctl.refusal": {"admission", "memory", "units"},
-    "sparkctl.ways": {"admission", "memory"},
+    "sparkctl.levers": {"admission"},
+    "sparkctl.ways": {"admission", "levers", "memory", "units"},
     "sparkctl.plan": {"admission", "memory", "refusal", "units", "ways"},
 }
 """What the lowest rooms may import of ours; the others follow from the rules below."""

@@ -134,16 +134,6 @@ def test_a_locked_file_says_that_somebody_writes_it(tmp_path: Path) -> None:
     assert caught.value.hint == "another sparkctl is writing it: try again"
 
 
-def test_a_file_that_may_not_be_written_can_still_be_read(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write every file")
-    file = database(tmp_path)
-    file.chmod(0o400)
-    assert SqliteStore(tmp_path).measurements() == [MEASURED]
-    with pytest.raises(InputError, match="cannot use the measurements"):
-        SqliteStore(tmp_path).add(MEASURED)
-
-
 def test_a_folder_in_the_place_of_the_file_or_a_file_in_that_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
     (tmp_path / "file").write_text("")

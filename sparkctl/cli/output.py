@@ -18,12 +18,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sparkctl.units import GIB
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SIMULATED: Final = "simulated │ "
 _PLAIN_WIDTH: Final = 200
 _BAR: Final = 24
+_WIDTH: Final = 72
 _QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
@@ -83,6 +86,23 @@ class Output:
             table.add_row(*(Text(cell) for cell in row))
         self._lines(self._stdout, _drawn(table, self._console(self._stdout)))
 
+    def bar(self, parts: Sequence[tuple[str, int, str, str]]) -> None:
+        """Draw sizes to scale on stderr, coloured on a terminal; each is (name, bytes, sign, colour).
+
+        Two lines: the bar, and what its signs stand for in GiB.
+        """
+        whole = sum(size for _, size, _, _ in parts)
+        line, legend, place, drawn = Text(), Text(), 0, 0
+        for name, size, sign, colour in parts:
+            place += size
+            cells = round(place * _WIDTH / max(whole, 1)) - drawn
+            drawn += cells
+            line.append(sign * cells, colour)
+            legend.append(f"{'  ' if legend else ''}{sign}", colour)
+            legend.append(f" {name} {size / GIB:.1f}")
+        for text in (line, legend):
+            self._drawn(self._stderr, text)
+
     @contextmanager
     def reporting(self) -> Iterator[Reporter]:
         """Show one moving line on a terminal; elsewhere, a plain line for each new phase."""
@@ -92,6 +112,14 @@ class Output:
         console = Console(file=self._stderr, highlight=False)
         with Live(console=console, transient=True, refresh_per_second=8) as live:
             yield Reporter(self, live)
+
+    def _drawn(self, stream: TextIO, text: Text) -> None:
+        """Print a text with styles of its own, which only a terminal shows."""
+        if stream.isatty():
+            prefix = (SIMULATED, "dim") if self.simulated else ""
+            self._console(stream).print(Text.assemble(prefix, text), soft_wrap=True)
+        else:
+            self._lines(stream, text.plain)
 
     def _console(self, stream: TextIO) -> Console:
         width = None if stream.isatty() else _PLAIN_WIDTH

@@ -10,6 +10,7 @@ from sparkctl import units
 from sparkctl.adapters.models import DiskModels
 from sparkctl.cli import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
+from sparkctl.controller import refuse_clashes
 from sparkctl.deployment import Loader
 from sparkctl.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
@@ -18,6 +19,7 @@ from sparkctl.plan import describe, make_plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.cli.fitting import Asked
     from sparkctl.cli.world import World
     from sparkctl.plan import Plan
     from sparkctl.service import Service
@@ -31,47 +33,51 @@ if TYPE_CHECKING:
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--host", metavar="NAME|FILE", help="Plan for a described machine, such as gb10-119 or gb10-121.")
 @as_json
-@click.pass_obj
+@click.pass_context
 def command(
-    world: World, /, names: tuple[str, ...], overrides: tuple[str, ...], *, host: str | None, **switches: bool
+    ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], host: str | None, **switches: bool
 ) -> None:
     """Show whether recipes or stacks fit beside what runs, and what `up` would do. Touches nothing.
 
     With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
-    services, plan = _planned(world, names, overrides, host, **switches)
+    world: World = ctx.obj
+    asked = fitting.asked(ctx, names, overrides, switches)
+    services, plan = _planned(world, asked, host, **switches)
     if switches["fit"] and not plan.fits:
-        smaller, sets = fitting.fitted(plan, [service.wanted for service in services], names, overrides)
-        words = " ".join(["sparkctl up", *smaller, *(f"--set {change}" for change in sets)])
-        world.out.say(f"{plan.reasons[0]}; --fit takes: {words}")
-        services, plan = _planned(world, smaller, sets, host, **switches)
+        asked = fitting.fitted(world, plan, [service.wanted for service in services], asked)
+        services, plan = _planned(world, asked, host, **switches)
+    wanted = [service.wanted for service in services]
     if switches["as_json"]:
-        world.out.json(_as_json(services, plan, replace=switches["replace"]))
+        world.out.json(_as_json(services, plan, asked))
     else:
         _show(world, services, plan)
+    if not plan.fits and switches["as_json"]:
+        raise DoesNotFitError("the set does not fit")
     if not plan.fits:
-        raise DoesNotFitError("the set does not fit" if switches["as_json"] else "\n".join(plan.reasons))
+        fitting.refuse(world, plan, wanted, asked)
 
 
-def _planned(
-    world: World, names: Sequence[str], overrides: Sequence[str], host: str | None, **switches: bool
-) -> tuple[list[Service], Plan]:
+def _planned(world: World, asked: Asked, host: str | None, **switches: bool) -> tuple[list[Service], Plan]:
     """Return the services and their plan: for this machine, or for a described one on which nothing runs yet."""
+    strict = switches["strict"]
     if host is None:
         loader = world.loader(world.ports.models)
-        services = world.services(loader, loader.located(names, overrides, strict=switches["strict"]))
+        services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
         with world.out.reporting() as report:
             controller = world.controller(services, report)
             services = controller.expected(services)
             return services, controller.plan(services, replace=switches["replace"])
     profile = world.catalog.load("host", host, HostProfile)
     loader = Loader(world.catalog, DiskModels(), world.operator, profile)
-    services = world.services(loader, loader.located(names, overrides, strict=switches["strict"]))
+    services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
+    refuse_clashes(services)
     return services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
 
 
-def _as_json(services: Sequence[Service], plan: Plan, *, replace: bool) -> dict[str, object]:
+def _as_json(services: Sequence[Service], plan: Plan, asked: Asked) -> dict[str, object]:
     pool = plan.pool
+    wanted = [service.wanted for service in services]
     return {
         "fits": plan.fits,
         "pool": {
@@ -79,7 +85,7 @@ def _as_json(services: Sequence[Service], plan: Plan, *, replace: bool) -> dict[
             "available_bytes": pool.available_bytes,
             "reserve_bytes": pool.reserve_bytes,
             "page_cache_bytes": pool.cache_bytes,
-            "foreign_bytes": pool.foreign_bytes,
+            "foreign_bytes": plan.foreign_bytes,
         },
         "services": [
             {
@@ -88,7 +94,7 @@ def _as_json(services: Sequence[Service], plan: Plan, *, replace: bool) -> dict[
                 "steady_bytes": service.expected.steady_bytes,
                 "peak_bytes": service.expected.peak_bytes,
                 "known": service.expected.known,
-                "check_bytes": service.wanted.check_bytes,
+                "check_bytes": service.wanted.check.wants(pool) if service.wanted.check is not None else 0,
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
                 "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
             }
@@ -96,8 +102,19 @@ def _as_json(services: Sequence[Service], plan: Plan, *, replace: bool) -> dict[
         ],
         "order": list(plan.order),
         "steps": [{"action": str(step.action), "service": step.service} for step in plan.steps],
-        "reasons": list(plan.reasons),
-        "ways": [way.command([service.wanted for service in services], replace=replace) for way in plan.ways],
+        "reasons": [] if plan.fits else list(fitting.reasons(plan, wanted, asked)),
+        "ways": [
+            {
+                "command": fitting.command(way, wanted, asked),
+                "words": way.words,
+                "changes": {name: list(change.overrides) for name, change in way.changes.items()},
+                "recipes": {name: variant.recipe for name, variant in way.recipes.items()},
+                "stops": list(way.stops),
+                "without": list(way.without),
+                "drop_caches": way.drop_cache,
+            }
+            for way in plan.ways
+        ],
     }
 
 
@@ -116,17 +133,15 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
     world.out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
     pool = plan.pool
     world.out.result()
+    cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
     world.out.result(
-        f"memory: {units.format_gib(pool.available_bytes)} available of {units.format_gib(pool.total_bytes)}, "
-        f"{units.format_gib(pool.reserve_bytes)} of it kept in reserve"
-    )
-    world.out.result(
-        f"in use by what is not sparkctl's: {units.format_gib(pool.foreign_bytes)}; "
-        f"page cache among what is available: {units.format_gib(pool.cache_bytes)}"
+        f"memory: {units.format_gib(pool.available_bytes)} available{cache} of {units.format_gib(pool.total_bytes)}, "
+        f"{units.format_gib(pool.reserve_bytes)} kept in reserve; "
+        f"{units.format_gib(plan.foreign_bytes)} in use by what is not sparkctl's"
     )
     if plan.fits:
         world.out.result()
-        world.out.table(["step", "action", "service", "left free (GiB)"], describe(plan))
+        world.out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
         world.out.result("fits" if plan.order else "nothing to start")
     for step in plan.steps:
         if step.needs_replace:

@@ -8,12 +8,11 @@ import click
 
 from sparkctl.cli import fitting, models
 from sparkctl.cli.options import names, overrides, strict
-from sparkctl.controller import Options
+from sparkctl.controller import Options, RefusedError
 from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from sparkctl.cli.fitting import Asked
     from sparkctl.cli.world import World
     from sparkctl.service import Service
 
@@ -27,28 +26,43 @@ if TYPE_CHECKING:
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
-@click.pass_obj
-def command(world: World, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
     """Start recipes or stacks, one after another, and prove each healthy.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 130 interrupted.
     """
+    world: World = ctx.obj
+    asked = fitting.asked(ctx, names, overrides, switches)
+    services = _services(world, asked, **switches)
+    if switches["drop_caches"]:
+        _drop_caches(world)
+    if switches["fit"]:
+        services, asked = _fitted(world, services, asked, **switches)
+    with world.out.reporting() as report:
+        controller = world.controller(services, report)
+        try:
+            controller.up(services, Options(switches["replace"], switches["keep"]))
+        except RefusedError as error:
+            refused = error.plan
+        else:
+            return
+    fitting.refuse(world, refused, [service.wanted for service in services], asked)
+
+
+def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
+    """Return the services, whose models are here and whose secrets have values."""
     loader = world.loader(world.ports.models)
-    located = loader.located(names, overrides, strict=switches["strict"])
+    located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
     if switches["download"]:
         models.download(world, located)
-        located = loader.located(names, overrides, strict=switches["strict"])
+        located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
     models.require(world, located)
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)
-    if switches["drop_caches"]:
-        _drop_caches(world)
-    if switches["fit"]:
-        services = _fitted(world, services, names, overrides, **switches)
-    with world.out.reporting() as report:
-        world.controller(services, report).up(services, Options(switches["replace"], switches["keep"]))
+    return services
 
 
 def _drop_caches(world: World) -> None:
@@ -62,20 +76,13 @@ def _drop_caches(world: World) -> None:
     )
 
 
-def _fitted(
-    world: World, services: list[Service], names: Sequence[str], overrides: Sequence[str], **switches: bool
-) -> list[Service]:
+def _fitted(world: World, services: list[Service], asked: Asked, **switches: bool) -> tuple[list[Service], Asked]:
     """Return the services with the first smaller setting with which they fit, as they are when they fit already."""
     with world.out.reporting() as report:
         controller = world.controller(services, report)
-        services = controller.expected(services)
-        plan = controller.plan(services, replace=switches["replace"])
+        expected = controller.expected(services)
+        plan = controller.plan(expected, replace=switches["replace"])
     if plan.fits:
-        return services
-    smaller, sets = fitting.fitted(plan, [service.wanted for service in services], names, overrides)
-    words = " ".join(["sparkctl up", *smaller, *(f"--set {change}" for change in sets)])
-    world.out.say(f"{plan.reasons[0]}; --fit takes: {words}")
-    loader = world.loader(world.ports.models)
-    located = loader.located(smaller, sets, strict=switches["strict"])
-    models.require(world, located)
-    return world.services(loader, located)
+        return services, asked
+    smaller = fitting.fitted(world, plan, [service.wanted for service in expected], asked)
+    return _services(world, smaller, **switches), smaller

@@ -23,8 +23,9 @@ TOWERS: Final = frozenset({"vision", "audio"})
 _PARAMETER: Final = re.compile(
     r"(?:[._](?:weight|weight_packed|weight_scale|weight_scale_inv|weight_scale_2|weight_global_scale|weight_zero_point|"
     r"weight_shape|weight_g_idx|input_scale|input_global_scale|activation_scale|[kvq]_scale|bias|qweight|qzeros|scales|"
-    r"g_idx|blocks|e_score_correction_bias|absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+))+$"
+    r"g_idx|blocks|absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+))+$"
 )
+_INDEX: Final = re.compile(r"\.[\d#]+$")
 _DRAFT: Final = re.compile(r"(^|\.)mtp[._]")
 # The first that is found in the name of the module and of what it stands in.
 _ANYWHERE: Final = (
@@ -38,7 +39,7 @@ _ANYWHERE: Final = (
         ),
     ),
     ("per-layer embedding", re.compile(r"(^|\.)embed_tokens_per_layer$")),
-    (ROUTER, re.compile(r"\.router(\.|$)|\.(gate|shared_expert_gate)$")),
+    (ROUTER, re.compile(r"\.router(\.|$)|\.(gate|shared_expert_gate|e_score_correction)$")),
     (EXPERTS, re.compile(r"\.experts(\.|$)|\.moe\.|\.block_sparse_moe\.(in|out)put_linear$")),
 )
 # The first that is found in the module's own name.
@@ -50,9 +51,9 @@ _OWN: Final = (
             r"output_layer)$"
         ),
     ),
-    # A norm, and what else is small and never quantized: Gemma 3n's altup layers are plain linear layers of PyTorch's.
-    (NORM, re.compile(r"norm|^ln(_|\d|$)|scalar$|scale$|^conv1d$|^A(_log)?$|^D$|^dt_bias$|^sinks$|^altup|_coefs$")),
-    (LINEAR, re.compile(r"proj|linear|dense|qkv|query|key|value|^(fc|c_fc|c_attn|laurel)|^w[123qkvo](_|$)")),
+    # A norm, and what else is small and never quantized.
+    (NORM, re.compile(r"norm|^ln(_|\d|$)|scalar$|scale$|^conv1d$|^A(_log)?$|^D$|^dt$|^sinks$|^modality_router$|_coefs$")),
+    (LINEAR, re.compile(r"proj|linear|dense|qkv|query|key|value|_gate$|^(fc|c_fc|c_attn)|^w[123qkvo](_|$)")),
 )
 
 
@@ -70,7 +71,7 @@ def role_of(name: str) -> str:
     for component, pattern in _ANYWHERE:
         if pattern.search(module):
             return component
-    own = module.rpartition(".")[2]
+    own = _INDEX.sub("", module).rpartition(".")[2]
     return next((component for component, pattern in _OWN if pattern.search(own)), OTHER)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.kv_cache import KvCache, KvRequest
+    from sparkctl.memory.load_options import LoadOptions
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
     from sparkctl.recipe import Recipe
@@ -95,23 +96,51 @@ class Sizing:
     gpu_memory_utilization: float
 
 
+class Once:
+    """What of a model does not change with its limits, worked out once for many estimates of the same facts."""
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self.shape = geometry(facts.config)
+        self._facts = facts
+        self._loaded: dict[tuple[LoadOptions, str | None], Weights] = {}
+
+    def weights(self, given: Settings) -> Weights:
+        """Return the weights as these settings load them.
+
+        Raises:
+            InputError: nothing is known of them.
+        """
+        key = (given.load, given.repo)
+        if key not in self._loaded:
+            self._loaded[key] = weights(self._facts, given.load, given.repo)
+        return self._loaded[key]
+
+
 def estimate(
-    recipe: Recipe, facts: ModelFacts, draft_facts: ModelFacts | None, version: Version, profile: HostProfile
+    recipe: Recipe,
+    facts: ModelFacts,
+    draft_facts: ModelFacts | None,
+    version: Version,
+    profile: HostProfile,
+    *,
+    once: Once | None = None,
 ) -> Footprint:
     """Return what the recipe needs; the same inputs give the same on every machine.
 
     ``version`` is the image's vLLM; ``draft_facts`` are None where nothing is known of a draft model, or there is none.
+    ``once`` is of the same facts.
 
     Raises:
         InputError: facts that cannot be used, or memory settings that cannot serve the recipe's limits.
         ProblemsError: limits that the model cannot keep.
     """
-    shape = geometry(facts.config)
+    once = once or Once(facts)
+    shape = once.shape
     wrong = problems(recipe, facts, shape)
     if wrong:
         raise ProblemsError(wrong)
     given = settings(recipe, facts, version)
-    taken = footprint(given, shape, facts, draft_facts, profile)
+    taken = footprint(given, shape, once.weights(given), draft_facts, profile)
     least = taken.kv.bytes_for(1)
     if given.on_gpu and given.kv_bytes is not None and given.kv_bytes < least:
         context = given.kv.context
@@ -121,14 +150,13 @@ def estimate(
 
 
 def footprint(
-    given: Settings, shape: Geometry, facts: ModelFacts, draft_facts: ModelFacts | None, profile: HostProfile
+    given: Settings, shape: Geometry, loaded: Weights, draft_facts: ModelFacts | None, profile: HostProfile
 ) -> Footprint:
-    """Return what a server with these flags takes.
+    """Return what a server with these flags takes; ``loaded`` are its weights as these flags load them.
 
     Raises:
-        InputError: facts that cannot be used, or nothing is known of the weights.
+        InputError: facts of the draft that cannot be used, or nothing is known of its weights.
     """
-    loaded = weights(facts, given.load, given.repo)
     draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
@@ -185,17 +213,6 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
     most = max(shape.max_context or 0, given.kv.context)
     request = replace(_request(given, shape), context=most)
     return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
-
-
-def check_bytes(taken: Footprint, sized: Sizing, total_bytes: int) -> int:
-    """Return what vLLM's own check at its start wants available, with what it has taken itself by then.
-
-    It refuses when less than ``ceil(fraction * total)`` is free after its context (vLLM 0.33.0 v1/worker/utils.py); on
-    a GB10 2.6 to 2.7 GiB less were free then than before (llamastash#81). 0 for a vLLM on the CPU.
-    """
-    if not taken.gpu_bytes:
-        return 0
-    return math.ceil(sized.gpu_memory_utilization * total_bytes) + constants.BEFORE_THE_CHECK.size
 
 
 def _pinned(recipe: Recipe) -> float | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sparkctl.parts import Part, Size
+from sparkctl.parts import Finding, Part, Size, complain
+from sparkctl.units import GIB, format_gib
+
+RESERVE_BYTES: Final = 10 * GIB
+"""The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
 
 
 class ProfileSources(Part):
     """Where the figures of a host profile come from."""
 
-    total: str
-    reserve: str
+    total: str = ""
+    reserve: str = ""
     in_use: str = ""
 
 
@@ -22,31 +27,40 @@ class HostProfile(Part):
 
     description: str = ""
     total: Size = Field(gt=0, description="the unified memory that vLLM takes its fraction of")
-    reserve: Size = Field(description="kept free for the driver, the system and the start-ups that were underestimated")
-    in_use: Size = Field(0, description="what the system itself takes; only `plan --host` uses it")
-    sources: ProfileSources
+    reserve: Size = Field(
+        RESERVE_BYTES, description="kept free for the driver, the system and the start-ups that were underestimated"
+    )
+    in_use: Size = Field(0, description="what the system itself takes; `plan --host` alone reads it")
+    sources: ProfileSources = Field(default_factory=ProfileSources)
+
+    @model_validator(mode="after")
+    def _room(self) -> HostProfile:
+        if self.reserve + self.in_use >= self.total:
+            taken = "the reserve" if self.reserve >= self.total else "reserve and in-use together"
+            path = ("reserve",) if "reserve" in self.model_fields_set else ("total",)
+            message = f"a machine of {format_gib(self.total)} is no larger than {taken} of "
+            message += format_gib(self.reserve if self.reserve >= self.total else self.reserve + self.in_use)
+            complain([Finding(path, message, "nothing could ever start on it")])
+        return self
 
     @property
     def pool(self) -> Pool:
         """The memory of such a machine on which nothing of sparkctl's runs."""
-        return Pool(self.total, self.total - self.in_use, self.reserve, foreign_bytes=self.in_use)
+        return Pool(self.total, self.total - self.in_use, self.reserve)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The host's memory in bytes: MemTotal, MemAvailable now, and the reserve that no start may touch.
 
-    ``cache_bytes`` of what is available are page cache, which the kernel gives back. ``foreign_bytes`` are in use by
-    whatever is none of sparkctl's services.
+    ``cache_bytes`` of what is available are page cache, which the kernel gives back to whoever asks for memory.
     """
 
     total_bytes: int
     available_bytes: int
     reserve_bytes: int
     cache_bytes: int = 0
-    foreign_bytes: int = 0
 
-    @property
-    def free_bytes(self) -> int:
-        """What is available above the reserve; negative when the reserve is touched already."""
-        return self.available_bytes - self.reserve_bytes
+    def with_more(self, count: int) -> Pool:
+        """Return the pool with so many more bytes available."""
+        return replace(self, available_bytes=self.available_bytes + count)
