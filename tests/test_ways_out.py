@@ -252,8 +252,8 @@ def test_a_service_of_a_stack_is_changed_by_its_own_name(operator: Operator) -> 
 def test_the_options_that_were_given_are_part_of_the_command(operator: Operator) -> None:
     refused = operator.run("--profile", "gb10-121", "plan", *LARGE, "--strict", "--replace").expect(3)
     for command in offered(refused.err):
-        assert command.startswith("sparkctl --profile gb10-121 up 26b-a4b-fp8 ")
-        assert command.endswith("--strict --replace")
+        assert command.startswith("sparkctl --profile gb10-121 up 26b-a4b-")
+        assert " --strict --replace" in command
 
 
 def test_the_json_of_a_refusal_has_its_ways(operator: Operator) -> None:
@@ -276,7 +276,7 @@ def test_the_sum_is_drawn_to_scale(operator: Operator) -> None:
 
 
 def test_a_variant_serves_the_same_limits_and_a_port_that_is_taken_keeps_it_out(operator: Operator) -> None:
-    large = ["26b-a4b-fp8-mtp", "--host", str(operator.write("box.yaml", "total: 68 GiB\n"))]
+    large = ["26b-a4b-fp8-mtp", "--host", str(operator.write("box.yaml", "total: 50 GiB\n"))]
     refused = operator.run("plan", *large, "--json").expect(3).json
     recipes = {name: way for way in refused["ways"] for name in way["recipes"].values()}
     assert "26b-a4b-nvfp4" in recipes
@@ -298,10 +298,10 @@ def test_a_described_machine_may_leave_out_what_has_a_default(operator: Operator
     [
         (
             "total: 8 GiB\nreserve: 10 GiB\n",
-            ":2:1: reserve: a machine of 8.0 GiB is no larger than the reserve of 10.0 GiB",
+            ":2:10: reserve: a machine of 8.0 GiB is no larger than the reserve of 10.0 GiB",
         ),
-        ("total: 8 GiB\n", ":1:1: total: a machine of 8.0 GiB is no larger than the reserve of 10.0 GiB"),
-        ("total: 20 GiB\nin-use: 12 GiB\n", ":1:1: total: a machine of 20.0 GiB is no larger than reserve and in-use"),
+        ("total: 8 GiB\n", ":1:8: total: a machine of 8.0 GiB is no larger than the reserve of 10.0 GiB"),
+        ("total: 20 GiB\nin-use: 12 GiB\n", ":1:8: total: a machine of 20.0 GiB is no larger than reserve and in-use"),
         ("total: 10G\n", ":1:8: total: not a size: '10G'"),
         ("total: 1e11\ntotal: 5\n", ":2:1"),
         ("reserve: 1 GiB\n", "total"),
