@@ -179,7 +179,7 @@ def test_a_port_in_use_and_a_name_taken_touch_nothing(spark: Spark) -> None:
 
 def test_what_cannot_fit_is_refused_with_its_sum_before_anything_starts(spark: Spark) -> None:
     name = spark.recipe("a")
-    spark.write("recipes/hosts/test.yaml", HOST.replace("512 MiB", "1024 GiB"))
+    spark.write("recipes/hosts/test.yaml", HOST.replace("16 GiB", "2048 GiB").replace("512 MiB", "1024 GiB"))
     refused = spark.run("up", name).expect(3)
     assert "GiB" in refused.err
     assert spark.state(name) == ""

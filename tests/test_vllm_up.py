@@ -156,12 +156,19 @@ def test_a_server_whose_engine_is_killed_is_not_ready_and_up_starts_it_anew(mach
 
 
 def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> None:
-    name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
-    machine.write("recipes/hosts/test.yaml", HOST.replace("20 GiB", "1 GiB"))
-    refused = machine.run("up", name, timeout=200).expect(5)
+    name, _ = machine.recipe("three")
+    tools = ("--set", "args.enable-auto-tool-choice=true", "--set", "args.tool-call-parser=nosuch")
+    refused = machine.run("up", name, *tools, timeout=200).expect(5)
     assert f"{name} is not ready: the container exited with code 1" in refused.err
-    assert "Free memory on" in refused.err or "Failed core proc" in refused.err
+    assert "invalid tool call parser: nosuch" in refused.err
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+
+
+def test_a_fraction_that_vllm_would_refuse_is_refused_before_it_starts(machine: Machine) -> None:
+    name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
+    refused = machine.run("up", name, timeout=200).expect(3)
+    assert "vLLM itself would refuse" in refused.err
+    assert f"sparkctl up {name} --set memory=auto" in refused.err
 
 
 def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machine) -> None:
