@@ -68,6 +68,32 @@ class PullProgress(NamedTuple):
     text: str
 
 
+class Package(NamedTuple):
+    """A package as an image's Python finds it: its folder with all links resolved, and its distribution's version.
+
+    ``folder`` is None where there is no such package; ``on_disk`` is False for one in a zip file.
+    """
+
+    folder: str | None
+    on_disk: bool = True
+    version: str | None = None
+
+
+class ImportedFile(NamedTuple):
+    """A file as the Python of a running container sees it.
+
+    ``md5`` is None where there is none. ``origin`` is what ``import`` of ``module`` loads, None where nothing is found;
+    ``shadow`` is a compiled file that runs in its place although it was made from another source. ``read_only`` is how
+    the file is mounted, None where it is no mount.
+    """
+
+    md5: str | None
+    module: str | None = None
+    origin: str | None = None
+    shadow: str | None = None
+    read_only: bool | None = None
+
+
 class LogTail(Protocol):
     """The log of one container since its start, read without waiting."""
 
@@ -123,8 +149,21 @@ class Engine(Protocol):
     def read_file(self, container: str, path: str) -> bytes | None:
         """Return a file as a process of the running container sees it, or None when there is none."""
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        """Return a file of an image without running it, or None when there is none. Symbolic links are followed."""
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
+
+    def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
+        """Return what the Python of an image says of some packages; it runs in a container without network.
+
+        Raises:
+            EngineError: also, the image has no Python.
+        """
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
+        """Return what the Python of a running container makes of some files, or None where it has no Python.
+
+        Each is a path and the module that it is to be, None: whichever the path makes it.
+        """
 
 
 class MemoryReading(NamedTuple):
@@ -235,6 +274,31 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
+
+
+class Came(Protocol):
+    """Is told how many bytes have come, and of how many where that is known."""
+
+    def __call__(self, now: int, total: int | None, /) -> None:
+        """Take note."""
+
+
+class Fetcher(Protocol):
+    """The network, for files of mods."""
+
+    def url(self, url: str, *, token: str | None, most_bytes: int, progress: Came) -> bytes:
+        """Return what is behind a URL; ``progress`` is told the bytes that came, and of how many where that is known.
+
+        Raises:
+            InputError: it cannot be had, in words.
+        """
+
+    def wheel_file(self, package: str, release: str, file: str) -> bytes:
+        """Return one file of a released package's wheel.
+
+        Raises:
+            InputError: it cannot be had, in words.
+        """
 
 
 class Store(Protocol):

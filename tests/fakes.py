@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import EngineError
-from sparkctl.ports import Container, EngineInfo, Gpu, Image, MemoryReading, PullProgress, Reply
+from sparkctl.ports import Container, EngineInfo, Gpu, Image, ImportedFile, MemoryReading, Package, PullProgress, Reply
 from sparkctl.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.container import ContainerSpec
@@ -34,6 +35,9 @@ class FakeEngine:
     calls: list[str] = field(default_factory=list)
     on_start: dict[str, Callable[[Container], Container]] = field(default_factory=dict)
     elsewhere: str | None = None
+    vllm: str | None = None
+    python: bool = True
+    seen: dict[str, ImportedFile] = field(default_factory=dict)
     fail: dict[str, EngineError] = field(default_factory=dict)
 
     def info(self) -> EngineInfo:
@@ -105,8 +109,29 @@ class FakeEngine:
         now = self.there[container]
         return self.files.get((now.name, path))
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        return self.images[reference].get(path)
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        self._do(f"read {len(paths)} of {reference}")
+        return {path: self.images[reference].get(path) for path in paths}
+
+    def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:
+        self._do(f"ask {reference}")
+        found = {}
+        for name in names:
+            folders = [
+                path.rpartition("/")[0] for path in self.images[reference] if path.endswith(f"/{name}/__init__.py")
+            ]
+            found[name] = Package(folders[0], version=self.vllm) if folders else Package(None, on_disk=False)
+        return found
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile] | None:
+        if not self.python:
+            return None
+        return {path: self.seen.get(path) or self._imported(container, path, module) for path, module in files}
+
+    def _imported(self, container: str, path: str, module: str | None) -> ImportedFile:
+        content = self.read_file(container, path)
+        md5 = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return ImportedFile(md5, module, path)
 
     def _do(self, call: str) -> None:
         self.calls.append(call)

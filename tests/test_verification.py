@@ -11,14 +11,16 @@ import pytest
 
 from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import EngineError, ModError
+from sparkctl.images import Images
 from sparkctl.mods import MountedMod, from_label, label
-from sparkctl.ports import Container
+from sparkctl.ports import Container, ImportedFile
 from sparkctl.sources import State
-from sparkctl.verification import check_container, check_image, verify
+from sparkctl.verification import Meant, check_container, check_image, verify
 from tests.fake_world import IMAGE, FakeSpark
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, FakeFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ROOT = "/usr/local/lib/python3.12/dist-packages"
@@ -34,7 +36,17 @@ def md5(content: bytes) -> str:
 def mod(tmp_path: Path) -> MountedMod:
     source = tmp_path / "a.py"
     source.write_bytes(GOOD)
-    return MountedMod("fix", "a.py", source, tmp_path / "staged", TARGET, md5(GOOD), replaces=md5(COVERED), root=ROOT)
+    return MountedMod(
+        "fix",
+        "a.py",
+        source,
+        tmp_path / "staged",
+        TARGET,
+        md5(GOOD),
+        replaces=(md5(COVERED),),
+        meant=f"md5 {md5(COVERED)}",
+        root=ROOT,
+    )
 
 
 @pytest.fixture
@@ -61,12 +73,15 @@ class FailingEngine(FakeEngine):
             self.silent = True
         raise EngineError(f"cannot read {path}: its image has neither cat nor python3", hint="use another image")
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile] | None:
+        return {path: ImportedFile(str(self.read_file(container, path))) for path, _ in files}
+
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         if self.loses == "image":
             self.images.clear()
         if self.loses in {"container", "engine"}:
-            return super().read_image_file(reference, path)
-        raise EngineError(f"cannot read {path} in the image: it is a folder")
+            return super().read_image_files(reference, paths)
+        raise EngineError(f"cannot read {paths[0]} in the image: it is a folder")
 
     def container(self, name: str) -> Container | None:
         if getattr(self, "silent", False):
@@ -75,7 +90,7 @@ class FailingEngine(FakeEngine):
 
 
 def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[State], str, bool, list[str]]:
-    (verdict,) = verify(engine, "one", "image", [mod])
+    (verdict,) = verify(engine, Images(engine, FakeFiles()), Meant("one", "image", [mod]))
     states = [verdict.host.state, verdict.image.state, verdict.container.state]
     return states, verdict.word, verdict.holds, verdict.reasons
 
@@ -90,11 +105,11 @@ def test_an_image_that_moved_is_named_with_what_it_has(engine: FakeEngine, mod: 
     assert (states[1], word, holds) == (State.CHANGED, "changed", False)
     why = (
         f"the image has moved: {TARGET} in image has md5 {md5(b'NEWER = True' + bytes([10]))}, and mod fix covers "
-        f"{md5(COVERED)}: does it contain the fix? then drop the mod, else make the mod anew"
+        f"md5 {md5(COVERED)}: if it contains the fix, drop the mod, else make mod fix anew from the image's file"
     )
     assert reasons == [why]
     with pytest.raises(ModError, match="the image has moved"):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_a_container_started_without_the_mod_is_named(engine: FakeEngine, mod: MountedMod) -> None:
@@ -156,7 +171,7 @@ def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_
     states, word, holds, reasons = places(FailingEngine(engine), mod)
     assert (states, word, holds) == ([State.OK, State.UNKNOWN, State.UNKNOWN], "unknown", False)
     assert reasons == [
-        f"mod fix: {TARGET} in image: cannot read {ROOT}/vllm/__init__.py in the image: it is a folder",
+        f"mod fix in image: cannot read {TARGET} in the image: it is a folder",
         f"mod fix in one: cannot read {TARGET}: its image has neither cat nor python3: use another image",
     ]
 
@@ -164,7 +179,7 @@ def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_
 def test_a_container_that_stops_during_the_check_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
     states, _, holds, reasons = places(FailingEngine(engine, "container"), mod)
     assert (states[2], holds) == (State.UNKNOWN, False)
-    assert reasons == [f"one stopped while {TARGET} of mod fix was read: sparkctl logs one"]
+    assert reasons == ["one stopped while its mods were read: sparkctl logs one"]
 
 
 def test_an_image_that_is_removed_during_the_check_is_unknown(engine: FakeEngine, mod: MountedMod) -> None:
@@ -222,25 +237,25 @@ def test_an_image_that_is_not_here_is_unknown_which_only_a_running_service_minds
 def test_an_image_without_the_file_to_replace_is_refused(engine: FakeEngine, mod: MountedMod) -> None:
     del engine.images["image"][TARGET]
     with pytest.raises(ModError, match=re.escape(f"image has no {TARGET} that mod fix could cover")):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_a_new_file_must_not_be_there_yet(engine: FakeEngine, mod: MountedMod) -> None:
-    new = replace(mod, replaces="absent")
-    with pytest.raises(ModError, match=r"the image has moved: image has a .* of its own now"):
-        check_image(engine, "image", [new])
+    new = replace(mod, replaces=("absent",))
+    with pytest.raises(ModError, match=r"the image has moved: .* in image has md5 .*, and mod fix expects none"):
+        check_image(Images(engine, FakeFiles()), "image", [new])
     del engine.images["image"][TARGET]
-    check_image(engine, "image", [new])
+    check_image(Images(engine, FakeFiles()), "image", [new])
 
 
 def test_another_layout_of_the_image_is_refused(engine: FakeEngine, mod: MountedMod) -> None:
     del engine.images["image"][f"{ROOT}/vllm/__init__.py"]
     with pytest.raises(ModError, match=re.escape(f"image has no Python package vllm under {ROOT}")):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_without_replaces_the_image_is_not_compared(engine: FakeEngine, mod: MountedMod) -> None:
-    assert places(engine, replace(mod, replaces=None))[0][1] is State.NOT_COMPARED
+    assert places(engine, replace(mod, replaces=()))[0][1] is State.NOT_COMPARED
 
 
 def test_unpinned_is_worse_than_unknown(engine: FakeEngine, mod: MountedMod) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli import fitting, models
+from sparkctl.cli import fitting, models, mods_pins
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options, RefusedError
 from sparkctl.units import format_gib
@@ -53,7 +53,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
 
 def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
     """Return the services, whose models are here and whose secrets have values."""
-    loader = world.loader(world.ports.models)
+    loader = world.loader(world.ports.models, world.images)
     located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
     if switches["download"]:
         models.download(world, located)
@@ -62,6 +62,8 @@ def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)
+    with world.out.reporting() as report:
+        mods_pins.fetch_missing(world, [mod for service in services for mod in service.mods], report)
     return services
 
 
