@@ -204,7 +204,7 @@ def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
         same = [c for c in strangers if image is not None and c.image_id == image.id]
         for verdict in [verdict for container in same for verdict in _strangers(engine, container, one)]:
             key = (verdict.service, verdict.mod.target)
-            if found.get(key, verdict).holds:
+            if key not in found or found[key].holds:
                 found[key] = verdict
     return list(found.values())
 
