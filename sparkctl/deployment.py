@@ -66,6 +66,7 @@ class Loader:
     ) -> None:
         self._catalog = catalog
         self._images = images
+        self._packages: dict[tuple[str, str], Package | None] = {}
         self._models = models
         self._operator = operator
         self._profile = profile
@@ -228,7 +229,9 @@ class Loader:
 
     def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
         """Return the folder that a package lies in: as the image's Python says, else as the template assumes."""
-        found = self._package(image, package)
+        if (image, package) not in self._packages:
+            self._packages[image, package] = self._package(image, package)
+        found = self._packages[image, package]
         if found is not None and found.folder is not None and found.on_disk:
             return found.folder.removesuffix(f"/{package}")
         if assumed is None:
