@@ -166,6 +166,43 @@ class Engine(Protocol):
         """
 
 
+class Entry(NamedTuple):
+    """What lies at a path of a container, links not followed.
+
+    ``kind`` is file, folder, link or other (a device, a pipe, a socket). ``mode`` are the permission bits. ``content``
+    is None for what is no file, and for a file of more bytes than were asked for.
+    """
+
+    kind: str
+    mode: int
+    size_bytes: int
+    content: bytes | None = None
+    link: str = ""
+
+
+class PathChange(NamedTuple):
+    """A path of a container that is not as in its image. ``kind`` is added, changed or deleted."""
+
+    path: str
+    kind: str
+
+
+class Bench(Protocol):
+    """Containers to try something in, running or not. Every method raises EngineError when the engine refuses."""
+
+    def workdir(self, container: str) -> str:
+        """Return the folder that the container's processes start in."""
+
+    def unpack(self, container: str, archive: bytes) -> None:
+        """Unpack a tar archive over the container's root."""
+
+    def changes(self, container: str) -> Sequence[PathChange]:
+        """Return what is not as in the image: files, links, and the folders that hold them."""
+
+    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+        """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
+
+
 class MemoryReading(NamedTuple):
     """The host's memory now, in bytes, from /proc/meminfo.
 
@@ -347,3 +384,5 @@ class Ports(NamedTuple):
     locks: Locks
     models: Models
     files: Files
+    bench: Bench | None = None
+    """None where nothing can be tried out: a simulated engine runs no images."""

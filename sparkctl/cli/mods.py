@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sparkctl import known_files
-from sparkctl.cli import mods_add, mods_pins
+from sparkctl.cli import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
 from sparkctl.deployment import pins_of
 from sparkctl.errors import InputError
@@ -32,6 +32,7 @@ def command(ctx: click.Context) -> None:
 
 
 command.add_command(mods_add.command)
+command.add_command(mods_bake.command)
 command.add_command(mods_pins.pin_command)
 command.add_command(mods_pins.lock_command)
 command.add_command(mods_pins.fetch_command)

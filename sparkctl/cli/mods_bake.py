@@ -1,0 +1,139 @@
+"""``sparkctl mods bake``: a community mod's script, run once and turned into an overlay mod."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sparkctl import baking, baking_folder, baking_run, render
+from sparkctl.adapters.folders import write_folder
+from sparkctl.cli.options import as_json
+from sparkctl.errors import InputError, ModError
+from sparkctl.mods import md5_of
+from sparkctl.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.baking_folder import ScriptedMod
+    from sparkctl.baking_run import Baked
+    from sparkctl.cli.world import World
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_SHOWN_LINES: Final = 10
+
+
+@click.command("bake")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--image", required=True, help="The image that it is for; it has to be on this engine.")
+@click.option("--network", is_flag=True, help="Let the script use the network.")
+@click.option("--name", help="The mod's name; the folder's own unless given.")
+@click.option("--timeout", default="10m", show_default=True, help="How long the script may take.")
+@click.option("--force", is_flag=True, help="Replace your mod of that name.")
+@as_json
+@click.pass_obj
+def command(world: World, /, folder: Path, image: str, name: str | None, timeout: str, **switches: bool) -> None:
+    """Turn a community mod (a FOLDER with a run.sh) into an overlay mod, by running it once.
+
+    It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
+    becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
+    """
+    scripted = baking_folder.read_folder(folder)
+    own = _checked_name(world, name or scripted.name, force=switches["force"])
+    for note in scripted.notes:
+        world.out.say(f"{scripted.name}: {note}")
+    roots = _template_roots(world)
+    container = f"sparkctl-bake-{uuid.uuid4().hex[:12]}"
+    order = baking_run.Order(scripted, image, switches["network"], parse_duration(timeout), container, roots)
+    with world.out.reporting() as report:
+        baked = baking_run.bake(world.ports, report, order)
+    if switches["as_json"]:
+        world.out.json(_as_json(own, image, baked))
+    _tell(world, scripted, baked)
+    _refuse(baked)
+    origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, baked.vllm)
+    target = world.operator.mod_folder(own)
+    write_folder(target, baking.manifest(baked.judged.files, origin, roots), replace=switches["force"])
+    if not switches["as_json"]:
+        rows = [[file.target, "new" if file.covers is None else file.covers] for file in baked.judged.files]
+        world.out.table(["file", "covers"], rows)
+    world.out.say(f"{own}: {_count(len(baked.judged.files))} in {target}; name it in a recipe: mods: [{own}]")
+
+
+def _checked_name(world: World, name: str, *, force: bool) -> str:
+    """Return the mod's name.
+
+    Raises:
+        InputError: it cannot be one, or there is a mod of that name.
+    """
+    if not _NAME.fullmatch(name):
+        message = f"{name!r} cannot be a mod's name: expected letters, digits and . _ + -"
+        raise InputError(message, hint="give another with --name")
+    taken = {entry.name: entry for entry in world.catalog.entries("mod")}
+    where = taken[name].path.parent if name in taken else world.operator.mod_folder(name)
+    if not force and (name in taken or where.exists()):
+        message = f"there is a mod {name} already: {where}"
+        raise InputError(message, hint="give another with --name, or replace yours with --force")
+    return name
+
+
+def _template_roots(world: World) -> tuple[str, ...]:
+    """Return where the templates say that their images keep Python packages, each once."""
+    texts = ((entry.path.read_text(), entry.name) for entry in world.catalog.entries("template"))
+    return tuple(dict.fromkeys(filter(None, (render.package_root(text, name) for text, name in texts))))
+
+
+def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
+    """Tell what the script said last, and what of its changes does not count."""
+    for line in baked.lines[-_SHOWN_LINES:]:
+        world.out.say(f"{scripted.name} │ {line}")
+    for line in baking.in_words(baked.judged.ignored):
+        world.out.detail(f"not in the mod: {line}")
+
+
+def _refuse(baked: Baked) -> None:
+    """Refuse what is no overlay.
+
+    Raises:
+        ModError: the script did what files that are laid over cannot do, or nothing.
+    """
+    refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
+    if refused:
+        message = "\n".join(
+            ["not all that run.sh did can be a mod, and none was made:", *_indented(baking.in_words(refused))]
+        )
+        hint = "build an image instead: FROM the image, COPY the folder, RUN its run.sh"
+        if all(one.why == baking.REJECTED for one in refused):
+            hint = f"it is for another vLLM than {baked.vllm or 'that of the image'}: look for its version for this one"
+        raise ModError(message, hint=hint)
+    if not baked.judged.files:
+        message = "run.sh ended with 0 and changed nothing that counts; no mod was made"
+        hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
+        raise ModError("\n".join([message, *_indented(baking.in_words(counted))]), hint=hint)
+
+
+def _count(files: int) -> str:
+    return "1 file" if files == 1 else f"{files} files"
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _as_json(name: str, image: str, baked: Baked) -> dict[str, Any]:
+    judged = baked.judged
+    return {
+        "mod": name if judged.files and not judged.refused else None,
+        "image": image,
+        "vllm": baked.vllm,
+        "files": [
+            {"target": file.target, "md5": md5_of(file.content), "replaces": file.covers} for file in judged.files
+        ],
+        "refused": [finding._asdict() for finding in judged.refused],
+        "ignored": [finding._asdict() for finding in judged.ignored],
+        "output": list(baked.lines),
+    }
