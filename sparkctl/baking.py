@@ -70,11 +70,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class BakedFile:
-    """One file of the overlay: where it goes, its bytes, and the md5 of what it covers (None: a new file)."""
+    """One file of the overlay: where it goes, its bytes, and those that it covers (None: a new file)."""
 
     target: str
     content: bytes
-    covers: str | None
+    before: bytes | None
+
+    @property
+    def covers(self) -> str | None:
+        """The md5 of what it covers, None of a new file."""
+        return None if self.before is None else md5_of(self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +177,8 @@ def judge(changes: Iterable[Change], found: Sorted) -> Judged:
         if unchanged:
             ignored.append(Finding(change.path, unchanged))
         elif change.after is not None:
-            covers = None if change.before is None else md5_of(change.before.content or b"")
-            files.append(BakedFile(change.path, change.after.content or b"", covers))
+            before = None if change.before is None else change.before.content
+            files.append(BakedFile(change.path, change.after.content or b"", before))
     return Judged(tuple(files), tuple(refused), tuple(ignored))
 
 
@@ -302,6 +307,35 @@ def version_in(text: str) -> str | None:
         return Version(found[1]).public if found else None
     except InvalidVersion:
         return None
+
+
+# --- how much of a file is another's ----------------------------------------------------------------------------------
+
+
+class Lines(NamedTuple):
+    """How many lines of a file are new, and how many of the image's are gone."""
+
+    added: int
+    removed: int
+
+    def __str__(self) -> str:
+        return f"+{self.added} -{self.removed}"
+
+
+def lines(file: BakedFile) -> Lines:
+    """Return how a file differs from the one that it covers, as a diff counts."""
+    old, new = (file.before or b"").splitlines(), file.content.splitlines()
+    # Lines are counted as a set of occurrences: as quick for any file, and the same but for lines that moved.
+    return Lines((Counter(new) - Counter(old)).total(), (Counter(old) - Counter(new)).total())
+
+
+def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[BakedFile]:
+    """Return the files that the mod brings along whole and that lack lines of the image's.
+
+    Such a copy was made from some release's file; over another release's it takes that one's changes back.
+    """
+    known = set(shipped)
+    return [file for file in files if file.before is not None and file.content in known and lines(file).removed]
 
 
 # --- in words --------------------------------------------------------------------------------------------------------

@@ -32,11 +32,16 @@ _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
 _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _LOOK_S: Final = 0.2
+_SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
 
 class Order(NamedTuple):
-    """What to bake: the mod, the image's reference, whether the script may use the network, how long, our name."""
+    """What to bake.
+
+    ``image`` is as the operator names it, ``container`` our name for the one that runs, ``roots`` are folders of
+    packages besides those of the usual names, and ``env`` is as ``docker run --env`` has it.
+    """
 
     mod: ScriptedMod
     image: str
@@ -44,6 +49,7 @@ class Order(NamedTuple):
     timeout_s: float
     container: str
     roots: tuple[str, ...] = ()
+    env: tuple[tuple[str, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
         name=name,
         entrypoint="bash",
         command=("-c", f"export WORKSPACE_DIR=$PWD && cd {own} && ./{baking_folder.SCRIPT}"),
+        env=order.env,
         labels=((LABEL_BAKE, order.mod.name),),
         network="" if order.network else "none",
         memory=MEMORY_BYTES,
@@ -158,7 +165,7 @@ def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> Non
     message = f"run.sh failed with exit code {ended.exit_code}"
     hint = "no mod was made" if order.network else "no mod was made; it had no network, which --network gives"
     if ended.exit_code in _NO_PROGRAM:
-        wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter else ""
+        wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""
         hint = f"no mod was made; the image lacks a program{wants}: name the image that serves"
     if ended.oom_killed:
         message = f"run.sh was killed: it needs more than {format_bytes(MEMORY_BYTES)} of memory"

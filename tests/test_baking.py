@@ -19,9 +19,11 @@ from sparkctl.baking import (
     Origin,
     Place,
     Sorted,
+    copied_whole,
     file_names,
     in_words,
     judge,
+    lines,
     manifest,
     module_of,
     package_root,
@@ -143,7 +145,7 @@ def test_a_deleted_folder_is_a_change_also_where_something_lies_in_it() -> None:
 
 def test_a_rewritten_file_covers_the_one_of_the_image() -> None:
     found = judged(MODEL, file(b"OLD"), file(b"NEW"))
-    assert found == Judged((BakedFile(MODEL, b"NEW", md5(b"OLD")),), (), ())
+    assert found == Judged((BakedFile(MODEL, b"NEW", b"OLD"),), (), ())
 
 
 def test_a_new_file_covers_nothing_and_may_be_empty() -> None:
@@ -207,7 +209,7 @@ def loaded(files: Sequence[BakedFile], roots: Sequence[str] = (ROOT,)) -> tuple[
 
 
 def test_the_manifest_is_a_mod_with_both_checksums() -> None:
-    mod, folder = loaded([BakedFile(MODEL, b"NEW", md5(b"OLD")), BakedFile("/w/t.jinja", b"{{ x }}", None)])
+    mod, folder = loaded([BakedFile(MODEL, b"NEW", b"OLD"), BakedFile("/w/t.jinja", b"{{ x }}", None)])
     assert mod.model_dump(by_alias=True, exclude_none=True) == {
         "description": f"baked from fix (run.sh with md5 {'0' * 32}) in sha256:abc",
         "applies-to": {"image": "image:1", "vllm": "==0.20.2"},
@@ -247,6 +249,19 @@ def test_a_module_is_one_under_the_templates_root(path: str, module: str | None)
 def test_files_of_one_name_keep_their_folders_in_it() -> None:
     names = file_names([f"{ROOT}/vllm/a/__init__.py", f"{ROOT}/vllm/b/__init__.py", f"{ROOT}/vllm/c.py", "/w/mod.yaml"])
     assert list(names.values()) == ["vllm.a.__init__.py", "vllm.b.__init__.py", "c.py", "_mod.yaml"]
+
+
+def test_the_lines_of_a_file_are_counted_as_a_diff_does() -> None:
+    assert str(lines(BakedFile(MODEL, b"a\nB\nc\nc\n", b"a\nb\nc\n"))) == "+2 -1"
+    assert lines(BakedFile(MODEL, b"a\nb", None)) == (2, 0)
+
+
+def test_a_whole_copy_that_takes_lines_back_is_found() -> None:
+    older, newer = b"a\n", b"a\nb\n"
+    copied = BakedFile(MODEL, older, newer)
+    assert copied_whole([copied], [b"run.sh", older]) == [copied]
+    assert copied_whole([copied], [b"a patch"]) == []
+    assert copied_whole([BakedFile(MODEL, newer, older), BakedFile(MODEL, older, None)], [older, newer]) == []
 
 
 PARTS = st.text(alphabet="ab._", min_size=1, max_size=4).filter(lambda part: part not in {".", ".."})

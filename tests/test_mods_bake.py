@@ -75,7 +75,7 @@ def md5(content: str) -> str:
 
 def test_a_script_becomes_a_mod_in_the_operators_folder(spark: Baker) -> None:
     done = spark.bake().expect(0)
-    assert done.out.split() == ["file", "covers", TARGET, md5("OLD")]
+    assert done.out.split() == ["file", "covers", "lines", TARGET, md5("OLD"), "+1", "-1"]
     assert "fix-gemma4 │ patching\nfix-gemma4 │ done\n" in done.err
     assert done.err.endswith(f"fix-gemma4: 1 file in {spark.made}; name it in a recipe: mods: [fix-gemma4]\n")
     assert (spark.made / "gemma4_mtp.py").read_text() == "NEW"
@@ -103,6 +103,19 @@ def test_the_network_is_there_when_asked_for(spark: Baker) -> None:
     assert {spec.network for spec in spark.engine.specs.values()} == {""}
 
 
+def test_variables_are_given_as_docker_run_has_them(spark: Baker) -> None:
+    spark.bake("--env", "BACKEND=b12x=1", "--env", "HF_HOME").expect(0)
+    assert [spec.env for spec in spark.engine.specs.values()] == [(("BACKEND", "b12x=1"), ("HF_HOME", None))] * 2
+    assert "--env expects NAME=VALUE or NAME, found ''" in spark.bake("--env", "=x", "--force").expect(2).err
+
+
+def test_a_whole_file_that_takes_lines_back_is_doubted(spark: Baker) -> None:
+    assert "warning" not in spark.bake().expect(0).err
+    (spark.script.parent / "gemma4_patched.py").write_text("NEW")
+    said = spark.bake("--force").expect(0).err
+    assert f"warning: {TARGET} is a whole file of the mod's (+1 -1 lines)" in said
+
+
 def test_json_says_the_same(spark: Baker) -> None:
     spark.bench.done |= {f"{ROOT}/vllm/__pycache__/a.pyc": text("")}
     said = spark.bake("--json").expect(0).json
@@ -111,7 +124,7 @@ def test_json_says_the_same(spark: Baker) -> None:
         "mod": "fix-gemma4",
         "image": "image:1",
         "vllm": "0.20.2",
-        "files": [{"target": TARGET, "md5": md5("NEW"), "replaces": md5("OLD")}],
+        "files": [{"target": TARGET, "md5": md5("NEW"), "replaces": md5("OLD"), "added": 1, "removed": 1}],
         "refused": [],
         "ignored": [{"path": f"{ROOT}/vllm/__pycache__/a.pyc", "why": "a cache"}],
         "output": ["patching", "done"],

@@ -19,6 +19,7 @@ from sparkctl.units import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.baking import BakedFile
     from sparkctl.baking_folder import ScriptedMod
     from sparkctl.baking_run import Baked
     from sparkctl.cli.world import World
@@ -31,12 +32,15 @@ _SHOWN_LINES: Final = 10
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--image", required=True, help="The image that it is for; it has to be on this engine.")
 @click.option("--network", is_flag=True, help="Let the script use the network.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable for the script; NAME alone: yours.")
 @click.option("--name", help="The mod's name; the folder's own unless given.")
 @click.option("--timeout", default="10m", show_default=True, help="How long the script may take.")
 @click.option("--force", is_flag=True, help="Replace your mod of that name.")
 @as_json
 @click.pass_obj
-def command(world: World, /, folder: Path, image: str, name: str | None, timeout: str, **switches: bool) -> None:
+def command(
+    world: World, /, folder: Path, image: str, env: tuple[str, ...], name: str | None, timeout: str, **switches: bool
+) -> None:
     """Turn a community mod (a FOLDER with a run.sh) into an overlay mod, by running it once.
 
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
@@ -47,8 +51,15 @@ def command(world: World, /, folder: Path, image: str, name: str | None, timeout
     for note in scripted.notes:
         world.out.say(f"{scripted.name}: {note}")
     roots = _template_roots(world)
-    container = f"sparkctl-bake-{uuid.uuid4().hex[:12]}"
-    order = baking_run.Order(scripted, image, switches["network"], parse_duration(timeout), container, roots)
+    order = baking_run.Order(
+        mod=scripted,
+        image=image,
+        network=switches["network"],
+        timeout_s=parse_duration(timeout),
+        container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
+        roots=roots,
+        env=tuple(map(_variable, env)),
+    )
     with world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
     if switches["as_json"]:
@@ -59,8 +70,8 @@ def command(world: World, /, folder: Path, image: str, name: str | None, timeout
     target = world.operator.mod_folder(own)
     write_folder(target, baking.manifest(baked.judged.files, origin, roots), replace=switches["force"])
     if not switches["as_json"]:
-        rows = [[file.target, "new" if file.covers is None else file.covers] for file in baked.judged.files]
-        world.out.table(["file", "covers"], rows)
+        rows = [[file.target, file.covers or "new", str(baking.lines(file))] for file in baked.judged.files]
+        world.out.table(["file", "covers", "lines"], rows)
     world.out.say(f"{own}: {_count(len(baked.judged.files))} in {target}; name it in a recipe: mods: [{own}]")
 
 
@@ -81,6 +92,18 @@ def _checked_name(world: World, name: str, *, force: bool) -> str:
     return name
 
 
+def _variable(text: str) -> tuple[str, str | None]:
+    """Return a variable's name and its value, None for the operator's own.
+
+    Raises:
+        InputError: it has no name.
+    """
+    name, equals, value = text.partition("=")
+    if not name.isidentifier():
+        raise InputError(f"--env expects NAME=VALUE or NAME, found {name!r}")
+    return name, value if equals else None
+
+
 def _template_roots(world: World) -> tuple[str, ...]:
     """Return where the templates say that their images keep Python packages, each once."""
     texts = ((entry.path.read_text(), entry.name) for entry in world.catalog.entries("template"))
@@ -91,6 +114,11 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
+    for file in baking.copied_whole(baked.judged.files, (part.content or b"" for part in scripted.parts)):
+        text = (
+            f"{file.target} is a whole file of the mod's, and lacks {baking.lines(file).removed} lines of the image's"
+        )
+        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     for line in baking.in_words(baked.judged.ignored):
         world.out.detail(f"not in the mod: {line}")
 
@@ -130,10 +158,13 @@ def _as_json(name: str, image: str, baked: Baked) -> dict[str, Any]:
         "mod": name if judged.files and not judged.refused else None,
         "image": image,
         "vllm": baked.vllm,
-        "files": [
-            {"target": file.target, "md5": md5_of(file.content), "replaces": file.covers} for file in judged.files
-        ],
+        "files": [_file_json(file) for file in judged.files],
         "refused": [finding._asdict() for finding in judged.refused],
         "ignored": [finding._asdict() for finding in judged.ignored],
         "output": list(baked.lines),
     }
+
+
+def _file_json(file: BakedFile) -> dict[str, Any]:
+    changed = baking.lines(file)._asdict()
+    return {"target": file.target, "md5": md5_of(file.content), "replaces": file.covers, **changed}
