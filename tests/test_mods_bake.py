@@ -262,6 +262,14 @@ def test_a_failure_with_force_keeps_the_mod_that_was_there(spark: Baker) -> None
     assert (spark.made / "gemma4_mtp.py").read_text() == "NEW"
 
 
+def test_a_template_that_cannot_be_used_is_not_this_commands_concern(spark: Baker) -> None:
+    templates = spark.folder / "templates"
+    templates.mkdir()
+    (templates / "mine.j2").write_bytes(b"\xff")
+    (templates / "other.j2").write_text("{% set")
+    spark.bake().expect(0)
+
+
 def test_a_shipped_mods_name_is_taken(spark: Baker) -> None:
     assert "there is a mod gemma4-mtp-fix-only already" in spark.bake("--name", "gemma4-mtp-fix-only").expect(2).err
 

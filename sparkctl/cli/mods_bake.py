@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.baking import BakedFile
     from sparkctl.baking_folder import ScriptedMod
     from sparkctl.baking_run import Baked
+    from sparkctl.catalog import Entry
     from sparkctl.cli.world import World
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -50,25 +51,26 @@ def command(
     own = _checked_name(world, name or scripted.name, force=switches["force"])
     for note in scripted.notes:
         world.out.say(f"{scripted.name}: {note}")
-    roots = _template_roots(world)
     order = baking_run.Order(
         mod=scripted,
         image=image,
         network=switches["network"],
         timeout_s=parse_duration(timeout),
         container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
-        roots=roots,
+        roots=_template_roots(world),
         env=tuple(map(_variable, env)),
     )
     with world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
+    _tell(world, scripted, baked)
+    refusal, target = _refusal(baked), world.operator.mod_folder(own)
+    if refusal is None:
+        origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, baked.vllm)
+        write_folder(target, baking.manifest(baked.judged.files, origin, order.roots), replace=switches["force"])
     if switches["as_json"]:
         world.out.json(_as_json(own, image, baked))
-    _tell(world, scripted, baked)
-    _refuse(baked)
-    origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, baked.vllm)
-    target = world.operator.mod_folder(own)
-    write_folder(target, baking.manifest(baked.judged.files, origin, roots), replace=switches["force"])
+    if refusal is not None:
+        raise refusal
     if not switches["as_json"]:
         rows = [[file.target, file.covers or "new", str(baking.lines(file))] for file in baked.judged.files]
         world.out.table(["file", "covers", "lines"], rows)
@@ -106,8 +108,16 @@ def _variable(text: str) -> tuple[str, str | None]:
 
 def _template_roots(world: World) -> tuple[str, ...]:
     """Return where the templates say that their images keep Python packages, each once."""
-    texts = ((entry.path.read_text(), entry.name) for entry in world.catalog.entries("template"))
-    return tuple(dict.fromkeys(filter(None, (render.package_root(text, name) for text, name in texts))))
+    found = [_declared_root(entry) for entry in world.catalog.entries("template")]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _declared_root(entry: Entry) -> str | None:
+    """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
+    try:
+        return render.package_root(entry.path.read_text(), entry.name)
+    except (InputError, OSError, UnicodeDecodeError):
+        return None
 
 
 def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
@@ -115,33 +125,26 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
     for file in baking.copied_whole(baked.judged.files, (part.content or b"" for part in scripted.parts)):
-        text = (
-            f"{file.target} is a whole file of the mod's, and lacks {baking.lines(file).removed} lines of the image's"
-        )
+        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
         world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     for line in baking.in_words(baked.judged.ignored):
         world.out.detail(f"not in the mod: {line}")
 
 
-def _refuse(baked: Baked) -> None:
-    """Refuse what is no overlay.
-
-    Raises:
-        ModError: the script did what files that are laid over cannot do, or nothing.
-    """
+def _refusal(baked: Baked) -> ModError | None:
+    """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
     refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
     if refused:
-        message = "\n".join(
-            ["not all that run.sh did can be a mod, and none was made:", *_indented(baking.in_words(refused))]
-        )
+        text = "not all that run.sh did can be a mod, and none was made:"
         hint = "build an image instead: FROM the image, COPY the folder, RUN its run.sh"
         if all(one.why == baking.REJECTED for one in refused):
             hint = f"it is for another vLLM than {baked.vllm or 'that of the image'}: look for its version for this one"
-        raise ModError(message, hint=hint)
+        return ModError("\n".join([text, *_indented(baking.in_words(refused))]), hint=hint)
     if not baked.judged.files:
-        message = "run.sh ended with 0 and changed nothing that counts; no mod was made"
+        text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
         hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
-        raise ModError("\n".join([message, *_indented(baking.in_words(counted))]), hint=hint)
+        return ModError("\n".join([text, *_indented(baking.in_words(counted))]), hint=hint)
+    return None
 
 
 def _count(files: int) -> str:
