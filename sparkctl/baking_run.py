@@ -6,6 +6,7 @@ the folder in /workspace/mods/NAME, run.sh there by bash, WORKSPACE_DIR the fold
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,9 +87,8 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
         report.progress(order.mod.name, f"running {baking_folder.SCRIPT} in {order.image}", "")
         ports.engine.start(container)
         lines = _ended(ports.engine, ports.clock, report, container, order)
-        report.progress(order.mod.name, "reading what it changed", "")
         place = Place(ports.bench.workdir(container), own, order.roots)
-        judged = _judged(ports.bench, (before, container), place)
+        judged = _judged(ports.bench, report, (before, container), place)
         return Baked(judged, lines, image.id, _vllm(ports.bench, before, judged, order.roots))
 
 
@@ -142,7 +142,7 @@ def _ended(engine: Engine, clock: Clock, report: Report, container: str, order: 
             now = engine.container(container)
             if now is None:
                 raise EngineError(f"the container {order.container} was removed by somebody else")
-            if now.state not in {"created", "running"}:
+            if now.state in {"exited", "dead"}:
                 lines = tuple(engine.logs(container, tail=_LAST_LINES))
                 _refuse_failure(now, lines, order)
                 return lines
@@ -179,13 +179,16 @@ def _with_lines(message: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{message}; its last lines:", *(f"  {line}" for line in lines)])
 
 
-def _judged(bench: Bench, containers: tuple[str, str], place: Place) -> Judged:
+def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Place) -> Judged:
     """Return what the changes come to. A container that was never started is the image as it was."""
     before, after = containers
     all_changes = bench.changes(after)
     found = baking.sort_paths(all_changes, place)
     deleted = {change.path for change in all_changes if change.kind == "deleted"}
-    changes = [_change(bench, before, after, path) for path in found.look]
+    changes = []
+    for number, path in enumerate(found.look):
+        report.progress(posixpath.basename(place.own), "reading what it changed", path, number / len(found.look))
+        changes.append(_change(bench, before, after, path))
     remade = [c for c in changes if c.path in deleted and c.after is not None and c.after.kind == "folder"]
     why = "was deleted and made again: what is missing in it now cannot be expressed"
     judged = baking.judge([change for change in changes if change not in remade], found)

@@ -93,22 +93,19 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def mod_over_the_version(machine: Machine) -> None:
-    """Write a mod over a file of vLLM's own, made from the image's original: its effect is seen in GET /version."""
+def bake_a_mod_over_the_version(machine: Machine) -> None:
+    """Bake a community mod that patches a file of vLLM's own: its effect is seen in GET /version."""
+    script = machine.home / "community" / "version" / "run.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"#!/bin/bash\necho '__version__ = \"0.32.0+mod\"' >> {VERSION}\n")
+    baked = machine.run("mods", "bake", str(script.parent), "--image", IMAGE, "--json").expect(0).json
     original = machine.docker("run", "--rm", "--entrypoint", "cat", IMAGE, VERSION).encode()
-    changed = original + b'\n__version__ = "0.32.0+mod"\n'
-    machine.write("mods/version/version.py", changed.decode())
-    manifest = {
-        "module": "vllm.version",
-        "source": "version.py",
-        "md5": md5(changed),
-        "replaces": {"md5": md5(original)},
-    }
-    machine.write("mods/version/mod.yaml", json.dumps({"files": [manifest]}))
+    (file,) = baked["files"]
+    assert (baked["vllm"], file["target"], file["replaces"]) == ("0.32.0", VERSION, md5(original))
 
 
 def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machine: Machine) -> None:
-    mod_over_the_version(machine)
+    bake_a_mod_over_the_version(machine)
     drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
     name, url = machine.recipe("one", "mods: [version]\n" + drafting)
     done = machine.run("up", name, timeout=200).expect(0)
@@ -131,7 +128,7 @@ def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machin
     assert int(tokens[1].replace(",", "")) * 512 == plan["kv_cache_memory_bytes"]
     assert f"already up at {url}" in machine.run("up", name).expect(0).err
 
-    machine.write("mods/version/version.py", "__version__ = 'lost'\n")
+    (machine.home / ".config/sparkctl/mods/version/version.py").write_text("__version__ = 'lost'\n")
     lost = machine.run("verify-mods", name).expect(6)
     assert "version.py" in lost.out + lost.err
 
