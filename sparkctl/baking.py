@@ -37,6 +37,10 @@ _CACHES: Final = {"__pycache__", ".cache", ".triton", ".nv", ".mypy_cache", ".py
 _PASSING: Final = ("tmp", "var/tmp", "run", "proc", "sys", "dev", "var/log", "var/cache", "var/lib/apt/lists")
 _ENGINES: Final = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
 _VERSION: Final = re.compile(r"""^__version__\s*(?::[^=]*)?=\s*(?:version\s*=\s*)?['"]([^'"]+)['"]""", re.MULTILINE)
+_DOUBTFUL: Final = re.compile(
+    r"\b(warning|error|fail(s|ed|ure)?|skip(s|ped|ping)?|can't|cannot|could not|not found|no such file|not applicable)\b",
+    re.IGNORECASE,
+)
 REJECTED: Final = "is what a patch did not apply: without it this is another mod"
 OWN: Final = "the mod's own folder"
 _EXECUTABLE: Final = 0o111
@@ -336,6 +340,14 @@ def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[B
     """
     known = set(shipped)
     return [file for file in files if file.before is not None and file.content in known and lines(file).removed]
+
+
+# --- what the script said --------------------------------------------------------------------------------------------
+
+
+def doubtful(lines: Iterable[str]) -> list[str]:
+    """Return the lines with which scripts go on after something did not work. Some mean no harm: a person decides."""
+    return [line.strip() for line in lines if _DOUBTFUL.search(line)]
 
 
 # --- in words --------------------------------------------------------------------------------------------------------

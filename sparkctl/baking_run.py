@@ -7,6 +7,7 @@ the folder in /workspace/mods/NAME, run.sh there by bash, WORKSPACE_DIR the fold
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
 _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _LOOK_S: Final = 0.2
+_NETWORK: Final = re.compile(r"resolv(e|ing)\b|unreachable|connection|https?://", re.IGNORECASE)
 _SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
@@ -163,7 +165,9 @@ def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> Non
     if ended.exit_code == 0:
         return
     message = f"run.sh failed with exit code {ended.exit_code}"
-    hint = "no mod was made" if order.network else "no mod was made; it had no network, which --network gives"
+    hint = "no mod was made"
+    if not order.network and any(map(_NETWORK.search, lines)):
+        hint = "no mod was made; the script had no network, which --network gives"
     if ended.exit_code in _NO_PROGRAM:
         wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""
         hint = f"no mod was made; the image lacks a program{wants}: name the image that serves"

@@ -109,6 +109,13 @@ def test_variables_are_given_as_docker_run_has_them(spark: Baker) -> None:
     assert "--env expects NAME=VALUE or NAME, found ''" in spark.bake("--env", "=x", "--force").expect(2).err
 
 
+def test_a_script_that_went_on_after_a_failure_is_doubted(spark: Baker) -> None:
+    spark.engine.printed = ["patching file a.py", "Patch is not applicable, skipping", "  WARNING: pip failed", "done"]
+    done = spark.bake("--json").expect(0)
+    assert done.json["doubtful"] == ["Patch is not applicable, skipping", "WARNING: pip failed"]
+    assert "warning: run.sh ended with 0, and said: Patch is not applicable, skipping\n" in done.err
+
+
 def test_a_whole_file_that_takes_lines_back_is_doubted(spark: Baker) -> None:
     assert "warning" not in spark.bake().expect(0).err
     (spark.script.parent / "gemma4_patched.py").write_text("NEW")
@@ -128,6 +135,7 @@ def test_json_says_the_same(spark: Baker) -> None:
         "refused": [],
         "ignored": [{"path": f"{ROOT}/vllm/__pycache__/a.pyc", "why": "a cache"}],
         "output": ["patching", "done"],
+        "doubtful": [],
     }
 
 
@@ -145,7 +153,9 @@ def test_a_script_that_fails_shows_its_last_lines(spark: Baker) -> None:
     spark.engine.ends = lambda now: now._replace(state="exited", exit_code=1)
     said = spark.refused()
     assert "error: run.sh failed with exit code 1; its last lines:\n  Hunk #1 FAILED at 135.\n" in said
-    assert "it had no network, which --network gives" in said
+    assert said.endswith("  → no mod was made\n")
+    spark.engine.printed = ["curl: (6) Could not resolve host: example.org"]
+    assert "the script had no network, which --network gives" in spark.refused()
     assert "--network" not in spark.refused("--network")
 
 

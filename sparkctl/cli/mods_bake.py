@@ -124,6 +124,8 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
+    for line in baking.doubtful(baked.lines):
+        world.out.warn(f"run.sh ended with 0, and said: {line}")
     for file in baking.copied_whole(baked.judged.files, (part.content or b"" for part in scripted.parts)):
         text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
         world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
@@ -165,6 +167,7 @@ def _as_json(name: str, image: str, baked: Baked) -> dict[str, Any]:
         "refused": [finding._asdict() for finding in judged.refused],
         "ignored": [finding._asdict() for finding in judged.ignored],
         "output": list(baked.lines),
+        "doubtful": baking.doubtful(baked.lines),
     }
 
 
