@@ -38,7 +38,7 @@ _PASSING: Final = ("tmp", "var/tmp", "run", "proc", "sys", "dev", "var/log", "va
 _ENGINES: Final = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
 _VERSION: Final = re.compile(r"""^__version__\s*(?::[^=]*)?=\s*(?:version\s*=\s*)?['"]([^'"]+)['"]""", re.MULTILINE)
 _DOUBTFUL: Final = re.compile(
-    r"\b(warning|error|fail(s|ed|ure)?|skip(s|ped|ping)?|can't|cannot|could not|not found|no such file|not applicable)\b",
+    r"\b(warning|error|fail(s|ed|ure)?|skip(s|ped|ping)?|can't|cannot|could not|not (found|applicable)|no such file)\b",
     re.IGNORECASE,
 )
 REJECTED: Final = "is what a patch did not apply: without it this is another mod"
