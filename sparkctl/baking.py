@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
-from packaging.version import InvalidVersion, Version
 
-from sparkctl.mods import ABSENT, md5_of
+from sparkctl import known_files
+from sparkctl.manifest import ABSENT
+from sparkctl.mods import md5_of, pin
 from sparkctl.units import MIB
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _INSTALLED: Final = re.compile(r"([^/]+)\.(?:dist-info|egg-info)(?:/|$)")
 _CACHES: Final = {"__pycache__", ".cache", ".triton", ".nv", ".mypy_cache", ".pytest_cache"}
 _PASSING: Final = ("tmp", "var/tmp", "run", "proc", "sys", "dev", "var/log", "var/cache", "var/lib/apt/lists")
 _ENGINES: Final = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
-_VERSION: Final = re.compile(r"""^__version__\s*(?::[^=]*)?=\s*(?:version\s*=\s*)?['"]([^'"]+)['"]""", re.MULTILINE)
 _DOUBTFUL: Final = re.compile(
     r"\b(warning|error|fail(s|ed|ure)?|skip(s|ped|ping)?|can't|cannot|could not|not (found|applicable)|no such file)\b",
     re.IGNORECASE,
@@ -271,7 +271,7 @@ def _declared(file: BakedFile, name: str, module_roots: Sequence[str]) -> dict[s
     module = module_of(file.target, module_roots)
     target = {"module": module} if module else {"path": file.target}
     covers = {"md5": file.covers} if file.covers is not None else ABSENT
-    return {**target, "source": name, "md5": md5_of(file.content), "replaces": covers}
+    return {**target, "source": name, **pin(file.content).model_dump(), "replaces": covers}
 
 
 def module_of(path: str, roots: Sequence[str]) -> str | None:
@@ -302,15 +302,6 @@ def file_names(targets: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         found[target] = name
     return found
-
-
-def version_in(text: str) -> str | None:
-    """Return the public version (PEP 440) in vLLM's ``_version.py``, or None. Its local part is the build's."""
-    found = _VERSION.search(text)
-    try:
-        return Version(found[1]).public if found else None
-    except InvalidVersion:
-        return None
 
 
 # --- how much of a file is another's ----------------------------------------------------------------------------------
@@ -351,6 +342,12 @@ def doubtful(lines: Iterable[str]) -> list[str]:
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
+
+
+def covered(target: str, md5: str | None) -> str:
+    """Return what a file covers: its md5, and the releases of vLLM that it is of where they are known."""
+    of = known_files.releases(known_files.below_root(target), md5 or "")
+    return f"{md5 or 'new'}{f' (vLLM {known_files.span(of)})' if of else ''}"
 
 
 def in_words(findings: Sequence[Finding], *, most: int = 3) -> list[str]:

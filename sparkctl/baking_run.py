@@ -57,12 +57,11 @@ class Order(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Baked:
-    """A script that ended well: what its changes come to, its last lines, the image's id, the vLLM in it if known."""
+    """A script that ended well: what its changes come to, its last lines, and the image's id."""
 
     judged: Judged
     lines: tuple[str, ...]
     image_id: str
-    vllm: str | None
 
 
 def bake(ports: Ports, report: Report, order: Order) -> Baked:
@@ -91,7 +90,7 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
         lines = _ended(ports.engine, ports.clock, report, container, order)
         place = Place(ports.bench.workdir(container), own, order.roots)
         judged = _judged(ports.bench, report, (before, container), place)
-        return Baked(judged, lines, image.id, _vllm(ports.bench, before, judged, order.roots))
+        return Baked(judged, lines, image.id)
 
 
 def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
@@ -203,13 +202,3 @@ def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Pl
 def _change(bench: Bench, before: str, after: str, path: str) -> Change:
     most = baking.LARGEST_BYTES
     return Change(path, bench.entry(before, path, most_bytes=most), bench.entry(after, path, most_bytes=most))
-
-
-def _vllm(bench: Bench, before: str, judged: Judged, roots: Sequence[str]) -> str | None:
-    """Return the version of vLLM that the image has, from the file that its build writes, or None."""
-    found = [baking.package_root(file.target, roots) for file in judged.files]
-    for root in dict.fromkeys([*filter(None, found), *roots]):
-        entry = bench.entry(before, f"{root}/vllm/_version.py", most_bytes=baking.LARGEST_BYTES)
-        if entry is not None and entry.content is not None:
-            return baking.version_in(entry.content.decode(errors="replace"))
-    return None

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packaging.version import Version
 
-from sparkctl import document
+from sparkctl import document, known_files
 from sparkctl.baking import (
     MOST_PATHS,
     BakedFile,
@@ -20,6 +19,7 @@ from sparkctl.baking import (
     Place,
     Sorted,
     copied_whole,
+    covered,
     file_names,
     in_words,
     judge,
@@ -28,9 +28,8 @@ from sparkctl.baking import (
     module_of,
     package_root,
     sort_paths,
-    version_in,
 )
-from sparkctl.mods import Mod
+from sparkctl.manifest import Mod
 from sparkctl.ports import Entry, PathChange
 from sparkctl.validation import validate
 
@@ -218,9 +217,16 @@ def test_the_manifest_is_a_mod_with_both_checksums() -> None:
                 "module": "vllm.model_executor.models.gemma4",
                 "source": "gemma4.py",
                 "md5": md5(b"NEW"),
+                "sha256": hashlib.sha256(b"NEW").hexdigest(),
                 "replaces": {"md5": md5(b"OLD")},
             },
-            {"path": "/w/t.jinja", "source": "t.jinja", "md5": md5(b"{{ x }}"), "replaces": "absent"},
+            {
+                "path": "/w/t.jinja",
+                "source": "t.jinja",
+                "md5": md5(b"{{ x }}"),
+                "sha256": hashlib.sha256(b"{{ x }}").hexdigest(),
+                "replaces": "absent",
+            },
         ),
     }
     assert folder == {"gemma4.py": b"NEW", "t.jinja": b"{{ x }}"}
@@ -251,6 +257,14 @@ def test_files_of_one_name_keep_their_folders_in_it() -> None:
     assert list(names.values()) == ["vllm.a.__init__.py", "vllm.b.__init__.py", "c.py", "_mod.yaml"]
 
 
+def test_what_is_covered_is_named_by_its_release() -> None:
+    below, contents = next(iter(known_files.table().files.items()))
+    checksum, releases = next(iter(contents.items()))
+    assert covered(f"{ROOT}/{below}", checksum) == f"{checksum} (vLLM {known_files.span(releases)})"
+    assert covered(f"{ROOT}/{below}", "0" * 32) == "0" * 32
+    assert covered(f"{ROOT}/{below}", None) == "new"
+
+
 def test_the_lines_of_a_file_are_counted_as_a_diff_does() -> None:
     assert str(lines(BakedFile(MODEL, b"a\nB\nc\nc\n", b"a\nb\nc\n"))) == "+2 -1"
     assert lines(BakedFile(MODEL, b"a\nb", None)) == (2, 0)
@@ -275,27 +289,6 @@ def test_whatever_the_paths_the_mod_is_valid_and_every_file_is_in_it(paths: list
     targets |= {(file.target("/b"), md5(folder[file.name])) for file in mod.files}
     assert {(file.target, md5(file.content)) for file in files} <= targets
     assert len(folder) == len(files)
-
-
-@pytest.mark.parametrize(
-    ("text", "version"),
-    [
-        ("__version__ = version = '0.32.0'\n", "0.32.0"),
-        ('__version__ = "0.20.2rc1.dev9+g01d4d1ad3"\n', "0.20.2rc1.dev9"),
-        ("__version__: str = '0.19.1+cpu'\n", "0.19.1"),
-        ("__version__ = 'main'\n", None),
-        ("version_tuple: tuple[int | str, ...]\n", None),
-        ("", None),
-    ],
-)
-def test_the_version_is_the_public_part(text: str, version: str | None) -> None:
-    assert version_in(text) == version
-
-
-@given(st.text())
-def test_any_text_has_a_version_as_pep_440_has_it_or_none(text: str) -> None:
-    found = version_in(f"__version__ = '{text}'")
-    assert found is None or str(Version(found)) == found
 
 
 def test_the_package_root_is_the_folder_of_packages() -> None:

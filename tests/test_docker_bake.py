@@ -56,7 +56,7 @@ class Baker(Operator):
 
     @property
     def made(self) -> Path:
-        return self.home / ".config" / "sparkctl" / "mods" / "fix"
+        return self.folder / "mods" / "fix"
 
     def docker(self, *arguments: str) -> str:
         done = subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from sparkctl.adapters.folders import write_folder
 from sparkctl.baking_folder import MOST_FILES
 from sparkctl.container import ContainerSpec
 from sparkctl.errors import EngineError, InputError
-from sparkctl.mods import Mod
+from sparkctl.manifest import Mod
 from sparkctl.ports import Entry
 from sparkctl.validation import validate
 from tests.fake_bench import BASH, FakeBench, ScriptEngine, text
@@ -42,7 +42,7 @@ class Baker(FakeSpark):
 
     @property
     def made(self) -> Path:
-        return self.folder / "config" / "mods" / "fix-gemma4"
+        return self.folder / "mods" / "fix-gemma4"
 
     def bake(self, *more: str) -> Done:
         return self.run("mods", "bake", str(self.script.parent), "--image", "image:1", *more)
@@ -58,9 +58,9 @@ class Baker(FakeSpark):
 
 @pytest.fixture
 def spark(tmp_path: Path) -> Baker:
-    engine = ScriptEngine(images={"image:1": {}})
+    engine = ScriptEngine(images={"image:1": {f"{ROOT}/vllm/__init__.py": b""}}, vllm="0.20.2+cu130")
     bench = FakeBench(engine)
-    bench.image |= {TARGET: text("OLD"), f"{ROOT}/vllm/_version.py": text("__version__ = version = '0.20.2'\n")}
+    bench.image[TARGET] = text("OLD")
     bench.done = {TARGET: text("NEW")}
     spark = Baker(tmp_path, engine=engine, bench=bench)
     spark.script.parent.mkdir(parents=True)
@@ -94,8 +94,23 @@ def test_it_runs_as_the_community_runners_run_it(spark: Baker) -> None:
     assert not ran.privileged
     assert ran.memory == ran.memory_swap == 8 * 1024**3
     assert spark.bench.unpacked == [(ran.name, "workspace/mods/fix-gemma4/run.sh", 0o755)]
-    assert [call.split()[0] for call in spark.engine.calls] == ["create", "create", "start", "remove", "remove"]
+    done = [call.split()[0] for call in spark.engine.calls if not call.startswith("ask")]
+    assert done == ["create", "create", "start", "remove", "remove"]
     assert before.name != ran.name
+
+
+def test_an_image_whose_python_tells_nothing_is_baked_in_without_its_version(spark: Baker) -> None:
+    spark.engine.fail["ask image:1"] = EngineError("it has no Python")
+    assert spark.bake("--json").expect(0).json["vllm"] is None
+    assert validate(document.read(spark.made / "mod.yaml"), Mod).applies_to.vllm is None
+
+
+def test_packages_that_lie_elsewhere_count_where_the_images_python_finds_them(spark: Baker) -> None:
+    spark.engine.images["image:1"] = {"/opt/src/vllm/__init__.py": b""}
+    spark.bench.done = {"/opt/src/vllm/envs.py": text("NEW")}
+    spark.bake().expect(0)
+    (file,) = validate(document.read(spark.made / "mod.yaml"), Mod).files
+    assert file.path == "/opt/src/vllm/envs.py"
 
 
 def test_the_network_is_there_when_asked_for(spark: Baker) -> None:

@@ -128,7 +128,7 @@ def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machin
     assert int(tokens[1].replace(",", "")) * 512 == plan["kv_cache_memory_bytes"]
     assert f"already up at {url}" in machine.run("up", name).expect(0).err
 
-    (machine.home / ".config/sparkctl/mods/version/version.py").write_text("__version__ = 'lost'\n")
+    machine.write("mods/version/version.py", "__version__ = 'lost'\n")
     lost = machine.run("verify-mods", name).expect(6)
     assert "version.py" in lost.out + lost.err
 

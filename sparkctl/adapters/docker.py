@@ -25,8 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.container import ContainerSpec
-    from sparkctl.ports import Container, EngineInfo, Entry, Image, ImportedFile, LogTail, Package, PathChange
-    from sparkctl.ports import PullProgress
+    from sparkctl.ports import (
+        Container,
+        EngineInfo,
+        Entry,
+        Image,
+        ImportedFile,
+        LogTail,
+        Package,
+        PathChange,
+        PullProgress,
+    )
 
 # Docker 20.10, the oldest that the tests run on; GPU requests came one version earlier.
 OLDEST_API: Final = (1, 41)

@@ -114,7 +114,7 @@ def _covered(world: World, image: str, module: str, target: str) -> tuple[tuple[
             message = f"{image} has no package {module.rpartition('.')[0]} under {root}"
             raise InputError(message, hint="is the module's name spelled right?")
         target = f"{root}/{below}"
-    return _at(world, image, target), _public(found.version)
+    return _at(world, image, target), public_version(found.version)
 
 
 def _package_of(world: World, image: str, root: str, below: str) -> bool:
@@ -128,7 +128,7 @@ def _at(world: World, image: str, target: str) -> tuple[str, str] | None:
     return None if md5 is None else (target, md5)
 
 
-def _public(version: str | None) -> str | None:
+def public_version(version: str | None) -> str | None:
     """Return a version without what a builder added to it (+cu130), None where it is none."""
     try:
         return Version(version).public if version else None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from sparkctl import baking, baking_folder, baking_run, render
 from sparkctl.adapters.folders import write_folder
+from sparkctl.cli.mods_add import public_version
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError, ModError
+from sparkctl.errors import EngineError, InputError, ModError
 from sparkctl.mods import md5_of
+from sparkctl.parts import NAME
 from sparkctl.units import parse_duration
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from sparkctl.catalog import Entry
     from sparkctl.cli.world import World
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _SHOWN_LINES: Final = 10
 
 
@@ -47,51 +47,74 @@ def command(
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
-    scripted = baking_folder.read_folder(folder)
-    own = _checked_name(world, name or scripted.name, force=switches["force"])
-    for note in scripted.notes:
-        world.out.say(f"{scripted.name}: {note}")
+    target = _folder(world, name or folder.resolve().name, force=switches["force"])
+    vllm, declared = _vllm(world, image), _template_roots(world)
     order = baking_run.Order(
-        mod=scripted,
+        mod=_read(world, folder),
         image=image,
         network=switches["network"],
         timeout_s=parse_duration(timeout),
         container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
-        roots=_template_roots(world),
+        roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
         env=tuple(map(_variable, env)),
     )
     with world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
-    _tell(world, scripted, baked)
-    refusal, target = _refusal(baked), world.operator.mod_folder(own)
+    _tell(world, order.mod, baked)
+    refusal = _refusal(baked, vllm)
     if refusal is None:
-        origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, baked.vllm)
-        write_folder(target, baking.manifest(baked.judged.files, origin, order.roots), replace=switches["force"])
+        origin = baking.Origin(order.mod.name, md5_of(order.mod.script), image, baked.image_id, vllm.version)
+        write_folder(target, baking.manifest(baked.judged.files, origin, declared), replace=switches["force"])
     if switches["as_json"]:
-        world.out.json(_as_json(own, image, baked))
+        world.out.json(_as_json(target.name, image, vllm, baked))
     if refusal is not None:
         raise refusal
-    if not switches["as_json"]:
-        rows = [[file.target, file.covers or "new", str(baking.lines(file))] for file in baked.judged.files]
-        world.out.table(["file", "covers", "lines"], rows)
-    world.out.say(f"{own}: {_count(len(baked.judged.files))} in {target}; name it in a recipe: mods: [{own}]")
+    _tell_made(world, target, baked, as_json=switches["as_json"])
 
 
-def _checked_name(world: World, name: str, *, force: bool) -> str:
-    """Return the mod's name.
+def _read(world: World, folder: Path) -> ScriptedMod:
+    """Return the mod, and tell what is worth telling about it."""
+    scripted = baking_folder.read_folder(folder)
+    for note in scripted.notes:
+        world.out.say(f"{scripted.name}: {note}")
+    return scripted
+
+
+def _folder(world: World, name: str, *, force: bool) -> Path:
+    """Return where the mod goes: the first folder that is the operator's.
 
     Raises:
-        InputError: it cannot be one, or there is a mod of that name.
+        InputError: the name cannot be one, or there is a mod of that name.
     """
-    if not _NAME.fullmatch(name):
-        message = f"{name!r} cannot be a mod's name: expected letters, digits and . _ + -"
+    if not NAME.fullmatch(name):
+        message = f"{name!r} cannot be a mod's name: expected letters, digits, dots, dashes"
         raise InputError(message, hint="give another with --name")
+    folder = world.catalog.roots[0].path / "mods" / name
     taken = {entry.name: entry for entry in world.catalog.entries("mod")}
-    where = taken[name].path.parent if name in taken else world.operator.mod_folder(name)
+    where = taken[name].path.parent if name in taken else folder
     if not force and (name in taken or where.exists()):
         message = f"there is a mod {name} already: {where}"
         raise InputError(message, hint="give another with --name, or replace yours with --force")
-    return name
+    return folder
+
+
+class _Vllm(NamedTuple):
+    """The vLLM of an image: its public version and the folder that its package lies in, as far as they are known."""
+
+    version: str | None
+    root: str | None
+
+
+def _vllm(world: World, image: str) -> _Vllm:
+    """Ask the image's own Python; an image without one has none to tell."""
+    if not world.images.there(image):
+        return _Vllm(None, None)
+    try:
+        found = world.images.packages(image, ["vllm"])["vllm"]
+    except EngineError:
+        return _Vllm(None, None)
+    root = found.folder.removesuffix("/vllm") if found.folder and found.on_disk else None
+    return _Vllm(public_version(found.version), root)
 
 
 def _variable(text: str) -> tuple[str, str | None]:
@@ -133,14 +156,24 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
         world.out.detail(f"not in the mod: {line}")
 
 
-def _refusal(baked: Baked) -> ModError | None:
+def _tell_made(world: World, target: Path, baked: Baked, *, as_json: bool) -> None:
+    files, name = baked.judged.files, target.name
+    if not as_json:
+        rows = [[file.target, baking.covered(file.target, file.covers), str(baking.lines(file))] for file in files]
+        world.out.table(["file", "covers", "lines"], rows)
+    world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
+
+
+def _refusal(baked: Baked, vllm: _Vllm) -> ModError | None:
     """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
     refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
     if refused:
         text = "not all that run.sh did can be a mod, and none was made:"
         hint = "build an image instead: FROM the image, COPY the folder, RUN its run.sh"
         if all(one.why == baking.REJECTED for one in refused):
-            hint = f"it is for another vLLM than {baked.vllm or 'that of the image'}: look for its version for this one"
+            hint = (
+                f"it is for another vLLM than {vllm.version or 'that of the image'}: look for its version for this one"
+            )
         return ModError("\n".join([text, *_indented(baking.in_words(refused))]), hint=hint)
     if not baked.judged.files:
         text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
@@ -157,12 +190,12 @@ def _indented(lines: Sequence[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
-def _as_json(name: str, image: str, baked: Baked) -> dict[str, Any]:
+def _as_json(name: str, image: str, vllm: _Vllm, baked: Baked) -> dict[str, Any]:
     judged = baked.judged
     return {
         "mod": name if judged.files and not judged.refused else None,
         "image": image,
-        "vllm": baked.vllm,
+        "vllm": vllm.version,
         "files": [_file_json(file) for file in judged.files],
         "refused": [finding._asdict() for finding in judged.refused],
         "ignored": [finding._asdict() for finding in judged.ignored],
