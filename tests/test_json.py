@@ -28,6 +28,8 @@ def documented(command: str) -> list[str]:
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("verify-mods [NAME…]", ["verify-mods"]),
+        ("mods list", ["mods", "list"]),
+        ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
         ("recipes", ["recipes"]),
         ("recipes show NAME", ["recipes", "show", "e4b-nvfp4"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,10 +18,10 @@ from sparkctl.ports import Container, ImportedFile
 from sparkctl.sources import State
 from sparkctl.verification import Meant, check_container, check_image, verify
 from tests.fake_world import IMAGE, FakeSpark
-from tests.fakes import FakeEngine, FakeFiles
+from tests.fakes import FakeClock, FakeEngine, FakeFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ROOT = "/usr/local/lib/python3.12/dist-packages"
@@ -369,3 +370,94 @@ def test_a_recipe_that_cannot_be_used_does_not_hide_what_runs(spark: FakeSpark) 
 def test_a_name_that_is_nothing_is_refused(spark: FakeSpark) -> None:
     done = spark.run("verify-mods", "nothing").expect(2)
     assert "error: no service nothing is deployed, and no recipe has this name" in done.err
+
+
+def outside(spark: FakeSpark, name: str, *command: str) -> None:
+    """Start a container by hand, of the recipe's image, without the mod."""
+    image = f"sha256:{IMAGE}"
+    spark.engine.there[f"id-{name}"] = Container(f"id-{name}", name, IMAGE, image, "running", {}, command=command)
+    spark.engine.files[name, TARGET] = COVERED
+
+
+def test_a_container_that_took_a_services_place_by_hand_does_not_hold(spark: FakeSpark) -> None:
+    outside(spark, "mine")
+    done = spark.run("verify-mods", "mine").expect(6)
+    assert f"mine, which sparkctl did not start, runs {IMAGE} without mod fix at {TARGET}" in done.err
+    assert "stop it, then: sparkctl up mine" in done.err
+    assert len(done.out.splitlines()) == 2
+
+
+def test_one_that_serves_the_same_model_does_not_hold_either(spark: FakeSpark) -> None:
+    outside(spark, "other", "--model", "coolthor/Gemma-4-E4B-it-NVFP4A16")
+    rows = spark.run("verify-mods", "mine", "--json").expect(6).json
+    assert [(row["service"], row["verdict"]) for row in rows] == [("mine", "ok"), ("other", "missing")]
+
+
+def test_one_of_the_same_image_for_something_else_is_named_and_no_fault(spark: FakeSpark) -> None:
+    outside(spark, "other", "--model", "somebody/else")
+    done = spark.run("verify-mods", "mine").expect(0)
+    assert "other, which sparkctl did not start" in done.err
+    assert "not sparkctl's" in done.out
+
+
+def test_a_mod_that_is_not_what_python_imports_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
+    copy = "/opt/first/vllm/a.py"
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", copy, read_only=True)
+    states, word, holds, reasons = places(engine, mod)
+    assert (states[2], word, holds) == (State.SHADOWED, "shadowed", False)
+    assert f"one imports vllm.a from {copy}, and mod fix lies over {TARGET}" in reasons[0]
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", TARGET, shadow="/x/a.cpython-312.pyc", read_only=True)
+    assert "one runs the compiled /x/a.cpython-312.pyc, made from another file" in places(engine, mod)[3][0]
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", TARGET, read_only=False)
+    assert "is mounted writable" in places(engine, mod)[3][0]
+
+
+def test_a_container_without_python_cannot_prove_what_it_imports(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.python = False
+    states, _, holds, reasons = places(engine, mod)
+    assert (states[2], holds) == (State.UNKNOWN, False)
+    assert "one has no Python that could be asked whether it imports" in reasons[0]
+    assert places(engine, replace(mod, root=None))[:3] == ([State.OK, State.OK, State.OK], "ok", True)
+
+
+def test_an_image_of_another_vllm_is_said(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.vllm = "0.22.1+cu130"
+    _, word, holds, reasons = places(engine, replace(mod, made_for="<0.21"))
+    assert (word, holds) == ("ok", True)
+    assert reasons == ["mod fix is made for vLLM <0.21, and image reports 0.22.1+cu130"]
+    assert places(engine, replace(mod, made_for=">=0.22"))[3] == []
+
+
+class Changing(FakeClock):
+    """Time in which things happen; after the last of them the operator has seen enough."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = list(happens)
+
+    def sleep(self, seconds: float) -> None:
+        if not self.happens:
+            raise KeyboardInterrupt
+        self.happens.pop(0)()
+
+
+def test_watch_reports_a_change_once(spark: FakeSpark) -> None:
+    source = spark.folder / "mods" / "fix" / "fix.py"
+    spark.clock = Changing(
+        lambda: None, lambda: source.write_bytes(b"OTHER\n"), lambda: None, lambda: source.write_bytes(GOOD)
+    )
+    done = spark.run("verify-mods", "mine", "--watch").expect(130)
+    header, row, lost, back = done.out.splitlines()
+    assert (header.split()[0], row.split()[-1]) == ("service", "ok")
+    assert "mine  fix  fix.py: ok → changed: mod fix: " in lost
+    assert back.endswith("mine  fix  fix.py: changed → ok")
+    spark.clock = Changing(lambda: source.write_bytes(b"OTHER\n"), lambda: None)
+    lines = spark.run("verify-mods", "mine", "--watch", "--json").expect(130).out.splitlines()
+    changes = [json.loads(line) for line in lines]
+    assert [(one["was"], one["verdict"]) for one in changes] == [(None, "ok"), ("ok", "changed")]
+    assert "expected md5" in changes[1]["reasons"][0]
+
+
+def test_watch_wants_a_time_that_makes_sense(spark: FakeSpark) -> None:
+    assert "expected at least 1s" in spark.run("verify-mods", "--watch", "--every", "0s").expect(2).err
+    assert "not a duration" in spark.run("verify-mods", "--watch", "--every", "often").expect(2).err
