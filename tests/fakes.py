@@ -200,6 +200,7 @@ class FakeHttp:
     serving: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    metrics: dict[str, str] = field(default_factory=dict)
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
@@ -209,6 +210,8 @@ class FakeHttp:
             return Reply(None, "Connection refused")
         if path == "health":
             return Reply(200, "")
+        if path == "metrics":
+            return Reply(200, self.metrics.get(base, ""))
         if self.keys.get(base, key) != key:
             return Reply(401, "Unauthorized")
         return Reply(200, json.dumps({"data": [{"id": name}]}))

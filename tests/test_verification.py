@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.container import LABEL_SERVICE
+from sparkctl.container import LABEL_SERVICE, LABEL_URL
 from sparkctl.errors import EngineError, ModError
 from sparkctl.images import Images
 from sparkctl.mods import MountedMod, from_label, label
@@ -461,3 +461,33 @@ def test_watch_reports_a_change_once(spark: FakeSpark) -> None:
 def test_watch_wants_a_time_that_makes_sense(spark: FakeSpark) -> None:
     assert "expected at least 1s" in spark.run("verify-mods", "--watch", "--every", "0s").expect(2).err
     assert "not a duration" in spark.run("verify-mods", "--watch", "--every", "often").expect(2).err
+
+
+def drafting(drafts: int, *accepted: int) -> str:
+    """Return a server's /metrics with so many drafts of as many tokens as there are positions."""
+    name = "vllm:spec_decode_num"
+    lines = [f"{name}_drafts_total {drafts}.0", f"{name}_draft_tokens_total {drafts * len(accepted)}.0"]
+    lines.append(f"{name}_accepted_tokens_total {sum(accepted)}.0")
+    lines += [f'{name}_accepted_tokens_per_pos_total{{position="{i}"}} {n}.0' for i, n in enumerate(accepted)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "code", "words"),
+    [
+        (drafting(100, 66, 43, 29), GOOD, 0, "mine: mods hold, acceptance 66 % 43 % 29 %"),
+        (drafting(1000, 2), COVERED, 6, "mine: mods lost, acceptance 0.2 %"),
+        (drafting(1000, 2), GOOD, 0, "mine drafts in vain although its mods hold"),
+        (drafting(10, 6), GOOD, 0, "mine: mods hold, too few drafts for an acceptance (10 tokens)"),
+    ],
+)
+def test_what_drafts_says_what_its_mods_are_for(
+    spark: FakeSpark, text: str, content: bytes, code: int, words: str
+) -> None:
+    labels = {LABEL_SERVICE: "mine", LABEL_URL: "http://127.0.0.1:8003"}
+    running = Container("id-0", "mine", IMAGE, "sha", "running", labels, mounts=(("/staged", TARGET, True),))
+    spark.engine.there["id-0"] = running
+    spark.engine.files["mine", TARGET] = content
+    spark.http.metrics["127.0.0.1:8003"] = text
+    done = spark.run("verify-mods", "mine").expect(code)
+    assert words in done.out + done.err

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import deployment, mods, observing, units, verification
+from sparkctl import deployment, metrics, mods, observing, units, verification
 from sparkctl.cli.options import as_json
-from sparkctl.container import LABEL_MODS, LABEL_RECIPE
+from sparkctl.container import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 from sparkctl.errors import EngineError, InputError, ModError
 from sparkctl.verification import Meant
 
@@ -45,6 +46,8 @@ def command(world: World, names: tuple[str, ...], *, as_json: bool, watch: bool,
         return
     verdicts = _verdicts(world, names)
     _show(world, verdicts, as_json=as_json)
+    if not as_json:
+        _drafts(world, verdicts)
     lost = sum(not verdict.holds for verdict in verdicts)
     if lost:
         raise ModError(f"{lost} of {len(verdicts)} files do not hold")
@@ -60,6 +63,28 @@ def _show(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
         world.out.say("no mods to verify")
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons):
         world.out.warn(reason)
+
+
+def _drafts(world: World, verdicts: Sequence[Verdict]) -> None:
+    """Tell, for each service that drafts, what its mods are for: the acceptance since its server's start."""
+    holds: dict[str, bool] = {}
+    for verdict in verdicts:
+        holds[verdict.service] = holds.get(verdict.service, True) and verdict.holds
+    for name, hold in holds.items():
+        container = observing.find(world.engine, name)
+        if container is None or container.state != "running":
+            continue
+        reply = world.ports.http.get(f"{container.labels.get(LABEL_URL, '')}/metrics", key=world.api_key)
+        drafting = metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
+        if drafting is None:
+            continue
+        word = "mods hold" if hold else "mods lost"
+        if not drafting.enough:
+            world.out.result(f"{name}: {word}, too few drafts for an acceptance ({drafting.drafted:,.0f} tokens)")
+            continue
+        world.out.result(f"{name}: {word}, acceptance {metrics.in_words(drafting)}")
+        if hold and (drafting.overall or 0) < metrics.IN_VAIN:
+            world.out.warn(f"{name} drafts in vain although its mods hold: is the fix in them? (vllm#41789)")
 
 
 # --- again and again -------------------------------------------------------------------------------------------------
