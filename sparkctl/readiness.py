@@ -3,7 +3,8 @@
 The controller looks (the container's state, new log lines, the answer to ``Progress.probe``), calls ``step`` with
 what it saw, and does as the returned value says, until there is an ``outcome``.
 
-Ready means: the container runs, /health is 200, /v1/models has the served name, and a few tokens were generated.
+Ready means: the container runs, /health is 200, /v1/models has the served name, a few tokens were generated, and with
+speculative decoding the drafts are accepted (sparkctl.acceptance), by the counters' difference around the probe.
 /health alone says 200 while the scheduler hangs (NVIDIA/dgx-spark-playbooks#104). While vLLM loads, its port refuses
 connections, resets them or answers nothing: that is a wait. Any exit is a failure: a vLLM whose engine died exits
 with 0 (seen on 0.20.2 and 0.32.0).
@@ -17,11 +18,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import units
+from sparkctl import acceptance, metrics, units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.acceptance import Floor
+    from sparkctl.metrics import Drafting, Metrics
     from sparkctl.ports import Container, Reply
 
 PROBE_TOKENS: Final = 4
@@ -31,12 +34,18 @@ KEPT_LINES: Final = 40
 STILL_S: Final = 180.0
 
 
+DRAFTING_TOKENS: Final = 128
+DRAFTING_ROUNDS: Final = 6
+"""Generations of as many tokens, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
+
+
 class Probe(StrEnum):
     """What to ask the server next."""
 
     HEALTH = "/health"
     MODELS = "/v1/models"
     COMPLETION = "/v1/completions"
+    METRICS = "/metrics"
 
 
 class Phase(StrEnum):
@@ -53,12 +62,17 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated."""
+    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated.
+
+    ``floor`` is what its drafts have to reach, None for one that does not draft; ``context`` bounds what it is asked.
+    """
 
     service: str
     served_name: str
     timeout_s: float
     generate: bool = True
+    floor: Floor | None = None
+    context: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +87,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of the wait: ready, or why not, and what to do."""
+    """The end of the wait: ready, or why not, and what to do. ``note`` is what is doubtful of one that is ready.
+
+    ``drafts_in_vain``: the mods are the first suspects.
+    """
 
     ready: bool
     message: str = ""
     hint: str | None = None
+    note: str = ""
+    drafts_in_vain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +113,9 @@ class Progress:
     outcome: Outcome | None = None
     tail: tuple[str, ...] = ()
     container_started: float | None = None
+    counted: Metrics | None = None
+    rounds: int = 0
+    own_tokens: int = 0
 
 
 def begin(target: Target, now: float) -> Progress:
@@ -116,15 +138,18 @@ def step(progress: Progress, seen: Seen) -> Progress:
     return progress if progress.outcome else _timed_out(progress, seen.now)
 
 
-def probe_body(target: Target) -> Mapping[str, object]:
+def probe_body(progress: Progress) -> Mapping[str, object]:
     """Return the completion request that proves the scheduler works: base models have no chat, so no chat.
 
-    ``ignore_eos`` is vLLM's own: without it a model may end at once and generate nothing.
+    Once the counters have been read, it is one that drafts. ``ignore_eos`` is vLLM's own: without it a model may end at
+    once and generate nothing.
     """
+    target = progress.target
+    drafts = progress.counted is not None
     return {
         "model": target.served_name,
-        "prompt": "1 2 3",
-        "max_tokens": PROBE_TOKENS,
+        "prompt": "The lighthouse keeper wrote in his log that night:" if drafts else "1 2 3",
+        "max_tokens": max(1, min(DRAFTING_TOKENS, target.context // 2)) if drafts else PROBE_TOKENS,
         "temperature": 0,
         "ignore_eos": True,
     }
@@ -210,13 +235,13 @@ def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
             f"{progress.probe} answered 401: the server wants another key than the one it was given",
             "name the key in the recipe's secrets (VLLM_API_KEY) and set its value in your environment or secrets file",
         )
-    if reply.status != 200:  # noqa: PLR2004
+    if reply.status != 200 and progress.probe is not Probe.METRICS:  # noqa: PLR2004
         return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
-    if progress.probe is Probe.HEALTH:
-        return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
-    if progress.probe is Probe.MODELS:
-        return _listed(progress, reply.body, now)
-    return _generated(progress, reply.body, now)
+    return _TAKEN[progress.probe](progress, reply.body, now)
+
+
+def _healthy(progress: Progress, _body: str, now: float) -> Progress:
+    return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
 
 
 def _listed(progress: Progress, body: str, now: float) -> Progress:
@@ -249,15 +274,54 @@ def _generated(progress: Progress, body: str, now: float) -> Progress:
         return _fail(progress, f"{progress.probe} answered 200 without a usage count: {body[:200]}")
     if tokens < 1:
         return _fail(progress, "the server answered a completion of no tokens")
-    return _succeed(progress, now)
+    if progress.target.floor is None:
+        return _succeed(progress, now)
+    counted = progress.counted is not None
+    return replace(progress, probe=Probe.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
 
 
-def _succeed(progress: Progress, now: float) -> Progress:
-    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True))
+def _drafted(progress: Progress, body: str, now: float) -> Progress:
+    """Take the counters: before the generations that draft, and after each until enough tokens were drafted."""
+    counted = metrics.parse(body)
+    if counted.drafting is None:
+        return _succeed(progress, now, "its acceptance was not checked: /metrics says nothing of drafts")
+    if progress.counted is None:
+        return replace(progress, probe=Probe.COMPLETION, counted=counted, rounds=1, detail="drafts")
+    came = counted.drafting.since(progress.counted.drafting)
+    if came.enough:
+        return _judged(progress, came, acceptance.others(progress.counted, counted, progress.own_tokens), now)
+    if progress.rounds < DRAFTING_ROUNDS:
+        return replace(progress, probe=Probe.COMPLETION, rounds=progress.rounds + 1)
+    few = f"only {came.drafted:,.0f} tokens were drafted, and {metrics.ENOUGH} say something"
+    return _succeed(progress, now, f"its acceptance was not checked: {few}")
+
+
+def _judged(progress: Progress, came: Drafting, others: str, now: float) -> Progress:
+    floor = progress.target.floor
+    short = acceptance.below(came, floor) if floor is not None else ""
+    told = "; ".join(filter(None, [short, others]))
+    if floor is None or not short:
+        return _succeed(progress, now)
+    if not floor.declared:
+        return _succeed(progress, now, f"{told}: is a mod lost? (vllm#41789) sparkctl verify-mods shows it")
+    return replace(progress, outcome=Outcome(ready=False, message=told, drafts_in_vain=True))
+
+
+def _succeed(progress: Progress, now: float, note: str = "") -> Progress:
+    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True, note=note))
 
 
 def _fail(progress: Progress, message: str, hint: str | None = None) -> Progress:
     return replace(progress, outcome=Outcome(ready=False, message=message, hint=hint))
+
+
+_TAKEN: Final[Mapping[Probe, Callable[[Progress, str, float], Progress]]] = {
+    Probe.HEALTH: _healthy,
+    Probe.MODELS: _listed,
+    Probe.COMPLETION: _generated,
+    Probe.METRICS: _drafted,
+}
+"""What takes the answer to each probe."""
 
 
 def _timed_out(progress: Progress, now: float) -> Progress:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import preparing, readiness, secrets, units
+from sparkctl import acceptance, preparing, readiness, secrets, units
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
-from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
 
@@ -26,6 +26,21 @@ STOP_GRACE_S: Final = 30.0
 SHOWN_LINES: Final = 20
 ASIDE: Final = ".replaced"
 """What the name of a container ends with while its successor has not proved itself."""
+
+
+def _target(service: Service) -> Target:
+    recipe = service.recipe
+    floor = None
+    if recipe.speculative is not None:
+        floor = acceptance.floor_of(recipe.ready.acceptance, recipe.speculative.method)
+    return Target(
+        service.name,
+        recipe.serve.name,
+        recipe.ready.timeout,
+        generate=recipe.ready.probe,
+        floor=floor,
+        context=recipe.limits.context,
+    )
 
 
 class Starter:
@@ -88,13 +103,27 @@ class Starter:
             hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
             raise WaitInterruptedError(message, hint=hint) from None
         outcome = progress.outcome
+        if outcome is not None and outcome.note:
+            self._report.say(f"warning: {service.name}: {outcome.note}")
         if outcome is None or outcome.ready:
             return
+        if outcome.drafts_in_vain:
+            raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
         raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
 
+    def _suspects(self, service: Service) -> str:
+        """Return what verify-mods says of a service that drafts in vain."""
+        if not service.mods:
+            return "it has no mods: does this image draft at all? see the notes of its recipe's source"
+        try:
+            preparing.verify_container(self._ports.engine, service)
+        except ModError as error:
+            return f"mods lost: {error.message}"
+        return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
+
     def _watch(self, service: Service, sampler: Sampler | None) -> Progress:
-        clock, ready = self._ports.clock, service.recipe.ready
-        target = Target(service.name, service.recipe.serve.name, ready.timeout, generate=ready.probe)
+        clock = self._ports.clock
+        target = _target(service)
         progress = readiness.begin(target, clock.monotonic())
         tail = self._ports.engine.follow(service.name)
         try:
@@ -123,7 +152,7 @@ class Starter:
         http, url = self._ports.http, service.url + progress.probe
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
         if progress.probe is Probe.COMPLETION:
-            body = readiness.probe_body(progress.target)
+            body = readiness.probe_body(progress)
             return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
         return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
 

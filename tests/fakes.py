@@ -201,6 +201,7 @@ class FakeHttp:
     keys: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     metrics: dict[str, str] = field(default_factory=dict)
+    metrics_in_turn: list[str] = field(default_factory=list)
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
@@ -211,7 +212,8 @@ class FakeHttp:
         if path == "health":
             return Reply(200, "")
         if path == "metrics":
-            return Reply(200, self.metrics.get(base, ""))
+            text = self.metrics_in_turn.pop(0) if self.metrics_in_turn else self.metrics.get(base, "")
+            return Reply(200, text)
         if self.keys.get(base, key) != key:
             return Reply(401, "Unauthorized")
         return Reply(200, json.dumps({"data": [{"id": name}]}))
