@@ -307,6 +307,7 @@ def test_a_name_that_cannot_be_one(spark: Baker, name: str) -> None:
 @pytest.mark.parametrize("timeout", ["10", "soon", "-5s"])
 def test_a_timeout_that_is_none(spark: Baker, timeout: str) -> None:
     assert "not a duration" in spark.bake(f"--timeout={timeout}").expect(2).err
+    assert spark.engine.calls == []
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------

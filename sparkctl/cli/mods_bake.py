@@ -47,23 +47,24 @@ def command(
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
-    target = _folder(world, name or folder.resolve().name, force=switches["force"])
+    scripted, variables, timeout_s = _read(world, folder), tuple(map(_variable, env)), parse_duration(timeout)
+    target = _folder(world, name or scripted.name, force=switches["force"])
     vllm, declared = _vllm(world, image), _template_roots(world)
     order = baking_run.Order(
-        mod=_read(world, folder),
+        mod=scripted,
         image=image,
         network=switches["network"],
-        timeout_s=parse_duration(timeout),
+        timeout_s=timeout_s,
         container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
         roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
-        env=tuple(map(_variable, env)),
+        env=variables,
     )
     with world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
-    _tell(world, order.mod, baked)
+    _tell(world, scripted, baked)
     refusal = _refusal(baked, vllm)
     if refusal is None:
-        origin = baking.Origin(order.mod.name, md5_of(order.mod.script), image, baked.image_id, vllm.version)
+        origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
         write_folder(target, baking.manifest(baked.judged.files, origin, declared), replace=switches["force"])
     if switches["as_json"]:
         world.out.json(_as_json(target.name, image, vllm, baked))
