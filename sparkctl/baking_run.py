@@ -34,6 +34,8 @@ _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
 _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _LOOK_S: Final = 0.2
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NETWORK: Final = re.compile(r"resolv(e|ing)\b|unreachable|connection|https?://", re.IGNORECASE)
 _SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
@@ -144,20 +146,29 @@ def _ended(engine: Engine, clock: Clock, report: Report, container: str, order: 
             if now is None:
                 raise EngineError(f"the container {order.container} was removed by somebody else")
             if now.state in {"exited", "dead"}:
-                lines = tuple(engine.logs(container, tail=_LAST_LINES))
+                lines = _last_lines(engine, container)
                 _refuse_failure(now, lines, order)
                 return lines
             took = clock.monotonic() - began
             if took >= order.timeout_s:
-                lines = tuple(engine.logs(container, tail=_LAST_LINES))
+                lines = _last_lines(engine, container)
                 message = f"run.sh did not end within {format_duration(order.timeout_s)}"
                 hint = "give it longer with --timeout, if it does something; no mod was made"
                 raise ModError(_with_lines(message, lines), hint=hint)
-            last = next(reversed(tail.read()), last)
+            last = plain(next(reversed(tail.read()), last))
             report.progress(order.mod.name, f"running run.sh in {order.image}", f"{format_duration(took)}  {last}")
             clock.sleep(_LOOK_S)
     finally:
         tail.close()
+
+
+def _last_lines(engine: Engine, container: str) -> tuple[str, ...]:
+    return tuple(map(plain, engine.logs(container, tail=_LAST_LINES)))
+
+
+def plain(line: str) -> str:
+    """Return a line without what moves a terminal's cursor or colours it: the script's author is a stranger."""
+    return _CONTROL.sub("", _ESCAPE.sub("", line))
 
 
 def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> None:

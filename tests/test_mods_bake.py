@@ -174,6 +174,11 @@ def test_a_script_that_fails_shows_its_last_lines(spark: Baker) -> None:
     assert "--network" not in spark.refused("--network")
 
 
+def test_a_script_cannot_write_to_the_terminal_but_text(spark: Baker) -> None:
+    spark.engine.printed = ["\x1b[31mred\x1b[0m \x1b]0;title\x07and\x1b[2J\x08 plain\x9b"]
+    assert "fix-gemma4 │ red and plain\n" in spark.bake().expect(0).err
+
+
 def test_a_script_that_was_killed_for_memory_is_told_so(spark: Baker) -> None:
     spark.engine.ends = lambda now: now._replace(state="exited", exit_code=137, oom_killed=True)
     assert "needs more than 8.0 GiB of memory" in spark.refused()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +20,7 @@ from sparkctl.parts import NAME
 from sparkctl.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.baking import BakedFile
     from sparkctl.baking_folder import ScriptedMod
@@ -59,7 +61,7 @@ def command(
         roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
         env=variables,
     )
-    with world.out.reporting() as report:
+    with _terminable(), world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
     _tell(world, scripted, baked)
     refusal = _refusal(baked, vllm)
@@ -71,6 +73,18 @@ def command(
     if refusal is not None:
         raise refusal
     _tell_made(world, target, baked, as_json=switches["as_json"])
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a signal that ends us, or a terminal that is closed, end us as Ctrl-C does: the containers go too."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, signal.default_int_handler) for one in signals]
+    try:
+        yield
+    finally:
+        for one, handler in zip(signals, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _read(world: World, folder: Path) -> ScriptedMod:
