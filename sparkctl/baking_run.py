@@ -36,7 +36,6 @@ _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is
 _LOOK_S: Final = 0.2
 _ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_NETWORK: Final = re.compile(r"resolv(e|ing)\b|unreachable|connection|https?://", re.IGNORECASE)
 _SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
@@ -176,7 +175,7 @@ def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> Non
         return
     message = f"run.sh failed with exit code {ended.exit_code}"
     hint = "no mod was made"
-    if not order.network and any(map(_NETWORK.search, lines)):
+    if not order.network and baking.missed_network(lines):
         hint = "no mod was made; the script had no network, which --network gives"
     if ended.exit_code in _NO_PROGRAM:
         wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""

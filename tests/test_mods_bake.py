@@ -208,6 +208,13 @@ def test_a_success_that_changed_nothing_is_an_error(spark: Baker) -> None:
     assert "/workspace" not in said
 
 
+def test_a_download_that_failed_unnoticed_is_told(spark: Baker) -> None:
+    spark.engine.printed = ["curl: (6) Could not resolve host: example.org", "    OK"]
+    spark.bench.done = {}
+    assert spark.refused().endswith("  → the script had no network, which --network gives\n")
+    assert "--network" not in spark.refused("--network")
+
+
 def test_one_thing_that_cannot_be_expressed_refuses_the_whole(spark: Baker) -> None:
     spark.bench.image |= {f"{ROOT}/vllm/lora.py": text("")}
     spark.bench.done |= {f"{ROOT}/vllm/lora.py": None, "/usr/bin/jq": BASH}

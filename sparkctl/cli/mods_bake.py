@@ -64,7 +64,7 @@ def command(
     with _terminable(), world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
     _tell(world, scripted, baked)
-    refusal = _refusal(baked, vllm)
+    refusal = _refusal(baked, vllm, network=switches["network"])
     if refusal is None:
         origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
         write_folder(target, baking.manifest(baked.judged.files, origin, declared), replace=switches["force"])
@@ -72,7 +72,7 @@ def command(
         world.out.json(_as_json(target.name, image, vllm, baked))
     if refusal is not None:
         raise refusal
-    _tell_made(world, target, baked, as_json=switches["as_json"])
+    _tell_made(world, target, scripted, baked, as_json=switches["as_json"])
 
 
 @contextmanager
@@ -162,24 +162,25 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
-    for line in baking.doubtful(baked.lines):
-        world.out.warn(f"run.sh ended with 0, and said: {line}")
-    for file in baking.copied_whole(baked.judged.files, (part.content or b"" for part in scripted.parts)):
-        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
-        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     for line in baking.in_words(baked.judged.ignored):
         world.out.detail(f"not in the mod: {line}")
 
 
-def _tell_made(world: World, target: Path, baked: Baked, *, as_json: bool) -> None:
+def _tell_made(world: World, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
+    """Tell what the mod is, and what about it a person should look at."""
     files, name = baked.judged.files, target.name
+    for line in baking.doubtful(baked.lines):
+        world.out.warn(f"run.sh ended with 0, and said: {line}")
+    for file in baking.copied_whole(files, (part.content or b"" for part in scripted.parts)):
+        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
+        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     if not as_json:
         rows = [[file.target, baking.covered(file.target, file.covers), str(baking.lines(file))] for file in files]
         world.out.table(["file", "covers", "lines"], rows)
     world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
 
 
-def _refusal(baked: Baked, vllm: _Vllm) -> ModError | None:
+def _refusal(baked: Baked, vllm: _Vllm, *, network: bool) -> ModError | None:
     """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
     refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
     if refused:
@@ -193,6 +194,8 @@ def _refusal(baked: Baked, vllm: _Vllm) -> ModError | None:
     if not baked.judged.files:
         text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
         hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
+        if not network and baking.missed_network(baked.lines):
+            hint = "the script had no network, which --network gives"
         return ModError("\n".join([text, *_indented(baking.in_words(counted))]), hint=hint)
     return None
 
