@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl import baking, baking_folder
 from sparkctl.baking import Change, Finding, Judged, Place
-from sparkctl.container import ContainerSpec, HealthCheck
+from sparkctl.container import LABEL_BAKE, ContainerSpec, HealthCheck
 from sparkctl.errors import EngineError, ModError
 from sparkctl.units import GIB, format_bytes, format_duration
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sparkctl.baking_folder import ScriptedMod
     from sparkctl.ports import Bench, Clock, Container, Engine, Image, Ports, Report
 
-LABEL_BAKE: Final = "sparkctl.bake"
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB
 """A bound of ours: the pool is shared with the services that run, and no patch needs as much."""

@@ -12,13 +12,16 @@ import pytest
 from sparkctl import document
 from sparkctl.adapters.folders import write_folder
 from sparkctl.baking_folder import MOST_FILES
-from sparkctl.container import ContainerSpec
+from sparkctl.container import LABEL_BAKE, ContainerSpec
 from sparkctl.errors import EngineError, InputError
 from sparkctl.manifest import Mod
-from sparkctl.ports import Entry
+from sparkctl.mods import NOWHERE, MountedMod
+from sparkctl.ports import Container, Entry
 from sparkctl.validation import validate
+from sparkctl.verification import Meant, outsiders
 from tests.fake_bench import BASH, FakeBench, ScriptEngine, text
 from tests.fake_world import FakeSpark
+from tests.fakes import FakeEngine
 from tests.test_json import documented
 
 if TYPE_CHECKING:
@@ -158,6 +161,14 @@ def test_json_of_a_refusal_names_no_mod(spark: Baker) -> None:
     spark.bench.done = {TARGET: None}
     said = spark.bake("--json").expect(6).json
     assert (said["mod"], said["files"], [one["path"] for one in said["refused"]]) == (None, [], [TARGET])
+
+
+@pytest.mark.parametrize(("label", "named"), [({LABEL_BAKE: "fix"}, 0), ({}, 1)])
+def test_a_container_that_bakes_is_none_that_was_started_without_its_mods(label: dict[str, str], named: int) -> None:
+    mod = MountedMod("fix", "a.py", None, NOWHERE, TARGET, md5("NEW"), root=ROOT)
+    engine = FakeEngine(images={"image:1": {}})
+    engine.there["id-0"] = Container("id-0", "somebody", "image:1", "sha256:image:1", "running", label)
+    assert len(outsiders(engine, [Meant("service", "image:1", [mod])])) == named
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
