@@ -38,9 +38,10 @@ _CACHES: Final = {"__pycache__", ".cache", ".triton", ".nv", ".mypy_cache", ".py
 _PASSING: Final = ("tmp", "var/tmp", "run", "proc", "sys", "dev", "var/log", "var/cache", "var/lib/apt/lists")
 _ENGINES: Final = {"/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"}
 _DOUBTFUL: Final = re.compile(
-    r"\b(warning|error|fail(s|ed|ure)?|skip(s|ped|ping)?|can't|cannot|could not|not (found|applicable)|no such file)\b",
+    r"\b(warning|error|fail(s|ed|ure)?|skipp(ed|ing)|can't|cannot|could not|not (found|applicable)|no such file)\b",
     re.IGNORECASE,
 )
+_NETWORK: Final = re.compile(r"resolv(e|ing)\b|unreachable|connection|https?://", re.IGNORECASE)
 REJECTED: Final = "is what a patch did not apply: without it this is another mod"
 OWN: Final = "the mod's own folder"
 _EXECUTABLE: Final = 0o111
@@ -334,6 +335,11 @@ def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[B
 
 
 # --- what the script said --------------------------------------------------------------------------------------------
+
+
+def missed_network(lines: Iterable[str]) -> bool:
+    """Return whether a script's lines speak of a network that it did not have."""
+    return any(map(_NETWORK.search, lines))
 
 
 def doubtful(lines: Iterable[str]) -> list[str]:

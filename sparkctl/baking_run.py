@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl import baking, baking_folder
 from sparkctl.baking import Change, Finding, Judged, Place
-from sparkctl.container import ContainerSpec, HealthCheck
+from sparkctl.container import LABEL_BAKE, ContainerSpec, HealthCheck
 from sparkctl.errors import EngineError, ModError
 from sparkctl.units import GIB, format_bytes, format_duration
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sparkctl.baking_folder import ScriptedMod
     from sparkctl.ports import Bench, Clock, Container, Engine, Image, Ports, Report
 
-LABEL_BAKE: Final = "sparkctl.bake"
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB
 """A bound of ours: the pool is shared with the services that run, and no patch needs as much."""
@@ -34,7 +33,8 @@ _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
 _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _LOOK_S: Final = 0.2
-_NETWORK: Final = re.compile(r"resolv(e|ing)\b|unreachable|connection|https?://", re.IGNORECASE)
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
@@ -144,20 +144,29 @@ def _ended(engine: Engine, clock: Clock, report: Report, container: str, order: 
             if now is None:
                 raise EngineError(f"the container {order.container} was removed by somebody else")
             if now.state in {"exited", "dead"}:
-                lines = tuple(engine.logs(container, tail=_LAST_LINES))
+                lines = _last_lines(engine, container)
                 _refuse_failure(now, lines, order)
                 return lines
             took = clock.monotonic() - began
             if took >= order.timeout_s:
-                lines = tuple(engine.logs(container, tail=_LAST_LINES))
+                lines = _last_lines(engine, container)
                 message = f"run.sh did not end within {format_duration(order.timeout_s)}"
                 hint = "give it longer with --timeout, if it does something; no mod was made"
                 raise ModError(_with_lines(message, lines), hint=hint)
-            last = next(reversed(tail.read()), last)
+            last = plain(next(reversed(tail.read()), last))
             report.progress(order.mod.name, f"running run.sh in {order.image}", f"{format_duration(took)}  {last}")
             clock.sleep(_LOOK_S)
     finally:
         tail.close()
+
+
+def _last_lines(engine: Engine, container: str) -> tuple[str, ...]:
+    return tuple(map(plain, engine.logs(container, tail=_LAST_LINES)))
+
+
+def plain(line: str) -> str:
+    """Return a line without what moves a terminal's cursor or colours it: the script's author is a stranger."""
+    return _CONTROL.sub("", _ESCAPE.sub("", line))
 
 
 def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> None:
@@ -165,7 +174,7 @@ def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> Non
         return
     message = f"run.sh failed with exit code {ended.exit_code}"
     hint = "no mod was made"
-    if not order.network and any(map(_NETWORK.search, lines)):
+    if not order.network and baking.missed_network(lines):
         hint = "no mod was made; the script had no network, which --network gives"
     if ended.exit_code in _NO_PROGRAM:
         wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""

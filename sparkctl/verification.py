@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sparkctl import covering, mods, observing, running, sources
-from sparkctl.container import LABEL_SERVICE
+from sparkctl.container import LABEL_BAKE, LABEL_SERVICE
 from sparkctl.covering import Fit
 from sparkctl.errors import EngineError, ModError
 from sparkctl.mods import NOWHERE
@@ -197,7 +197,8 @@ def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
         EngineError: the engine does not answer.
     """
     images = {one.image: engine.image(one.image) for one in services if one.mods}
-    strangers = [c for c in engine.containers() if c.state == "running" and LABEL_SERVICE not in c.labels]
+    ours = {LABEL_SERVICE, LABEL_BAKE}
+    strangers = [c for c in engine.containers() if c.state == "running" and not ours & set(c.labels)]
     found: dict[tuple[str, str], Verdict] = {}
     for one in services:
         image = images.get(one.image)

@@ -204,13 +204,14 @@ def test_a_script_without_an_interpreter_of_the_image_fails(baker: Baker) -> Non
     assert "/usr/bin/fish" in done.err
 
 
-def test_ctrl_c_ends_the_script_and_leaves_nothing(baker: Baker) -> None:
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_ends_it_leaves_nothing(baker: Baker, told: signal.Signals) -> None:
     process = baker.start("mods", "bake", str(baker.mod("sleep 1000")), "--image", STANDIN)
     running = ["ps", "--quiet", "--filter", "label=sparkctl.bake=fix"]
     while not baker.docker(*running):
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "error: interrupted" in err) == (130, True)
     assert baker.docker(*running, "--all") == ""

@@ -12,13 +12,16 @@ import pytest
 from sparkctl import document
 from sparkctl.adapters.folders import write_folder
 from sparkctl.baking_folder import MOST_FILES
-from sparkctl.container import ContainerSpec
+from sparkctl.container import LABEL_BAKE, ContainerSpec
 from sparkctl.errors import EngineError, InputError
 from sparkctl.manifest import Mod
-from sparkctl.ports import Entry
+from sparkctl.mods import NOWHERE, MountedMod
+from sparkctl.ports import Container, Entry
 from sparkctl.validation import validate
+from sparkctl.verification import Meant, outsiders
 from tests.fake_bench import BASH, FakeBench, ScriptEngine, text
 from tests.fake_world import FakeSpark
+from tests.fakes import FakeEngine
 from tests.test_json import documented
 
 if TYPE_CHECKING:
@@ -160,6 +163,14 @@ def test_json_of_a_refusal_names_no_mod(spark: Baker) -> None:
     assert (said["mod"], said["files"], [one["path"] for one in said["refused"]]) == (None, [], [TARGET])
 
 
+@pytest.mark.parametrize(("label", "named"), [({LABEL_BAKE: "fix"}, 0), ({}, 1)])
+def test_a_container_that_bakes_is_none_that_was_started_without_its_mods(label: dict[str, str], named: int) -> None:
+    mod = MountedMod("fix", "a.py", None, NOWHERE, TARGET, md5("NEW"), root=ROOT)
+    engine = FakeEngine(images={"image:1": {}})
+    engine.there["id-0"] = Container("id-0", "somebody", "image:1", "sha256:image:1", "running", label)
+    assert len(outsiders(engine, [Meant("service", "image:1", [mod])])) == named
+
+
 # --- scripts ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,6 +183,11 @@ def test_a_script_that_fails_shows_its_last_lines(spark: Baker) -> None:
     spark.engine.printed = ["curl: (6) Could not resolve host: example.org"]
     assert "the script had no network, which --network gives" in spark.refused()
     assert "--network" not in spark.refused("--network")
+
+
+def test_a_script_cannot_write_to_the_terminal_but_text(spark: Baker) -> None:
+    spark.engine.printed = ["\x1b[31mred\x1b[0m \x1b]0;title\x07and\x1b[2J\x08 plain\x9b"]
+    assert "fix-gemma4 │ red and plain\n" in spark.bake().expect(0).err
 
 
 def test_a_script_that_was_killed_for_memory_is_told_so(spark: Baker) -> None:
@@ -201,6 +217,13 @@ def test_a_success_that_changed_nothing_is_an_error(spark: Baker) -> None:
     assert "error: run.sh ended with 0 and changed nothing that counts; no mod was made\n" in said
     assert "a.pyc: a cache" in said
     assert "/workspace" not in said
+
+
+def test_a_download_that_failed_unnoticed_is_told(spark: Baker) -> None:
+    spark.engine.printed = ["curl: (6) Could not resolve host: example.org", "    OK"]
+    spark.bench.done = {}
+    assert spark.refused().endswith("  → the script had no network, which --network gives\n")
+    assert "--network" not in spark.refused("--network")
 
 
 def test_one_thing_that_cannot_be_expressed_refuses_the_whole(spark: Baker) -> None:
@@ -307,6 +330,7 @@ def test_a_name_that_cannot_be_one(spark: Baker, name: str) -> None:
 @pytest.mark.parametrize("timeout", ["10", "soon", "-5s"])
 def test_a_timeout_that_is_none(spark: Baker, timeout: str) -> None:
     assert "not a duration" in spark.bake(f"--timeout={timeout}").expect(2).err
+    assert spark.engine.calls == []
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------

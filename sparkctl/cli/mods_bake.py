@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +20,7 @@ from sparkctl.parts import NAME
 from sparkctl.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.baking import BakedFile
     from sparkctl.baking_folder import ScriptedMod
@@ -47,29 +49,42 @@ def command(
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
-    target = _folder(world, name or folder.resolve().name, force=switches["force"])
+    scripted, variables, timeout_s = _read(world, folder), tuple(map(_variable, env)), parse_duration(timeout)
+    target = _folder(world, name or scripted.name, force=switches["force"])
     vllm, declared = _vllm(world, image), _template_roots(world)
     order = baking_run.Order(
-        mod=_read(world, folder),
+        mod=scripted,
         image=image,
         network=switches["network"],
-        timeout_s=parse_duration(timeout),
+        timeout_s=timeout_s,
         container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
         roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
-        env=tuple(map(_variable, env)),
+        env=variables,
     )
-    with world.out.reporting() as report:
+    with _terminable(), world.out.reporting() as report:
         baked = baking_run.bake(world.ports, report, order)
-    _tell(world, order.mod, baked)
-    refusal = _refusal(baked, vllm)
+    _tell(world, scripted, baked)
+    refusal = _refusal(baked, vllm, network=switches["network"])
     if refusal is None:
-        origin = baking.Origin(order.mod.name, md5_of(order.mod.script), image, baked.image_id, vllm.version)
+        origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
         write_folder(target, baking.manifest(baked.judged.files, origin, declared), replace=switches["force"])
     if switches["as_json"]:
         world.out.json(_as_json(target.name, image, vllm, baked))
     if refusal is not None:
         raise refusal
-    _tell_made(world, target, baked, as_json=switches["as_json"])
+    _tell_made(world, target, scripted, baked, as_json=switches["as_json"])
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a signal that ends us, or a terminal that is closed, end us as Ctrl-C does: the containers go too."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, signal.default_int_handler) for one in signals]
+    try:
+        yield
+    finally:
+        for one, handler in zip(signals, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _read(world: World, folder: Path) -> ScriptedMod:
@@ -147,24 +162,25 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
-    for line in baking.doubtful(baked.lines):
-        world.out.warn(f"run.sh ended with 0, and said: {line}")
-    for file in baking.copied_whole(baked.judged.files, (part.content or b"" for part in scripted.parts)):
-        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
-        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     for line in baking.in_words(baked.judged.ignored):
         world.out.detail(f"not in the mod: {line}")
 
 
-def _tell_made(world: World, target: Path, baked: Baked, *, as_json: bool) -> None:
+def _tell_made(world: World, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
+    """Tell what the mod is, and what about it a person should look at."""
     files, name = baked.judged.files, target.name
+    for line in baking.doubtful(baked.lines):
+        world.out.warn(f"run.sh ended with 0, and said: {line}")
+    for file in baking.copied_whole(files, (part.content or b"" for part in scripted.parts)):
+        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
+        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     if not as_json:
         rows = [[file.target, baking.covered(file.target, file.covers), str(baking.lines(file))] for file in files]
         world.out.table(["file", "covers", "lines"], rows)
     world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
 
 
-def _refusal(baked: Baked, vllm: _Vllm) -> ModError | None:
+def _refusal(baked: Baked, vllm: _Vllm, *, network: bool) -> ModError | None:
     """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
     refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
     if refused:
@@ -178,6 +194,8 @@ def _refusal(baked: Baked, vllm: _Vllm) -> ModError | None:
     if not baked.judged.files:
         text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
         hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
+        if not network and baking.missed_network(baked.lines):
+            hint = "the script had no network, which --network gives"
         return ModError("\n".join([text, *_indented(baking.in_words(counted))]), hint=hint)
     return None
 
