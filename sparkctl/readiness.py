@@ -157,13 +157,15 @@ def probe_body(progress: Progress) -> Mapping[str, object]:
 
 # --- the log ---------------------------------------------------------------------------------------------------------
 
+SERVES: Final = "Application startup complete"
+"""What uvicorn says when the server takes requests."""
 _SHARDS: Final = re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)")
 _GRAPHS: Final = re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)")
 _PHASES: Final = (
     (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
     (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
     (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
-    (re.compile(r"Application startup complete"), Phase.SERVING),
+    (re.compile(SERVES), Phase.SERVING),
 )
 # What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
 _IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')

@@ -203,9 +203,14 @@ class FakeHttp:
     metrics: dict[str, str] = field(default_factory=dict)
     metrics_in_turn: list[str] = field(default_factory=list)
 
+    statuses: dict[str, int] = field(default_factory=dict)
+    """What a path answers in place of 200, by path."""
+
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
         base, _, path = url.removeprefix("http://").partition("/")
+        if path in self.statuses:
+            return Reply(self.statuses[path], "ordered")
         name = self.serving.get(base)
         if name is None:
             return Reply(None, "Connection refused")

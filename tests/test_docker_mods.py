@@ -63,14 +63,14 @@ def build(spark: Spark, tmp_path: Path) -> Iterator[Callable[..., str]]:
         folder.mkdir(parents=True)
         for name, content in (files or {}).items():
             (folder / name).write_bytes(content)
-        (folder / "Dockerfile").write_text(f"FROM {STANDIN}\n{lines}")
+        # A label of its own, or an image without other lines would be the stand-in itself, and so would its containers.
+        (folder / "Dockerfile").write_text(f"FROM {STANDIN}\nLABEL sparkctl.test={folder.name}\n{lines}")
         command = ["docker", "build", "--quiet", "--tag", reference, str(folder)]
         subprocess.run(command, env=spark.environment, check=True, capture_output=True)
         built.append(reference)
         return reference
 
     yield make
-    spark.docker("image", "prune", "--force", "--filter", "label=none")
     for reference in dict.fromkeys(built):
         for container in spark.docker("ps", "--all", "--quiet", "--filter", f"ancestor={reference}").split():
             spark.docker("rm", "--force", container)

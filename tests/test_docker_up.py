@@ -52,6 +52,7 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
         "recipe": name,
         "state": "running",
         "ready": True,
+        "doing": "ready",
         "url": f"http://127.0.0.1:{port}",
         "image": "sparkctl-test/standin:latest",
         "mods": [],

@@ -28,6 +28,7 @@ def documented(command: str) -> list[str]:
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("verify-mods [NAME…]", ["verify-mods"]),
+        ("status NAME", ["status", "e4b-nvfp4"]),
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),

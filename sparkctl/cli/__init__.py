@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "up": "Start services, one after another, and prove each healthy.",
     "down": "Stop and remove services.",
     "ps": "List the services and whether they are ready.",
+    "status": "Show what a service does: ready, busy, stuck, and how fast.",
     "logs": "Print a service's log.",
     "plan": "Show whether a set fits, and what `up` would do.",
     "size": "Show where every GiB of a model goes.",
