@@ -94,6 +94,16 @@ class Controller:
             for step in plan.steps:
                 self._walk(step.action, services[step.service], wanted, options)
 
+    def attach(self, service: Service) -> None:
+        """Wait for a service that somebody else started, and verify its mods; the engine is not locked for it.
+
+        Raises:
+            EngineError, ModError, NotReadyError, WaitInterruptedError: as for ``up``; nothing is removed.
+        """
+        self._starter.wait(service)
+        preparing.verify_container(self._ports.engine, service)
+        self._report.say(f"{service.name}: ready at {service.url}")
+
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop and remove the services of these names, and return those that had a container."""
         with self._locked():

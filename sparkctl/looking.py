@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import metrics, observing, readiness
+from sparkctl import metrics, observing, phases
 from sparkctl.container import LABEL_URL
 from sparkctl.liveness import Look
 
@@ -36,4 +36,4 @@ def look(ports: Ports, name: str, key: str | None) -> Look:
 def _served(ports: Ports, container: str) -> bool:
     """Return whether the log says that the server came up; a log that is longer has said so long ago."""
     lines = ports.engine.logs(container, tail=_LOG_LINES)
-    return len(lines) == _LOG_LINES or any(readiness.SERVES in line for line in lines)
+    return len(lines) == _LOG_LINES or any(phases.SERVES in line for line in lines)

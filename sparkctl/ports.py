@@ -230,6 +230,13 @@ class Gpu(NamedTuple):
     utilization_percent: int | None = None
 
 
+class Activity(NamedTuple):
+    """What a process has used since its start: CPU in seconds, and bytes read from disks (None: hidden)."""
+
+    cpu_s: float
+    read_bytes: int | None = None
+
+
 class Host(Protocol):
     """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
 
@@ -244,6 +251,9 @@ class Host(Protocol):
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return what a process has used so far, or None when it is gone or hidden."""
 
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""

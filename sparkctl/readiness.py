@@ -13,18 +13,19 @@ with 0 (seen on 0.20.2 and 0.32.0).
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import acceptance, metrics, units
+from sparkctl import acceptance, metrics, phases, units
+from sparkctl.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.acceptance import Floor
     from sparkctl.metrics import Drafting, Metrics
+    from sparkctl.phases import Told
     from sparkctl.ports import Container, Reply
 
 PROBE_TOKENS: Final = 4
@@ -34,6 +35,8 @@ KEPT_LINES: Final = 40
 STILL_S: Final = 180.0
 
 
+STALLED_S: Final = 180.0
+"""Without a log line, CPU or disk reads: a server that loads, compiles or captures uses one of them all the time."""
 DRAFTING_TOKENS: Final = 128
 DRAFTING_ROUNDS: Final = 6
 """Generations of as many tokens, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
@@ -46,18 +49,6 @@ class Probe(StrEnum):
     MODELS = "/v1/models"
     COMPLETION = "/v1/completions"
     METRICS = "/metrics"
-
-
-class Phase(StrEnum):
-    """Where a start is, in the order in which vLLM goes through them."""
-
-    STARTING = "starting"
-    LOADING = "loading weights"
-    COMPILING = "compiling"
-    CAPTURING = "capturing graphs"
-    SERVING = "serving"
-    PROBING = "probing"
-    READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +66,17 @@ class Target:
     context: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One look: the container (None: gone), the log lines since the last look, the answer to the probe."""
+class Seen(NamedTuple):
+    """One look: the container (None: gone), the log lines since the last look, the answer to the probe.
+
+    ``active``: its processes used CPU or read from the disk since the last look; None where that is not known.
+    """
 
     now: float
     container: Container | None
     lines: Sequence[str] = ()
     reply: Reply | None = None
+    active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +103,8 @@ class Progress:
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     detail: str = ""
+    fraction: float | None = None
+    active: float | None = None
     probe: Probe = Probe.HEALTH
     outcome: Outcome | None = None
     tail: tuple[str, ...] = ()
@@ -157,46 +153,44 @@ def probe_body(progress: Progress) -> Mapping[str, object]:
 
 # --- the log ---------------------------------------------------------------------------------------------------------
 
-SERVES: Final = "Application startup complete"
-"""What uvicorn says when the server takes requests."""
-_SHARDS: Final = re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)")
-_GRAPHS: Final = re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)")
-_PHASES: Final = (
-    (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
-    (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
-    (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
-    (re.compile(SERVES), Phase.SERVING),
-)
-# What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
-_IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
-_ORDER: Final = list(Phase)
-
 
 def _read(progress: Progress, seen: Seen) -> Progress:
     lines = [line for line in seen.lines if line.strip()]
+    # The first reading is where silence begins to be counted.
+    if seen.active or (seen.active is not None and progress.active is None):
+        progress = replace(progress, active=seen.now)
     if not lines:
         return progress
-    moved = any(not _IDLE.search(line) for line in lines)
+    moved = any(phases.moves(line) for line in lines)
     progress = replace(
         progress, tail=(*progress.tail, *lines)[-KEPT_LINES:], moved=seen.now if moved else progress.moved
     )
     for line in lines:
-        progress = _phase_of(progress, line, seen.now)
+        progress = _take(progress, phases.told(line), seen.now)
     return progress
 
 
-def _phase_of(progress: Progress, line: str, now: float) -> Progress:
-    for pattern, phase in _PHASES:
-        if pattern.search(line) and _ORDER.index(phase) >= _ORDER.index(progress.phase):
-            progress = _enter(progress, phase, now)
-    counted = _SHARDS.search(line) or _GRAPHS.search(line)
-    return replace(progress, detail=f"{counted[1]}/{counted[2]}") if counted else progress
+def _take(progress: Progress, told: Told, now: float) -> Progress:
+    if told.phase is not None and phases.ORDER.index(told.phase) >= phases.ORDER.index(progress.phase):
+        progress = _enter(progress, told.phase, now)
+    return replace(progress, detail=told.detail, fraction=told.fraction) if told.detail else progress
 
 
 def _enter(progress: Progress, phase: Phase, now: float) -> Progress:
     if phase is progress.phase:
         return progress
-    return replace(progress, phase=phase, phase_since=now, detail="")
+    return replace(progress, phase=phase, phase_since=now, detail="", fraction=None)
+
+
+def stalled_s(progress: Progress, now: float) -> float:
+    """Return for how many seconds nothing has moved: no line in the log, no CPU and no disk read; 0 while it does.
+
+    Where the processes cannot be looked at, nothing is said.
+    """
+    if progress.active is None:
+        return 0.0
+    still = now - max(progress.moved, progress.active)
+    return still if still >= STALLED_S else 0.0
 
 
 # --- the container ---------------------------------------------------------------------------------------------------

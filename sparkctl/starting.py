@@ -96,11 +96,12 @@ class Starter:
         Raises:
             NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
         """
+        own = sampler or Sampler(self._ports.engine, self._ports.host, service.name, self._ports.clock.monotonic())
         try:
-            progress = self._watch(service, sampler)
+            progress = self._watch(service, own)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
-            hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
+            hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
             raise WaitInterruptedError(message, hint=hint) from None
         outcome = progress.outcome
         if outcome is not None and outcome.note:
@@ -121,21 +122,20 @@ class Starter:
             return f"mods lost: {error.message}"
         return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
 
-    def _watch(self, service: Service, sampler: Sampler | None) -> Progress:
+    def _watch(self, service: Service, sampler: Sampler) -> Progress:
         clock = self._ports.clock
-        target = _target(service)
-        progress = readiness.begin(target, clock.monotonic())
+        usual_s = self._memory.seconds(service)
+        progress = readiness.begin(_target(service), clock.monotonic())
         tail = self._ports.engine.follow(service.name)
         try:
             while True:
                 asked = progress.probe
                 seen = self._look(service, progress, tail.read())
-                progress = readiness.step(progress, seen)
-                self._tell(service, progress, seen.now)
-                if sampler is not None:
-                    sampler.look(seen.now)
+                sampler.look(seen.now)
+                progress = readiness.step(progress, seen._replace(active=sampler.active))
                 if progress.outcome is not None:
                     return progress
+                self._tell(service, progress, sampler, usual_s)
                 if progress.probe is asked:  # not answered yet; the next question needs no wait
                     clock.sleep(POLL_S)
         finally:
@@ -156,11 +156,21 @@ class Starter:
             return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
         return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
 
-    def _tell(self, service: Service, progress: Progress, now: float) -> None:
-        if progress.outcome is not None:
-            return  # whoever waits says how it ended
-        elapsed = units.format_duration(now - progress.started)
-        self._report.progress(service.name, progress.phase, f"{progress.detail} {elapsed}".strip())
+    def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual_s: float | None) -> None:
+        """Tell where a start is: what of its phase is done, how long it takes, and what it leaves of the memory."""
+        now = self._ports.clock.monotonic()
+        elapsed, in_phase = now - progress.started, now - progress.phase_since
+        still = readiness.stalled_s(progress, now)
+        phase = f"stalled while {progress.phase}" if still else str(progress.phase)
+        times = f"{units.format_duration(in_phase)}, {units.format_duration(elapsed)} in all"
+        if still:
+            times += f", no log line, CPU or disk read for {units.format_duration(still)}"
+        elif usual_s is not None and usual_s > elapsed:
+            times += f", about {units.format_duration(usual_s - elapsed)} left"
+        available, lowest = units.format_gib(sampler.available_bytes), units.format_gib(sampler.lowest_bytes)
+        memory = f"{available} available, {lowest} at its lowest"
+        tail = "  ".join(filter(None, [progress.detail, times, memory]))
+        self._report.progress(service.name, phase, tail, progress.fraction)
 
     def _failure(self, service: Service, message: str) -> str:
         engine = self._ports.engine

@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import EngineError
-from sparkctl.ports import Container, EngineInfo, Gpu, Image, ImportedFile, MemoryReading, Package, PullProgress, Reply
+from sparkctl.ports import (
+    Activity,
+    Container,
+    EngineInfo,
+    Gpu,
+    Image,
+    ImportedFile,
+    MemoryReading,
+    Package,
+    PullProgress,
+    Reply,
+)
 from sparkctl.units import GIB
 
 if TYPE_CHECKING:
@@ -103,7 +114,8 @@ class FakeEngine:
         return FakeTail(list(self.log.get(found.id if found else container, [])))
 
     def processes(self, container: str) -> tuple[int, ...]:
-        return (int(container.removeprefix("id-")) + 100,)
+        found = self.container(container)
+        return (int(found.id.removeprefix("id-")) + 100,) if found is not None else ()
 
     def read_file(self, container: str, path: str) -> bytes | None:
         now = self.there[container]
@@ -161,6 +173,7 @@ class FakeHost:
     taken_ports: set[int] = field(default_factory=set)
     resident: dict[int, int] = field(default_factory=dict)
     cached: int = 0
+    activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
 
@@ -182,6 +195,9 @@ class FakeHost:
 
     def resident_bytes(self, pid: int) -> int | None:
         return 0
+
+    def activity(self, pid: int) -> Activity | None:
+        return self.activities.pop(0) if self.activities else None
 
     def port_taken(self, address: str, port: int) -> bool:
         return port in self.taken_ports

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "up": "Start services, one after another, and prove each healthy.",
     "down": "Stop and remove services.",
+    "attach": "Watch a start that is under way.",
     "ps": "List the services and whether they are ready.",
     "status": "Show what a service does: ready, busy, stuck, and how fast.",
     "logs": "Print a service's log.",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
 @click.pass_context
 def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
@@ -40,7 +41,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
-    with world.out.reporting() as report:
+    with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:
             controller.up(services, Options(switches["replace"], switches["keep"]))
