@@ -152,8 +152,9 @@ def test_ctrl_c_says_what_is_left_and_up_resumes(spark: Spark) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert f"stopped waiting for {name}: it goes on loading" in err
-    assert f"sparkctl up {name}" in err
+    assert f"sparkctl attach {name}" in err
     assert spark.state(name) == "running"
+    assert f"{name}: ready at" in spark.run("attach", name).expect(0).err
     done = spark.run("up", name).expect(0)
     assert f"{name}: ready at" in done.err
 
