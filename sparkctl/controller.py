@@ -15,6 +15,7 @@ from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.plan import Plan
     from sparkctl.ports import Ports, Report, Store
@@ -40,7 +41,8 @@ class RefusedError(DoesNotFitError):
 class Controller:
     """Plans and changes what runs on one engine.
 
-    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one.
+    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; the logs of
+    starts that failed are kept in ``logs``.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Controller:
         reserve_bytes: int,
         secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
+        logs: Path,
     ) -> None:
         self._ports = ports
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
         self._memory = Memory(ports.engine, ports.host, store, report)
-        self._starter = Starter(ports, report, secret_values, self._memory)
+        self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import acceptance, preparing, readiness, secrets, units
+from sparkctl import acceptance, explaining, preparing, readiness, secrets, units
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
@@ -13,6 +13,7 @@ from sparkctl.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from sparkctl.ports import Container, Ports, Reply, Report
     from sparkctl.remembering import Memory
@@ -23,7 +24,6 @@ POLL_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 GENERATION_TIMEOUT_S: Final = 60.0
 STOP_GRACE_S: Final = 30.0
-SHOWN_LINES: Final = 20
 ASIDE: Final = ".replaced"
 """What the name of a container ends with while its successor has not proved itself."""
 
@@ -44,12 +44,18 @@ def _target(service: Service) -> Target:
 
 
 class Starter:
-    """Starts services through the ports; tells ``report`` where it is."""
+    """Starts services through the ports; tells ``report`` where it is, and keeps in ``logs`` those of what failed."""
 
     def __init__(
-        self, ports: Ports, report: Report, secret_values: Mapping[str, Mapping[str, str]], memory: Memory
+        self,
+        ports: Ports,
+        report: Report,
+        secret_values: Mapping[str, Mapping[str, str]],
+        memory: Memory,
+        logs: Path,
     ) -> None:
         self._ports = ports
+        self._logs = logs
         self._memory = memory
         self._report = report
         self._secret_values = secret_values
@@ -110,7 +116,9 @@ class Starter:
             return
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
-        raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
+        hidden = self._secret_values.get(service.name, {}).values()
+        text, fix = explaining.explain(self._ports.engine, self._ports.files, self._logs, progress, hidden)
+        raise NotReadyError(text, hint=fix)
 
     def _suspects(self, service: Service) -> str:
         """Return what verify-mods says of a service that drafts in vain."""
@@ -171,14 +179,6 @@ class Starter:
         memory = f"{available} available, {lowest} at its lowest"
         tail = "  ".join(filter(None, [progress.detail, times, memory]))
         self._report.progress(service.name, phase, tail, progress.fraction)
-
-    def _failure(self, service: Service, message: str) -> str:
-        engine = self._ports.engine
-        there = engine.container(service.name)
-        lines = engine.logs(there.id, tail=SHOWN_LINES) if there is not None else []
-        shown = "\n".join(f"  | {line}" for line in lines)
-        head = f"{service.name} is not ready: {message}"
-        return f"{head}\nthe last lines of its log:\n{shown}" if shown else head
 
     @contextmanager
     def _removed_unless_ready(self, created: str, service: Service, *, keep: bool) -> Iterator[None]:

@@ -138,6 +138,7 @@ class World:
             reserve_bytes=self.profile.reserve,
             secret_values=values,
             key=self.api_key,
+            logs=self.operator.state / "logs",
         )
 
     def refuse_elsewhere(self) -> None:
