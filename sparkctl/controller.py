@@ -16,6 +16,7 @@ from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.checking import Named
     from sparkctl.plan import Plan
     from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
@@ -40,7 +41,8 @@ class RefusedError(DoesNotFitError):
 class Controller:
     """Plans and changes what runs on one engine.
 
-    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one.
+    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; ``checks``
+    are by service those that its recipe requires.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Controller:
         reserve_bytes: int,
         secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
+        checks: Mapping[str, Sequence[Named]],
     ) -> None:
         self._ports = ports
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
         self._memory = Memory(ports.engine, ports.host, store, report)
-        self._starter = Starter(ports, report, secret_values, self._memory)
+        self._starter = Starter(ports, report, secret_values, self._memory, checks)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""
@@ -81,7 +84,8 @@ class Controller:
         Raises:
             RefusedError: the set does not fit; nothing was touched.
             InputError: a service that runs differs from its recipe and ``replace`` was not given; nothing was touched.
-            EngineError, ModError, NotReadyError: as named; what this command created is removed, what ran still runs.
+            EngineError, ModError, NotReadyError, CheckError: as named; what this command created is removed, what ran
+                still runs.
         """
         observing.refuse_elsewhere(self._ports.engine)
         refuse_clashes(wanted)
@@ -139,6 +143,7 @@ class Controller:
         if action is Action.WAIT:
             self._starter.wait(service)
             preparing.verify_container(self._ports.engine, service)
+            self._starter.check(service)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
             self._admitted(wanted, options)

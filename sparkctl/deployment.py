@@ -262,7 +262,7 @@ def _estimate(of: Resizer) -> footprint.Footprint:
 
 def _not_done(loaded: Loaded) -> list[Problem]:
     """Return a warning for what a recipe may say and this version of sparkctl does not do yet."""
-    said = {("checks",): loaded.recipe.checks, ("ready", "acceptance"): loaded.recipe.ready.acceptance}
+    said = {("ready", "acceptance"): loaded.recipe.ready.acceptance}
     return [
         Problem(
             f"{'.'.join(path)} is not checked by this version of sparkctl", loaded.document.place(path), warning=True

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import preparing, readiness, secrets, units
+from sparkctl.checking import Checker, Result, evidence_lines, subject
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
-from sparkctl.errors import NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.errors import CheckError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.checking import Named
     from sparkctl.ports import Container, Ports, Reply, Report
     from sparkctl.remembering import Memory
     from sparkctl.service import Service
@@ -32,21 +34,28 @@ class Starter:
     """Starts services through the ports; tells ``report`` where it is."""
 
     def __init__(
-        self, ports: Ports, report: Report, secret_values: Mapping[str, Mapping[str, str]], memory: Memory
+        self,
+        ports: Ports,
+        report: Report,
+        secret_values: Mapping[str, Mapping[str, str]],
+        memory: Memory,
+        checks: Mapping[str, Sequence[Named]],
     ) -> None:
         self._ports = ports
         self._memory = memory
         self._report = report
         self._secret_values = secret_values
+        self._checks = checks
 
     def start(self, service: Service, *, keep: bool) -> None:
-        """Create the service's container, start it, wait until it is ready, and verify its mods.
+        """Create the service's container, start it, wait until it is ready, verify its mods, and check its answers.
 
         A container of the same service that is there already is set aside, and comes back if this start fails.
 
         Raises:
             NotReadyError: the server died, answered wrongly, or took too long.
             ModError: a mod's file is not in the container as it has to be.
+            CheckError: an answer is not what one of the recipe's checks wants.
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
@@ -57,6 +66,7 @@ class Starter:
                 self._ports.engine.start(created)
                 self.wait(service, sampler)
                 preparing.verify_container(self._ports.engine, service)
+                self.check(service)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
                 self._memory.keep(service, created, sampler.samples)
 
@@ -91,6 +101,30 @@ class Starter:
         if outcome is None or outcome.ready:
             return
         raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
+
+    def check(self, service: Service) -> None:
+        """Run the checks that the service's recipe requires; one that cannot be asked of its model is said and passes.
+
+        Raises:
+            CheckError: one fails; the message has what was found, and the answers.
+            WaitInterruptedError: the operator stopped the checks; the container goes on serving.
+        """
+        checks = self._checks.get(service.name, ())
+        key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
+        server = subject(service.recipe, service.resizer.facts, service.name, service.url, key)
+        failed = []
+        try:
+            for verdict in Checker(self._ports.http, self._ports.clock, self._report).run(checks, server):
+                if verdict.result is Result.SKIPPED:
+                    self._report.say(f"{service.name}: check {verdict.check} skipped: {verdict.reason}")
+                failed += [verdict] if verdict.result is Result.FAIL else []
+        except KeyboardInterrupt:
+            message = f"stopped checking {service.name}: it serves, and not all of its checks were run"
+            raise WaitInterruptedError(message, hint=f"resume: sparkctl check {service.name}") from None
+        if failed:
+            lines = [line for verdict in failed for line in evidence_lines(verdict)]
+            message = "\n".join([f"{service.name} fails {len(failed)} of its {len(checks)} checks", *lines])
+            raise CheckError(message, hint=f"to look at it: sparkctl up {service.name} --keep --set 'checks=[]'")
 
     def _watch(self, service: Service, sampler: Sampler | None) -> Progress:
         clock, ready = self._ports.clock, service.recipe.ready

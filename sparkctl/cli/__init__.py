@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "ps": "List the services and whether they are ready.",
     "logs": "Print a service's log.",
     "plan": "Show whether a set fits, and what `up` would do.",
+    "check": "Ask a service what it must answer, and judge it.",
     "size": "Show where every GiB of a model goes.",
     "measurements": "List what starts really took, beside the prediction.",
     "render": "Print the docker run command of a recipe.",

@@ -13,6 +13,8 @@ from platformdirs import user_config_path, user_state_path
 
 from sparkctl import observing, secrets
 from sparkctl.catalog import Catalog, Root, shipped_root
+from sparkctl.checking import Named
+from sparkctl.checks import Check
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
@@ -123,7 +125,16 @@ class World:
             reserve_bytes=self.profile.reserve,
             secret_values=values,
             key=self.api_key,
+            checks={service.name: self.checks(service.recipe.checks) for service in services},
         )
+
+    def checks(self, names: Sequence[str]) -> list[Named]:
+        """Return the checks of these names.
+
+        Raises:
+            InputError: there is none of a name, or something is wrong with its file.
+        """
+        return [Named(name, self.catalog.load("check", name, Check)) for name in names]
 
     def refuse_elsewhere(self) -> None:
         """Refuse an engine that is not on this host, where memory, models and mods are another's.
