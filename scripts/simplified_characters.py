@@ -4,7 +4,7 @@ python scripts/simplified_characters.py DICTIONARY
 
 DICTIONARY is the folder ``dictionary`` of OpenCC's data (PyPI: opencc-python-reimplemented 0.1.7, Apache-2.0), with
 STCharacters.txt (simplified, then its traditional forms) and TSCharacters.txt (the other way). A character counts when
-it is not one of its own traditional forms (后, 里 and 台 are also written in Traditional Chinese) and is itself the
+it is not one of its own traditional forms (后, 里, 台 and 价 are also written in Traditional Chinese) and is itself the
 simplified form of none but others (it is no key of TSCharacters.txt).
 """
 

@@ -174,7 +174,7 @@ class Checker:
             if isinstance(found, Finding):
                 return Evidence("", (*findings, found))
         given = "" if server.chat else request.completion or ""
-        answer = Answer(found.text, found.tokens, given, guided=request.guided)
+        answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
         findings += [_empty(found)] if not found.text.strip() else judging.judge(request.expect, answer)
         return Evidence(_excerpt(found), tuple(findings))
 

@@ -74,7 +74,7 @@ class Expect(Part):
     )
     lacks: Texts = Field((), description="words that must not be there")
     numbers: Annotated[tuple[float, ...], Field(strict=False)] = Field((), description="numbers that must be there")
-    counts_to: int | None = Field(None, ge=2, description="the numbers from 1 to this, each once and in order")
+    counts_to: int | None = Field(None, ge=3, description="the numbers from 1 to this, each once and in order")
     traditional: Traditional | None = Field(None, description="Traditional Chinese")
     python: Texts = Field((), description="Python that parses, and defines these functions")
     json_schema: Schema | None = Field(None, description="JSON that this schema accepts")

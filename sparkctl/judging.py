@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from jsonschema.exceptions import best_match
 from jsonschema.validators import Draft202012Validator
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,12 +39,16 @@ _TOLERANCE: Final = 1e-9
 
 
 class Answer(NamedTuple):
-    """What the server said. ``tokens`` is its own count (None: not told); ``given`` is the text that it continues."""
+    """What the server said. ``tokens`` is its own count (None: not told); ``given`` is the text that it continues.
+
+    ``cut``: it ended because it had no more tokens.
+    """
 
     text: str
     tokens: int | None = None
     given: str = ""
     guided: bool = False
+    cut: bool = False
 
 
 class Finding(NamedTuple):
@@ -80,7 +85,7 @@ def _of_form(expect: Expect, text: str, answer: Answer) -> Iterator[Finding]:
     if expect.traditional is not None:
         yield _traditional(expect.traditional, text)
     if expect.python:
-        yield _python(expect.python, text)
+        yield _python(expect.python, text, cut=answer.cut)
     if expect.json_schema is not None:
         yield _json(expect.json_schema, text, guided=answer.guided)
 
@@ -198,8 +203,10 @@ def fenced(text: str, languages: Sequence[str]) -> str:
     return str(next(iter(named or [code for _, code in blocks]), text))
 
 
-def _python(functions: Sequence[str], text: str) -> Finding:
+def _python(functions: Sequence[str], text: str, *, cut: bool) -> Finding:
     limit = f"Python that defines {', '.join(functions)}"
+    if cut:  # half a function may parse by chance
+        return Finding("python", passed=False, measured="cut off by max-tokens", limit=limit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -223,6 +230,9 @@ def _json(schema: Mapping[str, object], text: str, *, guided: bool) -> Finding:
         return Finding("json-schema", passed=False, measured=f"no JSON: {error}", limit=limit)
     # An empty registry: a schema's $ref to somewhere else is refused, and never fetched.
     validator: Draft202012Validator = Draft202012Validator(dict(schema), registry=Registry())
-    refused = best_match(validator.iter_errors(value))
+    try:
+        refused = best_match(validator.iter_errors(value))
+    except (Unresolvable, re.error, RecursionError) as error:
+        return Finding("json-schema", passed=False, measured=f"the schema cannot be used: {error}", limit=limit)
     measured = f"{refused.json_path}: {refused.message}"[:200] if refused else "accepted"
     return Finding("json-schema", refused is None, measured, limit)
