@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md from the declarations of the formats.
+"""Write the tables of docs/recipes.md and docs/checks.md from the declarations of the formats.
 
 python scripts/format_tables.py           write them
 python scripts/format_tables.py --check   say whether they are up to date (exit code 1: they are not)
@@ -10,12 +10,17 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.checks import Check
 from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "recipes.md"
+if TYPE_CHECKING:
+    from sparkctl.parts import Part
+
+DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
+PAGES: Final[dict[str, tuple[type[Part], ...]]] = {"recipes.md": (Recipe, Stack), "checks.md": (Check,)}
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS: Final = {
     "string": "text",
@@ -62,16 +67,23 @@ def _default(value: object) -> str:
 
 
 def main() -> None:
-    """Write the page, or compare it."""
-    parts: dict[str, Any] = {}
-    for model in (Recipe, Stack):
-        schema = model.model_json_schema(by_alias=True)
-        parts |= {model.__name__: schema, **schema["$defs"]}
-    page = PAGE.read_text(encoding="utf-8")
-    written = TABLE.sub(lambda match: match.group(1) + table(parts[match.group(2)]) + match.group(3), page)
-    if "--check" in sys.argv[1:]:
-        sys.exit(0 if written == page else "docs/recipes.md is out of date: run scripts/format_tables.py")
-    PAGE.write_text(written, encoding="utf-8")
+    """Write the pages, or compare them."""
+    for name, models in PAGES.items():
+        parts: dict[str, Any] = {}
+        for model in models:
+            schema = model.model_json_schema(by_alias=True)
+            parts |= {model.__name__: schema, **schema["$defs"]}
+        page = (DOCS / name).read_text(encoding="utf-8")
+        written = filled(page, parts)
+        if "--check" not in sys.argv[1:]:
+            (DOCS / name).write_text(written, encoding="utf-8")
+        elif written != page:
+            sys.exit(f"docs/{name} is out of date: run scripts/format_tables.py")
+
+
+def filled(page: str, parts: dict[str, Any]) -> str:
+    """Return a page with the tables of the parts that it names."""
+    return TABLE.sub(lambda match: match.group(1) + table(parts[match.group(2)]) + match.group(3), page)
 
 
 if __name__ == "__main__":

@@ -32,16 +32,20 @@ KINDS: Final = {
     "host": "recipes/hosts/{}.yaml",
     "mod": "mods/{}/mod.yaml",
     "template": "templates/{}.j2",
+    "check": "checks/{}.yaml",
 }
 """Where each kind of file is in a root."""
-FOLDERS: Final = ("recipes", "mods", "templates")
+FOLDERS: Final = ("recipes", "mods", "templates", "checks")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 """The names that Docker accepts for a container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder with ``recipes/``, ``mods/`` and ``templates/``; ``label`` says whose it is: given, yours, shipped."""
+    """A folder with ``recipes/``, ``mods/``, ``templates/`` and ``checks/``.
+
+    ``label`` says whose it is: given, yours, shipped.
+    """
 
     path: Path
     label: str
@@ -96,7 +100,7 @@ class LoadedStack:
 
 
 def shipped_root() -> Path:
-    """Return the folder of the recipes, mods and templates that come with sparkctl.
+    """Return the folder of the recipes, mods, templates and checks that come with sparkctl.
 
     A wheel carries them in ``sparkctl/_data``; a checkout keeps them beside the package.
 
@@ -110,7 +114,7 @@ def shipped_root() -> Path:
     for candidate in (package / "_data", package.parent):
         if all((candidate / folder).is_dir() for folder in FOLDERS):
             return candidate
-    message = f"no recipes, mods and templates beside {package}"
+    message = f"no recipes, mods, templates and checks beside {package}"
     raise InputError(message, hint="install sparkctl again")
 
 
@@ -230,13 +234,14 @@ class Catalog:
         return problems_of(self._extended(entry, ()), Recipe, partial=True)
 
     def dangling(self, loaded: Loaded) -> list[Problem]:
-        """Return a problem for each template, mod and fact sheet that the recipe names and no root has."""
+        """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
         recipe, speculative = loaded.recipe, loaded.recipe.speculative
         named: list[tuple[str, KeyPath, str | None]] = [
             ("template", ("template",), recipe.template),
             ("facts", ("model", "facts"), recipe.model.facts),
             ("facts", ("speculative", "facts"), speculative.facts if speculative else None),
             *(("mod", ("mods", index), mod) for index, mod in enumerate(recipe.mods)),
+            *(("check", ("checks", index), check) for index, check in enumerate(recipe.checks)),
         ]
         problems = []
         for kind, path, name in named:

@@ -14,12 +14,12 @@ from sparkctl.remembering import Memory
 from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.plan import Plan
     from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
+    from sparkctl.starting import Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,7 @@ class RefusedError(DoesNotFitError):
 class Controller:
     """Plans and changes what runs on one engine.
 
-    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; the logs of
-    starts that failed are kept in ``logs``.
+    ``given`` is the operator's: secrets, checks, where logs go. ``key`` is their own for the servers that want one.
     """
 
     def __init__(
@@ -52,16 +51,15 @@ class Controller:
         *,
         store: Store,
         reserve_bytes: int,
-        secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
-        logs: Path,
+        given: Given,
     ) -> None:
         self._ports = ports
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
         self._memory = Memory(ports.engine, ports.host, store, report)
-        self._starter = Starter(ports, report, secret_values, self._memory, logs)
+        self._starter = Starter(ports, report, given, self._memory)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""
@@ -84,7 +82,8 @@ class Controller:
         Raises:
             RefusedError: the set does not fit; nothing was touched.
             InputError: a service that runs differs from its recipe and ``replace`` was not given; nothing was touched.
-            EngineError, ModError, NotReadyError: as named; what this command created is removed, what ran still runs.
+            EngineError, ModError, NotReadyError, CheckError: as named; what this command created is removed, what ran
+                still runs.
         """
         observing.refuse_elsewhere(self._ports.engine)
         refuse_clashes(wanted)
@@ -152,6 +151,7 @@ class Controller:
         if action is Action.WAIT:
             self._starter.wait(service)
             preparing.verify_container(self._ports.engine, service)
+            self._starter.check(service)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
             self._admitted(wanted, options)

@@ -106,7 +106,7 @@ class Loader:
         resizer = resizing.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
         taken = _estimate(resizer)
         need = resizing.need(recipe, taken, one.loaded.version.memory, self._profile)
-        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *misfits(self._catalog, one.loaded)]
+        self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
             Inputs(
@@ -290,18 +290,6 @@ def _estimate(of: Resizer) -> footprint.Footprint:
             for problem in error.problems
         ]
         raise ProblemsError(problems) from None
-
-
-def _not_done(loaded: Loaded) -> list[Problem]:
-    """Return a warning for what a recipe may say and this version of sparkctl does not do yet."""
-    said = {("checks",): loaded.recipe.checks}
-    return [
-        Problem(
-            f"{'.'.join(path)} is not checked by this version of sparkctl", loaded.document.place(path), warning=True
-        )
-        for path, value in said.items()
-        if value
-    ]
 
 
 def pins_of(own: Path, folder: Path) -> Pins:

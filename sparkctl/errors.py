@@ -51,6 +51,12 @@ class ModError(SparkctlError):
     exit_code = 6
 
 
+class CheckError(SparkctlError):
+    """A server does not answer as a check says that it must."""
+
+    exit_code = 7
+
+
 class BlockedError(SparkctlError):
     """`doctor` found something that stops `up`."""
 

@@ -59,6 +59,7 @@ class Model(Part):
     mount: Annotated[str, AfterValidator(values.container_path)] | None = Field(
         None, description="where the folder is in the container; /models/NAME unless said"
     )
+    chat: bool = Field(default=True, description="false for a base model: its checks are completions")
 
 
 class Serve(Part):
@@ -200,7 +201,7 @@ class Recipe(Part, title="sparkctl recipe"):
     memory: Literal["auto"] | Memory = Field("auto", description="auto, or an explicit setting")
     ready: Ready = Field(default_factory=Ready, description="when the service counts as ready")
     expect: Expect | None = Field(None, description="what the recipe's source measured")
-    checks: Names = Field((), description="names of checks of the answers; not run by this version")
+    checks: Names = Field((), description="checks that the answers must pass before the service is ready")
 
     @model_validator(mode="after")
     def _agreement(self) -> Recipe:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sparkctl.catalog import FOLDERS
+
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.build
 
@@ -24,9 +26,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_ships_the_recipes_mods_and_templates_that_git_tracks(wheel: Path) -> None:
+def test_the_wheel_ships_the_recipes_mods_templates_and_checks_that_git_tracks(wheel: Path) -> None:
     tracked = subprocess.run(
-        ["git", "ls-files", "recipes", "mods", "templates"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", *FOLDERS],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.splitlines()
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "status": "Show what a service does: ready, busy, stuck, and how fast.",
     "logs": "Print a service's log.",
     "plan": "Show whether a set fits, and what `up` would do.",
+    "check": "Ask a service what it must answer, and judge it.",
     "size": "Show where every GiB of a model goes.",
     "measurements": "List what starts really took, beside the prediction.",
     "render": "Print the docker run command of a recipe.",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from sparkctl.checks import Check
 from sparkctl.manifest import Mod
 from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.world import World
     from sparkctl.parts import Part
 
-FORMATS: Final[dict[str, type[Part]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod}
+FORMATS: Final[dict[str, type[Part]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -32,7 +32,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
     """Start recipes or stacks, one after another, and prove each healthy.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
-    5 not ready, 6 mods, 130 interrupted.
+    5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     world: World = ctx.obj
     asked = fitting.asked(ctx, names, overrides, switches)

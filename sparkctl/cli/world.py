@@ -13,6 +13,8 @@ from platformdirs import user_config_path, user_state_path
 
 from sparkctl import observing, secrets
 from sparkctl.catalog import Catalog, Root, shipped_root
+from sparkctl.checking import Named
+from sparkctl.checks import Check
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
@@ -20,6 +22,7 @@ from sparkctl.errors import InputError
 from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
+from sparkctl.starting import Given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -131,15 +134,23 @@ class World:
     def controller(self, services: Sequence[Service], report: Report) -> Controller:
         """Return a controller that knows the secrets of ``services``."""
         values = {service.name: self.secret_values(service)[0] for service in services}
+        checks = {service.name: self.checks(service.recipe.checks) for service in services}
         return Controller(
             self.ports,
             report,
             store=self.store,
             reserve_bytes=self.profile.reserve,
-            secret_values=values,
             key=self.api_key,
-            logs=self.operator.state / "logs",
+            given=Given(values, self.operator.state / "logs", checks),
         )
+
+    def checks(self, names: Sequence[str]) -> list[Named]:
+        """Return the checks of these names.
+
+        Raises:
+            InputError: there is none of a name, or something is wrong with its file.
+        """
+        return [Named(name, self.catalog.load("check", name, Check)) for name in names]
 
     def refuse_elsewhere(self) -> None:
         """Refuse an engine that is not on this host, where memory, models and mods are another's.

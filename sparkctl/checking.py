@@ -1,0 +1,354 @@
+"""Asks a server what its checks ask, over the Http port, and judges the answers. Nothing it says is an error here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl import judging, media
+from sparkctl.checks import modalities
+from sparkctl.judging import Answer, Finding
+from sparkctl.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparkctl.checks import Check, Request, Tool
+    from sparkctl.memory.facts import ModelFacts
+    from sparkctl.ports import Clock, Http, Reply, Report
+    from sparkctl.recipe import Recipe
+
+SEED: Final = 0
+EXCERPT: Final = 200
+"""Characters of an answer that are shown as evidence."""
+_OK: Final = 200
+_UNAUTHORIZED: Final = 401
+
+
+class Result(StrEnum):
+    """How a check ended."""
+
+    PASS = "pass"  # noqa: S105  (a verdict)
+    FAIL = "fail"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The server that is checked. ``takes`` is what its model reads beside text; ``key`` is never shown.
+
+    ``context`` is in tokens, None where it is not known; ``chat`` False: a base model.
+    """
+
+    service: str
+    url: str
+    served_name: str
+    context: int | None
+    chat: bool
+    tools: bool
+    takes: frozenset[str]
+    key: str | None = field(default=None, repr=False)
+
+
+class Named(NamedTuple):
+    """A check and its name."""
+
+    name: str
+    check: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one request got: the beginning of the answer, and what each assertion found."""
+
+    answer: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a check ended, why, and after how many seconds."""
+
+    check: str
+    result: Result
+    reason: str
+    seconds: float = 0.0
+    evidence: tuple[Evidence, ...] = ()
+
+
+def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, key: str | None) -> Subject:
+    """Return what a recipe says of its server; ``facts`` None: nothing is known of what its model takes."""
+    args = {name.replace("_", "-"): value for name, value in recipe.args.items()}
+    return Subject(
+        service=service,
+        url=url,
+        served_name=recipe.serve.name,
+        context=recipe.limits.context,
+        chat=recipe.model.chat,
+        tools=bool(args.get("enable-auto-tool-choice")),
+        takes=_takes(recipe, facts) if not args.get("language-model-only") else frozenset(),
+        key=key,
+    )
+
+
+def stranger(service: str, url: str, served_name: str, key: str | None) -> Subject:
+    """Return the server of a service whose recipe is gone: what nobody declared is not asked of it."""
+    return Subject(service, url, served_name, context=None, chat=True, tools=False, takes=frozenset(), key=key)
+
+
+def _takes(recipe: Recipe, facts: ModelFacts | None) -> frozenset[str]:
+    """Return what the model reads beside text, less what the recipe's limits turn off."""
+    if facts is None:
+        return frozenset()
+    config = facts.config
+    kinds = set(facts.multimodal.inputs) if facts.multimodal else set()
+    kinds |= {kind for kind, key in (("image", "vision_config"), ("audio", "audio_config")) if config.get(key)}
+    limits = recipe.limits.multimodal or {}
+    return frozenset(kind for kind in kinds if limits.get(kind) != 0)
+
+
+def skipped(check: Check, server: Subject) -> str | None:
+    """Return why a check cannot be asked of a server, or None: it can."""
+    if not server.chat and all(request.completion is None for request in check.requests):
+        return "a base model, and the check has no completion"
+    for kind in modalities(check):
+        if kind not in server.takes:
+            return f"the model takes no {kind}, or the recipe turns it off"
+    if any(request.tool for request in check.requests) and not server.tools:
+        return "the recipe does not enable tools (enable-auto-tool-choice)"
+    # A token is at least one byte: that many certainly fit.
+    longest = max(request.max_tokens + len(request.prompt.encode()) for request in check.requests)
+    if server.context is not None and longest > server.context:
+        return f"needs up to {longest} tokens of context, and the recipe has {server.context}"
+    return None
+
+
+class Checker:
+    """Runs checks on servers; tells ``report`` which one it is at."""
+
+    def __init__(self, http: Http, clock: Clock, report: Report) -> None:
+        self._http = http
+        self._clock = clock
+        self._report = report
+
+    def run(self, checks: Sequence[Named], server: Subject) -> Iterator[Verdict]:
+        """Yield the verdict of each check as it ends."""
+        for index, (name, check) in enumerate(checks):
+            self._report.progress(server.service, f"check {name}", f"{index + 1} of {len(checks)}", index / len(checks))
+            yield self._check(name, check, server)
+
+    def _check(self, name: str, check: Check, server: Subject) -> Verdict:
+        reason = skipped(check, server)
+        if reason is not None:
+            return Verdict(name, Result.SKIPPED, reason)
+        asked = [request for request in check.requests if server.chat or request.completion is not None]
+        began = self._clock.monotonic()
+        with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+            futures = [pool.submit(self._ask, request, server, check.timeout) for request in asked]
+            evidence = tuple(_hidden(future.result(), server.key) for future in futures)
+        seconds = self._clock.monotonic() - began
+        failed = [finding for one in evidence for finding in one.findings if not finding.passed]
+        if failed:
+            return Verdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
+        return Verdict(name, Result.PASS, _summary(evidence), seconds, evidence)
+
+    def _ask(self, request: Request, server: Subject, timeout_s: float) -> Evidence:
+        """Ask one request, with its tool's result as a second one, and judge the answer."""
+        path, body = request_body(request, server)
+        found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
+        if isinstance(found, Finding):
+            return Evidence("", (found,))
+        findings: list[Finding] = []
+        if request.tool is not None:
+            call = called(request.tool, found.message)
+            if not call.passed:
+                return Evidence(_excerpt(found), (call,))
+            findings.append(call)
+            body = {**body, "messages": [*body["messages"], *_results(request.tool, found.message)]}
+            found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
+            if isinstance(found, Finding):
+                return Evidence("", (*findings, found))
+        given = "" if server.chat else request.completion or ""
+        answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
+        findings += [_empty(found)] if not found.text.strip() else judging.judge(request.expect, answer)
+        return Evidence(_excerpt(found), tuple(findings))
+
+    def _post(self, server: Subject, path: str, body: object, timeout_s: float) -> Reply:
+        return self._http.post(server.url + path, body, key=server.key, timeout_s=timeout_s)
+
+
+def reason_of(finding: Finding) -> str:
+    """Return a failed assertion in words."""
+    return f"{finding.assertion}: {finding.measured}, expected {finding.limit}"
+
+
+def evidence_lines(verdict: Verdict) -> list[str]:
+    """Return why a check failed and the answers that it judged, for a person."""
+    answers = [f"      answered: {one.answer!r}" for one in verdict.evidence if one.answer]
+    failed = [f for one in verdict.evidence for f in one.findings if not f.passed]
+    return [*(f"  {verdict.check}: {reason_of(finding)}" for finding in failed), *answers]
+
+
+def _summary(evidence: Sequence[Evidence]) -> str:
+    return "; ".join(dict.fromkeys(f"{f.assertion}: {f.measured}" for one in evidence for f in one.findings))
+
+
+def _hidden(evidence: Evidence, key: str | None) -> Evidence:
+    """Return the evidence without the key, should a server repeat what it was sent."""
+    if not key:
+        return evidence
+    findings = tuple(f._replace(measured=f.measured.replace(key, "***")) for f in evidence.findings)
+    return Evidence(evidence.answer.replace(key, "***"), findings)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def request_body(request: Request, server: Subject) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body of a request: decoding is greedy, and its seed is fixed."""
+    body: dict[str, Any] = {
+        "model": server.served_name,
+        "max_tokens": request.max_tokens,
+        "temperature": 0,
+        "seed": SEED,
+    }
+    if request.guided:
+        schema = {"name": "answer", "schema": request.expect.json_schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if not server.chat:
+        return "/v1/completions", {**body, "prompt": request.completion}
+    if request.tool is not None:
+        tool = request.tool
+        function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+        body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "auto"}
+    return "/v1/chat/completions", {**body, "messages": [{"role": "user", "content": _content(request)}]}
+
+
+def _content(request: Request) -> str | list[dict[str, object]]:
+    parts: list[dict[str, object]] = []
+    if request.image is not None:
+        data = base64.b64encode(media.png(request.image)).decode()
+        parts.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
+    if request.audio is not None:
+        data = base64.b64encode(media.wav(request.audio)).decode()
+        parts.append({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}})
+    return [*parts, {"type": "text", "text": request.prompt}] if parts else request.prompt
+
+
+def _results(tool: Tool, message: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Return the model's calls and their results as the next messages."""
+    calls = message["tool_calls"]
+    said = {"role": "assistant", "content": message.get("content") or "", "tool_calls": calls}
+    return [said, *({"role": "tool", "tool_call_id": call.get("id", ""), "content": tool.result} for call in calls)]
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+class Said(NamedTuple):
+    """What a server's first choice says. ``thought`` is what vLLM's reasoning parser took out of it."""
+
+    text: str
+    thought: str
+    tokens: int | None
+    finish: str
+    message: Mapping[str, Any]
+
+
+def read_reply(reply: Reply, timeout_s: float) -> Said | Finding:
+    """Return what an answer says, or the finding that it is none."""
+    if reply.status is None:
+        waited = f" (after {format_duration(timeout_s)})" if "time" in reply.body else ""
+        return _no_answer(f"no answer: {reply.body}{waited}")
+    if reply.status == _UNAUTHORIZED:
+        return _no_answer("HTTP 401: the server wants its key, in VLLM_API_KEY or your secrets file")
+    if reply.status != _OK:
+        return _no_answer(f"HTTP {reply.status}: {_error_text(reply.body)}")
+    try:
+        value = json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        return _no_answer(f"HTTP 200 and no whole JSON ({error}): {reply.body[:EXCERPT]}")
+    choices = value.get("choices") if isinstance(value, Mapping) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        return _no_answer(f"HTTP 200 without choices: {reply.body[:EXCERPT]}")
+    return _said(choices[0], value.get("usage"))
+
+
+def _said(choice: Mapping[str, Any], usage: object) -> Said:
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
+    tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
+    return Said(
+        text=_text(message.get("content")) or _text(choice.get("text")),
+        # The field was called reasoning_content, and is called reasoning.
+        thought=_text(message.get("reasoning")) or _text(message.get("reasoning_content")),
+        tokens=tokens if isinstance(tokens, int) else None,
+        finish=_text(choice.get("finish_reason")),
+        message=message,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _error_text(body: str) -> str:
+    """Return the message of vLLM's error, else the beginning of the body."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body[:EXCERPT].strip() or "an empty body"
+    error = value.get("error", value) if isinstance(value, Mapping) else value
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return str(message or body)[:EXCERPT]
+
+
+def _no_answer(measured: str) -> Finding:
+    return Finding("answer", passed=False, measured=measured, limit="an answer")
+
+
+def _empty(said: Said) -> Finding:
+    if said.thought:
+        why = "before it was done" if said.finish == "length" else "and nothing else"
+        return _no_answer(f"only reasoning, {why}: {said.thought[:EXCERPT]}")
+    return _no_answer(f"an empty text (finish_reason {said.finish or 'not told'})")
+
+
+def _excerpt(said: Said) -> str:
+    if said.message.get("tool_calls") and not said.text:
+        return json.dumps(said.message["tool_calls"], ensure_ascii=False)[:EXCERPT]
+    return said.text[:EXCERPT]
+
+
+def called(tool: Tool, message: Mapping[str, Any]) -> Finding:
+    """Judge the tool calls of a message: one call, of the tool, with the arguments that are expected."""
+    limit = f"{tool.name}({json.dumps(tool.arguments, ensure_ascii=False)})"
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list) or not calls:
+        return Finding("tool", passed=False, measured="no call", limit=limit)
+    call = calls[0] if isinstance(calls[0], Mapping) else {}
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    written = _text(function.get("arguments"))
+    try:
+        arguments = json.loads(written)
+    except (ValueError, RecursionError):
+        return Finding("tool", passed=False, measured=f"arguments that are no JSON: {written[:EXCERPT]}", limit=limit)
+    right = function.get("name") == tool.name and _folded(arguments) == _folded(tool.arguments) and len(calls) == 1
+    more = f", and {len(calls) - 1} more calls" if len(calls) > 1 else ""
+    shown = f"{function.get('name')}({json.dumps(arguments, ensure_ascii=False)[:EXCERPT]}){more}"
+    return Finding("tool", right, shown, limit)
+
+
+def _folded(value: object) -> object:
+    """Return a value to compare: texts without their case and the spaces around them."""
+    if isinstance(value, str):
+        return value.strip().casefold()
+    if isinstance(value, Mapping):
+        return {str(key): _folded(item) for key, item in value.items()}
+    return [_folded(item) for item in value] if isinstance(value, list) else value

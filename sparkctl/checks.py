@@ -1,0 +1,130 @@
+"""A check: requests that a server is sent, and what its answers must be (checks/NAME.yaml).
+
+The declaration is the check of the file, its defaults and its JSON Schema. Judging answers is ``sparkctl.judging``'s,
+asking for them ``sparkctl.checking``'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import Draft202012Validator
+from pydantic import AfterValidator, Field, model_validator
+
+from sparkctl.parts import Duration, Finding, Part, complain, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Modality = Literal["image", "audio"]
+
+
+def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise wrong(f"expected a JSON Schema (draft 2020-12): {error.message}") from None
+    return schema
+
+
+Schema = Annotated[dict[str, Any], AfterValidator(_json_schema)]
+Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
+
+
+class Shape(Part):
+    """One shape of an image that is drawn in code."""
+
+    kind: Literal["circle", "square", "triangle"] = Field(description="what it is")
+    colour: Literal["red", "green", "blue", "black", "yellow"] = Field(description="on a white ground")
+
+
+class Beeps(Part):
+    """A recording of beeps that is made in code."""
+
+    count: int = Field(ge=1, le=10, description="how many, of 0.25 s, with as much silence between them")
+    hertz: int = Field(880, ge=100, le=4000, description="their pitch")
+
+
+class Tool(Part):
+    """A function that the model is offered, and the call of it that is expected."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the function's name")
+    description: str = Field(min_length=1, description="what the model is told of it")
+    parameters: Schema = Field(description="the JSON Schema of its arguments")
+    arguments: dict[str, Any] = Field(description="the arguments to call it with; case is not compared")
+    result: str = Field(min_length=1, description="what the call returns to the model, whose answer is then judged")
+
+
+class Traditional(Part):
+    """How much Chinese there must be, and how little of it Simplified."""
+
+    characters: int = Field(20, ge=1, description="at least so many Chinese characters")
+    simplified: Share = Field(0.0, description="at most this share of them in Simplified Chinese alone")
+
+
+class Expect(Part):
+    """What an answer must be: every assertion that is named has to hold."""
+
+    tokens: int | None = Field(None, ge=1, description="at least so many tokens, as the server counts them")
+    repeated: Share | None = Field(None, description="at most this share of repeated 4-grams, and no loop at the end")
+    contains: Annotated[tuple[str | Texts, ...], Field(strict=False)] = Field(
+        (), description="words that must be there, whole and in any case; of a list, one of them"
+    )
+    lacks: Texts = Field((), description="words that must not be there")
+    numbers: Annotated[tuple[float, ...], Field(strict=False)] = Field((), description="numbers that must be there")
+    counts_to: int | None = Field(None, ge=3, description="the numbers from 1 to this, each once and in order")
+    traditional: Traditional | None = Field(None, description="Traditional Chinese")
+    python: Texts = Field((), description="Python that parses, and defines these functions")
+    json_schema: Schema | None = Field(None, description="JSON that this schema accepts")
+
+    @model_validator(mode="after")
+    def _something(self) -> Expect:
+        if not self.model_fields_set:
+            complain([Finding((), "expected at least one assertion: without one, a check cannot fail")])
+        return self
+
+
+class Request(Part):
+    """One request and what its answer must be."""
+
+    prompt: str = Field(min_length=1, description="what a chat model is asked")
+    completion: str | None = Field(
+        None, min_length=1, description="what a base model is given to continue; without it, base models skip the check"
+    )
+    image: Annotated[tuple[Shape, ...], Field(strict=False, min_length=1, max_length=4)] | None = Field(
+        None, description="shapes drawn from left to right"
+    )
+    audio: Beeps | None = Field(None, description="a recording")
+    tool: Tool | None = Field(None, description="a function to call; the answer is judged after its result was given")
+    guided: bool = Field(default=False, description="decoding is held to expect.json-schema (response_format)")
+    max_tokens: int = Field(256, ge=1, description="the longest answer")
+    expect: Expect = Field(description="what the answer must be")
+
+    @model_validator(mode="after")
+    def _agreement(self) -> Request:
+        if self.guided and self.expect.json_schema is None:
+            complain([Finding(("guided",), "guided decoding needs expect.json-schema")])
+        if self.completion is not None and (self.image or self.audio or self.tool):
+            complain([Finding(("completion",), "a completion takes no image, audio or tool")])
+        return self
+
+
+class Check(Part, title="sparkctl check"):
+    """Requests that are sent at once, and what their answers must be."""
+
+    description: str = Field(min_length=1, description="a line for the operator")
+    source: str = Field(min_length=1, description="where the check, and each limit of it, comes from")
+    timeout: Duration = Field(300.0, description="how long one answer may take")
+    requests: Annotated[tuple[Request, ...], Field(strict=False, min_length=1, max_length=64)] = Field(
+        description="sent together when there are several"
+    )
+
+
+def modalities(check: Check) -> Iterator[Modality]:
+    """Yield what a check gives the model beside text."""
+    if any(request.image for request in check.requests):
+        yield "image"
+    if any(request.audio for request in check.requests):
+        yield "audio"

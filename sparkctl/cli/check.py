@@ -1,0 +1,111 @@
+"""``sparkctl check``: ask a service what it must answer, and judge it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl import checking
+from sparkctl.checking import Checker, Result, evidence_lines
+from sparkctl.cli.options import as_json
+from sparkctl.errors import CheckError, InputError, NotReadyError
+from sparkctl.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.checking import Subject, Verdict
+    from sparkctl.cli.world import World
+    from sparkctl.observing import Deployed
+
+
+@click.command
+@click.argument("name")
+@click.option("--only", "only", multiple=True, metavar="CHECK[,CHECK…]", help="Only these checks; may be repeated.")
+@as_json
+@click.pass_obj
+def command(world: World, name: str, *, only: tuple[str, ...], as_json: bool) -> None:
+    """Ask a service that is up what it must answer, and judge the answers.
+
+    Without --only, every check is asked: the shipped ones, and yours in checks/. Exit codes: 5 not ready, 7 a check
+    failed. Code that a model writes is parsed, and never run.
+    """
+    world.refuse_elsewhere()
+    deployed = _ready(world, name)
+    wanted = [check for names in only for check in names.split(",") if check]
+    checks = world.checks(list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
+    server = _subject(world, deployed)
+    with world.out.reporting() as report:
+        verdicts = list(Checker(world.ports.http, world.ports.clock, report).run(checks, server))
+    _print(world, verdicts, as_json=as_json)
+    failed = [verdict for verdict in verdicts if verdict.result is Result.FAIL]
+    if failed:
+        message = f"{name} fails {len(failed)} of {len(verdicts)} checks: {', '.join(one.check for one in failed)}"
+        raise CheckError(message)
+    if all(verdict.result is Result.SKIPPED for verdict in verdicts):
+        world.out.warn("every check was skipped: nothing is known of the answers")
+
+
+def _ready(world: World, name: str) -> Deployed:
+    """Return the service, which is ready.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        NotReadyError: it is not ready.
+    """
+    deployed = {one.name: one for one in world.deployed() if one.container.name == one.name}
+    if name not in deployed:
+        message = f"no service {name} is deployed (deployed: {', '.join(sorted(deployed)) or 'nothing'})"
+        raise InputError(message, hint="sparkctl ps lists them, and sparkctl up starts one")
+    found = deployed[name]
+    if not found.ready:
+        message = f"{name} is not ready: its container is {found.container.state}"
+        raise NotReadyError(message, hint=f"sparkctl up {name} waits until it is; its log: sparkctl logs {name}")
+    return found
+
+
+def _subject(world: World, deployed: Deployed) -> Subject:
+    """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
+    loader = world.loader(world.ports.models)
+    try:
+        (located,) = loader.located([deployed.recipe], [], strict=False)
+    except InputError as error:
+        world.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
+        return checking.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
+    try:
+        facts = loader.facts(located)[0]
+    except InputError as error:
+        world.out.warn(f"what the model takes beside text is not known: {error.message}")
+        facts = None
+    known = checking.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
+    return replace(known, served_name=deployed.served_name)
+
+
+def _print(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+    if as_json:
+        world.out.json([_row(verdict) for verdict in verdicts])
+        return
+    rows = [[one.check, one.result, _took(one), one.reason] for one in verdicts]
+    world.out.table(["check", "verdict", "took", "evidence"], rows)
+    for verdict in verdicts:
+        if verdict.result is Result.FAIL:
+            world.out.result("\n".join(["", *evidence_lines(verdict)]))
+
+
+def _took(verdict: Verdict) -> str:
+    return "-" if verdict.result is Result.SKIPPED else format_duration(verdict.seconds)
+
+
+def _row(verdict: Verdict) -> dict[str, object]:
+    return {
+        "check": verdict.check,
+        "verdict": verdict.result,
+        "reason": verdict.reason,
+        "seconds": round(verdict.seconds, 3),
+        "requests": [
+            {"answer": one.answer, "findings": [finding._asdict() for finding in one.findings]}
+            for one in verdict.evidence
+        ],
+    }
