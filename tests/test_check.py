@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import document
+from sparkctl import checking, document
 from sparkctl.adapters.http import HttpxHttp
-from sparkctl.catalog import shipped_root
+from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.checking import Checker, Evidence, Named, Result, Subject, evidence_lines
 from sparkctl.checks import Check
+from sparkctl.memory.facts import ModelFacts
 from sparkctl.ports import Reply
 from sparkctl.validation import validate
 from tests.check_answers import BAD, GOOD, wrong
@@ -343,3 +344,21 @@ def test_an_interrupted_check_exits_with_130_and_leaves_the_service_up(tmp_path:
     assert "stopped checking one: it serves, and not all of its checks were run" in stopped.err
     assert [container.state for container in spark.engine.containers()] == ["running"]
     spark.run("check", "one", "--only", "text").expect(130)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "chat", "tools", "takes"),
+    [
+        ("e4b-nvfp4", True, False, {"image", "audio"}),
+        ("e2b-nvfp4", False, False, {"image", "audio"}),
+        ("26b-a4b-fp8", True, True, {"image"}),
+        ("huihui-26b-a4b-fp8-mtp", True, True, set()),
+    ],
+)
+def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool, tools: bool, takes: set[str]) -> None:
+    catalog = Catalog([Root(shipped_root(), "shipped")])
+    loaded = catalog.recipe(recipe).recipe
+    facts = catalog.load("facts", loaded.model.facts or "", ModelFacts)
+    found = checking.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
+    assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
+    assert checking.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()
