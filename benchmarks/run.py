@@ -16,6 +16,9 @@ from typing import Final, NamedTuple
 
 import memory
 
+import mods
+
+TESTBED: Final = Path(__file__).resolve().parent.parent / "tests" / "testbed" / "testbed"
 ROUNDS: Final = 15
 SPARKCTL: Final = [sys.executable, "-m", "sparkctl"]
 CLICK: Final = [sys.executable, "-c", "import click"]
@@ -97,6 +100,21 @@ def planning() -> list[Figure]:
     ]
 
 
+def overlays(home: Path) -> list[Figure]:
+    """Measure the hashing of mods' files against md5sum, and where there is an engine, 50 mods over 8 containers."""
+    hashed = mods.hashing(home / "hashed")
+    ratio = hashed.ours_s / hashed.baseline_s
+    note = f"{hashed.ours_s:.2f} s / {hashed.baseline_s:.2f} s"
+    figures = [Figure("hashing of mods' files / md5sum", ratio, 1.2, "times", note)]
+    subprocess.run([sys.executable, TESTBED, "model", home / "tiny"], check=True, capture_output=True)
+    verified = mods.verifying(home, home / "tiny")
+    if verified is None:
+        print(f"not measured: verify-mods of 50 mods over 8 containers: {mods.ENGINE} names no engine")
+        return figures
+    note = f"docker exec true in each: {verified.baseline_s:.2f} s"
+    return [*figures, Figure("verify-mods of 50 mods over 8 containers", verified.ours_s, 2, "s", note)]
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -151,6 +169,7 @@ def main() -> int:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
+        figures += overlays(Path(home))
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

@@ -20,6 +20,8 @@ LABEL_PRIORITY: Final = "sparkctl.priority"
 LABEL_MODS: Final = "sparkctl.mods"
 LABEL_URL: Final = "sparkctl.url"
 LABEL_MODEL: Final = "sparkctl.model"
+LABEL_BAKE: Final = "sparkctl.bake"
+"""On a throwaway container: the mod that is baked in it."""
 
 # A better estimate must not make a running service "changed", and a digest cannot contain itself.
 _NOT_IN_DIGEST: Final = frozenset({LABEL_SPEC, LABEL_CLAIM, LABEL_PEAK, LABEL_PRIORITY})

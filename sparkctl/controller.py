@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl import differences, observing, preparing
@@ -15,6 +15,7 @@ from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.checking import Named
     from sparkctl.plan import Plan
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator allows ``up`` to do."""
+    """What the operator allows ``up`` to do; ``checks`` are by service those that its recipe requires."""
 
     replace: bool = False
     keep: bool = False
+    checks: Mapping[str, Sequence[Named]] = field(default_factory=dict)
 
 
 class RefusedError(DoesNotFitError):
@@ -41,8 +43,8 @@ class RefusedError(DoesNotFitError):
 class Controller:
     """Plans and changes what runs on one engine.
 
-    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; ``checks``
-    are by service those that its recipe requires.
+    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; the logs of
+    starts that failed are kept in ``logs``.
     """
 
     def __init__(
@@ -54,14 +56,14 @@ class Controller:
         reserve_bytes: int,
         secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
-        checks: Mapping[str, Sequence[Named]],
+        logs: Path,
     ) -> None:
         self._ports = ports
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
         self._memory = Memory(ports.engine, ports.host, store, report)
-        self._starter = Starter(ports, report, secret_values, self._memory, checks)
+        self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""
@@ -97,6 +99,16 @@ class Controller:
             preparing.prepare(self._ports, self._report, starting)
             for step in plan.steps:
                 self._walk(step.action, services[step.service], wanted, options)
+
+    def attach(self, service: Service) -> None:
+        """Wait for a service that somebody else started, and verify its mods; the engine is not locked for it.
+
+        Raises:
+            EngineError, ModError, NotReadyError, WaitInterruptedError: as for ``up``; nothing is removed.
+        """
+        self._starter.wait(service)
+        preparing.verify_container(self._ports.engine, service)
+        self._report.say(f"{service.name}: ready at {service.url}")
 
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop and remove the services of these names, and return those that had a container."""
@@ -140,14 +152,15 @@ class Controller:
             preparing.verify_container(self._ports.engine, service)
             self._report.say(f"{service.name}: already up at {service.url}")
             return
+        checks = options.checks.get(service.name, ())
         if action is Action.WAIT:
             self._starter.wait(service)
             preparing.verify_container(self._ports.engine, service)
-            self._starter.check(service)
+            self._starter.check(service, checks)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
             self._admitted(wanted, options)
-            self._starter.start(service, keep=options.keep)
+            self._starter.start(service, checks, keep=options.keep)
         self._report.say(f"{service.name}: ready at {service.url}")
 
     @contextmanager

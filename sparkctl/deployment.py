@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Final
 from sparkctl import document, mods, render, resizing, vllm
 from sparkctl.admission import Variant, Wanted
 from sparkctl.catalog import Member
-from sparkctl.errors import InputError, Problem, ProblemsError
+from sparkctl.errors import EngineError, InputError, Problem, ProblemsError
+from sparkctl.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.mods import FromModel, Mod, Pins
 from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.validation import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from sparkctl.catalog import Catalog, Loaded
+    from sparkctl.images import Images
+    from sparkctl.manifest import ModFile
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.mods import ModFile, MountedMod
-    from sparkctl.ports import Models
+    from sparkctl.mods import MountedMod
+    from sparkctl.ports import Models, Package
     from sparkctl.recipe import Recipe
     from sparkctl.resizing import Resizer
     from sparkctl.service import Operator
@@ -49,10 +51,22 @@ class Located:
 
 
 class Loader:
-    """Turns names into services; ``warnings`` collects what was doubtful in the files."""
+    """Turns names into services; ``warnings`` collects what was doubtful in the files.
 
-    def __init__(self, catalog: Catalog, models: Models, operator: Operator, profile: HostProfile) -> None:
+    ``images`` are asked where their packages are; without them, or an image, it is as the template assumes.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        models: Models,
+        operator: Operator,
+        profile: HostProfile,
+        images: Images | None = None,
+    ) -> None:
         self._catalog = catalog
+        self._images = images
+        self._packages: dict[tuple[str, str], Package | None] = {}
         self._models = models
         self._operator = operator
         self._profile = profile
@@ -92,7 +106,7 @@ class Loader:
         resizer = resizing.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
         taken = _estimate(resizer)
         need = resizing.need(recipe, taken, one.loaded.version.memory, self._profile)
-        self.warnings += [*one.loaded.warnings, *_not_done(one.loaded), *misfits(self._catalog, one.loaded)]
+        self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
             Inputs(
@@ -198,23 +212,41 @@ class Loader:
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
 
     def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:
-        root = render.package_root(template.text, template.name)
+        assumed = render.package_root(template.text, template.name)
         found: list[MountedMod] = []
         for name in recipe.mods:
-            found += self._mod(name, root, model)
+            found += self._mod(name, partial(self._root, recipe.image, assumed, name), model)
         mods.refuse_overlaps(found)
         return tuple(found)
 
-    def _mod(self, name: str, root: str | None, model: Source) -> list[MountedMod]:
+    def _mod(self, name: str, roots: Callable[[str], str], model: Source) -> list[MountedMod]:
         mod = self._catalog.load("mod", name, Mod)
-        if root is None and any(file.module is not None for file in mod.files):
-            message = f"mod {name} names a module, and the template does not say where its images keep them"
-            raise InputError(message, hint="give the template a package_root, or the mod's file a path:")
         own = self._operator.mod_folder(name)
-        pins = validate(document.read(own / PINS), Pins) if (own / PINS).is_file() else None
         folder = self._catalog.path("mod", name).parent
+        pins = pins_of(own, folder)
         originals = {file.name: _original(file, own, folder, model) for file in mod.files}
-        return mods.mounted(name, mod, pins, root or "", self._operator.state, originals)
+        return mods.mounted(name, mod, pins, roots, self._operator.state, originals)
+
+    def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
+        """Return the folder that a package lies in: as the image's Python says, else as the template assumes."""
+        if (image, package) not in self._packages:
+            self._packages[image, package] = self._package(image, package)
+        found = self._packages[image, package]
+        if found is not None and found.folder is not None and found.on_disk:
+            return found.folder.removesuffix(f"/{package}")
+        if assumed is None:
+            message = f"mod {mod} names a module, and the template does not say where its images keep them"
+            raise InputError(message, hint="give the template a package_root, or the mod's file a path:")
+        return assumed
+
+    def _package(self, image: str, package: str) -> Package | None:
+        if self._images is None or not self._images.there(image):
+            return None
+        try:
+            return self._images.packages(image, [package]).get(package)
+        except EngineError as error:
+            self.warnings.append(Problem(": ".join(filter(None, [error.message, error.hint])), warning=True))
+            return None
 
 
 def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:
@@ -260,25 +292,23 @@ def _estimate(of: Resizer) -> footprint.Footprint:
         raise ProblemsError(problems) from None
 
 
-def _not_done(loaded: Loaded) -> list[Problem]:
-    """Return a warning for what a recipe may say and this version of sparkctl does not do yet."""
-    said = {("ready", "acceptance"): loaded.recipe.ready.acceptance}
-    return [
-        Problem(
-            f"{'.'.join(path)} is not checked by this version of sparkctl", loaded.document.place(path), warning=True
-        )
-        for path, value in said.items()
-        if value
-    ]
+def pins_of(own: Path, folder: Path) -> Pins:
+    """Return a mod's pins: those of the operator's own folder above those beside its manifest.
+
+    Raises:
+        InputError: a file of pins that cannot be used.
+    """
+    read = [validate(document.read(path / PINS), Pins) for path in (folder, own) if (path / PINS).is_file()]
+    return Pins(files={name: pin for pins in read for name, pin in pins.files.items()})
 
 
 def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | None:
     """Return where a mod's file comes from: the operator's own copy, else the mod's folder or the checkpoint's."""
     if (own / file.name).exists():
         return own / file.name
-    if isinstance(file.source, FromModel):
-        return model.here / file.name if model.here is not None else None
-    return folder / file.name
+    if not isinstance(file.source, Elsewhere):
+        return folder / file.name
+    return model.here / file.name if file.source.model is not None and model.here is not None else None
 
 
 def notes(service: Service) -> list[str]:
@@ -287,7 +317,7 @@ def notes(service: Service) -> list[str]:
     found = [f"assumed: {version.note}"] if version.note else []
     found += [f"missing: {source.missing}" for source in service.sources if source.missing]
     for mod in service.mods:
-        if mod.md5 == mods.UNPINNED:
+        if mod.md5 == UNPINNED:
             found.append(f"unpinned: {mod.name} of mod {mod.mod}; `up` refuses it: sparkctl mods pin {mod.mod}")
         elif not mod.source.is_file():
             found.append(f"missing: {mod.source}; `render --stage` verifies and makes this copy of {mod.name}")

@@ -98,7 +98,9 @@ def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | No
 
 def find(engine: Engine, name: str) -> Container | None:
     """Return the container of a service, or None. One that was set aside is nobody's service."""
-    return next((container for container in services(engine) if container.name == name), None)
+    container = engine.container(name)
+    ours = container is not None and container.name == name and LABEL_SERVICE in container.labels
+    return container if ours else None
 
 
 def names(engine: Engine) -> list[str]:

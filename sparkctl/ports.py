@@ -68,6 +68,32 @@ class PullProgress(NamedTuple):
     text: str
 
 
+class Package(NamedTuple):
+    """A package as an image's Python finds it: its folder with all links resolved, and its distribution's version.
+
+    ``folder`` is None where there is no such package; ``on_disk`` is False for one in a zip file.
+    """
+
+    folder: str | None
+    on_disk: bool = True
+    version: str | None = None
+
+
+class ImportedFile(NamedTuple):
+    """A file as the Python of a running container sees it.
+
+    ``md5`` is None where there is none. ``origin`` is what ``import`` of ``module`` loads, None where nothing is found;
+    ``shadow`` is a compiled file that runs in its place although it was made from another source. ``read_only`` is how
+    the file is mounted, None where it is no mount.
+    """
+
+    md5: str | None
+    module: str | None = None
+    origin: str | None = None
+    shadow: str | None = None
+    read_only: bool | None = None
+
+
 class LogTail(Protocol):
     """The log of one container since its start, read without waiting."""
 
@@ -123,8 +149,58 @@ class Engine(Protocol):
     def read_file(self, container: str, path: str) -> bytes | None:
         """Return a file as a process of the running container sees it, or None when there is none."""
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        """Return a file of an image without running it, or None when there is none. Symbolic links are followed."""
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
+
+    def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
+        """Return what the Python of an image says of some packages; it runs in a container without network.
+
+        Raises:
+            EngineError: also, the image has no Python.
+        """
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
+        """Return what the Python of a running container makes of some files, or None where it has no Python.
+
+        Each is a path and the module that it is to be, None: whichever the path makes it.
+        """
+
+
+class Entry(NamedTuple):
+    """What lies at a path of a container, links not followed.
+
+    ``kind`` is file, folder, link or other (a device, a pipe, a socket). ``mode`` are the permission bits. ``content``
+    is None for what is no file, and for a file of more bytes than were asked for.
+    """
+
+    kind: str
+    mode: int
+    size_bytes: int
+    content: bytes | None = None
+    link: str = ""
+
+
+class PathChange(NamedTuple):
+    """A path of a container that is not as in its image. ``kind`` is added, changed or deleted."""
+
+    path: str
+    kind: str
+
+
+class Bench(Protocol):
+    """Containers to try something in, running or not. Every method raises EngineError when the engine refuses."""
+
+    def workdir(self, container: str) -> str:
+        """Return the folder that the container's processes start in."""
+
+    def unpack(self, container: str, archive: bytes) -> None:
+        """Unpack a tar archive over the container's root."""
+
+    def changes(self, container: str) -> Sequence[PathChange]:
+        """Return what is not as in the image: files, links, and the folders that hold them."""
+
+    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+        """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
 
 
 class MemoryReading(NamedTuple):
@@ -154,6 +230,13 @@ class Gpu(NamedTuple):
     utilization_percent: int | None = None
 
 
+class Activity(NamedTuple):
+    """What a process has used since its start: CPU in seconds, and bytes read from disks (None: hidden)."""
+
+    cpu_s: float
+    read_bytes: int | None = None
+
+
 class Host(Protocol):
     """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
 
@@ -168,6 +251,9 @@ class Host(Protocol):
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return what a process has used so far, or None when it is gone or hidden."""
 
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""
@@ -237,6 +323,31 @@ class Files(Protocol):
         """Remove a file; one that is not there is no error."""
 
 
+class Came(Protocol):
+    """Is told how many bytes have come, and of how many where that is known."""
+
+    def __call__(self, now: int, total: int | None, /) -> None:
+        """Take note."""
+
+
+class Fetcher(Protocol):
+    """The network, for files of mods."""
+
+    def url(self, url: str, *, token: str | None, most_bytes: int, progress: Came) -> bytes:
+        """Return what is behind a URL; ``progress`` is told the bytes that came, and of how many where that is known.
+
+        Raises:
+            InputError: it cannot be had, in words.
+        """
+
+    def wheel_file(self, package: str, release: str, file: str) -> bytes:
+        """Return one file of a released package's wheel.
+
+        Raises:
+            InputError: it cannot be had, in words.
+        """
+
+
 class Store(Protocol):
     """What starts took, kept for the next plan. ``warnings`` collects what of the stored could not be read.
 
@@ -283,3 +394,5 @@ class Ports(NamedTuple):
     locks: Locks
     models: Models
     files: Files
+    bench: Bench | None = None
+    """None where nothing can be tried out: a simulated engine runs no images."""

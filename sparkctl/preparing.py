@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl import sources, units, verification
 from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import EngineError
+from sparkctl.images import Images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,10 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
         _name_is_free(ports.engine, service)
         _port_is_free(ports, service)
         sources.check_sources(service.mods)
+    images = Images(ports.engine, ports.files)
     for service in services:
         _pull(ports.engine, report, service)
-        verification.check_image(ports.engine, service.spec.image, service.mods)
+        verification.check_image(images, service.spec.image, service.mods)
 
 
 def stage(files: Files, service: Service) -> None:

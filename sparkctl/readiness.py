@@ -3,7 +3,8 @@
 The controller looks (the container's state, new log lines, the answer to ``Progress.probe``), calls ``step`` with
 what it saw, and does as the returned value says, until there is an ``outcome``.
 
-Ready means: the container runs, /health is 200, /v1/models has the served name, and a few tokens were generated.
+Ready means: the container runs, /health is 200, /v1/models has the served name, a few tokens were generated, and with
+speculative decoding the drafts are accepted (sparkctl.acceptance), by the counters' difference around the probe.
 /health alone says 200 while the scheduler hangs (NVIDIA/dgx-spark-playbooks#104). While vLLM loads, its port refuses
 connections, resets them or answers nothing: that is a wait. Any exit is a failure: a vLLM whose engine died exits
 with 0 (seen on 0.20.2 and 0.32.0).
@@ -12,16 +13,19 @@ with 0 (seen on 0.20.2 and 0.32.0).
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import units
+from sparkctl import acceptance, metrics, phases, units
+from sparkctl.phases import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.acceptance import Floor
+    from sparkctl.metrics import Drafting, Metrics
+    from sparkctl.phases import Told
     from sparkctl.ports import Container, Reply
 
 PROBE_TOKENS: Final = 4
@@ -31,53 +35,62 @@ KEPT_LINES: Final = 40
 STILL_S: Final = 180.0
 
 
+STALLED_S: Final = 180.0
+"""Without a log line, CPU or disk reads: a server that loads, compiles or captures uses one of them all the time."""
+DRAFTING_TOKENS: Final = 128
+DRAFTING_ROUNDS: Final = 6
+"""Generations of as many tokens, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
+
+
 class Probe(StrEnum):
     """What to ask the server next."""
 
     HEALTH = "/health"
     MODELS = "/v1/models"
     COMPLETION = "/v1/completions"
-
-
-class Phase(StrEnum):
-    """Where a start is, in the order in which vLLM goes through them."""
-
-    STARTING = "starting"
-    LOADING = "loading weights"
-    COMPILING = "compiling"
-    CAPTURING = "capturing graphs"
-    SERVING = "serving"
-    PROBING = "probing"
-    READY = "ready"
+    METRICS = "/metrics"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated."""
+    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated.
+
+    ``floor`` is what its drafts have to reach, None for one that does not draft; ``context`` bounds what it is asked.
+    """
 
     service: str
     served_name: str
     timeout_s: float
     generate: bool = True
+    floor: Floor | None = None
+    context: int = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One look: the container (None: gone), the log lines since the last look, the answer to the probe."""
+class Seen(NamedTuple):
+    """One look: the container (None: gone), the log lines since the last look, the answer to the probe.
+
+    ``active``: its processes used CPU or read from the disk since the last look; None where that is not known.
+    """
 
     now: float
     container: Container | None
     lines: Sequence[str] = ()
     reply: Reply | None = None
+    active: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of the wait: ready, or why not, and what to do."""
+    """The end of the wait: ready, or why not, and what to do. ``note`` is what is doubtful of one that is ready.
+
+    ``drafts_in_vain``: the mods are the first suspects.
+    """
 
     ready: bool
     message: str = ""
     hint: str | None = None
+    note: str = ""
+    drafts_in_vain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +103,15 @@ class Progress:
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     detail: str = ""
+    fraction: float | None = None
+    active: float | None = None
     probe: Probe = Probe.HEALTH
     outcome: Outcome | None = None
     tail: tuple[str, ...] = ()
     container_started: float | None = None
+    counted: Metrics | None = None
+    rounds: int = 0
+    own_tokens: int = 0
 
 
 def begin(target: Target, now: float) -> Progress:
@@ -116,15 +134,18 @@ def step(progress: Progress, seen: Seen) -> Progress:
     return progress if progress.outcome else _timed_out(progress, seen.now)
 
 
-def probe_body(target: Target) -> Mapping[str, object]:
+def probe_body(progress: Progress) -> Mapping[str, object]:
     """Return the completion request that proves the scheduler works: base models have no chat, so no chat.
 
-    ``ignore_eos`` is vLLM's own: without it a model may end at once and generate nothing.
+    Once the counters have been read, it is one that drafts. ``ignore_eos`` is vLLM's own: without it a model may end at
+    once and generate nothing.
     """
+    target = progress.target
+    drafts = progress.counted is not None
     return {
         "model": target.served_name,
-        "prompt": "1 2 3",
-        "max_tokens": PROBE_TOKENS,
+        "prompt": "The lighthouse keeper wrote in his log that night:" if drafts else "1 2 3",
+        "max_tokens": max(1, min(DRAFTING_TOKENS, target.context // 2)) if drafts else PROBE_TOKENS,
         "temperature": 0,
         "ignore_eos": True,
     }
@@ -132,44 +153,44 @@ def probe_body(target: Target) -> Mapping[str, object]:
 
 # --- the log ---------------------------------------------------------------------------------------------------------
 
-_SHARDS: Final = re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)")
-_GRAPHS: Final = re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)")
-_PHASES: Final = (
-    (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
-    (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
-    (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
-    (re.compile(r"Application startup complete"), Phase.SERVING),
-)
-# What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
-_IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
-_ORDER: Final = list(Phase)
-
 
 def _read(progress: Progress, seen: Seen) -> Progress:
     lines = [line for line in seen.lines if line.strip()]
+    # The first reading is where silence begins to be counted.
+    if seen.active or (seen.active is not None and progress.active is None):
+        progress = replace(progress, active=seen.now)
     if not lines:
         return progress
-    moved = any(not _IDLE.search(line) for line in lines)
+    moved = any(phases.moves(line) for line in lines)
     progress = replace(
         progress, tail=(*progress.tail, *lines)[-KEPT_LINES:], moved=seen.now if moved else progress.moved
     )
     for line in lines:
-        progress = _phase_of(progress, line, seen.now)
+        progress = _take(progress, phases.told(line), seen.now)
     return progress
 
 
-def _phase_of(progress: Progress, line: str, now: float) -> Progress:
-    for pattern, phase in _PHASES:
-        if pattern.search(line) and _ORDER.index(phase) >= _ORDER.index(progress.phase):
-            progress = _enter(progress, phase, now)
-    counted = _SHARDS.search(line) or _GRAPHS.search(line)
-    return replace(progress, detail=f"{counted[1]}/{counted[2]}") if counted else progress
+def _take(progress: Progress, told: Told, now: float) -> Progress:
+    if told.phase is not None and phases.ORDER.index(told.phase) >= phases.ORDER.index(progress.phase):
+        progress = _enter(progress, told.phase, now)
+    return replace(progress, detail=told.detail, fraction=told.fraction) if told.detail else progress
 
 
 def _enter(progress: Progress, phase: Phase, now: float) -> Progress:
     if phase is progress.phase:
         return progress
-    return replace(progress, phase=phase, phase_since=now, detail="")
+    return replace(progress, phase=phase, phase_since=now, detail="", fraction=None)
+
+
+def stalled_s(progress: Progress, now: float) -> float:
+    """Return for how many seconds nothing has moved: no line in the log, no CPU and no disk read; 0 while it does.
+
+    Where the processes cannot be looked at, nothing is said.
+    """
+    if progress.active is None:
+        return 0.0
+    still = now - max(progress.moved, progress.active)
+    return still if still >= STALLED_S else 0.0
 
 
 # --- the container ---------------------------------------------------------------------------------------------------
@@ -210,13 +231,13 @@ def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
             f"{progress.probe} answered 401: the server wants another key than the one it was given",
             "name the key in the recipe's secrets (VLLM_API_KEY) and set its value in your environment or secrets file",
         )
-    if reply.status != 200:  # noqa: PLR2004
+    if reply.status != 200 and progress.probe is not Probe.METRICS:  # noqa: PLR2004
         return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
-    if progress.probe is Probe.HEALTH:
-        return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
-    if progress.probe is Probe.MODELS:
-        return _listed(progress, reply.body, now)
-    return _generated(progress, reply.body, now)
+    return _TAKEN[progress.probe](progress, reply.body, now)
+
+
+def _healthy(progress: Progress, _body: str, now: float) -> Progress:
+    return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
 
 
 def _listed(progress: Progress, body: str, now: float) -> Progress:
@@ -249,15 +270,54 @@ def _generated(progress: Progress, body: str, now: float) -> Progress:
         return _fail(progress, f"{progress.probe} answered 200 without a usage count: {body[:200]}")
     if tokens < 1:
         return _fail(progress, "the server answered a completion of no tokens")
-    return _succeed(progress, now)
+    if progress.target.floor is None:
+        return _succeed(progress, now)
+    counted = progress.counted is not None
+    return replace(progress, probe=Probe.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
 
 
-def _succeed(progress: Progress, now: float) -> Progress:
-    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True))
+def _drafted(progress: Progress, body: str, now: float) -> Progress:
+    """Take the counters: before the generations that draft, and after each until enough tokens were drafted."""
+    counted = metrics.parse(body)
+    if counted.drafting is None:
+        return _succeed(progress, now, "its acceptance was not checked: /metrics says nothing of drafts")
+    if progress.counted is None:
+        return replace(progress, probe=Probe.COMPLETION, counted=counted, rounds=1, detail="drafts")
+    came = counted.drafting.since(progress.counted.drafting)
+    if came.enough:
+        return _judged(progress, came, acceptance.others(progress.counted, counted, progress.own_tokens), now)
+    if progress.rounds < DRAFTING_ROUNDS:
+        return replace(progress, probe=Probe.COMPLETION, rounds=progress.rounds + 1)
+    few = f"only {came.drafted:,.0f} tokens were drafted, and {metrics.ENOUGH} say something"
+    return _succeed(progress, now, f"its acceptance was not checked: {few}")
+
+
+def _judged(progress: Progress, came: Drafting, others: str, now: float) -> Progress:
+    floor = progress.target.floor
+    short = acceptance.below(came, floor) if floor is not None else ""
+    told = "; ".join(filter(None, [short, others]))
+    if floor is None or not short:
+        return _succeed(progress, now)
+    if not floor.declared:
+        return _succeed(progress, now, f"{told}: is a mod lost? (vllm#41789) sparkctl verify-mods shows it")
+    return replace(progress, outcome=Outcome(ready=False, message=told, drafts_in_vain=True))
+
+
+def _succeed(progress: Progress, now: float, note: str = "") -> Progress:
+    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True, note=note))
 
 
 def _fail(progress: Progress, message: str, hint: str | None = None) -> Progress:
     return replace(progress, outcome=Outcome(ready=False, message=message, hint=hint))
+
+
+_TAKEN: Final[Mapping[Probe, Callable[[Progress, str, float], Progress]]] = {
+    Probe.HEALTH: _healthy,
+    Probe.MODELS: _listed,
+    Probe.COMPLETION: _generated,
+    Probe.METRICS: _drafted,
+}
+"""What takes the answer to each probe."""
 
 
 def _timed_out(progress: Progress, now: float) -> Progress:

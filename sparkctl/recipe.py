@@ -153,7 +153,7 @@ class Ready(Part):
     probe: bool = Field(default=True, description="generate a few tokens before saying ready")
     acceptance: Mapping[Annotated[str, AfterValidator(values.acceptance)], Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
-        description="speculative decoding's floor, not checked yet: shares for position-0, position-1 … or overall",
+        description="what drafts have to reach for ready: shares for position-0, position-1 … or overall",
     )
 
 

@@ -8,11 +8,16 @@ from sparkctl.errors import EngineError
 from sparkctl.measurements import Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.ports import Engine, Host
 
 PERIOD_S: Final = 2.0
 """Between two readings of the processes: the engine is asked for them, and NVML is opened. MemAvailable is read at
 every look, because its lowest point passes quickly."""
+
+IDLE_CPU: Final = 0.05
+"""Of one core: what an idle API server and its engine use together is less; a process that ended counts as activity."""
 
 
 class Sampler:
@@ -23,6 +28,9 @@ class Sampler:
         self._host = host
         self._container = container
         self._next = now
+        self._used: tuple[float, float, int] | None = None
+        self.active: bool | None = None
+        """Whether its processes used CPU or read from the disk between the last two readings; None: not known."""
         self.samples = [Sample(now, host.memory().available_bytes)]
 
     def look(self, now: float, *, closely: bool = False) -> None:
@@ -36,6 +44,7 @@ class Sampler:
             pids = self._engine.processes(self._container)
         except EngineError:  # who waits hears of it from the next look at the container
             pids = ()
+        self._note_activity(now, pids)
         on_gpu = self._host.gpu_bytes()
         resident = [self._host.resident_bytes(pid) for pid in pids]
         self.samples.append(
@@ -46,3 +55,25 @@ class Sampler:
                 None if None in resident else sum(count or 0 for count in resident),
             )
         )
+
+    @property
+    def available_bytes(self) -> int:
+        """MemAvailable at the last look."""
+        return self.samples[-1].available_bytes
+
+    @property
+    def lowest_bytes(self) -> int:
+        """MemAvailable at its lowest."""
+        return min(sample.available_bytes for sample in self.samples)
+
+    def _note_activity(self, now: float, pids: Sequence[int]) -> None:
+        found = [self._host.activity(pid) for pid in pids]
+        known = [one for one in found if one is not None]
+        if not known:
+            self.active, self._used = None, None
+            return
+        used = (now, sum(one.cpu_s for one in known), sum(one.read_bytes or 0 for one in known))
+        before, self._used = self._used, used
+        if before is not None and now > before[0]:
+            busy = (used[1] - before[1]) / (now - before[0])
+            self.active = abs(busy) >= IDLE_CPU or used[2] != before[2]

@@ -5,15 +5,25 @@ A value reaches the container in an env-file that only its owner can read, so th
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 API_KEY: Final = "VLLM_API_KEY"
 """The variable from which vLLM takes the key that clients must send."""
+
+_TOKENS: Final = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,})"
+    r"|(?<=Bearer )[^\s'\"]{4,}|(?<=--api-key )\S+|(?<=--api-key=)\S+"
+)
+"""What tokens of the hub, of OpenAI's kind and of GitHub look like, and where a key stands on a command line."""
+HIDDEN: Final = "(hidden)"
+_SHORTEST: Final = 4
+"""A value that is shorter would hide half of the words of a log."""
 
 
 def parse(text: str, file: str) -> dict[str, str]:
@@ -54,3 +64,10 @@ def env_file(values: Mapping[str, str]) -> bytes:
             message = f"the secret {name} contains a line break"
             raise InputError(message, hint="docker's env-files hold one line a variable: check the value you set")
     return "".join(f"{name}={value}\n" for name, value in values.items()).encode()
+
+
+def redacted(text: str, values: Iterable[str]) -> str:
+    """Return a text without these values, and without what looks like a token."""
+    for value in sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    return _TOKENS.sub(HIDDEN, text)

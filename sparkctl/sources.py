@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.errors import InputError, ModError
-from sparkctl.mods import NOWHERE, UNPINNED, md5_of
+from sparkctl.manifest import UNPINNED
+from sparkctl.mods import NOWHERE, md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +33,12 @@ class State(StrEnum):
     OK = "ok"
     CHANGED = "changed"
     MISSING = "missing"
+    SHADOWED = "shadowed"
     UNPINNED = "unpinned"
     UNKNOWN = "unknown"
     NOT_COMPARED = "not compared"
     NOT_RUNNING = "not running"
+    OUTSIDE = "not sparkctl's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,10 @@ def check_source(mod: MountedMod) -> Checked:
         return Checked(State.NOT_COMPARED)
     if mod.md5 == UNPINNED:
         why = f"mod {mod.mod}: {mod.name} is unpinned: no checksum of it is known to sparkctl"
-        return Checked(State.UNPINNED, why=why, fix=look)
+        return Checked(State.UNPINNED, why=why, fix=f"sparkctl mods lock {mod.mod}" if mod.fetch else look)
+    if mod.waits:
+        why = f"mod {mod.mod}: {mod.name} has not been fetched from {mod.elsewhere}"
+        return Checked(State.MISSING, why=why, fix=f"sparkctl mods fetch {mod.mod}")
     if mod.original is None:
         why = f"mod {mod.mod}: {mod.name} comes from the checkpoint, which is not on this host"
         return Checked(State.UNKNOWN, why=why, fix="download the model first")
@@ -112,7 +118,8 @@ def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
         why = f"{where}: the md5 is as expected, but expected sha256 {mod.sha256}, found {sha256}"
     elif _matches_with_other_ends(content, mod.md5):
         why += "; with other line ends it would match"
-    return Checked(State.CHANGED, why=why, fix=f"restore it, or accept it: sparkctl mods pin {mod.mod}")
+    fix = f"restore it, or accept it: sparkctl mods pin {mod.mod}"
+    return Checked(State.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix)
 
 
 def verified(mod: MountedMod) -> bytes:

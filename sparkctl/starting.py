@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import preparing, readiness, secrets, units
-from sparkctl.checking import Checker, Result, evidence_lines, subject
+from sparkctl import acceptance, explaining, preparing, readiness, requiring, secrets, units
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
-from sparkctl.errors import CheckError, NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.checking import Named
     from sparkctl.ports import Container, Ports, Reply, Report
@@ -25,13 +25,27 @@ POLL_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 GENERATION_TIMEOUT_S: Final = 60.0
 STOP_GRACE_S: Final = 30.0
-SHOWN_LINES: Final = 20
 ASIDE: Final = ".replaced"
 """What the name of a container ends with while its successor has not proved itself."""
 
 
+def _target(service: Service) -> Target:
+    recipe = service.recipe
+    floor = None
+    if recipe.speculative is not None:
+        floor = acceptance.floor_of(recipe.ready.acceptance, recipe.speculative.method)
+    return Target(
+        service.name,
+        recipe.serve.name,
+        recipe.ready.timeout,
+        generate=recipe.ready.probe,
+        floor=floor,
+        context=recipe.limits.context,
+    )
+
+
 class Starter:
-    """Starts services through the ports; tells ``report`` where it is."""
+    """Starts services through the ports; tells ``report`` where it is, and keeps in ``logs`` those of what failed."""
 
     def __init__(
         self,
@@ -39,23 +53,23 @@ class Starter:
         report: Report,
         secret_values: Mapping[str, Mapping[str, str]],
         memory: Memory,
-        checks: Mapping[str, Sequence[Named]],
+        logs: Path,
     ) -> None:
         self._ports = ports
+        self._logs = logs
         self._memory = memory
         self._report = report
         self._secret_values = secret_values
-        self._checks = checks
 
-    def start(self, service: Service, *, keep: bool) -> None:
-        """Create the service's container, start it, wait until it is ready, verify its mods, and check its answers.
+    def start(self, service: Service, checks: Sequence[Named], *, keep: bool) -> None:
+        """Create the service's container, start it, wait until it is ready, verify its mods, and run its ``checks``.
 
         A container of the same service that is there already is set aside, and comes back if this start fails.
 
         Raises:
             NotReadyError: the server died, answered wrongly, or took too long.
             ModError: a mod's file is not in the container as it has to be.
-            CheckError: an answer is not what one of the recipe's checks wants.
+            CheckError: an answer is not what one of the checks wants.
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
@@ -66,7 +80,7 @@ class Starter:
                 self._ports.engine.start(created)
                 self.wait(service, sampler)
                 preparing.verify_container(self._ports.engine, service)
-                self.check(service)
+                self.check(service, checks)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
                 self._memory.keep(service, created, sampler.samples)
 
@@ -91,56 +105,57 @@ class Starter:
         Raises:
             NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
         """
+        own = sampler or Sampler(self._ports.engine, self._ports.host, service.name, self._ports.clock.monotonic())
         try:
-            progress = self._watch(service, sampler)
+            progress = self._watch(service, own)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
-            hint = f"resume: sparkctl up {service.name}    stop it: sparkctl down {service.name}"
+            hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
             raise WaitInterruptedError(message, hint=hint) from None
         outcome = progress.outcome
+        if outcome is not None and outcome.note:
+            self._report.say(f"warning: {service.name}: {outcome.note}")
         if outcome is None or outcome.ready:
             return
-        raise NotReadyError(self._failure(service, outcome.message), hint=outcome.hint)
+        if outcome.drafts_in_vain:
+            raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
+        hidden = self._secret_values.get(service.name, {}).values()
+        text, fix = explaining.explain(self._ports.engine, self._ports.files, self._logs, progress, hidden)
+        raise NotReadyError(text, hint=fix)
 
-    def check(self, service: Service) -> None:
-        """Run the checks that the service's recipe requires; one that cannot be asked of its model is said and passes.
+    def check(self, service: Service, checks: Sequence[Named]) -> None:
+        """Run checks on a service that is ready.
 
         Raises:
-            CheckError: one fails; the message has what was found, and the answers.
-            WaitInterruptedError: the operator stopped the checks; the container goes on serving.
+            CheckError, WaitInterruptedError: as for ``requiring.require``.
         """
-        checks = self._checks.get(service.name, ())
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
-        server = subject(service.recipe, service.resizer.facts, service.name, service.url, key)
-        failed = []
-        try:
-            for verdict in Checker(self._ports.http, self._ports.clock, self._report).run(checks, server):
-                if verdict.result is Result.SKIPPED:
-                    self._report.say(f"{service.name}: check {verdict.check} skipped: {verdict.reason}")
-                failed += [verdict] if verdict.result is Result.FAIL else []
-        except KeyboardInterrupt:
-            message = f"stopped checking {service.name}: it serves, and not all of its checks were run"
-            raise WaitInterruptedError(message, hint=f"resume: sparkctl check {service.name}") from None
-        if failed:
-            lines = [line for verdict in failed for line in evidence_lines(verdict)]
-            message = "\n".join([f"{service.name} fails {len(failed)} of its {len(checks)} checks", *lines])
-            raise CheckError(message, hint=f"to look at it: sparkctl up {service.name} --keep --set 'checks=[]'")
+        requiring.require(self._ports, self._report, service, checks, key)
 
-    def _watch(self, service: Service, sampler: Sampler | None) -> Progress:
-        clock, ready = self._ports.clock, service.recipe.ready
-        target = Target(service.name, service.recipe.serve.name, ready.timeout, generate=ready.probe)
-        progress = readiness.begin(target, clock.monotonic())
+    def _suspects(self, service: Service) -> str:
+        """Return what verify-mods says of a service that drafts in vain."""
+        if not service.mods:
+            return "it has no mods: does this image draft at all? see the notes of its recipe's source"
+        try:
+            preparing.verify_container(self._ports.engine, service)
+        except ModError as error:
+            return f"mods lost: {error.message}"
+        return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
+
+    def _watch(self, service: Service, sampler: Sampler) -> Progress:
+        clock = self._ports.clock
+        usual_s = self._memory.seconds(service)
+        progress = readiness.begin(_target(service), clock.monotonic())
         tail = self._ports.engine.follow(service.name)
         try:
             while True:
                 asked = progress.probe
                 seen = self._look(service, progress, tail.read())
-                progress = readiness.step(progress, seen)
-                self._tell(service, progress, seen.now)
-                if sampler is not None:
-                    sampler.look(seen.now)
+                sampler.look(seen.now)
+                progress = readiness.step(progress, seen._replace(active=sampler.active))
                 if progress.outcome is not None:
                     return progress
+                self._tell(service, progress, sampler, usual_s)
                 if progress.probe is asked:  # not answered yet; the next question needs no wait
                     clock.sleep(POLL_S)
         finally:
@@ -157,23 +172,25 @@ class Starter:
         http, url = self._ports.http, service.url + progress.probe
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
         if progress.probe is Probe.COMPLETION:
-            body = readiness.probe_body(progress.target)
+            body = readiness.probe_body(progress)
             return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
         return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
 
-    def _tell(self, service: Service, progress: Progress, now: float) -> None:
-        if progress.outcome is not None:
-            return  # whoever waits says how it ended
-        elapsed = units.format_duration(now - progress.started)
-        self._report.progress(service.name, progress.phase, f"{progress.detail} {elapsed}".strip())
-
-    def _failure(self, service: Service, message: str) -> str:
-        engine = self._ports.engine
-        there = engine.container(service.name)
-        lines = engine.logs(there.id, tail=SHOWN_LINES) if there is not None else []
-        shown = "\n".join(f"  | {line}" for line in lines)
-        head = f"{service.name} is not ready: {message}"
-        return f"{head}\nthe last lines of its log:\n{shown}" if shown else head
+    def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual_s: float | None) -> None:
+        """Tell where a start is: what of its phase is done, how long it takes, and what it leaves of the memory."""
+        now = self._ports.clock.monotonic()
+        elapsed, in_phase = now - progress.started, now - progress.phase_since
+        still = readiness.stalled_s(progress, now)
+        phase = f"stalled while {progress.phase}" if still else str(progress.phase)
+        times = f"{units.format_duration(in_phase)}, {units.format_duration(elapsed)} in all"
+        if still:
+            times += f", no log line, CPU or disk read for {units.format_duration(still)}"
+        elif usual_s is not None and usual_s > elapsed:
+            times += f", about {units.format_duration(usual_s - elapsed)} left"
+        available, lowest = units.format_gib(sampler.available_bytes), units.format_gib(sampler.lowest_bytes)
+        memory = f"{available} available, {lowest} at its lowest"
+        tail = "  ".join(filter(None, [progress.detail, times, memory]))
+        self._report.progress(service.name, phase, tail, progress.fraction)
 
     @contextmanager
     def _removed_unless_ready(self, created: str, service: Service, *, keep: bool) -> Iterator[None]:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import mods, observing, sources
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from sparkctl import covering, mods, observing, running, sources
+from sparkctl.container import LABEL_BAKE, LABEL_SERVICE
+from sparkctl.covering import Fit
 from sparkctl.errors import EngineError, ModError
-from sparkctl.mods import ABSENT, NOWHERE, UNPINNED, MountedMod
+from sparkctl.mods import NOWHERE
+from sparkctl.ports import ImportedFile
+from sparkctl.running import Reading
 from sparkctl.sources import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from sparkctl.ports import Container, Engine
+    from sparkctl.images import Images
+    from sparkctl.mods import MountedMod
+    from sparkctl.ports import Container, Engine, Package
 
-_GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING}
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One place: its state, and in words what is wrong, what follows and what to do."""
-
-    state: State
-    why: str = ""
+_GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING, State.OUTSIDE}
+_FITS: Final = {
+    Fit.AS_MEANT: State.OK,
+    Fit.NOT_DECLARED: State.NOT_COMPARED,
+    Fit.MOVED: State.CHANGED,
+    Fit.NOTHING_THERE: State.MISSING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +62,28 @@ class Verdict:
         return [place.why for place in (self.host, self.image, self.container) if place.why]
 
 
-def verify(engine: Engine, service: str, image: str, found: Sequence[MountedMod]) -> list[Verdict]:
+class Meant(NamedTuple):
+    """A service whose mods are verified. ``marks`` are words of a command that serves the same model."""
+
+    name: str
+    image: str
+    mods: Sequence[MountedMod]
+    marks: tuple[str, ...] = ()
+
+
+def verify(engine: Engine, images: Images, one: Meant) -> list[Verdict]:
     """Return the verdicts on a service's mods, running or not; changes nothing.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    running = _running(engine, service)
+    container = _running(engine, one.name)
+    in_image = image_readings(images, one.image, one.mods)
+    idle = [Reading(State.NOT_RUNNING)] * len(one.mods)
+    in_container = container_readings(engine, container, one.mods) if container is not None else idle
     return [
-        Verdict(
-            service,
-            mod,
-            host_reading(mod),
-            image_reading(engine, image, mod),
-            container_reading(engine, running, mod) if running is not None else Reading(State.NOT_RUNNING),
-        )
-        for mod in found
+        Verdict(one.name, mod, host_reading(mod), there, runs)
+        for mod, there, runs in zip(one.mods, in_image, in_container, strict=True)
     ]
 
 
@@ -81,104 +93,148 @@ def host_reading(mod: MountedMod) -> Reading:
     return Reading(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
 
-def image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
-    """Return what the file that the mod covers is in the image, read without running it.
+# --- the image -------------------------------------------------------------------------------------------------------
+
+
+def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> list[Reading]:
+    """Return what the files that mods cover are in the image, read without running it.
 
     A mod that is known by a container's label alone does not say what it covers: nothing is compared.
     """
-    if mod.source == NOWHERE:
-        return Reading(State.NOT_COMPARED)
-    absent = Reading(
-        State.UNKNOWN, f"{image} is not on this host: what mod {mod.mod} covers at {mod.target} is unknown until a pull"
-    )
-    if engine.image(image) is None:
-        return absent
+    declared = [mod for mod in found if mod.source != NOWHERE]
+    if not declared:
+        return [Reading(State.NOT_COMPARED) for _ in found]
+    if not images.there(image):
+        return [_not_here(image, mod) for mod in found]
     try:
-        return _image_reading(engine, image, mod)
+        roots = _roots(images, image, declared)
+        md5s = images.checksums(image, [mod.target for mod in declared])
     except EngineError as error:
         # Asked again, because an engine that does not answer at all is an error of its own, and raises here.
-        gone = engine.image(image) is None
-        return absent if gone else _unreadable(f"mod {mod.mod}: {mod.target} in {image}", error)
+        gone = not images.there(image)
+        return [_not_here(image, mod) if gone else _unreadable(f"mod {mod.mod} in {image}", error) for mod in found]
+    return [
+        Reading(State.NOT_COMPARED) if mod.source == NOWHERE else _covered(mod, image, md5s[mod.target], roots)
+        for mod in found
+    ]
 
 
-def _image_reading(engine: Engine, image: str, mod: MountedMod) -> Reading:
-    package, nested, _ = mod.target.removeprefix(f"{mod.root}/").partition("/")
-    top = f"{mod.root}/{package}/__init__.py"
-    if mod.root is not None and nested and engine.read_image_file(image, top) is None:
-        why = f"{image} has no Python package {package} under {mod.root}, where mod {mod.mod} would be mounted"
-        return Reading(State.MISSING, f"{why}: give the mod a path:, or the template the image's package_root")
-    return _covered(mod, image, engine.read_image_file(image, mod.target))
+def _not_here(image: str, mod: MountedMod) -> Reading:
+    why = f"{image} is not on this host: what mod {mod.mod} covers at {mod.target} is unknown until a pull"
+    return Reading(State.UNKNOWN, why)
 
 
-def _covered(mod: MountedMod, image: str, covered: bytes | None) -> Reading:
-    if mod.replaces == ABSENT:
-        if covered is None:
-            return Reading(State.OK)
-        why = f"the image has moved: {image} has a {mod.target} of its own now (md5 {mods.md5_of(covered)})"
-        return Reading(
-            State.CHANGED, f"{why}, and mod {mod.mod} expects none: does it contain the fix? then drop the mod"
-        )
-    if covered is None:
-        why = f"{image} has no {mod.target} that mod {mod.mod} could cover"
-        return Reading(State.MISSING, f"{why}: is the mod for another image?")
-    if mod.replaces is None:
-        return Reading(State.NOT_COMPARED)
-    found = mods.md5_of(covered)
-    if found == mod.replaces:
-        return Reading(State.OK)
-    why = f"the image has moved: {mod.target} in {image} has md5 {found}, and mod {mod.mod} covers {mod.replaces}"
-    return Reading(State.CHANGED, f"{why}: does it contain the fix? then drop the mod, else make the mod anew")
+def _roots(images: Images, image: str, found: Sequence[MountedMod]) -> Mapping[str, Package]:
+    """Return the packages that the mods' modules belong to, as the image's own Python finds them."""
+    names = sorted({mod.module.partition(".")[0] for mod in found if mod.module})
+    return images.packages(image, names) if names else {}
 
 
-def container_reading(engine: Engine, container: Container, mod: MountedMod) -> Reading:
-    """Return what a process of the running container sees at the mod's target."""
+def _covered(mod: MountedMod, image: str, md5: str | None, packages: Mapping[str, Package]) -> Reading:
+    name = (mod.module or "").partition(".")[0]
+    package = packages.get(name)
+    nested = mod.module is not None and "." in mod.module
+    if package is not None and nested and package.folder != f"{mod.root}/{name}":
+        return Reading(State.MISSING, _elsewhere(mod, image, name, package))
+    fit, why = covering.covered(mod, image, md5)
+    return Reading(_FITS[fit], why or _misfit(mod, image, package))
+
+
+def _elsewhere(mod: MountedMod, image: str, name: str, package: Package) -> str:
+    """Say that a package is not where the mod would be mounted."""
+    where = f"{image} has no Python package {name} under {mod.root}, where mod {mod.mod} would be mounted"
+    if package.folder is None:
+        return f"{where}: is the mod for another image?"
+    if not package.on_disk:
+        return f"{where}: it is in {package.folder}, and nothing can be laid over a file within a zip file"
+    return f"{where}: its Python finds it in {package.folder}; run the command again, now that the image is here"
+
+
+def _misfit(mod: MountedMod, image: str, package: Package | None) -> str:
+    """Say that the image's vLLM is none that the mod was made for; that alone is no fault."""
+    if mod.made_for is None or package is None or package.version is None:
+        return ""
     try:
-        content = engine.read_file(container.id, mod.target)
+        fits = SpecifierSet(mod.made_for).contains(Version(package.version), prereleases=True)
+    except InvalidVersion:
+        return ""
+    made = f"mod {mod.mod} is made for vLLM {mod.made_for}"
+    return "" if fits else f"{made}, and {image} reports {package.version}"
+
+
+# --- the container ---------------------------------------------------------------------------------------------------
+
+
+def container_readings(engine: Engine, container: Container, found: Sequence[MountedMod]) -> list[Reading]:
+    """Return what a process of the running container sees at the mods' targets, and what its Python imports."""
+    if not found:
+        return []
+    try:
+        seen = engine.imported(container.id, [(mod.target, mod.module) for mod in found])
+        if seen is None:
+            seen = {mod.target: _without_python(engine.read_file(container.id, mod.target)) for mod in found}
+            return [running.seen(container, mod, seen[mod.target], python=False) for mod in found]
     except EngineError as error:
         # As for an image: an engine that does not answer at all raises here.
         there = engine.container(container.id)
         if there is None or there.state != "running":
-            why = f"{container.name} stopped while {mod.target} of mod {mod.mod} was read"
-            return Reading(State.UNKNOWN, f"{why}: sparkctl logs {container.name}")
-        return _unreadable(f"mod {mod.mod} in {container.name}", error)
-    return _seen(container, mod, content)
+            why = f"{container.name} stopped while its mods were read: sparkctl logs {container.name}"
+            return [Reading(State.UNKNOWN, why) for _ in found]
+        return [_unreadable(f"mod {mod.mod} in {container.name}", error) for mod in found]
+    return [running.seen(container, mod, seen[mod.target], python=True) for mod in found]
 
 
-def _seen(container: Container, mod: MountedMod, content: bytes | None) -> Reading:
-    mount = next(((source, read_only) for source, target, read_only in container.mounts if target == mod.target), None)
-    found = f"{container.name} has no {mod.target}"
-    if content is not None:
-        found = f"{container.name} has md5 {mods.md5_of(content)} at {mod.target}"
-    why = f"{found}, and mod {mod.mod} is {mod.md5}"
-    again = f"sparkctl up --replace {container.name}"
-    if mount is None:
-        return Reading(State.MISSING, f"this container was started without the mod: {why}: {again}")
-    if content is None:
-        return Reading(State.MISSING, f"the mod's mount is gone from this container: {why}: {again}")
-    if mod.md5 == UNPINNED:
-        return Reading(State.UNPINNED, f"nothing says whether this is the mod: {why}: sparkctl mods pin {mod.mod}")
-    if mods.md5_of(content) != mod.md5:
-        return Reading(State.CHANGED, f"{_cause(mount[0], mod)}: {why}: {again}")
-    if not mount[1]:
-        why = f"{mod.target} in {container.name} is mounted writable: what was checked can change"
-        return Reading(State.CHANGED, f"{why}: {again}")
-    return Reading(State.OK)
+def _without_python(content: bytes | None) -> ImportedFile:
+    return ImportedFile(None if content is None else mods.md5_of(content))
 
 
-def _cause(mounted: str, mod: MountedMod) -> str:
-    if mod.source in {NOWHERE, Path(mounted)}:
-        return f"the mounted copy {mounted} has changed since it was verified"
-    return f"this container was started with another file for the mod, {mounted}"
+def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
+    """Return the verdicts on running containers that sparkctl did not make, of images whose services have mods.
+
+    One that has taken a service's place (its name, or its model) has to have the mods; another one is named.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    images = {one.image: engine.image(one.image) for one in services if one.mods}
+    ours = {LABEL_SERVICE, LABEL_BAKE}
+    strangers = [c for c in engine.containers() if c.state == "running" and not ours & set(c.labels)]
+    found: dict[tuple[str, str], Verdict] = {}
+    for one in services:
+        image = images.get(one.image)
+        same = [c for c in strangers if image is not None and c.image_id == image.id]
+        for verdict in [verdict for container in same for verdict in _strangers(engine, container, one)]:
+            key = (verdict.service, verdict.mod.target)
+            if key not in found or found[key].holds:
+                found[key] = verdict
+    return list(found.values())
 
 
-def check_image(engine: Engine, image: str, found: Sequence[MountedMod]) -> None:
+def _strangers(engine: Engine, container: Container, one: Meant) -> list[Verdict]:
+    takes = container.name == one.name or any(word in one.marks for word in container.command)
+    nowhere = Reading(State.NOT_COMPARED)
+    found = []
+    for mod, read in zip(one.mods, container_readings(engine, container, one.mods), strict=True):
+        reading = read
+        if read.state is not State.OK:
+            why = f"{container.name}, which sparkctl did not start, runs {container.image} without mod {mod.mod}"
+            fix = f"stop it, then: sparkctl up {one.name}" if takes else "nothing to do, if it is meant to run without"
+            reading = Reading(State.MISSING if takes else State.OUTSIDE, f"{why} at {mod.target}: {fix}")
+        found.append(Verdict(container.name, mod, nowhere, nowhere, reading))
+    return found
+
+
+# --- for a start -----------------------------------------------------------------------------------------------------
+
+
+def check_image(images: Images, image: str, found: Sequence[MountedMod]) -> None:
     """Check what each mod covers in the image.
 
     Raises:
         ModError: the image has moved, has no such file, or cannot be looked into.
         EngineError: the engine does not answer.
     """
-    _refuse([image_reading(engine, image, mod) for mod in found], "what the mods cover is not what they expect")
+    _refuse(image_readings(images, image, found), "what the mods cover is not what they expect")
 
 
 def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> None:
@@ -190,11 +246,11 @@ def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> N
     """
     if not found:
         return
-    running = _running(engine, name)
-    if running is None:
+    container = _running(engine, name)
+    if container is None:
         message = f"{name} stopped before its mods could be checked"
         raise ModError(message, hint=f"nothing is known of what it ran: sparkctl logs {name}")
-    _refuse([container_reading(engine, running, mod) for mod in found], f"{name} does not run what was declared")
+    _refuse(container_readings(engine, container, found), f"{name} does not run what was declared")
 
 
 def _running(engine: Engine, service: str) -> Container | None:

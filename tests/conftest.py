@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.docker_spark import docker_spark
 from tests.engine_fixtures import docker_engine, docker_host, prefix
+from tests.vllm_machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["docker_engine", "docker_host", "prefix"]  # fixtures, by pytest's rules
+__all__ = ["docker_engine", "docker_host", "docker_spark", "machine", "prefix"]  # fixtures, by pytest's rules
 
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.
 settings.register_profile("sparkctl", deadline=None)

@@ -185,18 +185,18 @@ class EngineContract:
         mod.write_bytes(b"# ours \xff\n")
         plain = bench.started("plain").id
         modified = bench.started("modified", mounts=(_mount(mod, MODEL_FILE),)).id
-        original = bench.engine.read_image_file(bench.image, MODEL_FILE)
+        original = bench.engine.read_image_files(bench.image, [MODEL_FILE])[MODEL_FILE]
 
         assert original
         assert bench.engine.read_file(plain, MODEL_FILE) == original
         assert bench.engine.read_file(modified, MODEL_FILE) == b"# ours \xff\n"
-        assert bench.engine.read_image_file(bench.image, MODEL_FILE) == original
+        assert bench.engine.read_image_files(bench.image, [MODEL_FILE])[MODEL_FILE] == original
 
     def test_a_file_that_is_not_there_is_none(self, bench: Bench) -> None:
         identity = bench.started().id
 
         assert bench.engine.read_file(identity, "/nowhere/file.py") is None
-        assert bench.engine.read_image_file(bench.image, "/nowhere/file.py") is None
+        assert bench.engine.read_image_files(bench.image, ["/nowhere/file.py"])["/nowhere/file.py"] is None
 
     def test_a_file_of_a_container_that_does_not_run_cannot_be_read(self, bench: Bench) -> None:
         identity = bench.engine.create(bench.spec())
@@ -205,7 +205,7 @@ class EngineContract:
             bench.engine.read_file(identity, MODEL_FILE)
 
     def test_reading_an_image_leaves_no_container(self, bench: Bench) -> None:
-        bench.engine.read_image_file(bench.image, MODEL_FILE)
+        bench.engine.read_image_files(bench.image, [MODEL_FILE])[MODEL_FILE]
 
         assert [c.name for c in bench.engine.containers() if c.name.startswith(bench.prefix)] == []
 
@@ -245,7 +245,7 @@ class EngineContract:
         with pytest.raises(EngineError, match=f"{bench.prefix}/nothing:1"):
             bench.engine.create(bench.spec(image=missing))
         with pytest.raises(EngineError, match=f"{bench.prefix}/nothing:1"):
-            bench.engine.read_image_file(missing, MODEL_FILE)
+            bench.engine.read_image_files(missing, [MODEL_FILE])[MODEL_FILE]
 
     def test_a_mount_without_its_source_is_refused_and_leaves_nothing(self, bench: Bench, tmp_path: Path) -> None:
         missing = tmp_path / "no such file"

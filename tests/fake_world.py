@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
@@ -14,6 +15,9 @@ from sparkctl.ports import Ports
 from sparkctl.service import Operator
 from tests.command_line import Done
 from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
+
+if TYPE_CHECKING:
+    from sparkctl.ports import Bench
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
@@ -33,12 +37,13 @@ class FakeSpark:
     files: FakeFiles = field(default_factory=FakeFiles)
     store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
+    bench: Bench | None = None
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
         out, err = io.StringIO(), io.StringIO()
         operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
-        ports = Ports(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files)
+        ports = Ports(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench)
         world = World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
             operator=operator,

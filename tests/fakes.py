@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.errors import EngineError
-from sparkctl.ports import Container, EngineInfo, Gpu, Image, MemoryReading, PullProgress, Reply
+from sparkctl.ports import (
+    Activity,
+    Container,
+    EngineInfo,
+    Gpu,
+    Image,
+    ImportedFile,
+    MemoryReading,
+    Package,
+    PullProgress,
+    Reply,
+)
 from sparkctl.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.container import ContainerSpec
@@ -34,6 +46,9 @@ class FakeEngine:
     calls: list[str] = field(default_factory=list)
     on_start: dict[str, Callable[[Container], Container]] = field(default_factory=dict)
     elsewhere: str | None = None
+    vllm: str | None = None
+    python: bool = True
+    seen: dict[str, ImportedFile] = field(default_factory=dict)
     fail: dict[str, EngineError] = field(default_factory=dict)
 
     def info(self) -> EngineInfo:
@@ -99,14 +114,36 @@ class FakeEngine:
         return FakeTail(list(self.log.get(found.id if found else container, [])))
 
     def processes(self, container: str) -> tuple[int, ...]:
-        return (int(container.removeprefix("id-")) + 100,)
+        found = self.container(container)
+        return (int(found.id.removeprefix("id-")) + 100,) if found is not None else ()
 
     def read_file(self, container: str, path: str) -> bytes | None:
         now = self.there[container]
         return self.files.get((now.name, path))
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        return self.images[reference].get(path)
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        self._do(f"read {len(paths)} of {reference}")
+        return {path: self.images[reference].get(path) for path in paths}
+
+    def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:
+        self._do(f"ask {reference}")
+        found = {}
+        for name in names:
+            folders = [
+                path.rpartition("/")[0] for path in self.images[reference] if path.endswith(f"/{name}/__init__.py")
+            ]
+            found[name] = Package(folders[0], version=self.vllm) if folders else Package(None, on_disk=False)
+        return found
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile] | None:
+        if not self.python:
+            return None
+        return {path: self.seen.get(path) or self._imported(container, path, module) for path, module in files}
+
+    def _imported(self, container: str, path: str, module: str | None) -> ImportedFile:
+        content = self.read_file(container, path)
+        md5 = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return ImportedFile(md5, module, path)
 
     def _do(self, call: str) -> None:
         self.calls.append(call)
@@ -136,6 +173,7 @@ class FakeHost:
     taken_ports: set[int] = field(default_factory=set)
     resident: dict[int, int] = field(default_factory=dict)
     cached: int = 0
+    activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
 
@@ -158,6 +196,9 @@ class FakeHost:
     def resident_bytes(self, pid: int) -> int | None:
         return 0
 
+    def activity(self, pid: int) -> Activity | None:
+        return self.activities.pop(0) if self.activities else None
+
     def port_taken(self, address: str, port: int) -> bool:
         return port in self.taken_ports
 
@@ -175,15 +216,25 @@ class FakeHttp:
     serving: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    metrics: dict[str, str] = field(default_factory=dict)
+    metrics_in_turn: list[str] = field(default_factory=list)
+
+    statuses: dict[str, int] = field(default_factory=dict)
+    """What a path answers in place of 200, by path."""
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
         base, _, path = url.removeprefix("http://").partition("/")
+        if path in self.statuses:
+            return Reply(self.statuses[path], "ordered")
         name = self.serving.get(base)
         if name is None:
             return Reply(None, "Connection refused")
         if path == "health":
             return Reply(200, "")
+        if path == "metrics":
+            text = self.metrics_in_turn.pop(0) if self.metrics_in_turn else self.metrics.get(base, "")
+            return Reply(200, text)
         if self.keys.get(base, key) != key:
             return Reply(401, "Unauthorized")
         return Reply(200, json.dumps({"data": [{"id": name}]}))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.errors import EngineError, InputError
-from sparkctl.ports import Reply
+from sparkctl.ports import Activity, Reply
 from sparkctl.units import GIB
-from tests.fake_world import IMAGE, FakeSpark
+from tests.fake_world import IMAGE, SERVED, FakeSpark
 from tests.fakes import FakeHttp
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_ctrl_c_leaves_the_container_loading_and_says_how_to_go_on(spark: FakeSp
     done = spark.run("up", "e4b-nvfp4").expect(130)
     assert done.err.splitlines()[-2:] == [
         "error: stopped waiting for e4b-nvfp4: it goes on loading",
-        "  → resume: sparkctl up e4b-nvfp4    stop it: sparkctl down e4b-nvfp4",
+        "  → resume: sparkctl attach e4b-nvfp4    stop it: sparkctl down e4b-nvfp4",
     ]
     (container,) = spark.engine.containers()
     assert container.state == "running"
@@ -451,3 +452,59 @@ def test_render_json_is_the_parsed_spec(spark: FakeSpark) -> None:
     spec = spark.run("render", "e4b-nvfp4", "--json").expect(0).json
     assert spec["image"] == IMAGE
     assert spec["ports"] == [{"container_port": 8000, "host_port": 8003, "host_ip": "127.0.0.1", "protocol": "tcp"}]
+
+
+def test_attach_joins_a_start_and_ends_as_up_would(spark: FakeSpark) -> None:
+    spark.http.serving.clear()
+    spark.clock.interrupt_at = 5
+    spark.run("up", "e4b-nvfp4").expect(130)
+    spark.http.serving |= SERVED
+    done = spark.run("attach", "e4b-nvfp4").expect(0)
+    assert done.err.splitlines()[-1] == "e4b-nvfp4: ready at http://127.0.0.1:8003"
+    (identity,) = spark.engine.there
+    spark.engine.there[identity] = spark.engine.there[identity]._replace(state="exited", exit_code=1)
+    died = spark.run("attach", "e4b-nvfp4").expect(5)
+    assert "e4b-nvfp4 is not ready: the container exited with code 1" in died.err
+    assert identity in spark.engine.there, "who attaches removes nothing"
+    assert "no service nobody is deployed" in spark.run("attach", "nobody").expect(2).err
+
+
+def test_attach_to_a_stacks_service_uses_its_own_address(spark: FakeSpark) -> None:
+    (spark.folder / "recipes" / "stacks").mkdir(parents=True)
+    stack = "services:\n  fast: {recipe: e4b-nvfp4, set: {serve.port: 8055, serve.name: quick}}\n"
+    (spark.folder / "recipes" / "stacks" / "pair.yaml").write_text(stack)
+    spark.http.serving["127.0.0.1:8055"] = "quick"
+    spark.run("up", "pair").expect(0)
+    assert "fast: ready at http://127.0.0.1:8055" in spark.run("attach", "fast").expect(0).err
+
+
+def test_up_as_lines_of_json(spark: FakeSpark) -> None:
+    done = spark.run("up", "e4b-nvfp4", "--json").expect(0)
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert lines[-1] == {"said": "e4b-nvfp4: ready at http://127.0.0.1:8003"}
+    moments = [line for line in lines if "phase" in line]
+    assert "probing" in {line["phase"] for line in moments}
+    assert "available" in moments[0]["detail"]
+
+
+def test_a_start_tells_its_times_and_what_the_last_one_took(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"start": 300.0})
+    spark.run("down", "e4b-nvfp4").expect(0)
+    done = spark.run("up", "e4b-nvfp4", "--json").expect(0)
+    told = [line["detail"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
+    assert any("about 5m 00s left" in detail or "about 4m 59s left" in detail for detail in told), told
+
+
+def test_silence_is_told_from_loading(spark: FakeSpark) -> None:
+    spark.http.serving.clear()
+    spark.clock.interrupt_at = 400
+    spark.host.activities = [Activity(10.0, 5)] * 300
+    done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
+    phases = [line["phase"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
+    assert "stalled while serving" in phases
+    spark.run("down", "e4b-nvfp4").expect(0)
+    spark.clock.interrupt_at = spark.clock.now + 400
+    spark.host.activities = [Activity(float(second), 5) for second in range(300)]
+    done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
+    assert "stalled" not in done.out

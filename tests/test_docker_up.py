@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,62 +13,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.command_line import Operator, free_port
+from tests.command_line import free_port
+from tests.docker_spark import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.docker_spark import Spark
 
 pytestmark = pytest.mark.docker
 
-RECIPE = """\
-description: a stand-in for vLLM
-template: vllm-openai
-image: sparkctl-test/standin:latest
-vllm: "0.29"
-model: {{repo: test/tiny, path: {model}, mount: /models/tiny}}
-gpus: none
-serve: {{name: tiny, port: {port}}}
-limits: {{context: 1024, sequences: 2, batched-tokens: 512}}
-env: {{SPARKCTL_SIM_FAULTS: "{faults}"}}
-ready: {{timeout: 60s}}
-"""
-HOST = "total: 16 GiB\nreserve: 512 MiB\nsources: {total: this test, reserve: this test}\n"
-
-
-class Spark(Operator):
-    """An operator whose services carry names of this test run, on the real engine."""
-
-    model: Path
-    prefix: str
-
-    def recipe(self, name: str, *, faults: str = "load_s=0.3", port: int | None = None, more: str = "") -> str:
-        """Write a recipe and return its name, unique on the engine."""
-        full = f"{self.prefix}-{name}"
-        text = RECIPE.format(model=self.model, port=port or free_port(), faults=faults) + more
-        self.write(f"recipes/{full}.yaml", text)
-        return full
-
-    def docker(self, *arguments: str) -> str:
-        done = subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    def state(self, name: str) -> str:
-        """Return docker's own word for a container's state, '' when there is none."""
-        return self.docker("ps", "--all", "--filter", f"name=^{name}$", "--format", "{{.State}}")
-
 
 @pytest.fixture
-def spark(docker_host: str, tiny_model: Path, tmp_path: Path) -> Iterator[Spark]:
-    home, folder = tmp_path / "home", tmp_path / "folder"
-    home.mkdir()
-    spark = Spark(home, folder)
-    spark.model, spark.prefix = tiny_model, f"t{os.getpid()}-{time.monotonic_ns() % 10**6}"
-    spark.environ |= {"DOCKER_HOST": docker_host, "SPARKCTL_ENGINE": "docker", "SPARKCTL_PROFILE": "test"}
-    spark.write("recipes/hosts/test.yaml", HOST)
-    yield spark
-    for name in spark.docker("ps", "--all", "--filter", f"name={spark.prefix}", "--format", "{{.Names}}").split():
-        spark.docker("rm", "--force", name)
+def spark(docker_spark: Spark) -> Spark:
+    return docker_spark
 
 
 def ask(url: str) -> str:
@@ -97,6 +52,7 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
         "recipe": name,
         "state": "running",
         "ready": True,
+        "doing": "ready",
         "url": f"http://127.0.0.1:{port}",
         "image": "sparkctl-test/standin:latest",
         "mods": [],
@@ -179,7 +135,7 @@ def test_a_port_in_use_and_a_name_taken_touch_nothing(spark: Spark) -> None:
 
 def test_what_cannot_fit_is_refused_with_its_sum_before_anything_starts(spark: Spark) -> None:
     name = spark.recipe("a")
-    spark.write("recipes/hosts/test.yaml", HOST.replace("512 MiB", "1024 GiB"))
+    spark.write("recipes/hosts/test.yaml", HOST.replace("16 GiB", "2048 GiB").replace("512 MiB", "1024 GiB"))
     refused = spark.run("up", name).expect(3)
     assert "GiB" in refused.err
     assert spark.state(name) == ""
@@ -196,8 +152,9 @@ def test_ctrl_c_says_what_is_left_and_up_resumes(spark: Spark) -> None:
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert f"stopped waiting for {name}: it goes on loading" in err
-    assert f"sparkctl up {name}" in err
+    assert f"sparkctl attach {name}" in err
     assert spark.state(name) == "running"
+    assert f"{name}: ready at" in spark.run("attach", name).expect(0).err
     done = spark.run("up", name).expect(0)
     assert f"{name}: ready at" in done.err
 

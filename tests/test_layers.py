@@ -14,6 +14,8 @@ MODULES = {
 }
 EFFECTS = {"click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich", "socket"}
 EFFECTS |= {"subprocess", "time", "urllib", "threading"}
+VALUES = {"urllib.parse"}
+"""What of those is pure."""
 BELOW = {
     "sparkctl.errors": set(),
     "sparkctl.units": {"errors"},
@@ -24,7 +26,10 @@ BELOW = {
     "sparkctl.render": {"errors", "sandbox", "spelling"},
     "sparkctl.parts": {"errors", "units"},
     "sparkctl.grammar": {"container", "errors", "grammar_options", "grammar_resources", "grammar_values", "spelling"},
-    "sparkctl.readiness": {"ports", "units"},
+    "sparkctl.metrics": set(),
+    "sparkctl.acceptance": {"metrics"},
+    "sparkctl.phases": set(),
+    "sparkctl.readiness": {"acceptance", "metrics", "phases", "ports", "units"},
     "sparkctl.admission": {"memory"},
     "sparkctl.refusal": {"admission", "memory", "units"},
     "sparkctl.levers": {"admission"},
@@ -53,7 +58,7 @@ def is_core(module: str) -> bool:
 @pytest.mark.parametrize("module", sorted(filter(is_core, MODULES)))
 def test_the_core_imports_no_effects(module: str) -> None:
     found = imports(MODULES[module])
-    assert not {name.split(".")[0] for name in found} & EFFECTS
+    assert not {name.split(".")[0] for name in found - VALUES} & EFFECTS
     assert not {name for name in found if name.startswith(("sparkctl.adapters", "sparkctl.cli"))}
 
 

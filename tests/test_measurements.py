@@ -392,7 +392,7 @@ def test_any_arguments_give_a_stable_key(args: dict[str, object]) -> None:
 
 def service(*overrides: str) -> Service:
     world = real_world(engine="sim", folder=None, profile=None, verbose=False)
-    loader = world.loader(world.ports.models)
+    loader = world.loader(world.ports.models, world.images)
     (found,) = loader.services(loader.located(["e4b-nvfp4"], overrides, strict=False))
     return found
 

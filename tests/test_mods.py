@@ -17,7 +17,8 @@ from packaging.version import Version
 from sparkctl import document, mods, sources
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.errors import InputError, ModError, ProblemsError
-from sparkctl.mods import Mod, MountedMod
+from sparkctl.manifest import Mod, ModFile
+from sparkctl.mods import MountedMod
 from sparkctl.sources import LARGEST_BYTES, State
 from sparkctl.validation import validate
 from tests.fake_world import FakeSpark
@@ -215,10 +216,10 @@ def test_one_mod_with_two_files_over_one_is_refused(source: Path) -> None:
 def test_any_text_as_a_checksum_is_taken_whole_or_refused(text: str) -> None:
     fields = {"path": "/a", "source": "a", "md5": text}
     if text == "unpinned" or re.fullmatch("[0-9a-f]{32}", text):
-        assert mods.ModFile.model_validate(fields).md5 == text
+        assert ModFile.model_validate(fields).md5 == text
     else:
         with pytest.raises(ValueError, match="md5"):
-            mods.ModFile.model_validate(fields)
+            ModFile.model_validate(fields)
 
 
 @given(st.binary(max_size=200))

@@ -10,12 +10,14 @@ import pytest
 from sparkctl import document
 from sparkctl.container import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.errors import ProblemsError
-from sparkctl.mods import Mod, MountedMod
+from sparkctl.images import Images
+from sparkctl.manifest import Mod
+from sparkctl.mods import MountedMod
 from sparkctl.ports import Container
 from sparkctl.validation import validate
 from sparkctl.verification import check_image
 from tests.fake_world import FakeSpark
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, FakeFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +60,7 @@ def test_a_module_at_the_top_is_looked_for_as_a_file(tmp_path: Path) -> None:
     source = tmp_path / "six.py"
     source.write_bytes(GOOD)
     mod = MountedMod("fix", "six.py", source, tmp_path / "s", f"{ROOT}/six.py", md5(GOOD), root=ROOT)
-    check_image(FakeEngine(images={"i": {f"{ROOT}/six.py": b""}}), "i", [mod])
+    check_image(Images(FakeEngine(images={"i": {f"{ROOT}/six.py": b""}}), FakeFiles()), "i", [mod])
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.phases import Phase
 from sparkctl.ports import Container, Reply
-from sparkctl.readiness import STILL_S, Phase, Probe, Progress, Seen, Target, begin, step
+from sparkctl.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)
@@ -144,10 +145,17 @@ def test_the_lines_that_our_own_questions_make_do_not_extend_the_timeout() -> No
     [
         (
             "vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log",
-            [Phase.LOADING, Phase.COMPILING, Phase.CAPTURING, Phase.SERVING],
+            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING, Phase.SERVING],
         ),
-        ("vllm-0.20.2-h200/serving/s11-serving-ngram-graphs.log", [Phase.LOADING, Phase.COMPILING, Phase.CAPTURING]),
-        ("vllm-0.32-cpu/boot.log", [Phase.LOADING, Phase.SERVING]),
+        (
+            "vllm-0.20.2-h200/serving/s11-serving-ngram-graphs.log",
+            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING],
+        ),
+        (
+            "vllm-0.20.2-h200/boots/m2-e2b-mm-fp8kv-131072-8192-u06.log",
+            [Phase.LOADING, Phase.ENCODER, Phase.KV_CACHE, Phase.SERVING],
+        ),
+        ("vllm-0.32-cpu/boot.log", [Phase.LOADING, Phase.KV_CACHE, Phase.SERVING]),
     ],
 )
 def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phase]) -> None:

@@ -17,8 +17,8 @@ from sparkctl.adapters.files import DiskFiles
 from sparkctl.adapters.models import DiskModels
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.deployment import PINS, Loader
+from sparkctl.manifest import Mod
 from sparkctl.memory.pool import HostProfile
-from sparkctl.mods import Mod
 from sparkctl.service import Operator
 from tests.engine_fixtures import STANDIN
 from tests.inspect_parity import assert_same_as_words

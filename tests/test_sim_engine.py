@@ -193,7 +193,7 @@ def test_a_running_container_sees_its_mounted_file_and_else_the_images(
     engine.start("executor")
 
     assert engine.read_file("executor", f"{MODELS}/gemma4.py") == b"patched"
-    original = engine.read_image_file(IMAGE, f"{MODELS}/gemma4_mtp.py")
+    original = engine.read_image_files(IMAGE, [f"{MODELS}/gemma4_mtp.py"])[f"{MODELS}/gemma4_mtp.py"]
     assert original is not None
     assert engine.read_file("executor", f"{MODELS}/gemma4_mtp.py") == original
     assert engine.read_file("executor", f"{MODELS}/llama.py") is None
@@ -203,13 +203,13 @@ def test_wrong_bytes_and_lost_mods_come_as_ordered(make: Callable[..., SimEngine
     source = tmp_path / "gemma4.py"
     source.write_bytes(b"patched")
     engine = make()
-    right = engine.read_image_file(IMAGE, f"{MODELS}/gemma4.py")
+    right = engine.read_image_files(IMAGE, [f"{MODELS}/gemma4.py"])[f"{MODELS}/gemma4.py"]
 
     engine = make(f'{{"{IMAGE}": {{"wrong_bytes": "gemma4.py"}}, "executor": {{"lost_mods": true, "load_s": 30}}}}')
     engine.create(spec(mounts=(Mount(f"{MODELS}/gemma4.py", str(source)),)))
     engine.start("executor")
 
-    wrong = engine.read_image_file(IMAGE, f"{MODELS}/gemma4.py")
+    wrong = engine.read_image_files(IMAGE, [f"{MODELS}/gemma4.py"])[f"{MODELS}/gemma4.py"]
     assert wrong is not None
     assert wrong != right
     assert engine.read_file("executor", f"{MODELS}/gemma4.py") == wrong

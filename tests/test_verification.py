@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.container import LABEL_SERVICE
+from sparkctl.container import LABEL_SERVICE, LABEL_URL
 from sparkctl.errors import EngineError, ModError
+from sparkctl.images import Images
 from sparkctl.mods import MountedMod, from_label, label
-from sparkctl.ports import Container
+from sparkctl.ports import Container, ImportedFile
 from sparkctl.sources import State
-from sparkctl.verification import check_container, check_image, verify
+from sparkctl.verification import Meant, check_container, check_image, verify
 from tests.fake_world import IMAGE, FakeSpark
-from tests.fakes import FakeEngine
+from tests.fakes import FakeClock, FakeEngine, FakeFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 ROOT = "/usr/local/lib/python3.12/dist-packages"
@@ -34,7 +37,17 @@ def md5(content: bytes) -> str:
 def mod(tmp_path: Path) -> MountedMod:
     source = tmp_path / "a.py"
     source.write_bytes(GOOD)
-    return MountedMod("fix", "a.py", source, tmp_path / "staged", TARGET, md5(GOOD), replaces=md5(COVERED), root=ROOT)
+    return MountedMod(
+        "fix",
+        "a.py",
+        source,
+        tmp_path / "staged",
+        TARGET,
+        md5(GOOD),
+        replaces=(md5(COVERED),),
+        meant=f"md5 {md5(COVERED)}",
+        root=ROOT,
+    )
 
 
 @pytest.fixture
@@ -61,12 +74,15 @@ class FailingEngine(FakeEngine):
             self.silent = True
         raise EngineError(f"cannot read {path}: its image has neither cat nor python3", hint="use another image")
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile] | None:
+        return {path: ImportedFile(str(self.read_file(container, path))) for path, _ in files}
+
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         if self.loses == "image":
             self.images.clear()
         if self.loses in {"container", "engine"}:
-            return super().read_image_file(reference, path)
-        raise EngineError(f"cannot read {path} in the image: it is a folder")
+            return super().read_image_files(reference, paths)
+        raise EngineError(f"cannot read {paths[0]} in the image: it is a folder")
 
     def container(self, name: str) -> Container | None:
         if getattr(self, "silent", False):
@@ -75,7 +91,7 @@ class FailingEngine(FakeEngine):
 
 
 def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[State], str, bool, list[str]]:
-    (verdict,) = verify(engine, "one", "image", [mod])
+    (verdict,) = verify(engine, Images(engine, FakeFiles()), Meant("one", "image", [mod]))
     states = [verdict.host.state, verdict.image.state, verdict.container.state]
     return states, verdict.word, verdict.holds, verdict.reasons
 
@@ -90,11 +106,11 @@ def test_an_image_that_moved_is_named_with_what_it_has(engine: FakeEngine, mod: 
     assert (states[1], word, holds) == (State.CHANGED, "changed", False)
     why = (
         f"the image has moved: {TARGET} in image has md5 {md5(b'NEWER = True' + bytes([10]))}, and mod fix covers "
-        f"{md5(COVERED)}: does it contain the fix? then drop the mod, else make the mod anew"
+        f"md5 {md5(COVERED)}: if it contains the fix, drop the mod, else make mod fix anew from the image's file"
     )
     assert reasons == [why]
     with pytest.raises(ModError, match="the image has moved"):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_a_container_started_without_the_mod_is_named(engine: FakeEngine, mod: MountedMod) -> None:
@@ -156,7 +172,7 @@ def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_
     states, word, holds, reasons = places(FailingEngine(engine), mod)
     assert (states, word, holds) == ([State.OK, State.UNKNOWN, State.UNKNOWN], "unknown", False)
     assert reasons == [
-        f"mod fix: {TARGET} in image: cannot read {ROOT}/vllm/__init__.py in the image: it is a folder",
+        f"mod fix in image: cannot read {TARGET} in the image: it is a folder",
         f"mod fix in one: cannot read {TARGET}: its image has neither cat nor python3: use another image",
     ]
 
@@ -164,7 +180,7 @@ def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_
 def test_a_container_that_stops_during_the_check_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
     states, _, holds, reasons = places(FailingEngine(engine, "container"), mod)
     assert (states[2], holds) == (State.UNKNOWN, False)
-    assert reasons == [f"one stopped while {TARGET} of mod fix was read: sparkctl logs one"]
+    assert reasons == ["one stopped while its mods were read: sparkctl logs one"]
 
 
 def test_an_image_that_is_removed_during_the_check_is_unknown(engine: FakeEngine, mod: MountedMod) -> None:
@@ -222,25 +238,25 @@ def test_an_image_that_is_not_here_is_unknown_which_only_a_running_service_minds
 def test_an_image_without_the_file_to_replace_is_refused(engine: FakeEngine, mod: MountedMod) -> None:
     del engine.images["image"][TARGET]
     with pytest.raises(ModError, match=re.escape(f"image has no {TARGET} that mod fix could cover")):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_a_new_file_must_not_be_there_yet(engine: FakeEngine, mod: MountedMod) -> None:
-    new = replace(mod, replaces="absent")
-    with pytest.raises(ModError, match=r"the image has moved: image has a .* of its own now"):
-        check_image(engine, "image", [new])
+    new = replace(mod, replaces=("absent",))
+    with pytest.raises(ModError, match=r"the image has moved: .* in image has md5 .*, and mod fix expects none"):
+        check_image(Images(engine, FakeFiles()), "image", [new])
     del engine.images["image"][TARGET]
-    check_image(engine, "image", [new])
+    check_image(Images(engine, FakeFiles()), "image", [new])
 
 
 def test_another_layout_of_the_image_is_refused(engine: FakeEngine, mod: MountedMod) -> None:
     del engine.images["image"][f"{ROOT}/vllm/__init__.py"]
     with pytest.raises(ModError, match=re.escape(f"image has no Python package vllm under {ROOT}")):
-        check_image(engine, "image", [mod])
+        check_image(Images(engine, FakeFiles()), "image", [mod])
 
 
 def test_without_replaces_the_image_is_not_compared(engine: FakeEngine, mod: MountedMod) -> None:
-    assert places(engine, replace(mod, replaces=None))[0][1] is State.NOT_COMPARED
+    assert places(engine, replace(mod, replaces=()))[0][1] is State.NOT_COMPARED
 
 
 def test_unpinned_is_worse_than_unknown(engine: FakeEngine, mod: MountedMod) -> None:
@@ -354,3 +370,124 @@ def test_a_recipe_that_cannot_be_used_does_not_hide_what_runs(spark: FakeSpark) 
 def test_a_name_that_is_nothing_is_refused(spark: FakeSpark) -> None:
     done = spark.run("verify-mods", "nothing").expect(2)
     assert "error: no service nothing is deployed, and no recipe has this name" in done.err
+
+
+def outside(spark: FakeSpark, name: str, *command: str) -> None:
+    """Start a container by hand, of the recipe's image, without the mod."""
+    image = f"sha256:{IMAGE}"
+    spark.engine.there[f"id-{name}"] = Container(f"id-{name}", name, IMAGE, image, "running", {}, command=command)
+    spark.engine.files[name, TARGET] = COVERED
+
+
+def test_a_container_that_took_a_services_place_by_hand_does_not_hold(spark: FakeSpark) -> None:
+    outside(spark, "mine")
+    done = spark.run("verify-mods", "mine").expect(6)
+    assert f"mine, which sparkctl did not start, runs {IMAGE} without mod fix at {TARGET}" in done.err
+    assert "stop it, then: sparkctl up mine" in done.err
+    assert len(done.out.splitlines()) == 2
+
+
+def test_one_that_serves_the_same_model_does_not_hold_either(spark: FakeSpark) -> None:
+    outside(spark, "other", "--model", "coolthor/Gemma-4-E4B-it-NVFP4A16")
+    rows = spark.run("verify-mods", "mine", "--json").expect(6).json
+    assert [(row["service"], row["verdict"]) for row in rows] == [("mine", "ok"), ("other", "missing")]
+
+
+def test_one_of_the_same_image_for_something_else_is_named_and_no_fault(spark: FakeSpark) -> None:
+    outside(spark, "other", "--model", "somebody/else")
+    done = spark.run("verify-mods", "mine").expect(0)
+    assert "other, which sparkctl did not start" in done.err
+    assert "not sparkctl's" in done.out
+
+
+def test_a_mod_that_is_not_what_python_imports_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
+    copy = "/opt/first/vllm/a.py"
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", copy, read_only=True)
+    states, word, holds, reasons = places(engine, mod)
+    assert (states[2], word, holds) == (State.SHADOWED, "shadowed", False)
+    assert f"one imports vllm.a from {copy}, and mod fix lies over {TARGET}" in reasons[0]
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", TARGET, shadow="/x/a.cpython-312.pyc", read_only=True)
+    assert "one runs the compiled /x/a.cpython-312.pyc, made from another file" in places(engine, mod)[3][0]
+    engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", TARGET, read_only=False)
+    assert "is mounted writable" in places(engine, mod)[3][0]
+
+
+def test_a_container_without_python_cannot_prove_what_it_imports(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.python = False
+    states, _, holds, reasons = places(engine, mod)
+    assert (states[2], holds) == (State.UNKNOWN, False)
+    assert "one has no Python that could be asked whether it imports" in reasons[0]
+    assert places(engine, replace(mod, root=None))[:3] == ([State.OK, State.OK, State.OK], "ok", True)
+
+
+def test_an_image_of_another_vllm_is_said(engine: FakeEngine, mod: MountedMod) -> None:
+    engine.vllm = "0.22.1+cu130"
+    _, word, holds, reasons = places(engine, replace(mod, made_for="<0.21"))
+    assert (word, holds) == ("ok", True)
+    assert reasons == ["mod fix is made for vLLM <0.21, and image reports 0.22.1+cu130"]
+    assert places(engine, replace(mod, made_for=">=0.22"))[3] == []
+
+
+class Changing(FakeClock):
+    """Time in which things happen; after the last of them the operator has seen enough."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = list(happens)
+
+    def sleep(self, seconds: float) -> None:
+        if not self.happens:
+            raise KeyboardInterrupt
+        self.happens.pop(0)()
+
+
+def test_watch_reports_a_change_once(spark: FakeSpark) -> None:
+    source = spark.folder / "mods" / "fix" / "fix.py"
+    spark.clock = Changing(
+        lambda: None, lambda: source.write_bytes(b"OTHER\n"), lambda: None, lambda: source.write_bytes(GOOD)
+    )
+    done = spark.run("verify-mods", "mine", "--watch").expect(130)
+    header, row, lost, back = done.out.splitlines()
+    assert (header.split()[0], row.split()[-1]) == ("service", "ok")
+    assert "mine  fix  fix.py: ok → changed: mod fix: " in lost
+    assert back.endswith("mine  fix  fix.py: changed → ok")
+    spark.clock = Changing(lambda: source.write_bytes(b"OTHER\n"), lambda: None)
+    lines = spark.run("verify-mods", "mine", "--watch", "--json").expect(130).out.splitlines()
+    changes = [json.loads(line) for line in lines]
+    assert [(one["was"], one["verdict"]) for one in changes] == [(None, "ok"), ("ok", "changed")]
+    assert "expected md5" in changes[1]["reasons"][0]
+
+
+def test_watch_wants_a_time_that_makes_sense(spark: FakeSpark) -> None:
+    assert "expected at least 1s" in spark.run("verify-mods", "--watch", "--every", "0s").expect(2).err
+    assert "not a duration" in spark.run("verify-mods", "--watch", "--every", "often").expect(2).err
+
+
+def drafting(drafts: int, *accepted: int) -> str:
+    """Return a server's /metrics with so many drafts of as many tokens as there are positions."""
+    name = "vllm:spec_decode_num"
+    lines = [f"{name}_drafts_total {drafts}.0", f"{name}_draft_tokens_total {drafts * len(accepted)}.0"]
+    lines.append(f"{name}_accepted_tokens_total {sum(accepted)}.0")
+    lines += [f'{name}_accepted_tokens_per_pos_total{{position="{i}"}} {n}.0' for i, n in enumerate(accepted)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "code", "words"),
+    [
+        (drafting(100, 66, 43, 29), GOOD, 0, "mine: mods hold, acceptance 66 % 43 % 29 %"),
+        (drafting(1000, 2), COVERED, 6, "mine: mods lost, acceptance 0.2 %"),
+        (drafting(1000, 2), GOOD, 0, "mine drafts in vain although its mods hold"),
+        (drafting(10, 6), GOOD, 0, "mine: mods hold, too few drafts for an acceptance (10 tokens)"),
+    ],
+)
+def test_what_drafts_says_what_its_mods_are_for(
+    spark: FakeSpark, text: str, content: bytes, code: int, words: str
+) -> None:
+    labels = {LABEL_SERVICE: "mine", LABEL_URL: "http://127.0.0.1:8003"}
+    running = Container("id-0", "mine", IMAGE, "sha", "running", labels, mounts=(("/staged", TARGET, True),))
+    spark.engine.there["id-0"] = running
+    spark.engine.files["mine", TARGET] = content
+    spark.http.metrics["127.0.0.1:8003"] = text
+    done = spark.run("verify-mods", "mine").expect(code)
+    assert words in done.out + done.err

@@ -7,79 +7,20 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.command_line import Operator, free_port
-from tests.engine_fixtures import not_here
+from tests.vllm_machine import IMAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.vllm_machine import Machine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
-IMAGE = "sparkctl-test/vllm-cpu:0.32.0"
 VERSION = "/usr/local/lib/python3.11/dist-packages/vllm/version.py"
-TEMPLATE = """\
-{% set package_root = "/usr/local/lib/python3.11/dist-packages" %}
-docker run
-{% include "_docker.j2" %}
-{{ image }}
---model {{ model }}
-{% include "_serve.j2" %}
-"""
-RECIPE = """\
-description: a random Llama of 300 KB on the real vLLM
-template: vllm-cpu
-image: {image}
-vllm: "0.32"
-model: {{repo: test/tiny, path: {model}, mount: /models/tiny}}
-gpus: none
-# vLLM's workers share 160 MiB of it, and docker gives 64.
-container: {{ipc: host}}
-serve: {{name: tiny, port: {port}}}
-limits: {{context: 1024, sequences: 4, batched-tokens: 512}}
-args: {{enforce-eager: true}}
-"""
-HOST = "total: 20 GiB\nreserve: 1 GiB\nsources: {total: this test, reserve: this test}\n"
-
-
-class Machine(Operator):
-    """An operator with the real vLLM's image; ``prefix`` begins the names of this run."""
-
-    prefix: str
-    model: Path
-
-    def recipe(self, name: str, more: str = "") -> tuple[str, str]:
-        """Write a recipe; return its name and its URL."""
-        full, port = f"{self.prefix}-{name}", free_port()
-        self.write(f"recipes/{full}.yaml", RECIPE.format(image=IMAGE, model=self.model, port=port) + more)
-        return full, f"http://127.0.0.1:{port}"
-
-    def docker(self, *arguments: str) -> str:
-        done = subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, check=True)
-        return done.stdout.decode()
-
-
-@pytest.fixture(scope="module")
-def machine(docker_host: str, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    root = tmp_path_factory.mktemp("vllm")
-    (root / "home").mkdir()
-    machine = Machine(root / "home", root / "folder")
-    machine.prefix, machine.model = f"v{os.getpid()}", tiny_model
-    machine.environ |= {"DOCKER_HOST": docker_host, "SPARKCTL_ENGINE": "docker", "SPARKCTL_PROFILE": "test"}
-    machine.write("recipes/hosts/test.yaml", HOST)
-    machine.write("templates/vllm-cpu.j2", TEMPLATE)
-    if not machine.docker("images", "--quiet", IMAGE):
-        not_here("vllm", f"the engine has no {IMAGE}; to build it: tests/testbed/testbed vllm")
-    yield machine
-    for name in machine.docker("ps", "--all", "--filter", f"name={machine.prefix}", "--format", "{{.Names}}").split():
-        machine.docker("rm", "--force", name)
 
 
 def ask(url: str, body: object = None) -> Any:  # noqa: ANN401  (JSON)
@@ -93,22 +34,19 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def mod_over_the_version(machine: Machine) -> None:
-    """Write a mod over a file of vLLM's own, made from the image's original: its effect is seen in GET /version."""
+def bake_a_mod_over_the_version(machine: Machine) -> None:
+    """Bake a community mod that patches a file of vLLM's own: its effect is seen in GET /version."""
+    script = machine.home / "community" / "version" / "run.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"#!/bin/bash\necho '__version__ = \"0.32.0+mod\"' >> {VERSION}\n")
+    baked = machine.run("mods", "bake", str(script.parent), "--image", IMAGE, "--json").expect(0).json
     original = machine.docker("run", "--rm", "--entrypoint", "cat", IMAGE, VERSION).encode()
-    changed = original + b'\n__version__ = "0.32.0+mod"\n'
-    machine.write("mods/version/version.py", changed.decode())
-    manifest = {
-        "module": "vllm.version",
-        "source": "version.py",
-        "md5": md5(changed),
-        "replaces": {"md5": md5(original)},
-    }
-    machine.write("mods/version/mod.yaml", json.dumps({"files": [manifest]}))
+    (file,) = baked["files"]
+    assert (baked["vllm"], file["target"], file["replaces"]) == ("0.32.0", VERSION, md5(original))
 
 
 def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machine: Machine) -> None:
-    mod_over_the_version(machine)
+    bake_a_mod_over_the_version(machine)
     drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
     name, url = machine.recipe("one", "mods: [version]\n" + drafting)
     done = machine.run("up", name, timeout=200).expect(0)
@@ -120,6 +58,9 @@ def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machin
     assert ask(f"{url}/version") == {"version": "0.32.0+mod"}
     (row,) = [row for row in machine.run("ps", "--json").expect(0).json if row["name"] == name]
     assert (row["state"], row["ready"], row["mods"]) == ("running", True, ["version"])
+    assert re.search(
+        rf"{name}: mods hold, acceptance \d+ % \d+ % \d+ %", machine.run("verify-mods", name).expect(0).out
+    )
     (verdict,) = machine.run("verify-mods", name, "--json").expect(0).json
     assert [verdict[place] for place in ("host", "image", "container", "verdict")] == ["ok"] * 4
 
@@ -156,12 +97,29 @@ def test_a_server_whose_engine_is_killed_is_not_ready_and_up_starts_it_anew(mach
 
 
 def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> None:
-    name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
-    machine.write("recipes/hosts/test.yaml", HOST.replace("20 GiB", "1 GiB"))
-    refused = machine.run("up", name, timeout=200).expect(5)
+    name, _ = machine.recipe("three")
+    tools = ("--set", "args.enable-auto-tool-choice=true", "--set", "args.tool-call-parser=nosuch")
+    refused = machine.run("up", name, *tools, timeout=200).expect(5)
     assert f"{name} is not ready: the container exited with code 1" in refused.err
-    assert "Free memory on" in refused.err or "Failed core proc" in refused.err
+    assert "invalid tool call parser: nosuch" in refused.err
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+
+
+def test_drafts_below_the_recipes_floor_are_not_ready(machine: Machine) -> None:
+    drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
+    name, _ = machine.recipe("four", drafting + "ready: {acceptance: {overall: 1.0}}\n")
+    refused = machine.run("up", name, timeout=200).expect(5)
+    told = re.search(r"drafts are accepted \d+ % \d+ % \d+ % \((\d+) drafted tokens\): \d+\.\d % overall", refused.err)
+    assert told is not None
+    assert int(told[1]) >= 200
+    assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+
+
+def test_a_fraction_that_vllm_would_refuse_is_refused_before_it_starts(machine: Machine) -> None:
+    name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
+    refused = machine.run("up", name, timeout=200).expect(3)
+    assert "vLLM itself would refuse" in refused.err
+    assert f"sparkctl up {name} --set memory=auto" in refused.err
 
 
 def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machine) -> None:

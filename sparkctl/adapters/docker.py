@@ -15,17 +15,27 @@ from docker.context import ContextAPI
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
 
-from sparkctl.adapters import docker_create, docker_files, docker_pull
+from sparkctl.adapters import docker_bake, docker_create, docker_files, docker_pull, docker_python
 from sparkctl.adapters.docker_errors import Endpoint
 from sparkctl.adapters.docker_inspect import HostFacts, container_of, image_of, info_of
 from sparkctl.adapters.docker_logs import DockerLogTail, lines_of
 from sparkctl.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.container import ContainerSpec
-    from sparkctl.ports import Container, EngineInfo, Image, LogTail, PullProgress
+    from sparkctl.ports import (
+        Container,
+        EngineInfo,
+        Entry,
+        Image,
+        ImportedFile,
+        LogTail,
+        Package,
+        PathChange,
+        PullProgress,
+    )
 
 # Docker 20.10, the oldest that the tests run on; GPU requests came one version earlier.
 OLDEST_API: Final = (1, 41)
@@ -84,7 +94,7 @@ def _knock(endpoint: Endpoint) -> None:
 
 
 class DockerEngine:
-    """An Engine (sparkctl.ports) over one connection to a Docker Engine. A context manager: leaving it disconnects."""
+    """An Engine and a Bench (sparkctl.ports) over one connection. A context manager: leaving it disconnects."""
 
     def __init__(self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str]) -> None:
         self._client = client
@@ -212,10 +222,41 @@ class DockerEngine:
         with self._asked(f"read {path} in the container {found.name}"):
             return docker_files.read_in_container(self._client, found, path)
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        """Return a file of an image without running it, or None when there is none. Symbolic links are followed."""
-        with self._asked(f"read {path} in the image {reference}"):
-            return docker_files.read_in_image(self._client, reference, path)
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
+        with self._asked(f"read {paths[0] if len(paths) == 1 else f'{len(paths)} files'} in the image {reference}"):
+            return docker_files.read_in_image(self._client, reference, paths)
+
+    def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
+        """Return what the Python of an image says of some packages."""
+        with self._asked(f"ask the Python of the image {reference} for {', '.join(names)}"):
+            return docker_python.packages(self._client, reference, names)
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
+        """Return what the Python of a running container makes of some files, or None where it has no Python."""
+        found = self._found(container)
+        with self._asked(f"ask the Python of the container {found.name} for {len(files)} files"):
+            return docker_python.imported(self._client, found, files)
+
+    def workdir(self, container: str) -> str:
+        """Return the folder that the container's processes start in."""
+        with self._asked(f"inspect the container {container}"):
+            return str(self._client.inspect_container(container)["Config"]["WorkingDir"] or "/")
+
+    def unpack(self, container: str, archive: bytes) -> None:
+        """Unpack a tar archive over the container's root."""
+        with self._asked(f"copy files into the container {container}"):
+            docker_bake.unpack(self._client, container, archive)
+
+    def changes(self, container: str) -> list[PathChange]:
+        """Return what is not as in the image: files, links, and the folders that hold them."""
+        with self._asked(f"list what has changed in the container {container}"):
+            return docker_bake.changes(self._client, container)
+
+    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+        """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
+        with self._asked(f"read {path} in the container {container}"):
+            return docker_bake.entry(self._client, container, path, most_bytes)
 
     def _found(self, container: str) -> Container:
         found = self.container(container)

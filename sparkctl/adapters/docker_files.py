@@ -16,6 +16,8 @@ from sparkctl.adapters.docker_errors import within
 from sparkctl.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from docker import APIClient
 
     from sparkctl.ports import Container
@@ -42,7 +44,7 @@ def read_in_container(client: APIClient, container: Container, path: str) -> byt
         EngineError: it cannot be read, or the image has neither ``cat`` nor ``python3`` to read it with.
     """
     for words in (["cat", "--", path], ["python3", "-c", _PYTHON, path]):
-        code, output, errors = _execute(client, container.id, words)
+        code, output, errors = execute(client, container.id, words)
         if code == 0:
             return output
         if code not in _NO_SUCH_PROGRAM:
@@ -56,11 +58,11 @@ def read_in_container(client: APIClient, container: Container, path: str) -> byt
     raise EngineError(f"cannot read {path} in the container {container.name}: {reason}")
 
 
-def read_in_image(client: APIClient, reference: str, path: str) -> bytes | None:
-    """Return a file of an image, or None when there is none, from a container that is created and never started.
+def read_in_image(client: APIClient, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+    """Return files of an image, None for one that is not there, from a container that is created and never started.
 
     Raises:
-        EngineError: it is a folder.
+        EngineError: one is a folder.
         docker.errors.DockerException: as the SDK raises.
     """
     name = f"sparkctl-reader-{uuid.uuid4().hex[:12]}"  # known before the create, so that it goes whatever happens
@@ -68,7 +70,7 @@ def read_in_image(client: APIClient, reference: str, path: str) -> bytes | None:
         client.create_container(
             reference, ["true"], name=name, labels={LABEL_READER: "1"}, network_disabled=True, use_config_proxy=False
         )
-        return _archived(client, name, path)
+        return {path: _archived(client, name, path) for path in paths}
     finally:
         with suppress(NotFound):
             client.remove_container(name, v=True, force=True)
@@ -106,7 +108,7 @@ def _only_file(archive: bytes) -> bytes | None:
     return None
 
 
-def _execute(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:
+def execute(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:
     """Run a program in a running container; return its exit code and what it wrote to its two outputs."""
     created = client.exec_create(container, words, environment={"LC_ALL": "C"})
     try:

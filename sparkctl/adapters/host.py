@@ -18,7 +18,7 @@ import psutil
 import pynvml
 
 from sparkctl.errors import EngineError
-from sparkctl.ports import Gpu, MemoryReading
+from sparkctl.ports import Activity, Gpu, MemoryReading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +67,19 @@ class LinuxHost:
         except psutil.Error:
             return None
         return max(0, int(memory.rss) - int(getattr(memory, "shared", 0)))
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return what a process has used so far, or None when it is gone or hidden."""
+        try:
+            process = psutil.Process(pid)
+            used = process.cpu_times()
+        except psutil.Error:
+            return None
+        try:
+            read: int | None = process.io_counters().read_bytes
+        except psutil.Error:
+            read = None  # another user's; its CPU is everybody's to see
+        return Activity(used.user + used.system, read)
 
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""

@@ -47,4 +47,5 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         locks=FileLocks(shared_folder(), whoami()),
         models=DiskModels(),
         files=DiskFiles(),
+        bench=engine,
     )

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 COMMANDS: Final = {
     "up": "Start services, one after another, and prove each healthy.",
     "down": "Stop and remove services.",
+    "attach": "Watch a start that is under way.",
     "ps": "List the services and whether they are ready.",
+    "status": "Show what a service does: ready, busy, stuck, and how fast.",
     "logs": "Print a service's log.",
     "plan": "Show whether a set fits, and what `up` would do.",
     "check": "Ask a service what it must answer, and judge it.",

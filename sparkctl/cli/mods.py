@@ -1,93 +1,123 @@
-"""``sparkctl mods``: list the mods; pin the checksum of a file that the operator has."""
+"""``sparkctl mods``: list and show the mods; what makes, fetches and pins them is in modules of its own."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import click
-import yaml
 
-from sparkctl import document
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.deployment import PINS
+from sparkctl import known_files
+from sparkctl.cli import mods_add, mods_bake, mods_pins
+from sparkctl.cli.options import as_json
+from sparkctl.deployment import pins_of
 from sparkctl.errors import InputError
-from sparkctl.mods import FromModel, Mod, ModFile, Pins, pin
-from sparkctl.sources import read_source
-from sparkctl.validation import validate
+from sparkctl.manifest import Covered, Elsewhere, Mod
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sparkctl.cli.world import World
+    from sparkctl.manifest import ModFile
+
+_COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List the mods with their files: what each lies over, and whether its checksum is known."""
-    if ctx.invoked_subcommand is not None:
-        return
-    world: World = ctx.obj
-    rows = []
-    for entry in world.catalog.entries("mod"):
-        mod, pins = world.catalog.load("mod", entry.name, Mod), _pins(world, entry.name)
-        for file in mod.files:
-            own = pins.files.get(file.name)
-            md5 = f"{own.md5} (yours)" if own else file.md5
-            rows.append([entry.name, file.name, file.module or file.path or "", md5, entry.label])
-    world.out.table(["mod", "file", "over", "md5", "from"], rows)
+    """List the mods with their files: what each lies over, where it comes from, and whether its checksum is known."""
+    if ctx.invoked_subcommand is None:
+        _list(ctx.obj)
 
 
-@command.command("pin")
-@click.argument("name")
-@click.option("--file", "path", type=click.Path(path_type=Path), help="Your copy of the mod's file.")
+command.add_command(mods_add.command)
+command.add_command(mods_bake.command)
+command.add_command(mods_pins.pin_command)
+command.add_command(mods_pins.lock_command)
+command.add_command(mods_pins.fetch_command)
+
+
+@command.command("list")
+@as_json
 @click.pass_obj
-def pin_command(world: World, name: str, path: Path | None) -> None:
-    """Record the checksums of a mod's file that you have looked at; `up` then accepts that file and no other.
+def list_command(world: World, *, as_json: bool) -> None:
+    """List the mods, as `mods` alone does."""
+    if as_json:
+        users = _users(world)
+        world.out.json([row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)])
+    else:
+        _list(world)
 
-    With --file the copy is kept in your own folder, where the mod finds it.
-    """
+
+@command.command("show")
+@click.argument("name")
+@as_json
+@click.pass_obj
+def show_command(world: World, name: str, *, as_json: bool) -> None:
+    """Show a mod: what it is for, and of each file its place, source, checksums and what it covers."""
     mod = world.catalog.load("mod", name, Mod)
-    own = world.operator.mod_folder(name)
-    sources = {file.name for file in mod.files}
-    if path is not None and len(sources) > 1:
-        message = f"mod {name} has {len(sources)} files, and --file is one"
-        raise InputError(message, hint=f"put your copies into {own} under their names, then pin without --file")
-    contents = {file.name: _content(world, name, file, path) for file in mod.files}
-    pinned = {file: pin(content) for file, content in contents.items()}
-    merged = _pins(world, name).files | pinned
-    text = yaml.safe_dump({"files": {file: one.model_dump() for file, one in merged.items()}})
-    # The pin first: a copy without its pin would be used, and a pin without its copy is refused.
-    DiskFiles().write(own / PINS, text.encode(), mode=0o644)
-    if path is not None:
-        for file, content in contents.items():
-            DiskFiles().write(own / file, content, mode=0o644)
-    for file, one in pinned.items():
-        world.out.say(f"{name}: {file} is pinned to md5 {one.md5}")
+    rows = _rows(world, name, _users(world))
+    if as_json:
+        meant = {"image": mod.applies_to.image, "vllm": mod.applies_to.vllm, "fixed_in": mod.fixed_in}
+        world.out.json({"mod": name, "description": mod.description, **meant, "files": rows})
+        return
+    lines = {
+        "mod": f"{name} ({world.catalog.path('mod', name)})",
+        "what": mod.description.strip(),
+        "made for the image": mod.applies_to.image or "any",
+        "made for vLLM": mod.applies_to.vllm or "any",
+        "needed no more in vLLM": mod.fixed_in or "not said",
+        "used by": ", ".join(_users(world).get(name, [])) or "no recipe",
+    }
+    for row in rows:
+        lines[f"file {row['file']}"] = f"over {row['over']}, from {row['source']}"
+        lines["  md5"] = str(row["md5"])
+        lines["  covers"] = str(row["covers"])
+    width = max(map(len, lines))
+    for key, value in lines.items():
+        world.out.result(f"{key:{width}}  {value}")
 
 
-def _content(world: World, name: str, file: ModFile, path: Path | None) -> bytes:
-    """Return the bytes to pin: of the file that the operator names, else of the one that the mod finds."""
-    own = world.operator.mod_folder(name) / file.name
-    source = path or (own if own.exists() else world.catalog.path("mod", name).parent / file.name)
-    if path is None and not source.exists() and isinstance(file.source, FromModel):
-        message = f"{file.name} comes from the folder of a checkpoint"
-        raise InputError(message, hint=f"say which: sparkctl mods pin {name} --file FOLDER/{file.name}")
-    try:
-        # A file that is named outright may be a link: a snapshot of the Hugging Face cache is nothing else.
-        return read_source(_behind_links(path) if path is not None else source)
-    except InputError as error:
-        message = f"{source} {error.message}"
-        raise InputError(message, hint=f"name your copy: sparkctl mods pin {name} --file FILE") from None
+def _list(world: World) -> None:
+    users = _users(world)
+    rows = [row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)]
+    shown = [{**row, "used by": ", ".join(users.get(str(row["mod"]), []))} for row in rows]
+    world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in shown])
 
 
-def _behind_links(path: Path) -> Path:
-    """Return the file that a path leads to, or the path itself where that is none."""
-    try:
-        return path.resolve(strict=True)
-    except (OSError, RuntimeError):
-        return path
+def _users(world: World) -> dict[str, list[str]]:
+    """Return the recipes that name each mod; a recipe that cannot be used names none."""
+    users: dict[str, list[str]] = {}
+    for entry in world.catalog.recipes():
+        with suppress(InputError):
+            for name in world.catalog.recipe(entry.name).recipe.mods:
+                users.setdefault(name, []).append(entry.name)
+    return users
 
 
-def _pins(world: World, name: str) -> Pins:
-    path = world.operator.mod_folder(name) / PINS
-    return validate(document.read(path), Pins) if path.is_file() else Pins(files={})
+def _rows(world: World, name: str, users: Mapping[str, Sequence[str]]) -> list[dict[str, object]]:
+    entry, mod = world.catalog.entry("mod", name), world.catalog.load("mod", name, Mod)
+    pins = pins_of(world.operator.mod_folder(name), entry.path.parent)
+    return [
+        {
+            "mod": name,
+            "file": file.name,
+            "over": file.module or file.path or "",
+            "md5": f"{pins.files[file.name].md5} (yours)" if file.name in pins.files else file.md5,
+            "source": str(file.source) if isinstance(file.source, Elsewhere) else "its folder",
+            "covers": _covers(file),
+            "from": entry.label,
+            "used_by": list(users.get(name, [])),
+        }
+        for file in mod.files
+    ]
+
+
+def _covers(file: ModFile) -> str:
+    if not isinstance(file.replaces, Covered):
+        return "no file of the image" if file.replaces else "not declared"
+    if file.replaces.vllm is not None:
+        return f"that of vLLM {file.replaces.vllm}"
+    of = known_files.releases(file.below_root, file.replaces.md5 or "")
+    return f"{file.replaces.md5}" + (f" (vLLM {known_files.span(of)})" if of else "")

@@ -104,8 +104,14 @@ class Output:
             self._drawn(self._stderr, text)
 
     @contextmanager
-    def reporting(self) -> Iterator[Reporter]:
-        """Show one moving line on a terminal; elsewhere, a plain line for each new phase."""
+    def reporting(self, *, as_json: bool = False) -> Iterator[Reporter]:
+        """Show one moving line on a terminal; elsewhere, a plain line for each new phase.
+
+        ``as_json``: on stdout, a line of JSON for whatever is said, and for each moment of a start.
+        """
+        if as_json:
+            yield JsonReporter(self)
+            return
         if not self.terminal:
             yield Reporter(self, None)
             return
@@ -166,6 +172,22 @@ class Reporter:
     @property
     def _prefix(self) -> str:
         return SIMULATED if self._output.simulated else ""
+
+
+class JsonReporter(Reporter):
+    """The same for a program: a line of JSON for each moment, on stdout."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output, None)
+
+    def say(self, text: str) -> None:
+        """Tell what was done."""
+        self._output.raw(json.dumps({"said": text}, ensure_ascii=False))
+
+    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
+        """Tell where a start or a pull is."""
+        moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction}
+        self._output.raw(json.dumps(moment, ensure_ascii=False))
 
 
 def _drawn(table: Table, like: Console) -> str:

@@ -62,7 +62,7 @@ def _planned(world: World, asked: Asked, host: str | None, **switches: bool) -> 
     """Return the services and their plan: for this machine, or for a described one on which nothing runs yet."""
     strict = switches["strict"]
     if host is None:
-        loader = world.loader(world.ports.models)
+        loader = world.loader(world.ports.models, world.known_images)
         services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
         with world.out.reporting() as report:
             controller = world.controller(services, report)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import units
+from sparkctl import liveness, looking, units
 from sparkctl.cli.options import as_json
 
 if TYPE_CHECKING:
@@ -20,21 +20,31 @@ if TYPE_CHECKING:
 def command(world: World, *, as_json: bool) -> None:
     """List the services, whether they are ready, and what they hold of the memory."""
     deployed = world.deployed()
+    doing = {service.name: _doing(world, service) for service in deployed}
     if as_json:
-        world.out.json([_row(service) for service in deployed])
+        world.out.json([_row(service, doing[service.name]) for service in deployed])
     elif not deployed:
         world.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
     else:
-        headers = ["service", "recipe", "state", "ready", "url", "claim", "image", "mods"]
-        world.out.table(headers, [_cells(service) for service in deployed])
+        headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
+        world.out.table(headers, [_cells(service, doing[service.name]) for service in deployed])
 
 
-def _row(service: Deployed) -> dict[str, object]:
+def _doing(world: World, service: Deployed) -> tuple[str | None, str]:
+    """Return what a service does and why, by one look: a stuck one needs two (`sparkctl status`)."""
+    if service.ready is None:
+        return None, ""
+    seen = looking.look(world.ports, service.name, world.api_key)
+    return liveness.judge(seen, seen)
+
+
+def _row(service: Deployed, doing: tuple[str | None, str]) -> dict[str, object]:
     return {
         "name": service.name,
         "recipe": service.recipe,
         "state": service.container.state,
         "ready": service.ready,
+        "doing": doing[0],
         "url": service.url,
         "claim_bytes": service.claim_bytes,
         "image": service.container.image,
@@ -42,13 +52,14 @@ def _row(service: Deployed) -> dict[str, object]:
     }
 
 
-def _cells(service: Deployed) -> list[str]:
+def _cells(service: Deployed, doing: tuple[str | None, str]) -> list[str]:
     ready = {True: "yes", False: "no", None: "unknown"}[service.ready]
     return [
         service.name,
         service.recipe,
         service.container.state,
         ready,
+        f"{doing[0] or 'unknown'}{f' ({doing[1]})' if doing[1] else ''}",
         service.url,
         units.format_gib(service.claim_bytes),
         service.container.image,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli import fitting, models
+from sparkctl.cli import fitting, models, mods_pins
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options, RefusedError
 from sparkctl.units import format_gib
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
 @click.pass_context
 def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
@@ -40,10 +41,11 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
-    with world.out.reporting() as report:
+    checks = {service.name: world.checks(service.recipe.checks) for service in services}
+    with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:
-            controller.up(services, Options(switches["replace"], switches["keep"]))
+            controller.up(services, Options(switches["replace"], switches["keep"], checks))
         except RefusedError as error:
             refused = error.plan
         else:
@@ -53,7 +55,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
 
 def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
     """Return the services, whose models are here and whose secrets have values."""
-    loader = world.loader(world.ports.models)
+    loader = world.loader(world.ports.models, world.images)
     located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
     if switches["download"]:
         models.download(world, located)
@@ -62,6 +64,8 @@ def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)
+    with world.out.reporting() as report:
+        mods_pins.fetch_missing(world, [mod for service in services for mod in service.mods], report)
     return services
 
 

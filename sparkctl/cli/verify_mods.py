@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import deployment, mods, observing, verification
+from sparkctl import deployment, metrics, mods, observing, units, verification
 from sparkctl.cli.options import as_json
-from sparkctl.container import LABEL_MODS, LABEL_RECIPE
-from sparkctl.errors import InputError, ModError
+from sparkctl.container import LABEL_MODS, LABEL_RECIPE, LABEL_URL
+from sparkctl.errors import EngineError, InputError, ModError
+from sparkctl.verification import Meant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.world import World
     from sparkctl.mods import MountedMod
     from sparkctl.ports import Container
+    from sparkctl.service import Service
     from sparkctl.verification import Verdict
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
@@ -25,14 +31,29 @@ _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verd
 @click.command
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @as_json
+@click.option("--watch", is_flag=True, help="Repeat, and report each change once.")
+@click.option("--every", default="30s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
-def command(world: World, names: tuple[str, ...], *, as_json: bool) -> None:
+def command(world: World, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
     """Check every mod in three places: its source on disk, the file it covers in the image, the running container.
 
-    Services that run and recipes that do not; all that have mods when none is named. Exits 6 unless all hold.
+    Services that run and recipes that do not; all that have mods when none is named. Containers of the same images
+    that sparkctl did not start are named. Exits 6 unless all hold.
     """
     world.refuse_elsewhere()
+    if watch:
+        _watch(world, names, _seconds(every), as_json=as_json)
+        return
     verdicts = _verdicts(world, names)
+    _show(world, verdicts, as_json=as_json)
+    if not as_json:
+        _drafts(world, verdicts)
+    lost = sum(not verdict.holds for verdict in verdicts)
+    if lost:
+        raise ModError(f"{lost} of {len(verdicts)} files do not hold")
+
+
+def _show(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
     if as_json:
         world.out.json([_row(verdict) for verdict in verdicts])
     elif verdicts:
@@ -42,53 +63,140 @@ def command(world: World, names: tuple[str, ...], *, as_json: bool) -> None:
         world.out.say("no mods to verify")
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons):
         world.out.warn(reason)
-    lost = sum(not verdict.holds for verdict in verdicts)
-    if lost:
-        raise ModError(f"{lost} of {len(verdicts)} files do not hold")
 
 
-def _verdicts(world: World, names: Sequence[str]) -> list[Verdict]:
+def _drafts(world: World, verdicts: Sequence[Verdict]) -> None:
+    """Tell, for each service that drafts, what its mods are for: the acceptance since its server's start."""
+    holds: dict[str, bool] = {}
+    for verdict in verdicts:
+        holds[verdict.service] = holds.get(verdict.service, True) and verdict.holds
+    for name, hold in holds.items():
+        container = observing.find(world.engine, name)
+        if container is None or container.state != "running":
+            continue
+        reply = world.ports.http.get(f"{container.labels.get(LABEL_URL, '')}/metrics", key=world.api_key)
+        drafting = metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
+        if drafting is None:
+            continue
+        word = "mods hold" if hold else "mods lost"
+        if not drafting.enough:
+            world.out.result(f"{name}: {word}, too few drafts for an acceptance ({drafting.drafted:,.0f} tokens)")
+            continue
+        world.out.result(f"{name}: {word}, acceptance {metrics.in_words(drafting)}")
+        if hold and (drafting.overall or 0) < metrics.IN_VAIN:
+            world.out.warn(f"{name} drafts in vain although its mods hold: is the fix in them? (vllm#41789)")
+
+
+# --- again and again -------------------------------------------------------------------------------------------------
+
+
+def _seconds(text: str) -> float:
+    seconds = units.parse_duration(text)
+    if seconds < 1:
+        raise InputError(f"--every {text}: expected at least 1s", hint="each look asks the engine and every container")
+    return seconds
+
+
+def _watch(world: World, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
+    """Look until the operator stops it; what has changed is told once, an engine that is gone among it."""
+    before: dict[tuple[str, str], Verdict] | None = None
+    silent = ""
+    while True:
+        try:
+            now = {(verdict.service, verdict.mod.target): verdict for verdict in _verdicts(world, names, quiet=True)}
+        except EngineError as error:
+            if error.message != silent:
+                world.out.warn(error.message)
+            silent = error.message
+        else:
+            silent = ""
+            if before is None and not as_json:
+                _show(world, list(now.values()), as_json=False)
+            else:
+                _tell(world, before or {}, now, as_json=as_json)
+            before = now
+        world.ports.clock.sleep(every_s)
+
+
+def _tell(
+    world: World,
+    before: dict[tuple[str, str], Verdict],
+    now: dict[tuple[str, str], Verdict],
+    *,
+    as_json: bool,
+) -> None:
+    at = datetime.now().astimezone().isoformat(timespec="seconds")
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new = before.get(key), now.get(key)
+        was, word = (one.word if one is not None else "gone" for one in (old, new))
+        why = new.reasons if new is not None else []
+        if was == word and (old is None or new is None or old.reasons == why):
+            continue
+        verdict = new or old
+        if as_json and verdict is not None:
+            row = _row(verdict) | {"verdict": word, "was": None if old is None else was, "at": at, "reasons": why}
+            world.out.raw(json.dumps(row, ensure_ascii=False))
+        elif verdict is not None:
+            told = f"{at}  {verdict.service}  {verdict.mod.mod}  {verdict.mod.name}: {was} → {word}"
+            world.out.result(": ".join([told, *why]))
+
+
+# --- what is verified ------------------------------------------------------------------------------------------------
+
+
+def _verdicts(world: World, names: Sequence[str], *, quiet: bool = False) -> list[Verdict]:
     """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
-    found = [verdict for name in names for verdict in _verify(world, name)] if names else _all_verdicts(world)
-    return list({(verdict.service, verdict.mod.target): verdict for verdict in found}.values())
+    meant = [one for name in names for one in _of(world, name, quiet=quiet)] if names else _all(world, quiet=quiet)
+    found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
+    by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
+    for stranger in verification.outsiders(world.engine, meant):
+        key = (stranger.service, stranger.mod.target)
+        # One that has taken a service's name stands in its row, beside what its disk and its image are.
+        by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
+    return list(by_file.values())
 
 
-def _all_verdicts(world: World) -> list[Verdict]:
-    """Return all verdicts; a recipe that cannot be used is told, and must not hide what the others are.
+def _all(world: World, *, quiet: bool) -> list[Meant]:
+    """Return all services; a recipe that cannot be used is told, and must not hide what the others are.
 
     What such a recipe's container runs is still checked, by its label.
     """
-    found: list[Verdict] = []
+    found: list[Meant] = []
     deployed = observing.names(world.engine)
     for name in dict.fromkeys([*deployed, *(entry.name for entry in world.catalog.recipes())]):
         try:
             if name in deployed or world.catalog.recipe(name).recipe.mods:
-                found += _verify(world, name)
+                found += _of(world, name, quiet=quiet)
         except InputError as error:
-            world.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
+            if not quiet:
+                world.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
             found += _by_label(world, name) if name in deployed else []
     return found
 
 
-def _verify(world: World, name: str) -> list[Verdict]:
-    """Return the verdicts of one name: by its recipe or stack where there is one, else by its container's label."""
+def _of(world: World, name: str, *, quiet: bool) -> list[Meant]:
+    """Return what one name means: by its recipe or stack where there is one, else by its container's label."""
     if not world.catalog.knows(name):
         return _by_label(world, name)
-    loader = world.loader(world.ports.models)
+    loader = world.loader(world.ports.models, world.images)
     located = loader.located([name], (), strict=False)
     services = loader.services(located)
-    for misfit in (misfit for one in located for misfit in deployment.misfits(world.catalog, one.loaded)):
+    misfits = [misfit for one in located for misfit in deployment.misfits(world.catalog, one.loaded)]
+    for misfit in () if quiet else misfits:
         world.out.warn(str(misfit))
-    found = []
-    for service in services:
-        container = observing.find(world.engine, service.name)
-        image = container.image if container is not None else service.spec.image
-        found += verification.verify(world.engine, service.name, image, service.mods)
-    return found
+    return [_meant(world, service) for service in services]
 
 
-def _by_label(world: World, name: str) -> list[Verdict]:
-    """Return the verdicts of a deployed service by what its container says of itself."""
+def _meant(world: World, service: Service) -> Meant:
+    container = observing.find(world.engine, service.name)
+    image = container.image if container is not None else service.spec.image
+    model = service.recipe.model
+    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
+    return Meant(service.name, image, service.mods, marks)
+
+
+def _by_label(world: World, name: str) -> list[Meant]:
+    """Return a deployed service by what its container says of itself."""
     container = observing.find(world.engine, name)
     if container is None:
         message = f"no service {name} is deployed, and no recipe has this name"
@@ -96,7 +204,7 @@ def _by_label(world: World, name: str) -> list[Verdict]:
     declared = mods.from_label(container.labels.get(LABEL_MODS, ""))
     known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
     found = [known.get((mod.mod, mod.target), mod) for mod in declared]
-    return verification.verify(world.engine, name, container.image, found)
+    return [Meant(name, container.image, found)]
 
 
 def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMod, ...]:
@@ -105,7 +213,7 @@ def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMo
     if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
         return ()
     try:
-        loader = world.loader(world.ports.models)
+        loader = world.loader(world.ports.models, world.images)
         (service,) = loader.services(loader.located([recipe], (), strict=False))
     except InputError as error:
         world.out.warn(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")

@@ -19,6 +19,7 @@ from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
 from sparkctl.errors import InputError
+from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
 
@@ -79,9 +80,23 @@ class World:
         """The host's profile: its total and its reserve."""
         return self.catalog.load("host", self._profile, HostProfile)
 
-    def loader(self, models: Models) -> Loader:
-        """Return what turns names into services."""
-        return Loader(self.catalog, models, self.operator, self.profile)
+    def loader(self, models: Models, images: Images | None = None) -> Loader:
+        """Return what turns names into services; ``images`` are asked where their packages are."""
+        return Loader(self.catalog, models, self.operator, self.profile, images)
+
+    @cached_property
+    def images(self) -> Images:
+        """What is known of the engine's images; of simulated ones nothing is kept, as faults change their files."""
+        return self._images(ask=True)
+
+    @cached_property
+    def known_images(self) -> Images:
+        """The same for a command that touches nothing: what was asked before."""
+        return self._images(ask=False)
+
+    def _images(self, *, ask: bool) -> Images:
+        kept = None if self.engine.info().kind == "sim" else self.operator.state
+        return Images(self.engine, self.ports.files, kept, ask=ask)
 
     def services(self, loader: Loader, located: Sequence[Located]) -> list[Service]:
         """Return the services of recipes, and tell what is doubtful about them."""
@@ -125,7 +140,7 @@ class World:
             reserve_bytes=self.profile.reserve,
             secret_values=values,
             key=self.api_key,
-            checks={service.name: self.checks(service.recipe.checks) for service in services},
+            logs=self.operator.state / "logs",
         )
 
     def checks(self, names: Sequence[str]) -> list[Named]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from sparkctl.adapters.sim.server import GIB, parse_arguments
-from sparkctl.ports import Image
+from sparkctl.ports import Image, Package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,14 @@ def image_file(path: str, *, wrong: bool) -> bytes | None:
     if text is None or not path.startswith("/"):
         return None
     return f"{text}# other bytes, as ordered\n".encode() if wrong else str(text).encode()
+
+
+def package(reference: str, name: str) -> Package:
+    """Return what the Python of a simulated image says of a package."""
+    folder = f"{load('images.yaml')['root']}/{name}"
+    version = properties(reference).get("vllm")
+    there = image_file(f"{folder}/__init__.py", wrong=False) is not None
+    return Package(folder, version=None if version is None else str(version)) if there else Package(None, on_disk=False)
 
 
 def drafting_file(reference: str) -> str | None:

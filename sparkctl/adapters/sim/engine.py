@@ -20,12 +20,13 @@ from sparkctl.adapters.sim.folders import ContainerFolder, Record, containers, l
 from sparkctl.adapters.sim.server import parse_arguments
 from sparkctl.container import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.errors import EngineError
-from sparkctl.ports import Container, EngineInfo, Image, PullProgress
+from sparkctl.ports import Container, EngineInfo, Image, ImportedFile, PullProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.container import ContainerSpec
+    from sparkctl.ports import Package
 
 STEP_S: Final = 0.02
 KILL_S: Final = 5.0
@@ -73,11 +74,18 @@ class SimEngine:
         pulled.parent.mkdir(parents=True, exist_ok=True)
         pulled.touch()
 
-    def read_image_file(self, reference: str, path: str) -> bytes | None:
-        """Return a file of an image without running it, or None when there is none."""
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there."""
         if self.image(reference) is None:
             raise _no_such_image(reference)
-        return data.image_file(path, wrong=orders.wrong_bytes(self._faults(reference), path))
+        faults = self._faults(reference)
+        return {path: data.image_file(path, wrong=orders.wrong_bytes(faults, path)) for path in paths}
+
+    def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:
+        """Return what the Python of an image says of some packages."""
+        if self.image(reference) is None:
+            raise _no_such_image(reference)
+        return {name: data.package(reference, name) for name in names}
 
     def _pulled(self, reference: str) -> Path:
         return self._sim / "images" / data.image(reference).id.removeprefix("sha256:")
@@ -125,6 +133,20 @@ class SimEngine:
                 return source.read_bytes() if source.is_file() else None
         image = self._faults(record.image) | ordered
         return data.image_file(path, wrong=orders.wrong_bytes(image, path))
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile]:
+        """Return what the Python of a running container makes of some files."""
+        _, record = self._known(container)
+        mounts = {target: read_only for _, target, read_only in record.mounts}
+        seen = {path: self.read_file(container, path) for path, _ in files}
+        return {
+            path: ImportedFile(
+                None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                origin=path,
+                read_only=mounts.get(path),
+            )
+            for path, content in seen.items()
+        }
 
     # --- what changes it ---
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.adapters.sim import listening, pool
 from sparkctl.adapters.sim.server import TOTAL_BYTES
-from sparkctl.ports import Gpu, MemoryReading
+from sparkctl.ports import Activity, Gpu, MemoryReading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,11 @@ class SimHost:
         """Return the host bytes that a simulated service says it takes, or None when it is gone."""
         found = pool.held(self._sim).get(pid)
         return None if found is None else found[1]
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return nothing: a simulated service stands in for one that would load."""
+        del pid
+        return None
 
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something has the port already; ``address`` is always this machine's loopback."""

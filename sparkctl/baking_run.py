@@ -1,0 +1,213 @@
+"""Baking, the acting side: a community mod's script run once in a throwaway container, and what it changed read out.
+
+It runs as the community runners run it (eugr/spark-vllm-docker, launch-cluster.sh; spark-arena/sparkrun, core/mods.py):
+the folder in /workspace/mods/NAME, run.sh there by bash, WORKSPACE_DIR the folder that the container starts in.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl import baking, baking_folder
+from sparkctl.baking import Change, Finding, Judged, Place
+from sparkctl.container import LABEL_BAKE, ContainerSpec, HealthCheck
+from sparkctl.errors import EngineError, ModError
+from sparkctl.units import GIB, format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparkctl.baking_folder import ScriptedMod
+    from sparkctl.ports import Bench, Clock, Container, Engine, Image, Ports, Report
+
+MODS: Final = "/workspace/mods"
+MEMORY_BYTES: Final = 8 * GIB
+"""A bound of ours: the pool is shared with the services that run, and no patch needs as much."""
+_PIDS: Final = 4096
+_LOG: Final = (("max-file", "1"), ("max-size", "1m"))
+_LAST_LINES: Final = 40
+_NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
+_LOOK_S: Final = 0.2
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
+_BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
+
+
+class Order(NamedTuple):
+    """What to bake.
+
+    ``image`` is as the operator names it, ``container`` our name for the one that runs, ``roots`` are folders of
+    packages besides those of the usual names, and ``env`` is as ``docker run --env`` has it.
+    """
+
+    mod: ScriptedMod
+    image: str
+    network: bool
+    timeout_s: float
+    container: str
+    roots: tuple[str, ...] = ()
+    env: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Baked:
+    """A script that ended well: what its changes come to, its last lines, and the image's id."""
+
+    judged: Judged
+    lines: tuple[str, ...]
+    image_id: str
+
+
+def bake(ports: Ports, report: Report, order: Order) -> Baked:
+    """Run the script and return what it changed. The containers that this makes are removed, whatever happens.
+
+    Raises:
+        EngineError: a simulated engine, no such image, or the engine refuses.
+        ModError: the image has no bash, or the script failed or did not end in time; its last lines are in it.
+    """
+    if ports.bench is None:
+        message = "a simulated engine runs no images: nothing can be baked in it"
+        raise EngineError(message, hint="name a real one: sparkctl --engine docker mods bake …")
+    image = ports.engine.image(order.image)
+    if image is None:
+        message = f"the engine does not have the image {order.image}"
+        raise EngineError(message, hint=f"fetch it: docker pull {order.image}")
+    with (
+        _throwaway(ports.engine, _spec(order, image, f"{order.container}-before")) as before,
+        _throwaway(ports.engine, _spec(order, image, order.container)) as container,
+    ):
+        _refuse_no_bash(ports.bench, before, order.image)
+        own = f"{MODS}/{order.mod.name}"
+        ports.bench.unpack(container, baking_folder.pack(order.mod, own))
+        report.progress(order.mod.name, f"running {baking_folder.SCRIPT} in {order.image}", "")
+        ports.engine.start(container)
+        lines = _ended(ports.engine, ports.clock, report, container, order)
+        place = Place(ports.bench.workdir(container), own, order.roots)
+        judged = _judged(ports.bench, report, (before, container), place)
+        return Baked(judged, lines, image.id)
+
+
+def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
+    """Return the container: of the image by its id, since a tag may move between the two."""
+    own = shlex.quote(f"{MODS}/{order.mod.name}")
+    return ContainerSpec(
+        image=image.id,
+        name=name,
+        entrypoint="bash",
+        command=("-c", f"export WORKSPACE_DIR=$PWD && cd {own} && ./{baking_folder.SCRIPT}"),
+        env=order.env,
+        labels=((LABEL_BAKE, order.mod.name),),
+        network="" if order.network else "none",
+        memory=MEMORY_BYTES,
+        memory_swap=MEMORY_BYTES,
+        pids_limit=_PIDS,
+        log_driver="json-file",
+        log_opts=_LOG,
+        health=HealthCheck(disable=True),
+    )
+
+
+@contextmanager
+def _throwaway(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
+    """Create a container and remove it afterwards; by its name, so that a create that was interrupted leaves none."""
+    try:
+        yield engine.create(spec)
+    finally:
+        made = engine.container(spec.name)
+        if made is not None:
+            engine.remove(made.id)
+
+
+def _refuse_no_bash(bench: Bench, container: str, image: str) -> None:
+    if not any(bench.entry(container, path, most_bytes=0) for path in _BASH):
+        message = f"{image} has no bash, with which community mods are run"
+        raise ModError(message, hint="name the image that serves: the vLLM images have bash")
+
+
+def _ended(engine: Engine, clock: Clock, report: Report, container: str, order: Order) -> tuple[str, ...]:
+    """Wait for the script's end and return its last lines.
+
+    Raises:
+        ModError: it failed, or did not end in time.
+    """
+    tail = engine.follow(container)
+    began, last = clock.monotonic(), ""
+    try:
+        while True:
+            now = engine.container(container)
+            if now is None:
+                raise EngineError(f"the container {order.container} was removed by somebody else")
+            if now.state in {"exited", "dead"}:
+                lines = _last_lines(engine, container)
+                _refuse_failure(now, lines, order)
+                return lines
+            took = clock.monotonic() - began
+            if took >= order.timeout_s:
+                lines = _last_lines(engine, container)
+                message = f"run.sh did not end within {format_duration(order.timeout_s)}"
+                hint = "give it longer with --timeout, if it does something; no mod was made"
+                raise ModError(_with_lines(message, lines), hint=hint)
+            last = plain(next(reversed(tail.read()), last))
+            report.progress(order.mod.name, f"running run.sh in {order.image}", f"{format_duration(took)}  {last}")
+            clock.sleep(_LOOK_S)
+    finally:
+        tail.close()
+
+
+def _last_lines(engine: Engine, container: str) -> tuple[str, ...]:
+    return tuple(map(plain, engine.logs(container, tail=_LAST_LINES)))
+
+
+def plain(line: str) -> str:
+    """Return a line without what moves a terminal's cursor or colours it: the script's author is a stranger."""
+    return _CONTROL.sub("", _ESCAPE.sub("", line))
+
+
+def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> None:
+    if ended.exit_code == 0:
+        return
+    message = f"run.sh failed with exit code {ended.exit_code}"
+    hint = "no mod was made"
+    if not order.network and baking.missed_network(lines):
+        hint = "no mod was made; the script had no network, which --network gives"
+    if ended.exit_code in _NO_PROGRAM:
+        wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""
+        hint = f"no mod was made; the image lacks a program{wants}: name the image that serves"
+    if ended.oom_killed:
+        message = f"run.sh was killed: it needs more than {format_bytes(MEMORY_BYTES)} of memory"
+        hint = "no mod was made; what needs so much belongs into an image"
+    raise ModError(_with_lines(message, lines), hint=hint)
+
+
+def _with_lines(message: str, lines: Sequence[str]) -> str:
+    if not lines:
+        return f"{message}; it printed nothing"
+    return "\n".join([f"{message}; its last lines:", *(f"  {line}" for line in lines)])
+
+
+def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Place) -> Judged:
+    """Return what the changes come to. A container that was never started is the image as it was."""
+    before, after = containers
+    all_changes = bench.changes(after)
+    found = baking.sort_paths(all_changes, place)
+    deleted = {change.path for change in all_changes if change.kind == "deleted"}
+    changes = []
+    for number, path in enumerate(found.look):
+        report.progress(posixpath.basename(place.own), "reading what it changed", path, number / len(found.look))
+        changes.append(_change(bench, before, after, path))
+    remade = [c for c in changes if c.path in deleted and c.after is not None and c.after.kind == "folder"]
+    why = "was deleted and made again: what is missing in it now cannot be expressed"
+    judged = baking.judge([change for change in changes if change not in remade], found)
+    again = tuple(Finding(change.path, why) for change in remade)
+    return Judged(judged.files, judged.refused + again, judged.ignored)
+
+
+def _change(bench: Bench, before: str, after: str, path: str) -> Change:
+    most = baking.LARGEST_BYTES
+    return Change(path, bench.entry(before, path, most_bytes=most), bench.entry(after, path, most_bytes=most))

@@ -1,0 +1,100 @@
+"""What is known of images' files and packages: asked of each image once, and kept under its id, its digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sparkctl.errors import EngineError, InputError
+from sparkctl.mods import md5_of
+from sparkctl.ports import Package  # noqa: TC001  (a field's type)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sparkctl.ports import Engine, Files
+
+
+class Known(BaseModel):
+    """What was found out of one image: packages by name, and the md5s of files by path (None: there is none)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    packages: dict[str, Package] = {}
+    files: dict[str, str | None] = {}
+
+
+class Images:
+    """Asks images, each question once. ``state`` is the folder that remembers; without one, this object does.
+
+    Unless it is to ``ask``, no Python is run, and a package is known only where it was asked for before.
+    """
+
+    def __init__(self, engine: Engine, files: Files, state: Path | None = None, *, ask: bool = True) -> None:
+        self._ask = ask
+        self._engine = engine
+        self._files = files
+        self._state = state
+        self._known: dict[str, Known] = {}
+
+    def there(self, reference: str) -> bool:
+        """Return whether the engine has an image."""
+        return self._engine.image(reference) is not None
+
+    def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
+        """Return what the Python of an image says of some packages, of those that are known where it must not be asked.
+
+        Raises:
+            EngineError: there is no such image, or it has no Python that answers.
+        """
+        known, identity = self._of(reference)
+        missing = [name for name in names if name not in known.packages]
+        if missing and self._ask:
+            known.packages.update(self._engine.packages(reference, missing))
+            self._keep(identity, known)
+        return {name: known.packages[name] for name in names if name in known.packages}
+
+    def checksums(self, reference: str, paths: Sequence[str]) -> Mapping[str, str | None]:
+        """Return the md5s of some of an image's files, None for one that is not there. The image is not run.
+
+        Raises:
+            EngineError: there is no such image, or a file cannot be read.
+        """
+        known, identity = self._of(reference)
+        missing = [path for path in dict.fromkeys(paths) if path not in known.files]
+        if missing:
+            read = self._engine.read_image_files(reference, missing)
+            known.files.update({path: None if text is None else md5_of(text) for path, text in read.items()})
+            self._keep(identity, known)
+        return {path: known.files[path] for path in paths}
+
+    def _of(self, reference: str) -> tuple[Known, str]:
+        image = self._engine.image(reference)
+        if image is None:
+            raise EngineError(f"the engine does not have the image {reference}", hint="sparkctl up fetches it")
+        if image.id not in self._known:
+            self._known[image.id] = self._read(image.id)
+        return self._known[image.id], image.id
+
+    def _read(self, identity: str) -> Known:
+        """Return what was kept; what is damaged is asked again."""
+        path = self._path(identity)
+        if path is None:
+            return Known()
+        try:
+            return Known.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return Known()
+
+    def _keep(self, identity: str, known: Known) -> None:
+        path = self._path(identity)
+        if path is not None:
+            try:
+                self._files.write(path, known.model_dump_json().encode(), mode=0o600)
+            except InputError:
+                self._state = None  # a full disk is no reason not to answer
+
+    def _path(self, identity: str) -> Path | None:
+        return self._state / "images" / f"{identity.removeprefix('sha256:')}.json" if self._state is not None else None

@@ -1,0 +1,39 @@
+"""One look at a service over the ports: its container, its health, its counters."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from sparkctl import metrics, observing, phases
+from sparkctl.container import LABEL_URL
+from sparkctl.liveness import Look
+
+if TYPE_CHECKING:
+    from sparkctl.ports import Ports
+
+_TIMEOUT_S: Final = 5.0
+_LOG_LINES: Final = 2000
+
+
+def look(ports: Ports, name: str, key: str | None) -> Look:
+    """Return what a service shows now; ``key`` is the operator's for its server.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    container = observing.find(ports.engine, name)
+    if container is None or container.state != "running":
+        return Look(ports.clock.monotonic(), container)
+    url = container.labels.get(LABEL_URL, "")
+    health = ports.http.get(f"{url}/health", timeout_s=_TIMEOUT_S).status
+    counted = ports.http.get(f"{url}/metrics", key=key, timeout_s=_TIMEOUT_S)
+    served = health is None and _served(ports, container.id)
+    found = metrics.parse(counted.body) if counted.status == HTTPStatus.OK else None
+    return Look(ports.clock.monotonic(), container, health, served, found)
+
+
+def _served(ports: Ports, container: str) -> bool:
+    """Return whether the log says that the server came up; a log that is longer has said so long ago."""
+    lines = ports.engine.logs(container, tail=_LOG_LINES)
+    return len(lines) == _LOG_LINES or any(phases.SERVES in line for line in lines)

@@ -1,0 +1,73 @@
+"""Where a start is, by the lines of vLLM's log. Pure.
+
+The forms are those of vLLM 0.17 to 0.33; each has a real log among the tests that produced it.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+SERVES: Final = "Application startup complete"
+"""What uvicorn says when the server takes requests."""
+
+
+class Phase(StrEnum):
+    """Where a start is, in the order in which vLLM goes through them."""
+
+    STARTING = "starting"
+    LOADING = "loading weights"
+    ENCODER = "profiling the encoder"
+    COMPILING = "compiling"
+    KV_CACHE = "KV cache"
+    CAPTURING = "capturing graphs"
+    SERVING = "serving"
+    PROBING = "probing"
+    READY = "ready"
+
+
+ORDER: Final = list(Phase)
+_BEGINS: Final = (
+    (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
+    (re.compile(r"Encoder cache will be initialized|profiled with .* items of the maximum feature"), Phase.ENCODER),
+    (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
+    (re.compile(r"Available KV cache memory|reserved .* for KV [Cc]ache|[GC]PU KV cache size"), Phase.KV_CACHE),
+    (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
+    (re.compile(SERVES), Phase.SERVING),
+)
+_COUNTED: Final = (
+    re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)"),
+    re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)"),
+)
+_TOOK: Final = re.compile(r"Model loading took ([\d.]+) GiB")
+_TOKENS: Final = re.compile(r"KV cache size: ([\d,]+) tokens")
+# What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
+_IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
+
+
+class Told(NamedTuple):
+    """What one line says: the phase that it begins, how much of it is done in words, and as a share."""
+
+    phase: Phase | None = None
+    detail: str = ""
+    fraction: float | None = None
+
+
+def told(line: str) -> Told:
+    """Return what a line of the log says of the start."""
+    phase = next((phase for pattern, phase in _BEGINS if pattern.search(line)), None)
+    for pattern in _COUNTED:
+        counted = pattern.search(line)
+        if counted is not None and int(counted[2]):
+            share = min(1.0, int(counted[1]) / int(counted[2]))
+            return Told(phase, f"{counted[1]}/{counted[2]}", share)
+    loaded, tokens = _TOOK.search(line), _TOKENS.search(line)
+    if loaded is not None:
+        return Told(phase, f"{loaded[1]} GiB loaded")
+    return Told(phase, f"{tokens[1]} tokens" if tokens is not None else "")
+
+
+def moves(line: str) -> bool:
+    """Return whether a line proves that the start goes on."""
+    return bool(line.strip()) and not _IDLE.search(line)
