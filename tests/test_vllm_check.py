@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.test_vllm_up import machine
-
 if TYPE_CHECKING:
-    from tests.test_vllm_up import Machine
+    from tests.vllm_machine import Machine
 
-__all__ = ["machine"]  # a fixture
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 
 OWN = """\
