@@ -148,14 +148,20 @@ class Checker:
             return Verdict(name, Result.SKIPPED, reason)
         asked = [request for request in check.requests if server.chat or request.completion is not None]
         began = self._clock.monotonic()
-        with ThreadPoolExecutor(max_workers=len(asked)) as pool:
-            futures = [pool.submit(self._ask, request, server, check.timeout) for request in asked]
-            evidence = tuple(_hidden(future.result(), server.key) for future in futures)
+        evidence = tuple(_shown(one, server.key) for one in self._together(asked, server, check.timeout))
         seconds = self._clock.monotonic() - began
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
         if failed:
             return Verdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
         return Verdict(name, Result.PASS, _summary(evidence), seconds, evidence)
+
+    def _together(self, asked: Sequence[Request], server: Subject, timeout_s: float) -> list[Evidence]:
+        """Ask all requests at once. A single one is asked in this thread, where Ctrl-C ends it without waiting."""
+        if len(asked) == 1:
+            return [self._ask(asked[0], server, timeout_s)]
+        with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+            futures = [pool.submit(self._ask, request, server, timeout_s) for request in asked]
+            return [future.result() for future in futures]
 
     def _ask(self, request: Request, server: Subject, timeout_s: float) -> Evidence:
         """Ask one request, with its tool's result as a second one, and judge the answer."""
@@ -198,12 +204,20 @@ def _summary(evidence: Sequence[Evidence]) -> str:
     return "; ".join(dict.fromkeys(f"{f.assertion}: {f.measured}" for one in evidence for f in one.findings))
 
 
-def _hidden(evidence: Evidence, key: str | None) -> Evidence:
-    """Return the evidence without the key, should a server repeat what it was sent."""
-    if not key:
-        return evidence
-    findings = tuple(f._replace(measured=f.measured.replace(key, "***")) for f in evidence.findings)
-    return Evidence(evidence.answer.replace(key, "***"), findings)
+def _shown(evidence: Evidence, key: str | None) -> Evidence:
+    """Return the evidence as it may be shown: without the key, should a server repeat it, and without its escapes."""
+    findings = tuple(f._replace(measured=_clean(_without(f.measured, key))) for f in evidence.findings)
+    # Half of a surrogate pair can stand in JSON, and cannot be printed.
+    return Evidence(_without(evidence.answer, key).encode("utf-8", "replace").decode(), findings)
+
+
+def _without(text: str, key: str | None) -> str:
+    return text.replace(key, "***") if key else text
+
+
+def _clean(text: str) -> str:
+    """Return a text on one line, with ? for what moves a terminal's cursor or cannot be printed."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -337,9 +351,10 @@ def called(tool: Tool, message: Mapping[str, Any]) -> Finding:
     written = _text(function.get("arguments"))
     try:
         arguments = json.loads(written)
+        same = _folded(arguments) == _folded(tool.arguments)
     except (ValueError, RecursionError):
         return Finding("tool", passed=False, measured=f"arguments that are no JSON: {written[:EXCERPT]}", limit=limit)
-    right = function.get("name") == tool.name and _folded(arguments) == _folded(tool.arguments) and len(calls) == 1
+    right = same and function.get("name") == tool.name and len(calls) == 1
     more = f", and {len(calls) - 1} more calls" if len(calls) > 1 else ""
     shown = f"{function.get('name')}({json.dumps(arguments, ensure_ascii=False)[:EXCERPT]}){more}"
     return Finding("tool", right, shown, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl import differences, observing, preparing
@@ -14,20 +14,22 @@ from sparkctl.remembering import Memory
 from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from sparkctl.checking import Named
     from sparkctl.plan import Plan
     from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
-    from sparkctl.starting import Given
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator allows ``up`` to do."""
+    """What the operator allows ``up`` to do; ``checks`` are by service those that its recipe requires."""
 
     replace: bool = False
     keep: bool = False
+    checks: Mapping[str, Sequence[Named]] = field(default_factory=dict)
 
 
 class RefusedError(DoesNotFitError):
@@ -41,7 +43,8 @@ class RefusedError(DoesNotFitError):
 class Controller:
     """Plans and changes what runs on one engine.
 
-    ``given`` is the operator's: secrets, checks, where logs go. ``key`` is their own for the servers that want one.
+    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; the logs of
+    starts that failed are kept in ``logs``.
     """
 
     def __init__(
@@ -51,15 +54,16 @@ class Controller:
         *,
         store: Store,
         reserve_bytes: int,
+        secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
-        given: Given,
+        logs: Path,
     ) -> None:
         self._ports = ports
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
         self._memory = Memory(ports.engine, ports.host, store, report)
-        self._starter = Starter(ports, report, given, self._memory)
+        self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""
@@ -148,14 +152,15 @@ class Controller:
             preparing.verify_container(self._ports.engine, service)
             self._report.say(f"{service.name}: already up at {service.url}")
             return
+        checks = options.checks.get(service.name, ())
         if action is Action.WAIT:
             self._starter.wait(service)
             preparing.verify_container(self._ports.engine, service)
-            self._starter.check(service)
+            self._starter.check(service, checks)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
             self._admitted(wanted, options)
-            self._starter.start(service, keep=options.keep)
+            self._starter.start(service, checks, keep=options.keep)
         self._report.say(f"{service.name}: ready at {service.url}")
 
     @contextmanager

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from sparkctl import acceptance, explaining, preparing, readiness, secrets, units
-from sparkctl.checking import Checker, Result, evidence_lines, subject
+from sparkctl import acceptance, explaining, preparing, readiness, requiring, secrets, units
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
-from sparkctl.errors import CheckError, ModError, NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
 
@@ -45,32 +44,32 @@ def _target(service: Service) -> Target:
     )
 
 
-class Given(NamedTuple):
-    """What the operator gives to starts: secrets by service and name, where logs are kept, checks by service."""
-
-    secrets: Mapping[str, Mapping[str, str]]
-    logs: Path
-    checks: Mapping[str, Sequence[Named]]
-
-
 class Starter:
-    """Starts services through the ports; tells ``report`` where it is."""
+    """Starts services through the ports; tells ``report`` where it is, and keeps in ``logs`` those of what failed."""
 
-    def __init__(self, ports: Ports, report: Report, given: Given, memory: Memory) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        report: Report,
+        secret_values: Mapping[str, Mapping[str, str]],
+        memory: Memory,
+        logs: Path,
+    ) -> None:
         self._ports = ports
-        self._given = given
+        self._logs = logs
         self._memory = memory
         self._report = report
+        self._secret_values = secret_values
 
-    def start(self, service: Service, *, keep: bool) -> None:
-        """Create the service's container, start it, wait until it is ready, verify its mods, and check its answers.
+    def start(self, service: Service, checks: Sequence[Named], *, keep: bool) -> None:
+        """Create the service's container, start it, wait until it is ready, verify its mods, and run its ``checks``.
 
         A container of the same service that is there already is set aside, and comes back if this start fails.
 
         Raises:
             NotReadyError: the server died, answered wrongly, or took too long.
             ModError: a mod's file is not in the container as it has to be.
-            CheckError: an answer is not what one of the recipe's checks wants.
+            CheckError: an answer is not what one of the checks wants.
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
@@ -81,7 +80,7 @@ class Starter:
                 self._ports.engine.start(created)
                 self.wait(service, sampler)
                 preparing.verify_container(self._ports.engine, service)
-                self.check(service)
+                self.check(service, checks)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
                 self._memory.keep(service, created, sampler.samples)
 
@@ -93,7 +92,7 @@ class Starter:
         spec = spec.with_label(LABEL_PEAK, str(service.expected.peak_bytes))
         if service.secrets_file is None:
             return self._ports.engine.create(spec)
-        values = self._given.secrets.get(service.name, {})
+        values = self._secret_values.get(service.name, {})
         files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
         try:
             return self._ports.engine.create(spec)
@@ -120,9 +119,18 @@ class Starter:
             return
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
-        hidden = self._given.secrets.get(service.name, {}).values()
-        text, fix = explaining.explain(self._ports.engine, self._ports.files, self._given.logs, progress, hidden)
+        hidden = self._secret_values.get(service.name, {}).values()
+        text, fix = explaining.explain(self._ports.engine, self._ports.files, self._logs, progress, hidden)
         raise NotReadyError(text, hint=fix)
+
+    def check(self, service: Service, checks: Sequence[Named]) -> None:
+        """Run checks on a service that is ready.
+
+        Raises:
+            CheckError, WaitInterruptedError: as for ``requiring.require``.
+        """
+        key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
+        requiring.require(self._ports, self._report, service, checks, key)
 
     def _suspects(self, service: Service) -> str:
         """Return what verify-mods says of a service that drafts in vain."""
@@ -133,30 +141,6 @@ class Starter:
         except ModError as error:
             return f"mods lost: {error.message}"
         return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
-
-    def check(self, service: Service) -> None:
-        """Run the checks that the service's recipe requires; one that cannot be asked of its model is said and passes.
-
-        Raises:
-            CheckError: one fails; the message has what was found, and the answers.
-            WaitInterruptedError: the operator stopped the checks; the container goes on serving.
-        """
-        checks = self._given.checks.get(service.name, ())
-        key = self._given.secrets.get(service.name, {}).get(secrets.API_KEY)
-        server = subject(service.recipe, service.resizer.facts, service.name, service.url, key)
-        failed = []
-        try:
-            for verdict in Checker(self._ports.http, self._ports.clock, self._report).run(checks, server):
-                if verdict.result is Result.SKIPPED:
-                    self._report.say(f"{service.name}: check {verdict.check} skipped: {verdict.reason}")
-                failed += [verdict] if verdict.result is Result.FAIL else []
-        except KeyboardInterrupt:
-            message = f"stopped checking {service.name}: it serves, and not all of its checks were run"
-            raise WaitInterruptedError(message, hint=f"resume: sparkctl check {service.name}") from None
-        if failed:
-            lines = [line for verdict in failed for line in evidence_lines(verdict)]
-            message = "\n".join([f"{service.name} fails {len(failed)} of its {len(checks)} checks", *lines])
-            raise CheckError(message, hint=f"to look at it: sparkctl up {service.name} --keep --set 'checks=[]'")
 
     def _watch(self, service: Service, sampler: Sampler) -> Progress:
         clock = self._ports.clock
@@ -186,7 +170,7 @@ class Starter:
 
     def _ask(self, service: Service, progress: Progress) -> Reply:
         http, url = self._ports.http, service.url + progress.probe
-        key = self._given.secrets.get(service.name, {}).get(secrets.API_KEY)
+        key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
         if progress.probe is Probe.COMPLETION:
             body = readiness.probe_body(progress)
             return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import document
+from sparkctl import checking, document
 from sparkctl.adapters.http import HttpxHttp
-from sparkctl.catalog import shipped_root
+from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.checking import Checker, Evidence, Named, Result, Subject, evidence_lines
 from sparkctl.checks import Check
+from sparkctl.memory.facts import ModelFacts
 from sparkctl.ports import Reply
 from sparkctl.validation import validate
 from tests.check_answers import BAD, GOOD, wrong
@@ -98,6 +100,8 @@ REPLIES = {
     "no choices": (Reply(200, '{"choices": []}'), "HTTP 200 without choices"),
     "odd choices": (Reply(200, '{"choices": ["Paris"]}'), "HTTP 200 without choices"),
     "odd content": (Reply(200, '{"choices": [{"message": {"content": 7}}]}'), "an empty text"),
+    "half a surrogate pair": (said("\ud83d"), "contains: not there"),
+    "escapes": (Reply(500, "\x1b[2J\nfail"), "HTTP 500: ?[2J fail"),
     "no text": (said("  "), "an empty text (finish_reason stop)"),
     "reasoning alone": (
         said(None, finish="length", reasoning="Let me think of Paris"),
@@ -112,6 +116,7 @@ def test_what_is_no_answer_fails_and_is_named(how: str) -> None:
     reply, reason = REPLIES[how]
     found = verdict("text", Scripted({}, otherwise=reply))
     assert (found.result, reason in found.reason) == (Result.FAIL, True), found.reason
+    assert "".join(one.answer for one in found.evidence).isprintable()  # half a pair would not be
 
 
 def test_reasoning_beside_or_before_the_answer_is_not_judged() -> None:
@@ -270,8 +275,14 @@ def test_a_check_of_the_operators_own_and_one_that_is_none(tmp_path: Path) -> No
     spark.run("up", "one").expect(0)
     assert spark.run("check", "one", "--only", "parts", "--json").expect(0).json[0]["verdict"] == "pass"
     assert "did you mean parts?" in spark.run("check", "one", "--only", "part").expect(2).err
-    refused = spark.run("recipes", "check", "one", "--set", "checks=[txt]")
-    assert refused.code == 2
+    recipe = tmp_path / "recipes" / "one.yaml"
+    recipe.write_text(recipe.read_text().replace("[parts]", "[part]"))
+    refused = spark.run("recipes", "lint", "one").expect(2)
+    assert "one.yaml:8:10: no check 'part'" in refused.out + refused.err
+    spark.run("down", "one").expect(0)
+    assert "no check 'part'" in spark.run("up", "one").expect(2).err
+    assert spark.engine.containers() == []
+    spark.run("up", "one", "--set", "checks=[]").expect(0)
     (tmp_path / "checks" / "parts.yaml").write_text(own.replace("{contains: [valve]}", "{}"))
     assert "without one, a check cannot fail" in spark.run("check", "one", "--only", "parts").expect(2).err
     (tmp_path / "checks" / "parts.yaml").write_text(own.replace("contains: [valve]", "json-schema: {type: valve}"))
@@ -302,3 +313,52 @@ def test_the_schema_of_the_format_is_printed(tmp_path: Path) -> None:
     printed = FakeSpark(tmp_path).run("schema", "check").expect(0).json
     assert printed["required"] == ["description", "source", "requests"]
     assert json.dumps(printed)
+
+
+class Together(Scripted):
+    """A server that answers only once three requests wait for it."""
+
+    barrier = threading.Barrier(3)
+
+    def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        self.barrier.wait(timeout=10)
+        return super().post(url, body, key=key, timeout_s=timeout_s)
+
+
+def test_the_requests_of_a_check_are_sent_together() -> None:
+    assert verdict("parallel", Together(GOOD)).result is Result.PASS
+
+
+class Interrupted(Scripted):
+    """A server during whose first answer the operator presses Ctrl-C."""
+
+    def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        if "France" in json.dumps(body):
+            raise KeyboardInterrupt
+        return super().post(url, body, key=key, timeout_s=timeout_s)
+
+
+def test_an_interrupted_check_exits_with_130_and_leaves_the_service_up(tmp_path: Path) -> None:
+    spark = spark_with(tmp_path, 8003, "checks: [text]\n", http=Interrupted(GOOD))
+    stopped = spark.run("up", "one").expect(130)
+    assert "stopped checking one: it serves, and not all of its checks were run" in stopped.err
+    assert [container.state for container in spark.engine.containers()] == ["running"]
+    spark.run("check", "one", "--only", "text").expect(130)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "chat", "tools", "takes"),
+    [
+        ("e4b-nvfp4", True, False, {"image", "audio"}),
+        ("e2b-nvfp4", False, False, {"image", "audio"}),
+        ("26b-a4b-fp8", True, True, {"image"}),
+        ("huihui-26b-a4b-fp8-mtp", True, True, set()),
+    ],
+)
+def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool, tools: bool, takes: set[str]) -> None:
+    catalog = Catalog([Root(shipped_root(), "shipped")])
+    loaded = catalog.recipe(recipe).recipe
+    facts = catalog.load("facts", loaded.model.facts or "", ModelFacts)
+    found = checking.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
+    assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
+    assert checking.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()

@@ -27,6 +27,7 @@ def documented(command: str) -> list[str]:
         ("plan NAME…", ["plan", "e4b-nvfp4"]),
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
+        ("check NAME", ["check", "e4b-nvfp4"]),
         ("verify-mods [NAME…]", ["verify-mods"]),
         ("status NAME", ["status", "e4b-nvfp4"]),
         ("mods list", ["mods", "list"]),

@@ -41,10 +41,11 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
+    checks = {service.name: world.checks(service.recipe.checks) for service in services}
     with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:
-            controller.up(services, Options(switches["replace"], switches["keep"]))
+            controller.up(services, Options(switches["replace"], switches["keep"], checks))
         except RefusedError as error:
             refused = error.plan
         else:

@@ -22,7 +22,6 @@ from sparkctl.errors import InputError
 from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
-from sparkctl.starting import Given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -134,14 +133,14 @@ class World:
     def controller(self, services: Sequence[Service], report: Report) -> Controller:
         """Return a controller that knows the secrets of ``services``."""
         values = {service.name: self.secret_values(service)[0] for service in services}
-        checks = {service.name: self.checks(service.recipe.checks) for service in services}
         return Controller(
             self.ports,
             report,
             store=self.store,
             reserve_bytes=self.profile.reserve,
+            secret_values=values,
             key=self.api_key,
-            given=Given(values, self.operator.state / "logs", checks),
+            logs=self.operator.state / "logs",
         )
 
     def checks(self, names: Sequence[str]) -> list[Named]:
