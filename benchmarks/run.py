@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import memory
+import streams
 
 import mods
 
@@ -115,6 +116,17 @@ def overlays(home: Path) -> list[Figure]:
     return [*figures, Figure("verify-mods of 50 mods over 8 containers", verified.ours_s, 2, "s", note)]
 
 
+def honest() -> list[Figure]:
+    """Measure what `bench` reports of a server that streams at known rates; the worst of all rates."""
+    found = streams.honesty()
+    note = f"{len(found)} pairs of 5 to 500 tok/s and 1 to 64 at once"
+    return [
+        Figure("bench: tok/s off the true ones", 100 * max(one.speed_off for one in found), 1, "%", note),
+        Figure("bench: first token off", 1000 * max(one.first_off_s for one in found), 5, "ms", note),
+        Figure("bench: client's CPU, cores", max(one.cores for one in found), 1, "cores", "64 streams of 500 tok/s"),
+    ]
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -169,7 +181,7 @@ def main() -> int:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
-        figures += overlays(Path(home))
+        figures += [*overlays(Path(home)), *honest()]
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

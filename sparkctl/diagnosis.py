@@ -79,13 +79,17 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     """Return why a start failed, None where its log says nothing of it."""
     read = _before_the_end(list(cleaned(lines)))
     found = [(failure, match, number) for failure, match, number in _matches(read)]
+    only = all(failure.symptom for failure, _, _ in found)
+    unknown = _last_exception(read, [number for _, _, number in found]) if only else None
+    if unknown is not None:
+        return unknown
     if found:
         # The first in the log is what the others follow from.
         failure, match, number = min(found, key=lambda one: (one[0].symptom, one[2]))
         groups = {name: (value or "?").strip() for name, value in match.groupdict().items()}
         cause, fix = (text.format_map(groups) for text in (failure.cause, failure.fix))
         return Diagnosis(cause, fix, (read[number].strip(),), failure.id, failure.source)
-    return _last_exception(read)
+    return None
 
 
 def cleaned(lines: Iterable[str]) -> Iterator[str]:
@@ -113,9 +117,10 @@ def _matches(lines: Sequence[str]) -> Iterator[tuple[Failure, re.Match[str], int
                 break
 
 
-def _last_exception(lines: Sequence[str]) -> Diagnosis | None:
-    """Return the last exception of the log with the frames of its own traceback, the innermost last."""
-    numbers = [number for number, line in enumerate(lines) if _EXCEPTION.match(line)]
+def _last_exception(lines: Sequence[str], symptoms: Sequence[int]) -> Diagnosis | None:
+    """Return the last exception of the log that is no symptom, with the frames of its own traceback, innermost last."""
+    follows = {lines[number] for number in symptoms}
+    numbers = [number for number, line in enumerate(lines) if _EXCEPTION.match(line) and line not in follows]
     if not numbers:
         return None
     last = numbers[-1]

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sparkctl.benching import Bench as Benchmark
     from sparkctl.container import ContainerSpec
     from sparkctl.measurements import Measurement
+    from sparkctl.streams import Raw
 
 
 class EngineInfo(NamedTuple):
@@ -299,6 +301,18 @@ class Http(Protocol):
         """POST ``body`` as JSON."""
 
 
+class Streams(Protocol):
+    """Streamed completions, timed."""
+
+    def run(
+        self, url: str, bodies: Sequence[Mapping[str, object]], *, key: str | None = None, timeout_s: float
+    ) -> list[Raw]:
+        """POST each body at the same moment, and return what came of each and when, in their order.
+
+        One that fails has an error in its place; nothing is raised for it.
+        """
+
+
 class Clock(Protocol):
     """Time, so that no test waits for it."""
 
@@ -363,6 +377,12 @@ class Store(Protocol):
     def measurements(self, model: str | None = None) -> list[Measurement]:
         """Return the measurements of a model's repository (None: all), the oldest first."""
 
+    def add_bench(self, bench: Benchmark) -> None:
+        """Keep a benchmark. It is kept whole or not at all."""
+
+    def benches(self, service: str | None = None) -> list[Benchmark]:
+        """Return the benchmarks of a service (None: all), the oldest first."""
+
     def forget(self, name: str) -> int:
         """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""
 
@@ -396,3 +416,4 @@ class Ports(NamedTuple):
     files: Files
     bench: Bench | None = None
     """None where nothing can be tried out: a simulated engine runs no images."""
+    streams: Streams | None = None

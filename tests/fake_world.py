@@ -11,7 +11,7 @@ from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
 from sparkctl.cli.world import Doors, World
-from sparkctl.ports import Ports
+from sparkctl.ports import Ports, Streams
 from sparkctl.service import Operator
 from tests.command_line import Done
 from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
@@ -37,13 +37,16 @@ class FakeSpark:
     files: FakeFiles = field(default_factory=FakeFiles)
     store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
+    streams: Streams | None = None
     bench: Bench | None = None
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
         out, err = io.StringIO(), io.StringIO()
         operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
-        ports = Ports(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench)
+        ports = Ports(
+            self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
+        )
         world = World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
             operator=operator,

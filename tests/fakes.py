@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sparkctl.benching import Bench
     from sparkctl.container import ContainerSpec
     from sparkctl.errors import InputError
     from sparkctl.measurements import Measurement
@@ -70,7 +71,7 @@ class FakeEngine:
 
     def create(self, spec: ContainerSpec) -> str:
         self._do(f"create {spec.name}")
-        identity = f"id-{len(self.specs)}"
+        identity = f"id-{sum(call.startswith('create ') for call in self.calls) - 1}"
         self.specs[spec.name] = spec
         self.there[identity] = Container(
             identity,
@@ -310,6 +311,7 @@ class FakeStore:
 
     kept: list[Measurement] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    benched: list[Bench] = field(default_factory=list)
     broken: InputError | None = None
 
     def add(self, measurement: Measurement) -> None:
@@ -319,6 +321,14 @@ class FakeStore:
     def measurements(self, model: str | None = None) -> list[Measurement]:
         self._use()
         return [one for one in self.kept if model in {None, one.key.model}]
+
+    def add_bench(self, bench: Bench) -> None:
+        self._use()
+        self.benched.append(bench)
+
+    def benches(self, service: str | None = None) -> list[Bench]:
+        self._use()
+        return [one for one in self.benched if service in {None, one.service}]
 
     def forget(self, name: str) -> int:
         self._use()

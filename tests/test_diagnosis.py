@@ -122,6 +122,20 @@ def test_without_an_entry_the_last_exception_is_shown_with_its_own_frames() -> N
     assert diagnose([]) is None
 
 
+def test_what_only_follows_does_not_hide_an_exception_that_nobody_knows() -> None:
+    log = [
+        "(EngineCore pid=9) Traceback (most recent call last):",
+        '(EngineCore pid=9)   File "/a/inner.py", line 20, in inner',
+        "(EngineCore pid=9) OddError: nobody has seen this",
+        "(APIServer pid=1) Traceback (most recent call last):",
+        '(APIServer pid=1)   File "/a/api.py", line 1, in main',
+        "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above.",
+    ]
+    found = diagnose(log)
+    assert found is not None
+    assert found.lines == ('File "/a/inner.py", line 20, in inner', "OddError: nobody has seen this")
+
+
 def test_colours_carriage_returns_and_endless_lines_are_no_obstacle() -> None:
     coloured = (  # as a terminal has it
         "\x1b[31m(EngineCore pid=1) ERROR 11-20 20:38:56 [core.py:1]\x1b[0m OSError: [Errno 98] Address already in use"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from sparkctl.benching import Bench
 from sparkctl.errors import InputError
 from sparkctl.measurements import Measurement
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The file's ``user_version``: 0 is a new file. A later schema adds its step to ``_STEPS``."""
 _STEPS: Final = (
     """
@@ -29,9 +30,19 @@ _STEPS: Final = (
         measurement TEXT NOT NULL
     ) STRICT
     """,
+    """
+    CREATE TABLE benches (
+        id INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        service TEXT NOT NULL,
+        bench TEXT NOT NULL
+    ) STRICT
+    """,
 )
 """The columns are for looking up; ``measurement`` is the whole of it, as JSON."""
 _JSON: Final = TypeAdapter(Measurement)
+_BENCH: Final = TypeAdapter(Bench)
+_BENCHES_SINCE: Final = 2
 BUSY_S: Final = 5.0
 """How long a writer waits for another one."""
 _AGAIN: Final = "sparkctl works without it: a start is planned by its estimate, and measured anew"
@@ -82,6 +93,39 @@ class SqliteStore:
             query = "SELECT measurement FROM measurements WHERE ?1 IS NULL OR model = ?1 ORDER BY at, id"
             rows = file.execute(query, (model,)).fetchall()
         return [one for (text,) in rows if (one := self._read(text)) is not None]
+
+    def add_bench(self, bench: Bench) -> None:
+        """Keep a benchmark. It is kept whole or not at all.
+
+        Raises:
+            InputError: as for ``add``.
+        """
+        with self._opened(make=True) as file, _written(file):
+            _migrate(file, self._path)
+            query = "INSERT INTO benches (at, service, bench) VALUES (?, ?, ?)"
+            file.execute(query, (bench.at, bench.service, _BENCH.dump_json(bench).decode()))
+
+    def benches(self, service: str | None = None) -> list[Bench]:
+        """Return the benchmarks of a service (None: all), the oldest first.
+
+        Raises:
+            InputError: as for ``measurements``.
+        """
+        if not self._is_there():
+            return []
+        with self._opened() as file:
+            if _version(file, self._path) < _BENCHES_SINCE:
+                return []
+            query = "SELECT bench FROM benches WHERE ?1 IS NULL OR service = ?1 ORDER BY at, id"
+            rows = file.execute(query, (service,)).fetchall()
+        return [one for (text,) in rows if (one := self._read_bench(text)) is not None]
+
+    def _read_bench(self, text: str) -> Bench | None:
+        try:
+            return _BENCH.validate_json(text)
+        except ValidationError as error:
+            self.warnings.append(f"a benchmark in {self._path} is ignored: {error.errors(include_url=False)[0]['msg']}")
+            return None
 
     def forget(self, name: str) -> int:
         """Remove what was measured of a service, a recipe or a model of this name, and return how many that were.

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "ps": "List the services and whether they are ready.",
     "status": "Show what a service does: ready, busy, stuck, and how fast.",
     "logs": "Print a service's log.",
+    "bench": "Measure how fast a service writes.",
     "report": "Write a file for a bug report, without secrets.",
     "plan": "Show whether a set fits, and what `up` would do.",
     "check": "Ask a service what it must answer, and judge it.",

@@ -18,7 +18,7 @@ from sparkctl.checks import Check
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
-from sparkctl.errors import InputError
+from sparkctl.errors import EngineError, InputError
 from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sparkctl.deployment import Located
     from sparkctl.observing import Deployed
-    from sparkctl.ports import Engine, Host, Models, Ports, Report, Store
+    from sparkctl.ports import Engine, Host, Models, Ports, Report, Store, Streams
     from sparkctl.service import Service
 
 ENGINES: Final = {"docker": "sparkctl.adapters.real", "sim": "sparkctl.adapters.sim.world"}
@@ -64,6 +64,17 @@ class World:
     def engine(self) -> Engine:
         """The engine."""
         return self.ports.engine
+
+    @property
+    def streams(self) -> Streams:
+        """Streamed completions.
+
+        Raises:
+            EngineError: this world has none.
+        """
+        if self.ports.streams is None:
+            raise EngineError("this engine's servers cannot be measured")
+        return self.ports.streams
 
     @cached_property
     def host(self) -> Host:

@@ -352,24 +352,30 @@ class Handler(BaseHTTPRequestHandler):
         kind = ("chat.completion" + ".chunk" * streamed) if chat else "text_completion"
         common = {"id": "simulated", "object": kind, "created": int(time.time()), "model": self.server.names[0]}
         if streamed:
-            self._stream(tokens, common, chat=chat)
+            self._stream(tokens, common, chat=chat, counted="stream_options" in body)
             return
         made = list(tokens)
         said = {"message": {"role": "assistant", "content": "".join(made)}} if chat else {"text": "".join(made)}
         usage = {"prompt_tokens": 3, "completion_tokens": len(made), "total_tokens": 3 + len(made)}
         self._send({**common, "choices": [{"index": 0, **said, "finish_reason": "length"}], "usage": usage})
 
-    def _stream(self, tokens: Iterator[str], common: Mapping[str, object], *, chat: bool) -> None:
+    def _stream(self, tokens: Iterator[str], common: Mapping[str, object], *, chat: bool, counted: bool) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Connection", "close")
         self.end_headers()
+        usage = {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
         for token in tokens:
+            usage = {name: count + (name != "prompt_tokens") for name, count in usage.items()}
             said: dict[str, object] = {"delta": {"content": token}} if chat else {"text": token}
-            event = json.dumps({**common, "choices": [{"index": 0, **said, "finish_reason": None}]})
-            self.wfile.write(f"data: {event}\n\n".encode())
+            self._event({**common, "choices": [{"index": 0, **said, "finish_reason": None}]})
+        if counted:
+            self._event({**common, "choices": [], "usage": usage})
         self.wfile.write(b"data: [DONE]\n\n")
         self.close_connection = True
+
+    def _event(self, event: Mapping[str, object]) -> None:
+        self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
 
     def _send(self, body: object, *, status: int = 200) -> None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -1,0 +1,212 @@
+"""What a benchmark measured: statistics over streamed completions, and what they are compared with. Pure.
+
+The protocol is that of ai-muninn's DGX Spark series: one warm-up, three rounds of 500 tokens one at a time, then three
+in parallel. A request's tokens per second are its tokens by its whole time, as there.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping  # noqa: TC003  (a field's type)
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.streams import Completion
+
+PERCENTILES: Final = (50, 90, 99)
+AGREES: Final = 0.01
+"""How far the server's own counters may be from what was counted, as a share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What was measured at one concurrency, over its rounds. Speeds are in tokens per second, times in seconds.
+
+    ``per_request`` and ``together`` are means over requests and over rounds, the spreads their standard deviations;
+    ``between`` are percentiles of the time between two chunks, which hold ``tokens_per_chunk`` tokens each.
+    """
+
+    concurrency: int
+    requests: int
+    tokens: int
+    per_request: float
+    per_request_spread: float
+    together: float
+    together_spread: float
+    first_s: float
+    first_spread_s: float
+    between_s: dict[str, float] = field(default_factory=dict)
+    tokens_per_chunk: float = 1.0
+    counted: bool = True
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A benchmark of one service: when (UTC, seconds since the epoch), of what, and its levels.
+
+    ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known).
+    """
+
+    service: str
+    recipe: str
+    model: str
+    image: str
+    vllm: str
+    at: float
+    max_tokens: int
+    rounds: int
+    levels: tuple[Level, ...]
+    acceptance: tuple[float, ...] = ()
+    acceptance_overall: float | None = None
+    roofline: float | None = None
+    expected: float | None = None
+    expected_source: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def single(self) -> float | None:
+        """The speed of one request at a time, None where that was not measured."""
+        return next((level.per_request for level in self.levels if level.concurrency == 1 and level.requests), None)
+
+
+def level(concurrency: int, rounds: Sequence[Sequence[Completion]]) -> Level:
+    """Return the statistics of rounds of as many requests at once; requests that failed count as problems alone."""
+    good = [[one for one in each if not one.problem] for each in rounds]
+    every = [one for each in good for one in each]
+    speeds = [one.per_second for one in every]
+    # From the first request's start to the last one's end: what the server wrote in that time.
+    sums = [_together(each) for each in good if each]
+    firsts = [one.first_s for one in every if one.first_s is not None]
+    gaps = [later - earlier for one in every for earlier, later in zip(one.times_s, one.times_s[1:], strict=False)]
+    chunks = sum(len(one.times_s) for one in every)
+    tokens = sum(one.tokens for one in every)
+    return Level(
+        concurrency=concurrency,
+        requests=len(every),
+        tokens=tokens,
+        per_request=_mean(speeds),
+        per_request_spread=_spread(speeds),
+        together=_mean(sums),
+        together_spread=_spread(sums),
+        first_s=_mean(firsts),
+        first_spread_s=_spread(firsts),
+        between_s={f"p{share}": percentile(gaps, share) for share in PERCENTILES} if gaps else {},
+        tokens_per_chunk=tokens / chunks if chunks else 1.0,
+        counted=all(one.counted for one in every),
+        problems=tuple(dict.fromkeys(one.problem for each in rounds for one in each if one.problem)),
+    )
+
+
+def _together(each: Sequence[Completion]) -> float:
+    seconds = max(one.ended_s for one in each) - min(one.started_s for one in each)
+    return sum(one.tokens for one in each) / seconds if seconds > 0 else 0.0
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that as many percent of the values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share / 100 * len(ordered)) - 1)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else 0.0
+
+
+def _spread(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def disagreement(counted: float, server: float | None) -> str:
+    """Return a note where the server's counter and our count differ by more than one percent, '' where they agree."""
+    if server is None:
+        return "the server's own counter of tokens was not there to compare with"
+    if abs(server - counted) <= AGREES * max(counted, 1):
+        return ""
+    more = "others were served meanwhile" if server > counted else "its counters began anew, or lag"
+    return f"the server counted {server:,.0f} tokens where {counted:,.0f} came: {more}"
+
+
+def beside_expected(bench: Bench) -> str:
+    """Return how one request at a time stands to what the recipe's source measured, '' where nothing is expected."""
+    single = bench.single
+    if not bench.expected or not single:
+        return ""
+    difference = single / bench.expected - 1
+    return f"{difference:+.0%} beside the {bench.expected:g} tok/s of {bench.expected_source}"
+
+
+def beside_roofline(bench: Bench) -> str:
+    """Return how much of the memory's bandwidth one request at a time reached, '' where that is not known."""
+    single = bench.single
+    if not bench.roofline or not single:
+        return ""
+    share = single / bench.roofline
+    drafted = ", with drafts, which it does not count" if bench.acceptance_overall is not None else ""
+    return f"{share:.0%} of the {bench.roofline:.0f} tok/s that 273 GB/s allow (estimated{drafted})"
+
+
+# --- to read and to share --------------------------------------------------------------------------------------------
+
+HEADERS: Final = ("at once", "tok/s each", "tok/s in sum", "first token", "between p50", "p90", "p99", "requests")
+
+
+def rows(bench: Bench) -> list[list[str]]:
+    """Return a table's rows."""
+    return [
+        [
+            str(one.concurrency),
+            f"{one.per_request:.1f} ± {one.per_request_spread:.1f}",
+            f"{one.together:.1f} ± {one.together_spread:.1f}",
+            f"{one.first_s * 1000:.0f} ± {one.first_spread_s * 1000:.0f} ms",
+            *(
+                f"{one.between_s[name] * 1000:.1f} ms" if name in one.between_s else "?"
+                for name in ("p50", "p90", "p99")
+            ),
+            str(one.requests),
+        ]
+        for one in bench.levels
+    ]
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def markdown(bench: Bench) -> str:
+    """Return a benchmark as Markdown, to share."""
+    table = [list(HEADERS), ["---"] * len(HEADERS), *rows(bench)]
+    lines = [f"**{bench.recipe}** ({bench.model}), vLLM {bench.vllm}, `{bench.image}`", ""]
+    lines += [f"| {' | '.join(row)} |" for row in table]
+    lines += ["", f"{bench.max_tokens} tokens a request, {bench.rounds} rounds, temperature 0, one warm-up."]
+    extra = [beside_expected(bench), beside_roofline(bench), *bench.notes]
+    return "\n".join([*lines, *(f"- {text}" for text in extra if text)])
+
+
+def svg(bench: Bench) -> str:
+    """Return a plot of a benchmark: for each concurrency a bar of the speed in sum, with that of each request in it."""
+    width, height, left, step = 480, 260, 60, 90
+    most = max((one.together for one in bench.levels), default=0.0) or 1.0
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
+        f'<text x="{left}" y="20" font-size="14">{_escaped(bench.recipe)}: tokens per second</text>',
+    ]
+    for number, one in enumerate(bench.levels):
+        x = left + number * step
+        for speed, colour in ((one.together, "#9ecae1"), (one.per_request, "#3182bd")):
+            tall = 180 * speed / most
+            parts.append(f'<rect x="{x}" y="{220 - tall:.1f}" width="60" height="{tall:.1f}" fill="{colour}"/>')
+        parts.append(
+            f'<text x="{x}" y="{214 - 180 * one.together / most:.1f}" font-size="12">{one.together:.1f}</text>'
+        )
+        parts.append(f'<text x="{x}" y="238" font-size="12">{one.concurrency} at once</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

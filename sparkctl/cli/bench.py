@@ -1,0 +1,199 @@
+"""``sparkctl bench``: how fast a service writes, counted by its server, kept, compared and shared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from sparkctl import benching, measuring
+from sparkctl.adapters.files import DiskFiles
+from sparkctl.benching import Bench
+from sparkctl.cli import bench_sweep
+from sparkctl.cli.bench_service import Asked, described, measured
+from sparkctl.cli.options import as_json
+from sparkctl.errors import InputError, NotReadyError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.cli.world import World
+
+HISTORY: Final = "history"
+_SAVED: Final = TypeAdapter(Bench)
+
+
+@click.command
+@click.argument("names", nargs=-1, required=True, metavar="NAME | history NAME | A B")
+@click.option("--tokens", default=500, show_default=True, type=click.IntRange(1), help="Tokens of each request.")
+@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Rounds at each concurrency.")
+@click.option("--concurrency", default="1,3", show_default=True, metavar="N[,N…]", help="How many requests at once.")
+@click.option("--prompts", type=click.Path(path_type=Path), help="A file of prompts, one a line; ten are shipped.")
+@click.option("--input-tokens", type=click.IntRange(1), help="Make each prompt about as many tokens long.")
+@click.option("--sweep", metavar="PATH=A..B", help="Start the service anew for each value, and compare.")
+@click.option("--compare", is_flag=True, help="Compare two services' last results, or two saved files.")
+@click.option("--markdown", is_flag=True, help="Print Markdown, to share.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Write a plot.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the result as JSON, for --compare.")
+@as_json
+@click.pass_obj
+def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
+    """Measure how fast a service writes: one warm-up, three rounds of 500 tokens one at a time, then three at once.
+
+    Tokens are the server's own count. The result is kept: `sparkctl bench history NAME`.
+    """
+    asked = _asked(options)
+    if options["compare"]:
+        _compare(world, names, as_json=bool(options["as_json"]))
+    elif names[0] == HISTORY:
+        _history(world, names[1:], as_json=bool(options["as_json"]))
+    elif len(names) > 1:
+        raise InputError(f"expected one service, found {len(names)}", hint="--compare A B compares two")
+    elif options["sweep"]:
+        bench_sweep.sweep(world, names[0], str(options["sweep"]), asked, as_json=bool(options["as_json"]))
+    else:
+        _one(world, names[0], asked, options)
+
+
+def _asked(options: dict[str, object]) -> Asked:
+    """Return the protocol.
+
+    Raises:
+        InputError: prompts that cannot be read, or a concurrency that is none.
+    """
+    try:
+        at_once = tuple(int(text) for text in str(options["concurrency"]).split(","))
+    except ValueError:
+        at_once = (0,)
+    if any(not 1 <= count <= 1024 for count in at_once):  # noqa: PLR2004
+        raise InputError(
+            f"--concurrency {options['concurrency']}: expected counts from 1 to 1024", hint="such as 1,3,8"
+        )
+    prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else measuring.prompts()
+    length = options["input_tokens"]
+    if isinstance(length, int):
+        # About a token a word; the server's own count is in the result.
+        prompts = tuple(" ".join((prompt.split() * length)[:length]) for prompt in prompts)
+    return Asked(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
+
+
+def _prompts(path: Path) -> tuple[str, ...]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the prompts in {path}: {error}") from None
+    found = tuple(line for line in lines if line)
+    if not found:
+        raise InputError(f"{path} has no prompts", hint="one prompt a line")
+    return found
+
+
+def _one(world: World, name: str, asked: Asked, options: dict[str, object]) -> None:
+    world.refuse_elsewhere()
+    service = described(world, name)
+    with world.out.reporting() as report:
+        found = measured(world, service, asked, report)
+    _keep(world, found)
+    if isinstance(options["save"], Path):
+        DiskFiles().write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
+    if isinstance(options["svg"], Path):
+        DiskFiles().write(options["svg"].absolute(), benching.svg(found).encode(), mode=0o644)
+    if options["as_json"]:
+        world.out.json(asdict(found))
+    elif options["markdown"]:
+        world.out.raw(benching.markdown(found))
+    else:
+        _show(world, found)
+    if not any(level.requests for level in found.levels):
+        raise NotReadyError(f"no request of {name} ended in order", hint=f"sparkctl status {name}")
+
+
+def _keep(world: World, found: Bench) -> None:
+    try:
+        world.store.add_bench(found)
+    except InputError as error:
+        world.out.warn(f"the result is not kept: {error.message}")
+
+
+def _show(world: World, found: Bench) -> None:
+    world.out.table(list(benching.HEADERS), benching.rows(found))
+    chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
+    if chunks > 1.05:  # noqa: PLR2004
+        world.out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
+    if found.acceptance:
+        shares = " ".join(f"{100 * share:.0f} %" for share in found.acceptance)
+        world.out.result(f"drafts accepted by position: {shares}")
+    for text in (benching.beside_expected(found), benching.beside_roofline(found)):
+        if text:
+            world.out.result(text)
+    for note in found.notes:
+        world.out.warn(note)
+
+
+# --- earlier ones ----------------------------------------------------------------------------------------------------
+
+
+def _history(world: World, names: Sequence[str], *, as_json: bool) -> None:
+    if len(names) != 1:
+        raise InputError("expected the name of one service", hint="sparkctl bench history NAME")
+    kept = world.store.benches(names[0])
+    if as_json:
+        world.out.json([asdict(one) for one in kept])
+        return
+    if not kept:
+        world.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
+        return
+    rows = [[_day(one), one.image, one.vllm, str(one.max_tokens), *_speeds(one)] for one in kept]
+    world.out.table(["when", "image", "vllm", "tokens", "tok/s one at a time", "most tok/s in sum"], rows)
+
+
+def _day(bench: Bench) -> str:
+    return datetime.fromtimestamp(bench.at, tz=UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _speeds(bench: Bench) -> list[str]:
+    most = max((level.together for level in bench.levels), default=0.0)
+    return ["?" if bench.single is None else f"{bench.single:.1f}", f"{most:.1f}"]
+
+
+def _compare(world: World, names: Sequence[str], *, as_json: bool) -> None:
+    if len(names) != 2:  # noqa: PLR2004
+        raise InputError(f"--compare wants two, found {len(names)}", hint="sparkctl bench --compare A B")
+    first, second = (_saved(world, name) for name in names)
+    levels = [(one, other) for one in first.levels for other in second.levels if one.concurrency == other.concurrency]
+    if as_json:
+        world.out.json([asdict(first), asdict(second)])
+        return
+    rows = [
+        [
+            str(one.concurrency),
+            f"{one.per_request:.1f}",
+            f"{other.per_request:.1f}",
+            f"{other.per_request / one.per_request - 1:+.0%}" if one.per_request else "?",
+            f"{one.first_s * 1000:.0f} ms",
+            f"{other.first_s * 1000:.0f} ms",
+        ]
+        for one, other in levels
+    ]
+    world.out.table(["at once", names[0], names[1], "difference", "first token", "first token"], rows)
+    if first.max_tokens != second.max_tokens:
+        world.out.warn(f"not the same protocol: {first.max_tokens} and {second.max_tokens} tokens a request")
+
+
+def _saved(world: World, name: str) -> Bench:
+    """Return a saved file's result, or the last one of a service."""
+    path = Path(name)
+    if path.suffix == ".json":
+        try:
+            return _SAVED.validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
+            raise InputError(f"cannot read {path}: {reason}") from None
+    kept = world.store.benches(name)
+    if not kept:
+        raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
+    return kept[-1]

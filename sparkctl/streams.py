@@ -1,0 +1,164 @@
+"""A streamed completion, from the bytes that came and when to its tokens and their times. Pure.
+
+The bytes are taken as they come and parsed when the stream has ended, so that parsing does not delay what is timed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import h11
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OK: Final = 200
+_DATA: Final = b"data:"
+_DONE: Final = b"[DONE]"
+
+
+class Raw(NamedTuple):
+    """One request as it went: seconds on one clock, and the pieces of the answer with the moment that each came.
+
+    ``error`` is why it broke off, '' where the server ended it.
+    """
+
+    started_s: float
+    ended_s: float
+    pieces: tuple[tuple[float, bytes], ...]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A completion. ``tokens`` are by the server's usage where it sent one (``counted``), else one for each chunk.
+
+    ``times_s`` are the moments of the chunks that carried tokens. ``problem`` is why it does not count, '' for one that
+    ended in order.
+    """
+
+    started_s: float
+    ended_s: float
+    tokens: int = 0
+    prompt_tokens: int | None = None
+    times_s: tuple[float, ...] = ()
+    counted: bool = False
+    problem: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """From the request to the end of its answer."""
+        return self.ended_s - self.started_s
+
+    @property
+    def first_s(self) -> float | None:
+        """From the request to its first token, None where none came."""
+        return self.times_s[0] - self.started_s if self.times_s else None
+
+    @property
+    def per_second(self) -> float:
+        """Tokens by the whole time of the request, the wait for the first one included."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+
+def completion(raw: Raw) -> Completion:
+    """Return what a request came to."""
+    try:
+        status, events = _events(raw.pieces)
+    except h11.RemoteProtocolError as error:
+        return Completion(raw.started_s, raw.ended_s, problem=raw.error or f"no HTTP: {error}")
+    if status != _OK:
+        text = b"".join(line for _, line in events)[:200].decode(errors="replace")
+        problem = raw.error or (f"the server answered {status}: {text}" if status else "no answer")
+        return Completion(raw.started_s, raw.ended_s, problem=problem)
+    return _read(raw, events)
+
+
+def _events(pieces: Sequence[tuple[float, bytes]]) -> tuple[int, list[tuple[float, bytes]]]:
+    """Return the status of an answer, and its lines with the moments at which they were whole."""
+    connection = h11.Connection(our_role=h11.CLIENT)
+    request = h11.Request(method="POST", target="/", headers=[("Host", "server"), ("Content-Length", "0")])
+    connection.send(request)
+    connection.send(h11.EndOfMessage())
+    status, rest, lines = 0, b"", []
+    for at, piece in pieces:
+        if not piece:
+            continue  # to h11 that would be the end
+        connection.receive_data(piece)
+        for event in _taken(connection):
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                *whole, rest = (rest + bytes(event.data)).split(b"\n")
+                lines += [(at, line) for line in whole]
+    if rest:
+        lines.append((pieces[-1][0], rest))
+    return status, lines
+
+
+def _taken(connection: h11.Connection) -> Iterator[object]:
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+            return
+        yield event
+
+
+def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
+    times: list[float] = []
+    usage: dict[str, Any] = {}
+    done, problem = False, ""
+    for at, line in lines:
+        if not line.startswith(_DATA):
+            continue
+        body = line.removeprefix(_DATA).strip()
+        if body == _DONE:
+            done = True
+            continue
+        event = _parsed(body)
+        if "error" in event:
+            problem = f"the server broke off: {str(event['error'])[:200]}"
+        usage = event.get("usage") or usage  # the last one counts, whether it is sent once or with each chunk
+        if _carries(event):
+            times.append(at)
+    tokens = usage.get("completion_tokens")
+    counted = isinstance(tokens, int)
+    prompt = usage.get("prompt_tokens")
+    if not problem and not done:
+        problem = raw.error or "the stream ended before [DONE]"
+    if not problem and not times:
+        problem = "the stream had no tokens"
+    return Completion(
+        raw.started_s,
+        raw.ended_s,
+        tokens=int(tokens) if isinstance(tokens, int) else len(times),
+        prompt_tokens=prompt if isinstance(prompt, int) else None,
+        times_s=tuple(times),
+        counted=counted,
+        problem=problem,
+    )
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(body)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _carries(event: dict[str, Any]) -> bool:
+    """Return whether an event is of tokens: a token may be no whole character, so its text may be empty.
+
+    The first event of a chat has a role and no token; reasoning comes under names of its own.
+    """
+    choices = event.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    if choice is None:
+        return False
+    if "delta" not in choice:
+        return True
+    delta = choice["delta"] if isinstance(choice["delta"], dict) else {}
+    return "role" not in delta and any(name in delta for name in ("content", "reasoning", "reasoning_content"))

@@ -1,0 +1,35 @@
+"""`sparkctl bench` and `status` on the real vLLM: what is counted agrees with the server's own counters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.vllm_machine import Machine
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+
+def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
+    drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
+    name, url = machine.recipe("bench", drafting)
+    machine.run("up", name, timeout=200).expect(0)
+    found = machine.run("bench", name, "--tokens", "60", "--rounds", "2", "--json", timeout=200).expect(0).json
+    assert [level["concurrency"] for level in found["levels"]] == [1, 3]
+    assert [level["tokens"] for level in found["levels"]] == [2 * 60, 2 * 3 * 60]
+    assert all(level["counted"] for level in found["levels"])
+    assert found["notes"] == [], "the server's counters are within one percent"
+    assert found["vllm"].startswith("0.32.0")
+    assert len(found["acceptance"]) == 3
+    one, three = found["levels"]
+    assert 0 < one["first_s"] < 30
+    assert three["together"] > three["per_request"]
+
+    history = machine.run("bench", "history", name).expect(0).out
+    assert "0.32.0" in history
+    status = machine.run("status", name, "--json").expect(0).json
+    assert (status["state"], status["running"], status["url"]) == ("ready", 0, url)
+    assert status["acceptance"]["drafted"] >= 200
+    machine.run("down", name).expect(0)
