@@ -62,20 +62,19 @@ def show_command(world: World, name: str, *, as_json: bool) -> None:
         meant = {"image": mod.applies_to.image, "vllm": mod.applies_to.vllm, "fixed_in": mod.fixed_in}
         world.out.json({"mod": name, "description": mod.description, **meant, "files": rows})
         return
-    lines = {
-        "mod": f"{name} ({world.catalog.path('mod', name)})",
-        "what": mod.description.strip(),
-        "made for the image": mod.applies_to.image or "any",
-        "made for vLLM": mod.applies_to.vllm or "any",
-        "needed no more in vLLM": mod.fixed_in or "not said",
-        "used by": ", ".join(_users(world).get(name, [])) or "no recipe",
-    }
+    lines = [
+        ("mod", f"{name} ({world.catalog.path('mod', name)})"),
+        ("what", mod.description.strip()),
+        ("made for the image", mod.applies_to.image or "any"),
+        ("made for vLLM", mod.applies_to.vllm or "any"),
+        ("needed no more in vLLM", mod.fixed_in or "not said"),
+        ("used by", ", ".join(_users(world).get(name, [])) or "no recipe"),
+    ]
     for row in rows:
-        lines[f"file {row['file']}"] = f"over {row['over']}, from {row['source']}"
-        lines["  md5"] = str(row["md5"])
-        lines["  covers"] = str(row["covers"])
-    width = max(map(len, lines))
-    for key, value in lines.items():
+        lines.append((f"file {row['file']}", f"over {row['over']}, from {row['source']}"))
+        lines += [("  md5", str(row["md5"])), ("  covers", str(row["covers"]))]
+    width = max(len(key) for key, _ in lines)
+    for key, value in lines:
         world.out.result(f"{key:{width}}  {value}")
 
 
