@@ -1,4 +1,4 @@
-"""Draw the README's pictures from what the simulated Spark's terminal shows; `--check` only compares them."""
+"""Draw the documentation's pictures from what the simulated Spark's terminal shows; `--check` only compares them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from rich.text import Text
 PICTURES: Final = {
     "plan-fits.svg": "sparkctl plan e4b-nvfp4 26b-a4b-fp8",
     "plan-refused.svg": "sparkctl plan executor --set limits.context=131072 --set limits.sequences=24",
+    "status.svg": "sparkctl status e4b-nvfp4",
 }
+SERVED: Final = {"status.svg": "e4b-nvfp4"}
+"""What has to be up for a picture."""
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
 WIDTH: Final = 118
 
@@ -26,10 +29,20 @@ def draw(name: str, command: str) -> str:
     """Return a picture of a terminal in which a command was run."""
     with tempfile.TemporaryDirectory() as home:
         environ = os.environ | {"HOME": home, "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
-        words = [sys.executable, "-m", "sparkctl", *command.split()[1:]]
+        sparkctl = [sys.executable, "-m", "sparkctl"]
+        served = SERVED.get(name)
+        if served is not None:
+            subprocess.run([*sparkctl, "up", served], env=environ, capture_output=True, check=True)
         done = subprocess.run(
-            words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            [*sparkctl, *command.split()[1:]],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
+        if served is not None:
+            subprocess.run([*sparkctl, "down", served], env=environ, capture_output=True, check=True)
     console = Console(record=True, width=WIDTH, file=StringIO())
     console.print(Text(f"$ {command}", style="bold"))
     console.print(Text(done.stdout.rstrip()))

@@ -86,6 +86,7 @@ class Starter:
 
     def _create(self, service: Service) -> str:
         """Create the container; its secrets are on the disk only meanwhile."""
+        self._report.progress(service.name, "creating", "")
         files = self._ports.files
         preparing.stage(files, service)
         spec = service.spec.with_label(LABEL_CLAIM, str(service.expected.steady_bytes))

@@ -483,8 +483,9 @@ def test_up_as_lines_of_json(spark: FakeSpark) -> None:
     lines = [json.loads(line) for line in done.out.splitlines()]
     assert lines[-1] == {"said": "e4b-nvfp4: ready at http://127.0.0.1:8003"}
     moments = [line for line in lines if "phase" in line]
-    assert "probing" in {line["phase"] for line in moments}
-    assert "available" in moments[0]["detail"]
+    assert moments[0]["phase"] == "creating"
+    (probing, *_) = [line for line in moments if line["phase"] == "probing"]
+    assert "available" in probing["detail"]
 
 
 def test_a_start_tells_its_times_and_what_the_last_one_took(spark: FakeSpark) -> None:

@@ -64,8 +64,9 @@ def _looks(world: World, name: str) -> tuple[Look, Look]:
     last = first
     with world.out.reporting() as report:
         while last is first or liveness.doubtful(first, last):
-            waited = units.format_duration(last.at - first.at)
-            report.progress(name, "looking for a step of its scheduler", waited if last is not first else "")
+            if last is not first:
+                waited = units.format_duration(last.at - first.at)
+                report.progress(name, "looking for a step of its scheduler", waited)
             world.ports.clock.sleep(_LOOK_S)
             last = looking.look(world.ports, name, world.api_key)
     return first, last

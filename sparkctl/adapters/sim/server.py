@@ -288,7 +288,8 @@ class Server(ThreadingHTTPServer):
         drafts = self.counts["drafts"]
         accepted = [round(drafts * share) for share in self.accepted]
         rows = [(f"{what}_tokens_total", "", self.counts[what]) for what in ("prompt", "generation")]
-        rows += [(f"num_requests_{what}", "", 0) for what in ("running", "waiting")]
+        none = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "num_preemptions_total")
+        rows += [(name, "", 0) for name in (*none, "prefix_cache_queries_total", "prefix_cache_hits_total")]
         rows.append(("cache_config_info", f',block_size="16",num_gpu_blocks="{self.counts["kv"] // 16}"', 1))
         if self.drafted:
             totals = {"drafts": drafts, "draft_tokens": drafts * self.drafted, "accepted_tokens": sum(accepted)}
