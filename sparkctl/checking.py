@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.ports import Clock, Http, Reply, Report
     from sparkctl.recipe import Recipe
+    from sparkctl.running_code import CodeRunner
 
 SEED: Final = 0
 EXCERPT: Final = 200
@@ -129,9 +130,10 @@ def skipped(check: Check, server: Subject) -> str | None:
 
 
 class Checker:
-    """Runs checks on servers; tells ``report`` which one it is at."""
+    """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing)."""
 
-    def __init__(self, http: Http, clock: Clock, report: Report) -> None:
+    def __init__(self, http: Http, clock: Clock, report: Report, code: CodeRunner | None = None) -> None:
+        self._code = code
         self._http = http
         self._clock = clock
         self._report = report
@@ -182,6 +184,8 @@ class Checker:
         given = "" if server.chat else request.completion or ""
         answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
         findings += [_empty(found)] if not found.text.strip() else judging.judge(request.expect, answer)
+        if self._code is not None and request.expect.runs is not None and all(one.passed for one in findings):
+            findings.append(judging.ran(request.expect.runs, found.text, self._code.run))
         return Evidence(_excerpt(found), tuple(findings))
 
     def _post(self, server: Subject, path: str, body: object, timeout_s: float) -> Reply:

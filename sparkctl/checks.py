@@ -64,6 +64,13 @@ class Traditional(Part):
     simplified: Share = Field(0.0, description="at most this share of them in Simplified Chinese alone")
 
 
+class Runs(Part):
+    """What the answer's code computes, once it is run."""
+
+    call: str = Field(min_length=1, description="an expression of the functions that it defines")
+    near: float = Field(description="its value, within one percent")
+
+
 class Expect(Part):
     """What an answer must be: every assertion that is named has to hold."""
 
@@ -77,12 +84,15 @@ class Expect(Part):
     counts_to: int | None = Field(None, ge=3, description="the numbers from 1 to this, each once and in order")
     traditional: Traditional | None = Field(None, description="Traditional Chinese")
     python: Texts = Field((), description="Python that parses, and defines these functions")
+    runs: Runs | None = Field(None, description="what that code computes; only with --run-code, in a container")
     json_schema: Schema | None = Field(None, description="JSON that this schema accepts")
 
     @model_validator(mode="after")
     def _something(self) -> Expect:
         if not self.model_fields_set:
             complain([Finding((), "expected at least one assertion: without one, a check cannot fail")])
+        if self.runs is not None and not self.python:
+            complain([Finding(("runs",), "expected python beside it: which functions the code has to define")])
         return self
 
 

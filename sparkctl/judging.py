@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import warnings
 from functools import cache
@@ -16,9 +17,9 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.checks import Expect, Traditional
+    from sparkctl.checks import Expect, Runs, Traditional
 
 GRAM: Final = 4
 """Units of a gram whose repetitions are counted: seq-rep-4 of Welleck et al. (2019)."""
@@ -36,6 +37,9 @@ _INTEGER: Final = re.compile(r"\d+")
 _FENCE: Final = re.compile(r"```[ \t]*(\w*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _TOLERANCE: Final = 1e-9
+_NEAR: Final = 0.01
+"""What a program computes may be off by so much, as a share: models choose their own approximations."""
+_PYTHON: Final = ("python", "py", "python3")
 
 
 class Answer(NamedTuple):
@@ -203,6 +207,19 @@ def fenced(text: str, languages: Sequence[str]) -> str:
     return str(next(iter(named or [code for _, code in blocks]), text))
 
 
+def ran(runs: Runs, text: str, run: Callable[[str], tuple[bool, str]]) -> Finding:
+    """Return what the code of an answer computes; ``run`` runs a program and returns its end and its last line."""
+    code = fenced(_THOUGHT.sub("", text).strip(), _PYTHON)
+    well, last = run(f"{code}\nprint({runs.call})")
+    limit = f"{runs.call} near {runs.near:g}"
+    try:
+        value = float(last)
+    except ValueError:
+        return Finding("runs", passed=False, measured=last[:120], limit=limit)
+    near = math.isclose(value, runs.near, rel_tol=_NEAR)
+    return Finding("runs", passed=well and near, measured=f"{value:g}", limit=limit)
+
+
 def _python(functions: Sequence[str], text: str, *, cut: bool) -> Finding:
     limit = f"Python that defines {', '.join(functions)}"
     if cut:  # half a function may parse by chance
@@ -210,7 +227,7 @@ def _python(functions: Sequence[str], text: str, *, cut: bool) -> Finding:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            tree = ast.parse(fenced(text, ("python", "py", "python3")))
+            tree = ast.parse(fenced(text, _PYTHON))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = (error.msg if isinstance(error, SyntaxError) else str(error)) or type(error).__name__

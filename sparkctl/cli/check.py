@@ -10,7 +10,8 @@ import click
 from sparkctl import checking
 from sparkctl.checking import Checker, Result, evidence_lines
 from sparkctl.cli.options import as_json
-from sparkctl.errors import CheckError, InputError, NotReadyError
+from sparkctl.errors import CheckError, EngineError, InputError, NotReadyError
+from sparkctl.running_code import CodeRunner
 from sparkctl.units import format_duration
 
 if TYPE_CHECKING:
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 @click.command
 @click.argument("name")
 @click.option("--only", "only", multiple=True, metavar="CHECK[,CHECK…]", help="Only these checks; may be repeated.")
+@click.option("--run-code", is_flag=True, help="Run code that the model writes, in a container without network.")
 @as_json
 @click.pass_obj
-def command(world: World, name: str, *, only: tuple[str, ...], as_json: bool) -> None:
+def command(world: World, name: str, *, only: tuple[str, ...], run_code: bool, as_json: bool) -> None:
     """Ask a service that is up what it must answer, and judge the answers.
 
     Without --only, every check is asked: the shipped ones, and yours in checks/. Exit codes: 5 not ready, 7 a check
-    failed. Code that a model writes is parsed, and never run.
+    failed. Code that a model writes is parsed, and run only with --run-code: in a throwaway container of the
+    service's image, without network, mounts and GPU.
     """
     world.refuse_elsewhere()
     deployed = _ready(world, name)
@@ -38,7 +41,8 @@ def command(world: World, name: str, *, only: tuple[str, ...], as_json: bool) ->
     checks = world.checks(list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
     server = _subject(world, deployed)
     with world.out.reporting() as report:
-        verdicts = list(Checker(world.ports.http, world.ports.clock, report).run(checks, server))
+        code = _runner(world, deployed) if run_code else None
+        verdicts = list(Checker(world.ports.http, world.ports.clock, report, code).run(checks, server))
     _print(world, verdicts, as_json=as_json)
     failed = [verdict for verdict in verdicts if verdict.result is Result.FAIL]
     if failed:
@@ -64,6 +68,18 @@ def _ready(world: World, name: str) -> Deployed:
         message = f"{name} is not ready: its container is {found.container.state}"
         raise NotReadyError(message, hint=f"sparkctl up {name} waits until it is; its log: sparkctl logs {name}")
     return found
+
+
+def _runner(world: World, deployed: Deployed) -> CodeRunner:
+    """Return what runs code.
+
+    Raises:
+        EngineError: a simulated engine, which runs no images.
+    """
+    if world.ports.bench is None:
+        message = "a simulated engine runs no images: no code can be run in it"
+        raise EngineError(message, hint="without --run-code the code is parsed")
+    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
 
 
 def _subject(world: World, deployed: Deployed) -> Subject:

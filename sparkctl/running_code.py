@@ -1,0 +1,78 @@
+"""Code that a model wrote, run where it can do nothing: in a container without network, mounts and GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.container import ContainerSpec, HealthCheck
+from sparkctl.errors import EngineError
+from sparkctl.units import MIB, format_duration
+
+if TYPE_CHECKING:
+    from sparkctl.ports import Clock, Engine
+
+TIMEOUT_S: Final = 20.0
+_MEMORY: Final = 512 * MIB
+_PIDS: Final = 64
+_LOOK_S: Final = 0.2
+_LABEL: Final = "sparkctl.code"
+
+
+class CodeRunner:
+    """Runs Python in throwaway containers of one image, which has to have one; ``name`` begins their names."""
+
+    def __init__(self, engine: Engine, clock: Clock, image: str, name: str) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._image = image
+        self._name = f"{name}-code"
+
+    def run(self, code: str) -> tuple[bool, str]:
+        """Return whether a program ended well, and its last line, or why it did not. The container is gone afterwards.
+
+        Raises:
+            EngineError: the engine refuses.
+        """
+        self._gone()
+        try:
+            created = self._engine.create(self._spec(code))
+            self._engine.start(created)
+            return self._ended(created)
+        finally:
+            self._gone()
+
+    def _spec(self, code: str) -> ContainerSpec:
+        return ContainerSpec(
+            image=self._image,
+            name=self._name,
+            entrypoint="python3",
+            command=("-I", "-c", code),
+            labels=((_LABEL, "1"),),
+            network="none",
+            memory=_MEMORY,
+            memory_swap=_MEMORY,
+            pids_limit=_PIDS,
+            user="65534:65534",
+            env=(("NVIDIA_VISIBLE_DEVICES", "void"),),
+            log_driver="json-file",
+            log_opts=(("max-file", "1"), ("max-size", "1m")),
+            health=HealthCheck(disable=True),
+        )
+
+    def _ended(self, created: str) -> tuple[bool, str]:
+        began = self._clock.monotonic()
+        while True:
+            now = self._engine.container(created)
+            if now is None:
+                raise EngineError(f"the container {self._name} was removed by somebody else")
+            if now.state in {"exited", "dead"}:
+                last = next(iter(self._engine.logs(created, tail=1)), "")
+                return now.exit_code == 0, last or f"exit code {now.exit_code} and no word"
+            if self._clock.monotonic() - began >= TIMEOUT_S:
+                return False, f"it did not end within {format_duration(TIMEOUT_S)}"
+            self._clock.sleep(_LOOK_S)
+
+    def _gone(self) -> None:
+        there = self._engine.container(self._name)
+        if there is not None and _LABEL in there.labels:
+            self._engine.remove(there.id)
