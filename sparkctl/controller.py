@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparkctl import differences, observing, preparing
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.checking import Named
     from sparkctl.plan import Plan
     from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
+    from sparkctl.starting import Require
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator allows ``up`` to do; ``checks`` are by service those that its recipe requires."""
+    """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it."""
 
     replace: bool = False
     keep: bool = False
-    checks: Mapping[str, Sequence[Named]] = field(default_factory=dict)
+    require: Require | None = None
 
 
 class RefusedError(DoesNotFitError):
@@ -152,15 +152,14 @@ class Controller:
             preparing.verify_container(self._ports.engine, service)
             self._report.say(f"{service.name}: already up at {service.url}")
             return
-        checks = options.checks.get(service.name, ())
         if action is Action.WAIT:
             self._starter.wait(service)
             preparing.verify_container(self._ports.engine, service)
-            self._starter.check(service, checks)
+            self._starter.check(service, options.require)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
             self._admitted(wanted, options)
-            self._starter.start(service, checks, keep=options.keep)
+            self._starter.start(service, options.require, keep=options.keep)
         self._report.say(f"{service.name}: ready at {service.url}")
 
     @contextmanager

@@ -417,3 +417,4 @@ class Ports(NamedTuple):
     bench: Bench | None = None
     """None where nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
+    """None: those of this machine, which are imported when they are used."""

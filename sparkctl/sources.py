@@ -63,7 +63,7 @@ def read_source(path: Path) -> bytes:
             raise InputError(f"is a link that leaves its folder: {real}")
         # Non-blocking, or a pipe that nobody writes to would hold us for ever; what was opened is what is judged.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             found = os.fstat(descriptor)
             if stat.S_ISDIR(found.st_mode):
                 raise InputError("is a folder")
@@ -71,7 +71,7 @@ def read_source(path: Path) -> bytes:
                 raise InputError("is no regular file")
             if found.st_size > LARGEST_BYTES:
                 raise InputError(f"is larger than {LARGEST_BYTES // 1024**2} MiB")
-            return file.read(LARGEST_BYTES)
+            return file.readall()
     except FileNotFoundError:
         raise InputError("is not there") from None
     except IsADirectoryError:

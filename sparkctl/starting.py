@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from sparkctl import acceptance, explaining, preparing, readiness, requiring, secrets, units
+from sparkctl import acceptance, explaining, preparing, readiness, secrets, units
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.checking import Named
     from sparkctl.ports import Container, Ports, Reply, Report
     from sparkctl.remembering import Memory
     from sparkctl.service import Service
@@ -27,6 +26,17 @@ GENERATION_TIMEOUT_S: Final = 60.0
 STOP_GRACE_S: Final = 30.0
 ASIDE: Final = ".replaced"
 """What the name of a container ends with while its successor has not proved itself."""
+
+
+class Require(Protocol):
+    """Proves a service that is ready, by the checks that its recipe requires."""
+
+    def __call__(self, service: Service, key: str | None, /) -> None:
+        """Run them.
+
+        Raises:
+            CheckError: an answer is not what one of them wants.
+        """
 
 
 def _target(service: Service) -> Target:
@@ -61,8 +71,8 @@ class Starter:
         self._report = report
         self._secret_values = secret_values
 
-    def start(self, service: Service, checks: Sequence[Named], *, keep: bool) -> None:
-        """Create the service's container, start it, wait until it is ready, verify its mods, and run its ``checks``.
+    def start(self, service: Service, require: Require | None, *, keep: bool) -> None:
+        """Create the service's container, start it, wait until it is ready, verify its mods, ``require`` more of it.
 
         A container of the same service that is there already is set aside, and comes back if this start fails.
 
@@ -80,7 +90,7 @@ class Starter:
                 self._ports.engine.start(created)
                 self.wait(service, sampler)
                 preparing.verify_container(self._ports.engine, service)
-                self.check(service, checks)
+                self.check(service, require)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
                 self._memory.keep(service, created, sampler.samples)
 
@@ -124,14 +134,15 @@ class Starter:
         text, fix = explaining.explain(self._ports.engine, self._ports.files, self._logs, progress, hidden)
         raise NotReadyError(text, hint=fix)
 
-    def check(self, service: Service, checks: Sequence[Named]) -> None:
+    def check(self, service: Service, require: Require | None) -> None:
         """Run checks on a service that is ready.
 
         Raises:
             CheckError, WaitInterruptedError: as for ``requiring.require``.
         """
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
-        requiring.require(self._ports, self._report, service, checks, key)
+        if require is not None:
+            require(service, key)
 
     def _suspects(self, service: Service) -> str:
         """Return what verify-mods says of a service that drafts in vain."""

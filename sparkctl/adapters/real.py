@@ -13,7 +13,6 @@ from sparkctl.adapters.http import HttpxHttp
 from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
 from sparkctl.adapters.models import DiskModels
 from sparkctl.adapters.store import SqliteStore
-from sparkctl.adapters.streaming import AsyncStreams
 from sparkctl.ports import Ports
 
 if TYPE_CHECKING:
@@ -48,6 +47,5 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         locks=FileLocks(shared_folder(), whoami()),
         models=DiskModels(),
         files=DiskFiles(),
-        streams=AsyncStreams(),
         bench=engine,
     )

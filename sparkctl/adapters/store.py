@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -40,8 +41,6 @@ _STEPS: Final = (
     """,
 )
 """The columns are for looking up; ``measurement`` is the whole of it, as JSON."""
-_JSON: Final = TypeAdapter(Measurement)
-_BENCH: Final = TypeAdapter(Bench)
 _BENCHES_SINCE: Final = 2
 BUSY_S: Final = 5.0
 """How long a writer waits for another one."""
@@ -57,6 +56,17 @@ _HINTS: Final = {
     sqlite3.SQLITE_CORRUPT: f"move it away; {_AGAIN}",
     sqlite3.SQLITE_NOTADB: f"move it away; {_AGAIN}",
 }
+
+
+@cache
+def _measurements() -> TypeAdapter[Measurement]:
+    """Return what reads and writes a measurement, made when it is first needed: it takes longer than a small plan."""
+    return TypeAdapter(Measurement)
+
+
+@cache
+def _benches() -> TypeAdapter[Bench]:
+    return TypeAdapter(Bench)
 
 
 class SqliteStore:
@@ -77,7 +87,9 @@ class SqliteStore:
             _migrate(file, self._path)
             query = "INSERT INTO measurements (at, model, service, recipe, measurement) VALUES (?, ?, ?, ?, ?)"
             one = measurement
-            file.execute(query, (one.at, one.key.model, one.service, one.recipe, _JSON.dump_json(one).decode()))
+            file.execute(
+                query, (one.at, one.key.model, one.service, one.recipe, _measurements().dump_json(one).decode())
+            )
 
     def measurements(self, model: str | None = None) -> list[Measurement]:
         """Return the measurements of a model's repository (None: all), the oldest first.
@@ -103,7 +115,7 @@ class SqliteStore:
         with self._opened(make=True) as file, _written(file):
             _migrate(file, self._path)
             query = "INSERT INTO benches (at, service, bench) VALUES (?, ?, ?)"
-            file.execute(query, (bench.at, bench.service, _BENCH.dump_json(bench).decode()))
+            file.execute(query, (bench.at, bench.service, _benches().dump_json(bench).decode()))
 
     def benches(self, service: str | None = None) -> list[Bench]:
         """Return the benchmarks of a service (None: all), the oldest first.
@@ -122,7 +134,7 @@ class SqliteStore:
 
     def _read_bench(self, text: str) -> Bench | None:
         try:
-            return _BENCH.validate_json(text)
+            return _benches().validate_json(text)
         except ValidationError as error:
             self.warnings.append(f"a benchmark in {self._path} is ignored: {error.errors(include_url=False)[0]['msg']}")
             return None
@@ -173,7 +185,7 @@ class SqliteStore:
 
     def _read(self, text: str) -> Measurement | None:
         try:
-            return _JSON.validate_json(text)
+            return _measurements().validate_json(text)
         except ValidationError as error:
             (first, *_) = error.errors(include_url=False)
             where = ".".join(map(str, first["loc"])) or "its text"

@@ -9,6 +9,7 @@ import click
 
 from sparkctl import checking
 from sparkctl.checking import Checker, Result, evidence_lines
+from sparkctl.cli.named_checks import named
 from sparkctl.cli.options import as_json
 from sparkctl.errors import CheckError, EngineError, InputError, NotReadyError
 from sparkctl.running_code import CodeRunner
@@ -38,7 +39,7 @@ def command(world: World, name: str, *, only: tuple[str, ...], run_code: bool, a
     world.refuse_elsewhere()
     deployed = _ready(world, name)
     wanted = [check for names in only for check in names.split(",") if check]
-    checks = world.checks(list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
+    checks = named(world, list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
     server = _subject(world, deployed)
     with world.out.reporting() as report:
         code = _runner(world, deployed) if run_code else None

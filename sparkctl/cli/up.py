@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli import fitting, models, mods_pins
+from sparkctl.cli import fitting, models, mods_pins, named_checks
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options, RefusedError
 from sparkctl.units import format_gib
@@ -41,11 +41,13 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
-    checks = {service.name: world.checks(service.recipe.checks) for service in services}
+    checks = named_checks.required(world, services)
     with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:
-            controller.up(services, Options(switches["replace"], switches["keep"], checks))
+            controller.up(
+                services, Options(switches["replace"], switches["keep"], named_checks.require(world, report, checks))
+            )
         except RefusedError as error:
             refused = error.plan
         else:

@@ -13,12 +13,10 @@ from platformdirs import user_config_path, user_state_path
 
 from sparkctl import observing, secrets
 from sparkctl.catalog import Catalog, Root, shipped_root
-from sparkctl.checking import Named
-from sparkctl.checks import Check
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
-from sparkctl.errors import EngineError, InputError
+from sparkctl.errors import InputError
 from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
@@ -67,14 +65,9 @@ class World:
 
     @property
     def streams(self) -> Streams:
-        """Streamed completions.
-
-        Raises:
-            EngineError: this world has none.
-        """
-        if self.ports.streams is None:
-            raise EngineError("this engine's servers cannot be measured")
-        return self.ports.streams
+        """Streamed completions; imported by the command that measures."""
+        given: Streams | None = self.ports.streams
+        return given or importlib.import_module("sparkctl.adapters.streaming").AsyncStreams()
 
     @cached_property
     def host(self) -> Host:
@@ -153,14 +146,6 @@ class World:
             key=self.api_key,
             logs=self.operator.state / "logs",
         )
-
-    def checks(self, names: Sequence[str]) -> list[Named]:
-        """Return the checks of these names.
-
-        Raises:
-            InputError: there is none of a name, or something is wrong with its file.
-        """
-        return [Named(name, self.catalog.load("check", name, Check)) for name in names]
 
     def refuse_elsewhere(self) -> None:
         """Refuse an engine that is not on this host, where memory, models and mods are another's.

@@ -13,7 +13,6 @@ from sparkctl.adapters.locks import FileLocks, shared_folder, whoami
 from sparkctl.adapters.sim.engine import SimEngine
 from sparkctl.adapters.sim.host import SimHost, SimModels
 from sparkctl.adapters.store import SqliteStore
-from sparkctl.adapters.streaming import AsyncStreams
 from sparkctl.ports import Ports
 
 if TYPE_CHECKING:
@@ -46,5 +45,4 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         locks=FileLocks(shared_folder(), whoami()),
         models=SimModels(),
         files=DiskFiles(),
-        streams=AsyncStreams(),
     )

@@ -1,0 +1,44 @@
+"""Checks by their names, for the commands that ask them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl import requiring
+from sparkctl.checking import Named
+from sparkctl.checks import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.cli.world import World
+    from sparkctl.ports import Report
+    from sparkctl.service import Service
+    from sparkctl.starting import Require
+
+
+def named(world: World, names: Sequence[str]) -> list[Named]:
+    """Return the checks of these names.
+
+    Raises:
+        InputError: there is none of a name, or something is wrong with its file.
+    """
+    return [Named(name, world.catalog.load("check", name, Check)) for name in names]
+
+
+def required(world: World, services: Sequence[Service]) -> Mapping[str, Sequence[Named]]:
+    """Return the checks that services' recipes require, by service.
+
+    Raises:
+        InputError: as for ``named``.
+    """
+    return {service.name: named(world, service.recipe.checks) for service in services}
+
+
+def require(world: World, report: Report, checks: Mapping[str, Sequence[Named]]) -> Require:
+    """Return what runs the required checks of a service that is ready."""
+
+    def run(service: Service, key: str | None) -> None:
+        requiring.require(world.ports, report, service, checks.get(service.name, ()), key)
+
+    return run
