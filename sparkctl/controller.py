@@ -100,14 +100,15 @@ class Controller:
             for step in plan.steps:
                 self._walk(step.action, services[step.service], wanted, options)
 
-    def attach(self, service: Service) -> None:
-        """Wait for a service that somebody else started, and verify its mods; the engine is not locked for it.
+    def attach(self, service: Service, require: Require | None = None) -> None:
+        """Wait for a service that somebody else started, and prove it as ``up`` does; the engine is not locked for it.
 
         Raises:
-            EngineError, ModError, NotReadyError, WaitInterruptedError: as for ``up``; nothing is removed.
+            EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; nothing is removed.
         """
         self._starter.wait(service)
         preparing.verify_container(self._ports.engine, service)
+        self._starter.check(service, require)
         self._report.say(f"{service.name}: ready at {service.url}")
 
     def down(self, names: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     if found:
         # The first in the log is what the others follow from.
         failure, match, number = min(found, key=lambda one: (one[0].symptom, one[2]))
-        groups = {name: (value or "?").strip() for name, value in match.groupdict().items()}
+        groups = {name: (value or "not said").strip() for name, value in match.groupdict().items()}
         cause, fix = (text.format_map(groups) for text in (failure.cause, failure.fix))
         return Diagnosis(cause, fix, (read[number].strip(),), failure.id, failure.source)
     return None

@@ -362,3 +362,13 @@ def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool,
     found = checking.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
     assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
     assert checking.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()
+
+
+def test_who_attaches_runs_the_required_checks_too(tmp_path: Path) -> None:
+    script = Scripted(dict(GOOD))
+    spark = spark_with(tmp_path, 8003, "checks: [text]\n", http=script)
+    spark.run("up", "one").expect(0)
+    spark.run("attach", "one").expect(0)
+    script.answers = {"capital": "Lyon"}
+    assert "one fails 1 of its 1 checks" in spark.run("attach", "one").expect(7).err
+    assert len(spark.engine.containers()) == 1, "who attaches removes nothing"

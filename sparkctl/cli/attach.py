@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import observing
+from sparkctl.cli import named_checks
 from sparkctl.cli.options import as_json
 from sparkctl.container import LABEL_MODEL, LABEL_RECIPE, LABEL_URL
 from sparkctl.errors import InputError
@@ -34,7 +35,8 @@ def command(world: World, name: str, *, as_json: bool) -> None:
         raise InputError(message, hint=f"sparkctl up {name} starts it, sparkctl ps lists those that there are")
     service = _service(world, name, container)
     with world.out.reporting(as_json=as_json) as report:
-        world.controller([service], report).attach(service)
+        require = named_checks.require(world, report, named_checks.required(world, [service]))
+        world.controller([service], report).attach(service, require)
 
 
 def _service(world: World, name: str, container: Container) -> Service:
