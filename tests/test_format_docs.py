@@ -29,6 +29,12 @@ def test_the_table_of_errors_is_up_to_date() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_table_of_failures_is_up_to_date() -> None:
+    script = [sys.executable, ROOT / "scripts" / "failure_table.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_examples_are_right() -> None:
     blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .+\n)+", PAGE.read_text(), re.MULTILINE)]
     examples = {block.split(":")[0]: block for block in blocks if not block.startswith("sparkctl")}
