@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl import differences, observing, preparing
 from sparkctl.container import LABEL_SERVICE
 from sparkctl.errors import DoesNotFitError, InputError
 from sparkctl.plan import Action, make_plan
 from sparkctl.remembering import Memory
-from sparkctl.starting import ASIDE, STOP_GRACE_S, Starter
+from sparkctl.starting import STOP_GRACE_S, Starter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sparkctl.ports import Ports, Report, Store
     from sparkctl.service import Service
     from sparkctl.starting import Require
+
+
+BEFORE: Final = ".before"
+"""What the name of a container ends with that is to come back after others were tried in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,26 @@ class Controller:
         self._starter.check(service, require)
         self._report.say(f"{service.name}: ready at {service.url}")
 
+    def set_aside(self, name: str) -> None:
+        """Stop a service's container and keep it under another name, so that it can come back as it is."""
+        with self._locked():
+            there = observing.find(self._ports.engine, name)
+            if there is not None:
+                self._report.progress(name, "stopping", "")
+                self._ports.engine.stop(there.id, grace_s=STOP_GRACE_S)
+                self._ports.engine.rename(there.id, name + BEFORE)
+
+    def bring_back(self, name: str) -> None:
+        """Remove what took a service's place, and start the container that was set aside."""
+        with self._locked():
+            now, before = (self._ports.engine.container(one) for one in (name, name + BEFORE))
+            if before is None:
+                return
+            if now is not None:
+                self._ports.engine.remove(now.id)
+            self._ports.engine.rename(before.id, name)
+            self._ports.engine.start(before.id)
+
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop and remove the services of these names, and return those that had a container."""
         with self._locked():
@@ -128,7 +152,7 @@ class Controller:
     def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
         now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
         pool = observing.pool(self._ports.host, self._reserve_bytes)
-        running = [deployed.running for deployed in now if not deployed.container.name.endswith(ASIDE)]
+        running = [deployed.running for deployed in now if deployed.container.name == deployed.name]
         return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
 
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:

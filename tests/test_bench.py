@@ -346,3 +346,24 @@ def test_a_sweep_that_is_none(spec: str) -> None:
     with pytest.raises(InputError, match="expected PATH=A"):
         values(spec)
     assert values("a.b=1..3") == ("a.b", ["1", "2", "3"])
+
+
+def test_the_very_container_comes_back_with_what_was_laid_over_it(spark: FakeSpark) -> None:
+    spark.run("down", "e4b-nvfp4").expect(0)
+    spark.http.serving["127.0.0.1:8055"] = "quick"
+    own = ("--set", "serve.port=8055", "--set", "serve.name=quick", "--set", "limits.sequences=3")
+    spark.run("up", "e4b-nvfp4", *own).expect(0)
+    ((identity, before),) = spark.engine.there.items()
+    spark.run("bench", "e4b-nvfp4", "--sweep", "limits.context=4096,8192", "--rounds", "1").expect(0)
+    assert isinstance(spark.streams, FakeStreams)
+    assert {str(bodies[0]["model"]) for bodies in spark.streams.asked} == {"quick"}
+    assert list(spark.engine.there) == [identity]
+    after = spark.engine.there[identity]
+    assert (after.name, after.state, after.command) == ("e4b-nvfp4", "running", before.command)
+
+
+def test_what_did_not_run_before_does_not_run_afterwards(spark: FakeSpark) -> None:
+    spark.run("down", "e4b-nvfp4").expect(0)
+    spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1").expect(0)
+    assert spark.engine.there == {}
+    assert len(spark.store.benches("e4b-nvfp4")) == 2

@@ -329,3 +329,15 @@ def wait_for(holds: object, seconds: float = 20) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_sweep_brings_the_very_container_back(spark: Spark) -> None:
+    name = spark.recipe("swept")
+    spark.run("up", name, "--set", "limits.context=512").expect(0)
+    before = spark.docker("inspect", "--format", "{{.Id}}", name)
+    options = ("--tokens", "20", "--rounds", "1", "--concurrency", "1")
+    done = spark.run("bench", name, "--sweep", "limits.sequences=1..2", *options).expect(0)
+    assert [line.split()[0] for line in done.out.splitlines()] == ["limits.sequences", "1", "2"]
+    assert spark.docker("inspect", "--format", "{{.Id}}", name) == before
+    assert spark.state(name) == "running"
+    assert spark.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}\\.").strip() == ""
