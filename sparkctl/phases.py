@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SERVES: Final = "Application startup complete"
 """What uvicorn says when the server takes requests."""
@@ -37,11 +40,12 @@ _BEGINS: Final = (
     (re.compile(SERVES), Phase.SERVING),
 )
 _COUNTED: Final = (
-    re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)"),
+    re.compile(r"[Ll]oading (?:\S+ ){1,8}\s*\d+% Completed \| (\d+)/(\d+)"),
     re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)"),
 )
 _TOOK: Final = re.compile(r"Model loading took ([\d.]+) GiB")
 _TOKENS: Final = re.compile(r"KV cache size: ([\d,]+) tokens")
+_NOT_SERVING: Final = re.compile(r"vLLM API server version|Application shutdown complete")
 # What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
 _IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
 
@@ -66,6 +70,20 @@ def told(line: str) -> Told:
     if loaded is not None:
         return Told(phase, f"{loaded[1]} GiB loaded")
     return Told(phase, f"{tokens[1]} tokens" if tokens is not None else "")
+
+
+def serves(lines: Iterable[str]) -> bool | None:
+    """Return whether the last start in a log came up, by its last line that says so or begins or ends a run.
+
+    None where no line says it. A log goes on when its container is started again.
+    """
+    found = None
+    for line in lines:
+        if SERVES in line:
+            found = True
+        elif _NOT_SERVING.search(line):
+            found = False
+    return found
 
 
 def moves(line: str) -> bool:

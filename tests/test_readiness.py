@@ -167,9 +167,17 @@ def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phas
     assert seen[: len(phases) + 1] == [Phase.STARTING, *phases]
 
 
-def test_shards_are_counted() -> None:
-    line = "Loading safetensors checkpoint shards:  50% Completed | 2/4 [00:10<00:10,  5.0s/it]"
-    assert look(begin(TARGET, 0), 1, line).detail == "2/4"
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "Loading safetensors checkpoint shards",
+        "Loading safetensors using Runai Model Streamer",
+        "(EngineCore pid=3720) Multi-thread loading shards",
+    ],
+)
+def test_shards_are_counted(loader: str) -> None:
+    found = look(begin(TARGET, 0), 1, f"{loader}:  50% Completed | 2/4 [00:10<00:10,  5.0s/it]")
+    assert (found.detail, found.fraction) == ("2/4", 0.5)
 
 
 @given(st.lists(st.text(max_size=80), max_size=20), st.sampled_from([None, 200, 404, 401, 503]), st.text(max_size=60))
