@@ -116,6 +116,8 @@ class Starter:
         outcome = progress.outcome
         if outcome is not None and outcome.note:
             self._report.say(f"warning: {service.name}: {outcome.note}")
+        if outcome is not None and outcome.drafts:
+            self._report.say(f"{service.name}: {outcome.drafts}")
         if outcome is None or outcome.ready:
             return
         if outcome.drafts_in_vain:
