@@ -238,7 +238,8 @@ def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
         )
     if reply.status != 200 and progress.probe is not Probe.METRICS:  # noqa: PLR2004
         return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
-    return _TAKEN[progress.probe](progress, reply.body, now)
+    # Each question is answered once: an answer is a step as good as a line of the log.
+    return _TAKEN[progress.probe](replace(progress, moved=now), reply.body, now)
 
 
 def _healthy(progress: Progress, _body: str, now: float) -> Progress:

@@ -130,6 +130,16 @@ def test_the_timeout_is_extended_while_the_log_moves() -> None:
     )
 
 
+def test_a_late_server_that_answers_is_not_given_up_between_two_answers() -> None:
+    late = 1000.0
+    progress = look(begin(TARGET, 0), late - STILL_S, "Loading safetensors checkpoint shards: 90%", reply=REFUSED)
+    progress = look(progress, late, reply=Reply(200, ""))
+    progress = look(progress, late + 1, reply=MODELS)
+    outcome = look(progress, late + 60, reply=GENERATED).outcome
+    assert outcome is not None
+    assert outcome.ready
+
+
 def test_the_lines_that_our_own_questions_make_do_not_extend_the_timeout() -> None:
     progress = look(begin(TARGET, 0), 1, reply=Reply(200, ""))
     asked = '(APIServer pid=480) INFO:     127.0.0.1:42776 - "GET /health HTTP/1.1" 200 OK'

@@ -34,7 +34,7 @@ class Start:
     fault_s: int
     noise: tuple[int, ...]
     metrics: str
-    others: int
+    earlier: int
 
     def container(self, now: float) -> Container | None:
         late = self.fault == "dies late" and now > self.load_s
@@ -68,11 +68,11 @@ class Start:
         return Reply(200, json.dumps({"usage": {"completion_tokens": 0 if self.fault == "no tokens" else 4}}))
 
     def counters(self, now: float) -> Reply:
-        """Answer /metrics: two tokens are drafted at each step of a busy server, of whose requests some are others'."""
+        """Answer /metrics: so many drafts of two tokens each second, and some before anybody asked."""
         odd = {"none": (404, ""), "garbage": (200, "<html>\0"), "500": (500, "error"), "silent": (None, "no answer")}
         if self.metrics in odd:
             return Reply(*odd[self.metrics])
-        drafts = 0 if self.metrics == "no drafts" else 100 * now + self.others
+        drafts = 0 if self.metrics == "no drafts" else 100 * now + self.earlier
         accepted = 0.3 if self.metrics == "low" else 0.5
         counts = {"num_drafts": drafts, "num_draft_tokens": 2 * drafts, "num_accepted_tokens": 2 * drafts * accepted}
         return Reply(200, "".join(f"vllm:spec_decode_{name}_total {count}\n" for name, count in counts.items()))
@@ -96,7 +96,7 @@ starts = st.builds(
     fault_s=st.integers(2, 300),
     noise=st.lists(st.integers(0, len(LOST) - 1), min_size=1, max_size=8).map(tuple),
     metrics=st.sampled_from(METRICS),
-    others=st.integers(0, 10_000),
+    earlier=st.integers(0, 10_000),
 )
 BROKEN = frozenset({"another model", "no key", "no tokens", "hangs", "dies late"})
 
