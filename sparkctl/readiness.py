@@ -98,11 +98,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of one wait. Times are the clock's seconds."""
+    """The state of one wait. Times are the clock's seconds; ``before_s``: the start had gone on so long before it."""
 
     target: Target
     started: float
     moved: float
+    before_s: float = 0.0
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     detail: str = ""
@@ -119,9 +120,9 @@ class Progress:
     note: str = ""
 
 
-def begin(target: Target, now: float) -> Progress:
-    """Return the state at the start of a wait."""
-    return Progress(target=target, started=now, moved=now, phase_since=now)
+def begin(target: Target, now: float, before_s: float = 0.0) -> Progress:
+    """Return the state at the start of a wait for a start that has gone on for ``before_s`` seconds."""
+    return Progress(target=target, started=now, moved=now, phase_since=now, before_s=before_s)
 
 
 def step(progress: Progress, seen: Seen) -> Progress:

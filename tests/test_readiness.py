@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.phases import Phase
+from sparkctl.phases import Phase, left_s
 from sparkctl.ports import Container, Reply
 from sparkctl.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
 
@@ -175,6 +175,39 @@ def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phas
         if progress.phase not in seen:
             seen.append(progress.phase)
     assert seen[: len(phases) + 1] == [Phase.STARTING, *phases]
+
+
+USUAL = {"starting": 10.0, "loading weights": 100.0, "compiling": 50.0, "profiling": 10.0, "capturing graphs": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("phase", "elapsed", "left"),
+    [
+        (Phase.STARTING, 0, 200),
+        (Phase.STARTING, 50, 190),  # slower than the last one: its later phases are all to come
+        (Phase.LOADING, 60, 140),
+        (Phase.LOADING, 5, 190),
+        (Phase.LOADING, 500, 90),
+        (Phase.COMPILING, 20, 90),  # faster than the last one, its weights came from the page cache
+        (Phase.CAPTURING, 190, 10),
+        (Phase.CAPTURING, 900, 0),
+        (Phase.PROBING, 100, 0),
+    ],
+)
+def test_what_is_left_by_the_phases_of_an_earlier_start(phase: Phase, elapsed: float, left: float) -> None:
+    assert left_s(USUAL, phase, elapsed) == left
+    assert left_s({}, phase, elapsed) == 0
+
+
+@given(
+    st.dictionaries(st.sampled_from([*USUAL, "warming up", "serving"]), st.floats(0, 1e5)),
+    st.sampled_from(Phase),
+    st.floats(0, 1e6),
+)
+def test_what_is_left_is_never_more_than_an_earlier_start_took(
+    usual: dict[str, float], phase: Phase, elapsed: float
+) -> None:
+    assert 0 <= left_s(usual, phase, elapsed) <= sum(usual.values()) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize(
