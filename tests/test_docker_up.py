@@ -156,7 +156,7 @@ def test_ctrl_c_says_what_is_left_and_up_resumes(spark: Spark) -> None:
     assert spark.state(name) == "running"
     assert f"{name}: ready at" in spark.run("attach", name).expect(0).err
     done = spark.run("up", name).expect(0)
-    assert f"{name}: ready at" in done.err
+    assert f"{name}: already up at" in done.err
 
 
 def test_a_kill_in_the_wait_leaves_the_truth(spark: Spark) -> None:
