@@ -188,7 +188,7 @@ class Starter:
 
     def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()
-        told = telling.moment(progress, now, usual, sampler.available_bytes, sampler.lowest_bytes)
+        told = telling.moment(progress, now, usual, sampler)
         self._report.progress(service.name, told.phase, told.detail, progress.fraction, told.facts)
 
     @contextmanager

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.readiness import Progress
+    from sparkctl.sampling import Sampler
 
 JOINING_S: Final = 5.0
 """In which the log of a start that goes on already has been read."""
@@ -41,9 +42,7 @@ class Moment(NamedTuple):
         }
 
 
-def moment(
-    progress: Progress, now: float, usual: Mapping[str, float], available_bytes: int, lowest_bytes: int
-) -> Moment:
+def moment(progress: Progress, now: float, usual: Mapping[str, float], sampler: Sampler) -> Moment:
     """Return what is told at ``now``; ``usual`` are the seconds of each phase of an earlier start of the same."""
     still_s = readiness.stalled_s(progress, now)
     elapsed_s = progress.before_s + now - progress.started
@@ -53,16 +52,19 @@ def moment(
     times = [] if phase_s is None else [units.format_duration(phase_s)]
     times.append(f"{units.format_duration(elapsed_s)} in all")
     if still_s:
-        times.append(f"no log line, CPU or disk read for {units.format_duration(still_s)}")
+        of_what = "log line, CPU or disk read" if sampler.reads_seen else "log line or CPU (disk reads are hidden)"
+        times.append(f"no {of_what} for {units.format_duration(still_s)}")
     elif left_s >= 1:
         times.append(f"about {units.format_duration(left_s)} left")
-    memory = f"{units.format_gib(available_bytes)} available, {units.format_gib(lowest_bytes)} at its lowest"
+    available, lowest = units.format_gib(sampler.available_bytes), units.format_gib(sampler.lowest_bytes)
     return Moment(
         phase=f"stalled while {progress.phase}" if still_s else str(progress.phase),
-        detail="  ".join(filter(None, [progress.detail, ", ".join(times), memory])),
+        detail="  ".join(
+            filter(None, [progress.detail, ", ".join(times), f"{available} available, {lowest} at its lowest"])
+        ),
         elapsed_s=elapsed_s,
         phase_s=phase_s,
         left_s=left_s if usual and not still_s else None,
-        available_bytes=available_bytes,
-        lowest_bytes=lowest_bytes,
+        available_bytes=sampler.available_bytes,
+        lowest_bytes=sampler.lowest_bytes,
     )

@@ -528,6 +528,12 @@ def test_silence_is_told_from_loading(spark: FakeSpark) -> None:
     done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
     phases = [line["phase"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
     assert "stalled while serving" in phases
+    assert "no log line, CPU or disk read for 3m" in done.out
+    spark.run("down", "e4b-nvfp4").expect(0)
+    spark.clock.interrupt_at = spark.clock.now + 400
+    spark.host.activities = [Activity(10.0)] * 300
+    hidden = spark.run("up", "e4b-nvfp4", "--json").expect(130)
+    assert "no log line or CPU (disk reads are hidden) for 3m" in hidden.out
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.clock.interrupt_at = spark.clock.now + 400
     spark.host.activities = [Activity(float(second), 5) for second in range(300)]
