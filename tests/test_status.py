@@ -198,6 +198,16 @@ def test_a_server_that_came_up_and_answers_no_more_is_failing(spark: FakeSpark) 
     assert "state              starting" in spark.run("status", "e4b-nvfp4").expect(0).out, "it was started again"
 
 
+def test_a_service_too_busy_for_a_question_is_ready(spark: FakeSpark) -> None:
+    spark.http.statuses["v1/models"] = 503
+    spark.http.metrics[URL] = text(running=4)
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert (row["ready"], row["doing"]) == (True, "busy")
+    spark.http.metrics[URL] = text()
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert (row["ready"], row["doing"]) == (False, "ready")
+
+
 def test_a_dead_service_exits_5_and_one_that_is_not_there_2(spark: FakeSpark) -> None:
     (identity,) = spark.engine.there
     spark.engine.there[identity] = spark.engine.there[identity]._replace(state="exited", exit_code=0)
