@@ -39,9 +39,12 @@ def below(drafting: Drafting, floor: Floor) -> str:
     """Return in words where an acceptance is below its floor, '' where it is not."""
     found = [_short(drafting, name, least) for name, least in floor.shares.items()]
     short = "; ".join(filter(None, found))
-    return (
-        f"drafts are accepted {in_words(drafting)} ({drafting.drafted:,.0f} drafted tokens): {short}" if short else ""
-    )
+    return f"{said(drafting)}: {short}" if short else ""
+
+
+def said(drafting: Drafting) -> str:
+    """Return an acceptance as a sentence, with the count that it stands on."""
+    return f"drafts are accepted {in_words(drafting)} ({drafting.drafted:,.0f} drafted tokens)"
 
 
 def _short(drafting: Drafting, name: str, least: float) -> str:

@@ -63,10 +63,10 @@ def judge(first: Look, last: Look) -> tuple[Life, str]:
         return Life.DEAD, dead
     if not _same(first.container, last.container):
         return Life.STARTING, "it was started again meanwhile"
-    if last.health is None:
-        served = "its server came up and answers no more" if last.served else ""
-        return (Life.FAILING if served else Life.STARTING), served
-    if last.health != 200:  # noqa: PLR2004
+    if last.health is None and last.metrics is None:
+        return (Life.FAILING, _silence(first, last)) if last.served else (Life.STARTING, "")
+    # A server that is busy may answer one question in time and not the other.
+    if last.health not in {None, 200}:
         return Life.FAILING, f"/health answers {last.health}"
     if last.metrics is None or not last.metrics.says_anything:
         return Life.READY, "/metrics says nothing: whether it works cannot be told"
@@ -74,8 +74,12 @@ def judge(first: Look, last: Look) -> tuple[Life, str]:
 
 
 def doubtful(first: Look, last: Look) -> bool:
-    """Return whether a longer look could tell a stuck service from a slow one."""
-    if first.metrics is None or last.metrics is None or last.at - first.at >= STUCK_S:
+    """Return whether a longer look could tell a stuck service from a slow one, or a failing one from a busy one."""
+    if last.at - first.at >= STUCK_S or not _same(first.container, last.container):
+        return False
+    if last.served and last.health is None and last.metrics is None:
+        return True
+    if first.metrics is None or last.metrics is None:
         return False
     wanted = (last.metrics.running or 0) + (last.metrics.waiting or 0) > 0
     return wanted and not _moved(first.metrics, last.metrics)
@@ -89,6 +93,12 @@ def rates(first: Look, last: Look) -> Rates:
     drafting = after.drafting.since(before.drafting) if after.drafting is not None else None
     generated = _per_second(before.generation_tokens, after.generation_tokens, seconds)
     return Rates(generated, _per_second(before.prompt_tokens, after.prompt_tokens, seconds), drafting)
+
+
+def _silence(first: Look, last: Look) -> str:
+    if first.health is None and first.metrics is None and last.at - first.at >= STUCK_S:
+        return f"its server came up, and has not answered for {units.format_duration(last.at - first.at)}"
+    return "its server came up, and does not answer now"
 
 
 def _per_second(before: float | None, after: float | None, seconds: float) -> float | None:

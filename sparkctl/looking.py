@@ -28,12 +28,13 @@ def look(ports: Ports, name: str, key: str | None) -> Look:
     url = container.labels.get(LABEL_URL, "")
     health = ports.http.get(f"{url}/health", timeout_s=_TIMEOUT_S).status
     counted = ports.http.get(f"{url}/metrics", key=key, timeout_s=_TIMEOUT_S)
-    served = health is None and _served(ports, container.id)
     found = metrics.parse(counted.body) if counted.status == HTTPStatus.OK else None
+    served = health is None and found is None and _served(ports, container.id)
     return Look(ports.clock.monotonic(), container, health, served, found)
 
 
 def _served(ports: Ports, container: str) -> bool:
     """Return whether the log says that the server came up; a log that is longer has said so long ago."""
     lines = ports.engine.logs(container, tail=_LOG_LINES)
-    return len(lines) == _LOG_LINES or any(phases.SERVES in line for line in lines)
+    said = phases.serves(lines)
+    return len(lines) == _LOG_LINES if said is None else said

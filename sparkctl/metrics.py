@@ -6,6 +6,7 @@ them. Several engines behind one server are summed; the cache's use is that of t
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -102,6 +103,8 @@ def parse(text: str) -> Metrics:
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
+                if not math.isfinite(sample.value):
+                    continue  # no count, and no JSON either
                 name = sample.name.removeprefix(_PREFIX)
                 name = _OLDER.get(name, name)
                 sums[name] += sample.value
@@ -110,7 +113,7 @@ def parse(text: str) -> Metrics:
                     finished[sample.labels.get("finished_reason", "")] += sample.value
                 if name == _POSITIONS:
                     positions[int(sample.labels.get("position", "0"))] += sample.value
-    except ValueError:
+    except (ValueError, IndexError):  # the second for labels without a name
         return Metrics()  # half a text, a web page: nothing of it can be trusted
     return Metrics(
         running=sums.get("num_requests_running"),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SERVES: Final = "Application startup complete"
 """What uvicorn says when the server takes requests."""
@@ -28,6 +31,13 @@ class Phase(StrEnum):
 
 
 ORDER: Final = list(Phase)
+_STAGES: Final = (
+    ({Phase.STARTING}, {"starting"}),
+    ({Phase.LOADING}, {"loading weights"}),
+    ({Phase.ENCODER, Phase.COMPILING}, {"profiling", "compiling"}),
+    ({Phase.KV_CACHE, Phase.CAPTURING}, {"capturing graphs", "warming up", "serving"}),
+)
+"""The phases that a line tells, beside those that an earlier start was measured in (sparkctl.boot_log)."""
 _BEGINS: Final = (
     (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
     (re.compile(r"Encoder cache will be initialized|profiled with .* items of the maximum feature"), Phase.ENCODER),
@@ -37,11 +47,12 @@ _BEGINS: Final = (
     (re.compile(SERVES), Phase.SERVING),
 )
 _COUNTED: Final = (
-    re.compile(r"Loading .*shards:\s+\d+% Completed \| (\d+)/(\d+)"),
+    re.compile(r"[Ll]oading (?:\S+ ){1,8}\s*\d+% Completed \| (\d+)/(\d+)"),
     re.compile(r"Capturing CUDA graphs?\b.*?(\d+)/(\d+)"),
 )
 _TOOK: Final = re.compile(r"Model loading took ([\d.]+) GiB")
 _TOKENS: Final = re.compile(r"KV cache size: ([\d,]+) tokens")
+_NOT_SERVING: Final = re.compile(r"vLLM API server version|Application shutdown complete")
 # What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
 _IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
 
@@ -66,6 +77,32 @@ def told(line: str) -> Told:
     if loaded is not None:
         return Told(phase, f"{loaded[1]} GiB loaded")
     return Told(phase, f"{tokens[1]} tokens" if tokens is not None else "")
+
+
+def left_s(usual: Mapping[str, float], phase: Phase, elapsed_s: float) -> float:
+    """Return how long a start has to go by what an earlier one took; 0 where nothing can be said.
+
+    It is what is left of the earlier one's time, but no less than its phases that are still to come, and no more than
+    those and the one that goes on: weights that come from the page cache are loaded sooner, and cold ones later.
+    """
+    now = next((place for place, (these, _) in enumerate(_STAGES) if phase in these), len(_STAGES))
+    spent = [sum(usual.get(name, 0.0) for name in names) for _, names in _STAGES]
+    later = sum(spent[now + 1 :])
+    return min(max(sum(usual.values()) - elapsed_s, later), later + sum(spent[now : now + 1]))
+
+
+def serves(lines: Iterable[str]) -> bool | None:
+    """Return whether the last start in a log came up, by its last line that says so or begins or ends a run.
+
+    None where no line says it. A log goes on when its container is started again.
+    """
+    found = None
+    for line in lines:
+        if SERVES in line:
+            found = True
+        elif _NOT_SERVING.search(line):
+            found = False
+    return found
 
 
 def moves(line: str) -> bool:

@@ -319,6 +319,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return seconds from some start."""
 
+    def epoch(self) -> float:
+        """Return seconds since the epoch, as the engine counts them; a clock that is set jumps."""
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
@@ -400,8 +403,18 @@ class Report(Protocol):
     def say(self, text: str) -> None:
         """Tell what was done."""
 
-    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
-        """Tell where a start or a pull is, and how much of it is done (0 to 1) where that is known; called often."""
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Tell where a start or a pull is, and how much of it is done (0 to 1) where that is known; called often.
+
+        ``facts`` are the figures that ``tail`` has in words, for a program.
+        """
 
 
 class Ports(NamedTuple):

@@ -40,6 +40,8 @@ STALLED_S: Final = 180.0
 DRAFTING_TOKENS: Final = 128
 DRAFTING_ROUNDS: Final = 6
 """Generations of as many tokens, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
+METRICS_TRIES: Final = 10
+"""Questions that /metrics may leave open: after them a server that still generates is ready, with a warning."""
 
 
 class Probe(StrEnum):
@@ -83,23 +85,25 @@ class Seen(NamedTuple):
 class Outcome:
     """The end of the wait: ready, or why not, and what to do. ``note`` is what is doubtful of one that is ready.
 
-    ``drafts_in_vain``: the mods are the first suspects.
+    ``drafts`` is what was seen of its drafts; ``drafts_in_vain``: the mods are the first suspects.
     """
 
     ready: bool
     message: str = ""
     hint: str | None = None
     note: str = ""
+    drafts: str = ""
     drafts_in_vain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of one wait. Times are the clock's seconds."""
+    """The state of one wait. Times are the clock's seconds; ``before_s``: the start had gone on so long before it."""
 
     target: Target
     started: float
     moved: float
+    before_s: float = 0.0
     phase: Phase = Phase.STARTING
     phase_since: float = 0.0
     detail: str = ""
@@ -112,11 +116,13 @@ class Progress:
     counted: Metrics | None = None
     rounds: int = 0
     own_tokens: int = 0
+    missed: int = 0
+    note: str = ""
 
 
-def begin(target: Target, now: float) -> Progress:
-    """Return the state at the start of a wait."""
-    return Progress(target=target, started=now, moved=now, phase_since=now)
+def begin(target: Target, now: float, before_s: float = 0.0) -> Progress:
+    """Return the state at the start of a wait for a start that has gone on for ``before_s`` seconds."""
+    return Progress(target=target, started=now, moved=now, phase_since=now, before_s=before_s)
 
 
 def step(progress: Progress, seen: Seen) -> Progress:
@@ -224,7 +230,7 @@ def _restarted(progress: Progress, container: Container | None) -> str | None:
 def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
     if reply.status is None or reply.status >= 500:  # noqa: PLR2004
         # Loading, busy or about to exit; the container's death is what ends the wait.
-        return progress
+        return _missed(progress) if progress.probe is Probe.METRICS else progress
     if reply.status == 401:  # noqa: PLR2004
         return _fail(
             progress,
@@ -233,7 +239,8 @@ def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
         )
     if reply.status != 200 and progress.probe is not Probe.METRICS:  # noqa: PLR2004
         return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
-    return _TAKEN[progress.probe](progress, reply.body, now)
+    # Each question is answered once: an answer is a step as good as a line of the log.
+    return _TAKEN[progress.probe](replace(progress, moved=now), reply.body, now)
 
 
 def _healthy(progress: Progress, _body: str, now: float) -> Progress:
@@ -271,9 +278,19 @@ def _generated(progress: Progress, body: str, now: float) -> Progress:
     if tokens < 1:
         return _fail(progress, "the server answered a completion of no tokens")
     if progress.target.floor is None:
-        return _succeed(progress, now)
+        return _succeed(progress, now, progress.note)
     counted = progress.counted is not None
     return replace(progress, probe=Probe.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
+
+
+def _missed(progress: Progress) -> Progress:
+    """Take that /metrics did not answer: in the end the server has to generate once more, and is ready uncounted."""
+    progress = replace(progress, missed=progress.missed + 1)
+    if progress.missed < METRICS_TRIES:
+        return progress
+    uncounted = replace(progress.target, floor=None)
+    note = "its acceptance was not checked: /metrics does not answer"
+    return replace(progress, probe=Probe.COMPLETION, target=uncounted, counted=None, note=note)
 
 
 def _drafted(progress: Progress, body: str, now: float) -> Progress:
@@ -295,16 +312,16 @@ def _drafted(progress: Progress, body: str, now: float) -> Progress:
 def _judged(progress: Progress, came: Drafting, others: str, now: float) -> Progress:
     floor = progress.target.floor
     short = acceptance.below(came, floor) if floor is not None else ""
-    told = "; ".join(filter(None, [short, others]))
     if floor is None or not short:
-        return _succeed(progress, now)
+        return _succeed(progress, now, drafts="; ".join(filter(None, [acceptance.said(came), others])))
+    told = "; ".join(filter(None, [short, others]))
     if not floor.declared:
         return _succeed(progress, now, f"{told}: is a mod lost? (vllm#41789) sparkctl verify-mods shows it")
     return replace(progress, outcome=Outcome(ready=False, message=told, drafts_in_vain=True))
 
 
-def _succeed(progress: Progress, now: float, note: str = "") -> Progress:
-    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True, note=note))
+def _succeed(progress: Progress, now: float, note: str = "", drafts: str = "") -> Progress:
+    return replace(_enter(progress, Phase.READY, now), outcome=Outcome(ready=True, note=note, drafts=drafts))
 
 
 def _fail(progress: Progress, message: str, hint: str | None = None) -> Progress:

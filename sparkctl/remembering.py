@@ -11,7 +11,7 @@ from sparkctl.errors import EngineError, InputError
 from sparkctl.measurements import Start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.measurements import Sample
     from sparkctl.ports import Container, Engine, Host, Report, Store
@@ -32,14 +32,14 @@ class Memory:
         """Return the services with what starts here took in place of what was estimated, where one is known."""
         return [self._expected(service) for service in services]
 
-    def seconds(self, service: Service) -> float | None:
-        """Return how long the last start of this recipe took here, None where none is known."""
+    def usual(self, service: Service) -> Mapping[str, float]:
+        """Return the seconds of each phase of the last start of this recipe here; none where none is known."""
         try:
             kept = self._store.measurements(service.recipe.model.repo)
         except InputError:
-            return None  # told already, when the plan was made
-        own = [one.seconds for one in kept if one.recipe == service.recipe_name and one.seconds > 0]
-        return own[-1] if own else None
+            return {}  # told already, when the plan was made
+        own = [one.phases for one in kept if one.recipe == service.recipe_name and one.seconds > 0]
+        return own[-1] if own else {}
 
     def keep(self, service: Service, created: str, samples: Sequence[Sample]) -> None:
         """Keep what the start of a container took that became ready, and tell what is odd about it.

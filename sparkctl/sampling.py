@@ -31,6 +31,8 @@ class Sampler:
         self._used: tuple[float, float, int] | None = None
         self.active: bool | None = None
         """Whether its processes used CPU or read from the disk between the last two readings; None: not known."""
+        self.reads_seen = True
+        """Whether reads from the disk are among what is known: another user's processes show their CPU alone."""
         self.samples = [Sample(now, host.memory().available_bytes)]
 
     def look(self, now: float, *, closely: bool = False) -> None:
@@ -72,6 +74,7 @@ class Sampler:
         if not known:
             self.active, self._used = None, None
             return
+        self.reads_seen = all(one.read_bytes is not None for one in known)
         used = (now, sum(one.cpu_s for one in known), sum(one.read_bytes or 0 for one in known))
         before, self._used = self._used, used
         if before is not None and now > before[0]:

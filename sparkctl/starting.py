@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sparkctl import acceptance, explaining, preparing, readiness, secrets, units
+from sparkctl import acceptance, explaining, preparing, readiness, secrets, telling
 from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
@@ -116,9 +116,10 @@ class Starter:
         Raises:
             NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
         """
+        before_s = self._age_s(service) if sampler is None else 0.0
         own = sampler or Sampler(self._ports.engine, self._ports.host, service.name, self._ports.clock.monotonic())
         try:
-            progress = self._watch(service, own)
+            progress = self._watch(service, own, before_s)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
@@ -126,6 +127,8 @@ class Starter:
         outcome = progress.outcome
         if outcome is not None and outcome.note:
             self._report.say(f"warning: {service.name}: {outcome.note}")
+        if outcome is not None and outcome.drafts:
+            self._report.say(f"{service.name}: {outcome.drafts}")
         if outcome is None or outcome.ready:
             return
         if outcome.drafts_in_vain:
@@ -154,10 +157,16 @@ class Starter:
             return f"mods lost: {error.message}"
         return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
 
-    def _watch(self, service: Service, sampler: Sampler) -> Progress:
+    def _age_s(self, service: Service) -> float:
+        """Return for how long the service's container has run; 0 where a clock that was set has it in the future."""
+        container = self._ports.engine.container(service.name)
+        started = None if container is None else container.started_at
+        return 0.0 if started is None else max(0.0, self._ports.clock.epoch() - started)
+
+    def _watch(self, service: Service, sampler: Sampler, before_s: float) -> Progress:
         clock = self._ports.clock
-        usual_s = self._memory.seconds(service)
-        progress = readiness.begin(_target(service), clock.monotonic())
+        usual = self._memory.usual(service)
+        progress = readiness.begin(_target(service), clock.monotonic(), before_s)
         tail = self._ports.engine.follow(service.name)
         try:
             while True:
@@ -167,7 +176,7 @@ class Starter:
                 progress = readiness.step(progress, seen._replace(active=sampler.active))
                 if progress.outcome is not None:
                     return progress
-                self._tell(service, progress, sampler, usual_s)
+                self._tell(service, progress, sampler, usual)
                 if progress.probe is asked:  # not answered yet; the next question needs no wait
                     clock.sleep(POLL_S)
         finally:
@@ -188,21 +197,10 @@ class Starter:
             return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
         return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
 
-    def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual_s: float | None) -> None:
-        """Tell where a start is: what of its phase is done, how long it takes, and what it leaves of the memory."""
+    def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()
-        elapsed, in_phase = now - progress.started, now - progress.phase_since
-        still = readiness.stalled_s(progress, now)
-        phase = f"stalled while {progress.phase}" if still else str(progress.phase)
-        times = f"{units.format_duration(in_phase)}, {units.format_duration(elapsed)} in all"
-        if still:
-            times += f", no log line, CPU or disk read for {units.format_duration(still)}"
-        elif usual_s is not None and usual_s > elapsed:
-            times += f", about {units.format_duration(usual_s - elapsed)} left"
-        available, lowest = units.format_gib(sampler.available_bytes), units.format_gib(sampler.lowest_bytes)
-        memory = f"{available} available, {lowest} at its lowest"
-        tail = "  ".join(filter(None, [progress.detail, times, memory]))
-        self._report.progress(service.name, phase, tail, progress.fraction)
+        told = telling.moment(progress, now, usual, sampler)
+        self._report.progress(service.name, told.phase, told.detail, progress.fraction, told.facts)
 
     @contextmanager
     def _removed_unless_ready(self, created: str, service: Service, *, keep: bool) -> Iterator[None]:

@@ -255,6 +255,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
+    def epoch(self) -> float:
+        return 1.0 + self.now  # FakeEngine starts its containers at 1.0
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         if self.interrupt_at is not None and self.now >= self.interrupt_at:

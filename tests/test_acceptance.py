@@ -10,7 +10,7 @@ import pytest
 from sparkctl.acceptance import Floor, below, floor_of, others
 from sparkctl.metrics import Drafting, Metrics
 from sparkctl.ports import Container, Reply
-from sparkctl.readiness import DRAFTING_ROUNDS, Probe, Progress, Seen, Target, begin, probe_body, step
+from sparkctl.readiness import DRAFTING_ROUNDS, METRICS_TRIES, Probe, Progress, Seen, Target, begin, probe_body, step
 from tests.fake_world import FakeSpark
 from tests.test_verification import drafting
 
@@ -54,6 +54,7 @@ def test_ready_waits_for_as_many_drafted_tokens_as_say_something() -> None:
     )
     assert enough.outcome is not None
     assert (enough.outcome.ready, enough.outcome.note) == (True, "")
+    assert enough.outcome.drafts == "drafts are accepted 60 % 40 % (200 drafted tokens)"
 
 
 def test_below_the_recipes_floor_it_is_not_ready() -> None:
@@ -88,6 +89,19 @@ def test_a_server_that_does_not_count_drafts_is_ready_and_that_is_said(answer: R
     assert outcome is not None
     assert outcome.ready
     assert words in outcome.note
+
+
+@pytest.mark.parametrize("answer", [Reply(500, "error"), Reply(None, "no answer in time")])
+def test_a_server_whose_metrics_do_not_answer_has_to_generate_once_more(answer: Reply) -> None:
+    missed = go([answer] * METRICS_TRIES)
+    assert (missed.probe, missed.outcome) == (Probe.COMPLETION, None)
+    hung = step(missed, Seen(2, RUNS, (), Reply(None, "no answer in time")))
+    assert hung.outcome is None, "one that hangs is not ready"
+    ready = step(hung, Seen(3, RUNS, (), generated(4))).outcome
+    assert ready is not None
+    assert (ready.ready, ready.note) == (True, "its acceptance was not checked: /metrics does not answer")
+    once = go([answer, Reply(200, drafting(0, 0, 0))])
+    assert once.counted is not None, "one that is late is asked again"
 
 
 def test_a_server_that_hardly_drafts_is_not_waited_for_forever() -> None:

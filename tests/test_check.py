@@ -22,6 +22,7 @@ from tests.fakes import FakeClock
 from tests.scripted import NAME, Scripted, listening, prompt_of, said
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sparkctl.checking import Verdict
@@ -43,7 +44,14 @@ class Quiet:
     def say(self, text: str) -> None:
         self.phases.append(text)
 
-    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
         self.phases.append(f"{service}: {phase} {tail}")
 
 

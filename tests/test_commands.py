@@ -469,6 +469,28 @@ def test_attach_joins_a_start_and_ends_as_up_would(spark: FakeSpark) -> None:
     assert "no service nobody is deployed" in spark.run("attach", "nobody").expect(2).err
 
 
+def joined(spark: FakeSpark, started_at: float) -> list[dict[str, object]]:
+    """Return the moments that are told to who joins a start of this moment, while its weights are loaded."""
+    (identity,) = spark.engine.there
+    spark.engine.there[identity] = spark.engine.there[identity]._replace(started_at=started_at)
+    spark.engine.log[identity] = ["Starting to load model /models/m..."]
+    spark.clock.interrupt_at = spark.clock.now + 10
+    done = spark.run("attach", "e4b-nvfp4", "--json").expect(130)
+    return [line for line in map(json.loads, done.out.splitlines()) if "phase" in line]
+
+
+def test_attach_counts_from_the_start_of_the_container(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"loading weights": 300.0, "compiling": 60.0})
+    spark.http.serving.clear()
+    spark.clock.now = 200.0
+    first = joined(spark, started_at=1.0)[0]
+    assert first["detail"] == "3m 20s in all, about 2m 40s left  110.0 GiB available, 110.0 GiB at its lowest"
+    assert (first["seconds"], first["phase_seconds"], first["left_seconds"]) == (200, None, 160)
+    assert first["available_bytes"] == first["lowest_bytes"] == 110 * GIB
+    assert joined(spark, started_at=9e9)[0]["seconds"] == 0, "a clock that was set"
+
+
 def test_attach_to_a_stacks_service_uses_its_own_address(spark: FakeSpark) -> None:
     (spark.folder / "recipes" / "stacks").mkdir(parents=True)
     stack = "services:\n  fast: {recipe: e4b-nvfp4, set: {serve.port: 8055, serve.name: quick}}\n"
@@ -490,9 +512,11 @@ def test_up_as_lines_of_json(spark: FakeSpark) -> None:
 
 def test_a_start_tells_its_times_and_what_the_last_one_took(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
-    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"start": 300.0})
+    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"loading weights": 300.0})
     spark.run("down", "e4b-nvfp4").expect(0)
-    done = spark.run("up", "e4b-nvfp4", "--json").expect(0)
+    spark.http.serving.clear()
+    spark.clock.interrupt_at = spark.clock.now + 5
+    done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
     told = [line["detail"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
     assert any("about 5m 00s left" in detail or "about 4m 59s left" in detail for detail in told), told
 
@@ -504,6 +528,12 @@ def test_silence_is_told_from_loading(spark: FakeSpark) -> None:
     done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
     phases = [line["phase"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
     assert "stalled while serving" in phases
+    assert "no log line, CPU or disk read for 3m" in done.out
+    spark.run("down", "e4b-nvfp4").expect(0)
+    spark.clock.interrupt_at = spark.clock.now + 400
+    spark.host.activities = [Activity(10.0)] * 300
+    hidden = spark.run("up", "e4b-nvfp4", "--json").expect(130)
+    assert "no log line or CPU (disk reads are hidden) for 3m" in hidden.out
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.clock.interrupt_at = spark.clock.now + 400
     spark.host.activities = [Activity(float(second), 5) for second in range(300)]

@@ -63,14 +63,32 @@ def test_the_older_name_of_the_caches_use() -> None:
     assert parse('vllm:gpu_cache_usage_perc{engine="0"} 0.25\n').kv_usage == 0.25
 
 
-@pytest.mark.parametrize("text", ["", "<html>no metrics</html>", 'vllm:num_requests_running{engine="0"', "\0\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "<html>no metrics</html>", 'vllm:num_requests_running{engine="0"', "\0\xff", '{e="",\r=90']
+)
 def test_what_is_no_metrics_says_nothing(text: str) -> None:
     assert not parse(text).says_anything
     assert parse(text).drafting is None
 
 
+def test_what_is_no_number_is_not_known() -> None:
+    found = parse("vllm:num_requests_running NaN\nvllm:num_requests_waiting +Inf\nvllm:generation_tokens_total 3\n")
+    assert (found.running, found.waiting, found.generation_tokens) == (None, None, 3)
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_an_error(text: str) -> None:
+    parse(text)
+
+
+@given(st.data())
+def test_a_damaged_text_is_read_without_an_error(data: st.DataObject) -> None:
+    lines = (FIXTURES / "vllm-0.32-cpu" / "metrics.txt").read_text().splitlines()
+    text = "\n".join(data.draw(st.lists(st.sampled_from(lines), min_size=1, max_size=4)))
+    for _ in range(data.draw(st.integers(1, 5))):
+        place = data.draw(st.integers(0, len(text)))
+        put = data.draw(st.sampled_from(["{", "}", '"', ",", "=", " ", "\n", "\\", "#", "NaN", "+Inf", "-", "\r", ""]))
+        text = text[:place] + put + text[place + data.draw(st.integers(0, 3)) :]
     parse(text)
 
 

@@ -78,6 +78,24 @@ def test_in_a_pipe_a_phase_is_one_line_however_often_it_is_told() -> None:
     assert err.getvalue() == "e4b: loading weights\ne4b: compiling\n"
 
 
+def test_in_a_pipe_a_long_phase_says_each_minute_that_it_goes_on() -> None:
+    err = io.StringIO()
+    with Output(io.StringIO(), err).reporting() as report:
+        for seconds in range(50, 190, 5):
+            report.progress("e4b", "compiling", f"{seconds}s in all", None, {"seconds": seconds})
+    told = ["", *(f"  {seconds}s in all" for seconds in (60, 120, 180))]
+    assert err.getvalue().splitlines() == [f"e4b: compiling{tail}" for tail in told]
+
+
+def test_on_a_narrow_terminal_the_line_stays_one_line(streams: tuple[Terminal, Terminal]) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        report.progress("e4b", "loading weights", "110.0 GiB available, 90.1 GiB at its lowest, " * 4)
+    (line,) = plain(err.getvalue())
+    assert len(line) == 100
+    assert line.endswith("…")
+
+
 def test_on_a_terminal_a_line_moves_and_what_is_said_stays(streams: tuple[Terminal, Terminal]) -> None:
     out, err = streams
     with Output(out, err).reporting() as report:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.phases import Phase
+from sparkctl.phases import Phase, left_s
 from sparkctl.ports import Container, Reply
 from sparkctl.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
 
@@ -130,6 +130,16 @@ def test_the_timeout_is_extended_while_the_log_moves() -> None:
     )
 
 
+def test_a_late_server_that_answers_is_not_given_up_between_two_answers() -> None:
+    late = 1000.0
+    progress = look(begin(TARGET, 0), late - STILL_S, "Loading safetensors checkpoint shards: 90%", reply=REFUSED)
+    progress = look(progress, late, reply=Reply(200, ""))
+    progress = look(progress, late + 1, reply=MODELS)
+    outcome = look(progress, late + 60, reply=GENERATED).outcome
+    assert outcome is not None
+    assert outcome.ready
+
+
 def test_the_lines_that_our_own_questions_make_do_not_extend_the_timeout() -> None:
     progress = look(begin(TARGET, 0), 1, reply=Reply(200, ""))
     asked = '(APIServer pid=480) INFO:     127.0.0.1:42776 - "GET /health HTTP/1.1" 200 OK'
@@ -167,9 +177,50 @@ def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phas
     assert seen[: len(phases) + 1] == [Phase.STARTING, *phases]
 
 
-def test_shards_are_counted() -> None:
-    line = "Loading safetensors checkpoint shards:  50% Completed | 2/4 [00:10<00:10,  5.0s/it]"
-    assert look(begin(TARGET, 0), 1, line).detail == "2/4"
+USUAL = {"starting": 10.0, "loading weights": 100.0, "compiling": 50.0, "profiling": 10.0, "capturing graphs": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("phase", "elapsed", "left"),
+    [
+        (Phase.STARTING, 0, 200),
+        (Phase.STARTING, 50, 190),  # slower than the last one: its later phases are all to come
+        (Phase.LOADING, 60, 140),
+        (Phase.LOADING, 5, 190),
+        (Phase.LOADING, 500, 90),
+        (Phase.COMPILING, 20, 90),  # faster than the last one, its weights came from the page cache
+        (Phase.CAPTURING, 190, 10),
+        (Phase.CAPTURING, 900, 0),
+        (Phase.PROBING, 100, 0),
+    ],
+)
+def test_what_is_left_by_the_phases_of_an_earlier_start(phase: Phase, elapsed: float, left: float) -> None:
+    assert left_s(USUAL, phase, elapsed) == left
+    assert left_s({}, phase, elapsed) == 0
+
+
+@given(
+    st.dictionaries(st.sampled_from([*USUAL, "warming up", "serving"]), st.floats(0, 1e5)),
+    st.sampled_from(Phase),
+    st.floats(0, 1e6),
+)
+def test_what_is_left_is_never_more_than_an_earlier_start_took(
+    usual: dict[str, float], phase: Phase, elapsed: float
+) -> None:
+    assert 0 <= left_s(usual, phase, elapsed) <= sum(usual.values()) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "Loading safetensors checkpoint shards",
+        "Loading safetensors using Runai Model Streamer",
+        "(EngineCore pid=3720) Multi-thread loading shards",
+    ],
+)
+def test_shards_are_counted(loader: str) -> None:
+    found = look(begin(TARGET, 0), 1, f"{loader}:  50% Completed | 2/4 [00:10<00:10,  5.0s/it]")
+    assert (found.detail, found.fraction) == ("2/4", 0.5)
 
 
 @given(st.lists(st.text(max_size=80), max_size=20), st.sampled_from([None, 200, 404, 401, 503]), st.text(max_size=60))

@@ -13,9 +13,11 @@ from sparkctl.liveness import STUCK_S, Life, Look, doubtful, judge, rates
 from sparkctl.metrics import Metrics
 from sparkctl.ports import Container
 from tests.fake_world import FakeSpark
+from tests.fakes import FakeClock
 from tests.test_verification import Changing, drafting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 RUNS = Container("c1", "e4b", "image", "sha", "running", {}, started_at=1.0)
@@ -46,7 +48,19 @@ def working(iterations: int, *, running: int = 2, waiting: int = 0, generated: i
         (look(0, working(5)), look(25, working(6)), Life.BUSY, "2 running, 0 waiting"),
         (look(0), look(1, health=500), Life.FAILING, "/health answers 500"),
         (look(0), look(1, None, health=None), Life.STARTING, ""),
-        (look(0), look(1, None, health=None, served=True), Life.FAILING, "its server came up and answers no more"),
+        (
+            look(0),
+            look(1, None, health=None, served=True),
+            Life.FAILING,
+            "its server came up, and does not answer now",
+        ),
+        (
+            look(0, None, health=None, served=True),
+            look(21, None, health=None, served=True),
+            Life.FAILING,
+            "its server came up, and has not answered for 21s",
+        ),
+        (look(0, working(5)), look(1, working(9), health=None), Life.BUSY, "2 running, 0 waiting"),
         (look(0), look(1, Metrics()), Life.READY, "/metrics says nothing: whether it works cannot be told"),
         (look(0), look(1, container=None), Life.DEAD, "there is no container"),
         (look(0), look(1, container=RUNS._replace(started_at=9.0)), Life.STARTING, "it was started again meanwhile"),
@@ -74,6 +88,9 @@ def test_what_stands_still_is_looked_at_longer() -> None:
     assert not doubtful(look(0, working(5)), look(1, working(6)))
     assert not doubtful(look(0), look(1))
     assert not doubtful(look(0, working(5)), look(STUCK_S, working(5)))
+    silent = look(1, None, health=None, served=True)
+    assert doubtful(look(0), silent), "a busy server may miss one look"
+    assert not doubtful(look(0), look(1, None, health=None)), "one that loads is not waited for"
 
 
 def test_rates_are_of_one_server_between_two_looks() -> None:
@@ -119,6 +136,19 @@ def text(*, running: int = 0, waiting: int = 0, steps: int = 5, tokens: int = 10
     )
 
 
+class Happening(FakeClock):
+    """Time in which things happen, one at each sleep; then it only passes."""
+
+    def __init__(self, *happens: Callable[[], object]) -> None:
+        super().__init__()
+        self.happens = list(happens)
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.happens:
+            self.happens.pop(0)()
+
+
 @pytest.fixture
 def spark(tmp_path: Path) -> FakeSpark:
     spark = FakeSpark(tmp_path)
@@ -150,6 +180,32 @@ def test_a_stuck_service_is_looked_at_as_long_as_it_takes_and_exits_5(spark: Fak
     assert spark.clock.now - before >= STUCK_S
     assert "stuck: 1 requests run, and there was no step in 20s" in done.out
     assert "sparkctl logs e4b-nvfp4 --tail 50" in done.err
+
+
+def test_a_server_that_misses_a_look_is_not_failing(spark: FakeSpark) -> None:
+    served = spark.http.serving.pop(URL)
+    spark.clock = Happening(lambda: spark.http.serving.update({URL: served}))
+    spark.http.metrics[URL] = text(running=1)
+    assert "busy: 1 running" in spark.run("status", "e4b-nvfp4").expect(0).out
+
+
+def test_a_server_that_came_up_and_answers_no_more_is_failing(spark: FakeSpark) -> None:
+    spark.http.serving.clear()
+    done = spark.run("status", "e4b-nvfp4").expect(5)
+    assert "failing: its server came up, and has not answered for 20s" in done.out
+    (identity,) = spark.engine.there
+    spark.engine.log[identity] += ["INFO: Application shutdown complete.", "INFO vLLM API server version 0.19.1"]
+    assert "state              starting" in spark.run("status", "e4b-nvfp4").expect(0).out, "it was started again"
+
+
+def test_a_service_too_busy_for_a_question_is_ready(spark: FakeSpark) -> None:
+    spark.http.statuses["v1/models"] = 503
+    spark.http.metrics[URL] = text(running=4)
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert (row["ready"], row["doing"]) == (True, "busy")
+    spark.http.metrics[URL] = text()
+    (row,) = spark.run("ps", "--json").expect(0).json
+    assert (row["ready"], row["doing"]) == (False, "ready")
 
 
 def test_a_dead_service_exits_5_and_one_that_is_not_there_2(spark: FakeSpark) -> None:

@@ -21,7 +21,7 @@ from rich.text import Text
 from sparkctl.units import GIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SIMULATED: Final = "simulated │ "
 _PLAIN_WIDTH: Final = 200
@@ -105,7 +105,7 @@ class Output:
 
     @contextmanager
     def reporting(self, *, as_json: bool = False) -> Iterator[Reporter]:
-        """Show one moving line on a terminal; elsewhere, a plain line for each new phase.
+        """Show one moving line on a terminal; elsewhere, a plain line for each new phase and minute.
 
         ``as_json``: on stdout, a line of JSON for whatever is said, and for each moment of a start.
         """
@@ -149,6 +149,7 @@ class Reporter:
         self._output = output
         self._live = live
         self._head = ""
+        self._minute = 0
 
     def say(self, text: str) -> None:
         """Tell what was done."""
@@ -159,15 +160,27 @@ class Reporter:
             self._live.update("")
         self._head = ""
 
-    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
         """Tell where a start or a pull is."""
         head = f"{service}: {phase}"
         if self._live is not None:
             bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
-            self._live.update(Text(f"{self._prefix}{head}  {bar}{tail}"))
-        elif head != self._head:
+            line = f"{self._prefix}{head}  {bar}{tail}"
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+            return
+        minute = int(((facts or {}).get("seconds") or 0) // 60)
+        if head != self._head:
             self._output.say(head)
-        self._head = head
+        elif minute > self._minute:
+            self._output.say(f"{head}  {tail}")
+        self._head, self._minute = head, minute
 
     @property
     def _prefix(self) -> str:
@@ -184,9 +197,16 @@ class JsonReporter(Reporter):
         """Tell what was done."""
         self._output.raw(json.dumps({"said": text}, ensure_ascii=False))
 
-    def progress(self, service: str, phase: str, tail: str, fraction: float | None = None) -> None:
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
         """Tell where a start or a pull is."""
-        moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction}
+        moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction, **(facts or {})}
         self._output.raw(json.dumps(moment, ensure_ascii=False))
 
 

@@ -8,6 +8,7 @@ import click
 
 from sparkctl import liveness, looking, units
 from sparkctl.cli.options import as_json
+from sparkctl.liveness import Life
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
@@ -38,12 +39,17 @@ def _doing(world: World, service: Deployed) -> tuple[str | None, str]:
     return liveness.judge(seen, seen)
 
 
+def _ready(service: Deployed, doing: str | None) -> bool | None:
+    """Return whether it is ready: one whose scheduler works is, even where it was too busy for a question."""
+    return True if doing == Life.BUSY else service.ready
+
+
 def _row(service: Deployed, doing: tuple[str | None, str]) -> dict[str, object]:
     return {
         "name": service.name,
         "recipe": service.recipe,
         "state": service.container.state,
-        "ready": service.ready,
+        "ready": _ready(service, doing[0]),
         "doing": doing[0],
         "url": service.url,
         "claim_bytes": service.claim_bytes,
@@ -53,7 +59,7 @@ def _row(service: Deployed, doing: tuple[str | None, str]) -> dict[str, object]:
 
 
 def _cells(service: Deployed, doing: tuple[str | None, str]) -> list[str]:
-    ready = {True: "yes", False: "no", None: "unknown"}[service.ready]
+    ready = {True: "yes", False: "no", None: "unknown"}[_ready(service, doing[0])]
     return [
         service.name,
         service.recipe,

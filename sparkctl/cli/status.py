@@ -66,7 +66,7 @@ def _looks(world: World, name: str) -> tuple[Look, Look]:
         while last is first or liveness.doubtful(first, last):
             if last is not first:
                 waited = units.format_duration(last.at - first.at)
-                report.progress(name, "looking for a step of its scheduler", waited)
+                report.progress(name, "looking for an answer, or a step of its scheduler", waited)
             world.ports.clock.sleep(_LOOK_S)
             last = looking.look(world.ports, name, world.api_key)
     return first, last
@@ -81,8 +81,8 @@ def _watch(world: World, name: str, every_s: float, *, as_json: bool) -> None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         world.out.raw(json.dumps({"at": now, **row})) if as_json else world.out.result(f"{now}  {_line(row)}")
         world.ports.clock.sleep(every_s)
+        since = since if liveness.doubtful(first, last) else last
         first, last = last, looking.look(world.ports, name, world.api_key)
-        since = since if liveness.doubtful(first, last) else first
 
 
 def _row(service: Deployed | None, first: Look, last: Look, rates: Rates | None = None) -> dict[str, object]:
