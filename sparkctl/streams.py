@@ -118,9 +118,10 @@ def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
             done = True
             continue
         event = _parsed(body)
-        if "error" in event:
+        if event.get("error"):
             problem = f"the server broke off: {str(event['error'])[:200]}"
-        usage = event.get("usage") or usage  # the last one counts, whether it is sent once or with each chunk
+        # The last one counts, whether it is sent once or with each chunk.
+        usage = event["usage"] if isinstance(event.get("usage"), dict) else usage
         if _carries(event):
             times.append(at)
     tokens = usage.get("completion_tokens")

@@ -71,9 +71,10 @@ def test_a_real_servers_stream() -> None:
         ((text(), text() + b"data: [DONE]\n\n"), 2, False),
         ((event({"choices": [{"delta": {"reasoning_content": "hm"}}]}) + b"data: [DONE]\n\n",), 1, False),
         ((event({"choices": [{"delta": {"reasoning": "hm"}}]}) + b"data: [DONE]\n\n",), 1, False),
+        ((event({"choices": [{"text": "a"}], "usage": [1], "error": None}) + b"data: [DONE]\n\n",), 1, False),
         ((b": a comment\n\n" + text() + b"data: not json\n\n" + b"data: [DONE]\n\n",), 1, False),
     ],
-    ids=["usage twice", "no usage", "reasoning_content", "reasoning", "comments and nonsense"],
+    ids=["usage twice", "no usage", "reasoning_content", "reasoning", "odd usage", "comments and nonsense"],
 )
 def test_streams_that_are_odd_and_good(pieces: tuple[bytes, ...], tokens: int, *, counted: bool) -> None:
     found = completion(raw(*((2.0 + number, piece) for number, piece in enumerate(pieces))))
