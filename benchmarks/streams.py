@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import statistics
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -24,7 +25,10 @@ _CHUNK: Final = b'data: {"choices":[{"index":0,"text":" a"}]}\n\n'
 
 
 class Honesty(NamedTuple):
-    """At one rate and concurrency: by how much the reported speed and the first token are off, and the client's CPU."""
+    """At one rate and concurrency: how far the speeds and first tokens of the requests are off, and the client's CPU.
+
+    What is off is taken without its sign, so that a request that is too fast does not hide one that is too slow.
+    """
 
     rate: int
     at_once: int
@@ -78,7 +82,10 @@ def _one(url: str, rate: int, at_once: int) -> Honesty:
     bodies = [{"prompt": str(rate), "max_tokens": tokens}] * at_once
     cpu, wall = time.process_time(), time.perf_counter()
     raw = AsyncStreams().run(url, bodies, timeout_s=60)
-    cores = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    seconds = time.perf_counter() - wall
     found = level(at_once, [[completion(one) for one in raw]])
+    cores = (time.process_time() - cpu) / seconds
     true = tokens / (FIRST_S + (tokens - 1) / rate)
-    return Honesty(rate, at_once, abs(found.per_request / true - 1), abs(found.first_s - FIRST_S), cores)
+    speeds = [one.tokens / one.seconds for one in found.each]
+    speed_off = statistics.fmean(abs(speed / true - 1) for speed in speeds)
+    return Honesty(rate, at_once, speed_off, statistics.fmean(abs(one.first_s - FIRST_S) for one in found.each), cores)

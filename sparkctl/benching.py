@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.streams import Completion
 
@@ -23,11 +23,24 @@ AGREES: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """One request that ended in order. ``started_s`` is since its round's first; ``prompt_tokens`` None: not said."""
+
+    round: int
+    tokens: int
+    prompt_tokens: int | None
+    started_s: float
+    first_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Level:
     """What was measured at one concurrency, over its rounds. Speeds are in tokens per second, times in seconds.
 
     ``per_request`` and ``together`` are means over requests and over rounds, the spreads their standard deviations;
-    ``between`` are percentiles of the time between two chunks, which hold ``tokens_per_chunk`` tokens each.
+    ``between_s`` are percentiles of the time between two chunks, which hold ``tokens_per_chunk`` tokens each; ``each``
+    are the requests that the figures are of.
     """
 
     concurrency: int
@@ -43,6 +56,7 @@ class Level:
     tokens_per_chunk: float = 1.0
     counted: bool = True
     problems: tuple[str, ...] = ()
+    each: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,12 @@ class Bench:
     expected_source: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def prompt_tokens(self) -> float | None:
+        """How long the prompts were, in tokens by the server's count; None where it did not say."""
+        said = [each.prompt_tokens for one in self.levels for each in one.each if each.prompt_tokens is not None]
+        return statistics.fmean(said) if said else None
 
     @property
     def single(self) -> float | None:
@@ -100,7 +120,17 @@ def level(concurrency: int, rounds: Sequence[Sequence[Completion]]) -> Level:
         tokens_per_chunk=tokens / chunks if chunks else 1.0,
         counted=all(one.counted for one in every),
         problems=tuple(dict.fromkeys(one.problem for each in rounds for one in each if one.problem)),
+        each=tuple(_requests(good)),
     )
+
+
+def _requests(rounds: Sequence[Sequence[Completion]]) -> Iterator[Request]:
+    for number, each in enumerate(rounds):
+        begin = min((one.started_s for one in each), default=0.0)
+        for one in each:
+            if one.first_s is not None:
+                waited = one.started_s - begin
+                yield Request(number, one.tokens, one.prompt_tokens, waited, one.first_s, one.seconds)
 
 
 def _together(each: Sequence[Completion]) -> float:
@@ -174,23 +204,24 @@ def rows(bench: Bench) -> list[list[str]]:
     ]
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return "?" if seconds is None else f"{seconds * 1000:.1f} ms"
-
-
 def markdown(bench: Bench) -> str:
     """Return a benchmark as Markdown, to share."""
-    table = [list(HEADERS), ["---"] * len(HEADERS), *rows(bench)]
     lines = [f"**{bench.recipe}** ({bench.model}), vLLM {bench.vllm}, `{bench.image}`", ""]
-    lines += [f"| {' | '.join(row)} |" for row in table]
+    lines += markdown_table(HEADERS, rows(bench))
     lines += ["", f"{bench.max_tokens} tokens a request, {bench.rounds} rounds, temperature 0, one warm-up."]
     extra = [beside_expected(bench), beside_roofline(bench), *bench.notes]
     return "\n".join([*lines, *(f"- {text}" for text in extra if text)])
 
 
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (headers, ["---"] * len(headers), *rows)]
+
+
 def svg(bench: Bench) -> str:
     """Return a plot of a benchmark: for each concurrency a bar of the speed in sum, with that of each request in it."""
-    width, height, left, step = 480, 260, 60, 90
+    height, left, step = 280, 60, 90
+    width = max(480, left + step * len(bench.levels))
     most = max((one.together for one in bench.levels), default=0.0) or 1.0
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
@@ -205,6 +236,8 @@ def svg(bench: Bench) -> str:
             f'<text x="{x}" y="{214 - 180 * one.together / most:.1f}" font-size="12">{one.together:.1f}</text>'
         )
         parts.append(f'<text x="{x}" y="238" font-size="12">{one.concurrency} at once</text>')
+    legend = "light: all requests together, dark: each of them"
+    parts.append(f'<text x="{left}" y="264" font-size="12">{legend}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
-from typing import TYPE_CHECKING
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import yaml
 
@@ -15,28 +18,37 @@ from sparkctl.errors import NotReadyError
 from sparkctl.streams import completion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.metrics import Drafting, Metrics
     from sparkctl.ports import Http, Report, Streams
     from sparkctl.streams import Completion
 
+T = TypeVar("T")
 _TIMEOUT_S = 1800.0
 _METRICS_S = 10.0
+_CACHED: Final = 0.01
+"""The share of the prompts' tokens that may come from the prefix cache: the first token comes sooner with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is measured: a server, and the protocol."""
+    """What is measured: a server, and the protocol.
+
+    ``prompts`` are texts, or tokens; ``input_tokens`` makes them that long (None: as they are). ``salt`` keeps what
+    this run leaves in the server's prefix cache apart from other runs: a prompt asked before is answered sooner.
+    """
 
     service: str
     url: str
     served_name: str
     key: str | None
-    prompts: tuple[str, ...]
+    prompts: tuple[str | tuple[int, ...], ...]
     max_tokens: int = 500
     rounds: int = 3
     concurrency: tuple[int, ...] = (1, 3)
+    input_tokens: int | None = None
+    salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ def measure(streams: Streams, http: Http, report: Report, job: Job) -> Measured:
     Raises:
         NotReadyError: it does not answer the warm-up.
     """
+    job, doubts = _lengthened(http, job)
     report.progress(job.service, "warming up", f"{job.max_tokens} tokens")
     (warm,) = _round(streams, job, 0, 1)
     if warm.problem:
@@ -77,23 +90,63 @@ def measure(streams: Streams, http: Http, report: Report, job: Job) -> Measured:
         counted += sum(one.tokens for each in done for one in each)
         levels.append(level(at_once, done))
     after = _counters(http, job)
-    return Measured(tuple(levels), _drafting(before, after), tuple(_notes(levels, before, after, counted)))
+    notes = [*doubts, *_notes(levels, before, after, counted)]
+    return Measured(tuple(levels), _drafting(before, after), tuple(notes))
+
+
+def _lengthened(http: Http, job: Job) -> tuple[Job, list[str]]:
+    """Return the job with prompts of as many tokens as asked, and what is doubtful about them.
+
+    Each prompt goes on with the next ones, so that no two have the same beginning. The server says its tokens
+    (vLLM's ``/tokenize``); one that does not is given words, of which each is a token or more.
+    """
+    if job.input_tokens is None:
+        return job, []
+    texts = [prompt for prompt in job.prompts if isinstance(prompt, str)]
+    parts = [_tokens(http, job, text) for text in texts]
+    if all(parts):
+        longer = tuple(tuple(_from(parts, first, job.input_tokens)) for first in range(len(parts)))
+        return replace(job, prompts=longer), []
+    words = [text.split() for text in texts]
+    in_words = tuple(" ".join(_from(words, first, job.input_tokens)) for first in range(len(words)))
+    return replace(job, prompts=in_words), [
+        "the server does not say what its tokens are: prompts are as many words long"
+    ]
+
+
+def _from(parts: Sequence[Sequence[T]], first: int, length: int) -> Iterator[T]:
+    """Yield the first ``length`` of the parts from one on, again and again."""
+    ordered = [*parts[first:], *parts[:first]]
+    return islice((one for part in cycle(ordered) for one in part), length)
+
+
+def _tokens(http: Http, job: Job, text: str) -> list[int]:
+    body = {"model": job.served_name, "prompt": text}
+    reply = http.post(f"{job.url}/tokenize", body, key=job.key, timeout_s=_METRICS_S)
+    try:
+        found = json.loads(reply.body) if reply.status == HTTPStatus.OK else None
+    except ValueError:
+        return []
+    tokens = found.get("tokens") if isinstance(found, dict) else None
+    whole = isinstance(tokens, list) and all(isinstance(one, int) for one in tokens)
+    return tokens if isinstance(tokens, list) and whole else []
 
 
 def _round(streams: Streams, job: Job, first: int, at_once: int) -> list[Completion]:
-    bodies = [_body(job, job.prompts[(first + number) % len(job.prompts)]) for number in range(at_once)]
+    bodies = [_body(job, first + number) for number in range(at_once)]
     raw = streams.run(f"{job.url}/v1/completions", bodies, key=job.key, timeout_s=_TIMEOUT_S)
     return [completion(one) for one in raw]
 
 
-def _body(job: Job, prompt: str) -> dict[str, object]:
-    """Return a request: base models have no chat; ``ignore_eos`` is vLLM's own, so that each writes as much."""
+def _body(job: Job, number: int) -> dict[str, object]:
+    """Return a request: base models have no chat; ``ignore_eos`` and ``cache_salt`` are vLLM's own."""
     return {
         "model": job.served_name,
-        "prompt": prompt,
+        "prompt": job.prompts[number % len(job.prompts)],
         "max_tokens": job.max_tokens,
         "temperature": 0,
         "ignore_eos": True,
+        **({"cache_salt": f"{job.salt}-{number}"} if job.salt else {}),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -101,7 +154,7 @@ def _body(job: Job, prompt: str) -> dict[str, object]:
 
 def _counters(http: Http, job: Job) -> Metrics:
     reply = http.get(f"{job.url}/metrics", key=job.key, timeout_s=_METRICS_S)
-    return metrics.parse(reply.body) if reply.status == 200 else metrics.Metrics()  # noqa: PLR2004
+    return metrics.parse(reply.body) if reply.status == HTTPStatus.OK else metrics.Metrics()
 
 
 def _drafting(before: Metrics, after: Metrics) -> Drafting | None:
@@ -109,11 +162,20 @@ def _drafting(before: Metrics, after: Metrics) -> Drafting | None:
 
 
 def _notes(levels: Sequence[Level], before: Metrics, after: Metrics, counted: int) -> list[str]:
-    server = None
-    if before.generation_tokens is not None and after.generation_tokens is not None:
-        server = after.generation_tokens - before.generation_tokens
-    notes = [disagreement(counted, server)]
+    notes = [disagreement(counted, _risen(before.generation_tokens, after.generation_tokens))]
     notes += [f"{one.concurrency} at once: {problem}" for one in levels for problem in one.problems]
     if not all(one.counted for one in levels):
         notes.append("the server sent no usage: chunks are counted, of which each may hold several tokens")
-    return [note for note in notes if note]
+    return [note for note in [*notes, _cached(before, after)] if note]
+
+
+def _cached(before: Metrics, after: Metrics) -> str:
+    """Return a note where prompts were answered out of the prefix cache."""
+    hits, asked = _risen(before.prefix_hits, after.prefix_hits), _risen(before.prefix_queries, after.prefix_queries)
+    if not hits or not asked or hits <= _CACHED * asked:
+        return ""
+    return f"{hits / asked:.0%} of the prompts' tokens came from the prefix cache: the first token came sooner"
+
+
+def _risen(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before

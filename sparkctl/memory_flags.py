@@ -10,7 +10,7 @@ from sparkctl import mods
 from sparkctl.measurements import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.service import Service
 
@@ -95,6 +95,20 @@ def relevant_flags(args: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     if _KV_BYTES in found:
         found.pop(_FRACTION, None)
     return tuple(sorted(found.items()))
+
+
+def serve_flags(words: Sequence[str]) -> dict[str, object]:
+    """Return the flags of a ``vllm serve`` by their names without the dashes; one without a value is True."""
+    found: dict[str, object] = {}
+    name = None
+    for word in words:
+        if word.startswith("-") and not word[1:2].isdigit():
+            name, equals, value = word.lstrip("-").partition("=")
+            found[name] = value if equals else True
+            name = None if equals else name
+        elif name is not None:
+            found[name] = word if found[name] is True else f"{found[name]} {word}"
+    return found
 
 
 def key(service: Service, image_digest: str) -> Key:

@@ -384,7 +384,7 @@ class Store(Protocol):
         """Keep a benchmark. It is kept whole or not at all."""
 
     def benches(self, service: str | None = None) -> list[Benchmark]:
-        """Return the benchmarks of a service (None: all), the oldest first."""
+        """Return the benchmarks of a service (None: all), in the order in which they were kept."""
 
     def forget(self, name: str) -> int:
         """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""

@@ -70,7 +70,7 @@ def completion(raw: Raw) -> Completion:
     except h11.RemoteProtocolError as error:
         return Completion(raw.started_s, raw.ended_s, problem=raw.error or f"no HTTP: {error}")
     if status != _OK:
-        text = b"".join(line for _, line in events)[:200].decode(errors="replace")
+        text = _words(b"".join(line for _, line in events).decode(errors="replace"))
         problem = raw.error or (f"the server answered {status}: {text}" if status else "no answer")
         return Completion(raw.started_s, raw.ended_s, problem=problem)
     return _read(raw, events)
@@ -107,45 +107,46 @@ def _taken(connection: h11.Connection) -> Iterator[object]:
 
 
 def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
-    times: list[float] = []
-    usage: dict[str, Any] = {}
-    done, problem = False, ""
-    for at, line in lines:
-        if not line.startswith(_DATA):
-            continue
-        body = line.removeprefix(_DATA).strip()
-        if body == _DONE:
-            done = True
-            continue
-        event = _parsed(body)
-        if event.get("error"):
-            problem = f"the server broke off: {str(event['error'])[:200]}"
-        # The last one counts, whether it is sent once or with each chunk.
-        usage = event["usage"] if isinstance(event.get("usage"), dict) else usage
-        if _carries(event):
-            times.append(at)
-    tokens = usage.get("completion_tokens")
-    counted = isinstance(tokens, int)
-    prompt = usage.get("prompt_tokens")
-    if not problem and not done:
+    bodies = [(at, line.removeprefix(_DATA).strip()) for at, line in lines if line.startswith(_DATA)]
+    events = [(at, _parsed(body)) for at, body in bodies if body != _DONE]
+    times = [at for at, event in events if _carries(event)]
+    # The last usage counts, whether it is sent once, twice or with each chunk.
+    usage: dict[str, Any] = next(
+        (event["usage"] for _, event in reversed(events) if isinstance(event.get("usage"), dict)), {}
+    )
+    tokens, prompt = _count(usage.get("completion_tokens")), _count(usage.get("prompt_tokens"))
+    error = next((event["error"] for _, event in events if event.get("error")), None)
+    problem = ""
+    if error:
+        problem = f"the server broke off: {_words(str(error))}"
+    elif len(events) == len(bodies):
         problem = raw.error or "the stream ended before [DONE]"
-    if not problem and not times:
+    elif not times:
         problem = "the stream had no tokens"
     return Completion(
         raw.started_s,
         raw.ended_s,
-        tokens=int(tokens) if isinstance(tokens, int) else len(times),
-        prompt_tokens=prompt if isinstance(prompt, int) else None,
+        tokens=len(times) if tokens is None else tokens,
+        prompt_tokens=prompt,
         times_s=tuple(times),
-        counted=counted,
+        counted=tokens is not None,
         problem=problem,
     )
+
+
+def _words(text: str) -> str:
+    """Return the beginning of what a server said, safe to print."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:200]).strip()
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         event = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return event if isinstance(event, dict) else {}
 

@@ -1,125 +1,25 @@
-"""Benchmarks: streams to completions, statistics to the digit, and the command over a world of fakes."""
+"""Benchmarks: statistics to the digit, the roofline, and the command over a world of fakes."""
 
 from __future__ import annotations
 
 import json
-import threading
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import benching, measuring
+from sparkctl import benching, benchy, measuring, roofline
 from sparkctl.adapters.store import SqliteStore
-from sparkctl.adapters.streaming import AsyncStreams
-from sparkctl.cli.bench_sweep import values
-from sparkctl.errors import InputError
-from sparkctl.roofline import GB10_BYTES_PER_SECOND, roofline
-from sparkctl.streams import Completion, Raw, completion
-from tests.fake_world import FakeSpark
+from sparkctl.ports import Reply
+from sparkctl.streams import Completion
+from tests.bench_streams import FakeStreams, done
+from tests.fake_world import SERVED, FakeSpark
+from tests.fakes import FakeHttp
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
+DOCUMENT = Path(__file__).parent.parent / "docs" / "bench.md"
 FIXTURES = Path(__file__).parent / "fixtures"
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno!"
-USAGE = {"prompt_tokens": 5, "completion_tokens": 3}
-
-
-def event(value: object) -> bytes:
-    return b"data: " + json.dumps(value).encode() + b"\n\n"
-
-
-def text(word: str = " a") -> bytes:
-    return event({"choices": [{"index": 0, "text": word}]})
-
-
-def raw(*pieces: tuple[float, bytes], error: str = "") -> Raw:
-    return Raw(1.0, 9.0, ((1.0, HEAD), *pieces), error)
-
-
-WHOLE = raw(
-    (2.0, text()), (3.0, text("")), (5.0, text()), (6.0, event({"choices": [], "usage": USAGE}) + b"data: [DONE]\n\n")
-)
-
-
-# --- one stream ------------------------------------------------------------------------------------------------------
-
-
-def test_tokens_are_the_servers_count_and_times_those_of_the_chunks() -> None:
-    found = completion(WHOLE)
-    assert found == Completion(1.0, 9.0, 3, 5, (2.0, 3.0, 5.0), counted=True)
-    assert (found.seconds, found.first_s, found.per_second) == (8.0, 1.0, 3 / 8)
-
-
-def test_a_real_servers_stream() -> None:
-    body = (FIXTURES / "vllm-0.32-cpu" / "stream.sse").read_bytes()
-    found = completion(raw((2.0, body)))
-    assert (found.tokens, found.prompt_tokens, found.counted, found.problem) == (8, 18, True, "")
-    assert len(found.times_s) == 8, "the first event has the role and no token"
-
-
-@pytest.mark.parametrize(
-    ("pieces", "tokens", "counted"),
-    [
-        ((text() + event({"choices": [], "usage": USAGE}) * 2 + b"data: [DONE]\n\n",), 3, True),
-        ((text(), text() + b"data: [DONE]\n\n"), 2, False),
-        ((event({"choices": [{"delta": {"reasoning_content": "hm"}}]}) + b"data: [DONE]\n\n",), 1, False),
-        ((event({"choices": [{"delta": {"reasoning": "hm"}}]}) + b"data: [DONE]\n\n",), 1, False),
-        ((event({"choices": [{"text": "a"}], "usage": [1], "error": None}) + b"data: [DONE]\n\n",), 1, False),
-        ((b": a comment\n\n" + text() + b"data: not json\n\n" + b"data: [DONE]\n\n",), 1, False),
-    ],
-    ids=["usage twice", "no usage", "reasoning_content", "reasoning", "odd usage", "comments and nonsense"],
-)
-def test_streams_that_are_odd_and_good(pieces: tuple[bytes, ...], tokens: int, *, counted: bool) -> None:
-    found = completion(raw(*((2.0 + number, piece) for number, piece in enumerate(pieces))))
-    assert (found.tokens, found.counted, found.problem) == (tokens, counted, "")
-
-
-@pytest.mark.parametrize(
-    ("stream", "problem"),
-    [
-        (raw((2.0, text())), "the stream ended before [DONE]"),
-        (raw((2.0, text()), error="connection reset by peer"), "connection reset by peer"),
-        (raw((2.0, b"data: [DONE]\n\n")), "the stream had no tokens"),
-        (raw((2.0, event({"error": {"message": "engine dead"}}))), "the server broke off: {'message': 'engine dead'}"),
-        (Raw(1, 2, (), "Connection refused"), "Connection refused"),
-        (
-            Raw(1, 2, ((1.5, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno!"),)),
-            "the server answered 400: no!",
-        ),
-        (Raw(1, 2, ((1.5, b"\x16\x03 TLS \r\n\r\n"),)), "no HTTP: "),
-    ],
-)
-def test_a_stream_that_does_not_count_says_why(stream: Raw, problem: str) -> None:
-    assert completion(stream).problem.startswith(problem)
-
-
-@given(st.lists(st.binary(max_size=60), max_size=8))
-def test_any_bytes_are_read_without_an_error(pieces: list[bytes]) -> None:
-    completion(raw(*((2.0, piece) for piece in pieces)))
-    completion(Raw(1, 2, tuple((2.0, piece) for piece in pieces)))
-
-
-@given(st.integers(1, len(WHOLE.pieces[1][1]) - 1))
-def test_it_does_not_matter_where_the_network_cuts(cut: int) -> None:
-    (head, (at, first), *rest) = WHOLE.pieces
-    pieces = (head, (at, first[:cut]), (at, first[cut:]), *rest)
-    assert completion(WHOLE._replace(pieces=pieces)) == completion(WHOLE)
-
-
-# --- statistics ------------------------------------------------------------------------------------------------------
-
-
-def done(started: float, seconds: float, tokens: int, *, first: float = 1.0) -> Completion:
-    step = (seconds - first) / max(1, tokens - 1)
-    times = tuple(started + first + number * step for number in range(tokens))
-    return Completion(started, started + seconds, tokens, 5, times, counted=True)
 
 
 def test_the_statistics_of_a_level_to_the_digit() -> None:
@@ -156,53 +56,40 @@ def test_the_servers_counters_are_compared() -> None:
 
 def test_the_roofline_counts_what_a_token_reads() -> None:
     components = {"linear": 10, "experts": 128, "embedding": 6, "per-layer embedding": 1000, "vision": 50, "norm": 1}
-    limit = roofline(components, 64, 4, tied=True)
-    assert limit is not None
-    assert limit.bytes_per_token == 10 + 8 + 6 + 1
-    assert limit.tokens_per_second == GB10_BYTES_PER_SECOND / 25
-    untied = roofline(components, 64, 4, tied=False)
-    assert untied is not None
-    assert untied.bytes_per_token == 10 + 8 + 3 + 1
-    assert roofline({}, 0, 0, tied=True) is None
+    assert roofline.weights_read(components, 64, 4, tied=True) == 10 + 8 + 6 + 1
+    assert roofline.weights_read(components, 64, 4, tied=False) == 10 + 8 + 3 + 1
+    assert roofline.weights_read(components, 0, 0, tied=True) == 10 + 128 + 6 + 1, "experts that are not known: all"
+    assert roofline.weights_read({"draft": 5}, 0, 0, tied=True) is None
+    assert roofline.tokens_per_second(273) == 1e9
 
 
-# --- over a network, and kept ----------------------------------------------------------------------------------------
+CONFIG = {
+    "model_type": "gemma4_text",
+    "num_hidden_layers": 4,
+    "hidden_size": 64,
+    "vocab_size": 100,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "num_attention_heads": 2,
+    "head_dim": 8,
+    "num_key_value_heads": 1,
+    "global_head_dim": 16,
+    "sliding_window": 10,
+    "intermediate_size": 64,
+}
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.send_response(200 if self.headers.get("Authorization") == "Bearer key" else 401)
-        self.send_header("Connection", "close")
-        self.end_headers()
-        for _ in range(body["max_tokens"]):
-            self.wfile.write(text())
-        usage = {"prompt_tokens": 1, "completion_tokens": body["max_tokens"]}
-        self.wfile.write(event({"choices": [], "usage": usage}) + b"data: [DONE]\n\n")
-
-    def log_message(self, *_: object) -> None:
-        return
+def test_the_cache_that_a_token_reads_is_each_layers_window_or_context() -> None:
+    sliding, full = 2 * 8, 2 * 16  # a byte for each number of a key and a value
+    assert roofline.cache_read({**CONFIG, "num_kv_shared_layers": 0}, "fp8", 100) == 2 * 10 * sliding + 2 * 100 * full
+    assert roofline.cache_read({**CONFIG, "num_kv_shared_layers": 0}, "auto", 5) == 2 * 5 * 2 * (sliding + full)
+    shared = roofline.cache_read({**CONFIG, "num_kv_shared_layers": 2}, "fp8", 100)
+    assert shared == 2 * 10 * sliding + 2 * 100 * full, "a layer reads another's cache as it would its own"
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1/completions"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_many_at_once_over_real_http(url: str) -> None:
-    bodies = [{"max_tokens": number} for number in range(1, 9)]
-    found = [completion(one) for one in AsyncStreams().run(url, bodies, key="key", timeout_s=20)]
-    assert [(one.tokens, one.problem) for one in found] == [(number, "") for number in range(1, 9)]
-    (refused,) = (completion(one) for one in AsyncStreams().run(url, bodies[:1], timeout_s=20))
-    assert refused.problem.startswith("the server answered 401")
-    (absent,) = (completion(one) for one in AsyncStreams().run("http://127.0.0.1:9/x", [{}], timeout_s=5))
-    assert absent.problem
+def test_a_state_is_read_and_written_whole_whatever_the_context() -> None:
+    config = json.loads((FIXTURES / "configs" / "mamba-2.8b" / "config.json").read_text())
+    state = roofline.cache_read(config, "auto", 1)
+    assert state == roofline.cache_read(config, "auto", 100_000) > 0
 
 
 def test_results_are_kept_and_a_store_of_before_is_migrated(tmp_path: Path) -> None:
@@ -211,6 +98,8 @@ def test_results_are_kept_and_a_store_of_before_is_migrated(tmp_path: Path) -> N
     store.add_bench(BENCH)
     assert store.benches("e4b-nvfp4") == [BENCH]
     assert store.benches("other") == []
+    store.add_bench(replace(BENCH, at=BENCH.at - 1e6, image="later:1"))
+    assert store.benches("e4b-nvfp4")[-1].image == "later:1", "a clock that was set back makes no other one the last"
     assert store.measurements() == []
 
 
@@ -227,29 +116,6 @@ BENCH = benching.Bench(
     rounds=3,
     levels=(benching.level(1, [[done(0, 10, 400)]]),),
 )
-
-
-@dataclass
-class FakeStreams:
-    """A server that writes at a known rate on a clock of its own; ``bad`` is why every request fails."""
-
-    rate: float = 50.0
-    bad: str = ""
-    asked: list[list[Mapping[str, object]]] = field(default_factory=list)
-    now: float = 0.0
-
-    def run(
-        self, url: str, bodies: Sequence[Mapping[str, object]], *, key: str | None = None, timeout_s: float
-    ) -> list[Raw]:
-        self.asked.append(list(bodies))
-        start, tokens = self.now, int(str(bodies[0]["max_tokens"]))
-        if self.bad:
-            return [Raw(start, start, (), self.bad) for _ in bodies]
-        self.now = start + tokens / self.rate
-        chunks = [(start + (number + 1) / self.rate, text()) for number in range(tokens)]
-        usage = event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": tokens}})
-        pieces = ((start, HEAD), *chunks, (self.now, usage + b"data: [DONE]\n\n"))
-        return [Raw(start, self.now, pieces) for _ in bodies]
 
 
 @pytest.fixture
@@ -320,51 +186,110 @@ def test_a_server_that_does_not_answer_is_no_result(spark: FakeSpark) -> None:
     assert spark.store.benches() == []
 
 
-def test_a_sweep_starts_each_value_and_puts_back_what_ran(spark: FakeSpark) -> None:
-    done = spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1..2", "--rounds", "1").expect(0)
-    starts = [call for call in spark.engine.calls if call == "start e4b-nvfp4"]
-    assert len(starts) == 4, "the first, two values, and what ran before"
-    rows = done.out.splitlines()
-    assert [row.split()[0] for row in rows] == ["limits.sequences", "1", "2"]
-    (container,) = spark.engine.there.values()
-    assert container.command[container.command.index("--max-num-seqs") + 1] == "4"
+def test_a_service_that_is_not_its_recipe_and_more_requests_than_it_runs_are_told(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4", "--replace", "--set", "limits.sequences=3").expect(0)
+    told = spark.run("bench", "e4b-nvfp4", "--rounds", "1", "--concurrency", "1,8").expect(0).err
+    assert "it runs with other settings than recipe e4b-nvfp4" in told
+    assert "8 at once, of which the server runs 3: the others wait" in told
+    assert spark.store.benches("e4b-nvfp4")[0].flags["max-num-seqs"] == "3"
 
 
-def test_a_sweep_that_fails_or_is_stopped_puts_back_what_ran(spark: FakeSpark) -> None:
+def test_no_request_finds_what_another_left_in_the_prefix_cache(spark: FakeSpark) -> None:
+    spark.run("bench", "e4b-nvfp4").expect(0)
+    spark.run("bench", "e4b-nvfp4").expect(0)
     assert isinstance(spark.streams, FakeStreams)
-    spark.streams.bad = "gone"
-    spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2").expect(5)
-    (container,) = spark.engine.there.values()
-    assert container.command[container.command.index("--max-num-seqs") + 1] == "4"
-    before = len(spark.engine.calls)
-    refused = spark.run("bench", "e4b-nvfp4", "--sweep", "limits.context=4096,99999999").expect(2)
-    assert "limits.context" in refused.err
-    assert spark.engine.calls[before:] == [], "every value is checked before anything is stopped"
+    salts = [body["cache_salt"] for bodies in spark.streams.asked for body in bodies]
+    assert len(salts) == len(set(salts)) == 2 * 13
+    text = "vllm:prefix_cache_queries_total {}\nvllm:prefix_cache_hits_total {}\nvllm:generation_tokens_total {}\n"
+    spark.http.metrics_in_turn = [text.format(100, 0, 0), text.format(300, 50, 500)]
+    told = spark.run("bench", "e4b-nvfp4", "--rounds", "1", "--concurrency", "1").expect(0).err
+    assert told.count("warning") == 1
+    assert "25% of the prompts' tokens came from the prefix cache" in told
 
 
-@pytest.mark.parametrize("spec", ["x", "x=", "=1..2", "x=2..1", "x=1,,2", "x=1..99"])
-def test_a_sweep_that_is_none(spec: str) -> None:
-    with pytest.raises(InputError, match="expected PATH=A"):
-        values(spec)
-    assert values("a.b=1..3") == ("a.b", ["1", "2", "3"])
+class Tokenizing(FakeHttp):
+    """A server that says its tokens: one for each word, which is its length."""
+
+    def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        assert isinstance(body, dict)
+        if not url.endswith("/tokenize"):
+            return super().post(url, body, key=key, timeout_s=timeout_s)
+        return Reply(200, json.dumps({"tokens": [len(word) for word in body["prompt"].split()]}))
 
 
-def test_the_very_container_comes_back_with_what_was_laid_over_it(spark: FakeSpark) -> None:
-    spark.run("down", "e4b-nvfp4").expect(0)
-    spark.http.serving["127.0.0.1:8055"] = "quick"
-    own = ("--set", "serve.port=8055", "--set", "serve.name=quick", "--set", "limits.sequences=3")
-    spark.run("up", "e4b-nvfp4", *own).expect(0)
-    ((identity, before),) = spark.engine.there.items()
-    spark.run("bench", "e4b-nvfp4", "--sweep", "limits.context=4096,8192", "--rounds", "1").expect(0)
+def test_prompts_are_as_many_tokens_long_as_asked_and_begin_each_in_its_own_way(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path, http=Tokenizing(serving=dict(SERVED)), streams=FakeStreams())
+    spark.run("up", "e4b-nvfp4").expect(0)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a bb\nccc\n")
+    spark.run("bench", "e4b-nvfp4", "--prompts", str(prompts), "--input-tokens", "5", "--rounds", "1").expect(0)
     assert isinstance(spark.streams, FakeStreams)
-    assert {str(bodies[0]["model"]) for bodies in spark.streams.asked} == {"quick"}
-    assert list(spark.engine.there) == [identity]
-    after = spark.engine.there[identity]
-    assert (after.name, after.state, after.command) == ("e4b-nvfp4", "running", before.command)
+    asked = [body["prompt"] for bodies in spark.streams.asked for body in bodies]
+    assert asked[:2] == [(1, 2, 3, 1, 2), (3, 1, 2, 3, 1)]
 
 
-def test_what_did_not_run_before_does_not_run_afterwards(spark: FakeSpark) -> None:
-    spark.run("down", "e4b-nvfp4").expect(0)
-    spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1").expect(0)
-    assert spark.engine.there == {}
-    assert len(spark.store.benches("e4b-nvfp4")) == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--svg", "x.svg"),
+        ("e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--compare"),
+        ("a", "b", "--compare", "--markdown"),
+        ("history", "e4b-nvfp4", "--save", "x.json"),
+        ("e4b-nvfp4", "--json", "--markdown"),
+        ("e4b-nvfp4", "--json", "--format", "llama-benchy"),
+    ],
+)
+def test_no_option_is_ignored(spark: FakeSpark, arguments: tuple[str, ...]) -> None:
+    assert "do not go together" in spark.run("bench", *arguments).expect(2).err
+
+
+def test_the_format_of_llama_benchy(spark: FakeSpark) -> None:
+    options = ("--tokens", "101", "--rounds", "2", "--concurrency", "1,3", "--format", "llama-benchy")
+    report = spark.run("bench", "e4b-nvfp4", *options).expect(0).json
+    required = {"version", "timestamp", "latency_mode", "latency_ms", "model", "prefix_caching_enabled"}
+    assert set(report) == required | {"max_concurrency", "prompt_source", "benchmarks"}
+    one, three = report["benchmarks"]
+    assert (one["concurrency"], one["prompt_size"], one["response_size"], one["context_size"]) == (1, 5, 101, 0)
+    assert one["tg_throughput"]["mean"] == pytest.approx(50)
+    assert one["tg_throughput"]["values"] == pytest.approx([50, 50])
+    assert one["e2e_ttft"]["mean"] == pytest.approx(20)
+    assert (one["pp_throughput"], one["est_ppt"]) == (None, None), "nothing is estimated"
+    assert (one["tg_req_throughput"], three["tg_req_throughput"]["std"]) == (None, pytest.approx(0, abs=1e-9))
+    assert three["tg_throughput"]["mean"] == pytest.approx(150)
+    assert len(three["tg_req_throughput"]["values"]) == 6
+
+
+def test_what_cannot_be_known_is_null_in_the_format_of_llama_benchy() -> None:
+    request = benching.Request(0, 1, None, 0.0, 1.0, 1.0)
+    bench = replace(BENCH, levels=(replace(BENCH.levels[0], each=(request,)), replace(BENCH.levels[0], each=())))
+    runs = benchy.report(bench, "1")["benchmarks"]
+    assert isinstance(runs, list)
+    (only,) = runs
+    assert (only["tg_throughput"], only["pp_throughput"], only["prompt_size"]) == (None, None, 0)
+
+
+def test_a_plot_has_room_for_every_level() -> None:
+    levels = tuple(replace(BENCH.levels[0], concurrency=number) for number in range(1, 9))
+    plot = benching.svg(replace(BENCH, levels=levels))
+    width = int(plot.split('width="')[1].split('"')[0])
+    assert all(int(part.split('"')[0]) + 60 <= width for part in plot.split('<rect x="')[1:])
+    assert plot.count("<rect") == 2 * 8
+    assert "light: all requests together" in plot
+
+
+ROWS = [line.strip("| ").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.endswith(" % |")]
+
+
+@pytest.mark.parametrize(("name", "gigabytes", "most", "measured", "share"), ROWS, ids=[row[0] for row in ROWS])
+def test_the_documented_rooflines_are_those_and_no_source_measured_more(
+    tmp_path: Path, name: str, gigabytes: str, most: str, measured: str, share: str
+) -> None:
+    others = {"127.0.0.1:8888": "gemma-4", "127.0.0.1:8000": "bg-digitalservices/Gemma-4-E2B-NVFP4A16"}
+    spark = FakeSpark(tmp_path, http=FakeHttp(serving=SERVED | others), streams=FakeStreams())
+    spark.models.cache.add("bg-digitalservices/Gemma-4-E2B-NVFP4A16")
+    spark.run("up", name, "--set", "mods=[]").expect(0)
+    shown = spark.run("bench", name, "--rounds", "1", "--concurrency", "1", "--json").expect(0).json
+    found = (f"{273 / shown['roofline']:.2f}", f"{shown['roofline']:.1f}", f"{shown['expected']:.1f}")
+    assert found == (gigabytes, most, measured)
+    assert f"{shown['expected'] / shown['roofline']:.0%}".replace("%", " %") == share
+    assert shown["expected"] < shown["roofline"]

@@ -24,7 +24,7 @@ BELOW = {
     "sparkctl.ports": {"benching", "container", "measurements", "streams"},
     "sparkctl.streams": set(),
     "sparkctl.benching": {"streams"},
-    "sparkctl.roofline": set(),
+    "sparkctl.roofline": {"memory"},
     "sparkctl.diagnosis": {"ports"},
     "sparkctl.sandbox": {"errors", "spelling"},
     "sparkctl.render": {"errors", "sandbox", "spelling"},

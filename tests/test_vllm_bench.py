@@ -27,6 +27,15 @@ def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
     assert 0 < one["first_s"] < 30
     assert three["together"] > three["per_request"]
 
+    # 300 tokens fill two blocks of the CPU's 128: without salts the second run would find them in the prefix cache.
+    for _ in range(2):
+        options = ("--tokens", "8", "--rounds", "1", "--concurrency", "1,2", "--input-tokens", "300")
+        long = machine.run("bench", name, *options, "--json", timeout=200).expect(0).json
+        assert {each["prompt_tokens"] for level in long["levels"] for each in level["each"]} == {300}
+        assert long["notes"] == []
+    shared = machine.run("bench", name, "--tokens", "8", "--rounds", "1", "--format", "llama-benchy", timeout=200)
+    assert [run["concurrency"] for run in shared.expect(0).json["benchmarks"]] == [1, 3]
+
     history = machine.run("bench", "history", name).expect(0).out
     assert "0.32.0" in history
     status = machine.run("status", name, "--json").expect(0).json

@@ -118,7 +118,9 @@ class SqliteStore:
             file.execute(query, (bench.at, bench.service, _benches().dump_json(bench).decode()))
 
     def benches(self, service: str | None = None) -> list[Bench]:
-        """Return the benchmarks of a service (None: all), the oldest first.
+        """Return the benchmarks of a service (None: all), in the order in which they were kept.
+
+        A clock that jumped does not change which is the last one.
 
         Raises:
             InputError: as for ``measurements``.
@@ -128,7 +130,7 @@ class SqliteStore:
         with self._opened() as file:
             if _version(file, self._path) < _BENCHES_SINCE:
                 return []
-            query = "SELECT bench FROM benches WHERE ?1 IS NULL OR service = ?1 ORDER BY at, id"
+            query = "SELECT bench FROM benches WHERE ?1 IS NULL OR service = ?1 ORDER BY id"
             rows = file.execute(query, (service,)).fetchall()
         return [one for (text,) in rows if (one := self._read_bench(text)) is not None]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sparkctl import benching, measuring
+from sparkctl import benching, benchy, measuring
 from sparkctl.adapters.files import DiskFiles
 from sparkctl.benching import Bench
 from sparkctl.cli import bench_sweep
-from sparkctl.cli.bench_service import Asked, described, measured
+from sparkctl.cli.bench_service import Asked, described, kept, measured
 from sparkctl.cli.options import as_json
 from sparkctl.errors import InputError, NotReadyError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.world import World
 
 HISTORY: Final = "history"
+BENCHY: Final = "llama-benchy"
 _SAVED: Final = TypeAdapter(Bench)
 
 
@@ -33,10 +35,11 @@ _SAVED: Final = TypeAdapter(Bench)
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Rounds at each concurrency.")
 @click.option("--concurrency", default="1,3", show_default=True, metavar="N[,N…]", help="How many requests at once.")
 @click.option("--prompts", type=click.Path(path_type=Path), help="A file of prompts, one a line; ten are shipped.")
-@click.option("--input-tokens", type=click.IntRange(1), help="Make each prompt about as many tokens long.")
+@click.option("--input-tokens", type=click.IntRange(1), help="Make each prompt as many tokens long.")
 @click.option("--sweep", metavar="PATH=A..B", help="Start the service anew for each value, and compare.")
 @click.option("--compare", is_flag=True, help="Compare two services' last results, or two saved files.")
 @click.option("--markdown", is_flag=True, help="Print Markdown, to share.")
+@click.option("--format", "form", type=click.Choice([BENCHY]), help="Print the format of another tool, to share.")
 @click.option("--svg", type=click.Path(path_type=Path), help="Write a plot.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the result as JSON, for --compare.")
 @as_json
@@ -47,6 +50,7 @@ def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
     Tokens are the server's own count. The result is kept: `sparkctl bench history NAME`.
     """
     asked = _asked(options)
+    _refuse_together(names, options)
     if options["compare"]:
         _compare(world, names, as_json=bool(options["as_json"]))
     elif names[0] == HISTORY:
@@ -54,9 +58,29 @@ def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
     elif len(names) > 1:
         raise InputError(f"expected one service, found {len(names)}", hint="--compare A B compares two")
     elif options["sweep"]:
-        bench_sweep.sweep(world, names[0], str(options["sweep"]), asked, as_json=bool(options["as_json"]))
+        form = "json" if options["as_json"] else "markdown" if options["markdown"] else "table"
+        bench_sweep.sweep(world, names[0], str(options["sweep"]), asked, form)
     else:
         _one(world, names[0], asked, options)
+
+
+def _refuse_together(names: tuple[str, ...], options: dict[str, object]) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        InputError: two of them that do not go together.
+    """
+    one = {"--markdown": "markdown", "--format": "form", "--svg": "svg", "--save": "save"}
+    given = [option for option, name in one.items() if options[name]]
+    printed = [option for option in given if option in {"--markdown", "--format"}]
+    printed += ["--json"] if options["as_json"] else []
+    if len(printed) > 1:
+        raise InputError(f"{' and '.join(printed)} do not go together: each prints all that is printed")
+    modes = [mode for mode in ("--compare", "--sweep") if options[mode.removeprefix("--")]]
+    modes += ["history"] if names[0] == HISTORY else []
+    refused = [option for option in given if not (modes == ["--sweep"] and option == "--markdown")]
+    if modes and (refused or len(modes) > 1):
+        raise InputError(f"{' and '.join([*modes, *refused])} do not go together", hint="sparkctl bench --help")
 
 
 def _asked(options: dict[str, object]) -> Asked:
@@ -75,10 +99,8 @@ def _asked(options: dict[str, object]) -> Asked:
         )
     prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else measuring.prompts()
     length = options["input_tokens"]
-    if isinstance(length, int):
-        # About a token a word; the server's own count is in the result.
-        prompts = tuple(" ".join((prompt.split() * length)[:length]) for prompt in prompts)
-    return Asked(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
+    asked = Asked(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
+    return asked._replace(input_tokens=length) if isinstance(length, int) else asked
 
 
 def _prompts(path: Path) -> tuple[str, ...]:
@@ -97,26 +119,21 @@ def _one(world: World, name: str, asked: Asked, options: dict[str, object]) -> N
     service = described(world, name)
     with world.out.reporting() as report:
         found = measured(world, service, asked, report)
-    _keep(world, found)
+    kept(world, found)
     if isinstance(options["save"], Path):
         DiskFiles().write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
     if isinstance(options["svg"], Path):
         DiskFiles().write(options["svg"].absolute(), benching.svg(found).encode(), mode=0o644)
     if options["as_json"]:
         world.out.json(asdict(found))
+    elif options["form"]:
+        world.out.json(benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:
         world.out.raw(benching.markdown(found))
     else:
         _show(world, found)
     if not any(level.requests for level in found.levels):
         raise NotReadyError(f"no request of {name} ended in order", hint=f"sparkctl status {name}")
-
-
-def _keep(world: World, found: Bench) -> None:
-    try:
-        world.store.add_bench(found)
-    except InputError as error:
-        world.out.warn(f"the result is not kept: {error.message}")
 
 
 def _show(world: World, found: Bench) -> None:
@@ -140,14 +157,14 @@ def _show(world: World, found: Bench) -> None:
 def _history(world: World, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 1:
         raise InputError("expected the name of one service", hint="sparkctl bench history NAME")
-    kept = world.store.benches(names[0])
+    found = world.store.benches(names[0])
     if as_json:
-        world.out.json([asdict(one) for one in kept])
+        world.out.json([asdict(one) for one in found])
         return
-    if not kept:
+    if not found:
         world.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
         return
-    rows = [[_day(one), one.image, one.vllm, str(one.max_tokens), *_speeds(one)] for one in kept]
+    rows = [[_day(one), one.image, one.vllm, str(one.max_tokens), *_speeds(one)] for one in found]
     world.out.table(["when", "image", "vllm", "tokens", "tok/s one at a time", "most tok/s in sum"], rows)
 
 
@@ -193,7 +210,7 @@ def _saved(world: World, name: str) -> Bench:
         except (OSError, ValidationError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
             raise InputError(f"cannot read {path}: {reason}") from None
-    kept = world.store.benches(name)
-    if not kept:
+    found = world.store.benches(name)
+    if not found:
         raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
-    return kept[-1]
+    return found[-1]

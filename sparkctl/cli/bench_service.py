@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
-from sparkctl import boot_log, memory_flags
+from sparkctl import boot_log, memory_flags, roofline
 from sparkctl.benching import Bench
 from sparkctl.errors import InputError, NotReadyError
 from sparkctl.measuring import Job, measure
-from sparkctl.roofline import roofline
+from sparkctl.memory.parameters import is_tied
+from sparkctl.memory.settings import kv_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from sparkctl.cli.world import World
     from sparkctl.observing import Deployed
     from sparkctl.ports import Report
@@ -22,12 +27,13 @@ _LOG_LINES = 5000
 
 
 class Asked(NamedTuple):
-    """The protocol: prompts, tokens of a request, rounds, how many at once."""
+    """The protocol: prompts, tokens of a request, rounds, how many at once, tokens of a prompt (None: as it is)."""
 
     prompts: tuple[str, ...]
     tokens: int
     rounds: int
     concurrency: tuple[int, ...]
+    input_tokens: int | None = None
 
 
 class Described(NamedTuple):
@@ -44,12 +50,7 @@ def described(world: World, name: str) -> Described:
         InputError: no service of this name is deployed.
         NotReadyError: it does not answer.
     """
-    found = next((one for one in world.deployed() if one.container.name == name), None)
-    if found is None:
-        raise InputError(f"no service {name} is deployed", hint=f"sparkctl up {name}, or sparkctl ps for what is")
-    health = world.ports.http.get(f"{found.url}/health", timeout_s=5.0).status
-    if found.container.state != "running" or health != HTTPStatus.OK:
-        raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
+    found = serving(world, name)
     try:
         loader = world.loader(world.ports.models, world.known_images)
         (service,) = loader.services(loader.located([found.recipe], (), strict=False))
@@ -57,6 +58,21 @@ def described(world: World, name: str) -> Described:
         world.out.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
         return Described(found, None)
     return Described(found, service)
+
+
+def serving(world: World, name: str) -> Deployed:
+    """Return what is deployed under a name.
+
+    Raises:
+        InputError, NotReadyError: as for ``described``.
+    """
+    found = next((one for one in world.deployed() if one.container.name == name), None)
+    if found is None:
+        raise InputError(f"no service {name} is deployed", hint=f"sparkctl up {name}, or sparkctl ps for what is")
+    health = world.ports.http.get(f"{found.url}/health", timeout_s=5.0).status
+    if found.container.state != "running" or health != HTTPStatus.OK:
+        raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
+    return found
 
 
 def measured(world: World, of: Described, asked: Asked, report: Report) -> Bench:
@@ -76,13 +92,16 @@ def measured(world: World, of: Described, asked: Asked, report: Report) -> Bench
         asked.tokens,
         asked.rounds,
         asked.concurrency,
+        asked.input_tokens,
+        uuid4().hex,
     )
     came = measure(world.streams, world.ports.http, report, job)
     recipe = service.recipe if service is not None else None
     expect = recipe.expect if recipe is not None else None
     log = boot_log.parse(world.engine.logs(deployed.container.id, tail=_LOG_LINES))
     drafting = came.drafting if came.drafting is not None and came.drafting.drafted else None
-    return Bench(
+    flags = _flags(deployed.container.command)
+    found = Bench(
         service=deployed.name,
         recipe=deployed.recipe,
         model=recipe.model.repo if recipe is not None else deployed.served_name,
@@ -94,22 +113,45 @@ def measured(world: World, of: Described, asked: Asked, report: Report) -> Bench
         levels=came.levels,
         acceptance=drafting.positions if drafting is not None else (),
         acceptance_overall=drafting.overall if drafting is not None else None,
-        roofline=_most(service) if service is not None else None,
         expected=expect.tokens_per_second if expect is not None else None,
         expected_source=expect.source if expect is not None else "",
-        flags=dict(memory_flags.key(service, deployed.container.image_id).flags) if service is not None else {},
-        notes=came.notes,
+        flags=flags | ({"mods": ",".join(deployed.mods)} if deployed.mods else {}),
+        notes=(*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
+    return found if service is None else replace(found, roofline=_most(service, found))
 
 
-def _most(service: Service) -> float | None:
-    """Return the most that one reader could have of a service on a GB10."""
-    facts = service.resizer.facts
-    shape = service.resizer.once.shape
-    limit = roofline(
-        service.footprint.loaded.by_component,
-        shape.experts,
-        shape.experts_per_token,
-        tied=bool(facts.config.get("tie_word_embeddings", True)),
-    )
-    return limit.tokens_per_second if limit is not None else None
+def kept(world: World, found: Bench) -> None:
+    """Keep a result; a store that cannot be written costs no result."""
+    try:
+        world.store.add_bench(found)
+    except InputError as error:
+        world.out.warn(f"the result is not kept: {error.message}")
+
+
+def _flags(command: Sequence[str]) -> dict[str, str]:
+    """Return the flags of a server that its memory depends on, as it runs."""
+    return dict(memory_flags.relevant_flags(memory_flags.serve_flags(command)))
+
+
+def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int]) -> Iterator[str]:
+    most = flags.get("max-num-seqs", "")
+    if most.isdecimal() and max(concurrency) > int(most):
+        yield f"{max(concurrency)} at once, of which the server runs {most}: the others wait for their first token"
+    if of.service is not None and _flags(of.service.spec.command) != flags:
+        recipe = of.deployed.recipe
+        yield f"it runs with other settings than recipe {recipe}, whose are the expected speed and the roofline"
+
+
+def _most(service: Service, found: Bench) -> float | None:
+    """Return the most that one reader could have of a service on a GB10, half-way through its answer."""
+    shape, config = service.resizer.once.shape, service.resizer.facts.config
+    loaded = service.footprint.loaded
+    read = roofline.weights_read(loaded.by_component, shape.experts, shape.experts_per_token, tied=is_tied(config))
+    if read is None:
+        return None
+    args = service.recipe.args
+    dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
+    cached = shape.kv_cache_dtype or dtype if dtype == "auto" else dtype
+    tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
+    return roofline.tokens_per_second(read + roofline.cache_read(config, cached, tokens))

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import observing
-from sparkctl.cli.bench_service import described, measured
+from sparkctl import benching, observing
+from sparkctl.cli.bench_service import Described, kept, measured, serving
 from sparkctl.cli.deployed_service import service_of
-from sparkctl.controller import Options, RefusedError
-from sparkctl.errors import InputError, SparkctlError
+from sparkctl.controller import Options
+from sparkctl.errors import DoesNotFitError, InputError, SparkctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,35 +41,32 @@ def values(text: str) -> tuple[str, list[str]]:
     return path, found
 
 
-def sweep(world: World, name: str, text: str, asked: Asked, *, as_json: bool) -> None:
+def sweep(world: World, name: str, text: str, asked: Asked, form: str) -> None:
     """Measure a service at each value; what ran before runs again afterwards, whatever happens.
 
-    Its very container comes back: it is stopped and set aside meanwhile.
+    Its very container comes back: it is stopped and set aside meanwhile. What was measured is printed also when a later
+    value fails; ``form`` is table, json or markdown.
 
     Raises:
         InputError: no such recipe, or a value that it cannot have; before anything is stopped.
-        RefusedError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
+        DoesNotFitError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
     """
     world.refuse_elsewhere()
     path, found = values(text)
     container = observing.find(world.engine, name)
     running = container if container is not None and container.state == "running" else None
     services = [_service(world, name, running, f"{path}={value}") for value in found]
-    for service in services:
-        _refuse_unfit(world, service)
+    for value, service in zip(found, services, strict=True):
+        _refuse_unfit(world, service, f"{path}={value}")
     rows: list[tuple[str, Bench]] = []
-    with _put_back(world, name, running):
+    with _shown(world, path, rows, form), _put_back(world, name, running):
         for value, service in zip(found, services, strict=True):
             world.out.say(f"{name}: {path}={value}")
             with world.out.reporting() as report:
                 world.controller([service], report).up([service], Options(replace=True))
-                result = measured(world, described(world, name), asked, report)
-            world.store.add_bench(result)
+                result = measured(world, Described(serving(world, name), service), asked, report)
             rows.append((value, result))
-    if as_json:
-        world.out.json([{"value": value, **asdict(one)} for value, one in rows])
-    else:
-        world.out.table([path, "tok/s", "acceptance", "position 0"], _table(rows))
+            kept(world, result)
 
 
 def _service(world: World, name: str, running: Container | None, override: str) -> Service:
@@ -81,12 +78,13 @@ def _service(world: World, name: str, running: Container | None, override: str) 
     return service
 
 
-def _refuse_unfit(world: World, service: Service) -> None:
+def _refuse_unfit(world: World, service: Service, override: str) -> None:
     with world.out.reporting() as report:
         controller = world.controller([service], report)
         plan = controller.plan(controller.expected([service]), replace=True)
     if not plan.fits:
-        raise RefusedError(plan)
+        reasons, hint = "\n".join(plan.reasons), f"sparkctl plan {service.recipe_name} --set {override}"
+        raise DoesNotFitError(f"{override} does not fit:\n{reasons}", hint=hint)
 
 
 @contextmanager
@@ -110,6 +108,23 @@ def _put_back(world: World, name: str, running: Container | None) -> Iterator[No
                     controller.attach(service_of(world, name, running, world.known_images))
         except SparkctlError as error:
             world.out.error(f"{name} could not be put back: {error.message}", error.hint)
+
+
+@contextmanager
+def _shown(world: World, path: str, rows: Sequence[tuple[str, Bench]], form: str) -> Iterator[None]:
+    """Print what was measured, however it ended."""
+    headers = [path, "tok/s", "acceptance", "position 0"]
+    try:
+        yield
+    finally:
+        if form == "json":
+            world.out.json([{"value": value, **asdict(one)} for value, one in rows])
+        elif form == "markdown":
+            world.out.raw("\n".join(benching.markdown_table(headers, _table(rows))))
+        elif rows:
+            world.out.table(headers, _table(rows))
+        for value, note in ((value, note) for value, one in rows for note in one.notes):
+            world.out.warn(f"{path}={value}: {note}")
 
 
 def _table(rows: Sequence[tuple[str, Bench]]) -> list[list[str]]:

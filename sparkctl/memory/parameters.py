@@ -51,11 +51,19 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
 def _embeddings(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Part]:
     size = -(-keys.count("vocab_size") // _PADDING) * _PADDING * keys.count("hidden_size")
     yield Part("embedding", "model.embed_tokens", size)
+    if not _tied(config, keys, kind):
+        yield Part("embedding", "lm_head", size)
+
+
+def is_tied(config: Mapping[str, Any]) -> bool:
+    """Return whether the model's output reads the table of its input."""
+    return _tied(config, *text_keys(config))
+
+
+def _tied(config: Mapping[str, Any], keys: Keys, kind: str) -> bool:
     written = [part.get("tie_word_embeddings") for part in (config, keys.values)]
     usual = kind.startswith(_TIED) and kind not in _UNTIED
-    tied = next((value for value in written if isinstance(value, bool)), usual)
-    if not tied:
-        yield Part("embedding", "lm_head", size)
+    return next((value for value in written if isinstance(value, bool)), usual)
 
 
 def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
