@@ -9,9 +9,9 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.adapters.streaming import AsyncStreams
 from sparkctl.benching import level
-from sparkctl.streams import completion
+from sparkctl.vllm.streams import completion
+from sparkctl.world.local.stream_client import AsyncStreams
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

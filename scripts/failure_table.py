@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from sparkctl.diagnosis import catalogue
+from sparkctl.vllm.failures import catalogue
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "failures.md"
 TABLE: Final = re.compile(r"(<!-- table: failures -->\n).*?(<!-- end -->)", re.DOTALL)

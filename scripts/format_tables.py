@@ -17,7 +17,7 @@ from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
 
 if TYPE_CHECKING:
-    from sparkctl.parts import Part
+    from sparkctl.base.declarations import Part
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGES: Final[dict[str, tuple[type[Part], ...]]] = {"recipes.md": (Recipe, Stack), "checks.md": (Check,)}

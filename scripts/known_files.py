@@ -1,4 +1,4 @@
-"""Write sparkctl/data/known-files.json: the md5 of the files that mods touch most, in every released vLLM.
+"""Write sparkctl/vllm/data/known-files.json: the md5 of the files that mods touch most, in every released vLLM.
 
     python scripts/known_files.py                  fetch each release's wheel with pip, and write the table
     python scripts/known_files.py --check          compare with the table that is there; exit 1 if it differs
@@ -26,7 +26,7 @@ from packaging.version import Version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLE: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "data" / "known-files.json"
+TABLE: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "vllm" / "data" / "known-files.json"
 OLDEST: Final = Version("0.19.0")
 TOUCHED: Final = re.compile(
     r"vllm/(?=.*(gemma4|nvfp4|mxfp4|fp4_utils|marlin|modelopt)).*\.py"

@@ -1,4 +1,4 @@
-"""Read the flags, choices and variables of a released vLLM out of its wheel, into sparkctl/data.
+"""Read the flags, choices and variables of a released vLLM out of its wheel, into sparkctl/vllm/data.
 
     python scripts/read_vllm_flags.py WHEEL            add this release to the data files, or read it again
     python scripts/read_vllm_flags.py WHEEL --compare  print how it differs from its neighbours in them, write nothing
@@ -31,7 +31,7 @@ from typing import Final
 from packaging.version import Version
 from vllm_facts import Option, differences, updated_flags, updated_variables, write
 
-DATA: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "data"
+DATA: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "vllm" / "data"
 SWITCH: Final = "switch"
 HUMAN: Final = {
     "max_num_batched_tokens",
@@ -299,7 +299,7 @@ def variables(sources: Sources) -> list[str]:
 
 def main() -> None:
     """Read a wheel."""
-    parser = argparse.ArgumentParser(description="Read a released vLLM's flags and variables into sparkctl/data.")
+    parser = argparse.ArgumentParser(description="Read a released vLLM's flags and variables into sparkctl/vllm/data.")
     parser.add_argument("wheel", type=Path)
     parser.add_argument("--compare", action="store_true", help="print the differences and write nothing")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the data files")

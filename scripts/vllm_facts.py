@@ -1,4 +1,4 @@
-"""The data files of sparkctl/data: which flag and variable is in which release, as ranges over the known ones."""
+"""The data files of sparkctl/vllm/data: which flag and variable is in which release, as ranges over the known ones."""
 
 from __future__ import annotations
 

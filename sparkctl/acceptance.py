@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.metrics import IN_VAIN, in_words
+from sparkctl.vllm.metrics import IN_VAIN, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.metrics import Drafting, Metrics
+    from sparkctl.vllm.metrics import Drafting, Metrics
 
 OVERALL: Final = "overall"
 _COPYING: Final = frozenset({"ngram", "ngram_gpu", "suffix"})

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import yaml
 
-from sparkctl import known_files
+from sparkctl.base.units import MIB
 from sparkctl.manifest import ABSENT
 from sparkctl.mods import md5_of, pin
-from sparkctl.units import MIB
+from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.ports import Entry, PathChange
+    from sparkctl.world.ports import Entry, PathChange
 
 LARGEST_BYTES: Final = 64 * MIB
 """As for the source of any mod (sparkctl.sources)."""
@@ -352,8 +352,8 @@ def doubtful(lines: Iterable[str]) -> list[str]:
 
 def covered(target: str, md5: str | None) -> str:
     """Return what a file covers: its md5, and the releases of vLLM that it is of where they are known."""
-    of = known_files.releases(known_files.below_root(target), md5 or "")
-    return f"{md5 or 'new'}{f' (vLLM {known_files.span(of)})' if of else ''}"
+    of = releases.releases(releases.below_root(target), md5 or "")
+    return f"{md5 or 'new'}{f' (vLLM {releases.span(of)})' if of else ''}"
 
 
 def in_words(findings: Sequence[Finding], *, most: int = 3) -> list[str]:

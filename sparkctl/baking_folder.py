@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.errors import InputError
-from sparkctl.units import MIB
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl import baking, baking_folder
 from sparkctl.baking import Change, Finding, Judged, Place
-from sparkctl.container import LABEL_BAKE, ContainerSpec, HealthCheck
-from sparkctl.errors import EngineError, ModError
-from sparkctl.units import GIB, format_bytes, format_duration
+from sparkctl.base.errors import EngineError, ModError
+from sparkctl.base.units import GIB, format_bytes, format_duration
+from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.baking_folder import ScriptedMod
-    from sparkctl.ports import Bench, Clock, Container, Engine, Image, Ports, Report
+    from sparkctl.world.ports import Bench, Clock, Container, Engine, Image, Ports, Report
 
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.streams import Completion
+    from sparkctl.vllm.streams import Completion
 
 PERCENTILES: Final = (50, 90, 99)
 AGREES: Final = 0.01

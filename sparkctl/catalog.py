@@ -8,20 +8,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl import document, loading, vllm
-from sparkctl.errors import InputError, Problem, ProblemsError
-from sparkctl.parts import NAME, Part
+from sparkctl import loading
+from sparkctl.base import document
+from sparkctl.base.declarations import NAME, Part
+from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
-from sparkctl.validation import nearest, problems_of, validate
+from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.document import Document, KeyPath
-    from sparkctl.errors import Place
+    from sparkctl.base.document import Document, KeyPath
+    from sparkctl.base.errors import Place
     from sparkctl.loading import Override
-    from sparkctl.vllm import Resolved
+    from sparkctl.vllm.flags import Resolved
 
 PartT = TypeVar("PartT", bound=Part)
 
@@ -180,10 +182,10 @@ class Catalog:
         entry = self.entry("recipe", name)
         whole = loading.with_overrides(self._extended(entry, ()), overrides)
         recipe = validate(whole, Recipe)
-        version = vllm.known(recipe.vllm)
+        version = flags.known(recipe.vllm)
         doubts = tuple(
             Problem(doubt.message, whole.node(doubt.path).key, doubt.hint, warning=not strict)
-            for doubt in vllm.doubts(recipe, version.version)
+            for doubt in flags.doubts(recipe, version.version)
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))

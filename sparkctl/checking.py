@@ -11,18 +11,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl import judging, media
+from sparkctl.base.units import format_duration
 from sparkctl.checks import modalities
 from sparkctl.judging import Answer, Finding
-from sparkctl.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.checks import Check, Request, Tool
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.ports import Clock, Http, Reply, Report
     from sparkctl.recipe import Recipe
     from sparkctl.running_code import CodeRunner
+    from sparkctl.world.ports import Clock, Http, Reply, Report
 
 SEED: Final = 0
 EXCERPT: Final = 200

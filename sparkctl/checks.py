@@ -12,7 +12,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.parts import Duration, Finding, Part, complain, wrong
+from sparkctl.base.declarations import Duration, Finding, Part, complain, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

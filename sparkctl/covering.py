@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from sparkctl import known_files
 from sparkctl.manifest import ABSENT, UNPINNED
+from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,8 @@ def covered(mod: MountedMod, image: str, md5: str | None) -> tuple[Fit, str]:
             return Fit.AS_MEANT, ""
         why = f"{image} has no {mod.target} that mod {mod.mod} could cover"
         return Fit.NOTHING_THERE, f"{why}: is the mod for another image?"
-    file = known_files.below_root(mod.target)
-    of = known_files.releases(file, md5)
+    file = releases.below_root(mod.target)
+    of = releases.releases(file, md5)
     if md5 in mod.replaces:
         return Fit.AS_MEANT, ""
     drop = _drop(mod, md5, of)
@@ -45,11 +45,11 @@ def covered(mod: MountedMod, image: str, md5: str | None) -> tuple[Fit, str]:
 def _found(mod: MountedMod, image: str, md5: str, of: Sequence[str]) -> str:
     """Return what is there, and what was meant to be."""
     if of:
-        there = f"{mod.target} in {image} is that of vLLM {known_files.span(of)} (md5 {md5})"
+        there = f"{mod.target} in {image} is that of vLLM {releases.span(of)} (md5 {md5})"
     else:
-        table = known_files.table()
+        table = releases.table()
         there = f"{mod.target} in {image} has md5 {md5}"
-        if known_files.below_root(mod.target) in table.files:
+        if releases.below_root(mod.target) in table.files:
             there += f", a file of no known release ({table.releases[0]} to {table.releases[-1]})"
     if mod.replaces == (ABSENT,):
         return f"{there}, and mod {mod.mod} expects none"
@@ -60,9 +60,9 @@ def _drop(mod: MountedMod, md5: str, of: Sequence[str]) -> str:
     """Return why the mod is not needed any more, or ''."""
     if md5 == mod.md5 != UNPINNED:
         return "it is the mod's own file: drop the mod"
-    ours = known_files.releases(known_files.below_root(mod.target), mod.md5)
+    ours = releases.releases(releases.below_root(mod.target), mod.md5)
     newer = bool(of and ours) and Version(of[0]) >= Version(ours[0])
-    if newer or known_files.contains_fix(of, mod.fixed_in):
+    if newer or releases.contains_fix(of, mod.fixed_in):
         return f"{of[0]} already contains the fix: drop the mod"
     return ""
 

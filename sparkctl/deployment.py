@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import document, mods, render, resizing, vllm
+from sparkctl import mods, render, resizing
 from sparkctl.admission import Variant, Wanted
+from sparkctl.base import document
+from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
+from sparkctl.base.validation import validate
 from sparkctl.catalog import Member
-from sparkctl.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.memory import checkpoint, footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
-from sparkctl.validation import validate
+from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     from sparkctl.manifest import ModFile
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Models, Package
     from sparkctl.recipe import Recipe
     from sparkctl.resizing import Resizer
     from sparkctl.service import Operator
+    from sparkctl.world.ports import Models, Package
 
 PINS: Final = "pins.yaml"
 
@@ -313,7 +315,7 @@ def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | N
 
 def notes(service: Service) -> list[str]:
     """Return what is assumed or missing, for whoever reads a service's command."""
-    version = vllm.known(service.recipe.vllm)
+    version = flags.known(service.recipe.vllm)
     found = [f"assumed: {version.note}"] if version.note else []
     found += [f"missing: {source.missing}" for source in service.sources if source.missing]
     for mod in service.mods:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.container import ContainerSpec
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
+    from sparkctl.world.spec import ContainerSpec
 
 
 def differences(spec: ContainerSpec, running: Container) -> list[str]:

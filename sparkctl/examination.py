@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.errors import EngineError
-from sparkctl.units import GIB, format_gib
+from sparkctl.base.errors import EngineError
+from sparkctl.base.units import GIB, format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.ports import EngineInfo, Gpu, MemoryReading
+    from sparkctl.world.ports import EngineInfo, Gpu, MemoryReading
 
 SPARK_GPU: Final = "NVIDIA GB10"
 # The largest checkpoint of the shipped recipes' family: 26B-A4B in BF16, 49 GB (bg-digitalservices' model card).

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import diagnosis, secrets
-from sparkctl.errors import EngineError, InputError
+from sparkctl import secrets
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.vllm import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from sparkctl.ports import Container, Engine, Files
     from sparkctl.readiness import Progress
+    from sparkctl.world.ports import Container, Engine, Files
 
 READ_LINES: Final = 20_000
 """Of a log, from its end: a start writes a few hundred."""
@@ -30,9 +31,9 @@ def explain(
     container, lines = _log(engine, name)
     safe = secrets.redacted("\n".join(lines), hidden)
     lines = safe.split("\n") if safe else []
-    found = diagnosis.diagnose(lines)
+    found = failures.diagnose(lines)
     head = f"{name} is not ready: {outcome.message if outcome is not None else ''} ({progress.phase})"
-    how = diagnosis.ended(container) if container is not None else ""
+    how = failures.ended(container) if container is not None else ""
     told = [f"{head}; {how}" if how else head]
     if found is not None and found.failure:
         told.append(f"cause: {found.cause} ({found.source})")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sparkctl import units
-from sparkctl.errors import ModError
+from sparkctl.base import units
+from sparkctl.base.errors import ModError
 from sparkctl.mods import md5_of
 from sparkctl.sources import LARGEST_BYTES
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.manifest import Elsewhere
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Fetcher, Files, Report
+    from sparkctl.world.ports import Fetcher, Files, Report
 
 
 def fetch(fetcher: Fetcher, mod: MountedMod, report: Report, secret: Callable[[str], str]) -> bytes:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sparkctl.errors import EngineError, InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import md5_of
-from sparkctl.ports import Package  # noqa: TC001  (a field's type)
+from sparkctl.world.ports import Package  # noqa: TC001  (a field's type)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.ports import Engine, Files
+    from sparkctl.world.ports import Engine, Files
 
 
 class Known(BaseModel):

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
+from sparkctl.base.units import GIB
 from sparkctl.measurements import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 from sparkctl.memory.items import Item, When, Where
-from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

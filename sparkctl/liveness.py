@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import units
+from sparkctl.base import units
 
 if TYPE_CHECKING:
-    from sparkctl.metrics import Drafting, Metrics
-    from sparkctl.ports import Container
+    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.world.ports import Container
 
 STUCK_S: Final = 20.0
 """Without one step of the scheduler while requests run or wait. A step takes at most a chunk of batched tokens, which a

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sparkctl import document
-from sparkctl.document import Document, Node
-from sparkctl.errors import InputError, Place
+from sparkctl.base import document
+from sparkctl.base.document import Document, Node
+from sparkctl.base.errors import InputError, Place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.document import KeyPath
-    from sparkctl.errors import Problem
+    from sparkctl.base.document import KeyPath
+    from sparkctl.base.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)

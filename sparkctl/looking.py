@@ -5,12 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import metrics, observing, phases
-from sparkctl.container import LABEL_URL
+from sparkctl import observing
 from sparkctl.liveness import Look
+from sparkctl.vllm import metrics, phases
+from sparkctl.world.spec import LABEL_URL
 
 if TYPE_CHECKING:
-    from sparkctl.ports import Ports
+    from sparkctl.world.ports import Ports
 
 _TIMEOUT_S: Final = 5.0
 _LOG_LINES: Final = 2000

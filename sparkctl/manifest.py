@@ -14,8 +14,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl import known_files
-from sparkctl.parts import Finding, Part, complain, wrong
+from sparkctl.base.declarations import Finding, Part, complain, wrong
+from sparkctl.vllm import releases
 
 UNPINNED: Final = "unpinned"
 ABSENT: Final = "absent"
@@ -168,7 +168,7 @@ class ModFile(Part):
         if isinstance(self.source, Elsewhere) and self.source.package and not (self.source.file or self.module):
             complain([Finding(("source",), "expected the file in the package's wheel: there is no module to name it")])
         covered = self.replaces
-        if isinstance(covered, Covered) and covered.vllm and not known_files.checksums(self.below_root, covered.vllm):
+        if isinstance(covered, Covered) and covered.vllm and not releases.checksums(self.below_root, covered.vllm):
             text = f"no release of vLLM {covered.vllm} is known to have {self.below_root or self.path}: give its md5"
             complain([Finding(("replaces",), text)])
         return self
@@ -192,7 +192,7 @@ class ModFile(Part):
     @property
     def below_root(self) -> str:
         """The target below the folder of the Python packages; '' for a path that is not below one."""
-        return f"{self.module.replace('.', '/')}.py" if self.module else known_files.below_root(self.path or "")
+        return f"{self.module.replace('.', '/')}.py" if self.module else releases.below_root(self.path or "")
 
     def target(self, package_root: str) -> str:
         """Return the path in the container; a module lies under the root that the template declares."""

@@ -1,6 +1,6 @@
 """What the starts on this host really took: the values, how one is made of a start, and what is odd about it.
 
-``sparkctl.learning`` says what the next plan makes of them; the ``Store`` of ``sparkctl.ports`` keeps them.
+``sparkctl.learning`` says what the next plan makes of them; the ``Store`` of ``sparkctl.world.ports`` keeps them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.units import GIB, format_gib
+from sparkctl.base.units import GIB, format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sparkctl.boot_log import BootLog
+    from sparkctl.vllm.boot_log import BootLog
 
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"

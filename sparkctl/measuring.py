@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import yaml
 
-from sparkctl import metrics
+from sparkctl.base.errors import NotReadyError
 from sparkctl.benching import Level, disagreement, level
-from sparkctl.errors import NotReadyError
-from sparkctl.streams import completion
+from sparkctl.vllm import metrics
+from sparkctl.vllm.streams import completion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.metrics import Drafting, Metrics
-    from sparkctl.ports import Http, Report, Streams
-    from sparkctl.streams import Completion
+    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.streams import Completion
+    from sparkctl.world.ports import Http, Report, Streams
 
 T = TypeVar("T")
 _TIMEOUT_S = 1800.0

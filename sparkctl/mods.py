@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import SpecifierSet
 
-from sparkctl import known_files
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
+from sparkctl.vllm import releases as known_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

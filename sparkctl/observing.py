@@ -8,7 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl import mods
-from sparkctl.container import (
+from sparkctl.base.errors import EngineError
+from sparkctl.memory.pool import Pool
+from sparkctl.plan import Running
+from sparkctl.readiness import served_names
+from sparkctl.world.spec import (
     LABEL_CLAIM,
     LABEL_MODEL,
     LABEL_MODS,
@@ -19,15 +23,11 @@ from sparkctl.container import (
     LABEL_SPEC,
     LABEL_URL,
 )
-from sparkctl.errors import EngineError
-from sparkctl.memory.pool import Pool
-from sparkctl.plan import Running
-from sparkctl.readiness import served_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.ports import Container, Engine, Host, Http
+    from sparkctl.world.ports import Container, Engine, Host, Http
 
 _PROBE_TIMEOUT_S: Final = 2.0
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sparkctl import ways
 from sparkctl.admission import STARTS, Action, Running, Step, Wanted, admit, foreign_bytes
+from sparkctl.base.units import GIB
 from sparkctl.refusal import arithmetic, segments
-from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl import sources, units, verification
-from sparkctl.container import LABEL_SERVICE
-from sparkctl.errors import EngineError
+from sparkctl import sources, verification
+from sparkctl.base import units
+from sparkctl.base.errors import EngineError
 from sparkctl.images import Images
+from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.ports import Engine, Files, Ports, Report
     from sparkctl.service import Service
+    from sparkctl.world.ports import Engine, Files, Ports, Report
 
 
 def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:

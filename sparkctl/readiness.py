@@ -17,16 +17,18 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import acceptance, metrics, phases, units
-from sparkctl.phases import Phase
+from sparkctl import acceptance
+from sparkctl.base import units
+from sparkctl.vllm import metrics, phases
+from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.acceptance import Floor
-    from sparkctl.metrics import Drafting, Metrics
-    from sparkctl.phases import Told
-    from sparkctl.ports import Container, Reply
+    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.phases import Told
+    from sparkctl.world.ports import Container, Reply
 
 PROBE_TOKENS: Final = 4
 KEPT_LINES: Final = 40

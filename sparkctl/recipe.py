@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl import values
-from sparkctl.parts import (
+from sparkctl.base.declarations import (
     Duration,
     FieldError,
     Finding,

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.admission import foreign_bytes
-from sparkctl.units import format_gib
+from sparkctl.base.units import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

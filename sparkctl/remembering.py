@@ -6,16 +6,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl import boot_log, learning, measurements, memory_flags
-from sparkctl.errors import EngineError, InputError
+from sparkctl import learning, measurements, memory_flags
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.measurements import Start
+from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.measurements import Sample
-    from sparkctl.ports import Container, Engine, Host, Report, Store
     from sparkctl.service import Service
+    from sparkctl.world.ports import Container, Engine, Host, Report, Store
 
 
 class Memory:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, FunctionLoader, Template, nodes
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateRuntimeError, TemplateSyntaxError, UndefinedError
 
-from sparkctl import spelling
-from sparkctl.errors import InputError, Place, Problem, ProblemsError
+from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
 from sparkctl.sandbox import (
     FILTERS,
     MAX_SIZE,
@@ -27,6 +26,7 @@ from sparkctl.sandbox import (
     TemplateEnvironment,
     as_text,
 )
+from sparkctl.world.docker_run import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.base.errors import CheckError, WaitInterruptedError
 from sparkctl.checking import Checker, Result, evidence_lines, subject
-from sparkctl.errors import CheckError, WaitInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.checking import Named
-    from sparkctl.ports import Ports, Report
     from sparkctl.service import Service
+    from sparkctl.world.ports import Ports, Report
 
 
 def require(ports: Ports, report: Report, service: Service, checks: Sequence[Named], key: str | None) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from sparkctl import loading, vllm
+from sparkctl import loading
 from sparkctl.admission import Check, Need, Sizes, Switch
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
+from sparkctl.base.validation import validate
 from sparkctl.memory import constants, footprint
 from sparkctl.memory.settings import open_inputs
 from sparkctl.recipe import Memory, Recipe
-from sparkctl.validation import validate
+from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,10 +78,10 @@ def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[S
     if isinstance(recipe.memory, Memory):
         yield Switch("memory=auto", "as much cache as the limits need", 0.25)
     dtype = recipe.args.get("kv-cache-dtype") or "auto"
-    if recipe.gpus != "none" and dtype in _SIXTEEN_BITS and not vllm.check_flag("kv-cache-dtype", "fp8", version):
+    if recipe.gpus != "none" and dtype in _SIXTEEN_BITS and not flags.check_flag("kv-cache-dtype", "fp8", version):
         yield Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5)
     inputs = open_inputs(recipe, facts)
-    if inputs and not vllm.check_flag("language-model-only", True, version):
+    if inputs and not flags.check_flag("language-model-only", True, version):
         yield Switch("args.language-model-only=true", "text alone", 1.5)
     elif inputs:
         zeros = ", ".join(f"{name}: 0" for name in inputs)

@@ -12,7 +12,7 @@ from sparkctl.sources import State
 
 if TYPE_CHECKING:
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Container, ImportedFile
+    from sparkctl.world.ports import Container, ImportedFile
 
 
 @dataclass(frozen=True, slots=True)

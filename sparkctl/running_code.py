@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.container import ContainerSpec, HealthCheck
-from sparkctl.errors import EngineError
-from sparkctl.units import MIB, format_duration
+from sparkctl.base.errors import EngineError
+from sparkctl.base.units import MIB, format_duration
+from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
-    from sparkctl.ports import Clock, Engine
+    from sparkctl.world.ports import Clock, Engine
 
 TIMEOUT_S: Final = 20.0
 _MEMORY: Final = 512 * MIB

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
 from sparkctl.measurements import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.ports import Engine, Host
+    from sparkctl.world.ports import Engine, Host
 
 PERIOD_S: Final = 2.0
 """Between two readings of the processes: the engine is asked for them, and NVML is opened. MemAvailable is read at

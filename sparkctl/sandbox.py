@@ -22,7 +22,7 @@ from jinja2.runtime import LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-from sparkctl.spelling import csv_join
+from sparkctl.world.docker_run.spelling import csv_join
 
 if TYPE_CHECKING:
     from jinja2 import BaseLoader, Undefined

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import container, grammar, mods, render, vllm
-from sparkctl.errors import InputError
+from sparkctl import mods, render
+from sparkctl.base.errors import InputError
+from sparkctl.vllm import flags as vllm
+from sparkctl.world import spec as container
+from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,11 +23,11 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from sparkctl.admission import Wanted
-    from sparkctl.container import ContainerSpec
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods import MountedMod
     from sparkctl.recipe import FlagValue, Recipe, Scalar
     from sparkctl.resizing import Resizer
+    from sparkctl.world.spec import ContainerSpec
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"
 """Where Hugging Face libraries look in the images, which run as root."""

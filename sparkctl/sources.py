@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.errors import InputError, ModError
+from sparkctl.base.errors import InputError, ModError
 from sparkctl.manifest import UNPINNED
 from sparkctl.mods import NOWHERE, md5_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Files
+    from sparkctl.world.ports import Files
 
 LARGEST_BYTES: Final = 64 * 1024**2
 """Python files of vLLM are at most a few hundred KiB; what is larger is not one."""

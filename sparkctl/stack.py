@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from sparkctl.parts import Part, is_name
+from sparkctl.base.declarations import Part, is_name
 
 
 class StackService(Part):

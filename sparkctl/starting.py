@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sparkctl import acceptance, explaining, preparing, readiness, secrets, telling
-from sparkctl.container import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
-from sparkctl.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.readiness import Probe, Progress, Seen, Target
 from sparkctl.sampling import Sampler
+from sparkctl.world.spec import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.ports import Container, Ports, Reply, Report
     from sparkctl.remembering import Memory
     from sparkctl.service import Service
+    from sparkctl.world.ports import Container, Ports, Reply, Report
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
 POLL_S: Final = 0.5

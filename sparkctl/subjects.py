@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl import vllm
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.geometry import geometry
 from sparkctl.memory.settings import settings
+from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sparkctl.deployment import Loader, Located
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
-    from sparkctl.ports import Models
     from sparkctl.service import Operator
-    from sparkctl.vllm import Resolved
+    from sparkctl.vllm.flags import Resolved
+    from sparkctl.world.ports import Models
 
 CACHE = "~/.cache/huggingface"
 
@@ -58,7 +58,7 @@ class Reader:
         if name.endswith((".yaml", ".yml")) or ("/" not in name and self.catalog.knows(name)):
             return self._recipe(name, version, changes)
         facts = self.model(name)
-        resolved = vllm.known(version or str(vllm.releases()[-1]))
+        resolved = flags.known(version or str(flags.releases()[-1]))
         context = changes.max_model_len or geometry(facts.config).max_context
         if context is None:
             message = f"{name} does not say its longest context"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import phases, readiness, units
+from sparkctl import readiness
+from sparkctl.base import units
+from sparkctl.vllm import phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion, Version
 
-from sparkctl.parts import Finding, wrong
+from sparkctl.base.declarations import Finding, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,20 +9,20 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sparkctl import covering, mods, observing, running, sources
-from sparkctl.container import LABEL_BAKE, LABEL_SERVICE
+from sparkctl.base.errors import EngineError, ModError
 from sparkctl.covering import Fit
-from sparkctl.errors import EngineError, ModError
 from sparkctl.mods import NOWHERE
-from sparkctl.ports import ImportedFile
 from sparkctl.running import Reading
 from sparkctl.sources import State
+from sparkctl.world.ports import ImportedFile
+from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.images import Images
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Container, Engine, Package
+    from sparkctl.world.ports import Container, Engine, Package
 
 _GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING, State.OUTSIDE}
 _FITS: Final = {

@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.admission import Change, admit, can_start
+from sparkctl.base.units import format_gib
 from sparkctl.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
-from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.streams import Completion, Raw
+from sparkctl.vllm.streams import Completion, Raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

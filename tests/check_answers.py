@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.ports import Reply
+from sparkctl.world.ports import Reply
 from tests.scripted import calls, said
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What every engine does, as a user of the port relies on it: a class of tests to be inherited once for each engine.
 
-A subclass has a fixture ``bench``. Its image serves what ``sparkctl/adapters/sim/server.py`` serves.
+A subclass has a fixture ``bench``. Its image serves what ``sparkctl/world/sim/server.py`` serves.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 
-from sparkctl.container import LABEL_SERVICE, ContainerSpec, Mount, Port
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.world.spec import LABEL_SERVICE, ContainerSpec, Mount, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.ports import Container, Engine
+    from sparkctl.world.ports import Container, Engine
 
 MODEL_FILE = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"
 READY = "Application startup complete."

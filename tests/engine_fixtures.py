@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sparkctl.adapters import docker
+from sparkctl.world.docker import engine as docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.adapters.docker import DockerEngine
+    from sparkctl.world.docker.engine import DockerEngine
 
 pytest.register_assert_rewrite("tests.engine_contract", "tests.inspect_parity")
 

@@ -7,13 +7,13 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.ports import Entry, PathChange
+from sparkctl.world.ports import Entry, PathChange
 from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
 
 BASH = Entry("file", 0o755, 4, b"bash")
 

@@ -11,13 +11,13 @@ from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
 from sparkctl.cli.world import Doors, World
-from sparkctl.ports import Ports, Streams
 from sparkctl.service import Operator
+from sparkctl.world.ports import Ports, Streams
 from tests.command_line import Done
 from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
-    from sparkctl.ports import Bench
+    from sparkctl.world.ports import Bench
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.errors import EngineError
-from sparkctl.ports import (
+from sparkctl.base.errors import EngineError
+from sparkctl.base.units import GIB
+from sparkctl.world.ports import (
     Activity,
     Container,
     EngineInfo,
@@ -21,16 +22,15 @@ from sparkctl.ports import (
     PullProgress,
     Reply,
 )
-from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from sparkctl.base.errors import InputError
     from sparkctl.benching import Bench
-    from sparkctl.container import ContainerSpec
-    from sparkctl.errors import InputError
     from sparkctl.measurements import Measurement
+    from sparkctl.world.spec import ContainerSpec
 
 READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
 

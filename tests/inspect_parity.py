@@ -22,13 +22,13 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from sparkctl import grammar
+from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.adapters.docker import DockerEngine
-    from sparkctl.container import ContainerSpec
+    from sparkctl.world.docker.engine import DockerEngine
+    from sparkctl.world.spec import ContainerSpec
 
 COMPARED = ("Path", "Args", "Image", "Platform", "Config", "HostConfig", "Mounts")
 CLIENTS_OWN = {"AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce", "ConsoleSize"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.ports import Reply
+from sparkctl.world.ports import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.acceptance import Floor, below, floor_of, others
-from sparkctl.metrics import Drafting, Metrics
-from sparkctl.ports import Container, Reply
 from sparkctl.readiness import DRAFTING_ROUNDS, METRICS_TRIES, Probe, Progress, Seen, Target, begin, probe_body, step
+from sparkctl.vllm.metrics import Drafting, Metrics
+from sparkctl.world.ports import Container, Reply
 from tests.fake_world import FakeSpark
 from tests.test_verification import drafting
 

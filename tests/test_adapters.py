@@ -15,12 +15,12 @@ import httpx
 import psutil
 import pytest
 
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.adapters.host import LinuxHost
-from sparkctl.adapters.http import HttpxHttp
-from sparkctl.adapters.locks import FileLocks
-from sparkctl.adapters.models import DiskModels
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.http_client import HttpxHttp
+from sparkctl.world.local.locks import FileLocks
+from sparkctl.world.local.machine import LinuxHost
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -216,7 +216,7 @@ def test_the_memory_of_a_process_that_is_gone_is_unknown() -> None:
 def test_a_write_that_the_disk_refuses_leaves_nothing(tmp_path: Path) -> None:
     target = tmp_path / "mods" / "fix.py"
     program = (
-        "import sys; from pathlib import Path; from sparkctl.adapters.files import DiskFiles\n"
+        "import sys; from pathlib import Path; from sparkctl.world.local.disk import DiskFiles\n"
         "from sparkctl.errors import InputError\n"
         "try: DiskFiles().write(Path(sys.argv[1]), b'x' * 4096, mode=0o444)\n"
         "except InputError as error: sys.exit(error.message)"

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import document, known_files
 from sparkctl.baking import (
     MOST_PATHS,
     BakedFile,
@@ -29,9 +28,11 @@ from sparkctl.baking import (
     package_root,
     sort_paths,
 )
+from sparkctl.base import document
+from sparkctl.base.validation import validate
 from sparkctl.manifest import Mod
-from sparkctl.ports import Entry, PathChange
-from sparkctl.validation import validate
+from sparkctl.vllm import releases as known_files
+from sparkctl.world.ports import Entry, PathChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

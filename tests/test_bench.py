@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl import benching, benchy, measuring, roofline
-from sparkctl.adapters.store import SqliteStore
-from sparkctl.ports import Reply
-from sparkctl.streams import Completion
+from sparkctl.vllm.streams import Completion
+from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.ports import Reply
 from tests.bench_streams import FakeStreams, done
 from tests.fake_world import SERVED, FakeSpark
 from tests.fakes import FakeHttp

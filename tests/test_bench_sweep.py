@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.base.errors import InputError
 from sparkctl.cli.bench_sweep import values
-from sparkctl.errors import InputError
 from tests.bench_streams import FakeStreams
 from tests.fake_world import FakeSpark
 

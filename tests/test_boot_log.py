@@ -13,8 +13,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.boot_log import BootLog, parse
-from sparkctl.units import GIB
+from sparkctl.base.units import GIB
+from sparkctl.vllm.boot_log import BootLog, parse
 
 HERE = Path(__file__).parent
 FIXTURES = HERE / "fixtures"

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from sparkctl.base.declarations import Part
+from sparkctl.base.document import load
+from sparkctl.base.errors import InputError
 from sparkctl.catalog import Catalog, Root, shipped_root
-from sparkctl.document import load
-from sparkctl.errors import InputError
 from sparkctl.loading import merge
-from sparkctl.parts import Part
 
 BASE = """\
 template: t

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import checking, document
-from sparkctl.adapters.http import HttpxHttp
+from sparkctl import checking
+from sparkctl.base import document
+from sparkctl.base.validation import validate
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.checking import Checker, Evidence, Named, Result, Subject, evidence_lines
 from sparkctl.checks import Check
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.ports import Reply
-from sparkctl.validation import validate
+from sparkctl.world.local.http_client import HttpxHttp
+from sparkctl.world.ports import Reply
 from tests.check_answers import BAD, GOOD, wrong
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeClock

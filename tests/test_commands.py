@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.errors import EngineError, InputError
-from sparkctl.ports import Activity, Reply
-from sparkctl.units import GIB
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.units import GIB
+from sparkctl.world.ports import Activity, Reply
 from tests.fake_world import IMAGE, SERVED, FakeSpark
 from tests.fakes import FakeHttp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
 
 
 FP8_IMAGE = "vllm/vllm-openai:gemma4-0505-arm64-cu130"

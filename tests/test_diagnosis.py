@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.diagnosis import LONGEST_LINE, Failure, catalogue, diagnose, ended
-from sparkctl.ports import Container
+from sparkctl.vllm.failures import LONGEST_LINE, Failure, catalogue, diagnose, ended
+from sparkctl.world.ports import Container
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FAILURES = FIXTURES / "vllm-0.20.2-h200" / "failures"

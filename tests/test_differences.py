@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sparkctl.container import ContainerSpec, Mount
 from sparkctl.differences import differences, flags
-from sparkctl.ports import Container
+from sparkctl.world.ports import Container
+from sparkctl.world.spec import ContainerSpec, Mount
 
 RUNNING = Container(
     "c1",

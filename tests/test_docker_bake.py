@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sparkctl.adapters.docker import DockerEngine
+    from sparkctl.world.docker.engine import DockerEngine
     from tests.command_line import Done
 
 pytestmark = pytest.mark.docker

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from sparkctl import grammar
-from sparkctl.adapters.docker import connect
-from sparkctl.adapters.docker_create import arguments, variables
-from sparkctl.container import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
+from sparkctl.world.docker.create import arguments, variables
+from sparkctl.world.docker.engine import connect
+from sparkctl.world.docker_run import grammar
+from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
 from tests.engine_fixtures import BASE
 from tests.inspect_parity import assert_same_as_words, assert_same_container
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sparkctl.adapters.docker import DockerEngine
+    from sparkctl.world.docker.engine import DockerEngine
 
 
 class Case(NamedTuple):

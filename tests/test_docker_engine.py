@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.adapters.docker_files import LABEL_READER, read_in_image
-from sparkctl.container import ContainerSpec, GpuRequest, Mount
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.world.docker.image_files import LABEL_READER, read_in_image
+from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount
 from tests.engine_contract import Bench, EngineContract
 from tests.engine_fixtures import BASE, STANDIN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.adapters.docker import DockerEngine
+    from sparkctl.world.docker.engine import DockerEngine
 
 SLEEP = ("/bin/sleep", "60")
 

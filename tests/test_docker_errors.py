@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from docker.errors import DockerException
 
-from sparkctl.adapters.docker import connect
-from sparkctl.adapters.docker_errors import Endpoint, refusal, within
-from sparkctl.adapters.docker_inspect import HostFacts, container_of, elsewhere
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.world.docker.engine import connect
+from sparkctl.world.docker.errors import Endpoint, refusal, within
+from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.adapters.docker import connect
-from sparkctl.adapters.docker_logs import LONGEST_LINE, Lines, lines_of
-from sparkctl.container import ContainerSpec
+from sparkctl.world.docker.engine import connect
+from sparkctl.world.docker.log_tail import LONGEST_LINE, Lines, lines_of
+from sparkctl.world.spec import ContainerSpec
 from tests.engine_contract import until
 from tests.engine_fixtures import BASE
 from tests.way import Way, to_socket
@@ -20,8 +20,8 @@ from tests.way import Way, to_socket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.adapters.docker import DockerEngine
-    from sparkctl.ports import LogTail
+    from sparkctl.world.docker.engine import DockerEngine
+    from sparkctl.world.ports import LogTail
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from sparkctl.adapters.docker_errors import refusal
-from sparkctl.adapters.docker_pull import RULES, Layers
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.world.docker.errors import refusal
+from sparkctl.world.docker.pull import RULES, Layers
 from tests.engine_contract import free_port, until
 from tests.engine_fixtures import not_here
 from tests.way import Way, to_port
@@ -24,8 +24,8 @@ from tests.way import Way, to_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.adapters.docker import DockerEngine
-    from sparkctl.ports import PullProgress
+    from sparkctl.world.docker.engine import DockerEngine
+    from sparkctl.world.ports import PullProgress
 
 MIB = 2**20
 BIG = 24 * MIB

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import document
-from sparkctl.document import MAX_BYTES, load
-from sparkctl.errors import ProblemsError
+from sparkctl.base import document
+from sparkctl.base.document import MAX_BYTES, load
+from sparkctl.base.errors import ProblemsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sparkctl.errors import EngineError
+from sparkctl.base.errors import EngineError
+from sparkctl.base.units import GIB
 from sparkctl.examination import Reported, Status, examine
-from sparkctl.ports import EngineInfo, Gpu, MemoryReading
-from sparkctl.units import GIB
+from sparkctl.world.ports import EngineInfo, Gpu, MemoryReading
 
 GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)
 SPARK = Reported(

@@ -13,7 +13,7 @@ from sparkctl.secrets import redacted
 from tests.fake_world import FakeSpark
 
 if TYPE_CHECKING:
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
 
 FAILURES = Path(__file__).parent / "fixtures" / "vllm-0.20.2-h200" / "failures"
 TOKEN = "hf_" + "a1B2" * 8

@@ -8,10 +8,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from sparkctl.document import load
+from sparkctl.base.document import load
+from sparkctl.base.validation import validate
 from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
-from sparkctl.validation import validate
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "recipes.md"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkctl import grammar
-from sparkctl.container import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
-from sparkctl.errors import InputError
-from sparkctl.grammar_options import NOT_CARRIED, OPTIONS
-from sparkctl.grammar_values import ULIMITS
+from sparkctl.base.errors import InputError
+from sparkctl.world.docker_run import grammar
+from sparkctl.world.docker_run.options import NOT_CARRIED, OPTIONS
+from sparkctl.world.docker_run.values import ULIMITS
+from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
 
 ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 TEXT = ANY.filter(bool)

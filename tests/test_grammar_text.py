@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sparkctl import grammar, spelling
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
+from sparkctl.world.docker_run import grammar, spelling
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 AWKWARD = st.sampled_from(["", "'", '"', "\\", "\\\n", "a\n  b", "$(id)", "`id`", "é 漢字", "#x", "~", "-", "--", "*"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparkctl.adapters import inside
+from sparkctl.world.docker import inside
 
 PYC = py_compile.PycInvalidationMode
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import known_files
 from sparkctl.covering import Fit, covered
 from sparkctl.mods import MountedMod
+from sparkctl.vllm import releases as known_files
 
 ROOT = "/opt/venv/lib/python3.12/site-packages"
 GEMMA4 = "vllm/model_executor/models/gemma4.py"

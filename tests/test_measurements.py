@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import boot_log, learning
+from sparkctl import learning
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import GIB
 from sparkctl.cli.world import real_world
-from sparkctl.errors import InputError
 from sparkctl.learning import Learned, Measured, applied, best, shares
 from sparkctl.measurements import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
 from sparkctl.memory.items import Item, When, Where
 from sparkctl.memory_flags import key, relevant_flags
-from sparkctl.units import GIB
+from sparkctl.vllm import boot_log
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeStore
 from tests.measured import AT, KEY, MEASURED, ON_CPU, PREDICTED, measured

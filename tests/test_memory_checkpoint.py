@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.memory.checkpoint import facts_of_folder, tensors_of
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from sparkctl.errors import InputError, ProblemsError
+from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.tensors import Tensor
 from sparkctl.plan import Wanted, make_plan
 from sparkctl.recipe import Recipe
-from sparkctl.units import GIB
 
 ROOT = Path(__file__).parents[1]
 PROFILE = HostProfile.model_validate(yaml.safe_load((ROOT / "recipes" / "hosts" / "gb10.yaml").read_text()))

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.memory.architectures_defaults import KNOWN
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, State, geometry

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.metrics import Drafting, Metrics, in_words, parse
+from sparkctl.vllm.metrics import Drafting, Metrics, in_words, parse
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SERVING = FIXTURES / "vllm-0.20.2-h200" / "serving"

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from sparkctl import document, mods, sources
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.errors import InputError, ModError, ProblemsError
+from sparkctl import mods, sources
+from sparkctl.base import document
+from sparkctl.base.errors import InputError, ModError, ProblemsError
+from sparkctl.base.validation import validate
 from sparkctl.manifest import Mod, ModFile
 from sparkctl.mods import MountedMod
 from sparkctl.sources import LARGEST_BYTES, State
-from sparkctl.validation import validate
+from sparkctl.world.local.disk import DiskFiles
 from tests.fake_world import FakeSpark
 
 ROOT = Path(__file__).parent.parent

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import document
+from sparkctl.base import document
+from sparkctl.base.validation import validate
 from sparkctl.manifest import Mod
-from sparkctl.validation import validate
 from tests.fake_world import FakeSpark
 
 if TYPE_CHECKING:

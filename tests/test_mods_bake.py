@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import document
-from sparkctl.adapters.folders import write_folder
 from sparkctl.baking_folder import MOST_FILES
-from sparkctl.container import LABEL_BAKE, ContainerSpec
-from sparkctl.errors import EngineError, InputError
+from sparkctl.base import document
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.validation import validate
 from sparkctl.manifest import Mod
 from sparkctl.mods import NOWHERE, MountedMod
-from sparkctl.ports import Container, Entry
-from sparkctl.validation import validate
 from sparkctl.verification import Meant, outsiders
+from sparkctl.world.local.folders import write_folder
+from sparkctl.world.ports import Container, Entry
+from sparkctl.world.spec import LABEL_BAKE, ContainerSpec
 from tests.fake_bench import BASH, FakeBench, ScriptEngine, text
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeEngine

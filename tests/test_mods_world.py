@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import document
-from sparkctl.container import LABEL_RECIPE, LABEL_SERVICE
-from sparkctl.errors import ProblemsError
+from sparkctl.base import document
+from sparkctl.base.errors import ProblemsError
+from sparkctl.base.validation import validate
 from sparkctl.images import Images
 from sparkctl.manifest import Mod
 from sparkctl.mods import MountedMod
-from sparkctl.ports import Container
-from sparkctl.validation import validate
 from sparkctl.verification import check_image
+from sparkctl.world.ports import Container
+from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeEngine, FakeFiles
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparkctl.admission import Check
+from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.plan import Action, Plan, Running, Step, Wanted, describe, make_plan
 from sparkctl.refusal import Part
-from sparkctl.units import GIB
 
 
 def wanted(name: str, steady: float, peak: float, *, digest: str = "1", priority: int = 0, parts: str = "") -> Wanted:

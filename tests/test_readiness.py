@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.phases import Phase, left_s
-from sparkctl.ports import Container, Reply
 from sparkctl.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
+from sparkctl.vllm.phases import Phase, left_s
+from sparkctl.world.ports import Container, Reply
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.acceptance import Floor
-from sparkctl.ports import Container, Reply
 from sparkctl.readiness import STILL_S, Outcome, Probe, Progress, Seen, Target, begin, step
+from sparkctl.world.ports import Container, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

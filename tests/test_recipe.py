@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from sparkctl.document import load
-from sparkctl.errors import ProblemsError
+from sparkctl.base.document import load
+from sparkctl.base.errors import ProblemsError
+from sparkctl.base.validation import validate
 from sparkctl.recipe import Limits, Recipe
 from sparkctl.stack import Stack
-from sparkctl.validation import validate
 from sparkctl.values import looks_secret
 
 if TYPE_CHECKING:
-    from sparkctl.parts import Part
+    from sparkctl.base.declarations import Part
 
 MISTAKES = Path(__file__).parent / "fixtures" / "recipe-mistakes.txt"
 """A line of a recipe, and under it the column, the problem and the hint that it must give."""

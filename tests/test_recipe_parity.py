@@ -13,21 +13,21 @@ import pytest
 import yaml
 
 from sparkctl import mods, sources
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.adapters.models import DiskModels
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.deployment import PINS, Loader
 from sparkctl.manifest import Mod
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.model_folders import DiskModels
 from tests.engine_fixtures import STANDIN
 from tests.inspect_parity import assert_same_as_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.adapters.docker import DockerEngine
     from sparkctl.service import Service
+    from sparkctl.world.docker.engine import DockerEngine
 
 pytestmark = pytest.mark.docker
 

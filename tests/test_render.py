@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkctl import render
-from sparkctl.errors import InputError, ProblemsError
+from sparkctl.base.errors import InputError, ProblemsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl import grammar, render
-from sparkctl.container import ContainerSpec, GpuRequest, Mount, Port, Ulimit
+from sparkctl import render
+from sparkctl.world.docker_run import grammar
+from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount, Port, Ulimit
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = ROOT / "templates"

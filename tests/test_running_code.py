@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.adapters.clock import SystemClock
 from sparkctl.checks import Runs
 from sparkctl.judging import ran
 from sparkctl.running_code import TIMEOUT_S, CodeRunner
+from sparkctl.world.local.clock import SystemClock
 from tests.engine_fixtures import BASE
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeClock, FakeEngine
@@ -17,7 +17,7 @@ from tests.fakes import FakeClock, FakeEngine
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.adapters.docker import DockerEngine
+    from sparkctl.world.docker.engine import DockerEngine
 
 RUNS = Runs(call="price(1)", near=10.45)
 ANSWER = "Here it is:\n```python\ndef price(x):\n    return 10.45 * x\n```\nEnjoy."

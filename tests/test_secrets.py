@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.secrets import env_file, parse, resolve
 
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sparkctl import differences, grammar
+from sparkctl import differences
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
 from sparkctl.cli.world import Doors, World
 from sparkctl.service import Operator
+from sparkctl.world.docker_run import grammar
 from tests.command_line import Done
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeModels

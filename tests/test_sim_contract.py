@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.adapters.sim.engine import SimEngine
+from sparkctl.world.sim.engine import SimEngine
 from tests.engine_contract import Bench, EngineContract
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sparkctl.adapters.sim import data
-from sparkctl.units import GIB
+from sparkctl.base.units import GIB
+from sparkctl.world.sim import data
 
 COMMAND = ("--model", "/models/x")
 

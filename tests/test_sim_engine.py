@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from sparkctl.adapters.sim import world
-from sparkctl.adapters.sim.engine import SimEngine
-from sparkctl.adapters.sim.host import SimHost, SimModels
-from sparkctl.container import LABEL_RECIPE, ContainerSpec, Mount, Port
-from sparkctl.errors import EngineError, InputError
-from sparkctl.units import GIB
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.units import GIB
+from sparkctl.world.opening import simulated as world
+from sparkctl.world.sim.engine import SimEngine
+from sparkctl.world.sim.host import SimHost, SimModels
+from sparkctl.world.spec import LABEL_RECIPE, ContainerSpec, Mount, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 MTP_IMAGE = "vllm/vllm-openai:gemma4-0505-arm64-cu130"
@@ -246,7 +246,7 @@ def test_the_start_outlives_the_command_that_ordered_it(make: Callable[..., SimE
     engine = make()
     engine.create(spec())
     command = (
-        "from pathlib import Path; from sparkctl.adapters.sim.engine import SimEngine; import os, signal;"
+        "from pathlib import Path; from sparkctl.world.sim.engine import SimEngine; import os, signal;"
         f"SimEngine(Path({str(tmp_path / 'sim')!r}), {{}}).start('executor'); os.kill(os.getpid(), signal.SIGKILL)"
     )
 

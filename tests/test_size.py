@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.units import GIB
+from sparkctl.base.units import GIB
 from tests.fake_hub import hub
 from tests.fake_world import FakeSpark
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sparkctl.units import GIB
+from sparkctl.base.units import GIB
 from tests.fake_world import FakeSpark
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.adapters.sim import server
+from sparkctl.world.sim import server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

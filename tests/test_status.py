@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.liveness import STUCK_S, Life, Look, doubtful, judge, rates
-from sparkctl.metrics import Metrics
-from sparkctl.ports import Container
+from sparkctl.vllm.metrics import Metrics
+from sparkctl.world.ports import Container
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeClock
 from tests.test_verification import Changing, drafting

@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.adapters import real
-from sparkctl.adapters.sim import world as simulated
-from sparkctl.adapters.store import SCHEMA, SqliteStore
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.measurements import Key, Share
+from sparkctl.world.local.store import SCHEMA, SqliteStore
+from sparkctl.world.opening import real, simulated
 from tests.measured import AT, KEY, MEASURED, measured
 
 ROOT = Path(__file__).parent.parent
@@ -170,7 +169,7 @@ def test_a_damaged_measurement_is_passed_over_with_a_warning(tmp_path: Path, tex
 WRITER = """
 import sys
 from pathlib import Path
-from sparkctl.adapters.store import SqliteStore
+from sparkctl.world.local.store import SqliteStore
 from tests.measured import AT, measured
 store = SqliteStore(Path(sys.argv[1]))
 for number in range(20):
@@ -206,7 +205,7 @@ def test_a_writer_that_was_killed_leaves_whole_measurements(tmp_path: Path) -> N
 FULL = """
 import resource, sys
 from pathlib import Path
-from sparkctl.adapters.store import SqliteStore
+from sparkctl.world.local.store import SqliteStore
 from sparkctl.errors import InputError
 from tests.measured import measured
 size = (Path(sys.argv[1]) / "measurements.db").stat().st_size

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.adapters.streaming import AsyncStreams
-from sparkctl.streams import Completion, Raw, completion
+from sparkctl.vllm.streams import Completion, Raw, completion
+from sparkctl.world.local.stream_client import AsyncStreams
 from tests.bench_streams import DONE, event, raw, text
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.errors import InputError
-from sparkctl.units import format_bytes, format_duration, parse_bytes, parse_duration
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import format_bytes, format_duration, parse_bytes, parse_duration
 
 
 @pytest.mark.parametrize(

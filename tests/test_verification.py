@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.container import LABEL_SERVICE, LABEL_URL
-from sparkctl.errors import EngineError, ModError
+from sparkctl.base.errors import EngineError, ModError
 from sparkctl.images import Images
 from sparkctl.mods import MountedMod, from_label, label
-from sparkctl.ports import Container, ImportedFile
 from sparkctl.sources import State
 from sparkctl.verification import Meant, check_container, check_image, verify
+from sparkctl.world.ports import Container, ImportedFile
+from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
 from tests.fake_world import IMAGE, FakeSpark
 from tests.fakes import FakeClock, FakeEngine, FakeFiles
 

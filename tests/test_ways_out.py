@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.admission import Change, Need, Sizes, Switch, Variant, admit
+from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.plan import Running, Wanted, make_plan
-from sparkctl.units import GIB
 from tests.command_line import Operator, free_port
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sparkctl.errors import SparkctlError
+from sparkctl.base.errors import SparkctlError
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import observing
+from sparkctl.base.errors import InputError
 from sparkctl.cli import named_checks
 from sparkctl.cli.deployed_service import service_of
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World

@@ -12,12 +12,12 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl import benching, benchy, measuring
-from sparkctl.adapters.files import DiskFiles
+from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.benching import Bench
 from sparkctl.cli import bench_sweep
 from sparkctl.cli.bench_service import Asked, described, kept, measured
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError, NotReadyError
+from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

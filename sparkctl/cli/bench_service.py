@@ -8,20 +8,21 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from sparkctl import boot_log, memory_flags, roofline
+from sparkctl import memory_flags, roofline
+from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.benching import Bench
-from sparkctl.errors import InputError, NotReadyError
 from sparkctl.measuring import Job, measure
 from sparkctl.memory.parameters import is_tied
 from sparkctl.memory.settings import kv_dtype
+from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.cli.world import World
     from sparkctl.observing import Deployed
-    from sparkctl.ports import Report
     from sparkctl.service import Service
+    from sparkctl.world.ports import Report
 
 _LOG_LINES = 5000
 

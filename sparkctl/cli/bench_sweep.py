@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import benching, observing
+from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
 from sparkctl.cli.bench_service import Described, kept, measured, serving
 from sparkctl.cli.deployed_service import service_of
 from sparkctl.controller import Options
-from sparkctl.errors import DoesNotFitError, InputError, SparkctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sparkctl.benching import Bench
     from sparkctl.cli.bench_service import Asked
     from sparkctl.cli.world import World
-    from sparkctl.ports import Container
     from sparkctl.service import Service
+    from sparkctl.world.ports import Container
 
 _RANGE: Final = re.compile(r"(\d+)\.\.(\d+)")
 _MOST: Final = 32

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import checking
+from sparkctl.base.errors import CheckError, EngineError, InputError, NotReadyError
+from sparkctl.base.units import format_duration
 from sparkctl.checking import Checker, Result, evidence_lines
 from sparkctl.cli.named_checks import named
 from sparkctl.cli.options import as_json
-from sparkctl.errors import CheckError, EngineError, InputError, NotReadyError
 from sparkctl.running_code import CodeRunner
-from sparkctl.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

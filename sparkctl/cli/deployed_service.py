@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sparkctl.container import LABEL_MODEL, LABEL_RECIPE, LABEL_URL
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
+from sparkctl.world.spec import LABEL_MODEL, LABEL_RECIPE, LABEL_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
     from sparkctl.images import Images
-    from sparkctl.ports import Container
     from sparkctl.service import Service
+    from sparkctl.world.ports import Container
 
 
 def service_of(world: World, name: str, container: Container, images: Images, overrides: Sequence[str] = ()) -> Service:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from sparkctl.base.errors import BlockedError, EngineError
 from sparkctl.cli.options import as_json
-from sparkctl.errors import BlockedError, EngineError
 from sparkctl.examination import Finding, Reported, Status, examine
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
-    from sparkctl.ports import EngineInfo
+    from sparkctl.world.ports import EngineInfo
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
 

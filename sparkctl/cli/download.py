@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.adapters.models import DiskModels
 from sparkctl.cli import models
 from sparkctl.cli.options import names, overrides
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from sparkctl.errors import DoesNotFitError
+from sparkctl.base.errors import DoesNotFitError
 from sparkctl.refusal import Part
 
 if TYPE_CHECKING:

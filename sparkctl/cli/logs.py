@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import observing
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World

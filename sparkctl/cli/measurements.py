@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import units
+from sparkctl.base import units
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError
 from sparkctl.measurements import figures, findings, percent, sound
-from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

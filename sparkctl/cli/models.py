@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from sparkctl import units
-from sparkctl.errors import InputError
+from sparkctl.base import units
+from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _download(world: World, one: Located, source: Source) -> None:
     where = source.folder or cache
     world.out.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
     # Imported here, at the door of the command that needs it: it is as large as all the rest.
-    hub = importlib.import_module("sparkctl.adapters.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
+    hub = importlib.import_module("sparkctl.world.local.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
     revision = recipe.model.revision if source is one.model else None
     hub.download(source.repo, revision, folder=source.folder, cache=cache)
 

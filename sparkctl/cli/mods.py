@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import known_files
+from sparkctl.base.errors import InputError
 from sparkctl.cli import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
 from sparkctl.deployment import pins_of
-from sparkctl.errors import InputError
 from sparkctl.manifest import Covered, Elsewhere, Mod
+from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,5 +118,5 @@ def _covers(file: ModFile) -> str:
         return "no file of the image" if file.replaces else "not declared"
     if file.replaces.vllm is not None:
         return f"that of vLLM {file.replaces.vllm}"
-    of = known_files.releases(file.below_root, file.replaces.md5 or "")
-    return f"{file.replaces.md5}" + (f" (vLLM {known_files.span(of)})" if of else "")
+    of = releases.releases(file.below_root, file.replaces.md5 or "")
+    return f"{file.replaces.md5}" + (f" (vLLM {releases.span(of)})" if of else "")

@@ -10,15 +10,16 @@ import click
 import yaml
 from packaging.version import InvalidVersion, Version
 
-from sparkctl import document, known_files, units
-from sparkctl.adapters.files import DiskFiles
+from sparkctl.base import document, units
+from sparkctl.base.declarations import NAME
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.validation import validate
 from sparkctl.cli.mods_pins import behind_links
-from sparkctl.errors import EngineError, InputError
 from sparkctl.manifest import ABSENT, Mod
 from sparkctl.mods import pin
-from sparkctl.parts import NAME
 from sparkctl.sources import read_source
-from sparkctl.validation import validate
+from sparkctl.vllm import releases
+from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
@@ -140,8 +141,8 @@ def _in_words(covered: tuple[str, str] | None) -> str:
     if covered is None:
         return "nothing: it is a new file"
     target, md5 = covered
-    of = known_files.releases(known_files.below_root(target), md5)
-    return f"{target} (md5 {md5}{f', that of vLLM {known_files.span(of)}' if of else ''})"
+    of = releases.releases(releases.below_root(target), md5)
+    return f"{target} (md5 {md5}{f', that of vLLM {releases.span(of)}' if of else ''})"
 
 
 def _write(folder: Path, manifest: dict[str, object], name: str, content: bytes) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 
 from sparkctl import baking, baking_folder, baking_run, render
-from sparkctl.adapters.folders import write_folder
+from sparkctl.base.declarations import NAME
+from sparkctl.base.errors import EngineError, InputError, ModError
+from sparkctl.base.units import parse_duration
 from sparkctl.cli.mods_add import public_version
 from sparkctl.cli.options import as_json
-from sparkctl.errors import EngineError, InputError, ModError
 from sparkctl.mods import md5_of
-from sparkctl.parts import NAME
-from sparkctl.units import parse_duration
+from sparkctl.world.local.folders import write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,13 +11,13 @@ import click
 import yaml
 
 from sparkctl import fetching, mods, secrets
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.adapters.models import DiskModels
+from sparkctl.base.errors import InputError, ModError
 from sparkctl.deployment import PINS, pins_of
-from sparkctl.errors import InputError, ModError
 from sparkctl.manifest import UNPINNED, Elsewhere, Mod
 from sparkctl.mods import pin
 from sparkctl.sources import read_source
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from sparkctl.cli.world import World
     from sparkctl.manifest import ModFile, Pin
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Fetcher, Report
+    from sparkctl.world.ports import Fetcher, Report
 
 
 def fetcher() -> Fetcher:
     """Return the network, imported at the door of the command that needs it."""
-    network: Fetcher = importlib.import_module("sparkctl.adapters.fetch").NetworkFetcher()
+    network: Fetcher = importlib.import_module("sparkctl.world.local.network").NetworkFetcher()
     return network
 
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.ports import Report
     from sparkctl.service import Service
     from sparkctl.starting import Require
+    from sparkctl.world.ports import Report
 
 
 def named(world: World, names: Sequence[str]) -> list[Named]:

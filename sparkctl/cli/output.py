@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sparkctl.units import GIB
+from sparkctl.base.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

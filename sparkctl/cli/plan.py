@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import units
-from sparkctl.adapters.models import DiskModels
+from sparkctl.base import units
+from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
 from sparkctl.controller import refuse_clashes
 from sparkctl.deployment import Loader
-from sparkctl.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.plan import describe, make_plan
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import liveness, looking, units
+from sparkctl import liveness, looking
+from sparkctl.base import units
 from sparkctl.cli.options import as_json
 from sparkctl.liveness import Life
 

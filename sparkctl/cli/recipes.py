@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl import deployment
+from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.validation import shown
 from sparkctl.catalog import Member
 from sparkctl.cli.options import as_json, overrides, strict
-from sparkctl.errors import InputError, Problem, ProblemsError
-from sparkctl.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.base.document import Node
+    from sparkctl.base.errors import Place
     from sparkctl.catalog import Catalog, Loaded
     from sparkctl.cli.world import World
-    from sparkctl.document import Node
-    from sparkctl.errors import Place
 
 
 @click.group(invoke_without_command=True)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment, grammar, secrets, sources
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.adapters.models import DiskModels
+from sparkctl import deployment, secrets, sources
+from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json, overrides, strict
-from sparkctl.errors import InputError
+from sparkctl.world.docker_run import grammar
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World

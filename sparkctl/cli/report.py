@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import diagnosis, observing, secrets, units
-from sparkctl.adapters.files import DiskFiles
-from sparkctl.container import LABEL_RECIPE
-from sparkctl.errors import InputError, SparkctlError
+from sparkctl import observing, secrets
+from sparkctl.base import units
+from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.explaining import READ_LINES
+from sparkctl.vllm import failures
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.spec import LABEL_RECIPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.cli.world import World
-    from sparkctl.ports import Container
+    from sparkctl.world.ports import Container
 
 _SHOWN: Final = 3000
 
@@ -127,8 +129,8 @@ def _recipe(world: World, recipe: str) -> str:
 
 
 def _diagnosis(lines: list[str], container: Container | None) -> str:
-    found = diagnosis.diagnose(lines)
-    how = diagnosis.ended(container) if container is not None else ""
+    found = failures.diagnose(lines)
+    how = failures.ended(container) if container is not None else ""
     if found is None:
         return how or "the log says nothing of a failure"
     return "\n".join(filter(None, [found.failure, found.cause, found.fix, *found.lines, how]))

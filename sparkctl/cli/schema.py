@@ -12,8 +12,8 @@ from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
 
 if TYPE_CHECKING:
+    from sparkctl.base.declarations import Part
     from sparkctl.cli.world import World
-    from sparkctl.parts import Part
 
 FORMATS: Final[dict[str, type[Part]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

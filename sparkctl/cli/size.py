@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import click
 from packaging.version import InvalidVersion, Version
 
-from sparkctl import units, vllm
-from sparkctl.adapters.models import DiskModels
+from sparkctl.base import units
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError
 from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.items import When
 from sparkctl.subjects import CACHE, Reader, longest, sized
-from sparkctl.units import GIB
+from sparkctl.vllm import flags
+from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ def _of_the_hub(world: World, repo: str) -> ModelFacts:
     """Return what a repository says of its model; of its weights, the headers alone are read."""
     world.out.say(f"reading the headers of {repo} on the hub")
     # Imported here, at the door of the command that needs it: it is as large as all the rest.
-    hub = importlib.import_module("sparkctl.adapters.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
+    hub = importlib.import_module("sparkctl.world.local.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
     config, headers = hub.headers(repo, cache=world.operator.expand(CACHE))
     return checkpoint.facts_of_headers(repo, config, headers)
 
@@ -99,7 +100,7 @@ def _refuse_unknown(options: Mapping[str, object], subject: Subject) -> None:
     """Refuse a choice that this vLLM does not have."""
     for name in ("kv-cache-dtype", "quantization"):
         value = options[name.replace("-", "_")]
-        problem = vllm.check_flag(name, str(value), subject.version.version) if value is not None else None
+        problem = flags.check_flag(name, str(value), subject.version.version) if value is not None else None
         if problem:
             raise InputError(problem, hint="vllm serve --help of that version lists what there is")
 

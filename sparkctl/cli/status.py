@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import liveness, looking, metrics, units
+from sparkctl import liveness, looking
+from sparkctl.base import units
+from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
-from sparkctl.errors import InputError, NotReadyError
 from sparkctl.liveness import Life
+from sparkctl.vllm import metrics
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
     from sparkctl.liveness import Look, Rates
-    from sparkctl.metrics import Metrics
     from sparkctl.observing import Deployed
+    from sparkctl.vllm.metrics import Metrics
 
 _LOOK_S: Final = 1.0
 _WELL: Final = frozenset({Life.READY, Life.BUSY, Life.STARTING})

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.base.units import format_gib
 from sparkctl.cli import fitting, models, mods_pins, named_checks
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.controller import Options, RefusedError
-from sparkctl.units import format_gib
 
 if TYPE_CHECKING:
     from sparkctl.cli.fitting import Asked

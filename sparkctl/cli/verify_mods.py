@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import deployment, metrics, mods, observing, units, verification
+from sparkctl import deployment, mods, observing, verification
+from sparkctl.base import units
+from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.cli.options import as_json
-from sparkctl.container import LABEL_MODS, LABEL_RECIPE, LABEL_URL
-from sparkctl.errors import EngineError, InputError, ModError
 from sparkctl.verification import Meant
+from sparkctl.vllm import metrics
+from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
     from sparkctl.mods import MountedMod
-    from sparkctl.ports import Container
     from sparkctl.service import Service
     from sparkctl.verification import Verdict
+    from sparkctl.world.ports import Container
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
 

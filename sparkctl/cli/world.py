@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 from platformdirs import user_config_path, user_state_path
 
 from sparkctl import observing, secrets
+from sparkctl.base.errors import InputError
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
-from sparkctl.errors import InputError
 from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
 from sparkctl.service import Operator
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from sparkctl.deployment import Located
     from sparkctl.observing import Deployed
-    from sparkctl.ports import Engine, Host, Models, Ports, Report, Store, Streams
     from sparkctl.service import Service
+    from sparkctl.world.ports import Engine, Host, Models, Ports, Report, Store, Streams
 
-ENGINES: Final = {"docker": "sparkctl.adapters.real", "sim": "sparkctl.adapters.sim.world"}
+ENGINES: Final = {"docker": "sparkctl.world.opening.real", "sim": "sparkctl.world.opening.simulated"}
 """Modules whose functions ``host``, ``store`` and ``ports`` make an engine's doors; imported when needed: 0.2 s."""
 
 
@@ -67,7 +67,7 @@ class World:
     def streams(self) -> Streams:
         """Streamed completions; imported by the command that measures."""
         given: Streams | None = self.ports.streams
-        return given or importlib.import_module("sparkctl.adapters.streaming").AsyncStreams()
+        return given or importlib.import_module("sparkctl.world.local.stream_client").AsyncStreams()
 
     @cached_property
     def host(self) -> Host:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.tensors import Tensor
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from sparkctl.units import GIB, MIB
+from sparkctl.base.units import GIB, MIB
 
 
 class Figure(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from sparkctl.base.declarations import Part, Size
 from sparkctl.memory.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
-from sparkctl.parts import Part, Size
 
 
 class Loaded(Part):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.errors import InputError, ProblemsError
+from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.items import Item, When, Where, overhead
@@ -16,7 +17,6 @@ from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.settings import problems, settings
 from sparkctl.memory.weights import Weights, weights
 from sparkctl.recipe import Memory
-from sparkctl.units import GIB, format_gib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

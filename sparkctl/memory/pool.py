@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import Field, model_validator
 
-from sparkctl.parts import Finding, Part, Size, complain
-from sparkctl.units import GIB, format_gib
+from sparkctl.base.declarations import Finding, Part, Size, complain
+from sparkctl.base.units import GIB, format_gib
 
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""

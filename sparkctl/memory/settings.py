@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.errors import Problem
+from sparkctl.base.errors import Problem
+from sparkctl.base.units import GIB
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
 from sparkctl.memory.load_options import LoadOptions
 from sparkctl.recipe import Memory
-from sparkctl.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.errors import InputError
+from sparkctl.base.errors import InputError
 from sparkctl.memory import constants, tensors
 from sparkctl.memory.buffers import buffers, built_beside
 from sparkctl.memory.built import BUFFERS, built

@@ -38,7 +38,7 @@ FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends procps libnuma1 && rm -rf /var/lib/apt/lists
 """
 
-SERVER = REPOSITORY / "sparkctl" / "adapters" / "sim" / "server.py"
+SERVER = REPOSITORY / "sparkctl" / "world" / "sim" / "server.py"
 STANDIN_FILES = HERE / "standin"
 
 

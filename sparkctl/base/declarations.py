@@ -1,0 +1,132 @@
+"""What every format of sparkctl shares: the base of its declarations, and the types of single values."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from sparkctl.base import units
+from sparkctl.base.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What Docker accepts as the name of a container, and sparkctl as the name of anything."""
+
+
+class Finding(NamedTuple):
+    """Something wrong with a value; ``path`` leads to it from the part that was being checked.
+
+    ``secret``: the line must not be shown, because it may hold a secret.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str | None = None
+    secret: bool = False
+
+
+class FieldError(ValueError):
+    """What a check raises inside of a declaration; ``sparkctl.base.validation`` gives each finding its place."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(finding.message for finding in findings))
+        self.findings = tuple(findings)
+
+
+def complain(findings: Sequence[Finding]) -> None:
+    """Raise FieldError unless there is nothing to complain about."""
+    if findings:
+        raise FieldError(findings)
+
+
+def wrong(message: str, hint: str | None = None, *, secret: bool = False) -> FieldError:
+    """Return the error of a single value."""
+    return FieldError([Finding((), message, hint, secret)])
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return units.parse_bytes(value)
+        except InputError as error:
+            raise wrong(error.message, error.hint) from None
+    return value
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return units.parse_duration(value)
+        except InputError as error:
+            raise wrong(error.message, error.hint) from None
+    return value
+
+
+def is_name(text: str) -> str:
+    """Return ``text`` if it is a name: letters, digits, ``_ . -``, beginning with a letter or digit."""
+    if not NAME.fullmatch(text):
+        raise wrong(f"expected a name (letters, digits, _ . -), found {text!r}")
+    return text
+
+
+def _host_path(text: str) -> str:
+    if not text.startswith(("/", "~/")):
+        raise wrong(f"expected a path from / or ~/, found {text!r}", "a path must not depend on the current folder")
+    return text
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = [Finding((i,), f"{name!r} is listed twice") for i, name in enumerate(names) if name in names[:i]]
+    complain(twice)
+    return names
+
+
+def kebab(name: str) -> str:
+    """Return the spelling of a field in YAML: ``shm_size`` is ``shm-size``."""
+    return name.replace("_", "-")
+
+
+def _allow_extensions(schema: dict[str, Any]) -> None:
+    schema["patternProperties"] = {"^x-": {}}
+
+
+Size = Annotated[int, BeforeValidator(_size, json_schema_input_type=int | str), Field(ge=0)]
+"""Bytes; in YAML a number or a text such as ``8 GiB``."""
+Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=float | str), Field(gt=0)]
+"""Seconds; in YAML a number or a text such as ``20m``."""
+HostPath = Annotated[str, AfterValidator(_host_path)]
+"""A path on this host, absolute or from the operator's home."""
+Names = Annotated[tuple[Annotated[str, AfterValidator(is_name)], ...], Field(strict=False), AfterValidator(_names)]
+"""Names, each once."""
+Scalar = str | int | float | bool
+FlagValue = Scalar | list[Scalar] | dict[str, Any] | None
+"""A flag's value: true is the bare flag, false its ``--no-`` form, null leaves it out, a map is JSON."""
+
+
+class Part(BaseModel):
+    """What every part of a format shares: frozen, strict about keys and types, kebab-case in YAML.
+
+    Keys that begin with ``x-`` are the operator's own and are left out.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        alias_generator=kebab,
+        validate_by_name=True,
+        validate_by_alias=True,
+        json_schema_extra=_allow_extensions,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_extensions(cls, value: object) -> object:
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if not str(key).startswith("x-")}
+        return value

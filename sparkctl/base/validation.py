@@ -1,0 +1,259 @@
+"""A document against a declaration: an instance, or every problem of the file in words for a person."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sparkctl.base.declarations import FieldError, Finding, Part
+from sparkctl.base.errors import Problem, ProblemsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pydantic_core import ErrorDetails
+
+    from sparkctl.base.document import Document, KeyPath, Node
+
+PartT = TypeVar("PartT", bound=Part)
+
+_SHOWN: Final = 60
+_EXPECTED: Final = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "dict_type": "a map",
+    "mapping_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "none_required": "nothing",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_too_short": "a text that is not empty",
+    "too_short": "at least {min_length} of them",
+    "literal_error": "{expected}",
+}
+"""What pydantic's kinds of errors expect, in words; the braces are their context."""
+
+
+def validate(document: Document, model: type[PartT]) -> PartT:
+    """Return the instance of ``model`` that the document declares.
+
+    Raises:
+        ProblemsError: everything that is wrong with the document, each problem at its line.
+    """
+    try:
+        instance = model.model_validate(document.value, by_alias=True, by_name=False)
+    except ValidationError:
+        raise ProblemsError(problems_of(document, model)) from None
+    if document.problems:
+        raise ProblemsError(list(document.problems))
+    return instance
+
+
+def problems_of(document: Document, model: type[Part], *, partial: bool = False) -> list[Problem]:
+    """Return everything that is wrong with the document; ``partial``: what is missing is not wrong."""
+    problems = list(document.problems)
+    try:
+        model.model_validate(document.value, by_alias=True, by_name=False)
+    except ValidationError as error:
+        located = [_locate(document, details) for details in error.errors(include_url=False)]
+        problems += _problems(document, model, [item for item in located if not (partial and item.kind == "missing")])
+    return problems
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant, or None."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
+
+
+def shown(path: KeyPath) -> str:
+    """Return a path as people write it: ``serve.port``, ``mods[0]``."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".")
+
+
+def found(node: Node) -> str:
+    """Return what a value is, in words."""
+    content = node.content
+    if content is None:
+        return "nothing"
+    if isinstance(content, bool):
+        return node.text or str(content).lower()
+    if isinstance(content, int | float):
+        return f"the number {node.text or content}"
+    if isinstance(content, str):
+        return f"the text {content if len(content) <= _SHOWN else content[:_SHOWN] + '…'!r}"
+    return "a map" if isinstance(content, Mapping) else "a list"
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """One of pydantic's errors, at the value that it is about. ``union``: one of several types did not match."""
+
+    kind: str
+    path: KeyPath
+    node: Node
+    union: bool
+    in_key: bool
+    details: ErrorDetails
+
+
+def _problems(document: Document, model: type[Part], errors: Sequence[_Located]) -> list[Problem]:
+    groups: dict[KeyPath, list[_Located]] = defaultdict(list)
+    for located in errors:
+        groups[located.path].append(located)
+    problems: list[Problem] = []
+    for path, group in groups.items():
+        deeper = any(
+            other[: len(path)] == path and len(other) > len(path) and _all_unions(groups[other]) for other in groups
+        )
+        if not (deeper and _all_unions(group)):
+            problems += _explain(document, model, group)
+    return _without_secrets(problems)
+
+
+def _without_secrets(problems: list[Problem]) -> list[Problem]:
+    """Return the problems without the lines that one of them must not show."""
+    hidden = {(p.place.file, p.place.line) for p in problems if p.place and not p.place.excerpt}
+    return [
+        replace(p, place=replace(p.place, excerpt="")) if p.place and (p.place.file, p.place.line) in hidden else p
+        for p in problems
+    ]
+
+
+def _all_unions(group: Sequence[_Located]) -> bool:
+    return all(located.union for located in group)
+
+
+def _locate(document: Document, details: ErrorDetails) -> _Located:
+    """Follow pydantic's location; what is no key of the document names a branch of a union."""
+    node, union = document.root, False
+    path: KeyPath = ()
+    kind, location = details["type"], details["loc"]
+    for index, key in enumerate(location):
+        child = node.children.get(key)
+        if child is not None:
+            node, path = child, (*path, key)
+        elif kind == "missing" and index == len(location) - 1:
+            path = (*path, key)
+        elif key != "[key]":
+            union = True
+    return _Located(kind, path, node, union, "[key]" in location, details)
+
+
+def _explain(document: Document, model: type[Part], group: Sequence[_Located]) -> list[Problem]:
+    """Return the problems of one value: its own check's, or what its types expected."""
+    problems: list[Problem] = []
+    for located in group:
+        if located.kind == "value_error":
+            problems += _findings(document, located)
+        elif located.kind == "missing":
+            problems.append(_missing(model, located))
+        elif located.kind == "extra_forbidden":
+            problems.append(_unknown(model, located))
+    return problems or [_mismatch(group)]
+
+
+def _findings(document: Document, located: _Located) -> list[Problem]:
+    error = located.details["ctx"]["error"]
+    findings = error.findings if isinstance(error, FieldError) else [Finding((), str(error))]
+    problems = []
+    for finding in findings:
+        path = (*located.path, *finding.path)
+        node = document.node(path)
+        place = node.key if located.in_key or isinstance(node.content, Mapping) else node.place
+        if finding.secret:
+            place = replace(place, excerpt="")
+        named = finding.path or not located.in_key
+        name = shown(path if named else located.path[:-1])
+        message = f"{name}: {finding.message}" if name else finding.message
+        problems.append(Problem(message, place, finding.hint))
+    return problems
+
+
+def _missing(model: type[Part], located: _Located) -> Problem:
+    part = _part_at(model, located.path[:-1])
+    known, name = _fields(part), str(located.path[-1])
+    others = [str(key) for key in located.node.children if key not in known]
+    close = nearest(name, others)
+    hint = f"found {close}: write {name}" if close else known[name].description if name in known else None
+    return Problem(f"{shown(located.path)} is missing", located.node.key, hint)
+
+
+def _unknown(model: type[Part], located: _Located) -> Problem:
+    key, above = str(located.path[-1]), shown(located.path[:-1])
+    part = _part_at(model, located.path[:-1])
+    known = _fields(part)
+    close = nearest(key, known)
+    inside = [f"{name}.{key}" for name, field in known.items() if key in _fields(_part_of(field.annotation))]
+    meant = inside[0] if inside else close
+    hint = f"did you mean {meant}?" if meant else f"known keys: {', '.join(known)}"
+    return Problem(f"unknown key {key!r}" + (f" in {above}" if above else ""), located.node.key, hint)
+
+
+def _mismatch(group: Sequence[_Located]) -> Problem:
+    first = group[0]
+    expected = list(dict.fromkeys(_expected(located.details) for located in group))
+    if "a number" in expected and "a whole number" in expected:
+        expected.remove("a whole number")
+    if len(expected) > 1:
+        expected = [", ".join(expected[:-1]), expected[-1]]
+    name = shown(first.path)
+    message = f"expected {' or '.join(expected)}, found {found(first.node)}"
+    return Problem(f"{name}: {message}" if name else message, first.node.place, _hint(group))
+
+
+def _expected(details: ErrorDetails) -> str:
+    words = _EXPECTED.get(details["type"])
+    if words is None:
+        return f"something else ({details['msg']})"
+    return words.format(**details.get("ctx", {})).replace("'", "")
+
+
+def _hint(group: Sequence[_Located]) -> str | None:
+    node, kinds = group[0].node, {located.kind for located in group}
+    if "string_type" in kinds and isinstance(node.content, int | float):
+        return f'put it in quotes: "{node.text or node.content}"'
+    choices = [
+        choice.strip(" '")
+        for located in group
+        if located.kind == "literal_error"
+        for choice in located.details["ctx"]["expected"].replace(" or ", ",").split(",")
+    ]
+    close = nearest(str(node.content), choices) if isinstance(node.content, str) else None
+    return f"did you mean {close}?" if close else None
+
+
+def _fields(part: type[BaseModel] | None) -> dict[str, Any]:
+    """Return the fields of a part by their names in YAML."""
+    return {field.alias or name: field for name, field in part.model_fields.items()} if part else {}
+
+
+def _part_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel] | None:
+    """Return the part that declares what is at ``path``."""
+    part: type[BaseModel] | None = model
+    for key in path:
+        field = _fields(part).get(str(key))
+        # An index or a name of a map's entry: the part of the entries is the part of the map.
+        part = _part_of(field.annotation) if field else part
+    return part
+
+
+def _part_of(annotation: object) -> type[BaseModel] | None:
+    """Return the part that a type is, holds, or may be."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((part for inner in get_args(annotation) if (part := _part_of(inner))), None)

@@ -1,0 +1,265 @@
+"""What each release of vLLM has: its flags, their choices, the variables that it reads; and how a recipe's differ.
+
+The facts are data files, read out of released wheels by scripts/read_vllm_flags.py.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from packaging.version import Version
+
+from sparkctl.base.declarations import Finding
+from sparkctl.base.validation import nearest
+from sparkctl.values import LINEAR_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.base.declarations import FlagValue
+    from sparkctl.recipe import Backend, Recipe
+
+_FIELDS: Final = {"--linear-backend": "backend: {linear: …}", "--moe-backend": "backend: {moe: …}"}
+_NUMBERS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float)}
+_RELEASE_PARTS: Final = 3
+
+
+class Resolved(NamedTuple):
+    """A version of a recipe.
+
+    ``asked`` is the release in the image ("0.19" is its newest known patch release), ``version`` the known release
+    that it counts as, ``note`` why the two differ, or None.
+    """
+
+    asked: Version
+    version: Version
+    note: str | None
+
+    @property
+    def memory(self) -> Version:
+        """The release whose rules of memory hold: those of older releases are known, though their flags are not."""
+        return min(self.asked, self.version)
+
+
+class Flag(NamedTuple):
+    """An option of ``vllm serve``: what it may be (() is anything), its parser's type, whether it has a --no- form."""
+
+    name: str
+    aliases: tuple[str, ...]
+    choices: tuple[str, ...]
+    kind: str | None
+    negatable: bool
+
+    @property
+    def switch(self) -> bool:
+        """Whether it takes no value: on by its name, off by its ``--no-`` form."""
+        return self.negatable and self.kind is None
+
+
+def known(text: str) -> Resolved:
+    """Return what a recipe's version counts as.
+
+    A version between two known ones counts as the lower; pre-releases sort as PEP 440 has it.
+
+    Raises:
+        packaging.version.InvalidVersion: not a version; a recipe's has been checked.
+    """
+    asked = Version(Version(text).public)
+    if len(asked.release) < _RELEASE_PARTS and not (asked.is_prerelease or asked.is_postrelease):
+        patches = [release for release in releases() if release.release[: len(asked.release)] == asked.release]
+        asked = patches[-1] if patches else asked
+    version = _counts_as(asked)
+    if asked == version:
+        return Resolved(asked, version, None)
+    first, last = releases()[0], releases()[-1]
+    if asked < first:
+        why = f"older than {first}, the oldest release whose flags are known"
+    elif asked > last:
+        why = f"newer than {last}, the newest release whose flags are known"
+    else:
+        why = "between two releases whose flags are known"
+    return Resolved(asked, version, f"vLLM {asked} is {why}; it counts as {version}")
+
+
+@cache
+def releases() -> tuple[Version, ...]:
+    """Return the known releases, oldest first."""
+    return tuple(sorted(Version(text) for text in _data("vllm-flags.json")["versions"]))
+
+
+def _counts_as(version: Version) -> Version:
+    return releases()[max(0, bisect_right(releases(), version) - 1)]
+
+
+@cache
+def flags_of(version: Version) -> Mapping[str, Flag]:
+    """Return the flags of the release that ``version`` counts as, by each of their names: ``--dtype``, ``-q``."""
+    release = _counts_as(version)
+    entries = _data("vllm-flags.json")["flags"]
+    there = {name: entry for name, entry in entries.items() if _has(entry["in"], release)}
+    return {
+        name: Flag(
+            name,
+            tuple(alias for alias in entry.get("aliases", ()) if alias in there),
+            _choices(entry.get("choices", {}), release),
+            entry.get("type"),
+            f"--no-{name[2:]}" in there,
+        )
+        for name, entry in there.items()
+    }
+
+
+def _choices(by_release: Mapping[str, list[str]], release: Version) -> tuple[str, ...]:
+    choices: list[str] = []
+    for since in sorted(by_release, key=Version):
+        if Version(since) <= release:
+            choices = by_release[since]
+    return tuple(choices)
+
+
+@cache
+def variables_of(version: Version) -> frozenset[str]:
+    """Return the environment variables that the release reads."""
+    release = _counts_as(version)
+    variables = _data("vllm-env.json")["variables"]
+    return frozenset(name for name, ranges in variables.items() if _has(ranges, release))
+
+
+def check_flag(name: str, value: FlagValue, version: Version) -> str | None:
+    """Return what is wrong with ``--name value`` for this release, or None. ``name`` has no dashes in front."""
+    finding = _flag_finding(name, value, version)
+    return f"{finding.message}; {finding.hint}" if finding and finding.hint else finding and finding.message
+
+
+def backend_words(backend: Backend, version: Version) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the flags and the variables that choose the backends in this release.
+
+    The linear layers' backend was a variable, spelled with dashes, until ``--linear-backend``, with underscores
+    (vLLM 0.19.1 and 0.22.1 envs.py, config/kernel.py).
+    """
+    flags: dict[str, str] = {}
+    variables: dict[str, str] = {}
+    if backend.moe is not None:
+        flags["--moe-backend"] = backend.moe.replace("-", "_")
+    if backend.attention is not None:
+        flags["--attention-backend"] = backend.attention
+    if backend.linear is not None and "--linear-backend" in flags_of(version):
+        flags["--linear-backend"] = backend.linear.replace("-", "_")
+    elif backend.linear is not None:
+        variables[LINEAR_VARIABLE] = backend.linear.replace("_", "-")
+    return flags, variables
+
+
+def doubts(recipe: Recipe, version: Version) -> list[Finding]:
+    """Return what the recipe says that this release does not have, each with the path of the key that says it."""
+    found = [
+        finding._replace(path=("args", name))
+        for name, value in recipe.args.items()
+        if (finding := _flag_finding(name, value, version))
+    ]
+    found += [
+        finding._replace(path=("env", name)) for name in recipe.env if (finding := _variable_finding(name, version))
+    ]
+    flags, _ = backend_words(recipe.backend, version)
+    for flag, value in flags.items():
+        finding = _flag_finding(flag[2:], value, version)
+        if finding:
+            found.append(finding._replace(path=("backend", flag[2:].removesuffix("-backend"))))
+    return found
+
+
+def _flag_finding(name: str, value: FlagValue, version: Version) -> Finding | None:
+    base, dotted, _ = name.partition(".")
+    flags = flags_of(version)
+    flag = flags.get(f"--{base}")
+    if flag is None:
+        return _unknown_flag(f"--{base}", version)
+    # --flag.key fills one key of a JSON option (vLLM's FlexibleArgumentParser): its values are not known here.
+    message, hint = (None, None) if dotted or value is None else _value_problem(flag, value)
+    return Finding((), f"vLLM {_counts_as(version)}: {message}", hint) if message else None
+
+
+def _unknown_flag(name: str, version: Version) -> Finding:
+    ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
+    message = f"vLLM {_counts_as(version)} has no {name}{_when(ranges)}"
+    close = nearest(name, sorted(flag for flag in flags_of(version) if not flag.startswith("--no-")))
+    return Finding((), message, f"the nearest that it has is {close}" if close else None)
+
+
+def _value_problem(flag: Flag, value: FlagValue) -> tuple[str | None, str | None]:
+    if isinstance(value, bool):
+        return _switch_problem(flag, on=value)
+    if flag.switch:
+        return f"{flag.name} is a switch: expected true or false, found {value!r}", None
+    values = value if isinstance(value, list) else [value]
+    wrong = [str(item) for item in values if flag.choices and str(item) not in flag.choices]
+    if wrong:
+        return f"{flag.name} has no {wrong[0]!r}", _choices_hint(flag, wrong[0])
+    expected = _NUMBERS.get(flag.kind or "")
+    if expected and not isinstance(value, (*expected, list)) and not _numeric(value):
+        return f"{flag.name} takes a number, found {value!r}", None
+    return None, None
+
+
+def _switch_problem(flag: Flag, *, on: bool) -> tuple[str | None, str | None]:
+    if flag.kind is not None or flag.choices:
+        return f"{flag.name} takes a value, found {str(on).lower()}", _choices_hint(flag, "")
+    if not on and not flag.negatable:
+        return f"{flag.name} has no --no- form", "leave it out"
+    return None, None
+
+
+def _numeric(value: object) -> bool:
+    return isinstance(value, str) and value.lstrip("+-").replace(".", "", 1).isdigit()
+
+
+def _choices_hint(flag: Flag, value: str) -> str | None:
+    close = nearest(value, flag.choices)
+    if close:
+        return f"the nearest that it has is {close}"
+    return f"it has {', '.join(flag.choices)}" if flag.choices else None
+
+
+def _variable_finding(name: str, version: Version) -> Finding | None:
+    data = _data("vllm-env.json")
+    ranges = data["variables"].get(name)
+    if name in variables_of(version) or (ranges is None and not name.startswith("VLLM_")):
+        return None
+    message = f"vLLM {_counts_as(version)} does not read {name}{_when(ranges or [])}: it would be ignored silently"
+    instead = data["deprecated"].get(name, {}).get("use", [])
+    if instead:
+        return Finding((), message, "use " + " or ".join(_FIELDS.get(flag, flag) for flag in instead))
+    close = nearest(
+        name.removeprefix("VLLM_"),
+        [read.removeprefix("VLLM_") for read in variables_of(version) if read.startswith("VLLM_")],
+    )
+    return Finding((), message, f"the nearest that it reads is VLLM_{close}" if close else None)
+
+
+def _when(ranges: list[str]) -> str:
+    """Return since and until when something exists, among the known releases."""
+    if not ranges:
+        return ""
+    first, last = _ends(ranges[0])[0], _ends(ranges[-1])[1]
+    if last == releases()[-1]:
+        return f" (it exists from {first})"
+    return f" (it existed until {last})" if first == releases()[0] else f" (it existed from {first} until {last})"
+
+
+def _ends(text: str) -> tuple[Version, Version]:
+    first, _, last = text.partition("..")
+    return Version(first), Version(last or first)
+
+
+def _has(ranges: list[str], release: Version) -> bool:
+    return any(first <= release <= last for first, last in map(_ends, ranges))
+
+
+@cache
+def _data(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(files("sparkctl.vllm").joinpath("data", name).read_text(encoding="utf-8"))
+    return data

@@ -1,0 +1,1 @@
+"""The port of the engine, by Docker's own SDK."""

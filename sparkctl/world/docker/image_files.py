@@ -1,0 +1,120 @@
+"""Files of running containers and of images, read without a program of ours in either."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import uuid
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, NotFound
+
+from sparkctl.base.errors import EngineError
+from sparkctl.world.docker.errors import within
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from docker import APIClient
+
+    from sparkctl.world.ports import Container
+
+LABEL_READER: Final = "sparkctl.reader"
+_NO_SUCH_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
+_GONE: Final = ("No such file or directory", "Not a directory")
+_FOLDER: Final = 1 << 31  # os.ModeDir of Go, in the mode that the engine reports
+_MOST_LINKS: Final = 40  # as Linux follows
+_PYTHON: Final = """import sys
+try:
+    sys.stdout.buffer.write(open(sys.argv[1], "rb").read())
+except OSError as error:
+    sys.exit(error.strerror)
+"""
+
+
+def read_in_container(client: APIClient, container: Container, path: str) -> bytes | None:
+    """Return a file as a process of the running container sees it, or None when there is none.
+
+    A process of the container reads it, because ``get_archive`` looks at the layers and the mounts' present sources.
+
+    Raises:
+        EngineError: it cannot be read, or the image has neither ``cat`` nor ``python3`` to read it with.
+    """
+    for words in (["cat", "--", path], ["python3", "-c", _PYTHON, path]):
+        code, output, errors = execute(client, container.id, words)
+        if code == 0:
+            return output
+        if code not in _NO_SUCH_PROGRAM:
+            break
+    else:
+        message = f"cannot read {path} in the container {container.name}: its image has neither cat nor python3"
+        raise EngineError(message, hint="use an image that has one of them, or run without mods")
+    reason = errors.decode(errors="replace").strip()
+    if reason.endswith(_GONE):
+        return None
+    raise EngineError(f"cannot read {path} in the container {container.name}: {reason}")
+
+
+def read_in_image(client: APIClient, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+    """Return files of an image, None for one that is not there, from a container that is created and never started.
+
+    Raises:
+        EngineError: one is a folder.
+        docker.errors.DockerException: as the SDK raises.
+    """
+    name = f"sparkctl-reader-{uuid.uuid4().hex[:12]}"  # known before the create, so that it goes whatever happens
+    try:
+        client.create_container(
+            reference, ["true"], name=name, labels={LABEL_READER: "1"}, network_disabled=True, use_config_proxy=False
+        )
+        return {path: _archived(client, name, path) for path in paths}
+    finally:
+        with suppress(NotFound):
+            client.remove_container(name, v=True, force=True)
+
+
+def _archived(client: APIClient, container: str, path: str) -> bytes | None:
+    for _ in range(_MOST_LINKS):
+        try:
+            stat, archive = within(client.timeout, partial(_archive, client, container, path))
+        except APIError as error:
+            if error.status_code == HTTPStatus.NOT_FOUND or "not a directory" in str(error.explanation):
+                return None
+            raise
+        if not stat["linkTarget"]:
+            return _only_file(archive)
+        path = stat["linkTarget"]  # as the engine resolves it within the image's root
+    return None
+
+
+def _archive(client: APIClient, container: str, path: str) -> tuple[dict[str, Any], bytes]:
+    """Return what the engine says of a path, and the path as a tar archive."""
+    pieces, stat = client.get_archive(container, path)
+    if stat["mode"] & _FOLDER:
+        pieces.close()
+        raise EngineError(f"cannot read {path} in the image: it is a folder")
+    return stat, b"".join(pieces)
+
+
+def _only_file(archive: bytes) -> bytes | None:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+        for member in members:
+            file = members.extractfile(member)
+            if file is not None:
+                return file.read()
+    return None
+
+
+def execute(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:
+    """Run a program in a running container; return its exit code and what it wrote to its two outputs."""
+    created = client.exec_create(container, words, environment={"LC_ALL": "C"})
+    try:
+        output, errors = within(client.timeout, lambda: client.exec_start(created["Id"], demux=True))
+    except APIError as error:
+        if "executable file not found" not in str(error.explanation):
+            raise
+        return _NO_SUCH_PROGRAM[-1], b"", b""
+    return int(client.exec_inspect(created["Id"])["ExitCode"]), output or b"", errors or b""

@@ -1,0 +1,99 @@
+"""What the engine says about itself, its containers and its images, as sparkctl's values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.base.units import format_gib
+from sparkctl.world.ports import Container, EngineInfo, Image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Two states of docker's that pass by themselves: a container between two tries of its restart policy does not run,
+# and one that is being removed will not run again.
+_STATES: Final = {"restarting": "exited", "removing": "dead"}
+
+
+class HostFacts(NamedTuple):
+    """What tells this machine from another: its name, kernel release and MemTotal in bytes."""
+
+    name: str
+    kernel: str
+    memory_bytes: int
+
+
+def container_of(inspected: Mapping[str, Any]) -> Container:
+    """Return the container that ``GET /containers/NAME/json`` describes."""
+    config, state = inspected["Config"], inspected["State"]
+    status = _STATES.get(state["Status"], state["Status"])
+    return Container(
+        id=inspected["Id"],
+        name=inspected["Name"].removeprefix("/"),
+        image=config["Image"],
+        image_id=inspected["Image"],
+        state=status,
+        labels=config.get("Labels") or {},
+        exit_code=state["ExitCode"] if status in ("exited", "dead") else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        started_at=seconds(state.get("StartedAt")),
+        finished_at=seconds(state.get("FinishedAt")),
+        mounts=tuple((m.get("Source", ""), m["Destination"], not m.get("RW", True)) for m in inspected["Mounts"]),
+        command=tuple(config.get("Cmd") or ()),
+        env=tuple(_pair(variable) for variable in config.get("Env") or ()),
+    )
+
+
+def image_of(inspected: Mapping[str, Any]) -> Image:
+    """Return the image that ``GET /images/NAME/json`` describes."""
+    return Image(inspected["Id"], tuple(inspected.get("RepoDigests") or ()), int(inspected.get("Size") or 0))
+
+
+def info_of(described: Mapping[str, Any], address: str, host: HostFacts) -> EngineInfo:
+    """Return who the engine is, from ``GET /info``."""
+    devices = described.get("DiscoveredDevices") or ()
+    return EngineInfo(
+        kind="docker",
+        id=described["ID"],
+        version=described["ServerVersion"],
+        elsewhere=elsewhere(described, address, host),
+        default_runtime=described.get("DefaultRuntime") or "",
+        runtimes=tuple(sorted(described.get("Runtimes") or ())),
+        cdi_devices=tuple(device["ID"] for device in devices if device.get("Source") == "cdi"),
+    )
+
+
+def elsewhere(described: Mapping[str, Any], address: str, host: HostFacts) -> str | None:
+    """Return why the engine's memory, models and mods are not this host's, or None when they are.
+
+    A socket proves nothing by itself: Docker Desktop's engine runs in a virtual machine, and ssh forwards sockets.
+    Kernel and MemTotal tell those; two machines of one kind differ by their names, which only counts when the address
+    is not a socket, because a container with the engine's socket has a name of its own.
+    """
+    theirs = HostFacts(described.get("Name", ""), described.get("KernelVersion", ""), int(described.get("MemTotal", 0)))
+    differences = [
+        f"{what} {there} there, {here} here"
+        for what, there, here, counts in (
+            ("name", theirs.name, host.name, not address.startswith("unix:")),
+            ("kernel", theirs.kernel, host.kernel, True),
+            ("memory", format_gib(theirs.memory_bytes), format_gib(host.memory_bytes), True),
+        )
+        if counts and there != here
+    ]
+    if not differences:
+        return None
+    return f"the engine at {address} runs on another machine or in a virtual one ({'; '.join(differences)})"
+
+
+def seconds(stamp: str | None) -> float | None:
+    """Return docker's time stamp as seconds since the epoch; None for its zero, "0001-01-01T00:00:00Z"."""
+    if not stamp or stamp.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def _pair(variable: str) -> tuple[str, str]:
+    name, _, value = variable.partition("=")
+    return name, value

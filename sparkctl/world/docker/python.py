@@ -1,0 +1,116 @@
+"""The Python of an image and of a running container, asked about its packages and its files."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from docker.errors import APIError, NotFound
+
+from sparkctl.base.errors import EngineError
+from sparkctl.world.docker import inside
+from sparkctl.world.docker.errors import within
+from sparkctl.world.docker.image_files import LABEL_READER, execute
+from sparkctl.world.ports import ImportedFile, Package
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from docker import APIClient
+
+    from sparkctl.world.ports import Container
+
+_PYTHONS: Final = ("python3", "python")
+_ANSWER_S: Final = 60.0
+_NO_PROGRAM: Final = (126, 127)
+
+
+def packages(client: APIClient, reference: str, names: Sequence[str]) -> dict[str, Package]:
+    """Return the packages that an image's Python finds, from a container that runs nothing but that question.
+
+    It has no network and no GPU, and is removed whatever happens.
+
+    Raises:
+        EngineError: the image has no Python, or it answers something else.
+        docker.errors.DockerException: as the SDK raises.
+    """
+    request = json.dumps({"packages": list(names), "files": []})
+    for python in _PYTHONS:
+        answer = _run(client, reference, [python, *_words(request)])
+        if answer is not None:
+            found = _answered(answer, f"the image {reference}")["packages"]
+            return {name: Package(**package) for name, package in found.items()}
+    message = f"the image {reference} has no Python that could be asked where its packages are"
+    raise EngineError(message, hint="give the mod's files a path: instead of a module:")
+
+
+def imported(
+    client: APIClient, container: Container, files: Sequence[tuple[str, str | None]]
+) -> dict[str, ImportedFile] | None:
+    """Return what the Python of a running container makes of some files, or None where it has no Python.
+
+    Raises:
+        EngineError: it answers something else.
+        docker.errors.DockerException: as the SDK raises.
+    """
+    request = json.dumps({"packages": [], "files": [list(file) for file in files]})
+    for python in _PYTHONS:
+        code, output, errors = execute(client, container.id, [python, *_words(request)])
+        if code not in _NO_PROGRAM:
+            where = f"the container {container.name}"
+            if code:
+                raise _no_answer(where, errors)
+            found = _answered(output, where)["files"]
+            return {path: ImportedFile(**seen) for path, seen in found.items()}
+    return None
+
+
+def _words(request: str) -> list[str]:
+    return ["-c", inside.STARTER, Path(inside.__file__).read_text(encoding="utf-8"), request]
+
+
+def _run(client: APIClient, reference: str, words: list[str]) -> bytes | None:
+    """Run a program in a throwaway container and return what it printed; None where the image has no such program."""
+    name = f"sparkctl-reader-{uuid.uuid4().hex[:12]}"  # known before the create, so that it goes whatever happens
+    try:
+        client.create_container(
+            reference,
+            words[1:],
+            entrypoint=words[:1],
+            name=name,
+            labels={LABEL_READER: "1"},
+            network_disabled=True,
+            environment={"NVIDIA_VISIBLE_DEVICES": "void"},
+            use_config_proxy=False,
+        )
+        try:
+            client.start(name)
+        except APIError as error:
+            if "executable file not found" in str(error.explanation) or "no such file" in str(error.explanation):
+                return None
+            raise
+        code = within(_ANSWER_S, lambda: client.wait(name))["StatusCode"]
+        if code:
+            raise _no_answer(f"the image {reference}", client.logs(name, stdout=False, stderr=True))
+        return bytes(client.logs(name, stdout=True, stderr=False))
+    finally:
+        with suppress(NotFound):
+            client.remove_container(name, v=True, force=True)
+
+
+def _answered(output: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        # The answer is the last line: what runs when a Python starts (sitecustomize) may print before it.
+        answer: Mapping[str, Any] = json.loads(output.decode(errors="replace").splitlines()[-1])
+    except (ValueError, IndexError):
+        raise _no_answer(where, output) from None
+    return answer
+
+
+def _no_answer(where: str, output: bytes) -> EngineError:
+    last = output.decode(errors="replace").strip().splitlines()[-1:]
+    message = f"the Python of {where} did not say where its files are: {''.join(last)[:200] or 'it printed nothing'}"
+    return EngineError(message, hint="does it start? docker run --rm --entrypoint python3 IMAGE -c 'print(1)'")

@@ -1,0 +1,40 @@
+"""Files that sparkctl writes: to a temporary name, synced, renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from sparkctl.base.errors import InputError
+
+
+class DiskFiles:
+    """The file system. A write is whole or not at all, also when the power is pulled."""
+
+    def write(self, path: Path, content: bytes, *, mode: int) -> None:
+        """Write a file and its folders, replacing what is there.
+
+        Raises:
+            InputError: no permission, or the disk is full; then nothing is left.
+        """
+        temporary: Path | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            temporary = Path(name)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(path)
+        except OSError as error:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+            message = f"cannot write {path}: {error.strerror}"
+            raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
+
+    def remove(self, path: Path) -> None:
+        """Remove a file; one that is not there is no error."""
+        path.unlink(missing_ok=True)

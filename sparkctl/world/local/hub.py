@@ -1,0 +1,89 @@
+"""Downloads by huggingface_hub, which shows its own progress and resumes what was cut off."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    NotASafetensorsRepoError,
+    RepositoryNotFoundError,
+    SafetensorsParsingError,
+)
+
+from sparkctl.base.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The weights vLLM loads are safetensors; a second copy in another format would double the download.
+_UNUSED = ["*.bin", "*.pth", "*.pt", "*.gguf", "*.msgpack", "*.h5", "original/*", "consolidated*"]
+
+
+class HuggingFaceHub:
+    """The hub. The token is the library's own business: HF_TOKEN, or the one that `hf auth login` keeps."""
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        self._endpoint = endpoint
+
+    def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
+        """Download a repository into ``folder``, or (None) into the Hugging Face cache at ``cache``.
+
+        Raises:
+            InputError: no such repository, no permission, no network, or the disk is full. What came stays, for
+                the next try.
+        """
+        with _told(repo):
+            snapshot_download(
+                repo,
+                revision=revision,
+                local_dir=folder,
+                cache_dir=None if folder else cache / "hub",
+                ignore_patterns=_UNUSED,
+                endpoint=self._endpoint,
+            )
+
+    def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
+        """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
+
+        The config is fetched into the cache at ``cache``; of the weights, the headers alone are read.
+
+        Raises:
+            InputError: as for ``download``.
+        """
+        api = HfApi(endpoint=self._endpoint)
+        with _told(repo):
+            config = api.hf_hub_download(repo, "config.json", cache_dir=cache / "hub")
+            try:
+                found = api.get_safetensors_metadata(repo)
+            except NotASafetensorsRepoError:
+                return Path(config), ()
+        return Path(config), tuple(
+            (name, tensor.dtype, tuple(tensor.shape), tensor.data_offsets[1] - tensor.data_offsets[0])
+            for file in found.files_metadata.values()
+            for name, tensor in file.tensors.items()
+        )
+
+
+@contextmanager
+def _told(repo: str) -> Iterator[None]:
+    """Tell what the hub refused in our own words."""
+    try:
+        yield
+    except GatedRepoError:
+        message = f"{repo} is gated: the hub wants a token whose owner accepted the licence"
+        raise InputError(message, hint="accept it on the model's page, then set HF_TOKEN and try again") from None
+    except RepositoryNotFoundError:
+        message = f"the hub has no repository {repo}, or not for you"
+        raise InputError(message, hint="check model.repo; a private one needs HF_TOKEN") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, SafetensorsParsingError) as error:
+        message = f"cannot download {repo}: {str(error).splitlines()[0]}"
+        raise InputError(message, hint="check the network and try again; what came is kept") from None
+    except OSError as error:
+        message = f"cannot download {repo}: {error.strerror or error}"
+        raise InputError(message, hint="free some disk space and try again; what came is kept") from None

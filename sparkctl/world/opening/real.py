@@ -1,0 +1,51 @@
+"""The doors of this machine and its Docker Engine."""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING
+
+from sparkctl.world.docker import engine as docker
+from sparkctl.world.local.clock import SystemClock
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.http_client import HttpxHttp
+from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
+from sparkctl.world.local.machine import LinuxHost
+from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.ports import Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def host(state: Path) -> LinuxHost:
+    """Return the machine; ``state`` is the simulated engine's concern."""
+    del state
+    return LinuxHost()
+
+
+def store(state: Path) -> SqliteStore:
+    """Return what starts on this machine took."""
+    return SqliteStore(state)
+
+
+def ports(state: Path, tell: Callable[[str], None]) -> Ports:
+    """Return the ports; ``tell`` is told of each call to the engine.
+
+    Raises:
+        EngineError: no engine answers.
+    """
+    engine = docker.connect(tell=tell)
+    atexit.register(engine.close)
+    return Ports(
+        engine=engine,
+        host=host(state),
+        http=HttpxHttp(),
+        clock=SystemClock(),
+        locks=FileLocks(shared_folder(), whoami()),
+        models=DiskModels(),
+        files=DiskFiles(),
+        bench=engine,
+    )

@@ -1,0 +1,32 @@
+"""A simulated DGX Spark: the engine, the host and the models of a machine without one.
+
+Each container is a folder and, while it runs, one local process (``server``) that speaks vLLM's HTTP surface and
+prints its log lines. The processes outlive the command that started them and end with ``sparkctl down``. The state is
+the folders alone, with no daemon: whether a container runs is a lock that its process holds, which the kernel drops
+however the process ends.
+
+The folder is ``SPARKCTL_SIM_DIR``, else ``sim`` in the operator's state folder.
+
+**Memory.** The pool is a GB10's. What a service takes comes from recorded starts (``recorded.yaml``) and from the KV
+cache that its flags ask for, never from sparkctl's own estimates: they are what the simulation has to be able to
+contradict. A service that takes more than is left is killed (exit code 137, not "killed by the kernel", because
+docker does not see GPU memory) where a GB10 would freeze.
+
+**Faults** are ordered by the variable ``SPARKCTL_SIM_FAULTS`` and the file ``faults.yaml`` in the folder; the variable
+wins. Both hold a map from a container's, a service's, a recipe's or an image's name to its faults, or ``"*"`` for all,
+or the faults alone, for all::
+
+    SPARKCTL_SIM_FAULTS='{"e4b-nvfp4": {"take": 1.2}, "26b-a4b-nvfp4": {"die_in": "capturing"}}'
+    SPARKCTL_SIM_FAULTS='load_s=30,stuck_scheduler'
+
+A server's faults are listed in ``sparkctl.world.sim.server``. The engine's own are ``wrong_bytes`` (true, or the
+end of a path: these files of the image differ), ``lost_mods`` (the container runs without its mounted files) and
+``no_such_image`` (the pull fails).
+
+**What it does not do.** It honours names, labels, environment, published ports, the host network, bind mounts, the
+command and the stop; other settings of a container are kept but change nothing. Servers listen on 127.0.0.1 only,
+whatever address they are published on. A model's folder, its drafter's and the Hugging Face cache need not be there:
+the simulated host has every model. Every other source of a mount must exist, as for docker.
+"""
+
+from __future__ import annotations

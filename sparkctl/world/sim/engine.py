@@ -1,0 +1,386 @@
+"""The simulated engine: containers as folders and local processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkctl.base import units
+from sparkctl.base.errors import EngineError
+from sparkctl.world.ports import Container, EngineInfo, Image, ImportedFile, PullProgress
+from sparkctl.world.sim import data, listening, mounting, orders
+from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
+from sparkctl.world.sim.server import parse_arguments
+from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.world.ports import Package
+    from sparkctl.world.spec import ContainerSpec
+
+STEP_S: Final = 0.02
+KILL_S: Final = 5.0
+PULL_STEPS: Final = 10
+SHORTEST_ID: Final = 12
+PACKAGES: Final = Path(__file__).resolve().parents[3]
+
+
+class SimEngine:
+    """An engine in ``sim``, a folder. ``pull_s`` is how long a pull takes; ``environ`` is the operator's."""
+
+    def __init__(self, sim: Path, environ: Mapping[str, str], *, pull_s: float = 1.0) -> None:
+        self._sim = sim
+        self._environ = environ
+        self._pull_s = pull_s
+
+    def info(self) -> EngineInfo:
+        """Return who the engine is."""
+        identity = hashlib.sha256(str(self._sim.resolve()).encode()).hexdigest()[:12]
+        return EngineInfo(
+            kind="sim",
+            id=f"sim-{identity}",
+            version="simulated",
+            default_runtime="nvidia",
+            runtimes=("nvidia", "runc"),
+            cdi_devices=("nvidia.com/gpu=all",),
+        )
+
+    # --- images ---
+
+    def image(self, reference: str) -> Image | None:
+        """Return the image, or None when it was not pulled."""
+        return data.image(reference) if self._pulled(reference).exists() else None
+
+    def pull(self, reference: str) -> Iterator[PullProgress]:
+        """Fetch an image; the iteration ends when it is there."""
+        if self._faults(reference).get("no_such_image"):
+            message = f"cannot fetch the image {reference}: there is no such image"
+            raise EngineError(message, hint="simulated: ordered by the fault no_such_image")
+        total = data.image(reference).size_bytes
+        for step in range(1, PULL_STEPS + 1):
+            time.sleep(self._pull_s / PULL_STEPS)
+            yield PullProgress(total * step // PULL_STEPS, total, "Downloading")
+        pulled = self._pulled(reference)
+        pulled.parent.mkdir(parents=True, exist_ok=True)
+        pulled.touch()
+
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there."""
+        if self.image(reference) is None:
+            raise _no_such_image(reference)
+        faults = self._faults(reference)
+        return {path: data.image_file(path, wrong=orders.wrong_bytes(faults, path)) for path in paths}
+
+    def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:
+        """Return what the Python of an image says of some packages."""
+        if self.image(reference) is None:
+            raise _no_such_image(reference)
+        return {name: data.package(reference, name) for name in names}
+
+    def _pulled(self, reference: str) -> Path:
+        return self._sim / "images" / data.image(reference).id.removeprefix("sha256:")
+
+    # --- what there is ---
+
+    def containers(self) -> list[Container]:
+        """Return every container of the engine, running or not."""
+        found = (_container(folder) for folder in containers(self._sim))
+        return [container for container in found if container is not None]
+
+    def container(self, name: str) -> Container | None:
+        """Return the container with this name or id, or None."""
+        folder = self._find(name)
+        return None if folder is None else _container(folder)
+
+    def logs(self, container: str, *, tail: int | None = None) -> list[str]:
+        """Return the last ``tail`` lines of the log (None: all)."""
+        folder = self._get(container)
+        text = folder.log.read_text(errors="replace") if folder.log.exists() else ""
+        lines = text.splitlines()
+        return lines if tail is None else lines[max(0, len(lines) - tail) :]
+
+    def follow(self, container: str) -> FileTail:
+        """Return a reader of the log, since the last start, that does not wait."""
+        folder = self._get(container)
+        run = folder.run()
+        return FileTail(folder.log, run.log_from if run is not None else 0)
+
+    def processes(self, container: str) -> tuple[int, ...]:
+        """Return the process id of a running container; () when it does not run."""
+        folder = self._find(container)
+        run = folder.run() if folder is not None else None
+        return (run.pid,) if folder is not None and run is not None and folder.runs() else ()
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        """Return a file as a process of the running container sees it, or None when there is none."""
+        folder, record = self._known(container)
+        if not folder.runs():
+            raise EngineError(f"cannot read {path} in the container {record.name}: it does not run")
+        ordered = self._faults(*_names(record))
+        if not ordered.get("lost_mods"):
+            source = mounting.source_of(record, path)
+            if source is not None:
+                return source.read_bytes() if source.is_file() else None
+        image = self._faults(record.image) | ordered
+        return data.image_file(path, wrong=orders.wrong_bytes(image, path))
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile]:
+        """Return what the Python of a running container makes of some files."""
+        _, record = self._known(container)
+        mounts = {target: read_only for _, target, read_only in record.mounts}
+        seen = {path: self.read_file(container, path) for path, _ in files}
+        return {
+            path: ImportedFile(
+                None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest(),
+                origin=path,
+                read_only=mounts.get(path),
+            )
+            for path, content in seen.items()
+        }
+
+    # --- what changes it ---
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create, without starting, the container and return its id."""
+        if self.image(spec.image) is None:
+            raise _no_such_image(spec.image)
+        env = mounting.environment(spec, self._environ)
+        mounting.check(spec)
+        try:
+            self._sim.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with locked(self._sim, "engine.lock"):
+                return self._write(spec, env)
+        except OSError as error:
+            message = f"cannot create the container {spec.name} in {self._sim}: {error.strerror}"
+            raise EngineError(message, hint="free some space, or set SPARKCTL_SIM_DIR to another folder") from None
+
+    def _write(self, spec: ContainerSpec, env: tuple[tuple[str, str], ...]) -> str:
+        moment = time.time_ns()
+        # The ids sort by age.
+        identity = f"{moment:016x}{hashlib.sha256(f'{moment} {os.getpid()}'.encode()).hexdigest()[:8]}"
+        name = spec.name or f"simulated_{identity[-8:]}"
+        self._refuse_taken(name)
+        record = Record(
+            id=identity,
+            name=name,
+            image=spec.image,
+            command=spec.command,
+            env=env,
+            labels=spec.labels,
+            mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts if m.kind == "bind"),
+            ports=tuple((port.container_port, port.host_port or 0) for port in spec.ports),
+            network=spec.network,
+        )
+        unfinished = self._sim / "containers" / f".{identity}"
+        unfinished.mkdir(parents=True, mode=0o700)
+        ContainerFolder(unfinished).write_record(record)
+        unfinished.rename(unfinished.with_name(identity))
+        return identity
+
+    def start(self, container: str) -> None:
+        """Start a container that was created."""
+        with locked(self._sim, "engine.lock"):
+            folder, record = self._known(container)
+            if folder.runs():
+                return
+            ordered = self._faults(*_names(record))
+            listen = listening.address(record, self._sim)
+            extra = self._told(record, ordered) | {"SPARKCTL_SIM_LISTEN": listen}
+            self._launch(record, int(listen.rpartition(":")[2]), extra)
+
+    def stop(self, container: str, *, grace_s: float) -> None:
+        """Ask a container to end, and kill it after ``grace_s`` seconds. One that is gone already is no error."""
+        folder = self._find(container)
+        if folder is not None and not _signal(folder, signal.SIGTERM, grace_s):
+            _kill(folder)
+
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
+        with locked(self._sim, "engine.lock"):
+            folder = self._get(container)
+            self._refuse_taken(name)
+            folder.rename(name)
+
+    def remove(self, container: str) -> None:
+        """Remove a container, killing it if it runs. One that is gone already is no error."""
+        folder = self._find(container)
+        if folder is None:
+            return
+        _kill(folder)
+        gone = folder.path.with_name(f".{folder.path.name}.removed")
+        with suppress(FileNotFoundError):  # somebody else removed it at the same moment
+            folder.path.rename(gone)
+            shutil.rmtree(gone)
+
+    # --- within ---
+
+    def _find(self, name: str) -> ContainerFolder | None:
+        for folder in containers(self._sim):
+            record = folder.record()
+            if record is not None and (name == record.name or _is_id(name, record.id)):
+                return folder
+        return None
+
+    def _get(self, name: str) -> ContainerFolder:
+        return self._known(name)[0]
+
+    def _known(self, name: str) -> tuple[ContainerFolder, Record]:
+        folder = self._find(name)
+        record = folder.record() if folder is not None else None
+        if folder is None or record is None:
+            raise EngineError(f"there is no container {name}", hint="sparkctl ps shows those that there are")
+        return folder, record
+
+    def _refuse_taken(self, name: str) -> None:
+        other = self._find(name)
+        if other is not None:
+            message = f"the name {name} is taken by the container {other.path.name}"
+            raise EngineError(message, hint="choose another name, or remove that container if it is yours")
+
+    def _faults(self, *names: str) -> dict[str, Any]:
+        return orders.faults(orders.read(self._sim, self._environ), names)
+
+    def _told(self, record: Record, ordered: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the server is told beside the container's environment."""
+        takes = data.takes(record.command, _model_names(record))
+        own = orders.faults(orders.variable(dict(record.env)), _names(record))
+        faults = _drafting(record, ordered) | own | dict(ordered)
+        figures = {"weights": takes.weights, "rest": takes.rest, "compiled": takes.compiled, "host": takes.host}
+        told = {
+            "SPARKCTL_SIM_TAKES": json.dumps(figures),
+            "SPARKCTL_SIM_NOTE": f"simulated: takes {units.format_bytes(takes.weights)} of weights: {takes.source}",
+            orders.VARIABLE: json.dumps(faults),
+        }
+        version = data.properties(record.image).get("vllm")
+        return told | ({"SPARKCTL_SIM_VERSION": str(version)} if version else {})
+
+    def _launch(self, record: Record, port: int, extra: Mapping[str, str]) -> None:
+        module = "sparkctl.world.sim.process"
+        command = [sys.executable, "-m", module, str(self._sim.resolve()), record.id, str(port), json.dumps(extra)]
+        done = subprocess.run(  # noqa: S603 - this Python, this package
+            command,
+            cwd=PACKAGES,
+            env={"PATH": os.defpath},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineError(f"the simulated container {record.name} did not start: {done.stderr.strip()[-500:]}")
+
+
+class FileTail:
+    """A reader of a log that does not wait; a line without its end is kept for the next call."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._offset = offset
+        self._closed = False
+
+    def read(self) -> list[str]:
+        """Return the lines that came since the last call."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            came = b"" if self._closed else file.read()
+        whole = came[: came.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return whole.decode(errors="replace").splitlines()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closed = True
+
+
+def _signal(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:
+    """Send a signal to a container's process and return whether it ended within ``wait_s`` seconds."""
+    run = folder.run()
+    if run is None or not folder.runs():
+        return True
+    try:
+        os.kill(run.pid, number)
+    except ProcessLookupError:
+        return True
+    end = time.monotonic() + wait_s
+    while folder.runs():
+        if time.monotonic() > end:
+            return False
+        time.sleep(STEP_S)
+    return True
+
+
+def _kill(folder: ContainerFolder) -> None:
+    if not _signal(folder, signal.SIGKILL, KILL_S):
+        raise EngineError(f"the process of the container {folder.path.name} did not end when it was killed")
+
+
+def _container(folder: ContainerFolder) -> Container | None:
+    record = folder.record()
+    if record is None:
+        return None
+    seen = Container(
+        id=record.id,
+        name=record.name,
+        image=record.image,
+        image_id=data.image(record.image).id,
+        state="created",
+        labels=dict(record.labels),
+        mounts=record.mounts,
+        command=record.command,
+        env=record.env,
+    )
+    run = folder.run()
+    if run is None:
+        return seen
+    if folder.runs():
+        return seen._replace(state="running", started_at=run.started_at)
+    end = folder.exit()
+    return seen._replace(
+        state="exited",
+        exit_code=end.code,
+        error=end.error,
+        started_at=run.started_at,
+        finished_at=end.finished_at,
+    )
+
+
+def _is_id(text: str, identity: str) -> bool:
+    return len(text) >= SHORTEST_ID and identity.startswith(text)
+
+
+def _names(record: Record) -> list[str]:
+    labels = dict(record.labels)
+    return [name for name in (labels.get(LABEL_RECIPE), labels.get(LABEL_SERVICE), record.name) if name]
+
+
+def _model_names(record: Record) -> list[str]:
+    """Return what the model goes by: its recipe, and the folder mounted where the server looks, or the repository."""
+    wanted = parse_arguments(record.command).get("model", "")
+    folders = [Path(source).name for source, target, _ in record.mounts if target == wanted]
+    return [*(folders or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
+
+
+def _drafting(record: Record, ordered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the acceptance of an image that drafts in vain, unless the file at fault is replaced."""
+    path = data.drafting_file(record.image)
+    if path is None:
+        return {}
+    replaced = not ordered.get("lost_mods") and mounting.source_of(record, path) is not None
+    return {} if replaced else {"acceptance": data.properties(record.image)["broken-acceptance"]}
+
+
+def _no_such_image(reference: str) -> EngineError:
+    return EngineError(f"the engine does not have the image {reference}", hint="sparkctl up fetches it")

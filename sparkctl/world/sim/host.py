@@ -1,0 +1,89 @@
+"""The simulated host: a DGX Spark's memory and GPU as an operator's tool sees them, with every model on its disk."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.world.ports import Activity, Gpu, MemoryReading
+from sparkctl.world.sim import listening, pool
+from sparkctl.world.sim.server import TOTAL_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
+
+
+class SimHost:
+    """A DGX Spark whose services are the simulated containers in ``sim``, a folder."""
+
+    def __init__(self, sim: Path) -> None:
+        self._sim = sim
+
+    def memory(self) -> MemoryReading:
+        """Return the memory now: what an idle Spark uses and what the simulated services take is not available."""
+        available = max(0, pool.available_bytes(self._sim))
+        return MemoryReading(TOTAL_BYTES, available, swap_total_bytes=SWAP_BYTES, swap_free_bytes=SWAP_BYTES)
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Return the one GPU; as on a GB10, NVML reports no memory total (nvitop#208, gpud#1170)."""
+        return (
+            Gpu(
+                name="NVIDIA GB10",
+                driver="simulated",
+                compute_capability="12.1",
+                total_bytes=None,
+                temperature_c=35,
+                power_w=11.17,
+                utilization_percent=0,
+            ),
+        )
+
+    def gpu_bytes(self) -> Mapping[int, int]:
+        """Return the GPU bytes by process id."""
+        return {pid: gpu for pid, (gpu, _) in pool.held(self._sim).items()}
+
+    def resident_bytes(self, pid: int) -> int | None:
+        """Return the host bytes that a simulated service says it takes, or None when it is gone."""
+        found = pool.held(self._sim).get(pid)
+        return None if found is None else found[1]
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return nothing: a simulated service stands in for one that would load."""
+        del pid
+        return None
+
+    def port_taken(self, address: str, port: int) -> bool:
+        """Return whether something has the port already; ``address`` is always this machine's loopback."""
+        del address
+        return listening.taken(self._sim, port)
+
+    def program_runs(self, name: str) -> bool:
+        """Return whether a process of this name runs: the simulated host has none but its services."""
+        del name
+        return False
+
+    def drop_caches(self) -> None:
+        """Do nothing: the simulated Spark caches no pages."""
+
+    def disk_free_bytes(self, path: Path) -> int | None:
+        """Return the free bytes of the file system that would hold ``path``, on this machine."""
+        for folder in (path, *path.parents):
+            if folder.exists():
+                return shutil.disk_usage(folder).free
+        return None
+
+
+class SimModels:
+    """The models of the simulated host: all of them."""
+
+    def folder_problem(self, path: Path) -> str | None:
+        """Return None: the model is there."""
+        del path
+        return None
+
+    def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
+        """Return where a Hugging Face cache would have it."""
+        return cache / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / (revision or "main")

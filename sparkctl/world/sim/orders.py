@@ -1,0 +1,69 @@
+"""Faults as the operator orders them: for one name, or for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from sparkctl.base.errors import InputError
+from sparkctl.world.sim.server import parse_faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+VARIABLE: Final = "SPARKCTL_SIM_FAULTS"
+ALL: Final = "*"
+
+
+def read(sim: Path, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the ordered faults by name: the file's, then the variable's.
+
+    Raises:
+        InputError: the file or the variable is no map of faults.
+    """
+    path = sim / "faults.yaml"
+    if not path.is_file():
+        return variable(environ)
+    try:
+        return _by_name(yaml.safe_load(path.read_text()) or {}) | variable(environ)
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(str(path)) from error
+
+
+def variable(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the faults that an environment orders, by name.
+
+    Raises:
+        InputError: the variable is no map of faults.
+    """
+    try:
+        return _by_name(parse_faults(environ.get(VARIABLE, "")))
+    except (TypeError, ValueError) as error:
+        raise _unreadable(VARIABLE) from error
+
+
+def faults(orders: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """Return the faults of something that goes by ``names``; a later name's win over an earlier one's and all's."""
+    found: dict[str, Any] = {}
+    for name in (ALL, *names):
+        found |= orders.get(name, {})
+    return found
+
+
+def wrong_bytes(ordered: Mapping[str, Any], path: str) -> bool:
+    """Return whether this file of an image is ordered to differ: all are, or those whose path ends so."""
+    which = ordered.get("wrong_bytes", False)
+    return path.endswith(which) if isinstance(which, str) else bool(which)
+
+
+def _by_name(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    if found and all(isinstance(value, dict) for value in found.values()):
+        return {name: dict(value) for name, value in found.items()}
+    return {ALL: dict(found)} if found else {}
+
+
+def _unreadable(where: str) -> InputError:
+    message = f"{where}: expected a map from names to faults, or faults"
+    return InputError(message, hint=f'such as {VARIABLE}=\'{{"e4b-nvfp4": {{"oom": true}}}}\'')

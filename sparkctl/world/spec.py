@@ -1,0 +1,173 @@
+"""What one container is to be: the value that the engine creates and that ``docker run`` words spell.
+
+The rendered words are the single truth of what will run (docs/architecture.md): the grammar (``docker_run``) turns
+them into this value and back, and every engine creates from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Final
+
+LABEL_SERVICE: Final = "sparkctl.service"
+LABEL_RECIPE: Final = "sparkctl.recipe"
+LABEL_SPEC: Final = "sparkctl.spec"
+LABEL_CLAIM: Final = "sparkctl.claim"
+LABEL_PEAK: Final = "sparkctl.peak"
+LABEL_PRIORITY: Final = "sparkctl.priority"
+LABEL_MODS: Final = "sparkctl.mods"
+LABEL_URL: Final = "sparkctl.url"
+LABEL_MODEL: Final = "sparkctl.model"
+LABEL_BAKE: Final = "sparkctl.bake"
+"""On a throwaway container: the mod that is baked in it."""
+
+# A better estimate must not make a running service "changed", and a digest cannot contain itself.
+_NOT_IN_DIGEST: Final = frozenset({LABEL_SPEC, LABEL_CLAIM, LABEL_PEAK, LABEL_PRIORITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A published port. ``host_ip`` "" is every address; ``host_port`` None lets the engine choose."""
+
+    container_port: int
+    host_port: int | None = None
+    host_ip: str = ""
+    protocol: str = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A bind mount, a named volume or a tmpfs.
+
+    ``create_source`` is true for ``--volume``, where docker makes a missing host folder, and false for ``--mount``,
+    where a missing source is an error. ``options`` are what else was written, in order, as ``key=value`` or ``key``.
+    """
+
+    target: str
+    source: str | None = None
+    kind: str = "bind"
+    read_only: bool = False
+    create_source: bool = False
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """``--gpus``: ``count`` -1 is all of them; ``device_ids`` instead of a count; ``driver`` "cdi" for CDI names.
+
+    ``capabilities`` end with "gpu", which docker adds to those that are written.
+    """
+
+    count: int = 0
+    device_ids: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ("gpu",)
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """``--device``: a device node of the host in the container."""
+
+    host_path: str
+    container_path: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Ulimit:
+    """``--ulimit name=soft:hard``; -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """Docker's own health check: a shell command ("" with ``disable`` for none); durations in nanoseconds."""
+
+    command: str = ""
+    interval_ns: int = 0
+    timeout_ns: int = 0
+    start_period_ns: int = 0
+    retries: int = 0
+    disable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """One container, as ``docker run`` would create it. Sizes are in bytes.
+
+    ``env`` keeps the order; a value of None takes the variable from the operator's environment at the time of the
+    create (``--env NAME``). ``env_files`` are paths on the host whose contents never appear in the spec.
+    ``init`` None leaves it to the engine.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    name: str = ""
+    entrypoint: str | None = None
+    env: tuple[tuple[str, str | None], ...] = ()
+    env_files: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    gpus: GpuRequest | None = None
+    cdi_devices: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    runtime: str = ""
+    network: str = ""
+    network_aliases: tuple[str, ...] = ()
+    hostname: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    ipc: str = ""
+    pid: str = ""
+    shm_size: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    memory: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    cpus: str = ""
+    cpuset_cpus: str = ""
+    pids_limit: int | None = None
+    oom_score_adj: int | None = None
+    oom_kill_disable: bool = False
+    restart: str = ""
+    user: str = ""
+    group_add: tuple[str, ...] = ()
+    workdir: str = ""
+    privileged: bool = False
+    read_only: bool = False
+    init: bool | None = None
+    interactive: bool = False
+    tty: bool = False
+    auto_remove: bool = False
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    tmpfs: tuple[tuple[str, str], ...] = ()
+    log_driver: str = ""
+    log_opts: tuple[tuple[str, str], ...] = ()
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    platform: str = ""
+    pull: str = ""
+    health: HealthCheck | None = field(default=None)
+
+    def with_label(self, name: str, value: str) -> ContainerSpec:
+        """Return the spec with another value of a label that it has."""
+        return replace(self, labels=tuple((key, value if key == name else old) for key, old in self.labels))
+
+    def label(self, name: str) -> str | None:
+        """Return the value of a label, or None."""
+        return dict(self.labels).get(name)
+
+    def digest(self) -> str:
+        """Return 12 hex digits that change when anything changes that would change what runs."""
+        labels = tuple(pair for pair in self.labels if pair[0] not in _NOT_IN_DIGEST)
+        text = json.dumps(asdict(replace(self, labels=labels)), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
