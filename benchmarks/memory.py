@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sparkctl.admission import Change, Check, Need, Sizes, Switch
-from sparkctl.memory.checkpoint import read_tensors
 from sparkctl.memory.pool import Pool
+from sparkctl.memory.weights.checkpoint import read_tensors
 from sparkctl.plan import Wanted, make_plan
 
 GIB: Final = 2**30

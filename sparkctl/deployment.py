@@ -14,8 +14,9 @@ from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.catalog import Member
 from sparkctl.manifest import UNPINNED, Elsewhere, Mod, Pins
-from sparkctl.memory import checkpoint, footprint
+from sparkctl.memory import footprint
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.weights import checkpoint
 from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.vllm import flags
 

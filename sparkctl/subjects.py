@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
-from sparkctl.memory.geometry import geometry
+from sparkctl.memory.model.geometry import geometry
 from sparkctl.memory.settings import settings
+from sparkctl.memory.weights import checkpoint
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

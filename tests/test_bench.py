@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import benching, benchy, measuring, roofline
+from sparkctl import benching, benchy, measuring
+from sparkctl.memory import roofline
 from sparkctl.vllm.streams import Completion
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import Reply

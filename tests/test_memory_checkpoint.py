@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.memory.checkpoint import facts_of_folder, tensors_of
+from sparkctl.memory.weights.checkpoint import facts_of_folder, tensors_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
 from sparkctl.memory.pool import HostProfile, Pool
-from sparkctl.memory.tensors import Tensor
+from sparkctl.memory.weights.tensors import Tensor
 from sparkctl.plan import Wanted, make_plan
 from sparkctl.recipe import Recipe
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.memory.architectures_defaults import KNOWN
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, State, geometry
+from sparkctl.memory.model.defaults import KNOWN
+from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, State, geometry
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "tests" / "fixtures" / "configs"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.base.units import GIB
-from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, KvCache, KvRequest, kv_cache, largest_context
+from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BOOTS = sorted((FIXTURES / "vllm-0.20.2-h200" / "boots").glob("*.log"))

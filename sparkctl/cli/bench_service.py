@@ -8,12 +8,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from sparkctl import memory_flags, roofline
+from sparkctl import memory_flags
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.benching import Bench
 from sparkctl.measuring import Job, measure
-from sparkctl.memory.parameters import is_tied
+from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
+from sparkctl.memory.weights.parameters import is_tied
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:

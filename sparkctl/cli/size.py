@@ -14,9 +14,9 @@ from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.memory import checkpoint
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.items import When
+from sparkctl.memory.weights import checkpoint
 from sparkctl.subjects import CACHE, Reader, longest, sized
 from sparkctl.vllm import flags
 from sparkctl.world.local.model_folders import DiskModels

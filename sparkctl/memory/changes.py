@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.kv_cache import KvRequest
-from sparkctl.memory.load_options import LoadOptions
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, inputs
+from sparkctl.memory.weights.load_options import LoadOptions
 
 if TYPE_CHECKING:
     from packaging.version import Version

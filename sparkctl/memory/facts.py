@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from sparkctl.base.declarations import Part, Size
-from sparkctl.memory.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
+from sparkctl.memory.weights.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
 
 
 class Loaded(Part):

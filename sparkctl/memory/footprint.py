@@ -11,11 +11,11 @@ from packaging.version import Version
 from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
-from sparkctl.memory.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.items import Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
+from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.settings import problems, settings
-from sparkctl.memory.weights import Weights, weights
+from sparkctl.memory.weights.loaded import Weights, weights
 from sparkctl.recipe import Memory
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.kv_cache import KvCache, KvRequest
-    from sparkctl.memory.load_options import LoadOptions
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
+    from sparkctl.memory.weights.load_options import LoadOptions
     from sparkctl.recipe import Recipe
 
 WEIGHTS: Final = "weights"

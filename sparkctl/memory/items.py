@@ -10,7 +10,7 @@ from sparkctl.memory import constants
 
 if TYPE_CHECKING:
     from sparkctl.memory.constants import Figure
-    from sparkctl.memory.geometry import Geometry
+    from sparkctl.memory.model.geometry import Geometry
     from sparkctl.memory.settings import Settings
 
 _ELEMENT_BYTES: Final = 2

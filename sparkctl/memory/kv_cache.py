@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from sparkctl.memory.layers import Kind, merged
+from sparkctl.memory.model.layers import Kind, merged
 from sparkctl.memory.pages import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, Bucket, KvRequest, blocks, buckets, element
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.memory.geometry import Geometry
-    from sparkctl.memory.layers import LayerGroup
+    from sparkctl.memory.model.geometry import Geometry
+    from sparkctl.memory.model.layers import LayerGroup
 
 __all__ = ["CPU_BLOCK_SIZE", "DEFAULT_BLOCK_SIZE", "KvCache", "KvGroup", "KvRequest", "kv_cache"]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from sparkctl.memory.layers import Kind
+from sparkctl.memory.model.layers import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.memory.layers import LayerGroup, State
+    from sparkctl.memory.model.layers import LayerGroup, State
 
 DEFAULT_BLOCK_SIZE: Final = 16
 """Tokens in a block (vLLM config/cache.py DEFAULT_BLOCK_SIZE)."""

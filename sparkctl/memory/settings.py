@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import Problem
 from sparkctl.base.units import GIB
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
-from sparkctl.memory.load_options import LoadOptions
+from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.recipe import Memory
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.geometry import Geometry
+    from sparkctl.memory.model.geometry import Geometry
     from sparkctl.recipe import FlagValue, Recipe
 
 LARGER_CONTEXT: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.geometry import geometry, text_keys
+from sparkctl.memory.model.geometry import geometry, text_keys
 from sparkctl.memory.pages import state_bytes, token_bytes
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.geometry import geometry, text_keys
-from sparkctl.memory.layers import Kind
+from sparkctl.memory.model.geometry import geometry, text_keys
+from sparkctl.memory.model.layers import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.memory.architectures_keys import Keys
-    from sparkctl.memory.load_options import LoadOptions
+    from sparkctl.memory.model.config_keys import Keys
+    from sparkctl.memory.weights.load_options import LoadOptions
 
 _ELEMENT_BYTES: Final = 2
 

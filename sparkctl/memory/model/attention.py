@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory.architectures_keys import Keys, wrong
-from sparkctl.memory.layers import Kind, LayerGroup
+from sparkctl.memory.model.config_keys import Keys, wrong
+from sparkctl.memory.model.layers import Kind, LayerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.architectures_keys import Keys
-from sparkctl.memory.parts import Part
+from sparkctl.memory.model.config_keys import Keys
+from sparkctl.memory.weights.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.parts import Part
+from sparkctl.memory.weights.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.memory.architectures_keys import Keys
+    from sparkctl.memory.model.config_keys import Keys
 
 _UNGATED: Final = frozenset(
     {"nemotron_h", "nemotron", "gpt2", "gpt_neox", "falcon", "phi", "opt", "bloom", "starcoder2", "mpt", "gptj"}

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory.architectures_keys import wrong
-from sparkctl.memory.layers import Kind, LayerGroup, State
+from sparkctl.memory.model.config_keys import wrong
+from sparkctl.memory.model.layers import Kind, LayerGroup, State
 
 if TYPE_CHECKING:
-    from sparkctl.memory.architectures_keys import Keys
+    from sparkctl.memory.model.config_keys import Keys
 
 _BYTES: Final = {"auto": 2, "float32": 4, "float16": 2, "bfloat16": 2}
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.feed_forward import feed_forward
-from sparkctl.memory.geometry import Geometry, geometry, text_keys
-from sparkctl.memory.layers import Kind
-from sparkctl.memory.load_options import QUERY_ALONE
-from sparkctl.memory.parts import Part
-from sparkctl.memory.towers import towers
+from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
+from sparkctl.memory.model.layers import Kind
+from sparkctl.memory.weights.feed_forward import feed_forward
+from sparkctl.memory.weights.load_options import QUERY_ALONE
+from sparkctl.memory.weights.parts import Part
+from sparkctl.memory.weights.towers import towers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from packaging.version import Version
 
-    from sparkctl.memory.architectures_keys import Keys
-    from sparkctl.memory.layers import LayerGroup
+    from sparkctl.memory.model.config_keys import Keys
+    from sparkctl.memory.model.layers import LayerGroup
 
 _PADDING: Final = 64
 """The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory import architectures_attention as attention
-from sparkctl.memory import architectures_state as states
-from sparkctl.memory.architectures_attention import FULL, LINEAR, Layers
-from sparkctl.memory.architectures_keys import MAX_LAYERS, Keys, wrong
-from sparkctl.memory.layers import Kind, LayerGroup, merged
+from sparkctl.memory.model import attention
+from sparkctl.memory.model import state_layers as states
+from sparkctl.memory.model.attention import FULL, LINEAR, Layers
+from sparkctl.memory.model.config_keys import MAX_LAYERS, Keys, wrong
+from sparkctl.memory.model.layers import Kind, LayerGroup, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.buffers import buffers
-from sparkctl.memory.parameters import parts
-from sparkctl.memory.quantization import scheme
+from sparkctl.memory.weights.buffers import buffers
+from sparkctl.memory.weights.parameters import parts
+from sparkctl.memory.weights.quantization import scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.memory.load_options import LoadOptions
-    from sparkctl.memory.parts import Part
-    from sparkctl.memory.quantization import Scheme
+    from sparkctl.memory.weights.load_options import LoadOptions
+    from sparkctl.memory.weights.parts import Part
+    from sparkctl.memory.weights.quantization import Scheme
 
 TOWERS: Final = frozenset({"vision", "audio"})
 DRAFT: Final = "draft"

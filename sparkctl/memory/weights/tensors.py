@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.memory.load_options import QUERY_ALONE
-from sparkctl.memory.quantization import FP8, declared_config, scheme
+from sparkctl.memory.weights.load_options import QUERY_ALONE
+from sparkctl.memory.weights.quantization import FP8, declared_config, scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sparkctl.memory.load_options import LoadOptions
-    from sparkctl.memory.quantization import Scheme
+    from sparkctl.memory.weights.load_options import LoadOptions
+    from sparkctl.memory.weights.quantization import Scheme
 
 
 class Tensor(NamedTuple):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sparkctl.memory.load_options import LoadOptions
-    from sparkctl.memory.parts import Part
+    from sparkctl.memory.weights.load_options import LoadOptions
+    from sparkctl.memory.weights.parts import Part
 
 FP8: Final = "F8_E4M3"
 _NVFP4_BITS: Final = 4.5

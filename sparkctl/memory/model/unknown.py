@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.architectures_keys import MAX_LAYERS, MAX_NUMBER
-from sparkctl.memory.layers import Kind, LayerGroup
+from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER
+from sparkctl.memory.model.layers import Kind, LayerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.memory.architectures_keys import Keys
+    from sparkctl.memory.model.config_keys import Keys
 
 _KV_HEADS: Final = ("key_value_heads", "kv_heads", "n_head_kv", "kv_n_heads", "multi_query_group_num")
 _QUERY_HEADS: Final = ("num_attention_heads", "n_head", "n_heads")

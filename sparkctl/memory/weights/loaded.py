@@ -6,16 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.memory import constants, tensors
-from sparkctl.memory.buffers import buffers, built_beside
-from sparkctl.memory.built import BUFFERS, built
-from sparkctl.memory.quantization import declared_config
+from sparkctl.memory import constants
+from sparkctl.memory.weights import tensors
+from sparkctl.memory.weights.buffers import buffers, built_beside
+from sparkctl.memory.weights.built import BUFFERS, built
+from sparkctl.memory.weights.quantization import declared_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.load_options import LoadOptions
+    from sparkctl.memory.weights.load_options import LoadOptions
 
 _BYTES_PER_PARAMETER: Final = 2
 _ONLINE: Final = frozenset({None, "fp8", "bitsandbytes"})

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.architectures import Reading, read
-from sparkctl.memory.architectures_defaults import IDENTITY, KNOWN, SAME
-from sparkctl.memory.architectures_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
-from sparkctl.memory.architectures_unknown import upper_bound
-from sparkctl.memory.layers import Kind, LayerGroup, State
+from sparkctl.memory.model.architectures import Reading, read
+from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
+from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME
+from sparkctl.memory.model.layers import Kind, LayerGroup, State
+from sparkctl.memory.model.unknown import upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

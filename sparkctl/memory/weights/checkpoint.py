@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.tensors import Tensor
+from sparkctl.memory.weights.tensors import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
