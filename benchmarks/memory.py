@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from sparkctl.admission import Change, Check, Need, Sizes, Switch
 from sparkctl.memory.pool import Pool
 from sparkctl.memory.weights.checkpoint import read_tensors
-from sparkctl.plan import Wanted, make_plan
+from sparkctl.planning.admission import Change, Check, Need, Sizes, Switch
+from sparkctl.planning.plan import Wanted, make_plan
 
 GIB: Final = 2**30
 SHARDS: Final = 200

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl import differences, observing, preparing
 from sparkctl.base.errors import DoesNotFitError, InputError
-from sparkctl.plan import Action, make_plan
+from sparkctl.planning.plan import Action, make_plan
 from sparkctl.remembering import Memory
 from sparkctl.starting import STOP_GRACE_S, Starter
 from sparkctl.world.spec import LABEL_SERVICE
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.plan import Plan
+    from sparkctl.planning.plan import Plan
     from sparkctl.service import Service
     from sparkctl.starting import Require
     from sparkctl.world.ports import Ports, Report, Store

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import mods, render, resizing
-from sparkctl.admission import Variant, Wanted
 from sparkctl.base import document
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
@@ -17,6 +16,7 @@ from sparkctl.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.memory import footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.weights import checkpoint
+from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.vllm import flags
 

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl import mods
-from sparkctl.measurements import Key
+from sparkctl.planning.measured import Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl import mods
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
-from sparkctl.plan import Running
+from sparkctl.planning.plan import Running
 from sparkctl.readiness import served_names
 from sparkctl.world.spec import (
     LABEL_CLAIM,

@@ -6,15 +6,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl import learning, measurements, memory_flags
+from sparkctl import memory_flags
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.measurements import Start
+from sparkctl.planning import calibration, measured
+from sparkctl.planning.measured import Start
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.measurements import Sample
+    from sparkctl.planning.measured import Sample
     from sparkctl.service import Service
     from sparkctl.world.ports import Container, Engine, Host, Report, Store
 
@@ -63,10 +64,10 @@ class Memory:
             recipe=service.recipe_name,
             at=container.started_at or 0.0,
             host_total_bytes=self._host.memory().total_bytes,
-            predicted=learning.shares(service.footprint.items),
+            predicted=calibration.shares(service.footprint.items),
         )
-        taken = measurements.of_start(start, boot_log.parse(lines), samples)
-        for finding in measurements.findings(taken):
+        taken = measured.of_start(start, boot_log.parse(lines), samples)
+        for finding in measured.findings(taken):
             self._report.say(f"{service.name}: {finding}")
         try:
             self._store.add(taken)
@@ -86,12 +87,12 @@ class Memory:
             self._report.say(f"warning: {warning}")
         self._store.warnings.clear()
         key = memory_flags.key(service, image.id)
-        match, otherwise = learning.best(kept, key), learning.changed(kept, key)
+        match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
         if match is None or otherwise is None:
             return service
-        resizer = replace(service.resizer, learned=partial(learning.applied, match=otherwise))
-        items = learning.applied(service.footprint.items, match)
-        expected = replace(service.footprint, items=items, known=learning.known(match))
+        resizer = replace(service.resizer, learned=partial(calibration.applied, match=otherwise))
+        items = calibration.applied(service.footprint.items, match)
+        expected = replace(service.footprint, items=items, known=calibration.known(match))
         wanted = replace(
             service.wanted,
             steady_bytes=expected.steady_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
-from sparkctl.measurements import Sample
+from sparkctl.planning.measured import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

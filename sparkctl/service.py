@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from sparkctl.admission import Wanted
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods import MountedMod
+    from sparkctl.planning.admission import Wanted
     from sparkctl.recipe import FlagValue, Recipe, Scalar
     from sparkctl.resizing import Resizer
     from sparkctl.world.spec import ContainerSpec

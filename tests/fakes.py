@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import InputError
     from sparkctl.benching import Bench
-    from sparkctl.measurements import Measurement
+    from sparkctl.planning.measured import Measurement
     from sparkctl.world.spec import ContainerSpec
 
 READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]

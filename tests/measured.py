@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sparkctl.base.units import GIB
-from sparkctl.measurements import Key, Measurement, Share
+from sparkctl.planning.measured import Key, Measurement, Share
 
 KEY = Key("sha256:e4b", "google/gemma-4-E4B-it", "", (("kv-cache-dtype", "fp8"), ("max-model-len", "16384")))
 PREDICTED = (

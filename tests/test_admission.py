@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.admission import Check
 from sparkctl.memory.pool import Pool
-from sparkctl.plan import Action, Running, Wanted, make_plan
+from sparkctl.planning.admission import Check
+from sparkctl.planning.plan import Action, Running, Wanted, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import learning
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.world import real_world
-from sparkctl.learning import Learned, Measured, applied, best, shares
-from sparkctl.measurements import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
 from sparkctl.memory.items import Item, When, Where
 from sparkctl.memory_flags import key, relevant_flags
+from sparkctl.planning import calibration
+from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
+from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
 from sparkctl.vllm import boot_log
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeStore
@@ -344,7 +344,7 @@ def test_whatever_was_measured_the_plan_keeps_its_floors(data: st.DataObject) ->
     match = best([one], KEY)
     assert match is not None
     items = applied(ITEMS, match)
-    groups = {name: sum(item.bytes for item in group) for name, group in learning.grouped(items).items()}
+    groups = {name: sum(item.bytes for item in group) for name, group in calibration.grouped(items).items()}
     assert groups["beside weights and cache"] >= 1.5 * GIB
     assert groups["host processes"] >= 1.5 * GIB
     assert groups["while it starts"] >= 4 * GIB

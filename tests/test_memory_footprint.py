@@ -18,7 +18,7 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.weights.tensors import Tensor
-from sparkctl.plan import Wanted, make_plan
+from sparkctl.planning.plan import Wanted, make_plan
 from sparkctl.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sparkctl.admission import Check
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
-from sparkctl.plan import Action, Plan, Running, Step, Wanted, describe, make_plan
-from sparkctl.refusal import Part
+from sparkctl.planning.admission import Check
+from sparkctl.planning.plan import Action, Plan, Running, Step, Wanted, describe, make_plan
+from sparkctl.planning.refusal import Part
 
 
 def wanted(name: str, steady: float, peak: float, *, digest: str = "1", priority: int = 0, parts: str = "") -> Wanted:

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.measurements import Key, Share
+from sparkctl.planning.measured import Key, Share
 from sparkctl.world.local.store import SCHEMA, SqliteStore
 from sparkctl.world.opening import real, simulated
 from tests.measured import AT, KEY, MEASURED, measured

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.admission import Change, Need, Sizes, Switch, Variant, admit
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
-from sparkctl.plan import Running, Wanted, make_plan
+from sparkctl.planning.admission import Change, Need, Sizes, Switch, Variant, admit
+from sparkctl.planning.plan import Running, Wanted, make_plan
 from tests.command_line import Operator, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.ways import Way
+    from sparkctl.planning.ways import Way
 
 FP8 = Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5)
 TEXT = Switch("limits.multimodal={image: 0}", "text alone", 1.5)

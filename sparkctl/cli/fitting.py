@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sparkctl.base.errors import DoesNotFitError
-from sparkctl.refusal import Part
+from sparkctl.planning.refusal import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import click
 
     from sparkctl.cli.world import World
-    from sparkctl.plan import Plan, Wanted
-    from sparkctl.refusal import Segment
-    from sparkctl.ways import Way
+    from sparkctl.planning.plan import Plan, Wanted
+    from sparkctl.planning.refusal import Segment
+    from sparkctl.planning.ways import Way
 
 _STYLES: Final = {
     Part.FOREIGN: ("█", "grey50"),

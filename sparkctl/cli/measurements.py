@@ -11,13 +11,13 @@ from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.measurements import figures, findings, percent, sound
+from sparkctl.planning.measured import figures, findings, percent, sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.measurements import Figure, Measurement
+    from sparkctl.planning.measured import Figure, Measurement
 
 
 @click.command

@@ -13,7 +13,7 @@ from sparkctl.cli.options import as_json, names, overrides, strict
 from sparkctl.controller import refuse_clashes
 from sparkctl.deployment import Loader
 from sparkctl.memory.pool import HostProfile
-from sparkctl.plan import describe, make_plan
+from sparkctl.planning.plan import describe, make_plan
 from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.fitting import Asked
     from sparkctl.cli.world import World
-    from sparkctl.plan import Plan
+    from sparkctl.planning.plan import Plan
     from sparkctl.service import Service
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.benching import Bench as Benchmark
-    from sparkctl.measurements import Measurement
+    from sparkctl.planning.measured import Measurement
     from sparkctl.vllm.streams import Raw
     from sparkctl.world.spec import ContainerSpec
 

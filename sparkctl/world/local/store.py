@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
 from sparkctl.benching import Bench
-from sparkctl.measurements import Measurement
+from sparkctl.planning.measured import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

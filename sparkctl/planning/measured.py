@@ -1,6 +1,6 @@
 """What the starts on this host really took: the values, how one is made of a start, and what is odd about it.
 
-``sparkctl.learning`` says what the next plan makes of them; the ``Store`` of ``sparkctl.world.ports`` keeps them.
+``sparkctl.planning.calibration`` says what the next plan makes of them; the ``Store`` of ``sparkctl.world.ports`` keeps them.
 """
 
 from __future__ import annotations

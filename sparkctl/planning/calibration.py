@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
-from sparkctl.measurements import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 from sparkctl.memory.items import Item, When, Where
+from sparkctl.planning.measured import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.measurements import Key, Measurement
+    from sparkctl.planning.measured import Key, Measurement
 
 T = TypeVar("T", Item, Share)
 

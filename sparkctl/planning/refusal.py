@@ -5,14 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.admission import foreign_bytes
 from sparkctl.base.units import format_gib
+from sparkctl.planning.admission import foreign_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.admission import Admission, Running, Start, Step, Wanted
     from sparkctl.memory.pool import Pool
+    from sparkctl.planning.admission import Admission, Running, Start, Step, Wanted
 
 
 class Part(StrEnum):

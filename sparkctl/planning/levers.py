@@ -7,12 +7,12 @@ from functools import cache
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl.admission import Change
+from sparkctl.planning.admission import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.admission import Need, Sizes, Switch, Wanted
+    from sparkctl.planning.admission import Need, Sizes, Switch, Wanted
 
 T = TypeVar("T")
 

@@ -23,15 +23,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.admission import Change, admit, can_start
 from sparkctl.base.units import format_gib
-from sparkctl.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
+from sparkctl.planning.admission import Change, admit, can_start
+from sparkctl.planning.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sparkctl.admission import Need, Running, Variant, Wanted
     from sparkctl.memory.pool import Pool
+    from sparkctl.planning.admission import Need, Running, Variant, Wanted
 
 _TRIED: Final = 16
 """Of a large set, the largest are tried to be left out alone."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sparkctl import ways
-from sparkctl.admission import STARTS, Action, Running, Step, Wanted, admit, foreign_bytes
 from sparkctl.base.units import GIB
-from sparkctl.refusal import arithmetic, segments
+from sparkctl.planning import ways
+from sparkctl.planning.admission import STARTS, Action, Running, Step, Wanted, admit, foreign_bytes
+from sparkctl.planning.refusal import arithmetic, segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.memory.pool import Pool
-    from sparkctl.refusal import Segment
-    from sparkctl.ways import Way
+    from sparkctl.planning.refusal import Segment
+    from sparkctl.planning.ways import Way
 
 __all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan"]
 
