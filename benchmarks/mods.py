@@ -9,8 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.mods import md5_of
-from sparkctl.sources import read_source
+from sparkctl.mods.on_disk import read_source
+from sparkctl.mods.placed import md5_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import mods, render, resizing
+from sparkctl import render, resizing
 from sparkctl.base import document
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.catalog import Member
-from sparkctl.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.memory import footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.weights import checkpoint
+from sparkctl.mods import placed
+from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.vllm import flags
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.catalog import Catalog, Loaded
-    from sparkctl.images import Images
-    from sparkctl.manifest import ModFile
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.images import Images
+    from sparkctl.mods.manifest import ModFile
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.recipe import Recipe
     from sparkctl.resizing import Resizer
     from sparkctl.service import Operator
@@ -219,7 +220,7 @@ class Loader:
         found: list[MountedMod] = []
         for name in recipe.mods:
             found += self._mod(name, partial(self._root, recipe.image, assumed, name), model)
-        mods.refuse_overlaps(found)
+        placed.refuse_overlaps(found)
         return tuple(found)
 
     def _mod(self, name: str, roots: Callable[[str], str], model: Source) -> list[MountedMod]:
@@ -228,7 +229,7 @@ class Loader:
         folder = self._catalog.path("mod", name).parent
         pins = pins_of(own, folder)
         originals = {file.name: _original(file, own, folder, model) for file in mod.files}
-        return mods.mounted(name, mod, pins, roots, self._operator.state, originals)
+        return placed.mounted(name, mod, pins, roots, self._operator.state, originals)
 
     def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
         """Return the folder that a package lies in: as the image's Python says, else as the template assumes."""
@@ -278,7 +279,7 @@ def misfits(catalog: Catalog, loaded: Loaded) -> list[Problem]:
     return [
         Problem(text, loaded.document.place(("mods", index)), warning=True)
         for index, name in enumerate(recipe.mods)
-        for text in mods.misfits(name, catalog.load("mod", name, Mod), recipe.image, version)
+        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, version)
     ]
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import mods
+from sparkctl.mods import placed
 from sparkctl.planning.measured import Key
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _beside(service: Service) -> Iterator[tuple[str, str]]:
         if name.startswith(("VLLM_", "PYTORCH_")) and not _NO_MATTER.search(name):
             yield name, str(value)
     if service.mods:
-        yield "mods", mods.label(service.mods)
+        yield "mods", placed.label(service.mods)
     if service.footprint.loaded.checkpoint_bytes is not None:
         yield "checkpoint-bytes", str(service.footprint.loaded.checkpoint_bytes)
     if service.recipe.gpus == "none":

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import mods
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
+from sparkctl.mods import placed as mods
 from sparkctl.planning.plan import Running
 from sparkctl.readiness import served_names
 from sparkctl.world.spec import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl import sources, verification
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
-from sparkctl.images import Images
+from sparkctl.mods import on_disk, verdicts
+from sparkctl.mods.images import Images
 from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
     for service in services:
         _name_is_free(ports.engine, service)
         _port_is_free(ports, service)
-        sources.check_sources(service.mods)
+        on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:
         _pull(ports.engine, report, service)
-        verification.check_image(images, service.spec.image, service.mods)
+        verdicts.check_image(images, service.spec.image, service.mods)
 
 
 def stage(files: Files, service: Service) -> None:
     """Make the verified copies that the service's container mounts."""
-    sources.stage(files, service.mods)
+    on_disk.stage(files, service.mods)
 
 
 def verify_container(engine: Engine, service: Service) -> None:
@@ -45,7 +45,7 @@ def verify_container(engine: Engine, service: Service) -> None:
     Raises:
         ModError: a file is not the mod's.
     """
-    verification.check_container(engine, service.name, service.mods)
+    verdicts.check_container(engine, service.name, service.mods)
 
 
 def _name_is_free(engine: Engine, service: Service) -> None:

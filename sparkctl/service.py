@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import mods, render
+from sparkctl import render
 from sparkctl.base.errors import InputError
+from sparkctl.mods import placed as mods
 from sparkctl.vllm import flags as vllm
 from sparkctl.world import spec as container
 from sparkctl.world.docker_run import grammar
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from sparkctl.memory.footprint import Footprint, Sizing
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.planning.admission import Wanted
     from sparkctl.recipe import FlagValue, Recipe, Scalar
     from sparkctl.resizing import Resizer

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.baking import (
+from sparkctl.base import document
+from sparkctl.base.validation import validate
+from sparkctl.mods.bake.judge import (
     MOST_PATHS,
     BakedFile,
     Change,
@@ -28,9 +30,7 @@ from sparkctl.baking import (
     package_root,
     sort_paths,
 )
-from sparkctl.base import document
-from sparkctl.base.validation import validate
-from sparkctl.manifest import Mod
+from sparkctl.mods.manifest import Mod
 from sparkctl.vllm import releases as known_files
 from sparkctl.world.ports import Entry, PathChange
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.covering import Fit, covered
-from sparkctl.mods import MountedMod
+from sparkctl.mods.in_image import Fit, covered
+from sparkctl.mods.placed import MountedMod
 from sparkctl.vllm import releases as known_files
 
 ROOT = "/opt/venv/lib/python3.12/site-packages"

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from sparkctl import mods, sources
 from sparkctl.base import document
 from sparkctl.base.errors import InputError, ModError, ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.manifest import Mod, ModFile
-from sparkctl.mods import MountedMod
-from sparkctl.sources import LARGEST_BYTES, State
+from sparkctl.mods import on_disk
+from sparkctl.mods import placed as mods
+from sparkctl.mods.manifest import Mod, ModFile
+from sparkctl.mods.on_disk import LARGEST_BYTES, State
+from sparkctl.mods.placed import MountedMod
 from sparkctl.world.local.disk import DiskFiles
 from tests.fake_world import FakeSpark
 
@@ -97,30 +98,30 @@ def test_the_shipped_manifests_are_unpinned_and_invent_no_checksum() -> None:
 
 
 def test_a_file_that_is_what_the_manifest_says_is_read_once_and_whole(source: Path) -> None:
-    assert sources.verified(placed(source)) == GOOD
+    assert on_disk.verified(placed(source)) == GOOD
 
 
 def test_another_file_is_refused_with_both_checksums(source: Path) -> None:
     source.write_bytes(b"OTHER = True\n")
     found = hashlib.md5(b"OTHER = True\n", usedforsecurity=False).hexdigest()
     with pytest.raises(ModError) as error:
-        sources.verified(placed(source))
+        on_disk.verified(placed(source))
     assert error.value.message == f"mod fix: {source}: expected md5 {MD5}, found {found}"
     assert error.value.hint == "restore it, or accept it: sparkctl mods pin fix"
 
 
 def test_other_line_ends_are_recognised(source: Path) -> None:
     source.write_bytes(GOOD.replace(b"\n", b"\r\n"))
-    assert sources.check_source(placed(source)).why.endswith("; with other line ends it would match")
+    assert on_disk.check_source(placed(source)).why.endswith("; with other line ends it would match")
 
 
 def test_a_sha256_that_does_not_agree_is_refused(source: Path) -> None:
-    assert sources.check_source(placed(source, sha256="0" * 64)).state is State.CHANGED
+    assert on_disk.check_source(placed(source, sha256="0" * 64)).state is State.CHANGED
 
 
 def test_an_unpinned_file_is_refused_with_the_command_that_pins_it(source: Path) -> None:
     with pytest.raises(ModError) as error:
-        sources.verified(placed(source, md5="unpinned"))
+        on_disk.verified(placed(source, md5="unpinned"))
     assert error.value.message == "mod fix: fix.py is unpinned: no checksum of it is known to sparkctl"
     assert "sparkctl mods pin fix --file FILE" in (error.value.hint or "")
 
@@ -147,11 +148,11 @@ def test_what_is_no_file_of_the_folder_is_refused_without_waiting(tmp_path: Path
     }
     for name, message in expected.items():
         with pytest.raises(InputError) as error:
-            sources.read_source(folder / name)
+            on_disk.read_source(folder / name)
         assert error.value.message == message
     with pytest.raises(InputError):
-        sources.read_source(folder / "loop")
-    assert sources.read_source(folder / "inner") == GOOD
+        on_disk.read_source(folder / "loop")
+    assert on_disk.read_source(folder / "inner") == GOOD
 
 
 def test_a_file_of_the_hub_cache_is_a_link_into_its_blobs_and_no_further(tmp_path: Path) -> None:
@@ -162,9 +163,9 @@ def test_a_file_of_the_hub_cache_is_a_link_into_its_blobs_and_no_further(tmp_pat
     (tmp_path / "outside").write_bytes(GOOD)
     (snapshot / "fix.py").symlink_to("../../blobs/abc")
     (snapshot / "out.py").symlink_to("../../../outside")
-    assert sources.check_source(placed(snapshot / "fix.py")).state is State.OK
+    assert on_disk.check_source(placed(snapshot / "fix.py")).state is State.OK
     with pytest.raises(InputError, match="is a link that leaves its folder"):
-        sources.read_source(snapshot / "out.py")
+        on_disk.read_source(snapshot / "out.py")
 
 
 def test_lint_says_a_mod_that_is_for_another_image_or_cannot_be_used(spark: FakeSpark) -> None:
@@ -182,14 +183,14 @@ def test_lint_says_a_mod_that_is_for_another_image_or_cannot_be_used(spark: Fake
 
 def test_the_staged_copy_is_read_only_and_a_spoilt_one_is_made_anew(source: Path) -> None:
     mod = placed(source)
-    sources.stage(DiskFiles(), [mod])
+    on_disk.stage(DiskFiles(), [mod])
     assert (mod.source.read_bytes(), stat.S_IMODE(mod.source.stat().st_mode)) == (GOOD, 0o444)
     mod.source.chmod(0o644)
     mod.source.write_bytes(b"spoilt")
-    sources.stage(DiskFiles(), [mod])
+    on_disk.stage(DiskFiles(), [mod])
     assert mod.source.read_bytes() == GOOD
     before = mod.source.stat().st_ino
-    sources.stage(DiskFiles(), [mod])
+    on_disk.stage(DiskFiles(), [mod])
     assert mod.source.stat().st_ino == before
 
 
@@ -197,7 +198,7 @@ def test_a_file_that_changed_is_never_staged(source: Path) -> None:
     source.write_bytes(b"OTHER = True\n")
     mod = placed(source)
     with pytest.raises(ModError):
-        sources.stage(DiskFiles(), [mod])
+        on_disk.stage(DiskFiles(), [mod])
     assert not mod.source.exists()
 
 
@@ -229,15 +230,15 @@ def test_only_the_very_bytes_of_the_checksum_are_accepted(content: bytes) -> Non
         path = Path(folder) / "fix.py"
         path.write_bytes(content)
         expected = State.OK if content == GOOD else State.CHANGED
-        assert sources.check_source(placed(path)).state is expected
-        assert sources.check_source(placed(path, md5=mods.md5_of(content))).content == content
+        assert on_disk.check_source(placed(path)).state is expected
+        assert on_disk.check_source(placed(path, md5=mods.md5_of(content))).content == content
 
 
 def test_a_disk_that_takes_no_copy_leaves_nothing(source: Path) -> None:
     mod = placed(source)
     mod.source.mkdir(parents=True)
     with pytest.raises(InputError, match="cannot write"):
-        sources.stage(DiskFiles(), [mod])
+        on_disk.stage(DiskFiles(), [mod])
     assert list(mod.source.parent.iterdir()) == [mod.source]
 
 

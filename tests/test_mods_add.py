@@ -9,7 +9,7 @@ import pytest
 
 from sparkctl.base import document
 from sparkctl.base.validation import validate
-from sparkctl.manifest import Mod
+from sparkctl.mods.manifest import Mod
 from tests.fake_world import FakeSpark
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.baking_folder import MOST_FILES
 from sparkctl.base import document
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import validate
-from sparkctl.manifest import Mod
-from sparkctl.mods import NOWHERE, MountedMod
-from sparkctl.verification import Meant, outsiders
+from sparkctl.mods.bake.folder import MOST_FILES
+from sparkctl.mods.manifest import Mod
+from sparkctl.mods.placed import NOWHERE, MountedMod
+from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.world.local.folders import write_folder
 from sparkctl.world.ports import Container, Entry
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec

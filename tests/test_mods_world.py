@@ -10,10 +10,10 @@ import pytest
 from sparkctl.base import document
 from sparkctl.base.errors import ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.images import Images
-from sparkctl.manifest import Mod
-from sparkctl.mods import MountedMod
-from sparkctl.verification import check_image
+from sparkctl.mods.images import Images
+from sparkctl.mods.manifest import Mod
+from sparkctl.mods.placed import MountedMod
+from sparkctl.mods.verdicts import check_image
 from sparkctl.world.ports import Container
 from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 from tests.fake_world import FakeSpark

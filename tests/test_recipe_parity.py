@@ -12,11 +12,11 @@ import docker
 import pytest
 import yaml
 
-from sparkctl import mods, sources
 from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.deployment import PINS, Loader
-from sparkctl.manifest import Mod
 from sparkctl.memory.pool import HostProfile
+from sparkctl.mods import on_disk, placed
+from sparkctl.mods.manifest import Mod
 from sparkctl.service import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
@@ -49,7 +49,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
     profile = CATALOG.load("host", "gb10", HostProfile)
     loader = Loader(CATALOG, DiskModels(), operator, profile)
     (service,) = loader.services(loader.located([name], (), strict=True))
-    sources.stage(DiskFiles(), service.mods)
+    on_disk.stage(DiskFiles(), service.mods)
     return service
 
 
@@ -74,7 +74,7 @@ def _pin_invented(operator: Operator, mod: str) -> None:
     for file in CATALOG.load("mod", mod, Mod).files:
         content = f"# {file.name}, invented\n".encode()
         (folder / file.name).write_bytes(content)
-        pinned[file.name] = mods.pin(content).model_dump()
+        pinned[file.name] = placed.pin(content).model_dump()
     (folder / PINS).write_text(yaml.safe_dump({"files": pinned}))
 
 

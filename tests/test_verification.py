@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError, ModError
-from sparkctl.images import Images
-from sparkctl.mods import MountedMod, from_label, label
-from sparkctl.sources import State
-from sparkctl.verification import Meant, check_container, check_image, verify
+from sparkctl.mods.images import Images
+from sparkctl.mods.on_disk import State
+from sparkctl.mods.placed import MountedMod, from_label, label
+from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
 from sparkctl.world.ports import Container, ImportedFile
 from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
 from tests.fake_world import IMAGE, FakeSpark

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.images import Images
+    from sparkctl.mods.images import Images
     from sparkctl.service import Service
     from sparkctl.world.ports import Container
 

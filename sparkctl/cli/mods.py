@@ -11,14 +11,14 @@ from sparkctl.base.errors import InputError
 from sparkctl.cli import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
 from sparkctl.deployment import pins_of
-from sparkctl.manifest import Covered, Elsewhere, Mod
+from sparkctl.mods.manifest import Covered, Elsewhere, Mod
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.manifest import ModFile
+    from sparkctl.mods.manifest import ModFile
 
 _COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 

@@ -15,9 +15,9 @@ from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import validate
 from sparkctl.cli.mods_pins import behind_links
-from sparkctl.manifest import ABSENT, Mod
-from sparkctl.mods import pin
-from sparkctl.sources import read_source
+from sparkctl.mods.manifest import ABSENT, Mod
+from sparkctl.mods.on_disk import read_source
+from sparkctl.mods.placed import pin
 from sparkctl.vllm import releases
 from sparkctl.world.local.disk import DiskFiles
 

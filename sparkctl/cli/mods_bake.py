@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from sparkctl import baking, baking_folder, baking_run, render
+from sparkctl import render
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.base.units import parse_duration
 from sparkctl.cli.mods_add import public_version
 from sparkctl.cli.options import as_json
-from sparkctl.mods import md5_of
+from sparkctl.mods.bake import folder as baking_folder
+from sparkctl.mods.bake import judge, run
+from sparkctl.mods.placed import md5_of
 from sparkctl.world.local.folders import write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.baking import BakedFile
-    from sparkctl.baking_folder import ScriptedMod
-    from sparkctl.baking_run import Baked
     from sparkctl.catalog import Entry
     from sparkctl.cli.world import World
+    from sparkctl.mods.bake.folder import ScriptedMod
+    from sparkctl.mods.bake.judge import BakedFile
+    from sparkctl.mods.bake.run import Baked
 
 _SHOWN_LINES: Final = 10
 
@@ -52,7 +54,7 @@ def command(
     scripted, variables, timeout_s = _read(world, folder), tuple(map(_variable, env)), parse_duration(timeout)
     target = _folder(world, name or scripted.name, force=switches["force"])
     vllm, declared = _vllm(world, image), _template_roots(world)
-    order = baking_run.Order(
+    order = run.Order(
         mod=scripted,
         image=image,
         network=switches["network"],
@@ -62,12 +64,12 @@ def command(
         env=variables,
     )
     with _terminable(), world.out.reporting() as report:
-        baked = baking_run.bake(world.ports, report, order)
+        baked = run.bake(world.ports, report, order)
     _tell(world, scripted, baked)
     refusal = _refusal(baked, vllm, network=switches["network"])
     if refusal is None:
-        origin = baking.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
-        write_folder(target, baking.manifest(baked.judged.files, origin, declared), replace=switches["force"])
+        origin = judge.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
+        write_folder(target, judge.manifest(baked.judged.files, origin, declared), replace=switches["force"])
     if switches["as_json"]:
         world.out.json(_as_json(target.name, image, vllm, baked))
     if refusal is not None:
@@ -162,41 +164,41 @@ def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
         world.out.say(f"{scripted.name} │ {line}")
-    for line in baking.in_words(baked.judged.ignored):
+    for line in judge.in_words(baked.judged.ignored):
         world.out.detail(f"not in the mod: {line}")
 
 
 def _tell_made(world: World, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
     """Tell what the mod is, and what about it a person should look at."""
     files, name = baked.judged.files, target.name
-    for line in baking.doubtful(baked.lines):
+    for line in judge.doubtful(baked.lines):
         world.out.warn(f"run.sh ended with 0, and said: {line}")
-    for file in baking.copied_whole(files, (part.content or b"" for part in scripted.parts)):
-        text = f"{file.target} is a whole file of the mod's ({baking.lines(file)} lines)"
+    for file in judge.copied_whole(files, (part.content or b"" for part in scripted.parts)):
+        text = f"{file.target} is a whole file of the mod's ({judge.lines(file)} lines)"
         world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     if not as_json:
-        rows = [[file.target, baking.covered(file.target, file.covers), str(baking.lines(file))] for file in files]
+        rows = [[file.target, judge.covered(file.target, file.covers), str(judge.lines(file))] for file in files]
         world.out.table(["file", "covers", "lines"], rows)
     world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
 
 
 def _refusal(baked: Baked, vllm: _Vllm, *, network: bool) -> ModError | None:
     """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
-    refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != baking.OWN]
+    refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != judge.OWN]
     if refused:
         text = "not all that run.sh did can be a mod, and none was made:"
         hint = "build an image instead: FROM the image, COPY the folder, RUN its run.sh"
-        if all(one.why == baking.REJECTED for one in refused):
+        if all(one.why == judge.REJECTED for one in refused):
             hint = (
                 f"it is for another vLLM than {vllm.version or 'that of the image'}: look for its version for this one"
             )
-        return ModError("\n".join([text, *_indented(baking.in_words(refused))]), hint=hint)
+        return ModError("\n".join([text, *_indented(judge.in_words(refused))]), hint=hint)
     if not baked.judged.files:
         text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
         hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
-        if not network and baking.missed_network(baked.lines):
+        if not network and judge.missed_network(baked.lines):
             hint = "the script had no network, which --network gives"
-        return ModError("\n".join([text, *_indented(baking.in_words(counted))]), hint=hint)
+        return ModError("\n".join([text, *_indented(judge.in_words(counted))]), hint=hint)
     return None
 
 
@@ -218,10 +220,10 @@ def _as_json(name: str, image: str, vllm: _Vllm, baked: Baked) -> dict[str, Any]
         "refused": [finding._asdict() for finding in judged.refused],
         "ignored": [finding._asdict() for finding in judged.ignored],
         "output": list(baked.lines),
-        "doubtful": baking.doubtful(baked.lines),
+        "doubtful": judge.doubtful(baked.lines),
     }
 
 
 def _file_json(file: BakedFile) -> dict[str, Any]:
-    changed = baking.lines(file)._asdict()
+    changed = judge.lines(file)._asdict()
     return {"target": file.target, "md5": md5_of(file.content), "replaces": file.covers, **changed}

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from sparkctl import fetching, mods, secrets
+from sparkctl import secrets
 from sparkctl.base.errors import InputError, ModError
 from sparkctl.deployment import PINS, pins_of
-from sparkctl.manifest import UNPINNED, Elsewhere, Mod
-from sparkctl.mods import pin
-from sparkctl.sources import read_source
+from sparkctl.mods import fetch, placed
+from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
+from sparkctl.mods.on_disk import read_source
+from sparkctl.mods.placed import pin
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.manifest import ModFile, Pin
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.manifest import ModFile, Pin
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Fetcher, Report
 
 
@@ -56,7 +57,7 @@ def fetch_missing(world: World, found: Sequence[MountedMod], report: Report) -> 
     for mod in waiting:
         if network is not None:
             value = partial(secret_value, world, mod.mod)
-            done += fetching.fetch_missing(network, DiskFiles(), [mod], report, value)
+            done += fetch.fetch_missing(network, DiskFiles(), [mod], report, value)
     return done
 
 
@@ -143,7 +144,7 @@ def lock_command(world: World, names: tuple[str, ...]) -> None:
                     continue
                 _write(_lock_folder(world, name), {mod.name: pin(content)})
                 if mod.fetch:
-                    path = mods.staged_path(world.operator.state, pin(content).md5, mod.name)
+                    path = placed.staged_path(world.operator.state, pin(content).md5, mod.name)
                     DiskFiles().write(path, content, mode=0o444)
                 report.say(f"{name}: {mod.name} is pinned to md5 {pin(content).md5}")
     for line in left:
@@ -174,7 +175,7 @@ def files_of(world: World, name: str) -> list[MountedMod]:
     mod = world.catalog.load("mod", name, Mod)
     folder, own = world.catalog.path("mod", name).parent, world.operator.mod_folder(name)
     originals = {file.name: _here(file, own, folder) for file in mod.files}
-    return mods.mounted(name, mod, pins_of(own, folder), lambda _: "", world.operator.state, originals)
+    return placed.mounted(name, mod, pins_of(own, folder), lambda _: "", world.operator.state, originals)
 
 
 def _here(file: ModFile, own: Path, folder: Path) -> Path | None:
@@ -194,7 +195,7 @@ def _first(world: World, mod: MountedMod, report: Report) -> bytes:
         InputError: they are not to be had.
     """
     if mod.original is None and mod.fetch:
-        return fetching.fetch(fetcher(), mod, report, partial(secret_value, world, mod.mod))
+        return fetch.fetch(fetcher(), mod, report, partial(secret_value, world, mod.mod))
     checkpoint = None if mod.original is not None else _in_checkpoint(world, mod)
     original = mod.original or checkpoint
     if original is None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment, secrets, sources
+from sparkctl import deployment, secrets
 from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json, overrides, strict
+from sparkctl.mods import on_disk
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
@@ -52,6 +53,6 @@ def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool
 def _stage(world: World, service: Service) -> None:
     """Make the files that the command names: the mods' verified copies, and the secrets' env-file."""
     files = DiskFiles()
-    sources.stage(files, service.mods)
+    on_disk.stage(files, service.mods)
     if service.secrets_file is not None:
         files.write(service.secrets_file, secrets.env_file(world.required_secrets(service)), mode=0o600)

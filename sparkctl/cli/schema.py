@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sparkctl.checks import Check
-from sparkctl.manifest import Mod
+from sparkctl.mods.manifest import Mod
 from sparkctl.recipe import Recipe
 from sparkctl.stack import Stack
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import deployment, mods, observing, verification
+from sparkctl import deployment, observing
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.cli.options import as_json
-from sparkctl.verification import Meant
+from sparkctl.mods import placed
+from sparkctl.mods import verdicts as verification
+from sparkctl.mods.verdicts import Meant
 from sparkctl.vllm import metrics
 from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.placed import MountedMod
+    from sparkctl.mods.verdicts import Verdict
     from sparkctl.service import Service
-    from sparkctl.verification import Verdict
     from sparkctl.world.ports import Container
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
@@ -203,7 +205,7 @@ def _by_label(world: World, name: str) -> list[Meant]:
     if container is None:
         message = f"no service {name} is deployed, and no recipe has this name"
         raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
-    declared = mods.from_label(container.labels.get(LABEL_MODS, ""))
+    declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
     known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
     found = [known.get((mod.mod, mod.target), mod) for mod in declared]
     return [Meant(name, container.image, found)]

@@ -17,8 +17,8 @@ from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
 from sparkctl.deployment import Loader
-from sparkctl.images import Images
 from sparkctl.memory.pool import HostProfile
+from sparkctl.mods.images import Images
 from sparkctl.service import Operator
 
 if TYPE_CHECKING:

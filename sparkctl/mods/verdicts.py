@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from sparkctl import covering, mods, observing, running, sources
+from sparkctl.mods import in_image as covering, placed as mods, in_container as running, on_disk
+from sparkctl import observing
 from sparkctl.base.errors import EngineError, ModError
-from sparkctl.covering import Fit
-from sparkctl.mods import NOWHERE
-from sparkctl.running import Reading
-from sparkctl.sources import State
+from sparkctl.mods.in_image import Fit
+from sparkctl.mods.placed import NOWHERE
+from sparkctl.mods.in_container import Reading
+from sparkctl.mods.on_disk import State
 from sparkctl.world.ports import ImportedFile
 from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.images import Images
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.images import Images
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Container, Engine, Package
 
 _GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING, State.OUTSIDE}
@@ -89,7 +90,7 @@ def verify(engine: Engine, images: Images, one: Meant) -> list[Verdict]:
 
 def host_reading(mod: MountedMod) -> Reading:
     """Return what the source on this host is."""
-    checked = sources.check_source(mod)
+    checked = on_disk.check_source(mod)
     return Reading(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
 

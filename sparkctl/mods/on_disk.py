@@ -13,14 +13,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError, ModError
-from sparkctl.manifest import UNPINNED
-from sparkctl.mods import NOWHERE, md5_of
+from sparkctl.mods.manifest import UNPINNED
+from sparkctl.mods.placed import NOWHERE, md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Files
 
 LARGEST_BYTES: Final = 64 * 1024**2

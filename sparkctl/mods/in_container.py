@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.manifest import UNPINNED
-from sparkctl.mods import NOWHERE
-from sparkctl.sources import State
+from sparkctl.mods.manifest import UNPINNED
+from sparkctl.mods.placed import NOWHERE
+from sparkctl.mods.on_disk import State
 
 if TYPE_CHECKING:
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Container, ImportedFile
 
 

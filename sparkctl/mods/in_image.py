@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from sparkctl.manifest import ABSENT, UNPINNED
+from sparkctl.mods.manifest import ABSENT, UNPINNED
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.placed import MountedMod
 
 
 class Fit(StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.mods import md5_of
+from sparkctl.mods.placed import md5_of
 from sparkctl.world.ports import Package  # noqa: TC001  (a field's type)
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import baking, baking_folder
-from sparkctl.baking import Change, Finding, Judged, Place
+from sparkctl.mods.bake import judge, folder
+from sparkctl.mods.bake.judge import Change, Finding, Judged, Place
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.base.units import GIB, format_bytes, format_duration
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
@@ -22,7 +22,7 @@ from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.baking_folder import ScriptedMod
+    from sparkctl.mods.bake.folder import ScriptedMod
     from sparkctl.world.ports import Bench, Clock, Container, Engine, Image, Ports, Report
 
 MODS: Final = "/workspace/mods"
@@ -84,8 +84,8 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
     ):
         _refuse_no_bash(ports.bench, before, order.image)
         own = f"{MODS}/{order.mod.name}"
-        ports.bench.unpack(container, baking_folder.pack(order.mod, own))
-        report.progress(order.mod.name, f"running {baking_folder.SCRIPT} in {order.image}", "")
+        ports.bench.unpack(container, folder.pack(order.mod, own))
+        report.progress(order.mod.name, f"running {folder.SCRIPT} in {order.image}", "")
         ports.engine.start(container)
         lines = _ended(ports.engine, ports.clock, report, container, order)
         place = Place(ports.bench.workdir(container), own, order.roots)
@@ -100,7 +100,7 @@ def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
         image=image.id,
         name=name,
         entrypoint="bash",
-        command=("-c", f"export WORKSPACE_DIR=$PWD && cd {own} && ./{baking_folder.SCRIPT}"),
+        command=("-c", f"export WORKSPACE_DIR=$PWD && cd {own} && ./{folder.SCRIPT}"),
         env=order.env,
         labels=((LABEL_BAKE, order.mod.name),),
         network="" if order.network else "none",
@@ -174,7 +174,7 @@ def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> Non
         return
     message = f"run.sh failed with exit code {ended.exit_code}"
     hint = "no mod was made"
-    if not order.network and baking.missed_network(lines):
+    if not order.network and judge.missed_network(lines):
         hint = "no mod was made; the script had no network, which --network gives"
     if ended.exit_code in _NO_PROGRAM:
         wants = f" (the script itself wants {order.mod.interpreter})" if order.mod.interpreter not in _SHELLS else ""
@@ -195,7 +195,7 @@ def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Pl
     """Return what the changes come to. A container that was never started is the image as it was."""
     before, after = containers
     all_changes = bench.changes(after)
-    found = baking.sort_paths(all_changes, place)
+    found = judge.sort_paths(all_changes, place)
     deleted = {change.path for change in all_changes if change.kind == "deleted"}
     changes = []
     for number, path in enumerate(found.look):
@@ -203,11 +203,11 @@ def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Pl
         changes.append(_change(bench, before, after, path))
     remade = [c for c in changes if c.path in deleted and c.after is not None and c.after.kind == "folder"]
     why = "was deleted and made again: what is missing in it now cannot be expressed"
-    judged = baking.judge([change for change in changes if change not in remade], found)
+    judged = judge.judge([change for change in changes if change not in remade], found)
     again = tuple(Finding(change.path, why) for change in remade)
     return Judged(judged.files, judged.refused + again, judged.ignored)
 
 
 def _change(bench: Bench, before: str, after: str, path: str) -> Change:
-    most = baking.LARGEST_BYTES
+    most = judge.LARGEST_BYTES
     return Change(path, bench.entry(before, path, most_bytes=most), bench.entry(after, path, most_bytes=most))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.specifiers import SpecifierSet
 
 from sparkctl.base.errors import InputError
-from sparkctl.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
+from sparkctl.mods.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
 from sparkctl.vllm import releases as known_files
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from sparkctl.manifest import Mod, ModFile, Pins
+    from sparkctl.mods.manifest import Mod, ModFile, Pins
 
 NOWHERE: Final = Path()
 """The source of a mod that is known by a container's label alone."""

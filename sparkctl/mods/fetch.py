@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base import units
 from sparkctl.base.errors import ModError
-from sparkctl.mods import md5_of
-from sparkctl.sources import LARGEST_BYTES
+from sparkctl.mods.placed import md5_of
+from sparkctl.mods.on_disk import LARGEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sparkctl.manifest import Elsewhere
-    from sparkctl.mods import MountedMod
+    from sparkctl.mods.manifest import Elsewhere
+    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Fetcher, Files, Report
 
 

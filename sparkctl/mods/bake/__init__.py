@@ -1,0 +1,1 @@
+"""An overlay mod out of what a community mod's script changed."""
