@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.checks import Check
-from sparkctl.recipe import Recipe
-from sparkctl.stack import Stack
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Part

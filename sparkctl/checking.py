@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sparkctl.checks import Check, Request, Tool
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.recipe import Recipe
+    from sparkctl.recipes.recipe import Recipe
     from sparkctl.running_code import CodeRunner
     from sparkctl.world.ports import Clock, Http, Reply, Report
 

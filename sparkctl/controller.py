@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.planning.plan import Plan
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.starting import Require
     from sparkctl.world.ports import Ports, Report, Store
 

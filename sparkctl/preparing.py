@@ -13,7 +13,7 @@ from sparkctl.world.spec import LABEL_SERVICE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Engine, Files, Ports, Report
 
 

@@ -6,17 +6,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl import memory_flags
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.planning import calibration, measured
 from sparkctl.planning.measured import Start
+from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.planning.measured import Sample
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container, Engine, Host, Report, Store
 
 
@@ -59,7 +59,7 @@ class Memory:
 
     def _kept(self, service: Service, container: Container, lines: Sequence[str], samples: Sequence[Sample]) -> None:
         start = Start(
-            key=memory_flags.key(service, container.image_id),
+            key=memory_key.key(service, container.image_id),
             service=service.name,
             recipe=service.recipe_name,
             at=container.started_at or 0.0,
@@ -86,7 +86,7 @@ class Memory:
         for warning in self._store.warnings:
             self._report.say(f"warning: {warning}")
         self._store.warnings.clear()
-        key = memory_flags.key(service, image.id)
+        key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
         if match is None or otherwise is None:
             return service

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.checking import Named
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports, Report
 
 

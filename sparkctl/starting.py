@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sparkctl.recipes.service import Service
     from sparkctl.remembering import Memory
-    from sparkctl.service import Service
     from sparkctl.world.ports import Container, Ports, Reply, Report
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
 from sparkctl.cli.world import Doors, World
-from sparkctl.service import Operator
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.service import Operator
 from sparkctl.world.ports import Ports, Streams
 from tests.command_line import Done
 from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore

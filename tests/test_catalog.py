@@ -13,8 +13,8 @@ from pydantic import Field
 from sparkctl.base.declarations import Part
 from sparkctl.base.document import load
 from sparkctl.base.errors import InputError
-from sparkctl.catalog import Catalog, Root, shipped_root
-from sparkctl.loading import merge
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.layers import merge
 
 BASE = """\
 template: t

@@ -11,10 +11,10 @@ import pytest
 from sparkctl import checking
 from sparkctl.base import document
 from sparkctl.base.validation import validate
-from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.checking import Checker, Evidence, Named, Result, Subject, evidence_lines
 from sparkctl.checks import Check
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.world.local.http_client import HttpxHttp
 from sparkctl.world.ports import Reply
 from tests.check_answers import BAD, GOOD, wrong

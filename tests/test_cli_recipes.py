@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from sparkctl.base.errors import SparkctlError
-from sparkctl.catalog import Catalog, Root
 from sparkctl.cli.output import Output
 from sparkctl.cli.recipes import command as recipes
 from sparkctl.cli.schema import command as schema
+from sparkctl.recipes.catalog import Catalog, Root
 
 if TYPE_CHECKING:
     from pathlib import Path

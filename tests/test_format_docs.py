@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sparkctl.base.document import load
 from sparkctl.base.validation import validate
-from sparkctl.recipe import Recipe
-from sparkctl.stack import Stack
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "recipes.md"

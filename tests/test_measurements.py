@@ -16,17 +16,17 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.world import real_world
 from sparkctl.memory.items import Item, When, Where
-from sparkctl.memory_flags import key, relevant_flags
 from sparkctl.planning import calibration
 from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
 from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
+from sparkctl.recipes.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
 from tests.fake_world import FakeSpark
 from tests.fakes import FakeStore
 from tests.measured import AT, KEY, MEASURED, ON_CPU, PREDICTED, measured
 
 if TYPE_CHECKING:
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 FIXTURES = Path(__file__).parent / "fixtures"
 START = Start(KEY, "e4b", "e4b-fp8", AT, 150 * GIB, PREDICTED)

@@ -19,7 +19,7 @@ from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.weights.tensors import Tensor
 from sparkctl.planning.plan import Wanted, make_plan
-from sparkctl.recipe import Recipe
+from sparkctl.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PROFILE = HostProfile.model_validate(yaml.safe_load((ROOT / "recipes" / "hosts" / "gb10.yaml").read_text()))

@@ -15,13 +15,13 @@ from packaging.version import Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.weights.built import built
 from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.memory.weights.loaded import weights
 from sparkctl.memory.weights.parameters import parts
 from sparkctl.memory.weights.tensors import Tensor, component_of, loaded
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 
 HERE = Path(__file__).parent
 PARAMETERS: dict[str, int] = yaml.safe_load((HERE / "golden/weights/parameters.yaml").read_text())

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from sparkctl.base.document import load
 from sparkctl.base.errors import ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.recipe import Limits, Recipe
-from sparkctl.stack import Stack
-from sparkctl.values import looks_secret
+from sparkctl.recipes.recipe import Limits, Recipe
+from sparkctl.recipes.stack import Stack
+from sparkctl.recipes.values import looks_secret
 
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Part

@@ -12,12 +12,12 @@ import docker
 import pytest
 import yaml
 
-from sparkctl.catalog import Catalog, Root, shipped_root
-from sparkctl.deployment import PINS, Loader
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods import on_disk, placed
 from sparkctl.mods.manifest import Mod
-from sparkctl.service import Operator
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.reading import PINS, Loader
+from sparkctl.recipes.service import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 from tests.engine_fixtures import STANDIN
@@ -26,7 +26,7 @@ from tests.inspect_parity import assert_same_as_words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.docker.engine import DockerEngine
 
 pytestmark = pytest.mark.docker

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkctl import render
 from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.recipes import template as render
 
 if TYPE_CHECKING:
     from pathlib import Path

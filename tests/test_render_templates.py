@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl import render
+from sparkctl.recipes import template
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount, Port, Ulimit
 
@@ -76,7 +76,7 @@ COMMANDS = {"vllm-openai": ("--model", "/models/e4b"), "vllm-serve": ("vllm", "s
 
 def expand(name: str, context: dict[str, object]) -> list[str]:
     source = (TEMPLATES / f"{name}.j2").read_text()
-    return render.expand(source, f"{name}.j2", context, loader_folders=[TEMPLATES])
+    return template.expand(source, f"{name}.j2", context, loader_folders=[TEMPLATES])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -111,7 +111,7 @@ def test_gpus_are_asked_for_as_docker_wants_it(gpus: dict[str, str], words: list
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_shipped_templates_declare_where_packages_are(name: str) -> None:
     source = (TEMPLATES / f"{name}.j2").read_text()
-    assert render.package_root(source) == "/usr/local/lib/python3.12/dist-packages"
+    assert template.package_root(source) == "/usr/local/lib/python3.12/dist-packages"
 
 
 def documented(heading: str) -> str:
@@ -121,7 +121,7 @@ def documented(heading: str) -> str:
 
 def test_the_example_of_the_docs_renders() -> None:
     example = documented("## One's own template").split("```jinja\n")[1].partition("```")[0]
-    words = render.expand(example, "ngc-debug.j2", RICH, loader_folders=[TEMPLATES])
+    words = template.expand(example, "ngc-debug.j2", RICH, loader_folders=[TEMPLATES])
     assert grammar.parse(words) == replace(
         SPEC,
         ulimits=(*SPEC.ulimits, Ulimit("core", -1, -1)),
@@ -129,7 +129,7 @@ def test_the_example_of_the_docs_renders() -> None:
         mounts=(*SPEC.mounts, Mount("/root/.cache/vllm", "/var/cache/vllm/e4b-nvfp4")),
         command=(*COMMANDS["vllm-serve"], *SERVER),
     )
-    assert render.package_root(example) == "/usr/local/lib/python3.12/dist-packages"
+    assert template.package_root(example) == "/usr/local/lib/python3.12/dist-packages"
 
 
 def test_the_docs_describe_the_whole_context() -> None:

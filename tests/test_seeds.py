@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from sparkctl import differences
-from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
 from sparkctl.cli.world import Doors, World
-from sparkctl.service import Operator
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.service import Operator
 from sparkctl.world.docker_run import grammar
 from tests.command_line import Done
 from tests.fake_world import FakeSpark
@@ -28,7 +28,7 @@ from tests.fakes import FakeModels
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 HERE = Path(__file__).parent
 HOME = Path("/home/operator")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from sparkctl import values
-from sparkctl.recipe import Backend
+from sparkctl.recipes import values
+from sparkctl.recipes.recipe import Backend
 from sparkctl.vllm import flags as vllm
 
 OLD, NEW = Version("0.19.1"), Version("0.29.0")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sparkctl.catalog import FOLDERS
+from sparkctl.recipes.catalog import FOLDERS
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.build

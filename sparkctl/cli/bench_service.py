@@ -8,13 +8,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from sparkctl import memory_flags
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.benching import Bench
 from sparkctl.measuring import Job, measure
 from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
+from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.world import World
     from sparkctl.observing import Deployed
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Report
 
 _LOG_LINES = 5000
@@ -133,7 +133,7 @@ def kept(world: World, found: Bench) -> None:
 
 def _flags(command: Sequence[str]) -> dict[str, str]:
     """Return the flags of a server that its memory depends on, as it runs."""
-    return dict(memory_flags.relevant_flags(memory_flags.serve_flags(command)))
+    return dict(memory_key.relevant_flags(memory_key.serve_flags(command)))
 
 
 def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int]) -> Iterator[str]:

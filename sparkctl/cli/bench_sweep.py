@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.benching import Bench
     from sparkctl.cli.bench_service import Asked
     from sparkctl.cli.world import World
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 
 _RANGE: Final = re.compile(r"(\d+)\.\.(\d+)")

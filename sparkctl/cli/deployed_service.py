@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.world import World
     from sparkctl.mods.images import Images
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 
 

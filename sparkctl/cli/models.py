@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.deployment import Located
-    from sparkctl.service import Source
+    from sparkctl.recipes.reading import Located
+    from sparkctl.recipes.service import Source
 
 
 def require(world: World, located: Sequence[Located]) -> None:

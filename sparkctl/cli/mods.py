@@ -10,8 +10,8 @@ import click
 from sparkctl.base.errors import InputError
 from sparkctl.cli import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
-from sparkctl.deployment import pins_of
 from sparkctl.mods.manifest import Covered, Elsewhere, Mod
+from sparkctl.recipes.reading import pins_of
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:

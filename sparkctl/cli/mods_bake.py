@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from sparkctl import render
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.base.units import parse_duration
@@ -19,16 +18,17 @@ from sparkctl.cli.options import as_json
 from sparkctl.mods.bake import folder as baking_folder
 from sparkctl.mods.bake import judge, run
 from sparkctl.mods.placed import md5_of
+from sparkctl.recipes import template
 from sparkctl.world.local.folders import write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.catalog import Entry
     from sparkctl.cli.world import World
     from sparkctl.mods.bake.folder import ScriptedMod
     from sparkctl.mods.bake.judge import BakedFile
     from sparkctl.mods.bake.run import Baked
+    from sparkctl.recipes.catalog import Entry
 
 _SHOWN_LINES: Final = 10
 
@@ -155,7 +155,7 @@ def _template_roots(world: World) -> tuple[str, ...]:
 def _declared_root(entry: Entry) -> str | None:
     """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
     try:
-        return render.package_root(entry.path.read_text(), entry.name)
+        return template.package_root(entry.path.read_text(), entry.name)
     except (InputError, OSError, UnicodeDecodeError):
         return None
 

@@ -12,11 +12,11 @@ import yaml
 
 from sparkctl import secrets
 from sparkctl.base.errors import InputError, ModError
-from sparkctl.deployment import PINS, pins_of
 from sparkctl.mods import fetch, placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
 from sparkctl.mods.on_disk import read_source
 from sparkctl.mods.placed import pin
+from sparkctl.recipes.reading import PINS, pins_of
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.cli.world import World
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.starting import Require
     from sparkctl.world.ports import Report
 

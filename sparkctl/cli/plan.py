@@ -11,9 +11,9 @@ from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
 from sparkctl.controller import refuse_clashes
-from sparkctl.deployment import Loader
 from sparkctl.memory.pool import HostProfile
 from sparkctl.planning.plan import describe, make_plan
+from sparkctl.recipes.reading import Loader
 from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.fitting import Asked
     from sparkctl.cli.world import World
     from sparkctl.planning.plan import Plan
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 
 @click.command

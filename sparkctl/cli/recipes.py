@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import shown
-from sparkctl.catalog import Member
 from sparkctl.cli.options import as_json, overrides, strict
+from sparkctl.recipes import reading
+from sparkctl.recipes.catalog import Member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
-    from sparkctl.catalog import Catalog, Loaded
     from sparkctl.cli.world import World
+    from sparkctl.recipes.catalog import Catalog, Loaded
 
 
 @click.group(invoke_without_command=True)
@@ -136,7 +136,7 @@ def _recipe_problems(world: World, member: Member, place: Place | None, *, stric
         return [Problem(error.message, place, error.hint)]
     dangling = world.catalog.dangling(loaded)
     try:
-        misfits = [] if dangling else deployment.misfits(world.catalog, loaded)
+        misfits = [] if dangling else reading.misfits(world.catalog, loaded)
     except ProblemsError as error:
         misfits = error.problems
     return [*loaded.warnings, *dangling, *misfits]

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import deployment, secrets
+from sparkctl import secrets
 from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.mods import on_disk
+from sparkctl.recipes import reading
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from sparkctl.cli.world import World
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 
 @click.command
@@ -42,7 +43,7 @@ def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool
         world.out.warn(str(warning))
     if stage:
         _stage(world, service)
-    for note in deployment.notes(service):
+    for note in reading.notes(service):
         world.out.say(note)
     if as_json:
         world.out.json(asdict(service.spec))

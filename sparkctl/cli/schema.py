@@ -8,8 +8,8 @@ import click
 
 from sparkctl.checks import Check
 from sparkctl.mods.manifest import Mod
-from sparkctl.recipe import Recipe
-from sparkctl.stack import Stack
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Part

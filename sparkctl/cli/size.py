@@ -17,7 +17,7 @@ from sparkctl.cli.options import as_json
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.items import When
 from sparkctl.memory.weights import checkpoint
-from sparkctl.subjects import CACHE, Reader, longest, sized
+from sparkctl.recipes.sized import CACHE, Reader, longest, sized
 from sparkctl.vllm import flags
 from sparkctl.world.local.model_folders import DiskModels
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
-    from sparkctl.subjects import Subject
+    from sparkctl.recipes.sized import Subject
 
 _LEAST_SHOWN: Final = GIB // 200
 """Smaller parts are summed up in the table: it shows two decimals of a GiB."""

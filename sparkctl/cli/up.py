@@ -14,7 +14,7 @@ from sparkctl.controller import Options, RefusedError
 if TYPE_CHECKING:
     from sparkctl.cli.fitting import Asked
     from sparkctl.cli.world import World
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 
 @click.command

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import deployment, observing
+from sparkctl import observing
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.cli.options import as_json
 from sparkctl.mods import placed
 from sparkctl.mods import verdicts as verification
 from sparkctl.mods.verdicts import Meant
+from sparkctl.recipes import reading
 from sparkctl.vllm import metrics
 from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.world import World
     from sparkctl.mods.placed import MountedMod
     from sparkctl.mods.verdicts import Verdict
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
@@ -185,7 +186,7 @@ def _of(world: World, name: str, *, quiet: bool) -> list[Meant]:
     loader = world.loader(world.ports.models, world.images)
     located = loader.located([name], (), strict=False)
     services = loader.services(located)
-    misfits = [misfit for one in located for misfit in deployment.misfits(world.catalog, one.loaded)]
+    misfits = [misfit for one in located for misfit in reading.misfits(world.catalog, one.loaded)]
     for misfit in () if quiet else misfits:
         world.out.warn(str(misfit))
     return [_meant(world, service) for service in services]

@@ -13,20 +13,20 @@ from platformdirs import user_config_path, user_state_path
 
 from sparkctl import observing, secrets
 from sparkctl.base.errors import InputError
-from sparkctl.catalog import Catalog, Root, shipped_root
 from sparkctl.cli.output import Output
 from sparkctl.controller import Controller
-from sparkctl.deployment import Loader
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.images import Images
-from sparkctl.service import Operator
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.reading import Loader
+from sparkctl.recipes.service import Operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.deployment import Located
     from sparkctl.observing import Deployed
-    from sparkctl.service import Service
+    from sparkctl.recipes.reading import Located
+    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Engine, Host, Models, Ports, Report, Store, Streams
 
 ENGINES: Final = {"docker": "sparkctl.world.opening.real", "sim": "sparkctl.world.opening.simulated"}

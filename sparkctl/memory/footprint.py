@@ -16,7 +16,7 @@ from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.settings import problems, settings
 from sparkctl.memory.weights.loaded import Weights, weights
-from sparkctl.recipe import Memory
+from sparkctl.recipes.recipe import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
     from sparkctl.memory.weights.load_options import LoadOptions
-    from sparkctl.recipe import Recipe
+    from sparkctl.recipes.recipe import Recipe
 
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"

@@ -9,7 +9,7 @@ from sparkctl.base.errors import Problem
 from sparkctl.base.units import GIB
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
 from sparkctl.memory.weights.load_options import LoadOptions
-from sparkctl.recipe import Memory
+from sparkctl.recipes.recipe import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.model.geometry import Geometry
-    from sparkctl.recipe import FlagValue, Recipe
+    from sparkctl.recipes.recipe import FlagValue, Recipe
 
 LARGER_CONTEXT: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 _CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"

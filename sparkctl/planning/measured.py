@@ -1,6 +1,6 @@
 """What the starts on this host really took: the values, how one is made of a start, and what is odd about it.
 
-``sparkctl.planning.calibration`` says what the next plan makes of them; the ``Store`` of ``sparkctl.world.ports`` keeps them.
+``calibration`` says what the next plan makes of them; the ``Store`` keeps them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KV_CACHE: Final = "KV cache"
 class Key(NamedTuple):
     """What decides what a start takes: the image's digest, the model and its revision, the flags memory depends on.
 
-    ``flags`` are those of ``sparkctl.memory_flags``: (name, value), sorted. ``revision`` is "" where none is known.
+    ``flags`` are those of ``sparkctl.recipes.memory_key``: (name, value), sorted. ``revision`` is "" where none is known.
     """
 
     image_digest: str

@@ -15,13 +15,13 @@ from packaging.version import Version
 
 from sparkctl.base.declarations import Finding
 from sparkctl.base.validation import nearest
-from sparkctl.values import LINEAR_VARIABLE
+from sparkctl.recipes.values import LINEAR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.base.declarations import FlagValue
-    from sparkctl.recipe import Backend, Recipe
+    from sparkctl.recipes.recipe import Backend, Recipe
 
 _FIELDS: Final = {"--linear-backend": "backend: {linear: …}", "--moe-backend": "backend: {moe: …}"}
 _NUMBERS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float)}

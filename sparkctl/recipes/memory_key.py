@@ -12,7 +12,7 @@ from sparkctl.planning.measured import Key
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.service import Service
+    from sparkctl.recipes.service import Service
 
 _KV_BYTES: Final = "kv-cache-memory-bytes"
 _FRACTION: Final = "gpu-memory-utilization"

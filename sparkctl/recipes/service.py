@@ -1,7 +1,7 @@
 """A recipe deployed under a name: what its container will be, what it will take, and what is assumed.
 
 ``assemble`` is pure: the same inputs give the same words on every machine. Reading the inputs from catalogs and disks
-is ``sparkctl.deployment``'s.
+is ``sparkctl.recipes.reading``'s.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import render
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed as mods
+from sparkctl.recipes import template as render
 from sparkctl.vllm import flags as vllm
 from sparkctl.world import spec as container
 from sparkctl.world.docker_run import grammar
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods.placed import MountedMod
     from sparkctl.planning.admission import Wanted
-    from sparkctl.recipe import FlagValue, Recipe, Scalar
-    from sparkctl.resizing import Resizer
+    from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
+    from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.spec import ContainerSpec
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl import loading
 from sparkctl.base import document
 from sparkctl.base.declarations import NAME, Part
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
-from sparkctl.recipe import Recipe
-from sparkctl.stack import Stack
+from sparkctl.recipes import layers
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document, KeyPath
     from sparkctl.base.errors import Place
-    from sparkctl.loading import Override
+    from sparkctl.recipes.layers import Override
     from sparkctl.vllm.flags import Resolved
 
 PartT = TypeVar("PartT", bound=Part)
@@ -180,7 +180,7 @@ class Catalog:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
         """
         entry = self.entry("recipe", name)
-        whole = loading.with_overrides(self._extended(entry, ()), overrides)
+        whole = layers.with_overrides(self._extended(entry, ()), overrides)
         recipe = validate(whole, Recipe)
         version = flags.known(recipe.vllm)
         doubts = tuple(
@@ -203,7 +203,7 @@ class Catalog:
         members = []
         for service, declared in stack.services.items():
             laid = source.node(("services", service, "set")).children
-            own = tuple(loading.Override(loading.parse_path(str(path)), node) for path, node in laid.items())
+            own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in laid.items())
             recipe = _beside(entry.path, declared.recipe)
             members.append(Member(service, recipe, declared.priority, own if declared.set else ()))
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
@@ -295,7 +295,7 @@ class Catalog:
         parent = self._find("recipe", name, besides=chain)
         if parent is None:
             raise ProblemsError([self._no_parent(name, chain, extends.place)])
-        return loading.merge_documents(self._extended(parent, chain), own)
+        return layers.merge_documents(self._extended(parent, chain), own)
 
     def _no_parent(self, name: str, chain: tuple[Path, ...], place: Place) -> Problem:
         again = self._find("recipe", name)

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import Version
 
-from sparkctl import loading
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.memory import constants, footprint
 from sparkctl.memory.settings import open_inputs
 from sparkctl.planning.admission import Check, Need, Sizes, Switch
-from sparkctl.recipe import Memory, Recipe
+from sparkctl.recipes import layers
+from sparkctl.recipes.recipe import Memory, Recipe
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sparkctl.catalog import Loaded
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.pool import HostProfile
     from sparkctl.planning.admission import Change
+    from sparkctl.recipes.catalog import Loaded
 
 _READS_AVAILABLE: Final = Version("0.16.0")
 """The first release whose check reads MemAvailable on a GB10; 0.10.2 and 0.11.0 read what CUDA calls free, without the
@@ -66,7 +66,7 @@ class Resizer:
         """Return what the changed recipe needs, or None where it cannot be served."""
         version = self.loaded.version.memory
         try:
-            recipe = validate(loading.with_overrides(self.loaded.document, change.overrides), Recipe)
+            recipe = validate(layers.with_overrides(self.loaded.document, change.overrides), Recipe)
             taken = footprint.estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None

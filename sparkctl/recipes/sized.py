@@ -18,11 +18,11 @@ from sparkctl.vllm import flags
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparkctl.catalog import Catalog
-    from sparkctl.deployment import Loader, Located
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
-    from sparkctl.service import Operator
+    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.service import Operator
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.ports import Models
 

@@ -1,6 +1,6 @@
 """A recipe: one model served one way. The declaration is the check, the defaults and the JSON Schema.
 
-Loading (``extends``, ``--set``, places of errors) is ``sparkctl.catalog``'s.
+Loading (``extends``, ``--set``, places of errors) is ``sparkctl.recipes.catalog``'s.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl import values
 from sparkctl.base.declarations import (
     Duration,
     FieldError,
@@ -24,6 +23,7 @@ from sparkctl.base.declarations import (
     complain,
     is_name,
 )
+from sparkctl.recipes import values
 
 __all__ = [
     "Backend",

@@ -7,32 +7,33 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import render, resizing
 from sparkctl.base import document
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.catalog import Member
 from sparkctl.memory import footprint
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.weights import checkpoint
 from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
-from sparkctl.service import Inputs, Service, Source, Template, assemble, url_of
+from sparkctl.recipes import smaller
+from sparkctl.recipes import template as render
+from sparkctl.recipes.catalog import Member
+from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from sparkctl.catalog import Catalog, Loaded
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.recipe import Recipe
-    from sparkctl.resizing import Resizer
-    from sparkctl.service import Operator
+    from sparkctl.recipes.catalog import Catalog, Loaded
+    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.recipes.service import Operator
+    from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.ports import Models, Package
 
 PINS: Final = "pins.yaml"
@@ -107,9 +108,9 @@ class Loader:
         recipe, version = one.loaded.recipe, one.loaded.version.version
         template = self._template(recipe.template)
         facts, draft_facts = self.facts(one)
-        resizer = resizing.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
         taken = _estimate(resizer)
-        need = resizing.need(recipe, taken, one.loaded.version.memory, self._profile)
+        need = smaller.need(recipe, taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
@@ -169,7 +170,7 @@ class Loader:
             return None
         version = other.loaded.version.memory
         taken = footprint.estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
-        need = resizing.need(other.loaded.recipe, taken, version, self._profile)
+        need = smaller.need(other.loaded.recipe, taken, version, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:

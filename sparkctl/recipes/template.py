@@ -17,7 +17,7 @@ from jinja2 import Environment, FunctionLoader, Template, nodes
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateRuntimeError, TemplateSyntaxError, UndefinedError
 
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
-from sparkctl.sandbox import (
+from sparkctl.recipes.sandbox import (
     FILTERS,
     MAX_SIZE,
     PLACEHOLDERS,
