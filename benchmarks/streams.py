@@ -9,7 +9,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.benching import level
+from sparkctl.operations.bench.result import level
 from sparkctl.vllm.streams import completion
 from sparkctl.world.local.stream_client import AsyncStreams
 

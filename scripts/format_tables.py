@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.checks import Check
+from sparkctl.operations.checks.check import Check
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 

@@ -1,4 +1,4 @@
-"""Write sparkctl/data/simplified.txt: the characters that Simplified Chinese has and Traditional Chinese has not.
+"""Write sparkctl/operations/checks/simplified.txt: the characters that Simplified Chinese has and Traditional Chinese has not.
 
 python scripts/simplified_characters.py DICTIONARY
 
@@ -15,7 +15,7 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-TABLE: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "data" / "simplified.txt"
+TABLE: Final = Path(__file__).resolve().parent.parent / "sparkctl" / "operations" / "checks" / "simplified.txt"
 HEAD: Final = """\
 # Characters of Simplified Chinese that Traditional Chinese does not write, from OpenCC's STCharacters.txt and
 # TSCharacters.txt (opencc-python-reimplemented 0.1.7, Apache-2.0). scripts/simplified_characters.py rewrites it.

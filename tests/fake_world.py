@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
-from sparkctl.cli.world import Doors, World
+from sparkctl.operations.context import Doors, World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.service import Operator
 from sparkctl.world.ports import Ports, Streams

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.base.errors import InputError
-    from sparkctl.benching import Bench
+    from sparkctl.operations.bench.result import Bench
     from sparkctl.planning.measured import Measurement
     from sparkctl.world.spec import ContainerSpec
 

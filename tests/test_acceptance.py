@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.acceptance import Floor, below, floor_of, others
-from sparkctl.readiness import DRAFTING_ROUNDS, METRICS_TRIES, Probe, Progress, Seen, Target, begin, probe_body, step
+from sparkctl.operations.start.acceptance import Floor, below, floor_of, others
+from sparkctl.operations.start.readiness import (
+    DRAFTING_ROUNDS,
+    METRICS_TRIES,
+    Probe,
+    Progress,
+    Seen,
+    Target,
+    begin,
+    probe_body,
+    step,
+)
 from sparkctl.vllm.metrics import Drafting, Metrics
 from sparkctl.world.ports import Container, Reply
 from tests.fake_world import FakeSpark

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import benching, benchy, measuring
 from sparkctl.memory import roofline
+from sparkctl.operations.bench import llama_benchy, result, rounds
 from sparkctl.vllm.streams import Completion
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import Reply
@@ -24,7 +24,7 @@ FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def test_the_statistics_of_a_level_to_the_digit() -> None:
-    found = benching.level(2, [[done(0, 10, 100), done(0, 20, 100)], [done(100, 10, 100), done(100, 10, 100)]])
+    found = result.level(2, [[done(0, 10, 100), done(0, 20, 100)], [done(100, 10, 100), done(100, 10, 100)]])
     assert (found.requests, found.tokens) == (4, 400)
     assert found.per_request == pytest.approx((10 + 5 + 10 + 10) / 4)
     assert found.together == pytest.approx((200 / 20 + 200 / 10) / 2)
@@ -36,23 +36,23 @@ def test_the_statistics_of_a_level_to_the_digit() -> None:
 
 def test_what_failed_is_a_problem_and_no_number() -> None:
     bad = Completion(0, 1, problem="connection reset by peer")
-    found = benching.level(2, [[done(0, 10, 100), bad], [bad, bad]])
+    found = result.level(2, [[done(0, 10, 100), bad], [bad, bad]])
     assert (found.requests, found.per_request, found.problems) == (1, 10.0, ("connection reset by peer",))
-    assert benching.level(1, [[bad]]).requests == 0
+    assert result.level(1, [[bad]]).requests == 0
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1), st.sampled_from(benching.PERCENTILES))
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.sampled_from(result.PERCENTILES))
 def test_a_percentile_is_one_of_the_values_and_enough_do_not_exceed_it(numbers: list[float], share: int) -> None:
-    found = benching.percentile(numbers, share)
+    found = result.percentile(numbers, share)
     assert found in numbers
     assert sum(number <= found for number in numbers) >= share / 100 * len(numbers)
 
 
 def test_the_servers_counters_are_compared() -> None:
-    assert benching.disagreement(1000, 1009) == ""
-    assert benching.disagreement(1000, 1500).endswith("others were served meanwhile")
-    assert benching.disagreement(1000, 0).endswith("its counters began anew, or lag")
-    assert "was not there" in benching.disagreement(1000, None)
+    assert result.disagreement(1000, 1009) == ""
+    assert result.disagreement(1000, 1500).endswith("others were served meanwhile")
+    assert result.disagreement(1000, 0).endswith("its counters began anew, or lag")
+    assert "was not there" in result.disagreement(1000, None)
 
 
 def test_the_roofline_counts_what_a_token_reads() -> None:
@@ -106,7 +106,7 @@ def test_results_are_kept_and_a_store_of_before_is_migrated(tmp_path: Path) -> N
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
-BENCH = benching.Bench(
+BENCH = result.Bench(
     service="e4b-nvfp4",
     recipe="e4b-nvfp4",
     model="a/b",
@@ -115,7 +115,7 @@ BENCH = benching.Bench(
     at=1.8e9,
     max_tokens=500,
     rounds=3,
-    levels=(benching.level(1, [[done(0, 10, 400)]]),),
+    levels=(result.level(1, [[done(0, 10, 400)]]),),
 )
 
 
@@ -134,7 +134,7 @@ def test_the_protocol_of_the_seeds_is_the_default(spark: FakeSpark) -> None:
     body = streams.asked[0][0]
     assert (body["max_tokens"], body["temperature"], body["ignore_eos"]) == (500, 0, True)
     used = [str(body["prompt"]) for bodies in streams.asked[1:] for body in bodies]
-    assert len(set(used)) == len(measuring.prompts()) == 10, "no prompt is asked twice before all were"
+    assert len(set(used)) == len(rounds.prompts()) == 10, "no prompt is asked twice before all were"
     header, one, three, expected, limit = shown.out.splitlines()
     assert header.split()[:2] == ["at", "once"]
     assert "50.0 ± 0.0" in one
@@ -261,9 +261,9 @@ def test_the_format_of_llama_benchy(spark: FakeSpark) -> None:
 
 
 def test_what_cannot_be_known_is_null_in_the_format_of_llama_benchy() -> None:
-    request = benching.Request(0, 1, None, 0.0, 1.0, 1.0)
+    request = result.Request(0, 1, None, 0.0, 1.0, 1.0)
     bench = replace(BENCH, levels=(replace(BENCH.levels[0], each=(request,)), replace(BENCH.levels[0], each=())))
-    runs = benchy.report(bench, "1")["benchmarks"]
+    runs = llama_benchy.report(bench, "1")["benchmarks"]
     assert isinstance(runs, list)
     (only,) = runs
     assert (only["tg_throughput"], only["pp_throughput"], only["prompt_size"]) == (None, None, 0)
@@ -271,7 +271,7 @@ def test_what_cannot_be_known_is_null_in_the_format_of_llama_benchy() -> None:
 
 def test_a_plot_has_room_for_every_level() -> None:
     levels = tuple(replace(BENCH.levels[0], concurrency=number) for number in range(1, 9))
-    plot = benching.svg(replace(BENCH, levels=levels))
+    plot = result.svg(replace(BENCH, levels=levels))
     width = int(plot.split('width="')[1].split('"')[0])
     assert all(int(part.split('"')[0]) + 60 <= width for part in plot.split('<rect x="')[1:])
     assert plot.count("<rect") == 2 * 8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.cli.bench_sweep import values
+from sparkctl.operations.bench.sweep import values
 from tests.bench_streams import FakeStreams
 from tests.fake_world import FakeSpark
 

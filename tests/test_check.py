@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl import checking
 from sparkctl.base import document
 from sparkctl.base.validation import validate
-from sparkctl.checking import Checker, Evidence, Named, Result, Subject, evidence_lines
-from sparkctl.checks import Check
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.operations.checks import checker
+from sparkctl.operations.checks.check import Check
+from sparkctl.operations.checks.checker import Checker, Evidence, Named, Result, Subject, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.world.local.http_client import HttpxHttp
 from sparkctl.world.ports import Reply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sparkctl.checking import Verdict
+    from sparkctl.operations.checks.checker import Verdict
 
 CHECKS = sorted(path.stem for path in (shipped_root() / "checks").glob("*.yaml"))
 KEY = "k3y-of-the-operator"
@@ -368,9 +368,9 @@ def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool,
     catalog = Catalog([Root(shipped_root(), "shipped")])
     loaded = catalog.recipe(recipe).recipe
     facts = catalog.load("facts", loaded.model.facts or "", ModelFacts)
-    found = checking.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
+    found = checker.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
     assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
-    assert checking.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()
+    assert checker.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()
 
 
 def test_who_attaches_runs_the_required_checks_too(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparkctl.differences import differences, flags
+from sparkctl.operations.differences import differences, flags
 from sparkctl.world.ports import Container
 from sparkctl.world.spec import ContainerSpec, Mount
 

@@ -6,7 +6,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
-from sparkctl.examination import Reported, Status, examine
+from sparkctl.operations.doctor import Reported, Status, examine
 from sparkctl.world.ports import EngineInfo, Gpu, MemoryReading
 
 GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.secrets import redacted
+from sparkctl.operations.secrets import redacted
 from tests.fake_world import FakeSpark
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl import judging, media
-from sparkctl.checks import Beeps, Expect, Shape
-from sparkctl.judging import Answer
+from sparkctl.operations.checks import judge, media
+from sparkctl.operations.checks.check import Beeps, Expect, Shape
+from sparkctl.operations.checks.judge import Answer
 
 EVERYTHING = Expect.model_validate(
     {
@@ -32,7 +32,7 @@ EVERYTHING = Expect.model_validate(
 
 @given(st.text(), st.booleans(), st.booleans())
 def test_any_text_gets_a_finding_for_each_assertion(text: str, guided: bool, cut: bool) -> None:
-    found = judging.judge(EVERYTHING, Answer(text, tokens=1, guided=guided, cut=cut))
+    found = judge.judge(EVERYTHING, Answer(text, tokens=1, guided=guided, cut=cut))
     assert [finding.assertion for finding in found] == [
         *("tokens", "repeated", "contains", "contains", "lacks"),
         *("numbers", "counts-to", "traditional", "python", "json-schema"),
@@ -43,30 +43,30 @@ def test_any_text_gets_a_finding_for_each_assertion(text: str, guided: bool, cut
 def test_the_repeated_share_is_that_of_the_grams_counted_one_by_one(parts: list[str]) -> None:
     grams = ["".join(parts[i : i + 4]) for i in range(len(parts) - 3)]
     again = sum(gram in grams[:i] for i, gram in enumerate(grams))
-    assert judging.repeated_share(parts) == pytest.approx(again / len(grams) if grams else 0)
+    assert judge.repeated_share(parts) == pytest.approx(again / len(grams) if grams else 0)
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=3, max_size=60), st.integers(4, 8))
 def test_a_text_that_ends_in_copies_is_in_a_loop(period: list[str], copies: int) -> None:
-    found = judging.loop_at_end(["x", *period * copies])
+    found = judge.loop_at_end(["x", *period * copies])
     assert found is not None
     assert found <= len(period)
 
 
 @given(st.permutations(range(40)))
 def test_a_text_without_a_unit_twice_is_in_no_loop(order: list[int]) -> None:
-    assert judging.loop_at_end([str(number) for number in order]) is None
+    assert judge.loop_at_end([str(number) for number in order]) is None
 
 
 @pytest.mark.parametrize("text", ["Wait ...", "ha ha ha ha", "1 2 3 1 2 3 1 2 3", ""])
 def test_a_few_copies_at_the_end_are_no_loop(text: str) -> None:
-    assert judging.loop_at_end(judging.units(text)) is None
+    assert judge.loop_at_end(judge.units(text)) is None
 
 
 @given(st.floats(0.01, 1e9, allow_nan=False).map(lambda number: round(number, 2)), st.sampled_from(["$", "€ ", ""]))
 def test_a_number_is_read_as_people_write_it(number: float, sign: str) -> None:
-    assert judging.numbers(f"It is {sign}{number:,.2f}.") == [number]
-    assert judging.numbers(f"({sign}{number:.2f})") == [number]
+    assert judge.numbers(f"It is {sign}{number:,.2f}.") == [number]
+    assert judge.numbers(f"({sign}{number:.2f})") == [number]
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_a_number_is_read_as_people_write_it(number: float, sign: str) -> None:
     ],
 )
 def test_what_counts_as_a_number(text: str, expected: list[float]) -> None:
-    assert judging.numbers(text) == expected
+    assert judge.numbers(text) == expected
 
 
 @given(st.integers(3, 80))
 def test_counting_stands_what_is_before_and_after_it(last: int) -> None:
     expect = Expect.model_validate({"counts-to": last})
     run = " ".join(map(str, range(1, last + 1)))
-    assert judging.judge(expect, Answer(f"Here is 1 to {last}:\n{run}\nDone."))[0].passed
-    assert judging.judge(expect, Answer(f"{run} {last + 1} {last + 2}"))[0].passed
-    assert not judging.judge(expect, Answer(f"{run} {last}"))[0].passed
-    assert not judging.judge(expect, Answer(run.rpartition(" ")[0]))[0].passed
+    assert judge.judge(expect, Answer(f"Here is 1 to {last}:\n{run}\nDone."))[0].passed
+    assert judge.judge(expect, Answer(f"{run} {last + 1} {last + 2}"))[0].passed
+    assert not judge.judge(expect, Answer(f"{run} {last}"))[0].passed
+    assert not judge.judge(expect, Answer(run.rpartition(" ")[0]))[0].passed
 
 
 def test_the_table_of_simplified_characters_has_those_of_simplified_chinese_alone() -> None:
-    table = judging.simplified_only()
+    table = judge.simplified_only()
     assert len(table) == 2528
     assert set("国语说书门马东车爱体发电时会学习总风险") <= table
     # Traditional characters, and those that both scripts write.
@@ -106,13 +106,13 @@ def test_code_may_stand_in_a_block_or_by_itself() -> None:
     code = "def f(x):\n    return x\n"
     expect = Expect.model_validate({"python": ["f"]})
     wrapped = f"Sure:\n```sh\npip install f\n```\nand\n```python\n{code}```\nas asked"
-    assert [judging.judge(expect, Answer(text))[0].passed for text in (code, wrapped, f"```\n{code}```")] == [True] * 3
-    assert not judging.judge(expect, Answer(code, cut=True))[0].passed
+    assert [judge.judge(expect, Answer(text))[0].passed for text in (code, wrapped, f"```\n{code}```")] == [True] * 3
+    assert not judge.judge(expect, Answer(code, cut=True))[0].passed
 
 
 def test_a_schema_that_names_another_document_fetches_nothing() -> None:
     expect = Expect.model_validate({"json-schema": {"$ref": "https://example.com/schema.json"}})
-    (finding,) = judging.judge(expect, Answer("{}"))
+    (finding,) = judge.judge(expect, Answer("{}"))
     assert (finding.passed, "example.com" in finding.measured) == (False, True)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.cli.world import real_world
 from sparkctl.memory.items import Item, When, Where
+from sparkctl.operations.context import real_world
 from sparkctl.planning import calibration
 from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
 from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
+from sparkctl.operations.start.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
 from sparkctl.vllm.phases import Phase, left_s
 from sparkctl.world.ports import Container, Reply
 

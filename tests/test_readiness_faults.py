@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.acceptance import Floor
-from sparkctl.readiness import STILL_S, Outcome, Probe, Progress, Seen, Target, begin, step
+from sparkctl.operations.start.acceptance import Floor
+from sparkctl.operations.start.readiness import STILL_S, Outcome, Probe, Progress, Seen, Target, begin, step
 from sparkctl.world.ports import Container, Reply
 
 if TYPE_CHECKING:

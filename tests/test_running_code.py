@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.checks import Runs
-from sparkctl.judging import ran
-from sparkctl.running_code import TIMEOUT_S, CodeRunner
+from sparkctl.operations.checks.check import Runs
+from sparkctl.operations.checks.judge import ran
+from sparkctl.operations.checks.run_code import TIMEOUT_S, CodeRunner
 from sparkctl.world.local.clock import SystemClock
 from tests.engine_fixtures import BASE
 from tests.fake_world import FakeSpark

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.secrets import env_file, parse, resolve
+from sparkctl.operations.secrets import env_file, parse, resolve
 
 
 def test_the_environment_comes_before_the_file_and_what_is_missing_is_named() -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sparkctl import differences
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
-from sparkctl.cli.world import Doors, World
+from sparkctl.operations import differences
+from sparkctl.operations.context import Doors, World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.service import Operator
 from sparkctl.world.docker_run import grammar

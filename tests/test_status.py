@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.liveness import STUCK_S, Life, Look, doubtful, judge, rates
+from sparkctl.operations.status.liveness import STUCK_S, Life, Look, doubtful, judge, rates
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.ports import Container
 from tests.fake_world import FakeSpark

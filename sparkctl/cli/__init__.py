@@ -15,7 +15,7 @@ import click
 from sparkctl.base.errors import SparkctlError
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 COMMANDS: Final = {
     "up": "Start services, one after another, and prove each healthy.",
@@ -82,7 +82,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> None:
     """Run vLLM models on a DGX Spark: admitted as a set, started one by one, proved healthy."""
     if ctx.obj is None:  # tests bring a world of their own
-        world = importlib.import_module("sparkctl.cli.world")
+        world = importlib.import_module("sparkctl.operations.context")
         ctx.obj = world.real_world(engine=engine, folder=folder, profile=profile, verbose=verbose)
 
 

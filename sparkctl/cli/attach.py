@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import observing
 from sparkctl.base.errors import InputError
-from sparkctl.cli import named_checks
-from sparkctl.cli.deployed_service import service_of
 from sparkctl.cli.options import as_json
+from sparkctl.operations import deployed
+from sparkctl.operations.checks import named
+from sparkctl.operations.deployed_service import service_of
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 
 @click.command
@@ -26,11 +26,11 @@ def command(world: World, name: str, *, as_json: bool) -> None:
     With --json each moment is a line of JSON on stdout.
     """
     world.refuse_elsewhere()
-    container = observing.find(world.engine, name)
+    container = deployed.find(world.engine, name)
     if container is None:
         message = f"no service {name} is deployed"
         raise InputError(message, hint=f"sparkctl up {name} starts it, sparkctl ps lists those that there are")
     service = service_of(world, name, container, world.known_images)
     with world.out.reporting(as_json=as_json) as report:
-        require = named_checks.require(world, report, named_checks.required(world, [service]))
+        require = named.require(world, report, named.required(world, [service]))
         world.controller([service], report).attach(service, require)

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Final
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from sparkctl import benching, benchy, measuring
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.benching import Bench
-from sparkctl.cli import bench_sweep
-from sparkctl.cli.bench_service import Asked, described, kept, measured
 from sparkctl.cli.options import as_json
+from sparkctl.operations.bench import llama_benchy, result, rounds, sweep
+from sparkctl.operations.bench.result import Bench
+from sparkctl.operations.bench.service import Asked, described, kept, measured
 from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 HISTORY: Final = "history"
 BENCHY: Final = "llama-benchy"
@@ -59,7 +58,7 @@ def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
         raise InputError(f"expected one service, found {len(names)}", hint="--compare A B compares two")
     elif options["sweep"]:
         form = "json" if options["as_json"] else "markdown" if options["markdown"] else "table"
-        bench_sweep.sweep(world, names[0], str(options["sweep"]), asked, form)
+        sweep.sweep(world, names[0], str(options["sweep"]), asked, form)
     else:
         _one(world, names[0], asked, options)
 
@@ -97,7 +96,7 @@ def _asked(options: dict[str, object]) -> Asked:
         raise InputError(
             f"--concurrency {options['concurrency']}: expected counts from 1 to 1024", hint="such as 1,3,8"
         )
-    prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else measuring.prompts()
+    prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else rounds.prompts()
     length = options["input_tokens"]
     asked = Asked(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
     return asked._replace(input_tokens=length) if isinstance(length, int) else asked
@@ -123,13 +122,13 @@ def _one(world: World, name: str, asked: Asked, options: dict[str, object]) -> N
     if isinstance(options["save"], Path):
         DiskFiles().write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
     if isinstance(options["svg"], Path):
-        DiskFiles().write(options["svg"].absolute(), benching.svg(found).encode(), mode=0o644)
+        DiskFiles().write(options["svg"].absolute(), result.svg(found).encode(), mode=0o644)
     if options["as_json"]:
         world.out.json(asdict(found))
     elif options["form"]:
-        world.out.json(benchy.report(found, version("dgx-sparkctl")))
+        world.out.json(llama_benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:
-        world.out.raw(benching.markdown(found))
+        world.out.raw(result.markdown(found))
     else:
         _show(world, found)
     if not any(level.requests for level in found.levels):
@@ -137,14 +136,14 @@ def _one(world: World, name: str, asked: Asked, options: dict[str, object]) -> N
 
 
 def _show(world: World, found: Bench) -> None:
-    world.out.table(list(benching.HEADERS), benching.rows(found))
+    world.out.table(list(result.HEADERS), result.rows(found))
     chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
     if chunks > 1.05:  # noqa: PLR2004
         world.out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
     if found.acceptance:
         shares = " ".join(f"{100 * share:.0f} %" for share in found.acceptance)
         world.out.result(f"drafts accepted by position: {shares}")
-    for text in (benching.beside_expected(found), benching.beside_roofline(found)):
+    for text in (result.beside_expected(found), result.beside_roofline(found)):
         if text:
             world.out.result(text)
     for note in found.notes:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import checking
 from sparkctl.base.errors import CheckError, EngineError, InputError, NotReadyError
 from sparkctl.base.units import format_duration
-from sparkctl.checking import Checker, Result, evidence_lines
-from sparkctl.cli.named_checks import named
 from sparkctl.cli.options import as_json
-from sparkctl.running_code import CodeRunner
+from sparkctl.operations.checks import checker
+from sparkctl.operations.checks.checker import Checker, Result, evidence_lines
+from sparkctl.operations.checks.named import named
+from sparkctl.operations.checks.run_code import CodeRunner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.checking import Subject, Verdict
-    from sparkctl.cli.world import World
-    from sparkctl.observing import Deployed
+    from sparkctl.operations.checks.checker import Subject, Verdict
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
 
 
 @click.command
@@ -90,13 +90,13 @@ def _subject(world: World, deployed: Deployed) -> Subject:
         (located,) = loader.located([deployed.recipe], [], strict=False)
     except InputError as error:
         world.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checking.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
+        return checker.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
     try:
         facts = loader.facts(located)[0]
     except InputError as error:
         world.out.warn(f"what the model takes beside text is not known: {error.message}")
         facts = None
-    known = checking.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
+    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
     return replace(known, served_name=deployed.served_name)
 
 

@@ -8,10 +8,10 @@ import click
 
 from sparkctl.base.errors import BlockedError, EngineError
 from sparkctl.cli.options import as_json
-from sparkctl.examination import Finding, Reported, Status, examine
+from sparkctl.operations.doctor import Finding, Reported, Status, examine
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.world.ports import EngineInfo
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}

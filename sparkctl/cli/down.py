@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import observing
 from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed as observing
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 
 @click.command

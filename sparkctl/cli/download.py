@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli import models
 from sparkctl.cli.options import names, overrides
+from sparkctl.operations import models
 from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 
 @click.command

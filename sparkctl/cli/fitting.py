@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.refusal import Segment
     from sparkctl.planning.ways import Way

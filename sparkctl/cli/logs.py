@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import observing
 from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 _POLL_S = 0.2
 
@@ -23,9 +23,9 @@ _POLL_S = 0.2
 def command(world: World, name: str, *, follow: bool, tail: int | None) -> None:
     """Print a service's log as its server wrote it."""
     engine = world.engine
-    container = observing.find(engine, name)
+    container = deployed.find(engine, name)
     if container is None:
-        known = ", ".join(observing.names(engine)) or "nothing"
+        known = ", ".join(deployed.names(engine)) or "nothing"
         message = f"no service {name} is deployed (deployed: {known})"
         raise InputError(message, hint="sparkctl ps lists them")
     if not follow:

@@ -16,7 +16,7 @@ from sparkctl.planning.measured import figures, findings, percent, sound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.planning.measured import Figure, Measurement
 
 

@@ -17,8 +17,8 @@ from sparkctl.vllm import releases
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.cli.world import World
     from sparkctl.mods.manifest import ModFile
+    from sparkctl.operations.context import World
 
 _COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 

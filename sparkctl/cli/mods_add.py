@@ -22,7 +22,7 @@ from sparkctl.vllm import releases
 from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 
 @click.command("add")

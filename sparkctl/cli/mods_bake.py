@@ -24,10 +24,10 @@ from sparkctl.world.local.folders import write_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.cli.world import World
     from sparkctl.mods.bake.folder import ScriptedMod
     from sparkctl.mods.bake.judge import BakedFile
     from sparkctl.mods.bake.run import Baked
+    from sparkctl.operations.context import World
     from sparkctl.recipes.catalog import Entry
 
 _SHOWN_LINES: Final = 10

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from sparkctl import secrets
 from sparkctl.base.errors import InputError, ModError
 from sparkctl.mods import fetch, placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
 from sparkctl.mods.on_disk import read_source
 from sparkctl.mods.placed import pin
+from sparkctl.operations import secrets
 from sparkctl.recipes.reading import PINS, pins_of
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
@@ -23,9 +23,9 @@ from sparkctl.world.local.model_folders import DiskModels
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.cli.world import World
     from sparkctl.mods.manifest import ModFile, Pin
     from sparkctl.mods.placed import MountedMod
+    from sparkctl.operations.context import World
     from sparkctl.world.ports import Fetcher, Report
 
 

@@ -10,8 +10,8 @@ from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
-from sparkctl.controller import refuse_clashes
 from sparkctl.memory.pool import HostProfile
+from sparkctl.operations.changes import refuse_clashes
 from sparkctl.planning.plan import describe, make_plan
 from sparkctl.recipes.reading import Loader
 from sparkctl.world.local.model_folders import DiskModels
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.fitting import Asked
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import liveness, looking
 from sparkctl.base import units
 from sparkctl.cli.options import as_json
-from sparkctl.liveness import Life
+from sparkctl.operations.status import liveness, look
+from sparkctl.operations.status.liveness import Life
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
-    from sparkctl.observing import Deployed
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
 
 
 @click.command
@@ -36,7 +36,7 @@ def _doing(world: World, service: Deployed) -> tuple[str | None, str]:
     """Return what a service does and why, by one look: a stuck one needs two (`sparkctl status`)."""
     if service.ready is None:
         return None, ""
-    seen = looking.look(world.ports, service.name, world.api_key)
+    seen = look.look(world.ports, service.name, world.api_key)
     return liveness.judge(seen, seen)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.recipes.catalog import Catalog, Loaded
 
 

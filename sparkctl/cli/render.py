@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl import secrets
 from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.mods import on_disk
+from sparkctl.operations import secrets
 from sparkctl.recipes import reading
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import observing, secrets
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, SparkctlError
-from sparkctl.explaining import READ_LINES
+from sparkctl.operations import deployed, secrets
+from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.vllm import failures
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.spec import LABEL_RECIPE
@@ -22,7 +22,7 @@ from sparkctl.world.spec import LABEL_RECIPE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.world.ports import Container
 
 _SHOWN: Final = 3000
@@ -37,7 +37,7 @@ def command(world: World, name: str, output: Path | None) -> None:
 
     Read it before you give it to anybody: prompts that a server logged are in it.
     """
-    container = observing.find(world.engine, name)
+    container = deployed.find(world.engine, name)
     kept = world.operator.state / "logs" / f"{name}.log"
     if container is None and not kept.is_file():
         message = f"no service {name} is deployed, and no log of a failed start of it is kept"

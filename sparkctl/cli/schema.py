@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sparkctl.checks import Check
 from sparkctl.mods.manifest import Mod
+from sparkctl.operations.checks.check import Check
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Part
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
 
 FORMATS: Final[dict[str, type[Part]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

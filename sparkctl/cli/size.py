@@ -24,11 +24,11 @@ from sparkctl.world.local.model_folders import DiskModels
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.cli.world import World
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
+    from sparkctl.operations.context import World
     from sparkctl.recipes.sized import Subject
 
 _LEAST_SHOWN: Final = GIB // 200

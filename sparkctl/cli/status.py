@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import liveness, looking
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
-from sparkctl.liveness import Life
+from sparkctl.operations.status import liveness, look
+from sparkctl.operations.status.liveness import Life
 from sparkctl.vllm import metrics
 
 if TYPE_CHECKING:
-    from sparkctl.cli.world import World
-    from sparkctl.liveness import Look, Rates
-    from sparkctl.observing import Deployed
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.status.liveness import Look, Rates
     from sparkctl.vllm.metrics import Metrics
 
 _LOOK_S: Final = 1.0
@@ -59,7 +59,7 @@ def _deployed(world: World, name: str) -> Deployed | None:
 
 def _looks(world: World, name: str) -> tuple[Look, Look]:
     """Look twice, and as long as a slow service cannot be told from a stuck one."""
-    first = looking.look(world.ports, name, world.api_key)
+    first = look.look(world.ports, name, world.api_key)
     if first.container is None and _deployed(world, name) is None:
         message = f"no service {name} is deployed"
         raise InputError(message, hint="sparkctl ps lists the services")
@@ -70,7 +70,7 @@ def _looks(world: World, name: str) -> tuple[Look, Look]:
                 waited = units.format_duration(last.at - first.at)
                 report.progress(name, "looking for an answer, or a step of its scheduler", waited)
             world.ports.clock.sleep(_LOOK_S)
-            last = looking.look(world.ports, name, world.api_key)
+            last = look.look(world.ports, name, world.api_key)
     return first, last
 
 
@@ -84,7 +84,7 @@ def _watch(world: World, name: str, every_s: float, *, as_json: bool) -> None:
         world.out.raw(json.dumps({"at": now, **row})) if as_json else world.out.result(f"{now}  {_line(row)}")
         world.ports.clock.sleep(every_s)
         since = since if liveness.doubtful(first, last) else last
-        first, last = last, looking.look(world.ports, name, world.api_key)
+        first, last = last, look.look(world.ports, name, world.api_key)
 
 
 def _row(service: Deployed | None, first: Look, last: Look, rates: Rates | None = None) -> dict[str, object]:

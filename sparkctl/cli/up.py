@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base.units import format_gib
-from sparkctl.cli import fitting, models, mods_pins, named_checks
+from sparkctl.cli import fitting, mods_pins
 from sparkctl.cli.options import names, overrides, strict
-from sparkctl.controller import Options, RefusedError
+from sparkctl.operations import models
+from sparkctl.operations.changes import Options, RefusedError
+from sparkctl.operations.checks import named
 
 if TYPE_CHECKING:
     from sparkctl.cli.fitting import Asked
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
 
 
@@ -41,12 +43,12 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
-    checks = named_checks.required(world, services)
+    checks = named.required(world, services)
     with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:
             controller.up(
-                services, Options(switches["replace"], switches["keep"], named_checks.require(world, report, checks))
+                services, Options(switches["replace"], switches["keep"], named.require(world, report, checks))
             )
         except RefusedError as error:
             refused = error.plan

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl import observing
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.cli.options import as_json
 from sparkctl.mods import placed
 from sparkctl.mods import verdicts as verification
 from sparkctl.mods.verdicts import Meant
+from sparkctl.operations import deployed as observing
 from sparkctl.recipes import reading
 from sparkctl.vllm import metrics
 from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
@@ -24,9 +24,9 @@ from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.world import World
     from sparkctl.mods.placed import MountedMod
     from sparkctl.mods.verdicts import Verdict
+    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 

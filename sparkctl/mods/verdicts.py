@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.mods import in_image as covering, placed as mods, in_container as running, on_disk
-from sparkctl import observing
+from sparkctl.operations import deployed
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.mods.in_image import Fit
 from sparkctl.mods.placed import NOWHERE
@@ -256,7 +256,7 @@ def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> N
 
 def _running(engine: Engine, service: str) -> Container | None:
     """Return the service's container if it runs; one of the same name that is somebody else's is not looked into."""
-    container = observing.find(engine, service)
+    container = deployed.find(engine, service)
     return container if container is not None and container.state == "running" else None
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from sparkctl.benching import Bench as Benchmark
+    from sparkctl.operations.bench.result import Bench as Benchmark
     from sparkctl.planning.measured import Measurement
     from sparkctl.vllm.streams import Raw
     from sparkctl.world.spec import ContainerSpec

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
-from sparkctl.benching import Bench
+from sparkctl.operations.bench.result import Bench
 from sparkctl.planning.measured import Measurement
 
 if TYPE_CHECKING:

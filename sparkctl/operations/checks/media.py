@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.checks import Beeps, Shape
+    from sparkctl.operations.checks.check import Beeps, Shape
 
 SIDE: Final = 224
 """Pixels of the square that each shape has to itself."""

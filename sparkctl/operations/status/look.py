@@ -5,8 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import observing
-from sparkctl.liveness import Look
+from sparkctl.operations import deployed
+from sparkctl.operations.status.liveness import Look
 from sparkctl.vllm import metrics, phases
 from sparkctl.world.spec import LABEL_URL
 
@@ -23,7 +23,7 @@ def look(ports: Ports, name: str, key: str | None) -> Look:
     Raises:
         EngineError: the engine does not answer.
     """
-    container = observing.find(ports.engine, name)
+    container = deployed.find(ports.engine, name)
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
     url = container.labels.get(LABEL_URL, "")

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.benching import Bench
-from sparkctl.measuring import Job, measure
 from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
+from sparkctl.operations.bench.result import Bench
+from sparkctl.operations.bench.rounds import Job, measure
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.cli.world import World
-    from sparkctl.observing import Deployed
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Report
 

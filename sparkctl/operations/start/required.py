@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import CheckError, WaitInterruptedError
-from sparkctl.checking import Checker, Result, evidence_lines, subject
+from sparkctl.operations.checks.checker import Checker, Result, evidence_lines, subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.checking import Named
+    from sparkctl.operations.checks.checker import Named
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports, Report
 

@@ -11,8 +11,8 @@ from sparkctl.world.spec import LABEL_MODEL, LABEL_RECIPE, LABEL_URL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.world import World
     from sparkctl.mods.images import Images
+    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 

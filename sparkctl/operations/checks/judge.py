@@ -19,7 +19,7 @@ from referencing.exceptions import Unresolvable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.checks import Expect, Runs, Traditional
+    from sparkctl.operations.checks.check import Expect, Runs, Traditional
 
 GRAM: Final = 4
 """Units of a gram whose repetitions are counted: seq-rep-4 of Welleck et al. (2019)."""
@@ -184,7 +184,7 @@ def _run(found: Sequence[int]) -> int:
 @cache
 def simplified_only() -> frozenset[str]:
     """Return the characters of Simplified Chinese that Traditional Chinese does not write (OpenCC's tables)."""
-    text = files("sparkctl").joinpath("data", "simplified.txt").read_text(encoding="utf-8")
+    text = files("sparkctl.operations.checks").joinpath("simplified.txt").read_text(encoding="utf-8")
     return frozenset("".join(line for line in text.splitlines() if not line.startswith("#")))
 
 

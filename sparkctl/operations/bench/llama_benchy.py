@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.benching import Bench, Level, Request
+    from sparkctl.operations.bench.result import Bench, Level, Request
 
 _MS: Final = 1000
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import yaml
 
 from sparkctl.base.errors import NotReadyError
-from sparkctl.benching import Level, disagreement, level
+from sparkctl.operations.bench.result import Level, disagreement, level
 from sparkctl.vllm import metrics
 from sparkctl.vllm.streams import completion
 
@@ -63,7 +63,7 @@ class Measured:
 @cache
 def prompts() -> tuple[str, ...]:
     """Return the prompts that come with sparkctl."""
-    text = resources.files("sparkctl").joinpath("data", "prompts.yaml").read_text(encoding="utf-8")
+    text = resources.files("sparkctl.operations.bench").joinpath("prompts.yaml").read_text(encoding="utf-8")
     return tuple(yaml.safe_load(text))
 
 

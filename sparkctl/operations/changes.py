@@ -6,20 +6,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import differences, observing, preparing
 from sparkctl.base.errors import DoesNotFitError, InputError
+from sparkctl.operations import deployed as observing
+from sparkctl.operations import differences
+from sparkctl.operations.history import Memory
+from sparkctl.operations.start import prepare
+from sparkctl.operations.start.start import STOP_GRACE_S, Starter
 from sparkctl.planning.plan import Action, make_plan
-from sparkctl.remembering import Memory
-from sparkctl.starting import STOP_GRACE_S, Starter
 from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sparkctl.operations.start.start import Require
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
-    from sparkctl.starting import Require
     from sparkctl.world.ports import Ports, Report, Store
 
 
@@ -100,7 +102,7 @@ class Controller:
             plan = self._admitted(wanted, options)
             services = {service.name: service for service in wanted}
             starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
-            preparing.prepare(self._ports, self._report, starting)
+            prepare.prepare(self._ports, self._report, starting)
             for step in plan.steps:
                 self._walk(step.action, services[step.service], wanted, options)
 
@@ -111,7 +113,7 @@ class Controller:
             EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; nothing is removed.
         """
         self._starter.wait(service)
-        preparing.verify_container(self._ports.engine, service)
+        prepare.verify_container(self._ports.engine, service)
         self._starter.check(service, require)
         self._report.say(f"{service.name}: ready at {service.url}")
 
@@ -174,12 +176,12 @@ class Controller:
 
     def _walk(self, action: Action, service: Service, wanted: Sequence[Service], options: Options) -> None:
         if action is Action.KEEP:
-            preparing.verify_container(self._ports.engine, service)
+            prepare.verify_container(self._ports.engine, service)
             self._report.say(f"{service.name}: already up at {service.url}")
             return
         if action is Action.WAIT:
             self._starter.wait(service)
-            preparing.verify_container(self._ports.engine, service)
+            prepare.verify_container(self._ports.engine, service)
             self._starter.check(service, options.require)
         else:
             # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import secrets
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.operations import secrets
 from sparkctl.vllm import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from sparkctl.readiness import Progress
+    from sparkctl.operations.start.readiness import Progress
     from sparkctl.world.ports import Container, Engine, Files
 
 READ_LINES: Final = 20_000

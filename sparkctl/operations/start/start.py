@@ -5,18 +5,21 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sparkctl import acceptance, explaining, preparing, readiness, secrets, telling
 from sparkctl.base.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
-from sparkctl.readiness import Probe, Progress, Seen, Target
-from sparkctl.sampling import Sampler
+from sparkctl.operations import secrets
+from sparkctl.operations.start import acceptance, prepare, readiness
+from sparkctl.operations.start import failed as explaining
+from sparkctl.operations.start import progress as telling
+from sparkctl.operations.start.readiness import Probe, Progress, Seen, Target
+from sparkctl.operations.start.samples import Sampler
 from sparkctl.world.spec import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sparkctl.operations.history import Memory
     from sparkctl.recipes.service import Service
-    from sparkctl.remembering import Memory
     from sparkctl.world.ports import Container, Ports, Reply, Report
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
@@ -89,7 +92,7 @@ class Starter:
                 sampler = Sampler(self._ports.engine, self._ports.host, created, self._ports.clock.monotonic())
                 self._ports.engine.start(created)
                 self.wait(service, sampler)
-                preparing.verify_container(self._ports.engine, service)
+                prepare.verify_container(self._ports.engine, service)
                 self.check(service, require)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
                 self._memory.keep(service, created, sampler.samples)
@@ -98,7 +101,7 @@ class Starter:
         """Create the container; its secrets are on the disk only meanwhile."""
         self._report.progress(service.name, "creating", "")
         files = self._ports.files
-        preparing.stage(files, service)
+        prepare.stage(files, service)
         spec = service.spec.with_label(LABEL_CLAIM, str(service.expected.steady_bytes))
         spec = spec.with_label(LABEL_PEAK, str(service.expected.peak_bytes))
         if service.secrets_file is None:
@@ -152,7 +155,7 @@ class Starter:
         if not service.mods:
             return "it has no mods: does this image draft at all? see the notes of its recipe's source"
         try:
-            preparing.verify_container(self._ports.engine, service)
+            prepare.verify_container(self._ports.engine, service)
         except ModError as error:
             return f"mods lost: {error.message}"
         return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"

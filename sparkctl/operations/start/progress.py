@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import readiness
 from sparkctl.base import units
+from sparkctl.operations.start import readiness
 from sparkctl.vllm import phases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.readiness import Progress
-    from sparkctl.sampling import Sampler
+    from sparkctl.operations.start.readiness import Progress
+    from sparkctl.operations.start.samples import Sampler
 
 JOINING_S: Final = 5.0
 """In which the log of a start that goes on already has been read."""

@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from sparkctl import benching, observing
 from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
-from sparkctl.cli.bench_service import Described, kept, measured, serving
-from sparkctl.cli.deployed_service import service_of
-from sparkctl.controller import Options
+from sparkctl.operations import deployed
+from sparkctl.operations.bench import result as benching
+from sparkctl.operations.bench.service import Described, kept, measured, serving
+from sparkctl.operations.changes import Options
+from sparkctl.operations.deployed_service import service_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.benching import Bench
-    from sparkctl.cli.bench_service import Asked
-    from sparkctl.cli.world import World
+    from sparkctl.operations.bench.result import Bench
+    from sparkctl.operations.bench.service import Asked
+    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
 
@@ -53,7 +54,7 @@ def sweep(world: World, name: str, text: str, asked: Asked, form: str) -> None:
     """
     world.refuse_elsewhere()
     path, found = values(text)
-    container = observing.find(world.engine, name)
+    container = deployed.find(world.engine, name)
     running = container if container is not None and container.state == "running" else None
     services = [_service(world, name, running, f"{path}={value}") for value in found]
     for value, service in zip(found, services, strict=True):

@@ -12,7 +12,7 @@ from sparkctl.memory.facts import ModelFacts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
     from sparkctl.recipes.reading import Located
     from sparkctl.recipes.service import Source
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl import judging, media
 from sparkctl.base.units import format_duration
-from sparkctl.checks import modalities
-from sparkctl.judging import Answer, Finding
+from sparkctl.operations.checks import judge, media
+from sparkctl.operations.checks.check import modalities
+from sparkctl.operations.checks.judge import Answer, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.checks import Check, Request, Tool
     from sparkctl.memory.facts import ModelFacts
+    from sparkctl.operations.checks.check import Check, Request, Tool
+    from sparkctl.operations.checks.run_code import CodeRunner
     from sparkctl.recipes.recipe import Recipe
-    from sparkctl.running_code import CodeRunner
     from sparkctl.world.ports import Clock, Http, Reply, Report
 
 SEED: Final = 0
@@ -183,9 +183,9 @@ class Checker:
                 return Evidence("", (*findings, found))
         given = "" if server.chat else request.completion or ""
         answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
-        findings += [_empty(found)] if not found.text.strip() else judging.judge(request.expect, answer)
+        findings += [_empty(found)] if not found.text.strip() else judge.judge(request.expect, answer)
         if self._code is not None and request.expect.runs is not None and all(one.passed for one in findings):
-            findings.append(judging.ran(request.expect.runs, found.text, self._code.run))
+            findings.append(judge.ran(request.expect.runs, found.text, self._code.run))
         return Evidence(_excerpt(found), tuple(findings))
 
     def _post(self, server: Subject, path: str, body: object, timeout_s: float) -> Reply:

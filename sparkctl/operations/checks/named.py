@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl import requiring
-from sparkctl.checking import Named
-from sparkctl.checks import Check
+from sparkctl.operations.checks.check import Check
+from sparkctl.operations.checks.checker import Named
+from sparkctl.operations.start import required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.cli.world import World
+    from sparkctl.operations.context import World
+    from sparkctl.operations.start.start import Require
     from sparkctl.recipes.service import Service
-    from sparkctl.starting import Require
     from sparkctl.world.ports import Report
 
 
@@ -39,6 +39,6 @@ def require(world: World, report: Report, checks: Mapping[str, Sequence[Named]])
     """Return what runs the required checks of a service that is ready."""
 
     def run(service: Service, key: str | None) -> None:
-        requiring.require(world.ports, report, service, checks.get(service.name, ()), key)
+        required.require(world.ports, report, service, checks.get(service.name, ()), key)
 
     return run

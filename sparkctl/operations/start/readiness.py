@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl import acceptance
 from sparkctl.base import units
+from sparkctl.operations.start import acceptance
 from sparkctl.vllm import metrics, phases
 from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.acceptance import Floor
+    from sparkctl.operations.start.acceptance import Floor
     from sparkctl.vllm.metrics import Drafting, Metrics
     from sparkctl.vllm.phases import Told
     from sparkctl.world.ports import Container, Reply

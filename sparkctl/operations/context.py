@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from platformdirs import user_config_path, user_state_path
 
-from sparkctl import observing, secrets
 from sparkctl.base.errors import InputError
 from sparkctl.cli.output import Output
-from sparkctl.controller import Controller
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.images import Images
+from sparkctl.operations import deployed, secrets
+from sparkctl.operations.changes import Controller
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.service import Operator
@@ -24,7 +24,7 @@ from sparkctl.recipes.service import Operator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.observing import Deployed
+    from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.reading import Located
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Engine, Host, Models, Ports, Report, Store, Streams
@@ -153,13 +153,13 @@ class World:
         Raises:
             EngineError: it is elsewhere.
         """
-        observing.refuse_elsewhere(self.engine)
+        deployed.refuse_elsewhere(self.engine)
 
     def deployed(self) -> list[Deployed]:
         """Return what is deployed; whether it is ready is asked only where the server's address is this host's."""
         here = self.engine.info().elsewhere is None
         host, http = (self.ports.host, self.ports.http) if here else (None, None)
-        return observing.deployed(self.engine, host, http, self.api_key)
+        return deployed.deployed(self.engine, host, http, self.api_key)
 
     @property
     def api_key(self) -> str | None:

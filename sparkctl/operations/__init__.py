@@ -1,0 +1,1 @@
+"""What sparkctl does: each use case over the ports, without a command line."""

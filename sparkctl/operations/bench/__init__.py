@@ -1,0 +1,1 @@
+"""How fast a service writes: the rounds, the figures, the comparison."""

@@ -1,0 +1,1 @@
+"""What a server must answer: the format of a check, the asking, the judging."""

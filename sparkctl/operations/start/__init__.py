@@ -1,0 +1,1 @@
+"""One start: prepared, watched, proved ready, explained when it failed."""
