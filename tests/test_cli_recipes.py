@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from sparkctl.base.errors import SparkctlError
+from sparkctl.cli.files.recipes import command as recipes
+from sparkctl.cli.files.schema import command as schema
 from sparkctl.cli.output import Output
-from sparkctl.cli.recipes import command as recipes
-from sparkctl.cli.schema import command as schema
 from sparkctl.recipes.catalog import Catalog, Root
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from sparkctl.base import document, units
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import validate
-from sparkctl.cli.mods_pins import behind_links
+from sparkctl.cli.files.mods_pins import behind_links
 from sparkctl.mods.manifest import ABSENT, Mod
 from sparkctl.mods.on_disk import read_source
 from sparkctl.mods.placed import pin

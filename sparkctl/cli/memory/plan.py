@@ -8,7 +8,7 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
-from sparkctl.cli import fitting
+from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.changes import refuse_clashes
@@ -19,7 +19,7 @@ from sparkctl.world.local.model_folders import DiskModels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.cli.fitting import Asked
+    from sparkctl.cli.memory.fitting import Asked
     from sparkctl.operations.context import World
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service

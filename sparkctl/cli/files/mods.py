@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sparkctl.base.errors import InputError
-from sparkctl.cli import mods_add, mods_bake, mods_pins
+from sparkctl.cli.files import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
 from sparkctl.mods.manifest import Covered, Elsewhere, Mod
 from sparkctl.recipes.reading import pins_of

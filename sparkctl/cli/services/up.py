@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base.units import format_gib
-from sparkctl.cli import fitting, mods_pins
+from sparkctl.cli.files import mods_pins
+from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError
 from sparkctl.operations.checks import named
 
 if TYPE_CHECKING:
-    from sparkctl.cli.fitting import Asked
+    from sparkctl.cli.memory.fitting import Asked
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
 

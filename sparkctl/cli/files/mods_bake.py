@@ -13,7 +13,7 @@ import click
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.base.units import parse_duration
-from sparkctl.cli.mods_add import public_version
+from sparkctl.cli.files.mods_add import public_version
 from sparkctl.cli.options import as_json
 from sparkctl.mods.bake import folder as baking_folder
 from sparkctl.mods.bake import judge, run

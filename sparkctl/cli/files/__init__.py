@@ -1,0 +1,1 @@
+"""Commands about recipes, mods and models on the disk."""

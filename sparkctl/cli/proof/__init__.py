@@ -1,0 +1,1 @@
+"""Commands that prove: checks, speed, mods, the host."""
