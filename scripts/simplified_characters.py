@@ -1,4 +1,4 @@
-"""Write sparkctl/operations/checks/simplified.txt: the characters that Simplified Chinese has and Traditional Chinese has not.
+"""Write operations/checks/simplified.txt: the characters that Simplified Chinese has and Traditional Chinese has not.
 
 python scripts/simplified_characters.py DICTIONARY
 

@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
 
 COMMANDS: Final = {
-    "up": "Start services, one after another, and prove each healthy.",
-    "down": "Stop and remove services.",
-    "attach": "Watch a start that is under way.",
-    "ps": "List the services and whether they are ready.",
-    "status": "Show what a service does: ready, busy, stuck, and how fast.",
-    "logs": "Print a service's log.",
-    "bench": "Measure how fast a service writes.",
-    "report": "Write a file for a bug report, without secrets.",
-    "plan": "Show whether a set fits, and what `up` would do.",
-    "check": "Ask a service what it must answer, and judge it.",
-    "size": "Show where every GiB of a model goes.",
-    "measurements": "List what starts really took, beside the prediction.",
-    "render": "Print the docker run command of a recipe.",
-    "verify-mods": "Check every mod: on disk, in the image, in the running container.",
-    "mods": "List the mods; pin the checksum of a file that you have.",
-    "recipes": "List, show and check recipes.",
-    "schema": "Print the JSON Schema of a file format.",
-    "download": "Download a recipe's model into its cache.",
-    "doctor": "Check this host: engine, GPU, memory, disk.",
+    "up": ("services", "Start services, one after another, and prove each healthy."),
+    "down": ("services", "Stop and remove services."),
+    "attach": ("services", "Watch a start that is under way."),
+    "ps": ("services", "List the services and whether they are ready."),
+    "status": ("services", "Show what a service does: ready, busy, stuck, and how fast."),
+    "logs": ("services", "Print a service's log."),
+    "bench": ("proof", "Measure how fast a service writes."),
+    "report": ("proof", "Write a file for a bug report, without secrets."),
+    "plan": ("memory", "Show whether a set fits, and what `up` would do."),
+    "check": ("proof", "Ask a service what it must answer, and judge it."),
+    "size": ("memory", "Show where every GiB of a model goes."),
+    "measurements": ("memory", "List what starts really took, beside the prediction."),
+    "render": ("files", "Print the docker run command of a recipe."),
+    "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
+    "mods": ("files", "List the mods; pin the checksum of a file that you have."),
+    "recipes": ("files", "List, show and check recipes."),
+    "schema": ("files", "Print the JSON Schema of a file format."),
+    "download": ("files", "Download a recipe's model into its cache."),
+    "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),
 }
-"""Each command is the object ``command`` of the module of its name in this package."""
+"""Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
 
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
@@ -56,14 +56,15 @@ class LazyGroup(click.Group):
         """Import the command's module and return its command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"sparkctl.cli.{cmd_name.replace('-', '_')}")
+        folder, _ = COMMANDS[cmd_name]
+        module = importlib.import_module(f"sparkctl.cli.{folder}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing a command."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

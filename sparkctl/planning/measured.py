@@ -26,7 +26,7 @@ KV_CACHE: Final = "KV cache"
 class Key(NamedTuple):
     """What decides what a start takes: the image's digest, the model and its revision, the flags memory depends on.
 
-    ``flags`` are those of ``sparkctl.recipes.memory_key``: (name, value), sorted. ``revision`` is "" where none is known.
+    ``flags`` are those of ``recipes.memory_key``: (name, value), sorted. ``revision`` is "" where none is known.
     """
 
     image_digest: str

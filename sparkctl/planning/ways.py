@@ -4,7 +4,7 @@ What the operator loses is counted in halvings of a context, so that ways of dif
 
 * less context, fewer sequences: log2(before / after) each, for every service that is changed
 * the page cache dropped: nothing
-* a fixed memory setting given up: 0.25; an 8-bit KV cache: 0.5; text alone: 1.5 (the switches of ``sparkctl.recipes.smaller``)
+* a fixed memory setting given up: 0.25; an 8-bit KV cache: 0.5; text alone: 1.5 (the switches of ``recipes.smaller``)
 * another recipe of the same model for the same limits: 2.5, and 1 more where its model is not on this host
 * each setting after the first: 0.25, so that one change comes before two that lose as much
 * a running service stopped: 8 each, those of lower priority first, and never one of higher priority than all that is

@@ -32,5 +32,5 @@ def command(world: World, name: str, *, as_json: bool) -> None:
         raise InputError(message, hint=f"sparkctl up {name} starts it, sparkctl ps lists those that there are")
     service = service_of(world, name, container, world.known_images)
     with world.out.reporting(as_json=as_json) as report:
-        require = named.require(world, report, named.required(world, [service]))
+        require = named.require(world, report, named.required_checks(world, [service]))
         world.controller([service], report).attach(service, require)

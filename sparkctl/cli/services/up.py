@@ -44,7 +44,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
         _drop_caches(world)
     if switches["fit"]:
         services, asked = _fitted(world, services, asked, **switches)
-    checks = named.required(world, services)
+    checks = named.required_checks(world, services)
     with world.out.reporting(as_json=switches["as_json"]) as report:
         controller = world.controller(services, report)
         try:

@@ -1,7 +1,7 @@
 """A check: requests that a server is sent, and what its answers must be (checks/NAME.yaml).
 
-The declaration is the check of the file, its defaults and its JSON Schema. Judging answers is ``sparkctl.operations.checks.judge``'s,
-asking for them ``sparkctl.operations.checks.checker``'s.
+The declaration is the check of the file, its defaults and its JSON Schema. ``checker`` asks for the answers, and
+``judge`` judges them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def named(world: World, names: Sequence[str]) -> list[Named]:
     return [Named(name, world.catalog.load("check", name, Check)) for name in names]
 
 
-def required(world: World, services: Sequence[Service]) -> Mapping[str, Sequence[Named]]:
+def required_checks(world: World, services: Sequence[Service]) -> Mapping[str, Sequence[Named]]:
     """Return the checks that services' recipes require, by service.
 
     Raises:
