@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sparkctl.memory.pool import Pool
 from sparkctl.memory.weights.checkpoint import read_tensors
-from sparkctl.planning.admission import Change, Check, Need, Sizes, Switch
+from sparkctl.planning.admission import Change, Need, Sizes, StartupCheck, Switch
 from sparkctl.planning.plan import Wanted, make_plan
 
 GIB: Final = 2**30
@@ -76,7 +76,7 @@ def planning_ms(available: int) -> float:
 
     def need(change: Change) -> Need:
         cache = (change.context or 65536) * (change.sequences or 4) * GIB // 2**19 // (1 + len(change.switches))
-        return Need(GIB // 2 + cache, GIB + cache, Check(0.01 + cache / GIB / 120, GIB // 8))
+        return Need(GIB // 2 + cache, GIB + cache, StartupCheck(0.01 + cache / GIB / 120, GIB // 8))
 
     switches = (Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5),)
     sizes = Sizes(65536, 4, switches, need)

@@ -17,10 +17,10 @@ from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
-    from sparkctl.base.declarations import Part
+    from sparkctl.base.declarations import Declaration
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
-PAGES: Final[dict[str, tuple[type[Part], ...]]] = {"recipes.md": (Recipe, Stack), "checks.md": (Check,)}
+PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {"recipes.md": (Recipe, Stack), "checks.md": (Check,)}
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS: Final = {
     "string": "text",

@@ -7,7 +7,7 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.world.ports import Entry, PathChange
+from sparkctl.world.ports import PathChange, PathEntry
 from tests.fakes import FakeEngine
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from sparkctl.world.ports import Container
 
-BASH = Entry("file", 0o755, 4, b"bash")
+BASH = PathEntry("file", 0o755, 4, b"bash")
 
 
-def text(content: str) -> Entry:
+def text(content: str) -> PathEntry:
     """Return a file's entry."""
-    return Entry("file", 0o644, len(content), content.encode())
+    return PathEntry("file", 0o644, len(content), content.encode())
 
 
 @dataclass
@@ -45,8 +45,8 @@ class FakeBench:
     """The image's entries, and what the script makes of them (None: deleted); ``removed`` were deleted before."""
 
     engine: FakeEngine
-    image: dict[str, Entry] = field(default_factory=lambda: {"/usr/bin/bash": BASH})
-    done: dict[str, Entry | None] = field(default_factory=dict)
+    image: dict[str, PathEntry] = field(default_factory=lambda: {"/usr/bin/bash": BASH})
+    done: dict[str, PathEntry | None] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     folder: str = "/vllm-workspace"
     unpacked: list[tuple[str, str, int]] = field(default_factory=list)
@@ -66,7 +66,7 @@ class FakeBench:
             for path, now in self.done.items()
         ]
 
-    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+    def entry(self, container: str, path: str, *, most_bytes: int) -> PathEntry | None:
         ran = self.engine.there[container].state != "created"
         found = self.done[path] if ran and path in self.done else self.image.get(path)
         return found if found is None or found.size_bytes <= most_bytes else found._replace(content=None)

@@ -17,7 +17,7 @@ from tests.command_line import Done
 from tests.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
-    from sparkctl.world.ports import Bench
+    from sparkctl.world.ports import Workbench
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
@@ -38,7 +38,7 @@ class FakeSpark:
     store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
     streams: Streams | None = None
-    bench: Bench | None = None
+    bench: Workbench | None = None
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""

@@ -19,7 +19,7 @@ from sparkctl.operations.start.readiness import (
     probe_body,
     step,
 )
-from sparkctl.vllm.metrics import Drafting, Metrics
+from sparkctl.vllm.metrics import DraftCounts, Metrics
 from sparkctl.world.ports import Container, Reply
 from tests.fake_world import FakeSpark
 from tests.test_verification import drafting
@@ -133,7 +133,9 @@ def test_the_floor_of_a_recipe() -> None:
     assert floor_of({"overall": 0.3}, "mtp") == Floor({"overall": 0.3}, declared=True)
     assert floor_of({}, "mtp").shares == {"overall": 0.02}
     assert floor_of({}, "ngram").shares == {}, "what copies out of the text may find nothing"
-    assert "nothing is known at position 3" in below(Drafting(100, 300, 90, (60, 20, 10)), Floor({"position-3": 0.1}))
+    assert "nothing is known at position 3" in below(
+        DraftCounts(100, 300, 90, (60, 20, 10)), Floor({"position-3": 0.1})
+    )
 
 
 def test_the_operator_sees_the_figures_and_what_the_mods_are(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.memory.pool import Pool
-from sparkctl.planning.admission import Check
+from sparkctl.planning.admission import StartupCheck
 from sparkctl.planning.plan import Action, Running, Wanted, make_plan
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def situation(random: Random) -> Situation:
         steady = random.randint(0, 40)
         peak = steady + random.choice([0, random.randint(0, 40)])
         fraction = random.choice([0.0, random.randint(1, 60) / 100])
-        check = Check(fraction, random.randint(0, 5), counts_cache=random.random() < 0.2) if fraction else None
+        check = StartupCheck(fraction, random.randint(0, 5), counts_cache=random.random() < 0.2) if fraction else None
         services.append(
             Wanted(name, "r", random.choice("12"), steady, peak, priority=random.randint(0, 3), check=check)
         )

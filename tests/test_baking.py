@@ -14,10 +14,10 @@ from sparkctl.base.validation import validate
 from sparkctl.mods.bake.judge import (
     MOST_PATHS,
     BakedFile,
-    Change,
+    FileChange,
     Judged,
     Origin,
-    Place,
+    ScriptFolders,
     Sorted,
     copied_whole,
     covered,
@@ -32,14 +32,14 @@ from sparkctl.mods.bake.judge import (
 )
 from sparkctl.mods.manifest import Mod
 from sparkctl.vllm import releases as known_files
-from sparkctl.world.ports import Entry, PathChange
+from sparkctl.world.ports import PathChange, PathEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = "/usr/local/lib/python3.12/dist-packages"
 MODEL = f"{ROOT}/vllm/model_executor/models/gemma4.py"
-PLACE = Place("/vllm-workspace", "/workspace/mods/fix")
+PLACE = ScriptFolders("/vllm-workspace", "/workspace/mods/fix")
 ORIGIN = Origin("fix", "0" * 32, "image:1", "sha256:abc", "0.20.2")
 NOTHING = Sorted((), (), ())
 
@@ -48,19 +48,19 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def file(content: bytes | None, mode: int = 0o644) -> Entry:
-    return Entry("file", mode, len(content or b""), content)
+def file(content: bytes | None, mode: int = 0o644) -> PathEntry:
+    return PathEntry("file", mode, len(content or b""), content)
 
 
-def sorted_paths(*paths: str, place: Place = PLACE) -> Sorted:
+def sorted_paths(*paths: str, place: ScriptFolders = PLACE) -> Sorted:
     return sort_paths([PathChange(path, "changed") for path in paths], place)
 
 
-def judged(path: str, before: Entry | None, after: Entry | None) -> Judged:
-    return judge([Change(path, before, after)], NOTHING)
+def judged(path: str, before: PathEntry | None, after: PathEntry | None) -> Judged:
+    return judge([FileChange(path, before, after)], NOTHING)
 
 
-def why(path: str, before: Entry | None, after: Entry | None) -> str:
+def why(path: str, before: PathEntry | None, after: PathEntry | None) -> str:
     """Return the reason of the one refusal."""
     found = judged(path, before, after)
     assert found.files == ()
@@ -115,17 +115,17 @@ def test_what_lies_elsewhere_is_refused_unread(path: str) -> None:
     ("path", "place"),
     [
         ("/vllm-workspace/unsloth.jinja", PLACE),
-        ("/unsloth.jinja", Place("/", "/workspace/mods/fix")),
-        ("/opt/vllm/vllm/envs.py", Place("/", "/workspace/mods/fix", ("/opt/vllm",))),
+        ("/unsloth.jinja", ScriptFolders("/", "/workspace/mods/fix")),
+        ("/opt/vllm/vllm/envs.py", ScriptFolders("/", "/workspace/mods/fix", ("/opt/vllm",))),
         ("/opt/venv/lib/python3.12/site-packages/vllm/envs.py", PLACE),
     ],
 )
-def test_the_working_folder_and_other_package_roots_count(path: str, place: Place) -> None:
+def test_the_working_folder_and_other_package_roots_count(path: str, place: ScriptFolders) -> None:
     assert sorted_paths(path, place=place).look == (path,)
 
 
 def test_below_a_working_folder_of_the_whole_root_nothing_else_counts() -> None:
-    assert sorted_paths("/etc/passwd", place=Place("/", "/workspace/mods/fix")).look == ()
+    assert sorted_paths("/etc/passwd", place=ScriptFolders("/", "/workspace/mods/fix")).look == ()
 
 
 def test_an_installation_is_refused_without_reading_its_files() -> None:
@@ -162,18 +162,18 @@ def test_a_file_that_was_only_touched_is_none() -> None:
     ("path", "before", "after", "reason"),
     [
         (MODEL, file(b"OLD"), None, "was deleted (file)"),
-        (f"{ROOT}/vllm/lora", Entry("folder", 0o755, 0), None, "was deleted (folder)"),
-        (MODEL, None, Entry("link", 0o777, 0, link="/x.py"), "is a symbolic link to /x.py"),
-        (MODEL, file(b"OLD"), Entry("link", 0o777, 0, link="/x.py"), "is a symbolic link to /x.py"),
-        (MODEL, Entry("link", 0o777, 0, link="/x.py"), file(b"NEW"), "was a link in the image and is a file now"),
-        (MODEL, file(b"OLD"), Entry("folder", 0o755, 0), "was a file in the image and is a folder now"),
-        (MODEL, None, Entry("other", 0o644, 0), "is a device, a pipe or a socket"),
+        (f"{ROOT}/vllm/lora", PathEntry("folder", 0o755, 0), None, "was deleted (folder)"),
+        (MODEL, None, PathEntry("link", 0o777, 0, link="/x.py"), "is a symbolic link to /x.py"),
+        (MODEL, file(b"OLD"), PathEntry("link", 0o777, 0, link="/x.py"), "is a symbolic link to /x.py"),
+        (MODEL, PathEntry("link", 0o777, 0, link="/x.py"), file(b"NEW"), "was a link in the image and is a file now"),
+        (MODEL, file(b"OLD"), PathEntry("folder", 0o755, 0), "was a file in the image and is a folder now"),
+        (MODEL, None, PathEntry("other", 0o644, 0), "is a device, a pipe or a socket"),
         (f"{ROOT}/vllm/_C.abi3.so", file(b"\x7fELF1"), file(b"\x7fELF2"), "is compiled"),
         (f"{ROOT}/vllm/x.so.2", None, file(b""), "is compiled"),
         (f"{ROOT}/vllm/tool", None, file(b"\x7fELF\x02"), "is compiled"),
         (f"{ROOT}/vllm/envs.pyc", None, file(b"x"), "is compiled"),
         (f"{ROOT}/six-1.17.0.dist-info/METADATA", None, file(b"Name: six"), "belongs to an installation of six-1.17.0"),
-        (f"{ROOT}/six-1.16.dist-info", Entry("folder", 0o755, 0), None, "belongs to an installation of six-1.16"),
+        (f"{ROOT}/six-1.16.dist-info", PathEntry("folder", 0o755, 0), None, "belongs to an installation of six-1.16"),
         (f"{MODEL}.rej", None, file(b"--- a"), "is what a patch did not apply"),
         (MODEL, file(b"OLD"), file(None), "is larger than 64 MiB"),
         (MODEL, file(None), file(b"NEW"), "is larger than 64 MiB"),
@@ -183,15 +183,21 @@ def test_a_file_that_was_only_touched_is_none() -> None:
         (MODEL, file(b"a"), file(b"a", 0o600), "was made unreadable for others"),
     ],
 )
-def test_what_no_overlay_can_do_is_refused(path: str, before: Entry | None, after: Entry | None, reason: str) -> None:
+def test_what_no_overlay_can_do_is_refused(
+    path: str, before: PathEntry | None, after: PathEntry | None, reason: str
+) -> None:
     assert why(path, before, after).startswith(reason)
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(None, Entry("folder", 0o755, 0)), (Entry("folder", 0o755, 0), Entry("folder", 0o700, 0)), (None, None)],
+    [
+        (None, PathEntry("folder", 0o755, 0)),
+        (PathEntry("folder", 0o755, 0), PathEntry("folder", 0o700, 0)),
+        (None, None),
+    ],
 )
-def test_empty_folders_and_what_has_gone_again_do_not_count(before: Entry | None, after: Entry | None) -> None:
+def test_empty_folders_and_what_has_gone_again_do_not_count(before: PathEntry | None, after: PathEntry | None) -> None:
     found = judged(f"{ROOT}/vllm/empty", before, after)
     assert (found.files, found.refused, len(found.ignored)) == ((), (), 1)
 

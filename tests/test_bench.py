@@ -261,7 +261,7 @@ def test_the_format_of_llama_benchy(spark: FakeSpark) -> None:
 
 
 def test_what_cannot_be_known_is_null_in_the_format_of_llama_benchy() -> None:
-    request = result.Request(0, 1, None, 0.0, 1.0, 1.0)
+    request = result.TimedRequest(0, 1, None, 0.0, 1.0, 1.0)
     bench = replace(BENCH, levels=(replace(BENCH.levels[0], each=(request,)), replace(BENCH.levels[0], each=())))
     runs = llama_benchy.report(bench, "1")["benchmarks"]
     assert isinstance(runs, list)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from sparkctl.base.declarations import Part
+from sparkctl.base.declarations import Declaration
 from sparkctl.base.document import load
 from sparkctl.base.errors import InputError
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
@@ -242,7 +242,7 @@ def test_templates_mods_and_facts_that_are_nowhere_are_told(shop: Shop) -> None:
 
 
 def test_any_format_is_loaded_by_its_kind_and_declaration(shop: Shop) -> None:
-    class Profile(Part):
+    class Profile(Declaration):
         total: int = Field(ge=1)
 
     shop.write("recipes/hosts/big.yaml", "total: 5\n")

@@ -13,7 +13,7 @@ from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.operations.checks import checker
 from sparkctl.operations.checks.check import Check
-from sparkctl.operations.checks.checker import Checker, Evidence, Named, Result, Subject, evidence_lines
+from sparkctl.operations.checks.checker import AskedServer, Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.world.local.http_client import HttpxHttp
 from sparkctl.world.ports import Reply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sparkctl.operations.checks.checker import Verdict
+    from sparkctl.operations.checks.checker import CheckVerdict
 
 CHECKS = sorted(path.stem for path in (shipped_root() / "checks").glob("*.yaml"))
 KEY = "k3y-of-the-operator"
@@ -56,7 +56,7 @@ class Quiet:
         self.phases.append(f"{service}: {phase} {tail}")
 
 
-def server(**changes: object) -> Subject:
+def server(**changes: object) -> AskedServer:
     subject = {
         "service": "one",
         "url": "http://127.0.0.1:1",
@@ -66,10 +66,10 @@ def server(**changes: object) -> Subject:
         "tools": True,
         "takes": frozenset({"image", "audio"}),
     }
-    return Subject(**{**subject, **changes})  # type: ignore[arg-type]
+    return AskedServer(**{**subject, **changes})  # type: ignore[arg-type]
 
 
-def verdict(name: str, script: Scripted, subject: Subject | None = None) -> Verdict:
+def verdict(name: str, script: Scripted, subject: AskedServer | None = None) -> CheckVerdict:
     (found,) = Checker(script, FakeClock(), Quiet()).run([shipped(name)], subject or server())
     return found
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.world.docker.engine import connect
-from sparkctl.world.docker.log_tail import LONGEST_LINE, Lines, lines_of
+from sparkctl.world.docker.log_tail import LONGEST_LINE, LineReader, lines_of
 from sparkctl.world.spec import ContainerSpec
 from tests.engine_contract import until
 from tests.engine_fixtures import BASE
@@ -47,7 +47,7 @@ def test_a_log_is_lines_of_text(data: bytes, lines: list[str]) -> None:
     pieces=st.lists(st.one_of(st.binary(max_size=8), st.sampled_from([b"\r", b"\n", b"\r\n", b"\xc3", b"\xa9", b"ab"])))
 )
 def test_the_lines_do_not_depend_on_the_pieces_in_which_they_come(pieces: list[bytes]) -> None:
-    lines = Lines()
+    lines = LineReader()
     came = [line for piece in pieces for line in lines.feed(piece)]
 
     assert came + lines.end() == lines_of(b"".join(pieces))
@@ -55,7 +55,7 @@ def test_the_lines_do_not_depend_on_the_pieces_in_which_they_come(pieces: list[b
 
 @given(length=st.integers(LONGEST_LINE - 2, 3 * LONGEST_LINE), piece=st.integers(1_000, 20_000))
 def test_a_line_without_an_end_is_cut_in_whatever_pieces_it_comes(length: int, piece: int) -> None:
-    lines = Lines()
+    lines = LineReader()
     for start in range(0, length, piece):
         assert lines.feed(b"x" * min(piece, length - start)) == []
     whole = "x" * length if length <= LONGEST_LINE else "x" * LONGEST_LINE + " …"

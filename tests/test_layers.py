@@ -1,8 +1,14 @@
-"""The directions of the imports: decisions know no effects, adapters know no decisions, and nothing knows the CLI."""
+"""The rooms of the package: who may import whom, and how large a room may be.
+
+Every module is covered: a module that lies in no room of the table fails. Pure rooms may import only what is listed of
+the standard library, so that a clock, a socket or a thread cannot come in unseen.
+"""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -12,77 +18,128 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-EFFECTS = {"click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich", "socket"}
-EFFECTS |= {"subprocess", "time", "urllib", "threading"}
-VALUES = {"urllib.parse"}
-"""What of those is pure."""
-BELOW = {
-    "sparkctl.errors": set(),
-    "sparkctl.units": {"errors"},
-    "sparkctl.document": {"errors"},
-    "sparkctl.container": set(),
-    "sparkctl.ports": {"benching", "container", "measurements", "streams"},
-    "sparkctl.streams": set(),
-    "sparkctl.benching": {"streams"},
-    "sparkctl.roofline": {"memory"},
-    "sparkctl.diagnosis": {"ports"},
-    "sparkctl.sandbox": {"errors", "spelling"},
-    "sparkctl.render": {"errors", "sandbox", "spelling"},
-    "sparkctl.parts": {"errors", "units"},
-    "sparkctl.grammar": {"container", "errors", "grammar_options", "grammar_resources", "grammar_values", "spelling"},
-    "sparkctl.metrics": set(),
-    "sparkctl.acceptance": {"metrics"},
-    "sparkctl.phases": set(),
-    "sparkctl.readiness": {"acceptance", "metrics", "phases", "ports", "units"},
-    "sparkctl.admission": {"memory"},
-    "sparkctl.refusal": {"admission", "memory", "units"},
-    "sparkctl.levers": {"admission"},
-    "sparkctl.ways": {"admission", "levers", "memory", "units"},
-    "sparkctl.plan": {"admission", "memory", "refusal", "units", "ways"},
+WORLD = {"world.ports", "world.spec"}
+"""The top of world: values and protocols."""
+BELOW_RECIPES = {"base", "memory", "mods", "planning", "vllm", "world.docker_run", *WORLD}
+ROOMS = {
+    "sparkctl": {"operations"},
+    "sparkctl.__main__": {"cli"},
+    "base": set(),
+    "world.ports": {"base", *WORLD},
+    "world.spec": {"base", *WORLD},
+    "world.docker_run": {"base", *WORLD},
+    "world.docker": {"base", *WORLD},
+    "world.local": {"base", *WORLD},
+    "world.sim": {"base", *WORLD},
+    "world.opening": {"base", "world.docker", "world.local", "world.sim", *WORLD},
+    "vllm": {"base", *WORLD},
+    "memory": {"base"},
+    "planning": {"base", "memory", "vllm"},
+    "mods": {"base", "vllm", *WORLD},
+    "recipes": BELOW_RECIPES,
+    "operations": {*BELOW_RECIPES, "recipes", "world.opening"},
+    "cli": {*BELOW_RECIPES, "recipes", "operations"},
 }
-"""What the lowest rooms may import of ours; the others follow from the rules below."""
+"""Each room, and the rooms that it may import beside itself: the longest name that fits a module is its room."""
+PURE = {"base", "memory", "planning", "vllm", "world.docker_run", "world.ports", "world.spec", "recipes"}
+STANDARD = frozenset(
+    [
+        "__future__",
+        "abc",
+        "ast",
+        "base64",
+        "bisect",
+        "codecs",
+        "collections",
+        "contextlib",
+        "csv",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "enum",
+        "fnmatch",
+        "fractions",
+        "functools",
+        "hashlib",
+        "html",
+        "importlib",
+        "ipaddress",
+        "itertools",
+        "json",
+        "math",
+        "operator",
+        "pathlib",
+        "posixpath",
+        "re",
+        "shlex",
+        "statistics",
+        "string",
+        "struct",
+        "textwrap",
+        "types",
+        "typing",
+        "unicodedata",
+        "urllib",
+        "warnings",
+    ]
+)
+"""What of the standard library a pure module may import: no clock, no process, no network, no thread, no randomness."""
+EFFECTS = {"click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich"}
+"""Third parties that reach outside: each belongs to an adapter, or to the command line."""
+ALLOWED_EFFECTS = {
+    "world.docker": {"docker", "requests"},
+    "world.local": {"httpx", "huggingface_hub", "psutil", "pynvml", "requests"},
+    "world.sim": {"psutil"},
+    "cli": {"click", "rich"},
+}
+FEW = 9
+MANY = 15
+LINES = 400
+STATEMENTS = 60
+PARAMETERS = 7
 
 
-def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports, those for types among them."""
+def room_of(module: str) -> str:
+    """Return the room that a module lies in: the longest name of the table that it begins with."""
+    name = module.removeprefix("sparkctl.")
+    fits = [room for room in ROOMS if name == room or name.startswith(f"{room}.")]
+    if module in ROOMS:
+        return module
+    assert fits, f"{module} lies in no room"
+    return max(fits, key=len)
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports, those for types among them; of ours always the module itself."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module.startswith("sparkctl")}
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in inner}
     return found
 
 
-def is_core(module: str) -> bool:
-    return not module.startswith(("sparkctl.cli", "sparkctl.adapters", "sparkctl.__main__"))
+def wrong_imports(module: str, found: set[str]) -> list[str]:
+    """Return what a module imports and must not, each with the reason."""
+    room = room_of(module)
+    wrong = [
+        f"{name} of the room {room_of(name)}"
+        for name in found
+        if name in MODULES and name != "sparkctl" and room_of(name) not in {room, *ROOMS[room]}
+    ]
+    outside = {name.partition(".")[0] for name in found if name not in MODULES}
+    wrong += [f"{name}, an effect" for name in outside & EFFECTS - ALLOWED_EFFECTS.get(room, set())]
+    if room in PURE:
+        wrong += [f"{name}, which is not pure" for name in (outside & sys.stdlib_module_names) - STANDARD]
+    return sorted(wrong)
 
 
-@pytest.mark.parametrize("module", sorted(filter(is_core, MODULES)))
-def test_the_core_imports_no_effects(module: str) -> None:
-    found = imports(MODULES[module])
-    assert not {name.split(".")[0] for name in found - VALUES} & EFFECTS
-    assert not {name for name in found if name.startswith(("sparkctl.adapters", "sparkctl.cli"))}
-
-
-@pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("sparkctl.adapters")))
-def test_adapters_import_no_decisions(module: str) -> None:
-    decisions = (
-        "sparkctl.memory",
-        "sparkctl.admission",
-        "sparkctl.plan",
-        "sparkctl.controller",
-        "sparkctl.starting",
-        "sparkctl.cli",
-    )
-    assert not {name for name in imports(MODULES[module]) if name.startswith(decisions)}
-
-
-@pytest.mark.parametrize("module", sorted(BELOW))
-def test_the_lowest_rooms_import_only_what_lies_below_them(module: str) -> None:
-    ours = {name.split(".")[1] for name in imports(MODULES[module]) if name.startswith("sparkctl.")}
-    assert ours <= BELOW[module]
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"sparkctl.cli", "sparkctl.world"}))
+def test_a_module_imports_only_from_the_rooms_below_it(module: str) -> None:
+    assert not wrong_imports(module, imported(MODULES[module]))
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
@@ -94,5 +151,49 @@ def test_imports_stand_at_the_top(module: str) -> None:
 
 
 def test_the_door_imports_nothing_heavy() -> None:
-    outside = {name.split(".")[0] for name in imports(MODULES["sparkctl.cli"])}
+    outside = {name.split(".")[0] for name in imported(MODULES["sparkctl.cli"])}
     assert outside <= {"__future__", "click", "importlib", "os", "sparkctl", "sys", "typing"}
+
+
+def test_a_room_is_small() -> None:
+    files = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        files[path.parent].append(path.name)
+    crowded = {str(folder.relative_to(PACKAGE)): len(names) for folder, names in files.items() if len(names) > MANY}
+    assert not crowded
+    assert len([folder for folder in files if folder.parent == PACKAGE]) <= FEW
+
+
+def test_a_class_name_is_used_once() -> None:
+    places = defaultdict(set)
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].add(module)
+    assert not {name: sorted(found) for name, found in places.items() if len(found) > 1}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_a_function_and_a_signature_are_short(module: str) -> None:
+    text = MODULES[module].read_text()
+    assert text.count("\n") <= LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < STATEMENTS, node.name
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            assert len([one for one in given if one.arg not in {"self", "cls"}]) <= PARAMETERS, node.name
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        ("sparkctl.memory.pool", {"sparkctl.recipes.recipe"}),
+        ("sparkctl.vllm.phases", {"time"}),
+        ("sparkctl.planning.ways", {"random"}),
+        ("sparkctl.operations.changes", {"docker"}),
+        ("sparkctl.world.sim.engine", {"sparkctl.world.local.store"}),
+        ("sparkctl.cli.output", {"sparkctl.world.docker.engine"}),
+    ],
+)
+def test_a_wrong_import_is_found(module: str, found: set[str]) -> None:
+    assert wrong_imports(module, found)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.vllm.metrics import Drafting, Metrics, in_words, parse
+from sparkctl.vllm.metrics import DraftCounts, Metrics, in_words, parse
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SERVING = FIXTURES / "vllm-0.20.2-h200" / "serving"
@@ -25,7 +25,7 @@ def test_a_real_server_of_0_32() -> None:
     assert found.finished["length"] == 4
     assert found.preemptions == 0
     assert found.prefix_hit_rate == 0
-    assert found.drafting == Drafting(153, 447, 360, (147, 129, 84))
+    assert found.drafting == DraftCounts(153, 447, 360, (147, 129, 84))
     assert in_words(found.drafting) == "96 % 84 % 55 %"
 
 
@@ -42,7 +42,7 @@ def test_the_difference_of_two_looks_at_a_real_server_of_0_20(run: str) -> None:
 
 
 def test_counters_that_began_anew_are_not_subtracted() -> None:
-    now, before = Drafting(2, 6, 3, (2, 1, 0)), Drafting(100, 300, 200, (90, 60, 50))
+    now, before = DraftCounts(2, 6, 3, (2, 1, 0)), DraftCounts(100, 300, 200, (90, 60, 50))
     assert now.since(before) == now
     assert now.since(None) == now
 
@@ -94,16 +94,16 @@ def test_a_damaged_text_is_read_without_an_error(data: st.DataObject) -> None:
 
 @given(st.lists(st.integers(0, 1000), min_size=3, max_size=3), st.lists(st.integers(0, 1000), min_size=3, max_size=3))
 def test_a_difference_is_what_came(first: list[int], more: list[int]) -> None:
-    def drafting(counts: list[int]) -> Drafting:
+    def drafting(counts: list[int]) -> DraftCounts:
         positions = tuple(float(count) for count in sorted(counts, reverse=True))
-        return Drafting(1000 + sum(counts), 3000 + 3 * sum(counts), sum(positions), positions)
+        return DraftCounts(1000 + sum(counts), 3000 + 3 * sum(counts), sum(positions), positions)
 
     before, after = drafting(first), drafting([a + b for a, b in zip(sorted(first), sorted(more), strict=True)])
     assert after.since(before).accepted == after.accepted - before.accepted
-    assert before.since(before) == Drafting(0, 0, 0, (0, 0, 0))
+    assert before.since(before) == DraftCounts(0, 0, 0, (0, 0, 0))
     assert before.since(before).overall is None
 
 
 def test_small_shares_keep_their_tenths() -> None:
-    assert in_words(Drafting(1000, 1000, 2, (2,))) == "0.2 %"
-    assert in_words(Drafting(1000, 3000, 0)) == "0 %"
+    assert in_words(DraftCounts(1000, 1000, 2, (2,))) == "0.2 %"
+    assert in_words(DraftCounts(1000, 3000, 0)) == "0 %"

@@ -20,7 +20,7 @@ from sparkctl.base.validation import validate
 from sparkctl.mods import on_disk
 from sparkctl.mods import placed as mods
 from sparkctl.mods.manifest import Mod, ModFile
-from sparkctl.mods.on_disk import LARGEST_BYTES, State
+from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
 from sparkctl.mods.placed import MountedMod
 from sparkctl.world.local.disk import DiskFiles
 from tests.fake_world import FakeSpark
@@ -116,7 +116,7 @@ def test_other_line_ends_are_recognised(source: Path) -> None:
 
 
 def test_a_sha256_that_does_not_agree_is_refused(source: Path) -> None:
-    assert on_disk.check_source(placed(source, sha256="0" * 64)).state is State.CHANGED
+    assert on_disk.check_source(placed(source, sha256="0" * 64)).state is FileState.CHANGED
 
 
 def test_an_unpinned_file_is_refused_with_the_command_that_pins_it(source: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_file_of_the_hub_cache_is_a_link_into_its_blobs_and_no_further(tmp_pat
     (tmp_path / "outside").write_bytes(GOOD)
     (snapshot / "fix.py").symlink_to("../../blobs/abc")
     (snapshot / "out.py").symlink_to("../../../outside")
-    assert on_disk.check_source(placed(snapshot / "fix.py")).state is State.OK
+    assert on_disk.check_source(placed(snapshot / "fix.py")).state is FileState.OK
     with pytest.raises(InputError, match="is a link that leaves its folder"):
         on_disk.read_source(snapshot / "out.py")
 
@@ -229,7 +229,7 @@ def test_only_the_very_bytes_of_the_checksum_are_accepted(content: bytes) -> Non
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fix.py"
         path.write_bytes(content)
-        expected = State.OK if content == GOOD else State.CHANGED
+        expected = FileState.OK if content == GOOD else FileState.CHANGED
         assert on_disk.check_source(placed(path)).state is expected
         assert on_disk.check_source(placed(path, md5=mods.md5_of(content))).content == content
 

@@ -17,7 +17,7 @@ from sparkctl.mods.manifest import Mod
 from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.world.local.folders import write_folder
-from sparkctl.world.ports import Container, Entry
+from sparkctl.world.ports import Container, PathEntry
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec
 from tests.fake_bench import BASH, FakeBench, ScriptEngine, text
 from tests.fake_world import FakeSpark
@@ -242,8 +242,8 @@ def test_a_patch_that_was_rejected_in_part_is_for_another_version(spark: Baker) 
 
 def test_a_folder_that_was_deleted_and_made_anew_is_refused(spark: Baker) -> None:
     lora = f"{ROOT}/vllm/lora"
-    spark.bench.image |= {lora: Entry("folder", 0o755, 0)}
-    spark.bench.done |= {lora: Entry("folder", 0o755, 0), f"{lora}/a.py": text("A")}
+    spark.bench.image |= {lora: PathEntry("folder", 0o755, 0)}
+    spark.bench.done |= {lora: PathEntry("folder", 0o755, 0), f"{lora}/a.py": text("A")}
     spark.bench.removed.add(lora)
     assert f"{lora}: was deleted and made again" in spark.refused()
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
-from sparkctl.planning.admission import Check
+from sparkctl.planning.admission import StartupCheck
 from sparkctl.planning.plan import Action, Plan, Running, Step, Wanted, describe, make_plan
-from sparkctl.planning.refusal import Part
+from sparkctl.planning.refusal import Holder
 
 
 def wanted(name: str, steady: float, peak: float, *, digest: str = "1", priority: int = 0, parts: str = "") -> Wanted:
@@ -100,14 +100,14 @@ def test_a_refusal_shows_its_sum_in_numbers_and_in_segments() -> None:
         "  =   -5.7 GiB"
     )
     assert [(segment.part, segment.name, round(segment.bytes / GIB, 1)) for segment in plan.segments] == [
-        (Part.FOREIGN, "", 51.0),
-        (Part.RUNNING, "tiny", 1.0),
-        (Part.RUNNING, "e4b", 18.0),
-        (Part.CLAIMED, "tiny", 1.0),
-        (Part.CLAIMED, "e4b", 2.0),
-        (Part.WANTED, "big", 37.0),
-        (Part.MISSING, "", 5.7),
-        (Part.RESERVE, "", 10.0),
+        (Holder.FOREIGN, "", 51.0),
+        (Holder.RUNNING, "tiny", 1.0),
+        (Holder.RUNNING, "e4b", 18.0),
+        (Holder.CLAIMED, "tiny", 1.0),
+        (Holder.CLAIMED, "e4b", 2.0),
+        (Holder.WANTED, "big", 37.0),
+        (Holder.MISSING, "", 5.7),
+        (Holder.RESERVE, "", 10.0),
     ]
 
 
@@ -166,7 +166,7 @@ def test_what_is_in_use_by_others_is_what_no_service_holds() -> None:
 
 
 def checked(name: str, fraction: float, *, steady: float = 10, peak: float = 12, old: bool = False) -> Wanted:
-    return replace(wanted(name, steady, peak), check=Check(fraction, 2 * GIB, counts_cache=old))
+    return replace(wanted(name, steady, peak), check=StartupCheck(fraction, 2 * GIB, counts_cache=old))
 
 
 def test_vllms_own_check_is_predicted_and_may_use_the_reserve() -> None:
@@ -181,12 +181,12 @@ def test_vllms_own_check_is_predicted_and_may_use_the_reserve() -> None:
         "  -   60.0 GiB  wanted free by its check: gpu-memory-utilization 0.50 of 120.0 GiB",
         "  =   -2.0 GiB",
     )
-    assert Part.RESERVE not in {segment.part for segment in refused.segments}
+    assert Holder.RESERVE not in {segment.part for segment in refused.segments}
 
 
 def test_the_check_asks_for_whole_bytes_of_the_machine_that_is_there() -> None:
     odd = Pool(127600748 * 1024, 127600748 * 1024, 0)
-    assert Check(0.17, 5).wants(odd) == 22_212_738_212 + 5  # 22,212,738,211.84 of 127600748 kB
+    assert StartupCheck(0.17, 5).wants(odd) == 22_212_738_212 + 5  # 22,212,738,211.84 of 127600748 kB
 
 
 def test_an_old_vllm_takes_the_page_cache_for_used() -> None:

@@ -16,7 +16,7 @@ from sparkctl.recipes.stack import Stack
 from sparkctl.recipes.values import looks_secret
 
 if TYPE_CHECKING:
-    from sparkctl.base.declarations import Part
+    from sparkctl.base.declarations import Declaration
 
 MISTAKES = Path(__file__).parent / "fixtures" / "recipe-mistakes.txt"
 """A line of a recipe, and under it the column, the problem and the hint that it must give."""
@@ -35,7 +35,7 @@ def recipe(more: str = "") -> Recipe:
     return validate(load(WHOLE + more, "r.yaml"), Recipe)
 
 
-def told(more: str, *, base: str = WHOLE, model: type[Part] = Recipe) -> list[str]:
+def told(more: str, *, base: str = WHOLE, model: type[Declaration] = Recipe) -> list[str]:
     """Return the problems, each as its line and its hint, without the excerpts."""
     with pytest.raises(ProblemsError) as error:
         validate(load(base + more, "r.yaml"), model)

@@ -12,7 +12,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.mods.images import Images
-from sparkctl.mods.on_disk import State
+from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.placed import MountedMod, from_label, label
 from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
 from sparkctl.world.ports import Container, ImportedFile
@@ -90,20 +90,20 @@ class FailingEngine(FakeEngine):
         return super().container(name)
 
 
-def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[State], str, bool, list[str]]:
+def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[FileState], str, bool, list[str]]:
     (verdict,) = verify(engine, Images(engine, FakeFiles()), Meant("one", "image", [mod]))
     states = [verdict.host.state, verdict.image.state, verdict.container.state]
     return states, verdict.word, verdict.holds, verdict.reasons
 
 
 def test_all_three_places_hold(engine: FakeEngine, mod: MountedMod) -> None:
-    assert places(engine, mod) == ([State.OK, State.OK, State.OK], "ok", True, [])
+    assert places(engine, mod) == ([FileState.OK, FileState.OK, FileState.OK], "ok", True, [])
 
 
 def test_an_image_that_moved_is_named_with_what_it_has(engine: FakeEngine, mod: MountedMod) -> None:
     engine.images["image"][TARGET] = b"NEWER = True\n"
     states, word, holds, reasons = places(engine, mod)
-    assert (states[1], word, holds) == (State.CHANGED, "changed", False)
+    assert (states[1], word, holds) == (FileState.CHANGED, "changed", False)
     why = (
         f"the image has moved: {TARGET} in image has md5 {md5(b'NEWER = True' + bytes([10]))}, and mod fix covers "
         f"md5 {md5(COVERED)}: if it contains the fix, drop the mod, else make mod fix anew from the image's file"
@@ -117,7 +117,7 @@ def test_a_container_started_without_the_mod_is_named(engine: FakeEngine, mod: M
     engine.there["id-0"] = engine.there["id-0"]._replace(mounts=())
     engine.files["one", TARGET] = COVERED
     states, word, holds, reasons = places(engine, mod)
-    assert (states[2], word, holds) == (State.MISSING, "missing", False)
+    assert (states[2], word, holds) == (FileState.MISSING, "missing", False)
     assert reasons[0].startswith(f"this container was started without the mod: one has md5 {md5(COVERED)} at {TARGET}")
     with pytest.raises(ModError, match="this container was started without the mod"):
         check_container(engine, "one", [mod])
@@ -130,7 +130,7 @@ def test_a_copy_that_changed_under_the_container_is_named_with_both_checksums(
     engine.there["id-0"] = engine.there["id-0"]._replace(mounts=mounts)
     engine.files["one", TARGET] = b"OTHER"
     states, word, holds, reasons = places(engine, mod)
-    assert (states[2], word, holds) == (State.CHANGED, "changed", False)
+    assert (states[2], word, holds) == (FileState.CHANGED, "changed", False)
     found = f"one has md5 {md5(b'OTHER')} at {TARGET}, and mod fix is {md5(GOOD)}"
     why = f"the mounted copy {mod.source} has changed since it was verified: {found}: sparkctl up --replace one"
     assert reasons == [why]
@@ -143,19 +143,19 @@ def test_a_container_started_before_the_mod_was_pinned_anew_is_named(engine: Fak
 
 def test_a_file_that_is_right_without_a_mount_is_not_the_mod(engine: FakeEngine, mod: MountedMod) -> None:
     engine.there["id-0"] = engine.there["id-0"]._replace(mounts=())
-    assert places(engine, mod)[:3] == ([State.OK, State.OK, State.MISSING], "missing", False)
+    assert places(engine, mod)[:3] == ([FileState.OK, FileState.OK, FileState.MISSING], "missing", False)
 
 
 def test_a_mount_without_its_file_is_named(engine: FakeEngine, mod: MountedMod) -> None:
     engine.files.clear()
     states, word, _, reasons = places(engine, mod)
-    assert (states[2], word) == (State.MISSING, "missing")
+    assert (states[2], word) == (FileState.MISSING, "missing")
     assert reasons[0].startswith(f"the mod's mount is gone from this container: one has no {TARGET}, and mod fix is ")
 
 
 def test_an_unpinned_mod_in_a_container_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
     states, word, holds, reasons = places(engine, replace(mod, md5="unpinned"))
-    assert (states[2], word, holds) == (State.UNPINNED, "unpinned", False)
+    assert (states[2], word, holds) == (FileState.UNPINNED, "unpinned", False)
     assert reasons[-1].startswith(f"nothing says whether this is the mod: one has md5 {md5(GOOD)} at {TARGET}")
 
 
@@ -163,14 +163,14 @@ def test_a_container_of_the_same_name_that_is_somebody_elses_is_not_looked_into(
     engine: FakeEngine, mod: MountedMod
 ) -> None:
     engine.there["id-0"] = engine.there["id-0"]._replace(labels={})
-    assert places(FailingEngine(engine, "container"), mod)[0][2] is State.NOT_RUNNING
+    assert places(FailingEngine(engine, "container"), mod)[0][2] is FileState.NOT_RUNNING
 
 
 def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_checked(
     engine: FakeEngine, mod: MountedMod
 ) -> None:
     states, word, holds, reasons = places(FailingEngine(engine), mod)
-    assert (states, word, holds) == ([State.OK, State.UNKNOWN, State.UNKNOWN], "unknown", False)
+    assert (states, word, holds) == ([FileState.OK, FileState.UNKNOWN, FileState.UNKNOWN], "unknown", False)
     assert reasons == [
         f"mod fix in image: cannot read {TARGET} in the image: it is a folder",
         f"mod fix in one: cannot read {TARGET}: its image has neither cat nor python3: use another image",
@@ -179,14 +179,14 @@ def test_a_container_that_cannot_be_read_does_not_hold_and_the_others_are_still_
 
 def test_a_container_that_stops_during_the_check_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
     states, _, holds, reasons = places(FailingEngine(engine, "container"), mod)
-    assert (states[2], holds) == (State.UNKNOWN, False)
+    assert (states[2], holds) == (FileState.UNKNOWN, False)
     assert reasons == ["one stopped while its mods were read: sparkctl logs one"]
 
 
 def test_an_image_that_is_removed_during_the_check_is_unknown(engine: FakeEngine, mod: MountedMod) -> None:
     engine.there.clear()
     states, word, holds, reasons = places(FailingEngine(engine, "image"), mod)
-    assert (states[1], word, holds) == (State.UNKNOWN, "unknown", True)
+    assert (states[1], word, holds) == (FileState.UNKNOWN, "unknown", True)
     assert reasons == [f"image is not on this host: what mod fix covers at {TARGET} is unknown until a pull"]
 
 
@@ -208,7 +208,7 @@ def test_a_container_that_is_gone_cannot_pass_the_check(engine: FakeEngine, mod:
 def test_a_new_file_that_is_known_by_its_label_is_not_missed_in_the_image(engine: FakeEngine, mod: MountedMod) -> None:
     engine.images["image"].clear()
     (known,) = from_label(label([mod]))
-    assert places(engine, known) == ([State.NOT_COMPARED, State.NOT_COMPARED, State.OK], "ok", True, [])
+    assert places(engine, known) == ([FileState.NOT_COMPARED, FileState.NOT_COMPARED, FileState.OK], "ok", True, [])
 
 
 def test_a_writable_mount_does_not_hold(engine: FakeEngine, mod: MountedMod) -> None:
@@ -222,7 +222,7 @@ def test_a_source_that_changed_does_not_hold_although_the_container_does(engine:
     assert mod.original is not None
     mod.original.write_bytes(b"EDITED = True\n")
     states, word, holds, _ = places(engine, mod)
-    assert (states, word, holds) == ([State.CHANGED, State.OK, State.OK], "changed", False)
+    assert (states, word, holds) == ([FileState.CHANGED, FileState.OK, FileState.OK], "changed", False)
 
 
 def test_an_image_that_is_not_here_is_unknown_which_only_a_running_service_minds(
@@ -232,7 +232,7 @@ def test_an_image_that_is_not_here_is_unknown_which_only_a_running_service_minds
     assert places(engine, mod)[1:3] == ("unknown", False)
     engine.there.clear()
     states, word, holds, _ = places(engine, mod)
-    assert (states[2], word, holds) == (State.NOT_RUNNING, "unknown", True)
+    assert (states[2], word, holds) == (FileState.NOT_RUNNING, "unknown", True)
 
 
 def test_an_image_without_the_file_to_replace_is_refused(engine: FakeEngine, mod: MountedMod) -> None:
@@ -256,7 +256,7 @@ def test_another_layout_of_the_image_is_refused(engine: FakeEngine, mod: Mounted
 
 
 def test_without_replaces_the_image_is_not_compared(engine: FakeEngine, mod: MountedMod) -> None:
-    assert places(engine, replace(mod, replaces=()))[0][1] is State.NOT_COMPARED
+    assert places(engine, replace(mod, replaces=()))[0][1] is FileState.NOT_COMPARED
 
 
 def test_unpinned_is_worse_than_unknown(engine: FakeEngine, mod: MountedMod) -> None:
@@ -404,7 +404,7 @@ def test_a_mod_that_is_not_what_python_imports_does_not_hold(engine: FakeEngine,
     copy = "/opt/first/vllm/a.py"
     engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", copy, read_only=True)
     states, word, holds, reasons = places(engine, mod)
-    assert (states[2], word, holds) == (State.SHADOWED, "shadowed", False)
+    assert (states[2], word, holds) == (FileState.SHADOWED, "shadowed", False)
     assert f"one imports vllm.a from {copy}, and mod fix lies over {TARGET}" in reasons[0]
     engine.seen[TARGET] = ImportedFile(md5(GOOD), "vllm.a", TARGET, shadow="/x/a.cpython-312.pyc", read_only=True)
     assert "one runs the compiled /x/a.cpython-312.pyc, made from another file" in places(engine, mod)[3][0]
@@ -415,9 +415,9 @@ def test_a_mod_that_is_not_what_python_imports_does_not_hold(engine: FakeEngine,
 def test_a_container_without_python_cannot_prove_what_it_imports(engine: FakeEngine, mod: MountedMod) -> None:
     engine.python = False
     states, _, holds, reasons = places(engine, mod)
-    assert (states[2], holds) == (State.UNKNOWN, False)
+    assert (states[2], holds) == (FileState.UNKNOWN, False)
     assert "one has no Python that could be asked whether it imports" in reasons[0]
-    assert places(engine, replace(mod, root=None))[:3] == ([State.OK, State.OK, State.OK], "ok", True)
+    assert places(engine, replace(mod, root=None))[:3] == ([FileState.OK, FileState.OK, FileState.OK], "ok", True)
 
 
 def test_an_image_of_another_vllm_is_said(engine: FakeEngine, mod: MountedMod) -> None:

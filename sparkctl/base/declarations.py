@@ -107,7 +107,7 @@ FlagValue = Scalar | list[Scalar] | dict[str, Any] | None
 """A flag's value: true is the bare flag, false its ``--no-`` form, null leaves it out, a map is JSON."""
 
 
-class Part(BaseModel):
+class Declaration(BaseModel):
     """What every part of a format shares: frozen, strict about keys and types, kebab-case in YAML.
 
     Keys that begin with ``x-`` are the operator's own and are left out.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sparkctl.base.declarations import FieldError, Finding, Part
+from sparkctl.base.declarations import Declaration, FieldError, Finding
 from sparkctl.base.errors import Problem, ProblemsError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document, KeyPath, Node
 
-PartT = TypeVar("PartT", bound=Part)
+PartT = TypeVar("PartT", bound=Declaration)
 
 _SHOWN: Final = 60
 _EXPECTED: Final = {
@@ -63,7 +63,7 @@ def validate(document: Document, model: type[PartT]) -> PartT:
     return instance
 
 
-def problems_of(document: Document, model: type[Part], *, partial: bool = False) -> list[Problem]:
+def problems_of(document: Document, model: type[Declaration], *, partial: bool = False) -> list[Problem]:
     """Return everything that is wrong with the document; ``partial``: what is missing is not wrong."""
     problems = list(document.problems)
     try:
@@ -111,7 +111,7 @@ class _Located:
     details: ErrorDetails
 
 
-def _problems(document: Document, model: type[Part], errors: Sequence[_Located]) -> list[Problem]:
+def _problems(document: Document, model: type[Declaration], errors: Sequence[_Located]) -> list[Problem]:
     groups: dict[KeyPath, list[_Located]] = defaultdict(list)
     for located in errors:
         groups[located.path].append(located)
@@ -154,7 +154,7 @@ def _locate(document: Document, details: ErrorDetails) -> _Located:
     return _Located(kind, path, node, union, "[key]" in location, details)
 
 
-def _explain(document: Document, model: type[Part], group: Sequence[_Located]) -> list[Problem]:
+def _explain(document: Document, model: type[Declaration], group: Sequence[_Located]) -> list[Problem]:
     """Return the problems of one value: its own check's, or what its types expected."""
     problems: list[Problem] = []
     for located in group:
@@ -184,7 +184,7 @@ def _findings(document: Document, located: _Located) -> list[Problem]:
     return problems
 
 
-def _missing(model: type[Part], located: _Located) -> Problem:
+def _missing(model: type[Declaration], located: _Located) -> Problem:
     part = _part_at(model, located.path[:-1])
     known, name = _fields(part), str(located.path[-1])
     others = [str(key) for key in located.node.children if key not in known]
@@ -193,7 +193,7 @@ def _missing(model: type[Part], located: _Located) -> Problem:
     return Problem(f"{shown(located.path)} is missing", located.node.key, hint)
 
 
-def _unknown(model: type[Part], located: _Located) -> Problem:
+def _unknown(model: type[Declaration], located: _Located) -> Problem:
     key, above = str(located.path[-1]), shown(located.path[:-1])
     part = _part_at(model, located.path[:-1])
     known = _fields(part)

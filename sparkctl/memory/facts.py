@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from sparkctl.base.declarations import Part, Size
+from sparkctl.base.declarations import Declaration, Size
 from sparkctl.memory.weights.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
 
 
-class Loaded(Part):
+class LoadedSize(Declaration):
     """What "Model loading took" says for one checkpoint. vLLM logs GiB, whatever a source calls it."""
 
     repo: str = Field(description="the checkpoint's repository")
@@ -20,7 +20,7 @@ class Loaded(Part):
     estimated: bool = Field(default=False, description="derived, not read from a log")
 
 
-class Checkpoint(Part):
+class Checkpoint(Declaration):
     """What the safetensors of a repository take on disk, and how they are quantized."""
 
     repo: str
@@ -31,7 +31,7 @@ class Checkpoint(Part):
     )
 
 
-class Multimodal(Part):
+class Multimodal(Declaration):
     """What the model takes in beside text."""
 
     inputs: list[str] = Field(min_length=1, description="image, video, audio")
@@ -41,21 +41,21 @@ class Multimodal(Part):
     source: str
 
 
-class Parameters(Part):
+class Parameters(Declaration):
     """How many parameters the model has; two bytes each is the most that its weights take."""
 
     count: int = Field(ge=1)
     source: str
 
 
-class ModelFacts(Part):
+class ModelFacts(Declaration):
     """What is known of a model. ``config`` has the keys of its config.json; what is unknown stays absent."""
 
     description: str = ""
     config: dict[str, Any] = Field(default_factory=dict, description="geometry, in the keys of config.json")
     config_source: str = ""
     parameters: Parameters | None = None
-    loaded: list[Loaded] = Field(default_factory=list)
+    loaded: list[LoadedSize] = Field(default_factory=list)
     checkpoints: list[Checkpoint] = Field(default_factory=list)
     multimodal: Multimodal | None = None
     shares_cache: bool = Field(default=False, description="a draft model that reads its target's KV cache")

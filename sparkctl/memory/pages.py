@@ -16,7 +16,7 @@ from sparkctl.memory.model.layers import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.memory.model.layers import LayerGroup, State
+    from sparkctl.memory.model.layers import LayerGroup, RecurrentState
 
 DEFAULT_BLOCK_SIZE: Final = 16
 """Tokens in a block (vLLM config/cache.py DEFAULT_BLOCK_SIZE)."""
@@ -105,7 +105,7 @@ def token_bytes(group: LayerGroup, dtype: str) -> int:
     return group.kv_heads * ((group.head_dim + values) * bits // 8 + scales)
 
 
-def state_bytes(state: State, speculative_tokens: int) -> int:
+def state_bytes(state: RecurrentState, speculative_tokens: int) -> int:
     """Return what the state of one layer takes for one sequence (vLLM mamba_utils.py)."""
     conv = state.conv_width * (state.conv_kernel - 1 + speculative_tokens) * state.conv_bytes
     return conv + state.recurrent * state.recurrent_bytes

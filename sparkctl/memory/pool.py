@@ -7,14 +7,14 @@ from typing import Final
 
 from pydantic import Field, model_validator
 
-from sparkctl.base.declarations import Finding, Part, Size, complain
+from sparkctl.base.declarations import Declaration, Finding, Size, complain
 from sparkctl.base.units import GIB, format_gib
 
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
 
 
-class ProfileSources(Part):
+class ProfileSources(Declaration):
     """Where the figures of a host profile come from."""
 
     total: str = ""
@@ -22,7 +22,7 @@ class ProfileSources(Part):
     in_use: str = ""
 
 
-class HostProfile(Part):
+class HostProfile(Declaration):
     """A kind of machine to size services for. The flags of a service follow from it and never from a live reading."""
 
     description: str = ""

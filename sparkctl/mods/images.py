@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Engine, Files
 
 
-class Known(BaseModel):
+class KnownImage(BaseModel):
     """What was found out of one image: packages by name, and the md5s of files by path (None: there is none)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -37,7 +37,7 @@ class Images:
         self._engine = engine
         self._files = files
         self._state = state
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, KnownImage] = {}
 
     def there(self, reference: str) -> bool:
         """Return whether the engine has an image."""
@@ -70,7 +70,7 @@ class Images:
             self._keep(identity, known)
         return {path: known.files[path] for path in paths}
 
-    def _of(self, reference: str) -> tuple[Known, str]:
+    def _of(self, reference: str) -> tuple[KnownImage, str]:
         image = self._engine.image(reference)
         if image is None:
             raise EngineError(f"the engine does not have the image {reference}", hint="sparkctl up fetches it")
@@ -78,17 +78,17 @@ class Images:
             self._known[image.id] = self._read(image.id)
         return self._known[image.id], image.id
 
-    def _read(self, identity: str) -> Known:
+    def _read(self, identity: str) -> KnownImage:
         """Return what was kept; what is damaged is asked again."""
         path = self._path(identity)
         if path is None:
-            return Known()
+            return KnownImage()
         try:
-            return Known.model_validate_json(path.read_bytes())
+            return KnownImage.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
-            return Known()
+            return KnownImage()
 
-    def _keep(self, identity: str, known: Known) -> None:
+    def _keep(self, identity: str, known: KnownImage) -> None:
         path = self._path(identity)
         if path is not None:
             try:

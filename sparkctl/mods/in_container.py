@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.mods.manifest import UNPINNED
 from sparkctl.mods.placed import NOWHERE
-from sparkctl.mods.on_disk import State
+from sparkctl.mods.on_disk import FileState
 
 if TYPE_CHECKING:
     from sparkctl.mods.placed import MountedMod
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Sight:
     """One place: its state, and in words what is wrong, what follows and what to do."""
 
-    state: State
+    state: FileState
     why: str = ""
 
 
-def seen(container: Container, mod: MountedMod, file: ImportedFile, *, python: bool) -> Reading:
+def seen(container: Container, mod: MountedMod, file: ImportedFile, *, python: bool) -> Sight:
     """Return the reading of one file; ``python`` is whether the container's Python was asked."""
     again = f"sparkctl up --replace {container.name}"
     wrong = _mounted(container, mod, file, again) or (_imported(container, mod, file, again) if python else None)
@@ -31,11 +31,11 @@ def seen(container: Container, mod: MountedMod, file: ImportedFile, *, python: b
         return wrong
     if not python and mod.module is not None:
         why = f"{container.name} has no Python that could be asked whether it imports {mod.target} of mod {mod.mod}"
-        return Reading(State.UNKNOWN, f"{why}: its bytes are the mod's")
-    return Reading(State.OK)
+        return Sight(FileState.UNKNOWN, f"{why}: its bytes are the mod's")
+    return Sight(FileState.OK)
 
 
-def _mounted(container: Container, mod: MountedMod, file: ImportedFile, again: str) -> Reading | None:
+def _mounted(container: Container, mod: MountedMod, file: ImportedFile, again: str) -> Sight | None:
     """Return what is wrong with the file or its mount, or None."""
     mount = next(((source, read_only) for source, target, read_only in container.mounts if target == mod.target), None)
     found = f"{container.name} has no {mod.target}"
@@ -43,29 +43,29 @@ def _mounted(container: Container, mod: MountedMod, file: ImportedFile, again: s
         found = f"{container.name} has md5 {file.md5} at {mod.target}"
     why = f"{found}, and mod {mod.mod} is {mod.md5}"
     if mount is None:
-        return Reading(State.MISSING, f"this container was started without the mod: {why}: {again}")
+        return Sight(FileState.MISSING, f"this container was started without the mod: {why}: {again}")
     if file.md5 is None:
-        return Reading(State.MISSING, f"the mod's mount is gone from this container: {why}: {again}")
+        return Sight(FileState.MISSING, f"the mod's mount is gone from this container: {why}: {again}")
     if mod.md5 == UNPINNED:
-        return Reading(State.UNPINNED, f"nothing says whether this is the mod: {why}: sparkctl mods pin {mod.mod}")
+        return Sight(FileState.UNPINNED, f"nothing says whether this is the mod: {why}: sparkctl mods pin {mod.mod}")
     if file.md5 != mod.md5:
-        return Reading(State.CHANGED, f"{_cause(mount[0], mod)}: {why}: {again}")
+        return Sight(FileState.CHANGED, f"{_cause(mount[0], mod)}: {why}: {again}")
     if not mount[1] or file.read_only is False:
         why = f"{mod.target} in {container.name} is mounted writable: what was checked can change"
-        return Reading(State.CHANGED, f"{why}: {again}")
+        return Sight(FileState.CHANGED, f"{why}: {again}")
     return None
 
 
-def _imported(container: Container, mod: MountedMod, file: ImportedFile, again: str) -> Reading | None:
+def _imported(container: Container, mod: MountedMod, file: ImportedFile, again: str) -> Sight | None:
     """Return what the container's Python runs in the file's place, or None."""
     if file.shadow is not None:
         why = f"{container.name} runs the compiled {file.shadow}, made from another file, in place of {mod.target}"
-        return Reading(State.SHADOWED, f"{why} of mod {mod.mod}: remove it from the image, then {again}")
+        return Sight(FileState.SHADOWED, f"{why} of mod {mod.mod}: remove it from the image, then {again}")
     if file.module is None or file.origin == mod.target:
         return None
     where = f"imports {file.module} from {file.origin}" if file.origin else f"finds no module {file.module}"
     why = f"{container.name} {where}, and mod {mod.mod} lies over {mod.target}"
-    return Reading(State.SHADOWED, f"{why}: the mod has no effect: give it the path that is imported, then {again}")
+    return Sight(FileState.SHADOWED, f"{why}: the mod has no effect: give it the path that is imported, then {again}")
 
 
 def _cause(mounted: str, mod: MountedMod) -> str:

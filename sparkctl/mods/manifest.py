@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base.declarations import Finding, Part, complain, wrong
+from sparkctl.base.declarations import Finding, Declaration, complain, wrong
 from sparkctl.vllm import releases
 
 UNPINNED: Final = "unpinned"
@@ -90,7 +90,7 @@ def _versions(text: str) -> str:
     return text
 
 
-class Elsewhere(Part):
+class Elsewhere(Declaration):
     """A file that is not in the mod's folder: of the checkpoint, behind a URL, or of a released Python package."""
 
     model: Annotated[str, AfterValidator(_file_name)] | None = Field(
@@ -131,7 +131,7 @@ class Elsewhere(Part):
         return self.url or f"{self.package} {self.release}"
 
 
-class Covered(Part):
+class Covered(Declaration):
     """The file of the image that is covered: by its md5, or as any of some releases of vLLM has it."""
 
     md5: Annotated[str, AfterValidator(_known_md5)] | None = Field(None, description="its md5, from a released wheel")
@@ -146,7 +146,7 @@ class Covered(Part):
         return self
 
 
-class ModFile(Part):
+class ModFile(Declaration):
     """One file of a mod: where it goes, where it comes from, what it must be."""
 
     module: Annotated[str, AfterValidator(_module)] | None = Field(None, description="the Python module it replaces")
@@ -201,14 +201,14 @@ class ModFile(Part):
         return f"{package_root}/{self.module.replace('.', '/')}.py"
 
 
-class AppliesTo(Part):
+class AppliesTo(Declaration):
     """What a mod was made for."""
 
     image: str | None = Field(None, min_length=1, description="the image")
     vllm: Annotated[str, AfterValidator(_versions)] | None = Field(None, description="versions of vLLM, as in PEP 440")
 
 
-class Mod(Part, title="sparkctl mod"):
+class Mod(Declaration, title="sparkctl mod"):
     """A named set of files laid over files of an image."""
 
     description: str = Field("", description="what it mends, and its public source")
@@ -242,14 +242,14 @@ class Mod(Part, title="sparkctl mod"):
         return found
 
 
-class Pin(Part):
+class Pin(Declaration):
     """What the operator's own file is: both checksums, as ``mods pin`` recorded them."""
 
     md5: Annotated[str, AfterValidator(_known_md5)]
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Pins(Part):
+class Pins(Declaration):
     """The operator's pins of one mod, by the names of its files (``mods/NAME/pins.yaml`` in their folder)."""
 
     files: dict[str, Pin]

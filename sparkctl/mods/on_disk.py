@@ -27,7 +27,7 @@ LARGEST_BYTES: Final = 64 * 1024**2
 """Python files of vLLM are at most a few hundred KiB; what is larger is not one."""
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """What one place says of a mod's file."""
 
     OK = "ok"
@@ -45,7 +45,7 @@ class State(StrEnum):
 class Checked:
     """A source that was looked at: its bytes when they are what the manifest says, else what is wrong and the fix."""
 
-    state: State
+    state: FileState
     content: bytes = b""
     why: str = ""
     fix: str | None = None
@@ -91,35 +91,35 @@ def check_source(mod: MountedMod) -> Checked:
     """Return what the source on this host is, against the manifest or the operator's pin."""
     look = f"look at your copy of the file, then: sparkctl mods pin {mod.mod} --file FILE"
     if mod.source == NOWHERE:
-        return Checked(State.NOT_COMPARED)
+        return Checked(FileState.NOT_COMPARED)
     if mod.md5 == UNPINNED:
         why = f"mod {mod.mod}: {mod.name} is unpinned: no checksum of it is known to sparkctl"
-        return Checked(State.UNPINNED, why=why, fix=f"sparkctl mods lock {mod.mod}" if mod.fetch else look)
+        return Checked(FileState.UNPINNED, why=why, fix=f"sparkctl mods lock {mod.mod}" if mod.fetch else look)
     if mod.waits:
         why = f"mod {mod.mod}: {mod.name} has not been fetched from {mod.elsewhere}"
-        return Checked(State.MISSING, why=why, fix=f"sparkctl mods fetch {mod.mod}")
+        return Checked(FileState.MISSING, why=why, fix=f"sparkctl mods fetch {mod.mod}")
     if mod.original is None:
         why = f"mod {mod.mod}: {mod.name} comes from the checkpoint, which is not on this host"
-        return Checked(State.UNKNOWN, why=why, fix="download the model first")
+        return Checked(FileState.UNKNOWN, why=why, fix="download the model first")
     where = f"mod {mod.mod}: {mod.original}"
     try:
         content = read_source(mod.original)
     except InputError as error:
-        return Checked(State.MISSING, why=f"{where} {error.message}", fix=f"restore it, or {look}")
+        return Checked(FileState.MISSING, why=f"{where} {error.message}", fix=f"restore it, or {look}")
     return _compared(mod, content, where)
 
 
 def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
     found, sha256 = md5_of(content), hashlib.sha256(content).hexdigest()
     if found == mod.md5 and mod.sha256 in {None, sha256}:
-        return Checked(State.OK, content)
+        return Checked(FileState.OK, content)
     why = f"{where}: expected md5 {mod.md5}, found {found}"
     if found == mod.md5:
         why = f"{where}: the md5 is as expected, but expected sha256 {mod.sha256}, found {sha256}"
     elif _matches_with_other_ends(content, mod.md5):
         why += "; with other line ends it would match"
     fix = f"restore it, or accept it: sparkctl mods pin {mod.mod}"
-    return Checked(State.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix)
+    return Checked(FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix)
 
 
 def verified(mod: MountedMod) -> bytes:
@@ -129,7 +129,7 @@ def verified(mod: MountedMod) -> bytes:
         ModError: unpinned, missing, or another file.
     """
     checked = check_source(mod)
-    if checked.state is not State.OK:
+    if checked.state is not FileState.OK:
         raise ModError(checked.why, hint=checked.fix)
     return checked.content
 

@@ -13,8 +13,8 @@ from sparkctl.operations import deployed
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.mods.in_image import Fit
 from sparkctl.mods.placed import NOWHERE
-from sparkctl.mods.in_container import Reading
-from sparkctl.mods.on_disk import State
+from sparkctl.mods.in_container import Sight
+from sparkctl.mods.on_disk import FileState
 from sparkctl.world.ports import ImportedFile
 from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 
@@ -25,37 +25,37 @@ if TYPE_CHECKING:
     from sparkctl.mods.placed import MountedMod
     from sparkctl.world.ports import Container, Engine, Package
 
-_GOOD: Final = {State.OK, State.NOT_COMPARED, State.NOT_RUNNING, State.OUTSIDE}
+_GOOD: Final = {FileState.OK, FileState.NOT_COMPARED, FileState.NOT_RUNNING, FileState.OUTSIDE}
 _FITS: Final = {
-    Fit.AS_MEANT: State.OK,
-    Fit.NOT_DECLARED: State.NOT_COMPARED,
-    Fit.MOVED: State.CHANGED,
-    Fit.NOTHING_THERE: State.MISSING,
+    Fit.AS_MEANT: FileState.OK,
+    Fit.NOT_DECLARED: FileState.NOT_COMPARED,
+    Fit.MOVED: FileState.CHANGED,
+    Fit.NOTHING_THERE: FileState.MISSING,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ModVerdict:
     """One file of one mod of one service, over the three places."""
 
     service: str
     mod: MountedMod
-    host: Reading
-    image: Reading
-    container: Reading
+    host: Sight
+    image: Sight
+    container: Sight
 
     @property
     def holds(self) -> bool:
         """Whether nothing is wrong: an image that is not at hand is, for a service that runs."""
         places = [self.host, self.image, self.container]
-        running = self.container.state is not State.NOT_RUNNING
-        return all(p.state in _GOOD or (p.state is State.UNKNOWN and not running) for p in places)
+        running = self.container.state is not FileState.NOT_RUNNING
+        return all(p.state in _GOOD or (p.state is FileState.UNKNOWN and not running) for p in places)
 
     @property
     def word(self) -> str:
         """The verdict in a word: ok, or the worst state of the three places."""
         bad = [place.state for place in (self.container, self.image, self.host) if place.state not in _GOOD]
-        return next((state for state in bad if state is not State.UNKNOWN), bad[0] if bad else State.OK)
+        return next((state for state in bad if state is not FileState.UNKNOWN), bad[0] if bad else FileState.OK)
 
     @property
     def reasons(self) -> list[str]:
@@ -72,7 +72,7 @@ class Meant(NamedTuple):
     marks: tuple[str, ...] = ()
 
 
-def verify(engine: Engine, images: Images, one: Meant) -> list[Verdict]:
+def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
     """Return the verdicts on a service's mods, running or not; changes nothing.
 
     Raises:
@@ -80,31 +80,31 @@ def verify(engine: Engine, images: Images, one: Meant) -> list[Verdict]:
     """
     container = _running(engine, one.name)
     in_image = image_readings(images, one.image, one.mods)
-    idle = [Reading(State.NOT_RUNNING)] * len(one.mods)
+    idle = [Sight(FileState.NOT_RUNNING)] * len(one.mods)
     in_container = container_readings(engine, container, one.mods) if container is not None else idle
     return [
-        Verdict(one.name, mod, host_reading(mod), there, runs)
+        ModVerdict(one.name, mod, host_reading(mod), there, runs)
         for mod, there, runs in zip(one.mods, in_image, in_container, strict=True)
     ]
 
 
-def host_reading(mod: MountedMod) -> Reading:
+def host_reading(mod: MountedMod) -> Sight:
     """Return what the source on this host is."""
     checked = on_disk.check_source(mod)
-    return Reading(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
+    return Sight(checked.state, f"{checked.why}: {checked.fix}" if checked.why else "")
 
 
 # --- the image -------------------------------------------------------------------------------------------------------
 
 
-def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> list[Reading]:
+def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> list[Sight]:
     """Return what the files that mods cover are in the image, read without running it.
 
     A mod that is known by a container's label alone does not say what it covers: nothing is compared.
     """
     declared = [mod for mod in found if mod.source != NOWHERE]
     if not declared:
-        return [Reading(State.NOT_COMPARED) for _ in found]
+        return [Sight(FileState.NOT_COMPARED) for _ in found]
     if not images.there(image):
         return [_not_here(image, mod) for mod in found]
     try:
@@ -115,14 +115,14 @@ def image_readings(images: Images, image: str, found: Sequence[MountedMod]) -> l
         gone = not images.there(image)
         return [_not_here(image, mod) if gone else _unreadable(f"mod {mod.mod} in {image}", error) for mod in found]
     return [
-        Reading(State.NOT_COMPARED) if mod.source == NOWHERE else _covered(mod, image, md5s[mod.target], roots)
+        Sight(FileState.NOT_COMPARED) if mod.source == NOWHERE else _covered(mod, image, md5s[mod.target], roots)
         for mod in found
     ]
 
 
-def _not_here(image: str, mod: MountedMod) -> Reading:
+def _not_here(image: str, mod: MountedMod) -> Sight:
     why = f"{image} is not on this host: what mod {mod.mod} covers at {mod.target} is unknown until a pull"
-    return Reading(State.UNKNOWN, why)
+    return Sight(FileState.UNKNOWN, why)
 
 
 def _roots(images: Images, image: str, found: Sequence[MountedMod]) -> Mapping[str, Package]:
@@ -131,14 +131,14 @@ def _roots(images: Images, image: str, found: Sequence[MountedMod]) -> Mapping[s
     return images.packages(image, names) if names else {}
 
 
-def _covered(mod: MountedMod, image: str, md5: str | None, packages: Mapping[str, Package]) -> Reading:
+def _covered(mod: MountedMod, image: str, md5: str | None, packages: Mapping[str, Package]) -> Sight:
     name = (mod.module or "").partition(".")[0]
     package = packages.get(name)
     nested = mod.module is not None and "." in mod.module
     if package is not None and nested and package.folder != f"{mod.root}/{name}":
-        return Reading(State.MISSING, _elsewhere(mod, image, name, package))
+        return Sight(FileState.MISSING, _elsewhere(mod, image, name, package))
     fit, why = covering.covered(mod, image, md5)
-    return Reading(_FITS[fit], why or _misfit(mod, image, package))
+    return Sight(_FITS[fit], why or _misfit(mod, image, package))
 
 
 def _elsewhere(mod: MountedMod, image: str, name: str, package: Package) -> str:
@@ -166,7 +166,7 @@ def _misfit(mod: MountedMod, image: str, package: Package | None) -> str:
 # --- the container ---------------------------------------------------------------------------------------------------
 
 
-def container_readings(engine: Engine, container: Container, found: Sequence[MountedMod]) -> list[Reading]:
+def container_readings(engine: Engine, container: Container, found: Sequence[MountedMod]) -> list[Sight]:
     """Return what a process of the running container sees at the mods' targets, and what its Python imports."""
     if not found:
         return []
@@ -180,7 +180,7 @@ def container_readings(engine: Engine, container: Container, found: Sequence[Mou
         there = engine.container(container.id)
         if there is None or there.state != "running":
             why = f"{container.name} stopped while its mods were read: sparkctl logs {container.name}"
-            return [Reading(State.UNKNOWN, why) for _ in found]
+            return [Sight(FileState.UNKNOWN, why) for _ in found]
         return [_unreadable(f"mod {mod.mod} in {container.name}", error) for mod in found]
     return [running.seen(container, mod, seen[mod.target], python=True) for mod in found]
 
@@ -189,7 +189,7 @@ def _without_python(content: bytes | None) -> ImportedFile:
     return ImportedFile(None if content is None else mods.md5_of(content))
 
 
-def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
+def outsiders(engine: Engine, services: Sequence[Meant]) -> list[ModVerdict]:
     """Return the verdicts on running containers that sparkctl did not make, of images whose services have mods.
 
     One that has taken a service's place (its name, or its model) has to have the mods; another one is named.
@@ -200,7 +200,7 @@ def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
     images = {one.image: engine.image(one.image) for one in services if one.mods}
     ours = {LABEL_SERVICE, LABEL_BAKE}
     strangers = [c for c in engine.containers() if c.state == "running" and not ours & set(c.labels)]
-    found: dict[tuple[str, str], Verdict] = {}
+    found: dict[tuple[str, str], ModVerdict] = {}
     for one in services:
         image = images.get(one.image)
         same = [c for c in strangers if image is not None and c.image_id == image.id]
@@ -211,17 +211,17 @@ def outsiders(engine: Engine, services: Sequence[Meant]) -> list[Verdict]:
     return list(found.values())
 
 
-def _strangers(engine: Engine, container: Container, one: Meant) -> list[Verdict]:
+def _strangers(engine: Engine, container: Container, one: Meant) -> list[ModVerdict]:
     takes = container.name == one.name or any(word in one.marks for word in container.command)
-    nowhere = Reading(State.NOT_COMPARED)
+    nowhere = Sight(FileState.NOT_COMPARED)
     found = []
     for mod, read in zip(one.mods, container_readings(engine, container, one.mods), strict=True):
         reading = read
-        if read.state is not State.OK:
+        if read.state is not FileState.OK:
             why = f"{container.name}, which sparkctl did not start, runs {container.image} without mod {mod.mod}"
             fix = f"stop it, then: sparkctl up {one.name}" if takes else "nothing to do, if it is meant to run without"
-            reading = Reading(State.MISSING if takes else State.OUTSIDE, f"{why} at {mod.target}: {fix}")
-        found.append(Verdict(container.name, mod, nowhere, nowhere, reading))
+            reading = Sight(FileState.MISSING if takes else FileState.OUTSIDE, f"{why} at {mod.target}: {fix}")
+        found.append(ModVerdict(container.name, mod, nowhere, nowhere, reading))
     return found
 
 
@@ -260,11 +260,11 @@ def _running(engine: Engine, service: str) -> Container | None:
     return container if container is not None and container.state == "running" else None
 
 
-def _unreadable(where: str, error: EngineError) -> Reading:
-    return Reading(State.UNKNOWN, ": ".join(filter(None, [where, error.message, error.hint])))
+def _unreadable(where: str, error: EngineError) -> Sight:
+    return Sight(FileState.UNKNOWN, ": ".join(filter(None, [where, error.message, error.hint])))
 
 
-def _refuse(readings: Sequence[Reading], what: str) -> None:
+def _refuse(readings: Sequence[Sight], what: str) -> None:
     reasons = [reading.why for reading in readings if reading.state not in _GOOD]
     if reasons:
         raise ModError("\n".join([what, *(f"  {reason}" for reason in reasons)]), hint="sparkctl verify-mods shows all")

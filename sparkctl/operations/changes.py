@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations import deployed as observing
 from sparkctl.operations import differences
-from sparkctl.operations.history import Memory
+from sparkctl.operations.history import History
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.start import STOP_GRACE_S, Starter
 from sparkctl.planning.plan import Action, make_plan
@@ -68,7 +68,7 @@ class Controller:
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
-        self._memory = Memory(ports.engine, ports.host, store, report)
+        self._memory = History(ports.engine, ports.host, store, report)
         self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:

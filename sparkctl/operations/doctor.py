@@ -29,7 +29,7 @@ class Status(StrEnum):
     BLOCKER = "blocker"
 
 
-class Finding(NamedTuple):
+class Examined(NamedTuple):
     """One thing that was looked at: what was found, what follows, what to do."""
 
     subject: str
@@ -51,7 +51,7 @@ class Reported(NamedTuple):
     earlyoom: bool
 
 
-def examine(reported: Reported) -> list[Finding]:
+def examine(reported: Reported) -> list[Examined]:
     """Return the findings in the order in which an operator should read them."""
     return [
         _engine(reported.engine),
@@ -63,30 +63,30 @@ def examine(reported: Reported) -> list[Finding]:
     ]
 
 
-def _engine(engine: EngineInfo | EngineError) -> Finding:
+def _engine(engine: EngineInfo | EngineError) -> Examined:
     if isinstance(engine, EngineError):
-        return Finding("engine", Status.BLOCKER, engine.message, "no service can start", engine.hint or "")
+        return Examined("engine", Status.BLOCKER, engine.message, "no service can start", engine.hint or "")
     name = f"{engine.kind} {engine.version}".strip()
     if engine.elsewhere is not None:
         consequence = "render, ps, logs and down work; plan, up and verify-mods refuse"
-        return Finding(
+        return Examined(
             "engine", Status.WARNING, f"{name}, elsewhere: {engine.elsewhere}", consequence, "run sparkctl on that host"
         )
-    return Finding("engine", Status.OK, name)
+    return Examined("engine", Status.OK, name)
 
 
-def _gpus(gpus: Sequence[Gpu], gpu_bytes: Mapping[int, int]) -> list[Finding]:
+def _gpus(gpus: Sequence[Gpu], gpu_bytes: Mapping[int, int]) -> list[Examined]:
     if not gpus:
         consequence = "recipes with gpus: all cannot start here"
         fix = "install the NVIDIA driver, or try `sparkctl --engine sim`"
-        return [Finding("gpu", Status.BLOCKER, "none reported by NVML", consequence, fix)]
+        return [Examined("gpu", Status.BLOCKER, "none reported by NVML", consequence, fix)]
     findings = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
     held = ", ".join(f"process {pid}: {format_gib(count)}" for pid, count in sorted(gpu_bytes.items()))
-    findings.append(Finding("gpu memory by process", Status.OK, held or "no process holds any"))
+    findings.append(Examined("gpu memory by process", Status.OK, held or "no process holds any"))
     return findings
 
 
-def _gpu(index: int, gpu: Gpu) -> Finding:
+def _gpu(index: int, gpu: Gpu) -> Examined:
     def or_not(value: object) -> str:
         return "not reported" if value is None else str(value)
 
@@ -96,36 +96,36 @@ def _gpu(index: int, gpu: Gpu) -> Finding:
         f"compute capability {or_not(gpu.compute_capability)}, memory {total}"
     )
     if gpu.name == SPARK_GPU:
-        return Finding(f"gpu {index}", Status.OK, found)
+        return Examined(f"gpu {index}", Status.OK, found)
     consequence = "sparkctl counts the host's memory as the pool, which is right on a GB10 only"
-    return Finding(f"gpu {index}", Status.WARNING, found, consequence, "use the figures with care on this machine")
+    return Examined(f"gpu {index}", Status.WARNING, found, consequence, "use the figures with care on this machine")
 
 
-def _toolkit(engine: EngineInfo | EngineError) -> Finding:
+def _toolkit(engine: EngineInfo | EngineError) -> Examined:
     subject = "container toolkit"
     if isinstance(engine, EngineError):
-        return Finding(subject, Status.NOTE, "unknown without an engine")
+        return Examined(subject, Status.NOTE, "unknown without an engine")
     if engine.kind == "sim":
-        return Finding(subject, Status.OK, "simulated")
+        return Examined(subject, Status.OK, "simulated")
     cdi = ", ".join(engine.cdi_devices)
     if "nvidia" in engine.runtimes or cdi:
-        return Finding(
+        return Examined(
             subject, Status.OK, "nvidia runtime registered" if "nvidia" in engine.runtimes else f"CDI: {cdi}"
         )
     consequence = 'a start fails with: could not select device driver "" with capabilities: [[gpu]]'
     fix = "install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker, restart docker"
-    return Finding(subject, Status.BLOCKER, "no nvidia runtime and no CDI device in the engine", consequence, fix)
+    return Examined(subject, Status.BLOCKER, "no nvidia runtime and no CDI device in the engine", consequence, fix)
 
 
-def _memory(memory: MemoryReading, reserve_bytes: int) -> list[Finding]:
+def _memory(memory: MemoryReading, reserve_bytes: int) -> list[Examined]:
     free = memory.available_bytes - reserve_bytes
     found = f"{format_gib(memory.available_bytes)} of {format_gib(memory.total_bytes)} available"
     if free > 0:
-        first = Finding("memory", Status.OK, f"{found}; {format_gib(free)} above the reserve")
+        first = Examined("memory", Status.OK, f"{found}; {format_gib(free)} above the reserve")
     else:
         consequence = f"less than the reserve of {format_gib(reserve_bytes)}: nothing can be admitted"
-        first = Finding("memory", Status.BLOCKER, found, consequence, "stop what holds it: sparkctl ps, then top")
-    cache = Finding("page cache", Status.OK, format_gib(memory.cached_bytes))
+        first = Examined("memory", Status.BLOCKER, found, consequence, "stop what holds it: sparkctl ps, then top")
+    cache = Examined("page cache", Status.OK, format_gib(memory.cached_bytes))
     if memory.cached_bytes > LARGE_CACHE_BYTES:
         consequence = "available memory counts it as free; vLLM before 0.16 counts it as used (vllm#35313)"
         fix = "with such an image: sudo sh -c 'sync; echo 3 > /proc/sys/vm/drop_caches'"
@@ -133,31 +133,33 @@ def _memory(memory: MemoryReading, reserve_bytes: int) -> list[Finding]:
     return [first, cache, _swap(memory)]
 
 
-def _swap(memory: MemoryReading) -> Finding:
+def _swap(memory: MemoryReading) -> Examined:
     if memory.swap_total_bytes == 0:
-        return Finding("swap", Status.OK, "none")
+        return Examined("swap", Status.OK, "none")
     used = memory.swap_total_bytes - memory.swap_free_bytes
     found = f"{format_gib(used)} of {format_gib(memory.swap_total_bytes)} used"
     if used > GIB:
-        return Finding("swap", Status.WARNING, found, "the host is short of memory already", "stop a service")
-    return Finding("swap", Status.OK, found)
+        return Examined("swap", Status.WARNING, found, "the host is short of memory already", "stop a service")
+    return Examined("swap", Status.OK, found)
 
 
-def _earlyoom(*, earlyoom: bool, swap: bool) -> Finding:
+def _earlyoom(*, earlyoom: bool, swap: bool) -> Examined:
     if not earlyoom:
         consequence = "a Spark that runs out of memory freezes instead of killing (open-gpu-kernel-modules#1358)"
-        return Finding("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")
+        return Examined("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")
     if swap:
         consequence = "it waits until swap is short too (Blackwellboy/model-serving-minefield#134)"
-        return Finding("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")
-    return Finding("earlyoom", Status.OK, "running")
+        return Examined("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")
+    return Examined("earlyoom", Status.OK, "running")
 
 
-def _disk(path: str, free: int | None) -> Finding:
+def _disk(path: str, free: int | None) -> Examined:
     subject = f"disk for {path}"
     if free is None:
-        return Finding(subject, Status.NOTE, "unknown")
+        return Examined(subject, Status.NOTE, "unknown")
     if free < LOW_DISK_BYTES:
         consequence = "a 26B model in BF16 is 49 GB on disk"
-        return Finding(subject, Status.WARNING, f"{format_gib(free)} free", consequence, "remove models you do not use")
-    return Finding(subject, Status.OK, f"{format_gib(free)} free")
+        return Examined(
+            subject, Status.WARNING, f"{format_gib(free)} free", consequence, "remove models you do not use"
+        )
+    return Examined(subject, Status.OK, f"{format_gib(free)} free")

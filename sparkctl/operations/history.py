@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Container, Engine, Host, Report, Store
 
 
-class Memory:
+class History:
     """The measurements of one host. A store that cannot be used is said once, and stops nothing."""
 
     def __init__(self, engine: Engine, host: Host, store: Store, report: Report) -> None:

@@ -36,7 +36,7 @@ class Action(StrEnum):
 STARTS: Final = frozenset({Action.START, Action.REPLACE})
 
 
-class Check(NamedTuple):
+class StartupCheck(NamedTuple):
     """vLLM's own check at its start: ``free >= ceil(fraction * total)`` (vLLM 0.33.0 v1/worker/utils.py).
 
     ``taken_bytes`` of its own are no longer free by then. ``counts_cache``: this vLLM takes the page cache for used.
@@ -57,7 +57,7 @@ class Need(NamedTuple):
 
     steady_bytes: int
     peak_bytes: int
-    check: Check | None = None
+    check: StartupCheck | None = None
 
 
 class Switch(NamedTuple):
@@ -121,7 +121,7 @@ class Wanted:
     peak_bytes: int
     priority: int = 0
     parts: str = ""
-    check: Check | None = None
+    check: StartupCheck | None = None
     sizes: Sizes | None = None
     variants: Callable[[], Iterable[Variant]] = tuple
     asked: str = ""
@@ -200,7 +200,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class PlannedStart:
     """A start: ``freed_bytes`` come back just before it, from the one that it replaces.
 
     ``check_bytes`` have to be available for vLLM's own check, 0 where there is none.
@@ -214,11 +214,11 @@ class Start:
     check_bytes: int
     priority: int
 
-    def needing(self, need: Need, pool: Pool) -> Start:
+    def needing(self, need: Need, pool: Pool) -> PlannedStart:
         """Return the same start of a service with another need."""
         peak = max(need.peak_bytes, need.steady_bytes)
         check = need.check.wants(pool) if need.check is not None else 0
-        return Start(self.name, self.action, peak, need.steady_bytes, self.freed_bytes, check, self.priority)
+        return PlannedStart(self.name, self.action, peak, need.steady_bytes, self.freed_bytes, check, self.priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class Admission:
     ``available_bytes`` is there before the first start, without what is spoken for.
     """
 
-    starts: tuple[Start, ...]
+    starts: tuple[PlannedStart, ...]
     steps: tuple[Step, ...]
     spoken: Mapping[str, int]
     available_bytes: int
@@ -262,7 +262,7 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
     return Admission(tuple(ordered), tuple(steps), spoken, available)
 
 
-def can_start(starts: Sequence[Start], available_bytes: int, reserve_bytes: int) -> bool:
+def can_start(starts: Sequence[PlannedStart], available_bytes: int, reserve_bytes: int) -> bool:
     """Return whether these starts are admitted in some order."""
     return _passes(starts, available_bytes, reserve_bytes)
 
@@ -280,14 +280,14 @@ def _action(wanted: Wanted, running: Running | None, *, replace: bool) -> Action
     return Action.KEEP if running.state == "ready" else Action.WAIT
 
 
-def _start(wanted: Wanted, action: Action, freed_bytes: int, pool: Pool) -> Start:
-    return Start(wanted.name, action, 0, 0, freed_bytes, 0, wanted.priority).needing(wanted.need, pool)
+def _start(wanted: Wanted, action: Action, freed_bytes: int, pool: Pool) -> PlannedStart:
+    return PlannedStart(wanted.name, action, 0, 0, freed_bytes, 0, wanted.priority).needing(wanted.need, pool)
 
 
 # --- the order -------------------------------------------------------------------------------------------------------
 
 
-def _ordered(starts: Sequence[Start], available: int, reserve: int) -> list[Start]:
+def _ordered(starts: Sequence[PlannedStart], available: int, reserve: int) -> list[PlannedStart]:
     """Return the order of the least peak among those that vLLM's checks let start; where none does, the nearest to it.
 
     Without checks that is a sort. Where a check stands in its way, the order is looked for that leaves the most free at
@@ -307,12 +307,12 @@ def _ordered(starts: Sequence[Start], available: int, reserve: int) -> list[Star
     return _sorted(starts, free=low)
 
 
-def _passes(starts: Sequence[Start], available: int, free: int) -> bool:
+def _passes(starts: Sequence[PlannedStart], available: int, free: int) -> bool:
     order = _sorted(starts, free=free)
     return not order or (_least_free(order, available) >= free and _checks_pass(order, available))
 
 
-def _sorted(starts: Sequence[Start], *, free: int | None) -> list[Start]:
+def _sorted(starts: Sequence[PlannedStart], *, free: int | None) -> list[PlannedStart]:
     """Return the order that needs the least; ``free`` is what every peak has to leave, None: checks do not count.
 
     First what gives back more than it takes, the least demanding first, as each makes room for the next; then the
@@ -320,7 +320,7 @@ def _sorted(starts: Sequence[Start], *, free: int | None) -> list[Start]:
     can be exchanged without needing more. Ties: the higher priority first.
     """
 
-    def key(start: Start) -> tuple[bool, int, int]:
+    def key(start: PlannedStart) -> tuple[bool, int, int]:
         gives = start.freed_bytes >= start.steady_bytes
         need = start.peak_bytes if free is None else max(start.peak_bytes, start.check_bytes - free)
         weight = need - start.freed_bytes if gives else start.steady_bytes - need
@@ -329,7 +329,7 @@ def _sorted(starts: Sequence[Start], *, free: int | None) -> list[Start]:
     return sorted(starts, key=key)
 
 
-def _levels(order: Sequence[Start], available: int) -> Iterator[tuple[Start, int]]:
+def _levels(order: Sequence[PlannedStart], available: int) -> Iterator[tuple[PlannedStart, int]]:
     """Yield each start with what is available just before it."""
     for start in order:
         available += start.freed_bytes
@@ -337,9 +337,9 @@ def _levels(order: Sequence[Start], available: int) -> Iterator[tuple[Start, int
         available -= start.steady_bytes
 
 
-def _least_free(order: Sequence[Start], available: int) -> int:
+def _least_free(order: Sequence[PlannedStart], available: int) -> int:
     return min((level - start.peak_bytes for start, level in _levels(order, available)), default=available)
 
 
-def _checks_pass(order: Sequence[Start], available: int) -> bool:
+def _checks_pass(order: Sequence[PlannedStart], available: int) -> bool:
     return all(level >= start.check_bytes for start, level in _levels(order, available) if start.check_bytes)

@@ -122,7 +122,7 @@ class Measurement:
         return sum(found) if found else None
 
 
-class Figure(NamedTuple):
+class Compared(NamedTuple):
     """A quantity, measured and predicted, in bytes."""
 
     name: str
@@ -169,18 +169,18 @@ def of_start(start: Start, boot: BootLog, samples: Sequence[Sample]) -> Measurem
     )
 
 
-def figures(measurement: Measurement) -> tuple[Figure, ...]:
+def figures(measurement: Measurement) -> tuple[Compared, ...]:
     """Return what was measured beside what had been predicted: loaded, KV cache, GPU, host, peak."""
     shares = measurement.predicted
     steady = [share for share in shares if share.steady]
     host_side = [share.bytes for share in steady if not share.on_gpu]
     gpu_side = [share.bytes for share in steady if share.on_gpu]
     return (
-        Figure("loaded", measurement.loaded_bytes, measurement.predicted_bytes(WEIGHTS, DRAFT)),
-        Figure("KV cache", measurement.kv_bytes, measurement.predicted_bytes(KV_CACHE)),
-        Figure("GPU", measurement.gpu_bytes or None, sum(gpu_side) if gpu_side else None),
-        Figure("host", measurement.host_bytes, sum(host_side) if shares else None),
-        Figure("peak", measurement.peak_total_bytes, sum(share.bytes for share in shares) if shares else None),
+        Compared("loaded", measurement.loaded_bytes, measurement.predicted_bytes(WEIGHTS, DRAFT)),
+        Compared("KV cache", measurement.kv_bytes, measurement.predicted_bytes(KV_CACHE)),
+        Compared("GPU", measurement.gpu_bytes or None, sum(gpu_side) if gpu_side else None),
+        Compared("host", measurement.host_bytes, sum(host_side) if shares else None),
+        Compared("peak", measurement.peak_total_bytes, sum(share.bytes for share in shares) if shares else None),
     )
 
 
@@ -252,8 +252,8 @@ def _taken_findings(measurement: Measurement) -> Iterator[str]:
     steady = sum(share.bytes for share in measurement.predicted if share.steady)
     peak = sum(share.bytes for share in measurement.predicted)
     for says, figure in (
-        ("holds {}", Figure("steady", measurement.steady_bytes, steady)),
-        ("took {} at its peak", Figure("peak", measurement.peak_total_bytes, peak)),
+        ("holds {}", Compared("steady", measurement.steady_bytes, steady)),
+        ("took {} at its peak", Compared("peak", measurement.peak_total_bytes, peak)),
     ):
         error, taken = figure.error, figure.measured or 0
         if error is not None and error > TAKEN_OFF and taken - (figure.predicted or 0) >= GIB:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.memory.pool import Pool
-    from sparkctl.planning.admission import Admission, Running, Start, Step, Wanted
+    from sparkctl.planning.admission import Admission, PlannedStart, Running, Step, Wanted
 
 
-class Part(StrEnum):
+class Holder(StrEnum):
     """What a segment of the bar stands for."""
 
     FOREIGN = "in use by others"
@@ -30,12 +30,12 @@ class Part(StrEnum):
 class Segment(NamedTuple):
     """A part of the bar: its kind, whose it is, and its bytes."""
 
-    part: Part
+    part: Holder
     name: str
     bytes: int
 
 
-def shortage(admission: Admission) -> tuple[Step, Start, int]:
+def shortage(admission: Admission) -> tuple[Step, PlannedStart, int]:
     """Return the first start that does not fit: its step, itself, and how many bytes are missing."""
     by_name = {start.name: start for start in admission.starts}
     short = next(step for step in admission.steps if not step.admitted)
@@ -49,14 +49,14 @@ def segments(running: Sequence[Running], pool: Pool, admission: Admission) -> tu
     gone = {one.name for one in (*before, start)}
     left = [one for one in running if one.name not in gone]
     asked = start.peak_bytes if _by_reserve(short) else start.check_bytes
-    found = [Segment(Part.FOREIGN, "", foreign_bytes(running, pool))]
-    found += [Segment(Part.RUNNING, one.name, one.held_bytes) for one in left]
-    found += [Segment(Part.CLAIMED, one.name, admission.spoken[one.name]) for one in left]
-    found += [Segment(Part.WANTED, one.name, one.steady_bytes) for one in before]
-    found.append(Segment(Part.WANTED, start.name, max(0, asked - missing)))
-    found.append(Segment(Part.MISSING, "", missing))
+    found = [Segment(Holder.FOREIGN, "", foreign_bytes(running, pool))]
+    found += [Segment(Holder.RUNNING, one.name, one.held_bytes) for one in left]
+    found += [Segment(Holder.CLAIMED, one.name, admission.spoken[one.name]) for one in left]
+    found += [Segment(Holder.WANTED, one.name, one.steady_bytes) for one in before]
+    found.append(Segment(Holder.WANTED, start.name, max(0, asked - missing)))
+    found.append(Segment(Holder.MISSING, "", missing))
     if _by_reserve(short):
-        found.append(Segment(Part.RESERVE, "", pool.reserve_bytes))
+        found.append(Segment(Holder.RESERVE, "", pool.reserve_bytes))
     return tuple(one for one in found if one.bytes)
 
 
@@ -115,11 +115,11 @@ def _cache(pool: Pool) -> str:
     return f"; {format_gib(pool.cache_bytes)} of it are page cache" if pool.cache_bytes else ""
 
 
-def _before(admission: Admission, start: Start) -> tuple[Start, ...]:
+def _before(admission: Admission, start: PlannedStart) -> tuple[PlannedStart, ...]:
     return admission.starts[: admission.starts.index(start)]
 
 
-def _given_back(start: Start) -> Iterator[str]:
+def _given_back(start: PlannedStart) -> Iterator[str]:
     if start.freed_bytes:
         yield _line("+", start.freed_bytes, f"given back by the {start.name} that is replaced")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base import document
-from sparkctl.base.declarations import NAME, Part
+from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.layers import Override
     from sparkctl.vllm.flags import Resolved
 
-PartT = TypeVar("PartT", bound=Part)
+PartT = TypeVar("PartT", bound=Declaration)
 
 KINDS: Final = {
     "recipe": "recipes/{}.yaml",
@@ -54,7 +54,7 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A file that a name means."""
 
     name: str
@@ -63,11 +63,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedRecipe:
     """A recipe after ``extends`` and ``--set``, checked; ``document`` is what it was made from, with every place."""
 
     name: str
-    entry: Entry
+    entry: CatalogEntry
     recipe: Recipe
     version: Resolved
     document: Document
@@ -95,7 +95,7 @@ class LoadedStack:
     """A stack, checked."""
 
     name: str
-    entry: Entry
+    entry: CatalogEntry
     stack: Stack
     document: Document
     members: tuple[Member, ...]
@@ -126,17 +126,17 @@ class Catalog:
     def __init__(self, roots: Sequence[Root]) -> None:
         self.roots = tuple(roots)
 
-    def entries(self, kind: str) -> list[Entry]:
+    def entries(self, kind: str) -> list[CatalogEntry]:
         """Return the files of a kind, by name; a name in an earlier root hides it in a later one."""
-        found: dict[str, Entry] = {}
+        found: dict[str, CatalogEntry] = {}
         folder, _, suffix = KINDS[kind].partition("{}")
         for root in self.roots:
             for path in sorted((root.path / folder).glob(f"*{suffix}")):
                 name = path.relative_to(root.path / folder).as_posix().removesuffix(suffix)
-                found.setdefault(name, Entry(name, path, root.label))
+                found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
 
-    def recipes(self) -> list[Entry]:
+    def recipes(self) -> list[CatalogEntry]:
         """Return the recipes to serve; one whose name begins with ``_`` is a base to extend."""
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
 
@@ -152,7 +152,7 @@ class Catalog:
         """
         return self.entry(kind, name).path
 
-    def entry(self, kind: str, name: str) -> Entry:
+    def entry(self, kind: str, name: str) -> CatalogEntry:
         """Return the file of a kind that a name means, and whose it is.
 
         Raises:
@@ -171,7 +171,7 @@ class Catalog:
         """
         return validate(document.read(self.path(kind, name)), model)
 
-    def recipe(self, name: str, overrides: Sequence[str | Override] = (), *, strict: bool = False) -> Loaded:
+    def recipe(self, name: str, overrides: Sequence[str | Override] = (), *, strict: bool = False) -> LoadedRecipe:
         """Return the recipe that a name or a file means, after ``extends`` and ``overrides``.
 
         What its vLLM does not have is a warning; ``strict`` makes it an error.
@@ -189,7 +189,7 @@ class Catalog:
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))
-        return Loaded(entry.name, entry, recipe, version, whole, doubts)
+        return LoadedRecipe(entry.name, entry, recipe, version, whole, doubts)
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -227,7 +227,7 @@ class Catalog:
                 raise InputError(f"{member.service!r} {what}", hint="a name is two or more letters, digits, _ . -")
         return tuple(replace(member, asked=name) for member in members)
 
-    def base_problems(self, entry: Entry) -> list[Problem]:
+    def base_problems(self, entry: CatalogEntry) -> list[Problem]:
         """Return what is wrong with a recipe that only others extend: it need not be whole.
 
         Raises:
@@ -235,7 +235,7 @@ class Catalog:
         """
         return problems_of(self._extended(entry, ()), Recipe, partial=True)
 
-    def dangling(self, loaded: Loaded) -> list[Problem]:
+    def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
         """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
         recipe, speculative = loaded.recipe, loaded.recipe.speculative
         named: list[tuple[str, KeyPath, str | None]] = [
@@ -259,17 +259,17 @@ class Catalog:
         path = Path(name).expanduser()
         return _there(path) and "services" in document.read(path).root.children
 
-    def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> Entry | None:
+    def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> CatalogEntry | None:
         """Return the first file of this name that is not one of ``besides``."""
         if _is_file(name):
             path = Path(name).expanduser()
-            return Entry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
+            return CatalogEntry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
         for root in self.roots:
             path = root.path / KINDS[kind].format(name)
             if _there(path) and path.resolve() not in besides:
-                return Entry(name, path, root.label)
+                return CatalogEntry(name, path, root.label)
         return None
 
     def _absent(self, kinds: Sequence[str], name: str) -> InputError:
@@ -281,7 +281,7 @@ class Catalog:
         listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
         return InputError(f"no {words} {name!r}", hint=f"did you mean {close}?" if close else listed)
 
-    def _extended(self, entry: Entry, chain: tuple[Path, ...]) -> Document:
+    def _extended(self, entry: CatalogEntry, chain: tuple[Path, ...]) -> Document:
         """Return a recipe's document laid over those that it extends. ``chain`` is who extends it, in turn.
 
         A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.

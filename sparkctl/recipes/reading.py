@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.recipes.catalog import Catalog, Loaded
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Operator
     from sparkctl.recipes.smaller import Resizer
@@ -44,7 +44,7 @@ class Located:
     """A recipe that is wanted under a name, where its models are, and what the operator laid over it."""
 
     member: Member
-    loaded: Loaded
+    loaded: LoadedRecipe
     model: Source
     draft: Source | None
     overrides: tuple[str, ...] = ()
@@ -270,7 +270,7 @@ def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:
     return name, f"{rest}={value}"
 
 
-def misfits(catalog: Catalog, loaded: Loaded) -> list[Problem]:
+def misfits(catalog: Catalog, loaded: LoadedRecipe) -> list[Problem]:
     """Return a warning for each mod that is made for something else than the recipe has.
 
     Raises:

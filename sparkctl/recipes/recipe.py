@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import (
+    Declaration,
     Duration,
     FieldError,
     Finding,
     FlagValue,
     HostPath,
     Names,
-    Part,
     Scalar,
     Size,
     complain,
@@ -27,15 +27,15 @@ from sparkctl.recipes import values
 
 __all__ = [
     "Backend",
-    "Container",
+    "ContainerOptions",
+    "Declaration",
     "Duration",
-    "Expect",
+    "ExpectedFigures",
     "FieldError",
     "FlagValue",
     "Limits",
     "Memory",
     "Model",
-    "Part",
     "Ready",
     "Recipe",
     "Scalar",
@@ -47,7 +47,7 @@ __all__ = [
 Name = Annotated[str, AfterValidator(is_name)]
 
 
-class Model(Part):
+class Model(Declaration):
     """Which model, and where it is."""
 
     repo: Annotated[str, AfterValidator(values.repository)] = Field(
@@ -62,7 +62,7 @@ class Model(Part):
     chat: bool = Field(default=True, description="false for a base model: its checks are completions")
 
 
-class Serve(Part):
+class Serve(Declaration):
     """Under which name and where the model is served."""
 
     name: str = Field(min_length=1, description="the served model name")
@@ -73,7 +73,7 @@ class Serve(Part):
     container_port: int = Field(8000, ge=1, le=65535, description="the port in the container, unless network is host")
 
 
-class Limits(Part):
+class Limits(Declaration):
     """What the operator wants to serve; KV bytes and the memory fraction follow from it."""
 
     context: int = Field(ge=1, description="max-model-len, in tokens")
@@ -92,7 +92,7 @@ class Limits(Part):
         return self
 
 
-class Container(Part):
+class ContainerOptions(Declaration):
     """How the container is set up."""
 
     ipc: str | None = Field(None, min_length=1, description="--ipc")
@@ -105,7 +105,7 @@ class Container(Part):
     user: str | None = Field(None, min_length=1, description="--user")
 
 
-class Speculative(Part, extra="allow"):
+class Speculative(Declaration, extra="allow"):
     """Speculative decoding; keys that are not named here go into --speculative-config as they are."""
 
     method: str | None = Field(None, min_length=1, description="mtp, ngram, eagle3 …")
@@ -122,7 +122,7 @@ class Speculative(Part, extra="allow"):
         return self
 
 
-class Backend(Part):
+class Backend(Declaration):
     """Kernel backends, rendered as the flag or the variable that the recipe's vLLM knows."""
 
     moe: str | None = Field(None, min_length=1, description="the experts' backend: --moe-backend")
@@ -132,7 +132,7 @@ class Backend(Part):
     attention: str | None = Field(None, min_length=1, description="the attention backend: --attention-backend")
 
 
-class Memory(Part):
+class Memory(Declaration):
     """An explicit memory setting in place of ``auto``: one of the two."""
 
     utilization: float | None = Field(None, gt=0, le=1, description="gpu-memory-utilization alone; vLLM sizes the KV")
@@ -146,7 +146,7 @@ class Memory(Part):
         return self
 
 
-class Ready(Part):
+class Ready(Declaration):
     """When the service counts as ready."""
 
     timeout: Duration = Field(1200.0, description="how long a start may take; extended while the log still moves")
@@ -157,7 +157,7 @@ class Ready(Part):
     )
 
 
-class Expect(Part):
+class ExpectedFigures(Declaration):
     """What the recipe's source measured."""
 
     tokens_per_second: float | None = Field(None, gt=0, alias="tokens_per_second", description="one request at a time")
@@ -165,7 +165,7 @@ class Expect(Part):
     source: str = Field(min_length=1, description="who measured it, and how")
 
 
-class Recipe(Part, title="sparkctl recipe"):
+class Recipe(Declaration, title="sparkctl recipe"):
     """One model served one way."""
 
     description: str = Field("", description="a line for `sparkctl recipes`")
@@ -187,7 +187,7 @@ class Recipe(Part, title="sparkctl recipe"):
     )
     serve: Serve = Field(description="under which name and where it is served")
     limits: Limits = Field(description="what the operator wants to serve")
-    container: Container = Field(default_factory=Container, description="how the container is set up")
+    container: ContainerOptions = Field(default_factory=ContainerOptions, description="how the container is set up")
     args: Mapping[Annotated[str, AfterValidator(values.argument)], FlagValue] = Field(
         default_factory=dict,
         description="any vllm serve flag by its name, without dashes: true is the bare flag, false its --no- form",
@@ -200,7 +200,7 @@ class Recipe(Part, title="sparkctl recipe"):
     backend: Backend = Field(default_factory=Backend, description="kernel backends")
     memory: Literal["auto"] | Memory = Field("auto", description="auto, or an explicit setting")
     ready: Ready = Field(default_factory=Ready, description="when the service counts as ready")
-    expect: Expect | None = Field(None, description="what the recipe's source measured")
+    expect: ExpectedFigures | None = Field(None, description="what the recipe's source measured")
     checks: Names = Field((), description="checks that the answers must pass before the service is ready")
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CACHE = "~/.cache/huggingface"
 
 
-class Subject(NamedTuple):
+class SizedModel(NamedTuple):
     """A model with the flags that it is sized for. ``draft`` are None where nothing is known of a draft model."""
 
     name: str
@@ -49,7 +49,7 @@ class Reader:
     loader: Loader
     hub: Callable[[str], ModelFacts]
 
-    def subject(self, name: str, version: str | None, changes: Changes) -> Subject:
+    def subject(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         """Return what ``name`` means: a recipe's name or file, a folder, a name of model facts, or owner/name.
 
         Raises:
@@ -65,9 +65,9 @@ class Reader:
             raise InputError(message, hint="say one: --max-model-len")
         base = defaults(resolved.memory, context, facts)
         draft = self.model(changes.draft) if changes.draft else None
-        return Subject(name, facts, draft, changed(base, changes), resolved)
+        return SizedModel(name, facts, draft, changed(base, changes), resolved)
 
-    def _recipe(self, name: str, version: str | None, changes: Changes) -> Subject:
+    def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         located = self.loader.located([name], [f"vllm={version}"] if version else [], strict=False)
         if len(located) != 1:
             message = f"{name} is a stack of {len(located)} services"
@@ -77,7 +77,7 @@ class Reader:
         given = settings(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
-        return Subject(name, facts, draft, changed(given, changes), one.loaded.version)
+        return SizedModel(name, facts, draft, changed(given, changes), one.loaded.version)
 
     def _facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
         if one.loaded.recipe.model.facts is None and one.model.here is None:
@@ -105,7 +105,7 @@ class Reader:
         return [entry.name for entry in self.catalog.entries("facts")]
 
 
-def sized(subject: Subject, profile: HostProfile) -> Footprint:
+def sized(subject: SizedModel, profile: HostProfile) -> Footprint:
     """Return what the subject takes.
 
     Raises:
@@ -115,6 +115,6 @@ def sized(subject: Subject, profile: HostProfile) -> Footprint:
     return footprint(subject.settings, once.shape, once.weights(subject.settings), subject.draft, profile)
 
 
-def longest(subject: Subject, taken: Footprint) -> int:
+def longest(subject: SizedModel, taken: Footprint) -> int:
     """Return the longest context that the subject's cache holds, for as many sequences as it is to hold."""
     return longest_context(subject.settings, geometry(subject.facts.config), taken, subject.draft)

@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.memory import constants, footprint
 from sparkctl.memory.settings import open_inputs
-from sparkctl.planning.admission import Check, Need, Sizes, Switch
+from sparkctl.planning.admission import Need, Sizes, StartupCheck, Switch
 from sparkctl.recipes import layers
 from sparkctl.recipes.recipe import Memory, Recipe
 from sparkctl.vllm import flags
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.items import Item
     from sparkctl.memory.pool import HostProfile
     from sparkctl.planning.admission import Change
-    from sparkctl.recipes.catalog import Loaded
+    from sparkctl.recipes.catalog import LoadedRecipe
 
 _READS_AVAILABLE: Final = Version("0.16.0")
 """The first release whose check reads MemAvailable on a GB10; 0.10.2 and 0.11.0 read what CUDA calls free, without the
@@ -37,7 +37,7 @@ def need(recipe: Recipe, taken: Footprint, version: Version, profile: HostProfil
     if not taken.gpu_bytes:
         return Need(taken.steady_bytes, taken.peak_bytes)
     fraction = footprint.sizing(recipe, taken, profile).gpu_memory_utilization
-    check = Check(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
+    check = StartupCheck(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
     return Need(taken.steady_bytes, taken.peak_bytes, check)
 
 
@@ -48,7 +48,7 @@ class Resizer:
     ``learned`` lays what this host has measured over the items of an estimate.
     """
 
-    loaded: Loaded
+    loaded: LoadedRecipe
     facts: ModelFacts
     draft: ModelFacts | None
     profile: HostProfile

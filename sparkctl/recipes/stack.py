@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from sparkctl.base.declarations import Part, is_name
+from sparkctl.base.declarations import Declaration, is_name
 
 
-class StackService(Part):
+class StackService(Declaration):
     """One service of a stack."""
 
     recipe: str = Field(min_length=1, description="a recipe, by name or by file")
@@ -20,7 +20,7 @@ class StackService(Part):
     )
 
 
-class Stack(Part, title="sparkctl stack"):
+class Stack(Declaration, title="sparkctl stack"):
     """Recipes that are to run together."""
 
     description: str = Field("", description="a line for `sparkctl recipes`")

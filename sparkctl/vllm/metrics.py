@@ -30,7 +30,7 @@ position of one that works (ai-muninn, DGX Spark)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drafting:
+class DraftCounts:
     """Speculative decoding between two moments. ``accepted`` are drafted tokens that were kept, by position."""
 
     drafts: float
@@ -53,14 +53,14 @@ class Drafting:
         """Whether as many tokens were drafted as a judgement needs."""
         return self.drafted >= ENOUGH
 
-    def since(self, before: Drafting | None) -> Drafting:
+    def since(self, before: DraftCounts | None) -> DraftCounts:
         """Return what came since an earlier moment; all of it, where the counters began anew meanwhile."""
         if before is None or before.drafted > self.drafted or before.drafts > self.drafts:
             return self
         older = (*before.by_position, *[0.0] * len(self.by_position))
         by_position = tuple(now - then for now, then in zip(self.by_position, older, strict=False))
         drafted, accepted = self.drafted - before.drafted, self.accepted - before.accepted
-        return Drafting(self.drafts - before.drafts, drafted, accepted, by_position)
+        return DraftCounts(self.drafts - before.drafts, drafted, accepted, by_position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Metrics:
     prefix_queries: float | None = None
     prefix_hits: float | None = None
     finished: Mapping[str, float] = field(default_factory=dict)
-    drafting: Drafting | None = None
+    drafting: DraftCounts | None = None
 
     @property
     def says_anything(self) -> bool:
@@ -130,16 +130,16 @@ def parse(text: str) -> Metrics:
     )
 
 
-def _drafting(sums: Mapping[str, float], positions: Mapping[int, float]) -> Drafting | None:
+def _drafting(sums: Mapping[str, float], positions: Mapping[int, float]) -> DraftCounts | None:
     names = ("num_drafts_total", "num_draft_tokens_total", "num_accepted_tokens_total")
     found = [sums.get(f"spec_decode_{name}") for name in names]
     drafts, drafted, accepted = found
     if drafts is None or drafted is None or accepted is None:
         return None
-    return Drafting(drafts, drafted, accepted, tuple(positions[place] for place in sorted(positions)))
+    return DraftCounts(drafts, drafted, accepted, tuple(positions[place] for place in sorted(positions)))
 
 
-def in_words(drafting: Drafting) -> str:
+def in_words(drafting: DraftCounts) -> str:
     """Return an acceptance for a reader: ``66 % 43 % 29 %`` by position, overall where that is not known."""
     shares = drafting.positions or (drafting.overall or 0.0,)
     # Below one percent the tenths are the news.

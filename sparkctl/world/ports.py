@@ -168,7 +168,7 @@ class Engine(Protocol):
         """
 
 
-class Entry(NamedTuple):
+class PathEntry(NamedTuple):
     """What lies at a path of a container, links not followed.
 
     ``kind`` is file, folder, link or other (a device, a pipe, a socket). ``mode`` are the permission bits. ``content``
@@ -189,7 +189,7 @@ class PathChange(NamedTuple):
     kind: str
 
 
-class Bench(Protocol):
+class Workbench(Protocol):
     """Containers to try something in, running or not. Every method raises EngineError when the engine refuses."""
 
     def workdir(self, container: str) -> str:
@@ -201,7 +201,7 @@ class Bench(Protocol):
     def changes(self, container: str) -> Sequence[PathChange]:
         """Return what is not as in the image: files, links, and the folders that hold them."""
 
-    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+    def entry(self, container: str, path: str, *, most_bytes: int) -> PathEntry | None:
         """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
 
 
@@ -427,7 +427,7 @@ class Ports(NamedTuple):
     locks: Locks
     models: Models
     files: Files
-    bench: Bench | None = None
+    bench: Workbench | None = None
     """None where nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
     """None: those of this machine, which are imported when they are used."""

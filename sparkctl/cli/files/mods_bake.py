@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.bake.judge import BakedFile
     from sparkctl.mods.bake.run import Baked
     from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Entry
+    from sparkctl.recipes.catalog import CatalogEntry
 
 _SHOWN_LINES: Final = 10
 
@@ -152,7 +152,7 @@ def _template_roots(world: World) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, found)))
 
 
-def _declared_root(entry: Entry) -> str | None:
+def _declared_root(entry: CatalogEntry) -> str | None:
     """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
     try:
         return template.package_root(entry.path.read_text(), entry.name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Catalog, Loaded
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
 
 
 @click.group(invoke_without_command=True)
@@ -142,11 +142,11 @@ def _recipe_problems(world: World, member: Member, place: Place | None, *, stric
     return [*loaded.warnings, *dangling, *misfits]
 
 
-def _dump(loaded: Loaded) -> dict[str, object]:
+def _dump(loaded: LoadedRecipe) -> dict[str, object]:
     return loaded.recipe.model_dump(mode="json", by_alias=True)
 
 
-def _lines(loaded: Loaded, origins: Mapping[tuple[str | int, ...], Place]) -> str:
+def _lines(loaded: LoadedRecipe, origins: Mapping[tuple[str | int, ...], Place]) -> str:
     """Return one line a value: its path, the value as it was written, and where."""
     rows = [(shown(path), _written(loaded.document.node(path)), str(place)) for path, place in origins.items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

@@ -12,10 +12,10 @@ from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
-    from sparkctl.base.declarations import Part
+    from sparkctl.base.declarations import Declaration
     from sparkctl.operations.context import World
 
-FORMATS: Final[dict[str, type[Part]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
+FORMATS: Final[dict[str, type[Declaration]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sparkctl.base.errors import DoesNotFitError
-from sparkctl.planning.refusal import Part
+from sparkctl.planning.refusal import Holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from sparkctl.planning.ways import Way
 
 _STYLES: Final = {
-    Part.FOREIGN: ("█", "grey50"),
-    Part.RUNNING: ("▓", "green"),
-    Part.CLAIMED: ("▒", "green4"),
-    Part.MISSING: ("!", "red"),
-    Part.RESERVE: ("░", "yellow"),
+    Holder.FOREIGN: ("█", "grey50"),
+    Holder.RUNNING: ("▓", "green"),
+    Holder.CLAIMED: ("▒", "green4"),
+    Holder.MISSING: ("!", "red"),
+    Holder.RESERVE: ("░", "yellow"),
 }
 _COLOURS: Final = ("blue", "cyan", "magenta", "bright_blue", "bright_cyan", "bright_magenta")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
@@ -135,9 +135,9 @@ def fitted(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Ask
 
 
 def _name(segment: Segment) -> str:
-    if segment.part in {Part.RUNNING, Part.WANTED}:
+    if segment.part in {Holder.RUNNING, Holder.WANTED}:
         return segment.name
-    return f"claimed by {segment.name}" if segment.part is Part.CLAIMED else str(segment.part)
+    return f"claimed by {segment.name}" if segment.part is Holder.CLAIMED else str(segment.part)
 
 
 def _for_any(override: str, services: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.planning.measured import Figure, Measurement
+    from sparkctl.planning.measured import Compared, Measurement
 
 
 @click.command
@@ -73,7 +73,7 @@ def _cells(one: Measurement) -> list[str]:
     return [one.service, one.key.model, one.date, *taken, units.format_duration(one.seconds)]
 
 
-def _cell(figure: Figure) -> str:
+def _cell(figure: Compared) -> str:
     """Return ``10.44 (9.80, +6 %)``; a dash for what was not read."""
     measured = "-" if figure.measured is None else f"{figure.measured / GIB:.2f}"
     if figure.predicted is None:

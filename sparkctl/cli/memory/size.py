@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
     from sparkctl.operations.context import World
-    from sparkctl.recipes.sized import Subject
+    from sparkctl.recipes.sized import SizedModel
 
 _LEAST_SHOWN: Final = GIB // 200
 """Smaller parts are summed up in the table: it shows two decimals of a GiB."""
@@ -96,7 +96,7 @@ def _version(text: str | None) -> str | None:
     return text
 
 
-def _refuse_unknown(options: Mapping[str, object], subject: Subject) -> None:
+def _refuse_unknown(options: Mapping[str, object], subject: SizedModel) -> None:
     """Refuse a choice that this vLLM does not have."""
     for name in ("kv-cache-dtype", "quantization"):
         value = options[name.replace("-", "_")]
@@ -108,7 +108,7 @@ def _refuse_unknown(options: Mapping[str, object], subject: Subject) -> None:
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def _as_json(subject: Subject, taken: Footprint, warnings: list[str]) -> dict[str, object]:
+def _as_json(subject: SizedModel, taken: Footprint, warnings: list[str]) -> dict[str, object]:
     cache, weights = taken.kv, taken.loaded
     return {
         "model": subject.name,
@@ -164,7 +164,7 @@ def _as_json(subject: Subject, taken: Footprint, warnings: list[str]) -> dict[st
 # --- for a person ----------------------------------------------------------------------------------------------------
 
 
-def _show(world: World, subject: Subject, taken: Footprint) -> None:
+def _show(world: World, subject: SizedModel, taken: Footprint) -> None:
     kv = subject.settings.kv
     world.out.result(
         f"{subject.name} on vLLM {subject.version.version}: context {kv.context:,}, "
@@ -210,7 +210,7 @@ def _weight_lines(taken: Footprint) -> Iterator[_Line]:
         yield _Line("smaller parts", rest, part=True)
 
 
-def _cache_lines(subject: Subject, taken: Footprint) -> Iterator[_Line]:
+def _cache_lines(subject: SizedModel, taken: Footprint) -> Iterator[_Line]:
     cache = taken.kv
     if not cache.groups:
         yield _Line("KV cache", 0, "this model keeps none")

@@ -15,7 +15,7 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
 from sparkctl.operations.bench import llama_benchy, result, rounds, sweep
 from sparkctl.operations.bench.result import Bench
-from sparkctl.operations.bench.service import Asked, described, kept, measured
+from sparkctl.operations.bench.service import BenchProtocol, described, kept, measured
 from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _refuse_together(names: tuple[str, ...], options: dict[str, object]) -> None
         raise InputError(f"{' and '.join([*modes, *refused])} do not go together", hint="sparkctl bench --help")
 
 
-def _asked(options: dict[str, object]) -> Asked:
+def _asked(options: dict[str, object]) -> BenchProtocol:
     """Return the protocol.
 
     Raises:
@@ -98,7 +98,7 @@ def _asked(options: dict[str, object]) -> Asked:
         )
     prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else rounds.prompts()
     length = options["input_tokens"]
-    asked = Asked(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
+    asked = BenchProtocol(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
     return asked._replace(input_tokens=length) if isinstance(length, int) else asked
 
 
@@ -113,7 +113,7 @@ def _prompts(path: Path) -> tuple[str, ...]:
     return found
 
 
-def _one(world: World, name: str, asked: Asked, options: dict[str, object]) -> None:
+def _one(world: World, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
     world.refuse_elsewhere()
     service = described(world, name)
     with world.out.reporting() as report:

@@ -18,7 +18,7 @@ from sparkctl.operations.checks.run_code import CodeRunner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.checks.checker import Subject, Verdict
+    from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
 
@@ -83,7 +83,7 @@ def _runner(world: World, deployed: Deployed) -> CodeRunner:
     return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
 
 
-def _subject(world: World, deployed: Deployed) -> Subject:
+def _subject(world: World, deployed: Deployed) -> AskedServer:
     """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
     loader = world.loader(world.ports.models)
     try:
@@ -100,7 +100,7 @@ def _subject(world: World, deployed: Deployed) -> Subject:
     return replace(known, served_name=deployed.served_name)
 
 
-def _print(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+def _print(world: World, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:
     if as_json:
         world.out.json([_row(verdict) for verdict in verdicts])
         return
@@ -111,11 +111,11 @@ def _print(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
             world.out.result("\n".join(["", *evidence_lines(verdict)]))
 
 
-def _took(verdict: Verdict) -> str:
+def _took(verdict: CheckVerdict) -> str:
     return "-" if verdict.result is Result.SKIPPED else format_duration(verdict.seconds)
 
 
-def _row(verdict: Verdict) -> dict[str, object]:
+def _row(verdict: CheckVerdict) -> dict[str, object]:
     return {
         "check": verdict.check,
         "verdict": verdict.result,

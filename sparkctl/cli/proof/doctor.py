@@ -8,7 +8,7 @@ import click
 
 from sparkctl.base.errors import BlockedError, EngineError
 from sparkctl.cli.options import as_json
-from sparkctl.operations.doctor import Finding, Reported, Status, examine
+from sparkctl.operations.doctor import Examined, Reported, Status, examine
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
@@ -59,7 +59,7 @@ def _engine(world: World) -> EngineInfo | EngineError:
         return error
 
 
-def _show(world: World, finding: Finding) -> None:
+def _show(world: World, finding: Examined) -> None:
     world.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
     if finding.consequence:
         world.out.result(f"{'':8} {finding.consequence}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.mods.verdicts import Verdict
+    from sparkctl.mods.verdicts import ModVerdict
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
@@ -58,7 +58,7 @@ def command(world: World, names: tuple[str, ...], *, as_json: bool, watch: bool,
         raise ModError(f"{lost} of {len(verdicts)} files do not hold")
 
 
-def _show(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
+def _show(world: World, verdicts: Sequence[ModVerdict], *, as_json: bool) -> None:
     if as_json:
         world.out.json([_row(verdict) for verdict in verdicts])
     elif verdicts:
@@ -70,7 +70,7 @@ def _show(world: World, verdicts: Sequence[Verdict], *, as_json: bool) -> None:
         world.out.warn(reason)
 
 
-def _drafts(world: World, verdicts: Sequence[Verdict]) -> None:
+def _drafts(world: World, verdicts: Sequence[ModVerdict]) -> None:
     """Tell, for each service that drafts, what its mods are for: the acceptance since its server's start."""
     holds: dict[str, bool] = {}
     for verdict in verdicts:
@@ -104,7 +104,7 @@ def _seconds(text: str) -> float:
 
 def _watch(world: World, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
     """Look until the operator stops it; what has changed is told once, an engine that is gone among it."""
-    before: dict[tuple[str, str], Verdict] | None = None
+    before: dict[tuple[str, str], ModVerdict] | None = None
     silent = ""
     while True:
         try:
@@ -125,8 +125,8 @@ def _watch(world: World, names: Sequence[str], every_s: float, *, as_json: bool)
 
 def _tell(
     world: World,
-    before: dict[tuple[str, str], Verdict],
-    now: dict[tuple[str, str], Verdict],
+    before: dict[tuple[str, str], ModVerdict],
+    now: dict[tuple[str, str], ModVerdict],
     *,
     as_json: bool,
 ) -> None:
@@ -149,7 +149,7 @@ def _tell(
 # --- what is verified ------------------------------------------------------------------------------------------------
 
 
-def _verdicts(world: World, names: Sequence[str], *, quiet: bool = False) -> list[Verdict]:
+def _verdicts(world: World, names: Sequence[str], *, quiet: bool = False) -> list[ModVerdict]:
     """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
     meant = [one for name in names for one in _of(world, name, quiet=quiet)] if names else _all(world, quiet=quiet)
     found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
@@ -226,7 +226,7 @@ def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMo
     return service.mods
 
 
-def _row(verdict: Verdict) -> dict[str, object]:
+def _row(verdict: ModVerdict) -> dict[str, object]:
     return {
         "service": verdict.service,
         "mod": verdict.mod.mod,

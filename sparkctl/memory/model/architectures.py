@@ -28,7 +28,7 @@ _NEMOTRON_H_WORDS: Final = {"mamba": LINEAR, "attention": FULL}
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class LayerReading:
     """The layers that own cache, those that drafting by MTP adds, and the number of all layers."""
 
     groups: tuple[LayerGroup, ...]
@@ -37,7 +37,7 @@ class Reading:
     warnings: tuple[str, ...] = ()
 
 
-def read(family: str, keys: Keys) -> Reading | None:
+def read(family: str, keys: Keys) -> LayerReading | None:
     """Return what ``family`` makes of a config, or None where its keys are not those of that family.
 
     Raises:
@@ -51,7 +51,7 @@ def read(family: str, keys: Keys) -> Reading | None:
     if family in {"alternating", "gemma4"}:
         layers = attention.without_shared(keys, layers)
     number = len(_nemotron_h_types(keys)) if family == "nemotron_h" else keys.layers
-    return Reading(merged(layers), merged(_mtp(family, keys, layers)), number, _warnings(family, keys))
+    return LayerReading(merged(layers), merged(_mtp(family, keys, layers)), number, _warnings(family, keys))
 
 
 def _warnings(family: str, keys: Keys) -> tuple[str, ...]:

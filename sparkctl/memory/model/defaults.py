@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 
-class Known(NamedTuple):
+class Family(NamedTuple):
     """``family`` names a reading of ``architectures``; ``defaults`` stand for keys that are not written."""
 
     family: str
@@ -20,13 +20,13 @@ IDENTITY: Final = frozenset({"num_hidden_layers", "hidden_size", "num_attention_
 """What every model writes of itself: left out only inside a multimodal config, which keeps what differs."""
 
 
-def _row(family: str, shape: tuple[int, int, int, int | None, int, int], **more: Any) -> Known:  # noqa: ANN401  (JSON)
+def _row(family: str, shape: tuple[int, int, int, int | None, int, int], **more: Any) -> Family:  # noqa: ANN401  (JSON)
     layers, hidden, heads, kv_heads, vocabulary, positions = shape
     defaults = {"num_hidden_layers": layers, "hidden_size": hidden, "num_attention_heads": heads}
     defaults |= {"vocab_size": vocabulary, "max_position_embeddings": positions}
     if kv_heads is not None:
         defaults["num_key_value_heads"] = kv_heads
-    return Known(family, {**defaults, **more})
+    return Family(family, {**defaults, **more})
 
 
 _QWEN_WINDOW: Final = {"sliding_window": 4096, "use_sliding_window": False, "max_window_layers": 28}
@@ -38,7 +38,7 @@ _NEMOTRON_H: Final = {"ssm_state_size": 128, "mamba_num_heads": 128, "mamba_head
 _DEEPSEEK_V3: Final = (61, 7168, 128, 128, 129_280, 4096)
 _GLM: Final = (40, 4096, 32, 2, 151_552, 131_072)
 
-KNOWN: Final[dict[str, Known]] = {
+KNOWN: Final[dict[str, Family]] = {
     "gemma": _row("plain", (28, 3072, 16, 16, 256_000, 8192), head_dim=256),
     "gemma2": _row(
         "alternating", (26, 2304, 8, 4, 256_000, 8192), head_dim=256, sliding_window=4096, sliding_window_pattern=2
@@ -189,8 +189,8 @@ KNOWN: Final[dict[str, Known]] = {
         num_experts=16,
         num_experts_per_tok=2,
     ),
-    "mamba": Known("mamba", {"vocab_size": 50_280, "state_size": 16, "expand": 2, "conv_kernel": 4}),
-    "mamba2": Known(
+    "mamba": Family("mamba", {"vocab_size": 50_280, "state_size": 16, "expand": 2, "conv_kernel": 4}),
+    "mamba2": Family(
         "mamba2",
         {"vocab_size": 32_768, "state_size": 128, "expand": 2, "conv_kernel": 4, "n_groups": 8}
         | {"num_heads": 128, "head_dim": 64},

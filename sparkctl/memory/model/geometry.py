@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.model.architectures import Reading, read
+from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
 from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME
-from sparkctl.memory.model.layers import Kind, LayerGroup, State
+from sparkctl.memory.model.layers import Kind, LayerGroup, RecurrentState
 from sparkctl.memory.model.unknown import upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Geometry", "Kind", "LayerGroup", "State", "geometry"]
+__all__ = ["Geometry", "Kind", "LayerGroup", "RecurrentState", "geometry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _keys(config: Mapping[str, Any], text: Mapping[str, Any], kind: str) -> Keys
     return Keys(written, {key: value for key, value in defaults.items() if not fewer or key != "num_key_value_heads"})
 
 
-def _unread(name: str, keys: Keys) -> Reading:
+def _unread(name: str, keys: Keys) -> LayerReading:
     """Return the upper bound, and say that it is one."""
     bound = upper_bound(keys)
     drafting = keys.first("mtp_num_hidden_layers", "num_nextn_predict_layers")
@@ -159,7 +159,7 @@ def _unread(name: str, keys: Keys) -> Reading:
     known = name or "an architecture without a name"
     warning = f"{known} is not known: every layer is counted as full attention, which may be too much"
     mtp = (replace(bound, layers=drafting),) if drafting else ()
-    return Reading((bound,), mtp, keys.layers, (warning,))
+    return LayerReading((bound,), mtp, keys.layers, (warning,))
 
 
 def _architecture(config: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RecurrentState:
     """The recurrent state of one Mamba or linear-attention layer, for one sequence.
 
     The convolution keeps ``conv_width`` channels of ``conv_kernel`` - 1 tokens (and one more for each drafted token);
@@ -51,7 +51,7 @@ class LayerGroup:
     head_dim: int
     window: int | None = None
     value_dim: int | None = None
-    state: State | None = None
+    state: RecurrentState | None = None
     element_bytes: int | None = None
 
 

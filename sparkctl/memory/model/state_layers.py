@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.model.config_keys import wrong
-from sparkctl.memory.model.layers import Kind, LayerGroup, State
+from sparkctl.memory.model.layers import Kind, LayerGroup, RecurrentState
 
 if TYPE_CHECKING:
     from sparkctl.memory.model.config_keys import Keys
@@ -22,7 +22,7 @@ def gated_delta_net(keys: Keys, *, dtype_key: str | None = None) -> LayerGroup:
     """Return a layer of Qwen3-Next or Qwen3.5; the latter names the type of its recurrence."""
     key_width = keys.count("linear_num_key_heads") * keys.count("linear_key_head_dim")
     value_width = keys.count("linear_num_value_heads") * keys.count("linear_value_head_dim")
-    state = State(
+    state = RecurrentState(
         conv_width=2 * key_width + value_width,
         conv_kernel=keys.count("linear_conv_kernel_dim"),
         recurrent=value_width * keys.count("linear_key_head_dim"),
@@ -72,13 +72,15 @@ def jamba(keys: Keys) -> LayerGroup:
 
 def _mamba1(keys: Keys, expand: str, size: str, kernel: str) -> LayerGroup:
     width = keys.count(expand) * keys.count("hidden_size")
-    state = State(width, keys.count(kernel), width * keys.count(size))
+    state = RecurrentState(width, keys.count(kernel), width * keys.count(size))
     return LayerGroup(Kind.MAMBA, 1, 0, 0, state=state)
 
 
 def _mamba2(shape: tuple[int, int, int], groups: int, kernel: int, width: int, recurrent_bytes: int) -> LayerGroup:
     heads, head_width, size = shape
-    state = State(width + 2 * groups * size, kernel, heads * head_width * size, recurrent_bytes=recurrent_bytes)
+    state = RecurrentState(
+        width + 2 * groups * size, kernel, heads * head_width * size, recurrent_bytes=recurrent_bytes
+    )
     return LayerGroup(Kind.MAMBA, 1, 0, 0, state=state)
 
 

@@ -26,7 +26,7 @@ class Tensor(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedTensors:
     """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by reason."""
 
     checkpoint_bytes: int
@@ -73,7 +73,7 @@ _LINEAR: Final = frozenset({"linear", "experts"})
 _MATRIX: Final = 2
 
 
-def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOptions) -> Loaded:
+def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOptions) -> LoadedTensors:
     """Return what of the tensors is loaded, and how wide it is then."""
     quantized, _ = scheme(config, options)
     declared = declared_config(config)
@@ -92,7 +92,7 @@ def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOp
         name, size = _as_built(tensor, component, quantized if declared is None else None, options)
         _add(components, component, size)
         _add(dtypes, _label(tensor.name, name, declared), size)
-    return Loaded(total, components, dtypes, skipped)
+    return LoadedTensors(total, components, dtypes, skipped)
 
 
 def component_of(name: str, layers: int | None = None) -> str:

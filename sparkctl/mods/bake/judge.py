@@ -23,7 +23,7 @@ from sparkctl.vllm import releases
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.world.ports import Entry, PathChange
+    from sparkctl.world.ports import PathEntry, PathChange
 
 LARGEST_BYTES: Final = 64 * MIB
 """As for the source of any mod (sparkctl.sources)."""
@@ -49,14 +49,14 @@ _SETUID: Final = 0o6000
 _READABLE: Final = 0o004
 
 
-class Finding(NamedTuple):
+class PathRemark(NamedTuple):
     """A path and, in words, why it is refused or does not count."""
 
     path: str
     why: str
 
 
-class Place(NamedTuple):
+class ScriptFolders(NamedTuple):
     """Where the script ran: the folder that the container starts in, the mod's own folder, further package roots."""
 
     workdir: str
@@ -65,12 +65,12 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """A path as it was in the image and as it is after the script; None: nothing was there."""
 
     path: str
-    before: Entry | None
-    after: Entry | None
+    before: PathEntry | None
+    after: PathEntry | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class Sorted:
     """The changed paths by what their names alone say: to look at, refused unread, and of no account."""
 
     look: tuple[str, ...]
-    refused: tuple[Finding, ...]
-    ignored: tuple[Finding, ...]
+    refused: tuple[PathRemark, ...]
+    ignored: tuple[PathRemark, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +101,14 @@ class Judged:
     """What the script's changes come to."""
 
     files: tuple[BakedFile, ...]
-    refused: tuple[Finding, ...]
-    ignored: tuple[Finding, ...]
+    refused: tuple[PathRemark, ...]
+    ignored: tuple[PathRemark, ...]
 
 
 # --- which paths count -----------------------------------------------------------------------------------------------
 
 
-def sort_paths(changes: Sequence[PathChange], place: Place) -> Sorted:
+def sort_paths(changes: Sequence[PathChange], place: ScriptFolders) -> Sorted:
     """Sort what the engine says has changed; a folder that only holds other changes is not among them."""
     holders = {str(parent) for change in changes for parent in PurePosixPath(change.path).parents}
     look, refused, ignored = [], [], []
@@ -117,14 +117,14 @@ def sort_paths(changes: Sequence[PathChange], place: Place) -> Sorted:
             continue
         unimportant = _unimportant(change.path, place)
         if unimportant:
-            ignored.append(Finding(change.path, unimportant))
+            ignored.append(PathRemark(change.path, unimportant))
         elif not _expressible(change.path, place):
-            refused.append(Finding(change.path, "lies outside the Python packages and the working folder"))
+            refused.append(PathRemark(change.path, "lies outside the Python packages and the working folder"))
         else:
             look.append(change.path)
     if len(look) > MOST_PATHS:
         refused += [
-            Finding(path, f"is one of more than {MOST_PATHS} changes: that is an installation") for path in look
+            PathRemark(path, f"is one of more than {MOST_PATHS} changes: that is an installation") for path in look
         ]
         look = []
     return Sorted(tuple(look), tuple(refused), tuple(ignored))
@@ -140,7 +140,7 @@ def package_root(path: str, roots: Iterable[str] = ()) -> str | None:
     return str(PurePosixPath(*parts[: found[0] + 1])) if found else None
 
 
-def _unimportant(path: str, place: Place) -> str | None:
+def _unimportant(path: str, place: ScriptFolders) -> str | None:
     parts = PurePosixPath(path).parts
     if _within(path, place.own):
         return OWN
@@ -155,7 +155,7 @@ def _unimportant(path: str, place: Place) -> str | None:
     return "what patch keeps of the original" if path.endswith(".orig") else None
 
 
-def _expressible(path: str, place: Place) -> bool:
+def _expressible(path: str, place: ScriptFolders) -> bool:
     if package_root(path, place.roots):
         return True
     # A script leaves what the server is started with (a chat template) where the server starts.
@@ -169,25 +169,25 @@ def _within(path: str, folder: str) -> bool:
 # --- what each change comes to ---------------------------------------------------------------------------------------
 
 
-def judge(changes: Iterable[Change], found: Sorted) -> Judged:
+def judge(changes: Iterable[FileChange], found: Sorted) -> Judged:
     """Return the overlay's files, what is refused, and what does not count."""
     files: list[BakedFile] = []
     refused, ignored = list(found.refused), list(found.ignored)
     for change in changes:
         why = _refusal(change)
         if why:
-            refused.append(Finding(change.path, why))
+            refused.append(PathRemark(change.path, why))
             continue
         unchanged = _no_change(change)
         if unchanged:
-            ignored.append(Finding(change.path, unchanged))
+            ignored.append(PathRemark(change.path, unchanged))
         elif change.after is not None:
             before = None if change.before is None else change.before.content
             files.append(BakedFile(change.path, change.after.content or b"", before))
     return Judged(tuple(files), tuple(refused), tuple(ignored))
 
 
-def _refusal(change: Change) -> str | None:
+def _refusal(change: FileChange) -> str | None:
     """Return why a change cannot be expressed as a file that is mounted, or None."""
     before, after = change.before, change.after
     installed = _INSTALLED.search(change.path)
@@ -204,7 +204,7 @@ def _refusal(change: Change) -> str | None:
     return _refused_file(change.path, before, after) if after.kind == "file" else None
 
 
-def _refused_file(path: str, before: Entry | None, after: Entry) -> str | None:
+def _refused_file(path: str, before: PathEntry | None, after: PathEntry) -> str | None:
     if path.endswith(".rej"):
         return REJECTED
     if after.content is None or (before is not None and before.content is None):
@@ -214,7 +214,7 @@ def _refused_file(path: str, before: Entry | None, after: Entry) -> str | None:
     return _refused_mode(path, before, after)
 
 
-def _refused_mode(path: str, before: Entry | None, after: Entry) -> str | None:
+def _refused_mode(path: str, before: PathEntry | None, after: PathEntry) -> str | None:
     """Return why the permissions are part of what was done. A mounted copy is readable by all and nothing more."""
     gained = after.mode & ~(before.mode if before is not None else 0)
     if gained & _SETUID:
@@ -226,7 +226,7 @@ def _refused_mode(path: str, before: Entry | None, after: Entry) -> str | None:
     return None
 
 
-def _no_change(change: Change) -> str | None:
+def _no_change(change: FileChange) -> str | None:
     before, after = change.before, change.after
     if after is None:
         return "was there for a while only"
@@ -308,7 +308,7 @@ def file_names(targets: Sequence[str]) -> dict[str, str]:
 # --- how much of a file is another's ----------------------------------------------------------------------------------
 
 
-class Lines(NamedTuple):
+class LineCounts(NamedTuple):
     """How many lines of a file are new, and how many of the image's are gone."""
 
     added: int
@@ -318,11 +318,11 @@ class Lines(NamedTuple):
         return f"+{self.added} -{self.removed}"
 
 
-def lines(file: BakedFile) -> Lines:
+def lines(file: BakedFile) -> LineCounts:
     """Return how a file differs from the one that it covers, as a diff counts."""
     old, new = (file.before or b"").splitlines(), file.content.splitlines()
     # Lines are counted as a set of occurrences: as quick for any file, and the same but for lines that moved.
-    return Lines((Counter(new) - Counter(old)).total(), (Counter(old) - Counter(new)).total())
+    return LineCounts((Counter(new) - Counter(old)).total(), (Counter(old) - Counter(new)).total())
 
 
 def copied_whole(files: Iterable[BakedFile], shipped: Iterable[bytes]) -> list[BakedFile]:
@@ -356,7 +356,7 @@ def covered(target: str, md5: str | None) -> str:
     return f"{md5 or 'new'}{f' (vLLM {releases.span(of)})' if of else ''}"
 
 
-def in_words(findings: Sequence[Finding], *, most: int = 3) -> list[str]:
+def in_words(findings: Sequence[PathRemark], *, most: int = 3) -> list[str]:
     """Return one line for each reason, with its first paths."""
     reasons: dict[str, list[str]] = {}
     for finding in findings:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.mods.bake import judge, folder
-from sparkctl.mods.bake.judge import Change, Finding, Judged, Place
+from sparkctl.mods.bake.judge import FileChange, PathRemark, Judged, ScriptFolders
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.base.units import GIB, format_bytes, format_duration
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.mods.bake.folder import ScriptedMod
-    from sparkctl.world.ports import Bench, Clock, Container, Engine, Image, Ports, Report
+    from sparkctl.world.ports import Workbench, Clock, Container, Engine, Image, Ports, Report
 
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB
@@ -88,7 +88,7 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
         report.progress(order.mod.name, f"running {folder.SCRIPT} in {order.image}", "")
         ports.engine.start(container)
         lines = _ended(ports.engine, ports.clock, report, container, order)
-        place = Place(ports.bench.workdir(container), own, order.roots)
+        place = ScriptFolders(ports.bench.workdir(container), own, order.roots)
         judged = _judged(ports.bench, report, (before, container), place)
         return Baked(judged, lines, image.id)
 
@@ -124,7 +124,7 @@ def _throwaway(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
             engine.remove(made.id)
 
 
-def _refuse_no_bash(bench: Bench, container: str, image: str) -> None:
+def _refuse_no_bash(bench: Workbench, container: str, image: str) -> None:
     if not any(bench.entry(container, path, most_bytes=0) for path in _BASH):
         message = f"{image} has no bash, with which community mods are run"
         raise ModError(message, hint="name the image that serves: the vLLM images have bash")
@@ -191,7 +191,7 @@ def _with_lines(message: str, lines: Sequence[str]) -> str:
     return "\n".join([f"{message}; its last lines:", *(f"  {line}" for line in lines)])
 
 
-def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Place) -> Judged:
+def _judged(bench: Workbench, report: Report, containers: tuple[str, str], place: ScriptFolders) -> Judged:
     """Return what the changes come to. A container that was never started is the image as it was."""
     before, after = containers
     all_changes = bench.changes(after)
@@ -204,10 +204,10 @@ def _judged(bench: Bench, report: Report, containers: tuple[str, str], place: Pl
     remade = [c for c in changes if c.path in deleted and c.after is not None and c.after.kind == "folder"]
     why = "was deleted and made again: what is missing in it now cannot be expressed"
     judged = judge.judge([change for change in changes if change not in remade], found)
-    again = tuple(Finding(change.path, why) for change in remade)
+    again = tuple(PathRemark(change.path, why) for change in remade)
     return Judged(judged.files, judged.refused + again, judged.ignored)
 
 
-def _change(bench: Bench, before: str, after: str, path: str) -> Change:
+def _change(bench: Workbench, before: str, after: str, path: str) -> FileChange:
     most = judge.LARGEST_BYTES
-    return Change(path, bench.entry(before, path, most_bytes=most), bench.entry(after, path, most_bytes=most))
+    return FileChange(path, bench.entry(before, path, most_bytes=most), bench.entry(after, path, most_bytes=most))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.operations.bench.result import Bench, Level, Request
+    from sparkctl.operations.bench.result import Bench, Level, TimedRequest
 
 _MS: Final = 1000
 
@@ -58,11 +58,11 @@ def _run(bench: Bench, level: Level) -> dict[str, object]:
     }
 
 
-def _decoded(each: Sequence[Request]) -> list[float]:
+def _decoded(each: Sequence[TimedRequest]) -> list[float]:
     return [(one.tokens - 1) / (one.seconds - one.first_s) for one in each if one.seconds > one.first_s]
 
 
-def _decoded_together(rounds: Sequence[Sequence[Request]]) -> Iterator[float]:
+def _decoded_together(rounds: Sequence[Sequence[TimedRequest]]) -> Iterator[float]:
     for each in rounds:
         seconds = max(one.started_s + one.seconds for one in each) - min(one.started_s + one.first_s for one in each)
         if seconds > 0:

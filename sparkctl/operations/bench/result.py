@@ -23,7 +23,7 @@ AGREES: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TimedRequest:
     """One request that ended in order. ``started_s`` is since its round's first; ``prompt_tokens`` None: not said."""
 
     round: int
@@ -56,7 +56,7 @@ class Level:
     tokens_per_chunk: float = 1.0
     counted: bool = True
     problems: tuple[str, ...] = ()
-    each: tuple[Request, ...] = ()
+    each: tuple[TimedRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +124,13 @@ def level(concurrency: int, rounds: Sequence[Sequence[Completion]]) -> Level:
     )
 
 
-def _requests(rounds: Sequence[Sequence[Completion]]) -> Iterator[Request]:
+def _requests(rounds: Sequence[Sequence[Completion]]) -> Iterator[TimedRequest]:
     for number, each in enumerate(rounds):
         begin = min((one.started_s for one in each), default=0.0)
         for one in each:
             if one.first_s is not None:
                 waited = one.started_s - begin
-                yield Request(number, one.tokens, one.prompt_tokens, waited, one.first_s, one.seconds)
+                yield TimedRequest(number, one.tokens, one.prompt_tokens, waited, one.first_s, one.seconds)
 
 
 def _together(each: Sequence[Completion]) -> float:

@@ -20,7 +20,7 @@ from sparkctl.vllm.streams import completion
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.metrics import DraftCounts, Metrics
     from sparkctl.vllm.streams import Completion
     from sparkctl.world.ports import Http, Report, Streams
 
@@ -52,11 +52,11 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Figures:
     """What came out: the levels, what the drafts came to (None: it does not draft), and what is doubtful."""
 
     levels: tuple[Level, ...]
-    drafting: Drafting | None
+    drafting: DraftCounts | None
     notes: tuple[str, ...]
 
 
@@ -67,7 +67,7 @@ def prompts() -> tuple[str, ...]:
     return tuple(yaml.safe_load(text))
 
 
-def measure(streams: Streams, http: Http, report: Report, job: Job) -> Measured:
+def measure(streams: Streams, http: Http, report: Report, job: Job) -> Figures:
     """Measure a server.
 
     Raises:
@@ -91,7 +91,7 @@ def measure(streams: Streams, http: Http, report: Report, job: Job) -> Measured:
         levels.append(level(at_once, done))
     after = _counters(http, job)
     notes = [*doubts, *_notes(levels, before, after, counted)]
-    return Measured(tuple(levels), _drafting(before, after), tuple(notes))
+    return Figures(tuple(levels), _drafting(before, after), tuple(notes))
 
 
 def _lengthened(http: Http, job: Job) -> tuple[Job, list[str]]:
@@ -157,7 +157,7 @@ def _counters(http: Http, job: Job) -> Metrics:
     return metrics.parse(reply.body) if reply.status == HTTPStatus.OK else metrics.Metrics()
 
 
-def _drafting(before: Metrics, after: Metrics) -> Drafting | None:
+def _drafting(before: Metrics, after: Metrics) -> DraftCounts | None:
     return after.drafting.since(before.drafting) if after.drafting is not None else None
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LOG_LINES = 5000
 
 
-class Asked(NamedTuple):
+class BenchProtocol(NamedTuple):
     """The protocol: prompts, tokens of a request, rounds, how many at once, tokens of a prompt (None: as it is)."""
 
     prompts: tuple[str, ...]
@@ -77,7 +77,7 @@ def serving(world: World, name: str) -> Deployed:
     return found
 
 
-def measured(world: World, of: Described, asked: Asked, report: Report) -> Bench:
+def measured(world: World, of: Described, asked: BenchProtocol, report: Report) -> Bench:
     """Measure a service and return the result.
 
     Raises:

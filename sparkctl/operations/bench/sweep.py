@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.bench.result import Bench
-    from sparkctl.operations.bench.service import Asked
+    from sparkctl.operations.bench.service import BenchProtocol
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container
@@ -42,7 +42,7 @@ def values(text: str) -> tuple[str, list[str]]:
     return path, found
 
 
-def sweep(world: World, name: str, text: str, asked: Asked, form: str) -> None:
+def sweep(world: World, name: str, text: str, asked: BenchProtocol, form: str) -> None:
     """Measure a service at each value; what ran before runs again afterwards, whatever happens.
 
     Its very container comes back: it is stopped and set aside meanwhile. What was measured is printed also when a later

@@ -12,7 +12,7 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base.declarations import Duration, Finding, Part, complain, wrong
+from sparkctl.base.declarations import Declaration, Duration, Finding, complain, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,21 +33,21 @@ Schema = Annotated[dict[str, Any], AfterValidator(_json_schema)]
 Texts = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
 
-class Shape(Part):
+class Shape(Declaration):
     """One shape of an image that is drawn in code."""
 
     kind: Literal["circle", "square", "triangle"] = Field(description="what it is")
     colour: Literal["red", "green", "blue", "black", "yellow"] = Field(description="on a white ground")
 
 
-class Beeps(Part):
+class Beeps(Declaration):
     """A recording of beeps that is made in code."""
 
     count: int = Field(ge=1, le=10, description="how many, of 0.25 s, with as much silence between them")
     hertz: int = Field(880, ge=100, le=4000, description="their pitch")
 
 
-class Tool(Part):
+class Tool(Declaration):
     """A function that the model is offered, and the call of it that is expected."""
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the function's name")
@@ -57,21 +57,21 @@ class Tool(Part):
     result: str = Field(min_length=1, description="what the call returns to the model, whose answer is then judged")
 
 
-class Traditional(Part):
+class Traditional(Declaration):
     """How much Chinese there must be, and how little of it Simplified."""
 
     characters: int = Field(20, ge=1, description="at least so many Chinese characters")
     simplified: Share = Field(0.0, description="at most this share of them in Simplified Chinese alone")
 
 
-class Runs(Part):
+class Runs(Declaration):
     """What the answer's code computes, once it is run."""
 
     call: str = Field(min_length=1, description="an expression of the functions that it defines")
     near: float = Field(description="its value, within one percent")
 
 
-class Expect(Part):
+class Expect(Declaration):
     """What an answer must be: every assertion that is named has to hold."""
 
     tokens: int | None = Field(None, ge=1, description="at least so many tokens, as the server counts them")
@@ -96,7 +96,7 @@ class Expect(Part):
         return self
 
 
-class Request(Part):
+class Request(Declaration):
     """One request and what its answer must be."""
 
     prompt: str = Field(min_length=1, description="what a chat model is asked")
@@ -121,7 +121,7 @@ class Request(Part):
         return self
 
 
-class Check(Part, title="sparkctl check"):
+class Check(Declaration, title="sparkctl check"):
     """Requests that are sent at once, and what their answers must be."""
 
     description: str = Field(min_length=1, description="a line for the operator")

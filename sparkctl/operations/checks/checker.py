@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base.units import format_duration
 from sparkctl.operations.checks import judge, media
 from sparkctl.operations.checks.check import modalities
-from sparkctl.operations.checks.judge import Answer, Finding
+from sparkctl.operations.checks.judge import Answer, Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class AskedServer:
     """The server that is checked. ``takes`` is what its model reads beside text; ``key`` is never shown.
 
     ``context`` is in tokens, None where it is not known; ``chat`` False: a base model.
@@ -68,11 +68,11 @@ class Evidence:
     """What one request got: the beginning of the answer, and what each assertion found."""
 
     answer: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Judgement, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckVerdict:
     """How a check ended, why, and after how many seconds."""
 
     check: str
@@ -82,10 +82,10 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
 
 
-def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, key: str | None) -> Subject:
+def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, key: str | None) -> AskedServer:
     """Return what a recipe says of its server; ``facts`` None: nothing is known of what its model takes."""
     args = {name.replace("_", "-"): value for name, value in recipe.args.items()}
-    return Subject(
+    return AskedServer(
         service=service,
         url=url,
         served_name=recipe.serve.name,
@@ -97,9 +97,9 @@ def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, ke
     )
 
 
-def stranger(service: str, url: str, served_name: str, key: str | None) -> Subject:
+def stranger(service: str, url: str, served_name: str, key: str | None) -> AskedServer:
     """Return the server of a service whose recipe is gone: what nobody declared is not asked of it."""
-    return Subject(service, url, served_name, context=None, chat=True, tools=False, takes=frozenset(), key=key)
+    return AskedServer(service, url, served_name, context=None, chat=True, tools=False, takes=frozenset(), key=key)
 
 
 def _takes(recipe: Recipe, facts: ModelFacts | None) -> frozenset[str]:
@@ -113,7 +113,7 @@ def _takes(recipe: Recipe, facts: ModelFacts | None) -> frozenset[str]:
     return frozenset(kind for kind in kinds if limits.get(kind) != 0)
 
 
-def skipped(check: Check, server: Subject) -> str | None:
+def skipped(check: Check, server: AskedServer) -> str | None:
     """Return why a check cannot be asked of a server, or None: it can."""
     if not server.chat and all(request.completion is None for request in check.requests):
         return "a base model, and the check has no completion"
@@ -138,26 +138,26 @@ class Checker:
         self._clock = clock
         self._report = report
 
-    def run(self, checks: Sequence[Named], server: Subject) -> Iterator[Verdict]:
+    def run(self, checks: Sequence[Named], server: AskedServer) -> Iterator[CheckVerdict]:
         """Yield the verdict of each check as it ends."""
         for index, (name, check) in enumerate(checks):
             self._report.progress(server.service, f"check {name}", f"{index + 1} of {len(checks)}", index / len(checks))
             yield self._check(name, check, server)
 
-    def _check(self, name: str, check: Check, server: Subject) -> Verdict:
+    def _check(self, name: str, check: Check, server: AskedServer) -> CheckVerdict:
         reason = skipped(check, server)
         if reason is not None:
-            return Verdict(name, Result.SKIPPED, reason)
+            return CheckVerdict(name, Result.SKIPPED, reason)
         asked = [request for request in check.requests if server.chat or request.completion is not None]
         began = self._clock.monotonic()
         evidence = tuple(_shown(one, server.key) for one in self._together(asked, server, check.timeout))
         seconds = self._clock.monotonic() - began
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
         if failed:
-            return Verdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
-        return Verdict(name, Result.PASS, _summary(evidence), seconds, evidence)
+            return CheckVerdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
+        return CheckVerdict(name, Result.PASS, _summary(evidence), seconds, evidence)
 
-    def _together(self, asked: Sequence[Request], server: Subject, timeout_s: float) -> list[Evidence]:
+    def _together(self, asked: Sequence[Request], server: AskedServer, timeout_s: float) -> list[Evidence]:
         """Ask all requests at once. A single one is asked in this thread, where Ctrl-C ends it without waiting."""
         if len(asked) == 1:
             return [self._ask(asked[0], server, timeout_s)]
@@ -165,13 +165,13 @@ class Checker:
             futures = [pool.submit(self._ask, request, server, timeout_s) for request in asked]
             return [future.result() for future in futures]
 
-    def _ask(self, request: Request, server: Subject, timeout_s: float) -> Evidence:
+    def _ask(self, request: Request, server: AskedServer, timeout_s: float) -> Evidence:
         """Ask one request, with its tool's result as a second one, and judge the answer."""
         path, body = request_body(request, server)
         found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
-        if isinstance(found, Finding):
+        if isinstance(found, Judgement):
             return Evidence("", (found,))
-        findings: list[Finding] = []
+        findings: list[Judgement] = []
         if request.tool is not None:
             call = called(request.tool, found.message)
             if not call.passed:
@@ -179,7 +179,7 @@ class Checker:
             findings.append(call)
             body = {**body, "messages": [*body["messages"], *_results(request.tool, found.message)]}
             found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
-            if isinstance(found, Finding):
+            if isinstance(found, Judgement):
                 return Evidence("", (*findings, found))
         given = "" if server.chat else request.completion or ""
         answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
@@ -188,16 +188,16 @@ class Checker:
             findings.append(judge.ran(request.expect.runs, found.text, self._code.run))
         return Evidence(_excerpt(found), tuple(findings))
 
-    def _post(self, server: Subject, path: str, body: object, timeout_s: float) -> Reply:
+    def _post(self, server: AskedServer, path: str, body: object, timeout_s: float) -> Reply:
         return self._http.post(server.url + path, body, key=server.key, timeout_s=timeout_s)
 
 
-def reason_of(finding: Finding) -> str:
+def reason_of(finding: Judgement) -> str:
     """Return a failed assertion in words."""
     return f"{finding.assertion}: {finding.measured}, expected {finding.limit}"
 
 
-def evidence_lines(verdict: Verdict) -> list[str]:
+def evidence_lines(verdict: CheckVerdict) -> list[str]:
     """Return why a check failed and the answers that it judged, for a person."""
     answers = [f"      answered: {one.answer!r}" for one in verdict.evidence if one.answer]
     failed = [f for one in verdict.evidence for f in one.findings if not f.passed]
@@ -227,7 +227,7 @@ def _clean(text: str) -> str:
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def request_body(request: Request, server: Subject) -> tuple[str, dict[str, Any]]:
+def request_body(request: Request, server: AskedServer) -> tuple[str, dict[str, Any]]:
     """Return the path and the body of a request: decoding is greedy, and its seed is fixed."""
     body: dict[str, Any] = {
         "model": server.served_name,
@@ -278,7 +278,7 @@ class Said(NamedTuple):
     message: Mapping[str, Any]
 
 
-def read_reply(reply: Reply, timeout_s: float) -> Said | Finding:
+def read_reply(reply: Reply, timeout_s: float) -> Said | Judgement:
     """Return what an answer says, or the finding that it is none."""
     if reply.status is None:
         waited = f" (after {format_duration(timeout_s)})" if "time" in reply.body else ""
@@ -326,11 +326,11 @@ def _error_text(body: str) -> str:
     return str(message or body)[:EXCERPT]
 
 
-def _no_answer(measured: str) -> Finding:
-    return Finding("answer", passed=False, measured=measured, limit="an answer")
+def _no_answer(measured: str) -> Judgement:
+    return Judgement("answer", passed=False, measured=measured, limit="an answer")
 
 
-def _empty(said: Said) -> Finding:
+def _empty(said: Said) -> Judgement:
     if said.thought:
         why = "before it was done" if said.finish == "length" else "and nothing else"
         return _no_answer(f"only reasoning, {why}: {said.thought[:EXCERPT]}")
@@ -343,12 +343,12 @@ def _excerpt(said: Said) -> str:
     return said.text[:EXCERPT]
 
 
-def called(tool: Tool, message: Mapping[str, Any]) -> Finding:
+def called(tool: Tool, message: Mapping[str, Any]) -> Judgement:
     """Judge the tool calls of a message: one call, of the tool, with the arguments that are expected."""
     limit = f"{tool.name}({json.dumps(tool.arguments, ensure_ascii=False)})"
     calls = message.get("tool_calls")
     if not isinstance(calls, list) or not calls:
-        return Finding("tool", passed=False, measured="no call", limit=limit)
+        return Judgement("tool", passed=False, measured="no call", limit=limit)
     call = calls[0] if isinstance(calls[0], Mapping) else {}
     function = call.get("function")
     function = function if isinstance(function, Mapping) else {}
@@ -357,11 +357,11 @@ def called(tool: Tool, message: Mapping[str, Any]) -> Finding:
         arguments = json.loads(written)
         same = _folded(arguments) == _folded(tool.arguments)
     except (ValueError, RecursionError):
-        return Finding("tool", passed=False, measured=f"arguments that are no JSON: {written[:EXCERPT]}", limit=limit)
+        return Judgement("tool", passed=False, measured=f"arguments that are no JSON: {written[:EXCERPT]}", limit=limit)
     right = same and function.get("name") == tool.name and len(calls) == 1
     more = f", and {len(calls) - 1} more calls" if len(calls) > 1 else ""
     shown = f"{function.get('name')}({json.dumps(arguments, ensure_ascii=False)[:EXCERPT]}){more}"
-    return Finding("tool", right, shown, limit)
+    return Judgement("tool", right, shown, limit)
 
 
 def _folded(value: object) -> object:

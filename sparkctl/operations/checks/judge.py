@@ -55,7 +55,7 @@ class Answer(NamedTuple):
     cut: bool = False
 
 
-class Finding(NamedTuple):
+class Judgement(NamedTuple):
     """One assertion: what was measured, what it was held against, and whether it holds."""
 
     assertion: str
@@ -64,13 +64,13 @@ class Finding(NamedTuple):
     limit: str
 
 
-def judge(expect: Expect, answer: Answer) -> list[Finding]:
+def judge(expect: Expect, answer: Answer) -> list[Judgement]:
     """Return a finding for each assertion, in the order in which they are declared."""
     text = _THOUGHT.sub("", answer.text).strip()
     return [*_of_words(expect, text, answer), *_of_form(expect, text, answer)]
 
 
-def _of_words(expect: Expect, text: str, answer: Answer) -> Iterator[Finding]:
+def _of_words(expect: Expect, text: str, answer: Answer) -> Iterator[Judgement]:
     if expect.tokens is not None:
         yield _tokens(expect.tokens, answer.tokens)
     if expect.repeated is not None:
@@ -81,7 +81,7 @@ def _of_words(expect: Expect, text: str, answer: Answer) -> Iterator[Finding]:
         yield _lacks(expect.lacks, text)
 
 
-def _of_form(expect: Expect, text: str, answer: Answer) -> Iterator[Finding]:
+def _of_form(expect: Expect, text: str, answer: Answer) -> Iterator[Judgement]:
     if expect.numbers:
         yield _numbers(expect.numbers, text)
     if expect.counts_to is not None:
@@ -94,9 +94,9 @@ def _of_form(expect: Expect, text: str, answer: Answer) -> Iterator[Finding]:
         yield _json(expect.json_schema, text, guided=answer.guided)
 
 
-def _tokens(least: int, tokens: int | None) -> Finding:
+def _tokens(least: int, tokens: int | None) -> Judgement:
     found = "not counted by the server" if tokens is None else f"{tokens} tokens"
-    return Finding("tokens", tokens is not None and tokens >= least, found, f"at least {least}")
+    return Judgement("tokens", tokens is not None and tokens >= least, found, f"at least {least}")
 
 
 def units(text: str) -> list[str]:
@@ -120,14 +120,14 @@ def loop_at_end(parts: Sequence[str]) -> int | None:
     return None
 
 
-def _loops(most: float, text: str) -> Finding:
+def _loops(most: float, text: str) -> Judgement:
     parts = units(text)
     share, period = repeated_share(parts), loop_at_end(parts)
     found = f"{share:.0%} of its 4-grams are repeated" if len(parts) >= GRAM else f"{len(parts)} words"
     if period is not None:
         found += f", and it ends in a loop of {' '.join(parts[-period:])[:60]!r}"
     passed = len(parts) >= GRAM and share <= most and period is None
-    return Finding("repeated", passed, found, f"at most {most:.0%}, and no loop at its end")
+    return Judgement("repeated", passed, found, f"at most {most:.0%}, and no loop at its end")
 
 
 def _has(word: str, text: str) -> bool:
@@ -137,14 +137,14 @@ def _has(word: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _contains(words: Sequence[str], text: str) -> Finding:
+def _contains(words: Sequence[str], text: str) -> Judgement:
     there = [word for word in words if _has(word, text)]
-    return Finding("contains", bool(there), ", ".join(there) or "not there", " or ".join(words))
+    return Judgement("contains", bool(there), ", ".join(there) or "not there", " or ".join(words))
 
 
-def _lacks(words: Sequence[str], text: str) -> Finding:
+def _lacks(words: Sequence[str], text: str) -> Judgement:
     there = [word for word in words if _has(word, text)]
-    return Finding("lacks", not there, ", ".join(there) or "none", f"none of {', '.join(words)}")
+    return Judgement("lacks", not there, ", ".join(there) or "none", f"none of {', '.join(words)}")
 
 
 def numbers(text: str) -> list[float]:
@@ -152,15 +152,15 @@ def numbers(text: str) -> list[float]:
     return [float(found.replace(",", "")) for found in _NUMBER.findall(text.replace("\u2212", "-"))]
 
 
-def _numbers(wanted: Sequence[float], text: str) -> Finding:
+def _numbers(wanted: Sequence[float], text: str) -> Judgement:
     # A loss may be written -310 or 310; both are the number that was asked for.
     there = [abs(number) for number in numbers(text)]
     missing = [f"{one:g}" for one in wanted if not any(abs(abs(one) - number) < _TOLERANCE for number in there)]
     found = f"{', '.join(missing)} not among {', '.join(f'{n:g}' for n in there[:20]) or 'no numbers'}"
-    return Finding("numbers", not missing, found if missing else "all", ", ".join(f"{one:g}" for one in wanted))
+    return Judgement("numbers", not missing, found if missing else "all", ", ".join(f"{one:g}" for one in wanted))
 
 
-def _counts(last: int, text: str, given: str) -> Finding:
+def _counts(last: int, text: str, given: str) -> Judgement:
     """Look for the run from 1 to ``last``; what follows may go on counting, and must not begin again.
 
     A base model that was ``given`` a beginning does not know when to stop: what follows its run is not judged.
@@ -172,9 +172,9 @@ def _counts(last: int, text: str, given: str) -> Finding:
     again = [] if given else [number for number in found[best + last :] if number <= last]
     limit = f"1 to {last}, each once"
     if lengths[best] < last:
-        return Finding("counts-to", passed=False, measured=f"in order up to {lengths[best]}", limit=limit)
+        return Judgement("counts-to", passed=False, measured=f"in order up to {lengths[best]}", limit=limit)
     measured = f"{', '.join(map(str, again[:10]))} again after {last}" if again else limit
-    return Finding("counts-to", not again, measured, limit)
+    return Judgement("counts-to", not again, measured, limit)
 
 
 def _run(found: Sequence[int]) -> int:
@@ -188,7 +188,7 @@ def simplified_only() -> frozenset[str]:
     return frozenset("".join(line for line in text.splitlines() if not line.startswith("#")))
 
 
-def _traditional(wanted: Traditional, text: str) -> Finding:
+def _traditional(wanted: Traditional, text: str) -> Judgement:
     chinese = _HAN_CHARACTER.findall(text)
     simplified = [character for character in chinese if character in simplified_only()]
     share = len(simplified) / len(chinese) if chinese else 0.0
@@ -197,7 +197,7 @@ def _traditional(wanted: Traditional, text: str) -> Finding:
         found += f" ({''.join(dict.fromkeys(simplified))[:20]})"
     passed = len(chinese) >= wanted.characters and share <= wanted.simplified
     limit = f"at least {wanted.characters}, at most {wanted.simplified:.0%} Simplified"
-    return Finding("traditional", passed, found, limit)
+    return Judgement("traditional", passed, found, limit)
 
 
 def fenced(text: str, languages: Sequence[str]) -> str:
@@ -207,7 +207,7 @@ def fenced(text: str, languages: Sequence[str]) -> str:
     return str(next(iter(named or [code for _, code in blocks]), text))
 
 
-def ran(runs: Runs, text: str, run: Callable[[str], tuple[bool, str]]) -> Finding:
+def ran(runs: Runs, text: str, run: Callable[[str], tuple[bool, str]]) -> Judgement:
     """Return what the code of an answer computes; ``run`` runs a program and returns its end and its last line."""
     code = fenced(_THOUGHT.sub("", text).strip(), _PYTHON)
     well, last = run(f"{code}\nprint({runs.call})")
@@ -215,15 +215,15 @@ def ran(runs: Runs, text: str, run: Callable[[str], tuple[bool, str]]) -> Findin
     try:
         value = float(last)
     except ValueError:
-        return Finding("runs", passed=False, measured=last[:120], limit=limit)
+        return Judgement("runs", passed=False, measured=last[:120], limit=limit)
     near = math.isclose(value, runs.near, rel_tol=_NEAR)
-    return Finding("runs", passed=well and near, measured=f"{value:g}", limit=limit)
+    return Judgement("runs", passed=well and near, measured=f"{value:g}", limit=limit)
 
 
-def _python(functions: Sequence[str], text: str, *, cut: bool) -> Finding:
+def _python(functions: Sequence[str], text: str, *, cut: bool) -> Judgement:
     limit = f"Python that defines {', '.join(functions)}"
     if cut:  # half a function may parse by chance
-        return Finding("python", passed=False, measured="cut off by max-tokens", limit=limit)
+        return Judgement("python", passed=False, measured="cut off by max-tokens", limit=limit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
@@ -231,25 +231,25 @@ def _python(functions: Sequence[str], text: str, *, cut: bool) -> Finding:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
         reason = (error.msg if isinstance(error, SyntaxError) else str(error)) or type(error).__name__
-        return Finding("python", passed=False, measured=f"does not parse: {reason}{line}", limit=limit)
+        return Judgement("python", passed=False, measured=f"does not parse: {reason}{line}", limit=limit)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     defined = {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
     missing = [name for name in functions if name not in defined]
-    return Finding("python", not missing, f"no {', '.join(missing)}" if missing else "parses", limit)
+    return Judgement("python", not missing, f"no {', '.join(missing)}" if missing else "parses", limit)
 
 
-def _json(schema: Mapping[str, object], text: str, *, guided: bool) -> Finding:
+def _json(schema: Mapping[str, object], text: str, *, guided: bool) -> Judgement:
     """Judge JSON: under guided decoding the answer is nothing else, and without it may be in a block of code."""
     limit = "JSON of the schema"
     try:
         value = json.loads(text if guided else fenced(text, ("json",)))
     except (ValueError, RecursionError) as error:
-        return Finding("json-schema", passed=False, measured=f"no JSON: {error}", limit=limit)
+        return Judgement("json-schema", passed=False, measured=f"no JSON: {error}", limit=limit)
     # An empty registry: a schema's $ref to somewhere else is refused, and never fetched.
     validator: Draft202012Validator = Draft202012Validator(dict(schema), registry=Registry())
     try:
         refused = best_match(validator.iter_errors(value))
     except (Unresolvable, re.error, RecursionError) as error:
-        return Finding("json-schema", passed=False, measured=f"the schema cannot be used: {error}", limit=limit)
+        return Judgement("json-schema", passed=False, measured=f"the schema cannot be used: {error}", limit=limit)
     measured = f"{refused.json_path}: {refused.message}"[:200] if refused else "accepted"
-    return Finding("json-schema", refused is None, measured, limit)
+    return Judgement("json-schema", refused is None, measured, limit)

@@ -13,7 +13,7 @@ from sparkctl.vllm.metrics import IN_VAIN, in_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.metrics import DraftCounts, Metrics
 
 OVERALL: Final = "overall"
 _COPYING: Final = frozenset({"ngram", "ngram_gpu", "suffix"})
@@ -35,19 +35,19 @@ def floor_of(declared: Mapping[str, float], method: str | None) -> Floor:
     return Floor() if method in _COPYING else Floor({OVERALL: IN_VAIN})
 
 
-def below(drafting: Drafting, floor: Floor) -> str:
+def below(drafting: DraftCounts, floor: Floor) -> str:
     """Return in words where an acceptance is below its floor, '' where it is not."""
     found = [_short(drafting, name, least) for name, least in floor.shares.items()]
     short = "; ".join(filter(None, found))
     return f"{said(drafting)}: {short}" if short else ""
 
 
-def said(drafting: Drafting) -> str:
+def said(drafting: DraftCounts) -> str:
     """Return an acceptance as a sentence, with the count that it stands on."""
     return f"drafts are accepted {in_words(drafting)} ({drafting.drafted:,.0f} drafted tokens)"
 
 
-def _short(drafting: Drafting, name: str, least: float) -> str:
+def _short(drafting: DraftCounts, name: str, least: float) -> str:
     if name == OVERALL:
         share, where = drafting.overall, "overall"
     else:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.start.acceptance import Floor
-    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.metrics import DraftCounts, Metrics
     from sparkctl.vllm.phases import Told
     from sparkctl.world.ports import Container, Reply
 
@@ -311,7 +311,7 @@ def _drafted(progress: Progress, body: str, now: float) -> Progress:
     return _succeed(progress, now, f"its acceptance was not checked: {few}")
 
 
-def _judged(progress: Progress, came: Drafting, others: str, now: float) -> Progress:
+def _judged(progress: Progress, came: DraftCounts, others: str, now: float) -> Progress:
     floor = progress.target.floor
     short = acceptance.below(came, floor) if floor is not None else ""
     if floor is None or not short:

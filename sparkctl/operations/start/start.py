@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sparkctl.operations.history import Memory
+    from sparkctl.operations.history import History
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Container, Ports, Reply, Report
 
@@ -65,7 +65,7 @@ class Starter:
         ports: Ports,
         report: Report,
         secret_values: Mapping[str, Mapping[str, str]],
-        memory: Memory,
+        memory: History,
         logs: Path,
     ) -> None:
         self._ports = ports

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import units
 
 if TYPE_CHECKING:
-    from sparkctl.vllm.metrics import Drafting, Metrics
+    from sparkctl.vllm.metrics import DraftCounts, Metrics
     from sparkctl.world.ports import Container
 
 STUCK_S: Final = 20.0
@@ -53,7 +53,7 @@ class Rates:
 
     generated: float | None = None
     prompt: float | None = None
-    drafting: Drafting | None = None
+    drafting: DraftCounts | None = None
 
 
 def judge(first: Look, last: Look) -> tuple[Life, str]:

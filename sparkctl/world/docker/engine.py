@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import (
         Container,
         EngineInfo,
-        Entry,
         Image,
         ImportedFile,
         LogTail,
         Package,
         PathChange,
+        PathEntry,
         PullProgress,
     )
     from sparkctl.world.spec import ContainerSpec
@@ -253,7 +253,7 @@ class DockerEngine:
         with self._asked(f"list what has changed in the container {container}"):
             return workbench.changes(self._client, container)
 
-    def entry(self, container: str, path: str, *, most_bytes: int) -> Entry | None:
+    def entry(self, container: str, path: str, *, most_bytes: int) -> PathEntry | None:
         """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
         with self._asked(f"read {path} in the container {container}"):
             return workbench.entry(self._client, container, path, most_bytes)

@@ -28,7 +28,7 @@ _GOING_ON: Final = frozenset({"created", "running", "paused", "restarting"})
 LONGEST_LINE: Final = 16_384
 
 
-class Lines:
+class LineReader:
     """Bytes in pieces of any size to lines of text.
 
     A carriage return ends a line too: progress bars rewrite theirs with it. What is not UTF-8 is replaced, and a line
@@ -59,7 +59,7 @@ class Lines:
 
 def lines_of(data: bytes) -> list[str]:
     """Return the lines of a whole log."""
-    lines = Lines()
+    lines = LineReader()
     return lines.feed(data) + lines.end()
 
 
@@ -118,7 +118,7 @@ class DockerLogTail:
         self._stream = stream
         if self._closed.is_set():
             self._shut()
-        lines, seen = Lines(), self._last
+        lines, seen = LineReader(), self._last
         for message in _messages(stream, tty=inspected["Config"]["Tty"]):
             stamp = _STAMP.match(message)
             when = stamp.group(1).decode() if stamp else ""

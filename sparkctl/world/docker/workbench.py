@@ -13,7 +13,7 @@ from docker.errors import APIError
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import within
-from sparkctl.world.ports import Entry, PathChange
+from sparkctl.world.ports import PathChange, PathEntry
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -45,7 +45,7 @@ def changes(client: APIClient, container: str) -> list[PathChange]:
     return [PathChange(str(one["Path"]), _KINDS[int(one["Kind"])]) for one in found]
 
 
-def entry(client: APIClient, container: str, path: str, most_bytes: int) -> Entry | None:
+def entry(client: APIClient, container: str, path: str, most_bytes: int) -> PathEntry | None:
     """Return what lies at a path; the content is read only of a file of at most ``most_bytes``."""
     try:
         return within(client.timeout, partial(_entry, client, container, path, most_bytes))
@@ -55,7 +55,7 @@ def entry(client: APIClient, container: str, path: str, most_bytes: int) -> Entr
         raise
 
 
-def _entry(client: APIClient, container: str, path: str, most_bytes: int) -> Entry:
+def _entry(client: APIClient, container: str, path: str, most_bytes: int) -> PathEntry:
     pieces, found = client.get_archive(container, path)
     mode, size = int(found["mode"]), int(found["size"])
     kind = _kind(mode)
@@ -64,7 +64,7 @@ def _entry(client: APIClient, container: str, path: str, most_bytes: int) -> Ent
     if kind == "file" and size <= most_bytes:
         content = _content(b"".join(pieces))
     pieces.close()
-    return Entry(kind, bits, size, content, str(found["linkTarget"] or ""))
+    return PathEntry(kind, bits, size, content, str(found["linkTarget"] or ""))
 
 
 def _kind(mode: int) -> str:
