@@ -31,13 +31,17 @@ WORDS: Final = {
     "array": "list",
     "null": "nothing",
 }
+KEYS: Final = {"ContainerOptions": "container", "ExpectedFigures": "expect"}
+"""The heading of a declaration that is not called as its key is."""
 SCALAR: Final = {"text", "whole number", "number", "true or false"}
 
 
 def kind(schema: dict[str, Any]) -> str:
     """Return what a value may be, in words."""
     if "$ref" in schema:
-        return f"[{schema['$ref'].rsplit('/', 1)[1].lower()}](#{schema['$ref'].rsplit('/', 1)[1].lower()})"
+        name = schema["$ref"].rsplit("/", 1)[1]
+        key = KEYS.get(name, name.lower())
+        return f"[{key}](#{key})"
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:

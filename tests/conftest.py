@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.docker_spark import docker_spark
-from tests.engine_fixtures import docker_engine, docker_host, prefix
-from tests.vllm_machine import machine
+from tests.support.docker_spark import docker_spark
+from tests.support.engine_fixtures import docker_engine, docker_host, prefix
+from tests.support.vllm_machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,123 @@
+"""A failed start as an operator reads it, the log that is kept, and the file for a bug report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkctl.operations.secrets import redacted
+from tests.support.fake_world import FakeSpark
+from tests.support.paths import FIXTURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.world.ports import Container
+
+FAILURES = FIXTURES / "vllm-0.20.2-h200" / "failures"
+TOKEN = "hf_" + "a1B2" * 8
+NAME = "e4b-nvfp4"
+
+
+def log(prefix: str) -> list[str]:
+    (path,) = FAILURES.glob(f"{prefix}*.log")
+    return path.read_text(errors="replace").splitlines()
+
+
+def dies(code: int = 1, *, oom: bool = False) -> object:
+    def died(container: Container) -> Container:
+        return container._replace(state="exited", exit_code=code, oom_killed=oom)
+
+    return died
+
+
+@pytest.fixture
+def spark(tmp_path: Path) -> FakeSpark:
+    spark = FakeSpark(tmp_path)
+    spark.engine.on_start[NAME] = dies()  # type: ignore[assignment]
+    spark.engine.log["id-0"] = log("f2-")
+    return spark
+
+
+def test_cause_fix_lines_and_where_the_log_is(spark: FakeSpark) -> None:
+    failed = spark.run("up", NAME).expect(5).err
+    assert f"{NAME} is not ready: the container exited with code 1" in failed
+    assert "cause: one request of 131072 tokens needs 2.1 GiB of KV cache, and 1.0 GiB are there" in failed
+    assert "  | ValueError: To serve at least one request" in failed
+    assert "→ --set limits.context=" in failed
+    assert "Traceback" not in failed
+    (path,) = [path for path in spark.files.written if path.name == f"{NAME}.log"]
+    assert f"its whole log: {path}" in failed
+    content, mode = spark.files.written[path]
+    assert b"To serve at least one request" in content
+    assert mode == 0o600
+
+
+def test_a_failure_that_nobody_knows_ends_with_its_own_words_and_a_report(spark: FakeSpark) -> None:
+    spark.engine.log["id-0"] = ["loading", "Traceback (most recent call last):", "strange.OddError: never seen"]
+    failed = spark.run("up", NAME).expect(5).err
+    assert "cause: not known to sparkctl; its last exception:" in failed
+    assert "  | strange.OddError: never seen" in failed
+    assert f"sparkctl report {NAME}" in failed
+
+
+@pytest.mark.parametrize(
+    ("code", "oom", "words"),
+    [
+        (0, False, "a vLLM whose engine was killed ends with code 0"),
+        (137, True, "the kernel killed it at its docker memory limit"),
+        (137, False, "a line of NVRM is a hint, no proof"),
+    ],
+)
+def test_how_it_ended_is_told_apart(spark: FakeSpark, code: int, words: str, *, oom: bool) -> None:
+    spark.engine.on_start[NAME] = dies(code, oom=oom)  # type: ignore[assignment]
+    spark.engine.log["id-0"] = []
+    assert words in spark.run("up", NAME).expect(5).err
+
+
+def test_no_secret_is_in_the_message_the_log_or_the_report(spark: FakeSpark, tmp_path: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "mine.yaml").write_text(f"extends: {NAME}\nsecrets: [VLLM_API_KEY]\n")
+    spark.environ["VLLM_API_KEY"] = "the-very-secret-key"
+    spark.engine.on_start["mine"] = dies()  # type: ignore[assignment]
+    spark.engine.log["id-0"] = [f"token {TOKEN}", "OddError: with the-very-secret-key in it", *log("f4-")]
+    failed = spark.run("up", "mine", "--keep").expect(5)
+    (path,) = [path for path in spark.files.written if path.name == "mine.log"]
+    out = tmp_path / "report.md"
+    spark.run("report", "mine", "--output", str(out)).expect(0)
+    for text in (failed.err, spark.files.written[path][0].decode(), out.read_text()):
+        assert "the-very-secret-key" not in text
+        assert TOKEN not in text
+    assert "(hidden)" in out.read_text()
+
+
+def test_a_report_has_what_helps(spark: FakeSpark, tmp_path: Path) -> None:
+    spark.run("up", NAME, "--keep").expect(5)
+    out = tmp_path / "report.md"
+    done = spark.run("report", NAME, "--output", str(out)).expect(0)
+    assert f"wrote {out}" in done.err
+    text = out.read_text()
+    for section in ("Versions", "Host", "Container", "Recipe", "Diagnosis", "Measurements", "Log"):
+        assert f"## {section}\n" in text
+    assert "context-over-cache" in text
+    assert '"exit_code": 1' in text
+    assert "NVIDIA GB10" in text
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert "no service nobody is deployed" in spark.run("report", "nobody").expect(2).err
+
+
+@given(st.text(min_size=4, max_size=30), st.text(max_size=50), st.text(max_size=50))
+def test_a_secret_value_never_stays(value: str, before: str, after: str) -> None:
+    assert value not in redacted(before + value + after, [value]).replace("(hidden)", "")
+
+
+def test_what_looks_like_a_token_is_hidden_and_words_are_not() -> None:
+    text = f"Authorization: Bearer abcdef123 and {TOKEN} and --api-key sk-xyz task-1234567890123456789"
+    safe = redacted(text, [""])
+    assert "abcdef123" not in safe
+    assert TOKEN not in safe
+    assert "sk-xyz" not in safe
+    assert "Authorization: Bearer (hidden) and (hidden) and --api-key (hidden) task-" in safe

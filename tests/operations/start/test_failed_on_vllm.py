@@ -1,0 +1,46 @@
+"""Starts of the real vLLM that fail, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.support.vllm_machine import Machine
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cause", "fix"),
+    [
+        (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len", "sparkctl recipes lint"),
+        (("args.dtype=float8",), "this vLLM has no data type float8", "leave --dtype out"),
+        (("args.quantization=nosuch",), "this vLLM knows no quantization nosuch", "leave --quantization out"),
+        (("limits.context=4096", "memory={kv: 1 MiB}"), "one request of 4096 tokens needs", "--set limits.context="),
+    ],
+    ids=["flag", "dtype", "quantization", "context over the cache"],
+)
+def test_a_real_failure_is_explained(machine: Machine, overrides: tuple[str, ...], cause: str, fix: str) -> None:
+    name, _ = machine.recipe("fails")
+    words = [word for override in overrides for word in ("--set", override)]
+    failed = machine.run("up", name, *words, timeout=200)
+    assert failed.code in {3, 5}, failed.err
+    assert f"cause: {cause}" in failed.err
+    assert fix in failed.err
+    assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+
+
+def test_a_folder_without_a_config_is_explained(machine: Machine) -> None:
+    name, _ = machine.recipe("bare")
+    config = machine.model / "config.json"
+    bare = machine.home / "bare"
+    bare.mkdir()
+    for file in machine.model.iterdir():
+        if file.name != config.name:
+            (bare / file.name).write_bytes(file.read_bytes())
+    (bare / "config.json").write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "nosuch"}))
+    failed = machine.run("up", name, "--set", f"model.path={bare}", timeout=200).expect(5)
+    assert "cause: the transformers in this image does not know nosuch" in failed.err

@@ -1,0 +1,228 @@
+"""When is a service ready, when has it failed, and when is it only slow."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparkctl.operations.start.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
+from sparkctl.vllm.phases import Phase, left_s
+from sparkctl.world.ports import Container, Reply
+from tests.support.paths import FIXTURES
+
+TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)
+MODELS = Reply(200, json.dumps({"data": [{"id": "gemma-4-e4b"}]}))
+GENERATED = Reply(200, json.dumps({"choices": [{"text": " 4 5"}], "usage": {"completion_tokens": 4}}))
+REFUSED = Reply(None, "[Errno 111] Connection refused")
+
+
+def container(state: str = "running", exit_code: int | None = None, **more: object) -> Container:
+    return Container("c1", "e4b", "image", "sha", state, {}, exit_code=exit_code, **more)  # type: ignore[arg-type]
+
+
+def look(progress: Progress, now: float, *lines: str, reply: Reply | None = None) -> Progress:
+    return step(progress, Seen(now, container(), lines, reply))
+
+
+def test_health_then_models_then_tokens_make_ready() -> None:
+    progress = begin(TARGET, 0)
+    for reply, asked_next in ((REFUSED, Probe.HEALTH), (Reply(200, ""), Probe.MODELS), (MODELS, Probe.COMPLETION)):
+        progress = look(progress, 1, reply=reply)
+        assert progress.outcome is None
+        assert progress.probe is asked_next
+    progress = look(progress, 2, reply=GENERATED)
+    assert progress.outcome is not None
+    assert progress.outcome.ready
+    assert progress.phase is Phase.READY
+
+
+@pytest.mark.parametrize("body", ["connection refused", "connection reset by peer", "server disconnected", "no answer"])
+def test_a_port_that_does_not_answer_yet_is_waited_for(body: str) -> None:
+    progress = look(begin(TARGET, 0), 100, reply=Reply(None, body))
+    assert progress.outcome is None
+
+
+def test_health_alone_is_not_ready() -> None:
+    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
+    assert look(progress, 3, reply=Reply(None, "no answer in time")).outcome is None
+
+
+@pytest.mark.parametrize("code", [0, 1, 137])
+def test_any_exit_is_a_failure_also_with_code_0(code: int) -> None:
+    progress = step(begin(TARGET, 0), Seen(1, container("exited", code)))
+    assert progress.outcome is not None
+    assert not progress.outcome.ready
+    assert progress.outcome.message == f"the container exited with code {code}"
+
+
+def test_a_kernel_kill_and_the_engines_own_error_are_said() -> None:
+    dead = container("exited", 137, oom_killed=True, error="cannot start")
+    progress = step(begin(TARGET, 0), Seen(1, dead))
+    assert progress.outcome is not None
+    assert progress.outcome.message == (
+        "the container exited with code 137, killed by the kernel for memory: cannot start"
+    )
+
+
+def test_a_removed_container_ends_the_wait() -> None:
+    progress = step(begin(TARGET, 0), Seen(1, None))
+    assert progress.outcome is not None
+    assert progress.outcome.message == "the container is gone: somebody removed it"
+
+
+def test_a_restart_policy_does_not_hide_an_exit() -> None:
+    progress = step(begin(TARGET, 0), Seen(1, container(started_at=10.0)))
+    progress = step(progress, Seen(2, container(started_at=20.0)))
+    assert progress.outcome is not None
+    assert progress.outcome.message == "the server exited and was started again by its restart policy"
+
+
+def test_a_key_that_is_refused_is_an_error_of_its_own() -> None:
+    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=Reply(401, "Unauthorized"))
+    assert progress.outcome is not None
+    assert "/v1/models answered 401: the server wants another key" in progress.outcome.message
+    assert progress.outcome.hint is not None
+    assert "VLLM_API_KEY" in progress.outcome.hint
+
+
+def test_another_model_on_the_port_is_named() -> None:
+    progress = look(begin(TARGET, 0), 1, reply=Reply(200, ""))
+    progress = look(progress, 2, reply=Reply(200, json.dumps({"data": [{"id": "llama"}]})))
+    assert progress.outcome is not None
+    assert progress.outcome.message == "the server on this port serves llama, not gemma-4-e4b"
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "{}", '{"usage": null}', '{"usage": {"completion_tokens": "x"}}'])
+def test_an_answer_that_is_no_completion_is_a_failure(body: str) -> None:
+    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
+    outcome = look(progress, 3, reply=Reply(200, body)).outcome
+    assert outcome is not None
+    assert not outcome.ready
+
+
+def test_no_generated_token_is_a_failure() -> None:
+    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
+    outcome = look(progress, 3, reply=Reply(200, '{"usage": {"completion_tokens": 0}}')).outcome
+    assert outcome is not None
+    assert not outcome.ready
+
+
+def test_a_recipe_without_the_probe_is_ready_when_its_model_is_listed() -> None:
+    target = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600, generate=False)
+    outcome = look(look(begin(target, 0), 1, reply=Reply(200, "")), 2, reply=MODELS).outcome
+    assert outcome is not None
+    assert outcome.ready
+
+
+def test_the_timeout_is_extended_while_the_log_moves() -> None:
+    progress = begin(TARGET, 0)
+    for minute in range(1, 30):
+        progress = look(progress, minute * 60.0, f"Loading safetensors checkpoint shards: {minute}%", reply=REFUSED)
+        assert progress.outcome is None
+    progress = look(progress, 29 * 60 + STILL_S + 1)
+    assert progress.outcome is not None
+    assert (
+        progress.outcome.message == "not ready after 32m 01s: loading weights, and its log has stood still for 3m 01s"
+    )
+
+
+def test_a_late_server_that_answers_is_not_given_up_between_two_answers() -> None:
+    late = 1000.0
+    progress = look(begin(TARGET, 0), late - STILL_S, "Loading safetensors checkpoint shards: 90%", reply=REFUSED)
+    progress = look(progress, late, reply=Reply(200, ""))
+    progress = look(progress, late + 1, reply=MODELS)
+    outcome = look(progress, late + 60, reply=GENERATED).outcome
+    assert outcome is not None
+    assert outcome.ready
+
+
+def test_the_lines_that_our_own_questions_make_do_not_extend_the_timeout() -> None:
+    progress = look(begin(TARGET, 0), 1, reply=Reply(200, ""))
+    asked = '(APIServer pid=480) INFO:     127.0.0.1:42776 - "GET /health HTTP/1.1" 200 OK'
+    statistics = "INFO 11-20 20:42:00 [v1/metrics/loggers.py:259] Engine 000: Avg prompt throughput: 0.0 tokens/s"
+    for now in range(10, 2000, 10):
+        progress = look(progress, now, asked, statistics, reply=Reply(None, "no answer in time"))
+    assert progress.outcome is not None
+    assert progress.outcome.message.startswith("not ready after 10m 10s: probing")
+
+
+@pytest.mark.parametrize(
+    ("log", "phases"),
+    [
+        (
+            "vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log",
+            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING, Phase.SERVING],
+        ),
+        (
+            "vllm-0.20.2-h200/serving/s11-serving-ngram-graphs.log",
+            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING],
+        ),
+        (
+            "vllm-0.20.2-h200/boots/m2-e2b-mm-fp8kv-131072-8192-u06.log",
+            [Phase.LOADING, Phase.ENCODER, Phase.KV_CACHE, Phase.SERVING],
+        ),
+        ("vllm-0.32-cpu/boot.log", [Phase.LOADING, Phase.KV_CACHE, Phase.SERVING]),
+    ],
+)
+def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phase]) -> None:
+    progress, seen = begin(TARGET, 0), []
+    for now, line in enumerate((FIXTURES / log).read_text(errors="replace").splitlines()):
+        progress = look(progress, now, line)
+        if progress.phase not in seen:
+            seen.append(progress.phase)
+    assert seen[: len(phases) + 1] == [Phase.STARTING, *phases]
+
+
+USUAL = {"starting": 10.0, "loading weights": 100.0, "compiling": 50.0, "profiling": 10.0, "capturing graphs": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("phase", "elapsed", "left"),
+    [
+        (Phase.STARTING, 0, 200),
+        (Phase.STARTING, 50, 190),  # slower than the last one: its later phases are all to come
+        (Phase.LOADING, 60, 140),
+        (Phase.LOADING, 5, 190),
+        (Phase.LOADING, 500, 90),
+        (Phase.COMPILING, 20, 90),  # faster than the last one, its weights came from the page cache
+        (Phase.CAPTURING, 190, 10),
+        (Phase.CAPTURING, 900, 0),
+        (Phase.PROBING, 100, 0),
+    ],
+)
+def test_what_is_left_by_the_phases_of_an_earlier_start(phase: Phase, elapsed: float, left: float) -> None:
+    assert left_s(USUAL, phase, elapsed) == left
+    assert left_s({}, phase, elapsed) == 0
+
+
+@given(
+    st.dictionaries(st.sampled_from([*USUAL, "warming up", "serving"]), st.floats(0, 1e5)),
+    st.sampled_from(Phase),
+    st.floats(0, 1e6),
+)
+def test_what_is_left_is_never_more_than_an_earlier_start_took(
+    usual: dict[str, float], phase: Phase, elapsed: float
+) -> None:
+    assert 0 <= left_s(usual, phase, elapsed) <= sum(usual.values()) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        "Loading safetensors checkpoint shards",
+        "Loading safetensors using Runai Model Streamer",
+        "(EngineCore pid=3720) Multi-thread loading shards",
+    ],
+)
+def test_shards_are_counted(loader: str) -> None:
+    found = look(begin(TARGET, 0), 1, f"{loader}:  50% Completed | 2/4 [00:10<00:10,  5.0s/it]")
+    assert (found.detail, found.fraction) == ("2/4", 0.5)
+
+
+@given(st.lists(st.text(max_size=80), max_size=20), st.sampled_from([None, 200, 404, 401, 503]), st.text(max_size=60))
+def test_whatever_a_server_says_a_step_answers(lines: list[str], status: int | None, body: str) -> None:
+    progress = step(begin(TARGET, 0), Seen(1, container(), lines, Reply(status, body)))
+    assert progress.outcome is None or not progress.outcome.ready

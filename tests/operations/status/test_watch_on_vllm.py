@@ -1,0 +1,98 @@
+"""The real vLLM, watched: its start moment by moment, then busy, stuck and well again, by its own counters."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.vllm_machine import Machine
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+DRAFTING = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
+READERS = 6
+"""More than the four sequences of the recipe: some always wait."""
+
+
+@contextmanager
+def asked_all_the_time(url: str) -> Iterator[None]:
+    """Ask the server for long texts until the end."""
+    over = threading.Event()
+    body = json.dumps({"model": "tiny", "prompt": "1 2 3", "max_tokens": 300, "ignore_eos": True}).encode()
+
+    def ask() -> None:
+        while not over.is_set():
+            request = urllib.request.Request(  # noqa: S310  (the loopback)
+                f"{url}/v1/completions", body, {"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310  (the loopback)
+                reply.read()
+
+    readers = [threading.Thread(target=ask) for _ in range(READERS)]
+    for reader in readers:
+        reader.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for reader in readers:
+            reader.join()
+
+
+@contextmanager
+def stopped(machine: Machine, name: str) -> Iterator[None]:
+    """Stop the scheduler's process, as a hang would; the API server goes on."""
+    table = machine.docker("top", name, "-eo", "pid,args").splitlines()[1:]
+    (core,) = [int(row.split()[0]) for row in table if "EngineCore" in row]
+    os.kill(core, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(core, signal.SIGCONT)
+
+
+def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) -> None:
+    name, url = machine.recipe("watched", DRAFTING)
+    lines = [json.loads(line) for line in machine.run("up", name, "--json", timeout=200).expect(0).out.splitlines()]
+    moments = [line for line in lines if "phase" in line]
+    phases = list(dict.fromkeys(line["phase"] for line in moments))
+    told = ["creating", "starting", "loading weights", "KV cache", "probing"]
+    assert [phase for phase in phases if phase in told] == told
+    seconds = [line["seconds"] for line in moments if "seconds" in line]
+    assert seconds == sorted(seconds)
+    assert all(line["lowest_bytes"] <= line["available_bytes"] for line in moments if "seconds" in line)
+    (drafts,) = [line["said"] for line in lines if "drafts are accepted" in line.get("said", "")]
+    assert drafts.startswith(f"{name}: drafts are accepted ")
+
+    joined = machine.run("attach", name, timeout=100).expect(0)
+    assert joined.err.splitlines()[-1] == f"{name}: ready at {url}"
+    idle = machine.run("status", name, "--json").expect(0).json
+    assert (idle["state"], idle["running"], idle["waiting"]) == ("ready", 0, 0)
+    assert idle["acceptance"]["drafted"] >= 400, "what up and attach asked for"
+    assert len(idle["acceptance"]["positions"]) == 3
+
+    with asked_all_the_time(url):
+        time.sleep(2)  # until the first of them run
+        busy = machine.run("status", name, "--json").expect(0).json
+        assert (busy["state"], busy["running"] + busy["waiting"] > 0) == ("busy", True)
+        assert busy["generated_per_second"] > 0
+        assert busy["kv_usage"] > 0
+        (row,) = [row for row in machine.run("ps", "--json").expect(0).json if row["name"] == name]
+        assert (row["ready"], row["doing"]) == (True, "busy")
+        with stopped(machine, name):
+            stuck = machine.run("status", name, timeout=60).expect(5)
+            assert "stuck: " in stuck.out
+            assert "and there was no step in 2" in stuck.out
+    assert machine.run("status", name, "--json").expect(0).json["state"] == "ready"
+    machine.run("down", name).expect(0)

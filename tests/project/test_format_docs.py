@@ -1,0 +1,42 @@
+"""docs/recipes.md and the declarations say the same, and its examples are recipes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+
+from sparkctl.base.document import load
+from sparkctl.base.validation import validate
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
+from tests.support.paths import REPOSITORY
+
+ROOT = REPOSITORY
+PAGE = ROOT / "docs" / "recipes.md"
+
+
+def test_the_tables_are_up_to_date() -> None:
+    script = [sys.executable, ROOT / "scripts" / "format_tables.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_table_of_errors_is_up_to_date() -> None:
+    script = [sys.executable, ROOT / "scripts" / "error_table.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_table_of_failures_is_up_to_date() -> None:
+    script = [sys.executable, ROOT / "scripts" / "failure_table.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_examples_are_right() -> None:
+    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .+\n)+", PAGE.read_text(), re.MULTILINE)]
+    examples = {block.split(":")[0]: block for block in blocks if not block.startswith("sparkctl")}
+    assert validate(load(examples["description"], "docs"), Recipe).limits.context == 16384
+    assert validate(load(examples["services"], "docs"), Stack).services["reasoner"].set == {"limits.context": 65536}

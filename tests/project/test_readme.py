@@ -1,0 +1,75 @@
+"""Every command of the README and of the demo does what is said of it, on the simulated Spark."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fake_hub import hub
+from tests.support.paths import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = REPOSITORY
+ELSEWHERE = {
+    "make demo": "test_the_demo_does_the_main_job below",
+    "make test": "is what runs this",
+    "pip install dgx-sparkctl": "tests/test_wheel.py installs the built wheel",
+}
+MODEL = {"config.json": b"{}", "model.safetensors": b"weights"}
+
+
+def commands() -> list[str]:
+    """Return the README's commands: the lines that are indented by four."""
+    return re.findall(r"^    (\S.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+    with hub({"coolthor/Gemma-4-E4B-it-NVFP4A16": MODEL}) as address:
+        own = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": str(tmp_path / "sim")}
+        binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        yield {"PATH": binaries, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", **own}
+        subprocess.run(["sparkctl", "down", "--all"], env={"PATH": binaries, **own}, check=True, capture_output=True)
+
+
+def test_every_command_of_the_readme_works_in_its_order(environ: dict[str, str], tmp_path: Path) -> None:
+    ran = 0
+    for command in commands():
+        if command in ELSEWHERE:
+            continue
+        done = subprocess.run(
+            ["sh", "-c", command], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        ran += 1
+    assert ran >= 10
+
+
+def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
+    done = subprocess.run(["sh", "scripts/demo.sh"], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "simulated │ 26b-a4b-fp8: ready at http://127.0.0.1:8001" in done.stderr
+    assert "(exit code 3)" in done.stdout
+    assert "(exit code 6)" in done.stdout
+    told = [line for line in (done.stdout + done.stderr).splitlines() if line and not line.startswith(("$ ", "(exit"))]
+    assert all(line.startswith("simulated │") for line in told)
+
+
+def test_the_pictures_are_what_the_terminal_shows() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/pictures.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if "://" not in link and not (ROOT / link).is_file()] == []

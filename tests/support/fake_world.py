@@ -1,0 +1,58 @@
+"""The command line in this process, over a world of fakes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.cli import run
+from sparkctl.cli.output import Output
+from sparkctl.operations.context import Doors, World
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.service import Operator
+from sparkctl.world.ports import Ports, Streams
+from tests.support.command_line import Done
+from tests.support.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
+
+if TYPE_CHECKING:
+    from sparkctl.world.ports import Workbench
+
+IMAGE = "vllm/vllm-openai:gemma4-cu130"
+SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
+
+
+@dataclass
+class FakeSpark:
+    """A Spark with the shipped recipes, whose servers become ready at once unless ordered otherwise."""
+
+    folder: Path
+    engine: FakeEngine = field(default_factory=lambda: FakeEngine(images={IMAGE: {}}))
+    host: FakeHost = field(default_factory=FakeHost)
+    http: FakeHttp = field(default_factory=lambda: FakeHttp(serving=dict(SERVED)))
+    clock: FakeClock = field(default_factory=FakeClock)
+    locks: FakeLocks = field(default_factory=FakeLocks)
+    models: FakeModels = field(default_factory=FakeModels)
+    files: FakeFiles = field(default_factory=FakeFiles)
+    store: FakeStore = field(default_factory=FakeStore)
+    environ: dict[str, str] = field(default_factory=dict)
+    streams: Streams | None = None
+    bench: Workbench | None = None
+
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end."""
+        out, err = io.StringIO(), io.StringIO()
+        operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
+        ports = Ports(
+            self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
+        )
+        world = World(
+            catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
+            operator=operator,
+            environ=self.environ,
+            out=Output(out, err),
+            profile="gb10",
+            doors=Doors(host=lambda: self.host, store=lambda: self.store, ports=lambda: ports),
+        )
+        return Done(run(list(arguments), world), out.getvalue(), err.getvalue())

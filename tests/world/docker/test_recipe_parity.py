@@ -1,0 +1,91 @@
+"""The containers of the shipped recipes: the adapter creates what the docker command line creates from their words."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+import pytest
+import yaml
+
+from sparkctl.memory.pool import HostProfile
+from sparkctl.mods import on_disk, placed
+from sparkctl.mods.manifest import Mod
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.reading import PINS, Loader
+from sparkctl.recipes.service import Operator
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.model_folders import DiskModels
+from tests.support.engine_fixtures import STANDIN
+from tests.support.inspect_parity import assert_same_as_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.docker.engine import DockerEngine
+
+pytestmark = pytest.mark.docker
+
+CATALOG = Catalog([Root(shipped_root(), "shipped")])
+RECIPES = [entry.name for entry in CATALOG.recipes()]
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
+    """Return a recipe's service, for an operator who has all that its container mounts."""
+    name: str = request.param
+    operator = Operator(home=tmp_path, config=tmp_path / "config", state=tmp_path / "state")
+    recipe = CATALOG.recipe(name).recipe
+    for path in (recipe.cache, recipe.model.path):
+        if path is not None:
+            operator.expand(path).mkdir(parents=True)
+    for mod in recipe.mods:
+        _pin_invented(operator, mod)
+    profile = CATALOG.load("host", "gb10", HostProfile)
+    loader = Loader(CATALOG, DiskModels(), operator, profile)
+    (service,) = loader.services(loader.located([name], (), strict=True))
+    on_disk.stage(DiskFiles(), service.mods)
+    return service
+
+
+@pytest.fixture
+def image(service: Service, docker_engine: DockerEngine, docker_host: str) -> Iterator[str]:
+    """Give the stand-in's image the name of the recipe's, for the test alone."""
+    name = service.spec.image
+    found, standin = docker_engine.image(name), docker_engine.image(STANDIN)
+    assert standin is not None
+    if found is not None and found.id != standin.id:
+        pytest.skip(f"the engine has a real {name}, whose name the test would take")
+    with closing(docker.APIClient(base_url=docker_host)) as client:
+        client.tag(standin.id, name)
+        yield name
+        client.remove_image(name, noprune=True)
+
+
+def _pin_invented(operator: Operator, mod: str) -> None:
+    """Give the operator own files of a mod, with an invented content, and pin them."""
+    folder, pinned = operator.mod_folder(mod), {}
+    folder.mkdir(parents=True)
+    for file in CATALOG.load("mod", mod, Mod).files:
+        content = f"# {file.name}, invented\n".encode()
+        (folder / file.name).write_bytes(content)
+        pinned[file.name] = placed.pin(content).model_dump()
+    (folder / PINS).write_text(yaml.safe_dump({"files": pinned}))
+
+
+@pytest.mark.parametrize("service", RECIPES, indirect=True)
+def test_a_recipes_container_is_the_one_that_its_words_create(
+    service: Service, image: str, prefix: str, docker_engine: DockerEngine, docker_host: str
+) -> None:
+    assert service.spec.image == image
+    assert [mount for mount in service.spec.mounts if not Path(mount.source or "").exists()] == []
+    words = [word for word in service.words if word != "--detach"]  # docker create has none
+    own = f"{prefix}-{service.name}"  # the engine may have a service of the recipe's name
+    words[words.index("--name") + 1] = own
+    spec = replace(service.spec, name=own)
+    assert_same_as_words(docker_engine, docker_host, spec, ["docker", "create", *words[2:]], os.environ)
