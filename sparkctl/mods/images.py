@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods.placed import md5_of
-from sparkctl.world.ports import Package  # noqa: TC001  (a field's type)
+from sparkctl.world.engine import Package  # noqa: TC001  (a field's type)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.world.ports import Engine, Files
+    from sparkctl.world.engine import Engine
+    from sparkctl.world.ports import Files
 
 
 class KnownImage(BaseModel):

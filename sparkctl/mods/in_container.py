@@ -12,7 +12,7 @@ from sparkctl.mods.on_disk import FileState
 
 if TYPE_CHECKING:
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.world.ports import Container, ImportedFile
+    from sparkctl.world.engine import Container, ImportedFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sparkctl.mods.in_image import Fit
 from sparkctl.mods.placed import NOWHERE
 from sparkctl.mods.in_container import Sight
 from sparkctl.mods.on_disk import FileState
-from sparkctl.world.ports import ImportedFile
+from sparkctl.world.engine import ImportedFile
 from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sparkctl.mods.images import Images
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.world.ports import Container, Engine, Package
+    from sparkctl.world.engine import Container, Engine, Package
 
 _GOOD: Final = {FileState.OK, FileState.NOT_COMPARED, FileState.NOT_RUNNING, FileState.OUTSIDE}
 _FITS: Final = {

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sparkctl.operations.records import Records
     from sparkctl.operations.start.start import Require
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Ports, Report, Store
+    from sparkctl.world.ports import Ports, Report
 
 
 BEFORE: Final = ".before"
@@ -58,7 +59,7 @@ class Controller:
         ports: Ports,
         report: Report,
         *,
-        store: Store,
+        records: Records,
         reserve_bytes: int,
         secret_values: Mapping[str, Mapping[str, str]],
         key: str | None,
@@ -68,7 +69,7 @@ class Controller:
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
-        self._memory = History(ports.engine, ports.host, store, report)
+        self._memory = History(ports.engine, ports.host, records, report)
         self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:

@@ -17,6 +17,7 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations.changes import Controller
+from sparkctl.operations.records import Records
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.service import Operator
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.reading import Located
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Engine, Host, Models, Ports, Report, Store, Streams
+    from sparkctl.world.engine import Engine
+    from sparkctl.world.host import Host, Models
+    from sparkctl.world.ports import Ports, Report, Store
+    from sparkctl.world.web import Streams
 
 ENGINES: Final = {"docker": "sparkctl.world.opening.real", "sim": "sparkctl.world.opening.simulated"}
 """Modules whose functions ``host``, ``store`` and ``ports`` make an engine's doors; imported when needed: 0.2 s."""
@@ -75,9 +79,9 @@ class World:
         return self._doors.host()
 
     @cached_property
-    def store(self) -> Store:
-        """What starts on this engine took; it is there also when the engine is not."""
-        return self._doors.store()
+    def records(self) -> Records:
+        """What is kept of this engine's starts; it is there also when the engine is not."""
+        return Records(self._doors.store())
 
     @cached_property
     def profile(self) -> HostProfile:
@@ -140,7 +144,7 @@ class World:
         return Controller(
             self.ports,
             report,
-            store=self.store,
+            records=self.records,
             reserve_bytes=self.profile.reserve,
             secret_values=values,
             key=self.api_key,

@@ -27,7 +27,9 @@ from sparkctl.world.spec import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.world.ports import Container, Engine, Host, Http
+    from sparkctl.world.engine import Container, Engine
+    from sparkctl.world.host import Host
+    from sparkctl.world.web import Http
 
 _PROBE_TIMEOUT_S: Final = 2.0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 
 def service_of(world: World, name: str, container: Container, images: Images, overrides: Sequence[str] = ()) -> Service:

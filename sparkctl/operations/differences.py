@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
     from sparkctl.world.spec import ContainerSpec
 
 

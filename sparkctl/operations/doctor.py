@@ -11,7 +11,8 @@ from sparkctl.base.units import GIB, format_gib
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.world.ports import EngineInfo, Gpu, MemoryReading
+    from sparkctl.world.engine import EngineInfo
+    from sparkctl.world.host import Gpu, MemoryReading
 
 SPARK_GPU: Final = "NVIDIA GB10"
 # The largest checkpoint of the shipped recipes' family: 26B-A4B in BF16, 49 GB (bg-digitalservices' model card).

@@ -15,18 +15,21 @@ from sparkctl.vllm import boot_log
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.operations.records import Records
     from sparkctl.planning.measured import Sample
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Container, Engine, Host, Report, Store
+    from sparkctl.world.engine import Container, Engine
+    from sparkctl.world.host import Host
+    from sparkctl.world.ports import Report
 
 
 class History:
-    """The measurements of one host. A store that cannot be used is said once, and stops nothing."""
+    """The measurements of one host. Records that cannot be used are said once, and stop nothing."""
 
-    def __init__(self, engine: Engine, host: Host, store: Store, report: Report) -> None:
+    def __init__(self, engine: Engine, host: Host, records: Records, report: Report) -> None:
         self._engine = engine
         self._host = host
-        self._store = store
+        self._records = records
         self._report = report
         self._broken = False
 
@@ -37,7 +40,7 @@ class History:
     def usual(self, service: Service) -> Mapping[str, float]:
         """Return the seconds of each phase of the last start of this recipe here; none where none is known."""
         try:
-            kept = self._store.measurements(service.recipe.model.repo)
+            kept = self._records.measurements(service.recipe.model.repo)
         except InputError:
             return {}  # told already, when the plan was made
         own = [one.phases for one in kept if one.recipe == service.recipe_name and one.seconds > 0]
@@ -70,7 +73,7 @@ class History:
         for finding in measured.findings(taken):
             self._report.say(f"{service.name}: {finding}")
         try:
-            self._store.add(taken)
+            self._records.add_measurement(taken)
         except InputError as error:
             self._tell(error)
 
@@ -79,13 +82,13 @@ class History:
         if image is None:
             return service
         try:
-            kept = self._store.measurements(service.recipe.model.repo)
+            kept = self._records.measurements(service.recipe.model.repo)
         except InputError as error:
             self._tell(error)
             return service
-        for warning in self._store.warnings:
+        for warning in self._records.warnings:
             self._report.say(f"warning: {warning}")
-        self._store.warnings.clear()
+        self._records.warnings.clear()
         key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
         if match is None or otherwise is None:

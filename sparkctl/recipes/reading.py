@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Operator
     from sparkctl.recipes.smaller import Resizer
-    from sparkctl.world.ports import Models, Package
+    from sparkctl.world.engine import Package
+    from sparkctl.world.host import Models
 
 PINS: Final = "pins.yaml"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.reading import Loader, Located
     from sparkctl.recipes.service import Operator
     from sparkctl.vllm.flags import Resolved
-    from sparkctl.world.ports import Models
+    from sparkctl.world.host import Models
 
 CACHE = "~/.cache/huggingface"
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 LONGEST_LINE: Final = 8_192
 """What is read of a line, in characters: a line of a failure is a tenth of it, and a log without line ends is one."""

@@ -7,28 +7,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sparkctl.world.web import Raw
+
 _OK: Final = 200
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
-
-
-class Raw(NamedTuple):
-    """One request as it went: seconds on one clock, and the pieces of the answer with the moment that each came.
-
-    ``error`` is why it broke off, '' where the server ended it.
-    """
-
-    started_s: float
-    ended_s: float
-    pieces: tuple[tuple[float, bytes], ...]
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
-from sparkctl.world.ports import Activity, Reply
+from sparkctl.world.host import Activity
+from sparkctl.world.web import Reply
 from tests.support.fake_world import IMAGE, SERVED, FakeSpark
 from tests.support.fakes import FakeHttp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 
 FP8_IMAGE = "vllm/vllm-openai:gemma4-0505-arm64-cu130"
@@ -328,7 +329,7 @@ def test_a_start_is_measured_and_the_next_plan_says_so(spark: FakeSpark) -> None
     estimated = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json["services"][0]
     assert estimated["known"] == "estimated"
     spark.run("up", "e4b-nvfp4").expect(0)
-    (kept,) = spark.store.kept
+    (kept,) = spark.store.measurements
     assert (kept.service, kept.key.model) == ("e4b-nvfp4", "coolthor/Gemma-4-E4B-it-NVFP4A16")
     assert sum(share.bytes for share in kept.predicted if share.steady) == estimated["steady_bytes"]
     spark.run("down", "e4b-nvfp4").expect(0)
@@ -481,7 +482,7 @@ def joined(spark: FakeSpark, started_at: float) -> list[dict[str, object]]:
 
 def test_attach_counts_from_the_start_of_the_container(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
-    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"loading weights": 300.0, "compiling": 60.0})
+    spark.store.measured(replace(spark.store.measurements[-1], phases={"loading weights": 300.0, "compiling": 60.0}))
     spark.http.serving.clear()
     spark.clock.now = 200.0
     first = joined(spark, started_at=1.0)[0]
@@ -512,7 +513,7 @@ def test_up_as_lines_of_json(spark: FakeSpark) -> None:
 
 def test_a_start_tells_its_times_and_what_the_last_one_took(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
-    spark.store.kept[-1] = replace(spark.store.kept[-1], phases={"loading weights": 300.0})
+    spark.store.measured(replace(spark.store.measurements[-1], phases={"loading weights": 300.0}))
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.http.serving.clear()
     spark.clock.interrupt_at = spark.clock.now + 5

@@ -43,7 +43,7 @@ def documented(command: str) -> list[str]:
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:
-    spark = FakeSpark(tmp_path, store=FakeStore([MEASURED]))
+    spark = FakeSpark(tmp_path, store=FakeStore().measured(MEASURED))
     spark.run("up", "e4b-nvfp4").expect(0)
     printed = spark.run(*arguments, "--json").json
     one = printed[0] if isinstance(printed, list) else printed

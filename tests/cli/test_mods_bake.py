@@ -16,9 +16,10 @@ from sparkctl.mods.bake.folder import MOST_FILES
 from sparkctl.mods.manifest import Mod
 from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.mods.verdicts import Meant, outsiders
+from sparkctl.world.engine import Container
 from sparkctl.world.local.folders import write_folder
-from sparkctl.world.ports import Container, PathEntry
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec
+from sparkctl.world.workbench import PathEntry
 from tests.cli.test_json import documented
 from tests.support.fake_bench import BASH, FakeBench, ScriptEngine, text
 from tests.support.fake_world import FakeSpark

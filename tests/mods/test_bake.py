@@ -32,7 +32,7 @@ from sparkctl.mods.bake.judge import (
 )
 from sparkctl.mods.manifest import Mod
 from sparkctl.vllm import releases as known_files
-from sparkctl.world.ports import PathChange, PathEntry
+from sparkctl.world.workbench import PathChange, PathEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

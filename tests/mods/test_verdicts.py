@@ -15,7 +15,7 @@ from sparkctl.mods.images import Images
 from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.placed import MountedMod, from_label, label
 from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
-from sparkctl.world.ports import Container, ImportedFile
+from sparkctl.world.engine import Container, ImportedFile
 from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
 from tests.support.fake_world import IMAGE, FakeSpark
 from tests.support.fakes import FakeClock, FakeEngine, FakeFiles

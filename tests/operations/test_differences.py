@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sparkctl.operations.differences import differences, flags
-from sparkctl.world.ports import Container
+from sparkctl.world.engine import Container
 from sparkctl.world.spec import ContainerSpec, Mount
 
 RUNNING = Container(

@@ -7,7 +7,8 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.operations.doctor import Reported, Status, examine
-from sparkctl.world.ports import EngineInfo, Gpu, MemoryReading
+from sparkctl.world.engine import EngineInfo
+from sparkctl.world.host import Gpu, MemoryReading
 
 GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)
 SPARK = Reported(

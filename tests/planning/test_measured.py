@@ -20,6 +20,7 @@ from sparkctl.planning.calibration import Learned, Measured, applied, best, shar
 from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
 from sparkctl.recipes.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
+from sparkctl.world.ports import StoredRecord
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeStore
 from tests.support.measured import AT, KEY, MEASURED, ON_CPU, PREDICTED, measured
@@ -417,7 +418,7 @@ def test_the_key_of_a_service_follows_what_its_memory_depends_on() -> None:
 
 
 def test_the_table_has_each_figure_beside_its_prediction(tmp_path: Path) -> None:
-    store = FakeStore([measured(loaded_bytes=round(10.6 * GIB)), measured(service="b", at=AT + 90000)])
+    store = FakeStore().measured(measured(loaded_bytes=round(10.6 * GIB)), measured(service="b", at=AT + 90000))
     done = FakeSpark(tmp_path, store=store).run("measurements").expect(0)
     head, newest, oldest, finding = done.out.splitlines()
     quantities = ["loaded, GiB", "KV cache, GiB", "GPU, GiB", "host, GiB", "peak, GiB"]
@@ -436,7 +437,7 @@ def test_the_table_has_each_figure_beside_its_prediction(tmp_path: Path) -> None
 
 def test_names_are_services_recipes_or_models(tmp_path: Path) -> None:
     other = measured(service="b", recipe="rb", key=KEY._replace(model="m/b"))
-    spark = FakeSpark(tmp_path, store=FakeStore([MEASURED, other]))
+    spark = FakeSpark(tmp_path, store=FakeStore().measured(MEASURED, other))
     for name in ("b", "rb", "m/b"):
         assert [row["service"] for row in spark.run("measurements", name, "--json").json] == ["b"]
     assert len(spark.run("measurements", "b", "e4b", "--json").json) == 2
@@ -444,7 +445,9 @@ def test_names_are_services_recipes_or_models(tmp_path: Path) -> None:
 
 
 def test_a_program_gets_the_figures_in_bytes(tmp_path: Path) -> None:
-    (row,) = FakeSpark(tmp_path, store=FakeStore([measured(gpu_bytes=18 * GIB)])).run("measurements", "--json").json
+    (row,) = (
+        FakeSpark(tmp_path, store=FakeStore().measured(measured(gpu_bytes=18 * GIB))).run("measurements", "--json").json
+    )
     assert row["at"] == "2026-11-20T18:40:00+00:00"
     assert row["flags"] == {"kv-cache-dtype": "fp8", "max-model-len": "16384"}
     assert row["measured"]["gpu_bytes"] == 18 * GIB
@@ -455,18 +458,19 @@ def test_a_program_gets_the_figures_in_bytes(tmp_path: Path) -> None:
 
 
 def test_measurements_are_forgotten_by_name(tmp_path: Path) -> None:
-    store = FakeStore([MEASURED, measured(at=AT + 1)])
+    store = FakeStore().measured(MEASURED, measured(at=AT + 1))
     spark = FakeSpark(tmp_path, store=store)
     missing = spark.run("measurements", "--forget", "x").expect(2)
     assert "nothing was measured of x" in missing.err
     assert "e4b: 2 measurements forgotten" in spark.run("measurements", "--forget", "e4b").expect(0).err
-    assert store.kept == []
+    assert store.measurements == []
 
 
 def test_doubtful_and_damaged_measurements_are_warnings(tmp_path: Path) -> None:
-    store = FakeStore([measured(loaded_bytes=-1), MEASURED], warnings=["a measurement in x is ignored: at: missing"])
+    store = FakeStore().measured(measured(loaded_bytes=-1), MEASURED)
+    store.add(StoredRecord("measurement", AT, "e4b", "e4b", "m", '{"at": 5}'))
     done = FakeSpark(tmp_path, store=store).run("measurements", "--json").expect(0)
-    assert "warning: a measurement in x is ignored: at: missing" in done.err
+    assert "warning: a measurement that was kept is ignored: key: Field required" in done.err
     assert "warning: a measurement of e4b is ignored: loaded is negative: -1 bytes" in done.err
     assert len(json.loads(done.out)) == 1
 

@@ -23,15 +23,14 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-WORLD = {"world.ports", "world.spec"}
+WORLD = {f"world.{name}" for name in ("engine", "host", "ports", "spec", "web", "workbench")}
 """The top of world: values and protocols."""
 BELOW_RECIPES = {"base", "memory", "mods", "planning", "vllm", "world.docker_run", *WORLD}
 ROOMS = {
     "sparkctl": {"operations"},
     "sparkctl.__main__": {"cli"},
     "base": set(),
-    "world.ports": {"base", *WORLD},
-    "world.spec": {"base", *WORLD},
+    **{name: {"base", *WORLD} for name in WORLD},
     "world.docker_run": {"base", *WORLD},
     "world.docker": {"base", *WORLD},
     "world.local": {"base", *WORLD},
@@ -46,7 +45,7 @@ ROOMS = {
     "cli": {*BELOW_RECIPES, "recipes", "operations"},
 }
 """Each room, and the rooms that it may import beside itself: the longest name that fits a module is its room."""
-PURE = {"base", "memory", "planning", "vllm", "world.docker_run", "world.ports", "world.spec", "recipes"}
+PURE = {"base", "memory", "planning", "vllm", "world.docker_run", "recipes", *WORLD}
 STANDARD = {
     "__future__", "abc", "ast", "base64", "bisect", "codecs", "collections", "contextlib",
     "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",

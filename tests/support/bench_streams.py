@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.vllm.streams import Completion, Raw
+from sparkctl.vllm.streams import Completion
+from sparkctl.world.web import Raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

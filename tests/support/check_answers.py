@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.world.ports import Reply
+from sparkctl.world.web import Reply
 from tests.support.scripted import calls, said
 
 if TYPE_CHECKING:

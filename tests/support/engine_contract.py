@@ -19,7 +19,7 @@ from sparkctl.world.spec import LABEL_SERVICE, ContainerSpec, Mount, Port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.world.ports import Container, Engine
+    from sparkctl.world.engine import Container, Engine
 
 MODEL_FILE = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"
 READY = "Application startup complete."

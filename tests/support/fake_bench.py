@@ -7,13 +7,13 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sparkctl.world.ports import PathChange, PathEntry
+from sparkctl.world.workbench import PathChange, PathEntry
 from tests.support.fakes import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 BASH = PathEntry("file", 0o755, 4, b"bash")
 

@@ -12,12 +12,13 @@ from sparkctl.cli.output import Output
 from sparkctl.operations.context import Doors, World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.service import Operator
-from sparkctl.world.ports import Ports, Streams
+from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
 from tests.support.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
-    from sparkctl.world.ports import Workbench
+    from sparkctl.world.web import Streams
+    from sparkctl.world.workbench import Workbench
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}

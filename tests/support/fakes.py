@@ -10,26 +10,18 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
-from sparkctl.world.ports import (
-    Activity,
-    Container,
-    EngineInfo,
-    Gpu,
-    Image,
-    ImportedFile,
-    MemoryReading,
-    Package,
-    PullProgress,
-    Reply,
-)
+from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
+from sparkctl.world.host import Activity, Gpu, MemoryReading
+from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.base.errors import InputError
-    from sparkctl.operations.bench.result import Bench
     from sparkctl.planning.measured import Measurement
+    from sparkctl.world.ports import StoredRecord
     from sparkctl.world.spec import ContainerSpec
 
 READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
@@ -310,34 +302,37 @@ class FakeFiles:
 
 @dataclass
 class FakeStore:
-    """Measurements in a list; ``broken`` is what a damaged file says to whoever uses it."""
+    """Records in a list; ``broken`` is what a damaged file says to whoever uses it."""
 
-    kept: list[Measurement] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    benched: list[Bench] = field(default_factory=list)
+    kept: list[StoredRecord] = field(default_factory=list)
     broken: InputError | None = None
 
-    def add(self, measurement: Measurement) -> None:
+    def add(self, record: StoredRecord) -> None:
         self._use()
-        self.kept.append(measurement)
+        self.kept.append(record)
 
-    def measurements(self, model: str | None = None) -> list[Measurement]:
+    def records(self, kind: str) -> list[StoredRecord]:
         self._use()
-        return [one for one in self.kept if model in {None, one.key.model}]
+        return [one for one in self.kept if one.kind == kind]
 
-    def add_bench(self, bench: Bench) -> None:
-        self._use()
-        self.benched.append(bench)
-
-    def benches(self, service: str | None = None) -> list[Bench]:
-        self._use()
-        return [one for one in self.benched if service in {None, one.service}]
-
-    def forget(self, name: str) -> int:
+    def forget(self, kind: str, name: str) -> int:
         self._use()
         before = len(self.kept)
-        self.kept = [one for one in self.kept if name not in {one.service, one.recipe, one.key.model}]
+        self.kept = [one for one in self.kept if one.kind != kind or name not in {one.service, one.recipe, one.model}]
         return before - len(self.kept)
+
+    # --- for the tests -----------------------------------------------------------------------------------------------
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        """What was measured, the oldest first."""
+        return Records(self).measurements()
+
+    def measured(self, *measurements: Measurement) -> FakeStore:
+        """Keep these in place of what was measured before."""
+        self.kept = [one for one in self.kept if one.kind != MEASUREMENT]
+        self.kept += map(measurement_record, measurements)
+        return self
 
     def _use(self) -> None:
         if self.broken is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.world.ports import Reply
+from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.vllm.failures import LONGEST_LINE, Failure, catalogue, diagnose, ended
-from sparkctl.world.ports import Container
+from sparkctl.world.engine import Container
 from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:

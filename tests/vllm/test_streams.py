@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.vllm.streams import Completion, Raw, completion
+from sparkctl.vllm.streams import Completion, completion
 from sparkctl.world.local.stream_client import AsyncStreams
+from sparkctl.world.web import Raw
 from tests.support.bench_streams import DONE, event, raw, text
 from tests.support.paths import FIXTURES
 

@@ -32,10 +32,10 @@ def command(world: World, names: Sequence[str], *, as_json: bool, forget: str | 
     """
     if forget is not None:
         _forget(world, forget)
-    found = [one for one in world.store.measurements() if not names or _is_named(one, names)]
+    found = [one for one in world.records.measurements() if not names or _is_named(one, names)]
     shown, doubts = sound(found)
     shown.sort(key=lambda one: one.at, reverse=True)
-    for warning in [*world.store.warnings, *doubts]:
+    for warning in [*world.records.warnings, *doubts]:
         world.out.warn(warning)
     if as_json:
         world.out.json([_row(one) for one in shown])
@@ -44,7 +44,7 @@ def command(world: World, names: Sequence[str], *, as_json: bool, forget: str | 
 
 
 def _forget(world: World, name: str) -> None:
-    count = world.store.forget(name)
+    count = world.records.forget(name)
     if not count:
         message = f"nothing was measured of {name}"
         raise InputError(message, hint="`sparkctl measurements` lists the services and models")

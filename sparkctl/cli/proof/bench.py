@@ -156,7 +156,7 @@ def _show(world: World, found: Bench) -> None:
 def _history(world: World, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 1:
         raise InputError("expected the name of one service", hint="sparkctl bench history NAME")
-    found = world.store.benches(names[0])
+    found = world.records.benches(names[0])
     if as_json:
         world.out.json([asdict(one) for one in found])
         return
@@ -209,7 +209,7 @@ def _saved(world: World, name: str) -> Bench:
         except (OSError, ValidationError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
             raise InputError(f"cannot read {path}: {reason}") from None
-    found = world.store.benches(name)
+    found = world.records.benches(name)
     if not found:
         raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
     return found[-1]

@@ -12,7 +12,7 @@ from sparkctl.operations.doctor import Examined, Reported, Status, examine
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.world.ports import EngineInfo
+    from sparkctl.world.engine import EngineInfo
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 _SHOWN: Final = 3000
 
@@ -137,7 +137,7 @@ def _diagnosis(lines: list[str], container: Container | None) -> str:
 
 
 def _measurements(world: World, name: str) -> str:
-    kept = [one for one in world.store.measurements() if one.service == name]
+    kept = [one for one in world.records.measurements() if one.service == name]
     rows = [
         f"{one.date}: loaded {one.loaded_bytes}, KV {one.kv_bytes}, steady {one.steady_bytes} bytes" for one in kept
     ]

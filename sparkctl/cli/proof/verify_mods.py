@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.verdicts import ModVerdict
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
 

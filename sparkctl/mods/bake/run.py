@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.mods.bake.folder import ScriptedMod
-    from sparkctl.world.ports import Workbench, Clock, Container, Engine, Image, Ports, Report
+    from sparkctl.world.workbench import Workbench
+    from sparkctl.world.ports import Clock, Ports, Report
+    from sparkctl.world.engine import Container, Engine, Image
 
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB

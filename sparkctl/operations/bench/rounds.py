@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from sparkctl.vllm.metrics import DraftCounts, Metrics
     from sparkctl.vllm.streams import Completion
-    from sparkctl.world.ports import Http, Report, Streams
+    from sparkctl.world.ports import Report
+    from sparkctl.world.web import Http, Streams
 
 T = TypeVar("T")
 _TIMEOUT_S = 1800.0

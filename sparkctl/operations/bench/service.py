@@ -126,7 +126,7 @@ def measured(world: World, of: Described, asked: BenchProtocol, report: Report) 
 def kept(world: World, found: Bench) -> None:
     """Keep a result; a store that cannot be written costs no result."""
     try:
-        world.store.add_bench(found)
+        world.records.add_bench(found)
     except InputError as error:
         world.out.warn(f"the result is not kept: {error.message}")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.bench.service import BenchProtocol
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 _RANGE: Final = re.compile(r"(\d+)\.\.(\d+)")
 _MOST: Final = 32

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.check import Check, Request, Tool
     from sparkctl.operations.checks.run_code import CodeRunner
     from sparkctl.recipes.recipe import Recipe
-    from sparkctl.world.ports import Clock, Http, Reply, Report
+    from sparkctl.world.ports import Clock, Report
+    from sparkctl.world.web import Http, Reply
 
 SEED: Final = 0
 EXCERPT: Final = 200

@@ -9,7 +9,8 @@ from sparkctl.base.units import MIB, format_duration
 from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
-    from sparkctl.world.ports import Clock, Engine
+    from sparkctl.world.engine import Engine
+    from sparkctl.world.ports import Clock
 
 TIMEOUT_S: Final = 20.0
 _MEMORY: Final = 512 * MIB

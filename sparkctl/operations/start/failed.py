@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.start.readiness import Progress
-    from sparkctl.world.ports import Container, Engine, Files
+    from sparkctl.world.engine import Container, Engine
+    from sparkctl.world.ports import Files
 
 READ_LINES: Final = 20_000
 """Of a log, from its end: a start writes a few hundred."""

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Engine, Files, Ports, Report
+    from sparkctl.world.engine import Engine
+    from sparkctl.world.ports import Files, Ports, Report
 
 
 def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.start.acceptance import Floor
     from sparkctl.vllm.metrics import DraftCounts, Metrics
     from sparkctl.vllm.phases import Told
-    from sparkctl.world.ports import Container, Reply
+    from sparkctl.world.engine import Container
+    from sparkctl.world.web import Reply
 
 PROBE_TOKENS: Final = 4
 KEPT_LINES: Final = 40

@@ -10,7 +10,8 @@ from sparkctl.planning.measured import Sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.world.ports import Engine, Host
+    from sparkctl.world.engine import Engine
+    from sparkctl.world.host import Host
 
 PERIOD_S: Final = 2.0
 """Between two readings of the processes: the engine is asked for them, and NVML is opened. MemAvailable is read at

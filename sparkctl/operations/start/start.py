@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.history import History
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Container, Ports, Reply, Report
+    from sparkctl.world.engine import Container
+    from sparkctl.world.ports import Ports, Report
+    from sparkctl.world.web import Reply
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
 POLL_S: Final = 0.5

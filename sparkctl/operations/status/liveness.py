@@ -14,7 +14,7 @@ from sparkctl.base import units
 
 if TYPE_CHECKING:
     from sparkctl.vllm.metrics import DraftCounts, Metrics
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 STUCK_S: Final = 20.0
 """Without one step of the scheduler while requests run or wait. A step takes at most a chunk of batched tokens, which a

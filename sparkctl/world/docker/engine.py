@@ -9,7 +9,6 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import psutil
 from docker import APIClient
 from docker.context import ContextAPI
 from docker.errors import APIError, ImageNotFound, NotFound
@@ -24,18 +23,9 @@ from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.world.ports import (
-        Container,
-        EngineInfo,
-        Image,
-        ImportedFile,
-        LogTail,
-        Package,
-        PathChange,
-        PathEntry,
-        PullProgress,
-    )
+    from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, LogTail, Package, PullProgress
     from sparkctl.world.spec import ContainerSpec
+    from sparkctl.world.workbench import PathChange, PathEntry
 
 # Docker 20.10, the oldest that the tests run on; GPU requests came one version earlier.
 OLDEST_API: Final = (1, 41)
@@ -94,7 +84,7 @@ def _knock(endpoint: Endpoint) -> None:
 
 
 class DockerEngine:
-    """An Engine and a Bench (sparkctl.ports) over one connection. A context manager: leaving it disconnects."""
+    """An Engine and a Workbench over one connection. A context manager: leaving it disconnects."""
 
     def __init__(self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str]) -> None:
         self._client = client
@@ -116,7 +106,9 @@ class DockerEngine:
         """Return who the engine is."""
         with self._asked("ask the engine about itself"):
             described = self._client.info()
-        host = HostFacts(platform.node(), platform.release(), psutil.virtual_memory().total)
+        # What the kernel counts as MemTotal, which is what an engine reports of its host.
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        host = HostFacts(platform.node(), platform.release(), total)
         return info_of(described, self._endpoint.address, host)
 
     def containers(self) -> list[Container]:

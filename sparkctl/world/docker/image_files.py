@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 LABEL_READER: Final = "sparkctl.reader"
 _NO_SUCH_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import format_gib
-from sparkctl.world.ports import Container, EngineInfo, Image
+from sparkctl.world.engine import Container, EngineInfo, Image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

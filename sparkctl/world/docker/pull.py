@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.world.docker.errors import RULES as ENGINE_RULES
 from sparkctl.world.docker.errors import SDK_ERRORS, Rule, refusal
-from sparkctl.world.ports import PullProgress
+from sparkctl.world.engine import PullProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,14 +14,14 @@ from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import inside
 from sparkctl.world.docker.errors import within
 from sparkctl.world.docker.image_files import LABEL_READER, execute
-from sparkctl.world.ports import ImportedFile, Package
+from sparkctl.world.engine import ImportedFile, Package
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from docker import APIClient
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 _PYTHONS: Final = ("python3", "python")
 _ANSWER_S: Final = 60.0

@@ -13,7 +13,7 @@ from docker.errors import APIError
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import within
-from sparkctl.world.ports import PathChange, PathEntry
+from sparkctl.world.workbench import PathChange, PathEntry
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from sparkctl.world.ports import Reply
+from sparkctl.world.web import Reply
 
 
 class HttpxHttp:

@@ -18,7 +18,7 @@ import psutil
 import pynvml
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.ports import Activity, Gpu, MemoryReading
+from sparkctl.world.host import Activity, Gpu, MemoryReading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,47 +1,72 @@
-"""Measurements in a SQLite file of the operator's own."""
+"""Records in a SQLite file of the operator's own."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from pydantic import TypeAdapter, ValidationError
-
 from sparkctl.base.errors import InputError
-from sparkctl.operations.bench.result import Bench
-from sparkctl.planning.measured import Measurement
+from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The file's ``user_version``: 0 is a new file. A later schema adds its step to ``_STEPS``."""
+_OF_MEASUREMENTS: Final = "SELECT 'measurement', at, service, recipe, model, measurement FROM measurements ORDER BY id"
+_OF_BENCHES: Final = "SELECT 'bench', at, service, '', '', bench FROM benches ORDER BY id"
 _STEPS: Final = (
-    """
-    CREATE TABLE measurements (
-        id INTEGER PRIMARY KEY,
-        at REAL NOT NULL,
-        model TEXT NOT NULL,
-        service TEXT NOT NULL,
-        recipe TEXT NOT NULL,
-        measurement TEXT NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE benches (
-        id INTEGER PRIMARY KEY,
-        at REAL NOT NULL,
-        service TEXT NOT NULL,
-        bench TEXT NOT NULL
-    ) STRICT
-    """,
+    (
+        """
+        CREATE TABLE measurements (
+            id INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            model TEXT NOT NULL,
+            service TEXT NOT NULL,
+            recipe TEXT NOT NULL,
+            measurement TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
+    (
+        """
+        CREATE TABLE benches (
+            id INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            service TEXT NOT NULL,
+            bench TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
+    (
+        """
+        CREATE TABLE records (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            at REAL NOT NULL,
+            service TEXT NOT NULL,
+            recipe TEXT NOT NULL,
+            model TEXT NOT NULL,
+            text TEXT NOT NULL
+        ) STRICT
+        """,
+        f"INSERT INTO records (kind, at, service, recipe, model, text) {_OF_MEASUREMENTS}",
+        f"INSERT INTO records (kind, at, service, recipe, model, text) {_OF_BENCHES}",
+        "DROP TABLE measurements",
+        "DROP TABLE benches",
+    ),
 )
-"""The columns are for looking up; ``measurement`` is the whole of it, as JSON."""
-_BENCHES_SINCE: Final = 2
+"""What each schema changes of the one before."""
+_READS: Final = (
+    (),
+    (_OF_MEASUREMENTS,),
+    (_OF_MEASUREMENTS, _OF_BENCHES),
+    ("SELECT kind, at, service, recipe, model, text FROM records ORDER BY id",),
+)
+"""How each schema is read, in the order in which records were kept: a reader leaves an older file as it is."""
 BUSY_S: Final = 5.0
 """How long a writer waits for another one."""
 _AGAIN: Final = "sparkctl works without it: a start is planned by its estimate, and measured anew"
@@ -58,41 +83,26 @@ _HINTS: Final = {
 }
 
 
-@cache
-def _measurements() -> TypeAdapter[Measurement]:
-    """Return what reads and writes a measurement, made when it is first needed: it takes longer than a small plan."""
-    return TypeAdapter(Measurement)
-
-
-@cache
-def _benches() -> TypeAdapter[Bench]:
-    return TypeAdapter(Bench)
-
-
 class SqliteStore:
     """The file ``measurements.db`` of a folder, which only its owner can read; made by the first measurement."""
 
     def __init__(self, folder: Path, *, busy_s: float = BUSY_S) -> None:
         self._path = folder.absolute() / "measurements.db"
         self._busy_s = busy_s
-        self.warnings: list[str] = []
 
-    def add(self, measurement: Measurement) -> None:
-        """Keep a measurement. It is kept whole or not at all.
+    def add(self, record: StoredRecord) -> None:
+        """Keep a record. It is kept whole or not at all.
 
         Raises:
             InputError: the file is damaged, locked, not writable, of a newer sparkctl, or the disk is full.
         """
         with self._opened(make=True) as file, _written(file):
             _migrate(file, self._path)
-            query = "INSERT INTO measurements (at, model, service, recipe, measurement) VALUES (?, ?, ?, ?, ?)"
-            one = measurement
-            file.execute(
-                query, (one.at, one.key.model, one.service, one.recipe, _measurements().dump_json(one).decode())
-            )
+            query = "INSERT INTO records (kind, at, service, recipe, model, text) VALUES (?, ?, ?, ?, ?, ?)"
+            file.execute(query, record)
 
-    def measurements(self, model: str | None = None) -> list[Measurement]:
-        """Return the measurements of a model's repository (None: all), the oldest first.
+    def records(self, kind: str) -> list[StoredRecord]:
+        """Return the records of a kind, in the order in which they were kept.
 
         Raises:
             InputError: the file is damaged, locked, not readable, or of a newer sparkctl.
@@ -100,49 +110,11 @@ class SqliteStore:
         if not self._is_there():
             return []
         with self._opened() as file:
-            if _version(file, self._path) == 0:
-                return []
-            query = "SELECT measurement FROM measurements WHERE ?1 IS NULL OR model = ?1 ORDER BY at, id"
-            rows = file.execute(query, (model,)).fetchall()
-        return [one for (text,) in rows if (one := self._read(text)) is not None]
+            rows = [row for query in _READS[_version(file, self._path)] for row in file.execute(query)]
+        return [record for record in map(StoredRecord._make, rows) if record.kind == kind]
 
-    def add_bench(self, bench: Bench) -> None:
-        """Keep a benchmark. It is kept whole or not at all.
-
-        Raises:
-            InputError: as for ``add``.
-        """
-        with self._opened(make=True) as file, _written(file):
-            _migrate(file, self._path)
-            query = "INSERT INTO benches (at, service, bench) VALUES (?, ?, ?)"
-            file.execute(query, (bench.at, bench.service, _benches().dump_json(bench).decode()))
-
-    def benches(self, service: str | None = None) -> list[Bench]:
-        """Return the benchmarks of a service (None: all), in the order in which they were kept.
-
-        A clock that jumped does not change which is the last one.
-
-        Raises:
-            InputError: as for ``measurements``.
-        """
-        if not self._is_there():
-            return []
-        with self._opened() as file:
-            if _version(file, self._path) < _BENCHES_SINCE:
-                return []
-            query = "SELECT bench FROM benches WHERE ?1 IS NULL OR service = ?1 ORDER BY id"
-            rows = file.execute(query, (service,)).fetchall()
-        return [one for (text,) in rows if (one := self._read_bench(text)) is not None]
-
-    def _read_bench(self, text: str) -> Bench | None:
-        try:
-            return _benches().validate_json(text)
-        except ValidationError as error:
-            self.warnings.append(f"a benchmark in {self._path} is ignored: {error.errors(include_url=False)[0]['msg']}")
-            return None
-
-    def forget(self, name: str) -> int:
-        """Remove what was measured of a service, a recipe or a model of this name, and return how many that were.
+    def forget(self, kind: str, name: str) -> int:
+        """Remove the records of a kind whose service, recipe or model has this name; return how many that were.
 
         Raises:
             InputError: the file is damaged, locked, not writable, or of a newer sparkctl.
@@ -150,10 +122,9 @@ class SqliteStore:
         if not self._is_there():
             return 0
         with self._opened() as file, _written(file):
-            if _version(file, self._path) == 0:
-                return 0
-            query = "DELETE FROM measurements WHERE ?1 IN (service, recipe, model)"
-            return file.execute(query, (name,)).rowcount
+            _migrate(file, self._path)
+            query = "DELETE FROM records WHERE kind = ? AND ? IN (service, recipe, model)"
+            return file.execute(query, (kind, name)).rowcount
 
     def _is_there(self) -> bool:
         try:
@@ -185,15 +156,6 @@ class SqliteStore:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
-    def _read(self, text: str) -> Measurement | None:
-        try:
-            return _measurements().validate_json(text)
-        except ValidationError as error:
-            (first, *_) = error.errors(include_url=False)
-            where = ".".join(map(str, first["loc"])) or "its text"
-            self.warnings.append(f"a measurement in {self._path} is ignored: {where}: {first['msg']}")
-            return None
-
 
 @contextmanager
 def _written(file: sqlite3.Connection) -> Iterator[None]:
@@ -218,7 +180,8 @@ def _version(file: sqlite3.Connection, path: Path) -> int:
 
 def _migrate(file: sqlite3.Connection, path: Path) -> None:
     for step in _STEPS[_version(file, path) :]:
-        file.execute(step)
+        for statement in step:
+            file.execute(statement)
     file.execute(f"PRAGMA user_version = {SCHEMA}")
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from sparkctl.vllm.streams import Raw
+from sparkctl.world.web import Raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

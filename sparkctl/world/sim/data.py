@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from sparkctl.world.ports import Image, Package
+from sparkctl.world.engine import Image, Package
 from sparkctl.world.sim.server import GIB, parse_arguments
 
 if TYPE_CHECKING:

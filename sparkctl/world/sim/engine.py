@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
-from sparkctl.world.ports import Container, EngineInfo, Image, ImportedFile, PullProgress
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.sim import data, listening, mounting, orders
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
 from sparkctl.world.sim.server import parse_arguments
@@ -25,7 +25,7 @@ from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.world.ports import Package
+    from sparkctl.world.engine import Package
     from sparkctl.world.spec import ContainerSpec
 
 STEP_S: Final = 0.02

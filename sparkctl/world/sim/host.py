@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.world.ports import Activity, Gpu, MemoryReading
+from sparkctl.world.host import Activity, Gpu, MemoryReading
 from sparkctl.world.sim import listening, pool
 from sparkctl.world.sim.server import TOTAL_BYTES
 

@@ -16,7 +16,7 @@ from sparkctl.operations.checks.check import Check
 from sparkctl.operations.checks.checker import AskedServer, Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.world.local.http_client import HttpxHttp
-from sparkctl.world.ports import Reply
+from sparkctl.world.web import Reply
 from tests.support.check_answers import BAD, GOOD, wrong
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeClock

@@ -20,7 +20,8 @@ from sparkctl.operations.start.readiness import (
     step,
 )
 from sparkctl.vllm.metrics import DraftCounts, Metrics
-from sparkctl.world.ports import Container, Reply
+from sparkctl.world.engine import Container
+from sparkctl.world.web import Reply
 from tests.mods.test_verdicts import drafting
 from tests.support.fake_world import FakeSpark
 

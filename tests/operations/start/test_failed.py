@@ -15,7 +15,7 @@ from tests.support.paths import FIXTURES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 FAILURES = FIXTURES / "vllm-0.20.2-h200" / "failures"
 TOKEN = "hf_" + "a1B2" * 8

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sparkctl.operations.start.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
 from sparkctl.vllm.phases import Phase, left_s
-from sparkctl.world.ports import Container, Reply
+from sparkctl.world.engine import Container
+from sparkctl.world.web import Reply
 from tests.support.paths import FIXTURES
 
 TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)

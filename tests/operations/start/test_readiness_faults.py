@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sparkctl.operations.start.acceptance import Floor
 from sparkctl.operations.start.readiness import STILL_S, Outcome, Probe, Progress, Seen, Target, begin, step
-from sparkctl.world.ports import Container, Reply
+from sparkctl.world.engine import Container
+from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

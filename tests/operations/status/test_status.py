@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparkctl.operations.status.liveness import STUCK_S, Life, Look, doubtful, judge, rates
 from sparkctl.vllm.metrics import Metrics
-from sparkctl.world.ports import Container
+from sparkctl.world.engine import Container
 from tests.mods.test_verdicts import Changing, drafting
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeClock

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.world.docker.engine import DockerEngine
-    from sparkctl.world.ports import LogTail
+    from sparkctl.world.engine import LogTail
 
 
 @pytest.mark.parametrize(

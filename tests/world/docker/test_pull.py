@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.world.docker.engine import DockerEngine
-    from sparkctl.world.ports import PullProgress
+    from sparkctl.world.engine import PullProgress
 
 MIB = 2**20
 BIG = 24 * MIB

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sparkctl.world.ports import Container
+    from sparkctl.world.engine import Container
 
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 MTP_IMAGE = "vllm/vllm-openai:gemma4-0505-arm64-cu130"

@@ -1,0 +1,160 @@
+"""The engine: what runs containers, and what it says of them. Values and Protocols."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.world.spec import ContainerSpec
+
+
+class EngineInfo(NamedTuple):
+    """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are."""
+
+    kind: str
+    id: str
+    version: str
+    elsewhere: str | None = None
+    default_runtime: str = ""
+    runtimes: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+
+
+class Container(NamedTuple):
+    """A container as the engine sees it now. ``state`` is docker's: created, running, paused, exited or dead.
+
+    ``started_at`` and ``finished_at`` are seconds since the epoch (None: never); ``oom_killed`` as the engine says.
+    ``mounts`` are (source on the host, target, read_only); ``command`` is what follows the image in ``docker run``;
+    ``env`` is the whole environment, secrets among it: compare it, never show it.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    state: str
+    labels: Mapping[str, str]
+    exit_code: int | None = None
+    oom_killed: bool = False
+    error: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    mounts: tuple[tuple[str, str, bool], ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+
+
+class Image(NamedTuple):
+    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes."""
+
+    id: str
+    digests: tuple[str, ...]
+    size_bytes: int
+
+
+class PullProgress(NamedTuple):
+    """A moment of a pull: bytes over all layers; ``total_bytes`` 0 while it is not known."""
+
+    current_bytes: int
+    total_bytes: int
+    text: str
+
+
+class Package(NamedTuple):
+    """A package as an image's Python finds it: its folder with all links resolved, and its distribution's version.
+
+    ``folder`` is None where there is no such package; ``on_disk`` is False for one in a zip file.
+    """
+
+    folder: str | None
+    on_disk: bool = True
+    version: str | None = None
+
+
+class ImportedFile(NamedTuple):
+    """A file as the Python of a running container sees it.
+
+    ``md5`` is None where there is none. ``origin`` is what ``import`` of ``module`` loads, None where nothing is found;
+    ``shadow`` is a compiled file that runs in its place although it was made from another source. ``read_only`` is how
+    the file is mounted, None where it is no mount.
+    """
+
+    md5: str | None
+    module: str | None = None
+    origin: str | None = None
+    shadow: str | None = None
+    read_only: bool | None = None
+
+
+class LogTail(Protocol):
+    """The log of one container since its start, read without waiting."""
+
+    def read(self) -> list[str]:
+        """Return the lines that came since the last call, without their line ends; [] when there is none."""
+
+    def close(self) -> None:
+        """Stop reading."""
+
+
+class Engine(Protocol):
+    """What runs containers. Every method raises EngineError when the engine refuses or does not answer."""
+
+    def info(self) -> EngineInfo:
+        """Return who the engine is."""
+
+    def containers(self) -> Sequence[Container]:
+        """Return every container of the engine, running or not, sparkctl's or not."""
+
+    def container(self, name: str) -> Container | None:
+        """Return the container with this name or id, or None."""
+
+    def image(self, reference: str) -> Image | None:
+        """Return the image, or None when the engine does not have it."""
+
+    def pull(self, reference: str) -> Iterator[PullProgress]:
+        """Fetch an image; the iteration ends when it is there."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create, without starting, the container and return its id."""
+
+    def start(self, container: str) -> None:
+        """Start a container that was created."""
+
+    def stop(self, container: str, *, grace_s: float) -> None:
+        """Ask a container to end, and kill it after ``grace_s`` seconds."""
+
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name."""
+
+    def remove(self, container: str) -> None:
+        """Remove a container, killing it if it runs. One that is gone already is no error."""
+
+    def logs(self, container: str, *, tail: int | None = None) -> list[str]:
+        """Return the last ``tail`` lines of the log (None: all)."""
+
+    def follow(self, container: str) -> LogTail:
+        """Return a reader of the log that does not wait."""
+
+    def processes(self, container: str) -> tuple[int, ...]:
+        """Return the process ids, as the host counts them, of a running container; () when it does not run."""
+
+    def read_file(self, container: str, path: str) -> bytes | None:
+        """Return a file as a process of the running container sees it, or None when there is none."""
+
+    def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
+
+    def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
+        """Return what the Python of an image says of some packages; it runs in a container without network.
+
+        Raises:
+            EngineError: also, the image has no Python.
+        """
+
+    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
+        """Return what the Python of a running container makes of some files, or None where it has no Python.
+
+        Each is a path and the module that it is to be, None: whichever the path makes it.
+        """

@@ -1,0 +1,88 @@
+"""The machine that the engine runs on: its memory, its GPUs, its models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class MemoryReading(NamedTuple):
+    """The host's memory now, in bytes, from /proc/meminfo.
+
+    MemTotal, MemAvailable, SwapTotal, SwapFree, Cached, and MemFree (None: not read).
+    """
+
+    total_bytes: int
+    available_bytes: int
+    swap_total_bytes: int = 0
+    swap_free_bytes: int = 0
+    cached_bytes: int = 0
+    free_bytes: int | None = None
+
+
+class Gpu(NamedTuple):
+    """A GPU as NVML reports it; every field that NVML does not report is None. Bytes, degrees Celsius, watts."""
+
+    name: str | None
+    driver: str | None
+    compute_capability: str | None
+    total_bytes: int | None
+    uuid: str | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    utilization_percent: int | None = None
+
+
+class Activity(NamedTuple):
+    """What a process has used since its start: CPU in seconds, and bytes read from disks (None: hidden)."""
+
+    cpu_s: float
+    read_bytes: int | None = None
+
+
+class Host(Protocol):
+    """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
+
+    def memory(self) -> MemoryReading:
+        """Return the memory now."""
+
+    def gpus(self) -> Sequence[Gpu]:
+        """Return the GPUs; () when there is none or no driver."""
+
+    def gpu_bytes(self) -> Mapping[int, int]:
+        """Return the GPU bytes by process id, from NVML's process list; empty when NVML has none."""
+
+    def resident_bytes(self, pid: int) -> int | None:
+        """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def activity(self, pid: int) -> Activity | None:
+        """Return what a process has used so far, or None when it is gone or hidden."""
+
+    def port_taken(self, address: str, port: int) -> bool:
+        """Return whether something listens on the port already."""
+
+    def program_runs(self, name: str) -> bool:
+        """Return whether a process of this name runs."""
+
+    def drop_caches(self) -> None:
+        """Ask the kernel to give back the page cache.
+
+        Raises:
+            EngineError: only root may; the hint is the command.
+        """
+
+    def disk_free_bytes(self, path: Path) -> int | None:
+        """Return the free bytes of the file system that holds (or would hold) ``path``."""
+
+
+class Models(Protocol):
+    """The models on this host's disk."""
+
+    def folder_problem(self, path: Path) -> str | None:
+        """Return why vLLM could not load a model from ``path`` (missing, empty, unreadable …), or None."""
+
+    def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
+        """Return the snapshot of ``repo`` in a Hugging Face cache when all its files are there, else None."""
