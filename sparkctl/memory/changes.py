@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.kv_cache import KvRequest
-from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, inputs
+from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings
 from sparkctl.memory.weights.load_options import LoadOptions
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Changes:
 
 def defaults(version: Version, context: int, facts: ModelFacts) -> Settings:
     """Return vLLM's own settings on a GB10; the cache is to hold one sequence of ``context`` tokens."""
-    encoder = bool(inputs(facts))
+    encoder = bool(facts.inputs)
     item = facts.multimodal.max_item_tokens if facts.multimodal and encoder else None
     batched = max(DEFAULT_BATCHED_TOKENS, item or 0)
     return Settings(

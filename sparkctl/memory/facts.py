@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from sparkctl.base.declarations import Declaration, Size
 from sparkctl.memory.weights.tensors import Tensor  # noqa: TC001  (pydantic reads it at run time)
+
+_TOWERS: Final = {"vision_config": ["image", "video"], "audio_config": ["audio"]}
+"""What each tower of a config.json takes in; video goes through the image's."""
 
 
 class LoadedSize(Declaration):
@@ -61,3 +64,10 @@ class ModelFacts(Declaration):
     shares_cache: bool = Field(default=False, description="a draft model that reads its target's KV cache")
     tensors: tuple[Tensor, ...] = Field((), description="of a checkpoint that was looked at, instead of the above")
     tensors_source: str = ""
+
+    @property
+    def inputs(self) -> list[str]:
+        """What the model takes in beside text: what is declared, else what a config.json shows by its towers."""
+        if self.multimodal:
+            return self.multimodal.inputs
+        return [name for tower, names in _TOWERS.items() if self.config.get(tower) for name in names]

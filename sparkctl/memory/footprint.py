@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.items import Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
-from sparkctl.memory.settings import problems, settings
 from sparkctl.memory.weights.loaded import Weights, weights
-from sparkctl.recipes.recipe import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
     from sparkctl.memory.weights.load_options import LoadOptions
-    from sparkctl.recipes.recipe import Recipe
 
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
@@ -42,7 +38,8 @@ class Footprint:
     ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is. ``known`` says how the sum is known:
     estimated, or measured here and when.
 
-    ``by_bytes``: those bytes size it; else the fraction does (``memory.utilization``, or a vLLM without the flag).
+    ``by_bytes``: those bytes size it; else a fraction does. ``utilization`` is that fraction where the operator gives
+    it, None where it follows from the sum.
     """
 
     items: tuple[Item, ...]
@@ -50,6 +47,7 @@ class Footprint:
     kv: KvCache
     kv_bytes: int
     by_bytes: bool
+    utilization: float | None = None
     warnings: tuple[str, ...] = ()
     known: str = "estimated"
 
@@ -116,39 +114,6 @@ class Once:
         return self._loaded[key]
 
 
-def estimate(
-    recipe: Recipe,
-    facts: ModelFacts,
-    draft_facts: ModelFacts | None,
-    version: Version,
-    profile: HostProfile,
-    *,
-    once: Once | None = None,
-) -> Footprint:
-    """Return what the recipe needs; the same inputs give the same on every machine.
-
-    ``version`` is the image's vLLM; ``draft_facts`` are None where nothing is known of a draft model, or there is none.
-    ``once`` is of the same facts.
-
-    Raises:
-        InputError: facts that cannot be used, or memory settings that cannot serve the recipe's limits.
-        ProblemsError: limits that the model cannot keep.
-    """
-    once = once or Once(facts)
-    shape = once.shape
-    wrong = problems(recipe, facts, shape)
-    if wrong:
-        raise ProblemsError(wrong)
-    given = settings(recipe, facts, version)
-    taken = footprint(given, shape, once.weights(given), draft_facts, profile)
-    least = taken.kv.bytes_for(1)
-    if given.on_gpu and given.kv_bytes is not None and given.kv_bytes < least:
-        context = given.kv.context
-        message = f"memory.kv: {format_gib(given.kv_bytes)} is less than one sequence of {context} tokens takes"
-        raise InputError(message, hint=f"{least} bytes are the least; or make limits.context smaller")
-    return taken
-
-
 def footprint(
     given: Settings, shape: Geometry, loaded: Weights, draft_facts: ModelFacts | None, profile: HostProfile
 ) -> Footprint:
@@ -173,6 +138,7 @@ def footprint(
         kv=cache,
         kv_bytes=kv_bytes,
         by_bytes=by_bytes,
+        utilization=given.utilization,
         warnings=(*warnings, *_without_the_flag(given, cache, kv_bytes)),
     )
 
@@ -195,16 +161,15 @@ def _without_the_flag(given: Settings, cache: KvCache, kv_bytes: int) -> Iterato
     )
 
 
-def sizing(recipe: Recipe, footprint: Footprint, profile: HostProfile) -> Sizing:
-    """Return the memory flags: a function of the recipe, its facts and the profile, never of what is free now.
+def sizing(taken: Footprint, profile: HostProfile) -> Sizing:
+    """Return the memory flags: a function of the settings, the facts and the profile, never of what is free now.
 
     The fraction makes vLLM's own check at its start, ``free >= fraction x total``, a second net under the admission.
     """
-    pinned = _pinned(recipe)
-    if pinned is not None:
-        return Sizing(None, pinned)
-    fraction = min(_fraction(_counted(footprint.items, by_bytes=footprint.by_bytes), profile), constants.MAX_FRACTION)
-    return Sizing(footprint.kv_bytes if footprint.by_bytes else None, fraction)
+    if taken.utilization is not None:
+        return Sizing(None, taken.utilization)
+    fraction = min(_fraction(_counted(taken.items, by_bytes=taken.by_bytes), profile), constants.MAX_FRACTION)
+    return Sizing(taken.kv_bytes if taken.by_bytes else None, fraction)
 
 
 def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:
@@ -213,11 +178,6 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
     most = max(shape.max_context or 0, given.kv.context)
     request = replace(_request(given, shape), context=most)
     return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
-
-
-def _pinned(recipe: Recipe) -> float | None:
-    """Return the fraction that the recipe sets itself, or None."""
-    return recipe.memory.utilization if isinstance(recipe.memory, Memory) else None
 
 
 def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:

@@ -1,28 +1,14 @@
-"""What of a recipe's flags memory depends on."""
+"""The flags of a server that memory depends on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import Problem
-from sparkctl.base.units import GIB
-from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
-from sparkctl.memory.weights.load_options import LoadOptions
-from sparkctl.recipes.recipe import Memory
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from sparkctl.memory.kv_cache import KvRequest
+    from sparkctl.memory.weights.load_options import LoadOptions
 
-    from packaging.version import Version
-
-    from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.model.geometry import Geometry
-    from sparkctl.recipes.recipe import FlagValue, Recipe
-
-LARGER_CONTEXT: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
-_CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"
-"""In GiB; on the CPU it overrides ``--kv-cache-memory-bytes`` (vLLM 0.32.0 platforms/cpu.py)."""
 WITHOUT_ASYNC: Final = frozenset({"ngram"})
 """Drafting that turns asynchronous scheduling off; MTP and EAGLE keep it (vLLM 0.33.0 config/vllm.py)."""
 WITHOUT_LAYERS: Final = frozenset({"ngram", "suffix"})
@@ -64,124 +50,8 @@ class Settings:
     utilization: float | None = None
 
 
-def settings(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings:
-    """Return what the recipe's flags mean for memory; ``version`` is the image's vLLM."""
-    limits = recipe.limits
-    memory = recipe.memory if isinstance(recipe.memory, Memory) else None
-    return Settings(
-        kv=_kv_request(recipe, version),
-        load=_load_options(recipe, facts, version),
-        sequences=limits.sequences,
-        cached_sequences=limits.sequences,
-        repo=recipe.model.repo,
-        on_gpu=recipe.gpus != "none",
-        eager=_is(recipe, "enforce-eager"),
-        encoder=bool(open_inputs(recipe, facts)),
-        drafting=_drafting(recipe),
-        kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
-        utilization=memory.utilization if memory else None,
-    )
-
-
-def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
-    block_size = recipe.args.get("block-size")
-    default = DEFAULT_BLOCK_SIZE if recipe.gpus != "none" else CPU_BLOCK_SIZE
-    drafting = recipe.speculative
-    return KvRequest(
-        context=recipe.limits.context,
-        batched_tokens=recipe.limits.batched_tokens,
-        vllm=version,
-        dtype=_kv_dtype(recipe),
-        block_size=block_size if type(block_size) is int else default,
-        asynchronous=_is(recipe, "async-scheduling", default=True)
-        and not (drafting is not None and drafting.method in WITHOUT_ASYNC),
-        hybrid=not _is(recipe, "disable-hybrid-kv-cache-manager"),
-        prefix_caching=_prefix_caching(recipe),
-        speculative_tokens=drafting.num_speculative_tokens if drafting is not None else 0,
-    )
-
-
-def _prefix_caching(recipe: Recipe) -> bool | None:
-    name = "enable-prefix-caching"
-    return _is(recipe, name) if {name, f"no-{name}"} & set(recipe.args) else None
-
-
-def _load_options(recipe: Recipe, facts: ModelFacts, version: Version) -> LoadOptions:
-    quantization, dtype = recipe.args.get("quantization"), recipe.args.get("dtype")
-    drafting = _drafting(recipe)
-    return LoadOptions(
-        vllm=version,
-        quantization=None if quantization is None else str(quantization),
-        dtype="auto" if dtype is None else str(dtype),
-        # A limit of 0 for every input leaves the towers out, too: E4B took 14.25 GiB with such limits and 14.21 as text
-        # alone (vLLM 0.20.2 on an H200).
-        language_model_only=bool(inputs(facts)) and not open_inputs(recipe, facts),
-        batched_tokens=recipe.limits.batched_tokens,
-        drafting_mtp=drafting is not None and drafting.by_own_layers,
-    )
-
-
-def _drafting(recipe: Recipe) -> Drafting | None:
-    given = recipe.speculative
-    return None if given is None else Drafting(given.num_speculative_tokens, given.method, given.model)
-
-
-def _cpu_space(recipe: Recipe) -> int | None:
-    space = str(recipe.env.get(_CPU_SPACE, ""))
-    return int(space) * GIB if recipe.gpus == "none" and space.isdecimal() and int(space) else None
-
-
-def problems(recipe: Recipe, facts: ModelFacts, geometry: Geometry | None) -> list[Problem]:
-    """Return what of the recipe's limits its model cannot do."""
-    found = []
-    limits = recipe.limits
-    item = facts.multimodal.max_item_tokens if facts.multimodal else None
-    if item is not None and limits.batched_tokens < item and open_inputs(recipe, facts):
-        message = f"limits.batched-tokens: {limits.batched_tokens} is less than the model's largest item, {item} tokens"
-        zeros = ", ".join(f"{name}: 0" for name in open_inputs(recipe, facts))
-        found.append(Problem(message, hint=f"set it to {item} or more, or limits.multimodal to {{{zeros}}}"))
-    longest = geometry.max_context if geometry else None
-    stretched = recipe.env.get(LARGER_CONTEXT) or "hf-overrides" in recipe.args or "rope-scaling" in recipe.args
-    if longest is not None and limits.context > longest and not stretched:
-        message = f"limits.context: {limits.context} is more than the model's longest context, {longest} tokens"
-        found.append(Problem(message, hint=f"set it to {longest} or less"))
-    return found
-
-
-def open_inputs(recipe: Recipe, facts: ModelFacts) -> list[str]:
-    """Return the inputs beside text that the recipe leaves open."""
-    if _is(recipe, "language-model-only"):
-        return []
-    limited = recipe.limits.multimodal or {}
-    return [name for name in inputs(facts) if limited.get(name, 1) != 0]
-
-
-def inputs(facts: ModelFacts) -> list[str]:
-    """Return the inputs beside text: those that are declared, else those that a config.json shows by its towers."""
-    if facts.multimodal:
-        return facts.multimodal.inputs
-    towers = {"vision_config": ["image", "video"], "audio_config": ["audio"]}  # video goes through the image's
-    return [name for tower, names in towers.items() if facts.config.get(tower) for name in names]
-
-
-def _kv_dtype(recipe: Recipe) -> str:
-    return kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype"))
-
-
 def kv_dtype(given: object, dtype: object) -> str:
     """Return what the cache's numbers are: auto follows the model's own, which matters for 32 bits alone."""
     if given is not None and given != "auto":
         return str(given)
     return "float32" if dtype in {"float32", "float"} else "auto"
-
-
-def _is(recipe: Recipe, name: str, *, default: bool = False) -> bool:
-    return switch(recipe.args, name, default=default)
-
-
-def switch(args: Mapping[str, FlagValue], name: str, *, default: bool = False) -> bool:
-    """Return whether a switch is on, written either way: ``name: false`` and ``no-name: true`` are the same."""
-    value, opposite = args.get(name), args.get(f"no-{name}")
-    if isinstance(opposite, bool):
-        return not opposite
-    return value if isinstance(value, bool) else default

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import document
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.memory import footprint
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.footprint import Once, sizing
 from sparkctl.memory.weights import checkpoint
 from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import smaller
-from sparkctl.recipes import template as render
 from sparkctl.recipes.catalog import Member
+from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
+from sparkctl.recipes.template import package_root
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
+    from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
@@ -109,9 +111,9 @@ class Loader:
         recipe, version = one.loaded.recipe, one.loaded.version.version
         template = self._template(recipe.template)
         facts, draft_facts = self.facts(one)
-        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, footprint.Once(facts))
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
         taken = _estimate(resizer)
-        need = smaller.need(recipe, taken, one.loaded.version.memory, self._profile)
+        need = smaller.need(taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
         return assemble(
@@ -126,7 +128,7 @@ class Loader:
                 draft=one.draft,
                 mods=self._mods(recipe, template, one.model),
                 footprint=taken,
-                sizing=footprint.sizing(recipe, taken, self._profile),
+                sizing=sizing(taken, self._profile),
                 wanted=Wanted(
                     name=one.member.service,
                     recipe=one.loaded.name,
@@ -170,8 +172,8 @@ class Loader:
         if url_of(other.loaded.recipe) in ports:
             return None
         version = other.loaded.version.memory
-        taken = footprint.estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
-        need = smaller.need(other.loaded.recipe, taken, version, self._profile)
+        taken = estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
+        need = smaller.need(taken, version, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
@@ -218,7 +220,7 @@ class Loader:
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
 
     def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:
-        assumed = render.package_root(template.text, template.name)
+        assumed = package_root(template.text, template.name)
         found: list[MountedMod] = []
         for name in recipe.mods:
             found += self._mod(name, partial(self._root, recipe.image, assumed, name), model)
@@ -285,11 +287,11 @@ def misfits(catalog: Catalog, loaded: LoadedRecipe) -> list[Problem]:
     ]
 
 
-def _estimate(of: Resizer) -> footprint.Footprint:
+def _estimate(of: Resizer) -> Footprint:
     """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
     loaded = of.loaded
     try:
-        return footprint.estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
+        return estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
     except ProblemsError as error:
         problems = [
             replace(problem, place=loaded.document.place(tuple(problem.message.partition(":")[0].split("."))))

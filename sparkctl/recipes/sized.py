@@ -11,8 +11,8 @@ from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.model.geometry import geometry
-from sparkctl.memory.settings import settings
 from sparkctl.memory.weights import checkpoint
+from sparkctl.recipes.memory_settings import settings_of
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Reader:
             raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
         one = located[0]
         facts, draft = self._facts(one)
-        given = settings(one.loaded.recipe, facts, one.loaded.version.memory)
+        given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
         return SizedModel(name, facts, draft, changed(given, changes), one.loaded.version)

@@ -9,10 +9,12 @@ from packaging.version import Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
-from sparkctl.memory import constants, footprint
-from sparkctl.memory.settings import open_inputs
+from sparkctl.memory import constants
+from sparkctl.memory.footprint import sizing
 from sparkctl.planning.admission import Need, Sizes, StartupCheck, Switch
 from sparkctl.recipes import layers
+from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.memory_settings import open_inputs
 from sparkctl.recipes.recipe import Memory, Recipe
 from sparkctl.vllm import flags
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.footprint import Footprint
+    from sparkctl.memory.footprint import Footprint, Once
     from sparkctl.memory.items import Item
     from sparkctl.memory.pool import HostProfile
     from sparkctl.planning.admission import Change
@@ -32,11 +34,11 @@ page cache (read in these releases; what is between was not read, and counts as 
 _SIXTEEN_BITS: Final = frozenset({"auto", "bfloat16", "float16"})
 
 
-def need(recipe: Recipe, taken: Footprint, version: Version, profile: HostProfile) -> Need:
+def need(taken: Footprint, version: Version, profile: HostProfile) -> Need:
     """Return what the plan counts of a footprint; ``version`` is the image's vLLM."""
     if not taken.gpu_bytes:
         return Need(taken.steady_bytes, taken.peak_bytes)
-    fraction = footprint.sizing(recipe, taken, profile).gpu_memory_utilization
+    fraction = sizing(taken, profile).gpu_memory_utilization
     check = StartupCheck(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
     return Need(taken.steady_bytes, taken.peak_bytes, check)
 
@@ -52,7 +54,7 @@ class Resizer:
     facts: ModelFacts
     draft: ModelFacts | None
     profile: HostProfile
-    once: footprint.Once
+    once: Once
     learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = field(default=tuple)
 
     @property
@@ -67,10 +69,10 @@ class Resizer:
         version = self.loaded.version.memory
         try:
             recipe = validate(layers.with_overrides(self.loaded.document, change.overrides), Recipe)
-            taken = footprint.estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
+            taken = estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None
-        return need(recipe, replace(taken, items=self.learned(taken.items)), version, self.profile)
+        return need(replace(taken, items=self.learned(taken.items)), version, self.profile)
 
 
 def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[Switch]:

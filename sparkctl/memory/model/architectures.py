@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory.model import attention
-from sparkctl.memory.model import state_layers as states
+from sparkctl.memory.model import attention, state_layers
 from sparkctl.memory.model.attention import FULL, LINEAR, Layers
 from sparkctl.memory.model.config_keys import MAX_LAYERS, Keys, wrong
 from sparkctl.memory.model.layers import Kind, LayerGroup, merged
@@ -61,11 +60,11 @@ def _warnings(family: str, keys: Keys) -> tuple[str, ...]:
 
 
 def _qwen3_next(keys: Keys) -> Layers | None:
-    return _qwen_hybrid(keys, states.gated_delta_net(keys))
+    return _qwen_hybrid(keys, state_layers.gated_delta_net(keys))
 
 
 def _qwen3_5(keys: Keys) -> Layers | None:
-    return _qwen_hybrid(keys, states.gated_delta_net(keys, dtype_key="mamba_ssm_dtype"))
+    return _qwen_hybrid(keys, state_layers.gated_delta_net(keys, dtype_key="mamba_ssm_dtype"))
 
 
 def _qwen_hybrid(keys: Keys, linear: LayerGroup) -> Layers | None:
@@ -81,7 +80,7 @@ def _granite_hybrid(keys: Keys) -> Layers | None:
     """Granite 4: as listed, and Mamba where nothing is; its heads share the hidden width."""
     name = "layer_types" if "layer_types" in keys else "layers_block_type"
     types = attention.layer_types(keys, name) or [LINEAR] * keys.layers
-    mamba = states.parallel_mamba2(keys) if LINEAR in types else None
+    mamba = state_layers.parallel_mamba2(keys) if LINEAR in types else None
     attending = keys.without("head_dim", "sliding_window")
     layer = {FULL: lambda _keys, index: attention.full(attending, index)}
     return attention.by_types(keys, types, layer | ({LINEAR: lambda _keys, _index: mamba} if mamba else {}))
@@ -89,14 +88,14 @@ def _granite_hybrid(keys: Keys) -> Layers | None:
 
 def _falcon_h1(keys: Keys) -> Layers:
     """Every layer attends and keeps a state."""
-    state = states.parallel_mamba2(keys, own_width=True)
+    state = state_layers.parallel_mamba2(keys, own_width=True)
     return [group for index in range(keys.layers) for group in (attention.full(keys, index), state)]
 
 
 def _jamba(keys: Keys) -> Layers:
     """One layer in each period attends; its heads share the hidden width."""
     period, offset = keys.count("attn_layer_period"), keys.first("attn_layer_offset")
-    state = states.jamba(keys)
+    state = state_layers.jamba(keys)
     attending = attention.full(keys.without("head_dim"))
     return [attending if index % period == offset else state for index in range(keys.layers)]
 
@@ -105,7 +104,7 @@ def _nemotron_h(keys: Keys) -> Layers:
     """Return what the pattern says of each layer; a window in the config holds for those that attend."""
     types = _nemotron_h_types(keys)
     attending = attention.sliding(keys) if FULL in types else None
-    state = states.nemotron_h(keys) if LINEAR in types else None
+    state = state_layers.nemotron_h(keys) if LINEAR in types else None
     made = {FULL: attending, LINEAR: state}
     return [layer for kind in types if (layer := made.get(kind)) is not None]
 
@@ -133,11 +132,11 @@ def _block_types(name: str, written: object) -> list[str]:
 
 
 def _mamba(keys: Keys) -> Layers:
-    return [states.mamba(keys)] * keys.layers
+    return [state_layers.mamba(keys)] * keys.layers
 
 
 def _mamba2(keys: Keys) -> Layers:
-    return [states.mamba2(keys)] * keys.layers
+    return [state_layers.mamba2(keys)] * keys.layers
 
 
 _ATTENDING: Final[dict[str, Callable[[Keys], Layers | None]]] = {

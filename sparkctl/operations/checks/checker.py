@@ -14,6 +14,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.operations.checks import judge, media
 from sparkctl.operations.checks.check import modalities
 from sparkctl.operations.checks.judge import Answer, Judgement
+from sparkctl.recipes.memory_settings import open_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,15 +86,14 @@ class CheckVerdict:
 
 def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, key: str | None) -> AskedServer:
     """Return what a recipe says of its server; ``facts`` None: nothing is known of what its model takes."""
-    args = {name.replace("_", "-"): value for name, value in recipe.args.items()}
     return AskedServer(
         service=service,
         url=url,
         served_name=recipe.serve.name,
         context=recipe.limits.context,
         chat=recipe.model.chat,
-        tools=bool(args.get("enable-auto-tool-choice")),
-        takes=_takes(recipe, facts) if not args.get("language-model-only") else frozenset(),
+        tools=bool(recipe.args.get("enable-auto-tool-choice")),
+        takes=frozenset(open_inputs(recipe, facts)) if facts is not None else frozenset(),
         key=key,
     )
 
@@ -101,17 +101,6 @@ def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, ke
 def stranger(service: str, url: str, served_name: str, key: str | None) -> AskedServer:
     """Return the server of a service whose recipe is gone: what nobody declared is not asked of it."""
     return AskedServer(service, url, served_name, context=None, chat=True, tools=False, takes=frozenset(), key=key)
-
-
-def _takes(recipe: Recipe, facts: ModelFacts | None) -> frozenset[str]:
-    """Return what the model reads beside text, less what the recipe's limits turn off."""
-    if facts is None:
-        return frozenset()
-    config = facts.config
-    kinds = set(facts.multimodal.inputs) if facts.multimodal else set()
-    kinds |= {kind for kind, key in (("image", "vision_config"), ("audio", "audio_config")) if config.get(key)}
-    limits = recipe.limits.multimodal or {}
-    return frozenset(kind for kind in kinds if limits.get(kind) != 0)
 
 
 def skipped(check: Check, server: AskedServer) -> str | None:

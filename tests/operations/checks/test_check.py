@@ -15,6 +15,7 @@ from sparkctl.operations.checks import checker
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.checks.checker import AskedServer, Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.memory_settings import open_inputs
 from sparkctl.world.local.http_client import HttpxHttp
 from sparkctl.world.web import Reply
 from tests.support.check_answers import BAD, GOOD, wrong
@@ -371,6 +372,17 @@ def test_what_a_server_is_asked_follows_from_its_recipe(recipe: str, chat: bool,
     found = checker.subject(loaded, facts, "one", "http://127.0.0.1:1", None)
     assert (found.chat, found.tools, found.takes & {"image", "audio"}) == (chat, tools, takes)
     assert checker.subject(loaded, None, "one", "http://127.0.0.1:1", None).takes == frozenset()
+
+
+@pytest.mark.parametrize("declared", [None, {"inputs": ["image"], "source": "a model card"}])
+@pytest.mark.parametrize("override", ["args={}", "args.language-model-only=true", "limits.multimodal={video: 0}"])
+def test_checks_ask_for_the_inputs_that_memory_counts(declared: dict[str, object] | None, override: str) -> None:
+    recipe = Catalog([Root(shipped_root(), "shipped")]).recipe("e4b-nvfp4", [override]).recipe
+    config = {"vision_config": {"depth": 2}, "audio_config": {"d_model": 8}}
+    facts = ModelFacts.model_validate({"config": config, "multimodal": declared})
+    found = checker.subject(recipe, facts, "one", "http://127.0.0.1:1", None)
+    assert found.takes == set(open_inputs(recipe, facts))
+    assert ("audio" in found.takes) == (declared is None and "language" not in override)
 
 
 def test_who_attaches_runs_the_required_checks_too(tmp_path: Path) -> None:

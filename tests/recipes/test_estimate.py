@@ -1,4 +1,4 @@
-"""What services need, and the memory flags that follow."""
+"""What recipes need, and the memory flags that follow."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from packaging.version import Version
 from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.footprint import Footprint, Sizing, estimate, sizing
+from sparkctl.memory.footprint import Footprint, Sizing, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.weights.tensors import Tensor
 from sparkctl.planning.plan import Wanted, make_plan
+from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.recipe import Recipe
 from tests.support.paths import REPOSITORY
 
@@ -105,7 +106,7 @@ def test_the_flags_give_the_cache_for_the_limits_and_the_fraction_of_what_is_on_
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, V19, PROFILE)
     # 16,384 tokens of E4B with fp8: 0.174 GiB a sequence (2,048 tokens in flight), and one null block.
     assert footprint.kv_bytes == footprint.kv.bytes_for(4) == 749_338_624
-    assert sizing(wanted, footprint, PROFILE) == Sizing(749_338_624, 0.17)
+    assert sizing(footprint, PROFILE) == Sizing(749_338_624, 0.17)
     assert 0.16 * PROFILE.total < footprint.gpu_bytes <= 0.17 * PROFILE.total
     assert footprint.summary.startswith("weights 9.8 + KV cache 0.7 + ")
     assert footprint.summary.endswith(" while it starts")
@@ -185,7 +186,7 @@ def test_a_drafter_adds_its_weights_and_no_cache_where_it_reads_its_targets() ->
 def test_a_pinned_fraction_claims_all_of_it_and_what_goes_beyond() -> None:
     wanted = e4b(memory={"utilization": 0.75})
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, V19, PROFILE)
-    assert sizing(wanted, footprint, PROFILE) == Sizing(None, 0.75)
+    assert sizing(footprint, PROFILE) == Sizing(None, 0.75)
     assert 4 < footprint.steady_bytes / GIB - 0.75 * PROFILE.total / GIB < 6
     assert size(footprint, "KV cache") > 60
     small = estimate(e4b(memory={"utilization": 0.05}), facts("gemma-4-e4b"), None, V19, PROFILE)
@@ -195,7 +196,7 @@ def test_a_pinned_fraction_claims_all_of_it_and_what_goes_beyond() -> None:
 def test_bytes_that_the_recipe_sets_are_taken_unless_no_sequence_fits_into_them() -> None:
     wanted = e4b(memory={"kv": "8 GiB"})
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, V19, PROFILE)
-    assert sizing(wanted, footprint, PROFILE).kv_cache_memory_bytes == 8 * GIB
+    assert sizing(footprint, PROFILE).kv_cache_memory_bytes == 8 * GIB
     with pytest.raises(InputError) as error:
         estimate(e4b(memory={"kv": "1 MiB"}), facts("gemma-4-e4b"), None, V19, PROFILE)
     assert error.value.message == "memory.kv: 0.0 GiB is less than one sequence of 16384 tokens takes"
@@ -204,12 +205,12 @@ def test_bytes_that_the_recipe_sets_are_taken_unless_no_sequence_fits_into_them(
 def test_a_vllm_without_the_bytes_flag_is_sized_by_a_fraction_that_leaves_the_cache_its_room() -> None:
     wanted, old = e4b(), Version("0.10.1.1")
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, old, PROFILE)
-    flags = sizing(wanted, footprint, PROFILE)
+    flags = sizing(footprint, PROFILE)
     assert flags == Sizing(None, 0.19)
     assert footprint.kv_bytes >= footprint.kv.bytes_for(4)
     assert footprint.steady_bytes == int(flags.gpu_memory_utilization * PROFILE.total)
     newer = estimate(wanted, facts("gemma-4-e4b"), None, Version("0.10.2"), PROFILE)
-    assert sizing(wanted, newer, PROFILE).kv_cache_memory_bytes is not None
+    assert sizing(newer, PROFILE).kv_cache_memory_bytes is not None
 
 
 def test_two_tiny_services_on_the_cpu_fit_into_24_gib() -> None:
@@ -218,7 +219,7 @@ def test_two_tiny_services_on_the_cpu_fit_into_24_gib() -> None:
     assert footprint.gpu_bytes == 0
     assert {"CUDA context", "CUDA graphs"}.isdisjoint(item.name for item in footprint.items)
     # With these bytes vLLM 0.32.0's CPU build served four sequences of 1,024 tokens.
-    assert sizing(wanted, footprint, PROFILE) == Sizing(2_162_688, 0.02)
+    assert sizing(footprint, PROFILE) == Sizing(2_162_688, 0.02)
     services = [Wanted(name, "r", "d", footprint.steady_bytes, footprint.peak_bytes) for name in "ab"]
     assert make_plan(services, [], Pool(24 * GIB, 20 * GIB, 10 * GIB), replace=False).fits
     overridden, _ = tiny(env={"VLLM_CPU_KVCACHE_SPACE": 1})
@@ -232,13 +233,6 @@ def test_the_rows_are_largest_first_and_name_what_is_estimated() -> None:
     assert next(row for row in rows if row[0] == "CUDA context")[4].startswith("estimated: ")
 
 
-def test_every_shipped_file_of_facts_is_valid_and_names_its_sources() -> None:
-    for path in sorted((ROOT / "recipes" / "models").glob("*.yaml")):
-        known = facts(path.stem)
-        assert all(loaded.source for loaded in known.loaded)
-        assert known.config_source or not known.config
-
-
 @given(st.integers(1, 131072), st.integers(1, 64), st.integers(1, 16384), st.sampled_from([V19, V32]))
 def test_the_fraction_covers_what_is_on_the_gpu_and_the_flags_depend_on_nothing_else(
     context: int, sequences: int, batched: int, version: Version
@@ -246,7 +240,7 @@ def test_the_fraction_covers_what_is_on_the_gpu_and_the_flags_depend_on_nothing_
     batched = max(batched, sequences)
     wanted = e4b(limits={"context": context, "sequences": sequences, "batched-tokens": batched})
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, version, PROFILE)
-    flags = sizing(wanted, footprint, PROFILE)
+    flags = sizing(footprint, PROFILE)
     assert footprint.gpu_bytes <= flags.gpu_memory_utilization * PROFILE.total or flags.gpu_memory_utilization == 0.95
     assert footprint.gpu_bytes <= footprint.steady_bytes <= footprint.peak_bytes
     assert flags.kv_cache_memory_bytes == footprint.kv.bytes_for(sequences)
