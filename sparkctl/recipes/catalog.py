@@ -185,7 +185,7 @@ class Catalog:
         version = flags.known(recipe.vllm)
         doubts = tuple(
             Problem(doubt.message, whole.node(doubt.path).key, doubt.hint, warning=not strict)
-            for doubt in flags.doubts(recipe, version.version)
+            for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))

@@ -114,7 +114,7 @@ def serve_flags(words: Sequence[str]) -> dict[str, object]:
 def key(service: Service, image_digest: str) -> Key:
     """Return the key of a service's starts from an image."""
     recipe, sizing = service.recipe, service.sizing
-    backend = {f"{name}-backend": value for name, value in recipe.backend.model_dump(exclude_none=True).items()}
+    backend = {f"{name}-backend": value for name, value in recipe.backends.items()}
     limits = recipe.limits
     given: dict[str, object] = {
         "max-model-len": limits.context,

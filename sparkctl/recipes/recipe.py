@@ -24,6 +24,7 @@ from sparkctl.base.declarations import (
     is_name,
 )
 from sparkctl.recipes import values
+from sparkctl.vllm.flags import LINEAR_VARIABLE
 
 __all__ = [
     "Backend",
@@ -203,15 +204,20 @@ class Recipe(Declaration, title="sparkctl recipe"):
     expect: ExpectedFigures | None = Field(None, description="what the recipe's source measured")
     checks: Names = Field((), description="checks that the answers must pass before the service is ready")
 
+    @property
+    def backends(self) -> dict[str, str]:
+        """The kernel backends that are chosen, by what they are for: moe, linear, attention."""
+        return self.backend.model_dump(exclude_none=True)
+
     @model_validator(mode="after")
     def _agreement(self) -> Recipe:
         found: list[Finding] = []
         if self.ready.acceptance and self.speculative is None:
             hint = "remove it, or declare speculative"
             found.append(Finding(("ready", "acceptance"), "an acceptance without speculative decoding", hint))
-        if self.backend.linear is not None and values.LINEAR_VARIABLE in self.env:
-            message = f"backend.linear already says what {values.LINEAR_VARIABLE} would"
-            found.append(Finding(("env", values.LINEAR_VARIABLE), message, "remove one of the two"))
+        if self.backend.linear is not None and LINEAR_VARIABLE in self.env:
+            message = f"backend.linear already says what {LINEAR_VARIABLE} would"
+            found.append(Finding(("env", LINEAR_VARIABLE), message, "remove one of the two"))
         found += [
             Finding(("env", name), f"{name} is one of the secrets already", "remove it from env")
             for name in self.secrets

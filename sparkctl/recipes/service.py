@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.mods import placed as mods
-from sparkctl.recipes import template as render
-from sparkctl.vllm import flags as vllm
-from sparkctl.world import spec as container
+from sparkctl.mods import placed
+from sparkctl.recipes.template import expand
+from sparkctl.vllm.flags import backend_words
 from sparkctl.world.docker_run import grammar
+from sparkctl.world.spec import (
+    LABEL_CLAIM,
+    LABEL_MODEL,
+    LABEL_MODS,
+    LABEL_PEAK,
+    LABEL_PRIORITY,
+    LABEL_RECIPE,
+    LABEL_SERVICE,
+    LABEL_SPEC,
+    LABEL_URL,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,11 +155,10 @@ def assemble(inputs: Inputs) -> Service:
         InputError: the template fails, or renders words that are no docker run command of this service.
     """
     # The digest of what was rendered is itself one of the labels: it is rendered empty, and filled in afterwards.
-    unlabelled = render.expand(
-        inputs.template.text, inputs.template.name, context(inputs), loader_folders=inputs.template.folders
-    )
+    template = inputs.template
+    unlabelled = expand(template.text, template.name, context(inputs), loader_folders=template.folders)
     digest = grammar.parse(unlabelled).digest()
-    empty = f"{container.LABEL_SPEC}="
+    empty = f"{LABEL_SPEC}="
     words = [word + digest if word.endswith(empty) else word for word in unlabelled]
     spec = grammar.parse(words)
     _check(inputs, spec)
@@ -176,10 +185,7 @@ def _check(inputs: Inputs, spec: ContainerSpec) -> None:
     """Refuse what sparkctl could start but not find again."""
     wanted = {
         "--name": (inputs.name, spec.name),
-        f"--label {container.LABEL_SERVICE}=": (
-            inputs.name,
-            spec.label(container.LABEL_SERVICE),
-        ),
+        f"--label {LABEL_SERVICE}=": (inputs.name, spec.label(LABEL_SERVICE)),
     }
     for flag, (expected, found) in wanted.items():
         if found != expected:
@@ -192,7 +198,7 @@ def context(inputs: Inputs) -> dict[str, object]:
     recipe = inputs.recipe
     setup = recipe.container
     on_host = setup.network == "host"
-    flags, variables = vllm.backend_words(recipe.backend, inputs.version)
+    flags, variables = backend_words(recipe.backends, inputs.version)
     env = {**variables, **recipe.env}
     ports = [{"bind": recipe.serve.bind, "host": recipe.serve.port, "container": recipe.serve.container_port}]
     return {
@@ -229,15 +235,15 @@ def _draft_argument(draft: Source) -> str:
 
 def _labels(inputs: Inputs) -> dict[str, str]:
     return {
-        container.LABEL_SERVICE: inputs.name,
-        container.LABEL_RECIPE: inputs.recipe_name,
-        container.LABEL_MODEL: inputs.recipe.serve.name,
-        container.LABEL_URL: url_of(inputs.recipe),
-        container.LABEL_MODS: mods.label(inputs.mods),
-        container.LABEL_CLAIM: str(inputs.footprint.steady_bytes),
-        container.LABEL_PEAK: str(inputs.footprint.peak_bytes),
-        **({container.LABEL_PRIORITY: str(inputs.wanted.priority)} if inputs.wanted.priority else {}),
-        container.LABEL_SPEC: "",
+        LABEL_SERVICE: inputs.name,
+        LABEL_RECIPE: inputs.recipe_name,
+        LABEL_MODEL: inputs.recipe.serve.name,
+        LABEL_URL: url_of(inputs.recipe),
+        LABEL_MODS: placed.label(inputs.mods),
+        LABEL_CLAIM: str(inputs.footprint.steady_bytes),
+        LABEL_PEAK: str(inputs.footprint.peak_bytes),
+        **({LABEL_PRIORITY: str(inputs.wanted.priority)} if inputs.wanted.priority else {}),
+        LABEL_SPEC: "",
     }
 
 

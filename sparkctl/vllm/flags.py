@@ -15,14 +15,14 @@ from packaging.version import Version
 
 from sparkctl.base.declarations import Finding
 from sparkctl.base.validation import nearest
-from sparkctl.recipes.values import LINEAR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sparkctl.base.declarations import FlagValue
-    from sparkctl.recipes.recipe import Backend, Recipe
 
+LINEAR_VARIABLE: Final = "VLLM_NVFP4_GEMM_BACKEND"
+"""The variable that chose the NVFP4 linear layers' backend before ``--linear-backend``."""
 _FIELDS: Final = {"--linear-backend": "backend: {linear: …}", "--moe-backend": "backend: {moe: …}"}
 _NUMBERS: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float)}
 _RELEASE_PARTS: Final = 3
@@ -135,36 +135,39 @@ def check_flag(name: str, value: FlagValue, version: Version) -> str | None:
     return f"{finding.message}; {finding.hint}" if finding and finding.hint else finding and finding.message
 
 
-def backend_words(backend: Backend, version: Version) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the flags and the variables that choose the backends in this release.
+def backend_words(backends: Mapping[str, str], version: Version) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the flags and the variables that choose the backends (moe, linear, attention) in this release.
 
     The linear layers' backend was a variable, spelled with dashes, until ``--linear-backend``, with underscores
     (vLLM 0.19.1 and 0.22.1 envs.py, config/kernel.py).
     """
     flags: dict[str, str] = {}
     variables: dict[str, str] = {}
-    if backend.moe is not None:
-        flags["--moe-backend"] = backend.moe.replace("-", "_")
-    if backend.attention is not None:
-        flags["--attention-backend"] = backend.attention
-    if backend.linear is not None and "--linear-backend" in flags_of(version):
-        flags["--linear-backend"] = backend.linear.replace("-", "_")
-    elif backend.linear is not None:
-        variables[LINEAR_VARIABLE] = backend.linear.replace("_", "-")
+    if "moe" in backends:
+        flags["--moe-backend"] = backends["moe"].replace("-", "_")
+    if "attention" in backends:
+        flags["--attention-backend"] = backends["attention"]
+    if "linear" in backends and "--linear-backend" in flags_of(version):
+        flags["--linear-backend"] = backends["linear"].replace("-", "_")
+    elif "linear" in backends:
+        variables[LINEAR_VARIABLE] = backends["linear"].replace("_", "-")
     return flags, variables
 
 
-def doubts(recipe: Recipe, version: Version) -> list[Finding]:
-    """Return what the recipe says that this release does not have, each with the path of the key that says it."""
+def doubts(
+    args: Mapping[str, FlagValue], env: Iterable[str], backends: Mapping[str, str], version: Version
+) -> list[Finding]:
+    """Return what is asked of this release that it does not have, each with the path of the key that asks it.
+
+    ``env`` are names of variables; the paths begin with args, env or backend, as in a recipe.
+    """
     found = [
         finding._replace(path=("args", name))
-        for name, value in recipe.args.items()
+        for name, value in args.items()
         if (finding := _flag_finding(name, value, version))
     ]
-    found += [
-        finding._replace(path=("env", name)) for name in recipe.env if (finding := _variable_finding(name, version))
-    ]
-    flags, _ = backend_words(recipe.backend, version)
+    found += [finding._replace(path=("env", name)) for name in env if (finding := _variable_finding(name, version))]
+    flags, _ = backend_words(backends, version)
     for flag, value in flags.items():
         finding = _flag_finding(flag[2:], value, version)
         if finding:

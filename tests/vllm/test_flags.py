@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.recipes import values
-from sparkctl.recipes.recipe import Backend
-from sparkctl.vllm import flags as vllm
+from sparkctl.vllm import flags
 
 OLD, NEW = Version("0.19.1"), Version("0.29.0")
 
@@ -29,14 +28,14 @@ OLD, NEW = Version("0.19.1"), Version("0.29.0")
 )
 def test_a_version_counts_as_the_known_release_before_it(text: str, asked: str, version: str, note: str | None) -> None:
     told = None if note is None else f"vLLM {asked} {note}; it counts as {version}"
-    assert vllm.known(text) == (Version(asked), Version(version), told)
+    assert flags.known(text) == (Version(asked), Version(version), told)
 
 
 @given(st.tuples(st.integers(0, 1), st.integers(0, 40), st.integers(0, 4)))
 def test_any_version_counts_as_a_known_release_that_is_not_later(parts: tuple[int, int, int]) -> None:
-    resolved = vllm.known(".".join(map(str, parts)))
-    assert resolved.version in vllm.releases()
-    assert resolved.version <= resolved.asked or resolved.version == vllm.releases()[0]
+    resolved = flags.known(".".join(map(str, parts)))
+    assert resolved.version in flags.releases()
+    assert resolved.version <= resolved.asked or resolved.version == flags.releases()[0]
     assert (resolved.note is None) == (resolved.asked == resolved.version)
 
 
@@ -64,44 +63,52 @@ def test_any_version_counts_as_a_known_release_that_is_not_later(parts: tuple[in
     ],
 )
 def test_a_flag_is_checked_against_the_release(name: str, value: str | float | None, told: str | None) -> None:
-    found = vllm.check_flag(name, value, OLD)
+    found = flags.check_flag(name, value, OLD)
     assert found == told or (told is not None and found is not None and found.startswith(f"{told}; the nearest"))
 
 
 def test_the_linear_backend_is_the_variable_and_later_the_flag() -> None:
-    backend = Backend(moe="marlin", linear="flashinfer_cutlass", attention="TRITON_ATTN")
-    flags = {"--moe-backend": "marlin", "--attention-backend": "TRITON_ATTN"}
-    assert vllm.backend_words(backend, OLD) == (flags, {"VLLM_NVFP4_GEMM_BACKEND": "flashinfer-cutlass"})
-    assert vllm.backend_words(backend, Version("0.20.2")) == (flags, {"VLLM_NVFP4_GEMM_BACKEND": "flashinfer-cutlass"})
-    later = (flags | {"--linear-backend": "flashinfer_cutlass"}, {})
-    assert vllm.backend_words(backend, Version("0.22.1")) == later
-    assert vllm.backend_words(Backend(linear="flashinfer-cutlass"), NEW) == (
-        {"--linear-backend": "flashinfer_cutlass"},
-        {},
-    )
-    assert vllm.backend_words(Backend(), NEW) == ({}, {})
+    backends = {"moe": "marlin", "linear": "flashinfer_cutlass", "attention": "TRITON_ATTN"}
+    words = {"--moe-backend": "marlin", "--attention-backend": "TRITON_ATTN"}
+    variable = {"VLLM_NVFP4_GEMM_BACKEND": "flashinfer-cutlass"}
+    assert flags.backend_words(backends, OLD) == (words, variable)
+    assert flags.backend_words(backends, Version("0.20.2")) == (words, variable)
+    later = {"--linear-backend": "flashinfer_cutlass"}
+    assert flags.backend_words(backends, Version("0.22.1")) == (words | later, {})
+    assert flags.backend_words({"linear": "flashinfer-cutlass"}, NEW) == (later, {})
+    assert flags.backend_words({}, NEW) == ({}, {})
+
+
+def test_what_a_release_does_not_have_is_found_at_the_key_that_asks_for_it() -> None:
+    found = flags.doubts({"kv-cache-dtyp": "fp8"}, ["VLLM_NO_SUCH"], {"moe": "none-such"}, OLD)
+    assert [finding.path for finding in found] == [
+        ("args", "kv-cache-dtyp"),
+        ("env", "VLLM_NO_SUCH"),
+        ("backend", "moe"),
+    ]
+    assert not flags.doubts({"kv-cache-dtype": "fp8"}, ["HF_HOME"], {"moe": "marlin"}, OLD)
 
 
 def test_the_variable_is_read_until_0_23_and_silently_ignored_from_0_24() -> None:
     name = "VLLM_NVFP4_GEMM_BACKEND"
-    assert name in vllm.variables_of(Version("0.23.0"))
-    assert name not in vllm.variables_of(Version("0.24.0"))
+    assert name in flags.variables_of(Version("0.23.0"))
+    assert name not in flags.variables_of(Version("0.24.0"))
 
 
 def test_the_flags_of_a_release_are_its_own() -> None:
-    assert "--linear-backend" not in vllm.flags_of(OLD)
-    assert vllm.flags_of(NEW)["--linear-backend"].choices
-    assert vllm.flags_of(OLD)["-q"].aliases == ("--quantization",)
-    assert vllm.flags_of(OLD)["--moe-backend"].choices[0] == "aiter"
-    assert "batched_triton" not in vllm.flags_of(OLD)["--moe-backend"].choices
+    assert "--linear-backend" not in flags.flags_of(OLD)
+    assert flags.flags_of(NEW)["--linear-backend"].choices
+    assert flags.flags_of(OLD)["-q"].aliases == ("--quantization",)
+    assert flags.flags_of(OLD)["--moe-backend"].choices[0] == "aiter"
+    assert "batched_triton" not in flags.flags_of(OLD)["--moe-backend"].choices
 
 
 def test_every_owned_flag_is_a_flag_and_so_are_all_its_names() -> None:
     owned = values.OWNED_FLAGS.keys() | values.SECRET_FLAGS
-    for release in vllm.releases():
-        for name, flag in vllm.flags_of(release).items():
+    for release in flags.releases():
+        for name, flag in flags.flags_of(release).items():
             if name.removeprefix("--") in owned:
                 aliases = {alias[2:] for alias in flag.aliases if alias.startswith("--")}
                 assert aliases <= owned, f"{name} of {release}"
-    every = {name[2:] for release in vllm.releases() for name in vllm.flags_of(release)}
+    every = {name[2:] for release in flags.releases() for name in flags.flags_of(release)}
     assert owned <= every
