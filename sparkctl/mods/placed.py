@@ -16,7 +16,7 @@ from packaging.specifiers import SpecifierSet
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
-from sparkctl.vllm import releases as known_files
+from sparkctl.vllm import releases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +143,7 @@ def _replaced(file: ModFile) -> tuple[str, ...]:
         return (ABSENT,) if file.replaces else ()
     if file.replaces.md5 is not None:
         return (file.replaces.md5,)
-    return tuple(sorted(known_files.checksums(file.below_root, file.replaces.vllm or "")))
+    return tuple(sorted(releases.checksums(file.below_root, file.replaces.vllm or "")))
 
 
 def _meant(file: ModFile) -> str:
@@ -152,8 +152,8 @@ def _meant(file: ModFile) -> str:
         return ""
     if file.replaces.vllm is not None:
         return f"that of vLLM {file.replaces.vllm}"
-    releases = known_files.releases(file.below_root, file.replaces.md5 or "")
-    return f"that of vLLM {known_files.span(releases)}" if releases else f"md5 {file.replaces.md5}"
+    of = releases.releases(file.below_root, file.replaces.md5 or "")
+    return f"that of vLLM {releases.span(of)}" if of else f"md5 {file.replaces.md5}"
 
 
 def refuse_overlaps(mods: Sequence[MountedMod]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from sparkctl.mods import in_image as covering, placed as mods, in_container as running, on_disk
-from sparkctl.operations import deployed
 from sparkctl.base.errors import EngineError, ModError
-from sparkctl.mods.in_image import Fit
-from sparkctl.mods.placed import NOWHERE
+from sparkctl.mods import in_container, in_image, on_disk
 from sparkctl.mods.in_container import Sight
+from sparkctl.mods.in_image import Fit
 from sparkctl.mods.on_disk import FileState
+from sparkctl.mods.placed import NOWHERE, md5_of
 from sparkctl.world.engine import ImportedFile
 from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 
@@ -64,11 +63,15 @@ class ModVerdict:
 
 
 class Meant(NamedTuple):
-    """A service whose mods are verified. ``marks`` are words of a command that serves the same model."""
+    """A service whose mods are verified, and its container if it has one.
+
+    ``marks`` are words of a command that serves the same model.
+    """
 
     name: str
     image: str
     mods: Sequence[MountedMod]
+    container: Container | None
     marks: tuple[str, ...] = ()
 
 
@@ -78,13 +81,12 @@ def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
     Raises:
         EngineError: the engine does not answer.
     """
-    container = _running(engine, one.name)
-    in_image = image_readings(images, one.image, one.mods)
+    covered = image_readings(images, one.image, one.mods)
     idle = [Sight(FileState.NOT_RUNNING)] * len(one.mods)
-    in_container = container_readings(engine, container, one.mods) if container is not None else idle
+    run = container_readings(engine, one.container, one.mods) if _runs(one.container) else idle
     return [
         ModVerdict(one.name, mod, host_reading(mod), there, runs)
-        for mod, there, runs in zip(one.mods, in_image, in_container, strict=True)
+        for mod, there, runs in zip(one.mods, covered, run, strict=True)
     ]
 
 
@@ -137,7 +139,7 @@ def _covered(mod: MountedMod, image: str, md5: str | None, packages: Mapping[str
     nested = mod.module is not None and "." in mod.module
     if package is not None and nested and package.folder != f"{mod.root}/{name}":
         return Sight(FileState.MISSING, _elsewhere(mod, image, name, package))
-    fit, why = covering.covered(mod, image, md5)
+    fit, why = in_image.covered(mod, image, md5)
     return Sight(_FITS[fit], why or _misfit(mod, image, package))
 
 
@@ -174,7 +176,7 @@ def container_readings(engine: Engine, container: Container, found: Sequence[Mou
         seen = engine.imported(container.id, [(mod.target, mod.module) for mod in found])
         if seen is None:
             seen = {mod.target: _without_python(engine.read_file(container.id, mod.target)) for mod in found}
-            return [running.seen(container, mod, seen[mod.target], python=False) for mod in found]
+            return [in_container.seen(container, mod, seen[mod.target], python=False) for mod in found]
     except EngineError as error:
         # As for an image: an engine that does not answer at all raises here.
         there = engine.container(container.id)
@@ -182,11 +184,11 @@ def container_readings(engine: Engine, container: Container, found: Sequence[Mou
             why = f"{container.name} stopped while its mods were read: sparkctl logs {container.name}"
             return [Sight(FileState.UNKNOWN, why) for _ in found]
         return [_unreadable(f"mod {mod.mod} in {container.name}", error) for mod in found]
-    return [running.seen(container, mod, seen[mod.target], python=True) for mod in found]
+    return [in_container.seen(container, mod, seen[mod.target], python=True) for mod in found]
 
 
 def _without_python(content: bytes | None) -> ImportedFile:
-    return ImportedFile(None if content is None else mods.md5_of(content))
+    return ImportedFile(None if content is None else md5_of(content))
 
 
 def outsiders(engine: Engine, services: Sequence[Meant]) -> list[ModVerdict]:
@@ -238,8 +240,8 @@ def check_image(images: Images, image: str, found: Sequence[MountedMod]) -> None
     _refuse(image_readings(images, image, found), "what the mods cover is not what they expect")
 
 
-def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> None:
-    """Check each mod's file in the running container.
+def check_container(engine: Engine, name: str, container: Container | None, found: Sequence[MountedMod]) -> None:
+    """Check each mod's file in the container of the service ``name``; None: it has none.
 
     Raises:
         ModError: it is not the mod's, or the container does not run any more and nothing can be said.
@@ -247,17 +249,14 @@ def check_container(engine: Engine, name: str, found: Sequence[MountedMod]) -> N
     """
     if not found:
         return
-    container = _running(engine, name)
-    if container is None:
+    if not _runs(container):
         message = f"{name} stopped before its mods could be checked"
         raise ModError(message, hint=f"nothing is known of what it ran: sparkctl logs {name}")
     _refuse(container_readings(engine, container, found), f"{name} does not run what was declared")
 
 
-def _running(engine: Engine, service: str) -> Container | None:
-    """Return the service's container if it runs; one of the same name that is somebody else's is not looked into."""
-    container = deployed.find(engine, service)
-    return container if container is not None and container.state == "running" else None
+def _runs(container: Container | None) -> TypeGuard[Container]:
+    return container is not None and container.state == "running"
 
 
 def _unreadable(where: str, error: EngineError) -> Sight:

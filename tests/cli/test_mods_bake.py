@@ -169,7 +169,7 @@ def test_a_container_that_bakes_is_none_that_was_started_without_its_mods(label:
     mod = MountedMod("fix", "a.py", None, NOWHERE, TARGET, md5("NEW"), root=ROOT)
     engine = FakeEngine(images={"image:1": {}})
     engine.there["id-0"] = Container("id-0", "somebody", "image:1", "sha256:image:1", "running", label)
-    assert len(outsiders(engine, [Meant("service", "image:1", [mod])])) == named
+    assert len(outsiders(engine, [Meant("service", "image:1", [mod], None)])) == named
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------

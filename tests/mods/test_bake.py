@@ -31,7 +31,7 @@ from sparkctl.mods.bake.judge import (
     sort_paths,
 )
 from sparkctl.mods.manifest import Mod
-from sparkctl.vllm import releases as known_files
+from sparkctl.vllm import releases
 from sparkctl.world.workbench import PathChange, PathEntry
 
 if TYPE_CHECKING:
@@ -265,9 +265,9 @@ def test_files_of_one_name_keep_their_folders_in_it() -> None:
 
 
 def test_what_is_covered_is_named_by_its_release() -> None:
-    below, contents = next(iter(known_files.table().files.items()))
-    checksum, releases = next(iter(contents.items()))
-    assert covered(f"{ROOT}/{below}", checksum) == f"{checksum} (vLLM {known_files.span(releases)})"
+    below, contents = next(iter(releases.table().files.items()))
+    checksum, of = next(iter(contents.items()))
+    assert covered(f"{ROOT}/{below}", checksum) == f"{checksum} (vLLM {releases.span(of)})"
     assert covered(f"{ROOT}/{below}", "0" * 32) == "0" * 32
     assert covered(f"{ROOT}/{below}", None) == "new"
 

@@ -19,10 +19,9 @@ from sparkctl.base import document
 from sparkctl.base.errors import InputError, ModError, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.mods import on_disk
-from sparkctl.mods import placed as mods
+from sparkctl.mods.placed import MountedMod, from_label, label, md5_of, misfits, names_in_label, refuse_overlaps
 from sparkctl.mods.manifest import Mod, ModFile
 from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
-from sparkctl.mods.placed import MountedMod
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import FakeSpark
 
@@ -205,12 +204,12 @@ def test_a_file_that_changed_is_never_staged(source: Path) -> None:
 
 def test_two_mods_over_one_file_are_refused(source: Path) -> None:
     with pytest.raises(InputError, match=f"mods fix and other both lie over {TARGET}"):
-        mods.refuse_overlaps([placed(source), placed(source, mod="other")])
+        refuse_overlaps([placed(source), placed(source, mod="other")])
 
 
 def test_one_mod_with_two_files_over_one_is_refused(source: Path) -> None:
     with pytest.raises(InputError) as error:
-        mods.refuse_overlaps([placed(source), placed(source, name="other.py")])
+        refuse_overlaps([placed(source), placed(source, name="other.py")])
     assert error.value.message == f"mod fix has two files over {TARGET}"
     assert error.value.hint == "keep one of them in its mod.yaml"
 
@@ -232,7 +231,7 @@ def test_only_the_very_bytes_of_the_checksum_are_accepted(content: bytes) -> Non
         path.write_bytes(content)
         expected = FileState.OK if content == GOOD else FileState.CHANGED
         assert on_disk.check_source(placed(path)).state is expected
-        assert on_disk.check_source(placed(path, md5=mods.md5_of(content))).content == content
+        assert on_disk.check_source(placed(path, md5=md5_of(content))).content == content
 
 
 def test_a_disk_that_takes_no_copy_leaves_nothing(source: Path) -> None:
@@ -248,19 +247,19 @@ def test_a_disk_that_takes_no_copy_leaves_nothing(source: Path) -> None:
 )
 def test_a_label_names_what_it_was_made_of(given_mods: list[tuple[str, str, str]]) -> None:
     made = [placed(Path("/m/fix.py"), mod=name, target=target, md5=md5) for name, target, md5 in given_mods]
-    found = mods.from_label(mods.label(made))
+    found = from_label(label(made))
     assert [(one.mod, one.target, one.md5) for one in found] == given_mods
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "{}", "[1]", '[{"mod": "a"}]', "null"])
 def test_a_label_that_is_not_ours_names_nothing(text: str) -> None:
-    assert mods.names_in_label(text) == ()
+    assert names_in_label(text) == ()
 
 
 def test_a_mod_for_another_image_or_vllm_is_said() -> None:
     mod = manifest(file() + 'applies-to: {image: "a:1", vllm: ">=0.20.2rc1.dev0,<0.21"}\n')
-    assert mods.misfits("fix", mod, "a:1", Version("0.20.2rc1.dev49")) == []
-    assert mods.misfits("fix", mod, "b:2", Version("0.21")) == [
+    assert misfits("fix", mod, "a:1", Version("0.20.2rc1.dev49")) == []
+    assert misfits("fix", mod, "b:2", Version("0.21")) == [
         "mod fix is made for the image a:1, and the recipe has b:2",
         "mod fix is made for vLLM >=0.20.2rc1.dev0,<0.21, and the recipe has 0.21",
     ]
@@ -297,7 +296,7 @@ def test_pinning_anew_accepts_the_new_file_and_no_other(spark: FakeSpark, source
     source.write_bytes(b"NEWER = True\n")
     spark.run(*pin, "--file", str(source)).expect(0)
     done = spark.run("mods").expect(0)
-    assert mods.md5_of(b"NEWER = True\n") in done.out
+    assert md5_of(b"NEWER = True\n") in done.out
     assert MD5 not in done.out
     own = spark.folder / "config" / "mods" / "gemma4-mtp-fix-only"
     (own / "gemma4_mtp.py").write_bytes(GOOD)

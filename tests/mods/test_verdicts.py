@@ -15,6 +15,7 @@ from sparkctl.mods.images import Images
 from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.placed import MountedMod, from_label, label
 from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
+from sparkctl.operations import deployed
 from sparkctl.world.engine import Container, ImportedFile
 from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
 from tests.support.fake_world import IMAGE, FakeSpark
@@ -91,7 +92,7 @@ class FailingEngine(FakeEngine):
 
 
 def places(engine: FakeEngine, mod: MountedMod) -> tuple[list[FileState], str, bool, list[str]]:
-    (verdict,) = verify(engine, Images(engine, FakeFiles()), Meant("one", "image", [mod]))
+    (verdict,) = verify(engine, Images(engine, FakeFiles()), Meant("one", "image", [mod], deployed.find(engine, "one")))
     states = [verdict.host.state, verdict.image.state, verdict.container.state]
     return states, verdict.word, verdict.holds, verdict.reasons
 
@@ -120,7 +121,7 @@ def test_a_container_started_without_the_mod_is_named(engine: FakeEngine, mod: M
     assert (states[2], word, holds) == (FileState.MISSING, "missing", False)
     assert reasons[0].startswith(f"this container was started without the mod: one has md5 {md5(COVERED)} at {TARGET}")
     with pytest.raises(ModError, match="this container was started without the mod"):
-        check_container(engine, "one", [mod])
+        check_container(engine, "one", deployed.find(engine, "one"), [mod])
 
 
 def test_a_copy_that_changed_under_the_container_is_named_with_both_checksums(
@@ -201,8 +202,8 @@ def test_a_container_that_is_gone_cannot_pass_the_check(engine: FakeEngine, mod:
     if not there:
         engine.there.clear()
     with pytest.raises(ModError, match="one stopped before its mods could be checked"):
-        check_container(engine, "one", [mod])
-    check_container(engine, "one", [])
+        check_container(engine, "one", deployed.find(engine, "one"), [mod])
+    check_container(engine, "one", None, [])
 
 
 def test_a_new_file_that_is_known_by_its_label_is_not_missed_in_the_image(engine: FakeEngine, mod: MountedMod) -> None:

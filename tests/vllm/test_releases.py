@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sparkctl.mods.in_image import Fit, covered
 from sparkctl.mods.placed import MountedMod
-from sparkctl.vllm import releases as known_files
+from sparkctl.vllm import releases
 from tests.support.paths import REPOSITORY
 
 ROOT = "/opt/venv/lib/python3.12/site-packages"
@@ -24,7 +24,7 @@ SCRIPT = REPOSITORY / "scripts" / "known_files.py"
 
 
 def of(release: str, file: str = GEMMA4) -> str:
-    (md5,) = known_files.checksums(file, f"=={release}")
+    (md5,) = releases.checksums(file, f"=={release}")
     return md5
 
 
@@ -37,7 +37,7 @@ def mod(
 
 
 def test_every_release_that_could_be_in_an_image_is_known() -> None:
-    table = known_files.table()
+    table = releases.table()
     assert table.releases[0] == "0.19.0"
     assert {"0.19.1", "0.20.2", "0.22.1", "0.33.0"} <= set(table.releases)
     assert {GEMMA4, MTP, "vllm/model_executor/models/gemma4_mm.py"} <= set(table.files)
@@ -50,18 +50,18 @@ def test_every_release_that_could_be_in_an_image_is_known() -> None:
 
 
 def test_a_file_is_named_by_its_releases() -> None:
-    assert known_files.releases(GEMMA4, of("0.20.2")) == ("0.20.0", "0.20.1", "0.20.2")
-    assert known_files.span(("0.20.0", "0.20.1", "0.20.2")) == "0.20.0 to 0.20.2"
-    assert known_files.span(("0.19.0",)) == "0.19.0"
-    assert known_files.span(("0.19.0", "0.20.0")) == "0.19.0, 0.20.0"
-    assert known_files.releases(GEMMA4, "0" * 32) == ()
-    assert known_files.checksums(MTP, "<0.21") == frozenset()  # the file came with 0.21.0
+    assert releases.releases(GEMMA4, of("0.20.2")) == ("0.20.0", "0.20.1", "0.20.2")
+    assert releases.span(("0.20.0", "0.20.1", "0.20.2")) == "0.20.0 to 0.20.2"
+    assert releases.span(("0.19.0",)) == "0.19.0"
+    assert releases.span(("0.19.0", "0.20.0")) == "0.19.0, 0.20.0"
+    assert releases.releases(GEMMA4, "0" * 32) == ()
+    assert releases.checksums(MTP, "<0.21") == frozenset()  # the file came with 0.21.0
 
 
 @given(st.sampled_from(["/a/dist-packages", "/opt/v/lib/python3.12/site-packages"]), st.sampled_from([GEMMA4, "x.py"]))
 def test_what_is_below_a_root_is_found_again(root: str, file: str) -> None:
-    assert known_files.below_root(f"{root}/{file}") == file
-    assert known_files.below_root(f"/somewhere/{file}") == ""
+    assert releases.below_root(f"{root}/{file}") == file
+    assert releases.below_root(f"/somewhere/{file}") == ""
 
 
 def test_a_newer_release_is_named() -> None:

@@ -197,7 +197,7 @@ def _meant(world: World, service: Service) -> Meant:
     image = container.image if container is not None else service.spec.image
     model = service.recipe.model
     marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
-    return Meant(service.name, image, service.mods, marks)
+    return Meant(service.name, image, service.mods, container, marks)
 
 
 def _by_label(world: World, name: str) -> list[Meant]:
@@ -209,7 +209,7 @@ def _by_label(world: World, name: str) -> list[Meant]:
     declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
     known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
     found = [known.get((mod.mod, mod.target), mod) for mod in declared]
-    return [Meant(name, container.image, found)]
+    return [Meant(name, container.image, found, container)]
 
 
 def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMod, ...]:

@@ -8,6 +8,7 @@ from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
+from sparkctl.operations import deployed
 from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def verify_container(engine: Engine, service: Service) -> None:
     Raises:
         ModError: a file is not the mod's.
     """
-    verdicts.check_container(engine, service.name, service.mods)
+    verdicts.check_container(engine, service.name, deployed.find(engine, service.name), service.mods)
 
 
 def _name_is_free(engine: Engine, service: Service) -> None:
