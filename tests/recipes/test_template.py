@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError, ProblemsError
-from sparkctl.recipes import template as render
+from sparkctl.recipes.template import expand, package_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,23 +66,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(value='it\'s "$(rm -rf /)" `x`\n\\ #; é漢 \U000f0000\U000f0001\0')
 def test_a_value_reaches_exactly_one_word(where: str, value: str, folder: Path) -> None:
     template, front, back = CONTEXTS[where]
-    words = render.expand(f"before {template} after", "t.j2", {"v": value}, loader_folders=[folder])
+    words = expand(f"before {template} after", "t.j2", {"v": value}, loader_folders=[folder])
     assert words == ["before", front + value + back, "after"]
 
 
 @given(st.lists(TEXT | AWKWARD, max_size=5))
 def test_several_values_stay_apart(values: list[str]) -> None:
     template = "{% for value in values %}\n{{ value }}\n{% endfor %}"
-    assert render.expand(template, "t.j2", {"values": values}, loader_folders=[]) == values
+    assert expand(template, "t.j2", {"values": values}, loader_folders=[]) == values
 
 
 @given(TEXT)
 def test_any_template_text_is_split_or_refused(source: str) -> None:
     try:
-        words = render.expand(source, "t.j2", {}, loader_folders=[])
+        words = expand(source, "t.j2", {}, loader_folders=[])
     except InputError:
         with pytest.raises(InputError, match=r"^t\.j2"):
-            render.expand(source, "t.j2", {}, loader_folders=[])
+            expand(source, "t.j2", {}, loader_folders=[])
     else:
         assert all(isinstance(word, str) for word in words)
 
@@ -95,24 +95,24 @@ JINJA = st.lists(st.sampled_from([*PIECES.split(), "\n"]), max_size=20).map(" ".
 @given(JINJA)
 def test_any_jinja_renders_or_is_a_clear_error(source: str) -> None:
     try:
-        shown = render.expand(source, "t.j2", {"v": "value", "x": [1, {"a": 2}]}, loader_folders=[])
+        shown = expand(source, "t.j2", {"v": "value", "x": [1, {"a": 2}]}, loader_folders=[])
     except InputError as error:
         shown = error.message if error.message.startswith("t.j2:") else None
     assert shown is not None
 
 
 def test_numbers_are_written_as_they_are() -> None:
-    assert render.expand("{{ 8000 }} {{ 0.9 }} {{ v }}", "t", {"v": 1}, loader_folders=[]) == ["8000", "0.9", "1"]
+    assert expand("{{ 8000 }} {{ 0.9 }} {{ v }}", "t", {"v": 1}, loader_folders=[]) == ["8000", "0.9", "1"]
 
 
 def test_json_is_written_without_escapes_for_html() -> None:
     context = {"v": {"image": 4, "url": "a&b<c>'é"}}
-    assert render.expand("{{ v | tojson }}", "t", context, loader_folders=[]) == ['{"image":4,"url":"a&b<c>\'é"}']
+    assert expand("{{ v | tojson }}", "t", context, loader_folders=[]) == ['{"image":4,"url":"a&b<c>\'é"}']
 
 
 def test_docker_csv_quotes_what_needs_it() -> None:
     context = {"v": ["type=bind", 'source=/a,"b"', "target=/c"]}
-    words = render.expand("--mount {{ v | csv }}", "t", context, loader_folders=[])
+    words = expand("--mount {{ v | csv }}", "t", context, loader_folders=[])
     assert words == ["--mount", 'type=bind,"source=/a,""b""",target=/c']
 
 
@@ -122,7 +122,7 @@ def test_the_first_folder_that_has_a_file_wins(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     folders = [tmp_path / "absent", tmp_path / "own", tmp_path / "shipped"]
     template = "{% include 'a.j2' %} {% include 'b.j2' %} {% include 'c.j2' ignore missing %}"
-    assert render.expand(template, "t", {}, loader_folders=folders) == ["own", "b"]
+    assert expand(template, "t", {}, loader_folders=folders) == ["own", "b"]
 
 
 NAMES = {"name": "n", "gpus": {"kind": "all"}, "flag": True, "args": [], "nothing": None}
@@ -168,7 +168,7 @@ NAMES = {"name": "n", "gpus": {"kind": "all"}, "flag": True, "args": [], "nothin
 )
 def test_a_mistake_is_shown_at_its_line(source: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        render.expand(source, "t.j2", NAMES, loader_folders=[])
+        expand(source, "t.j2", NAMES, loader_folders=[])
     assert caught.value.message.startswith(message)
 
 
@@ -195,7 +195,7 @@ def test_a_mistake_is_shown_at_its_line(source: str, message: str) -> None:
 )
 def test_an_include_that_may_not_be_is_refused(source: str, message: str, folder: Path) -> None:
     with pytest.raises(ProblemsError) as caught:
-        render.expand(source, "t.j2", {"name": "n"}, loader_folders=[folder])
+        expand(source, "t.j2", {"name": "n"}, loader_folders=[folder])
     assert caught.value.message.startswith(message)
 
 
@@ -216,7 +216,7 @@ def test_an_include_that_may_not_be_is_refused(source: str, message: str, folder
 )
 def test_what_a_template_may_not_read_is_refused(source: str, message: str) -> None:
     with pytest.raises(ProblemsError) as caught:
-        render.expand(source, "t.j2", {"v": "x"}, loader_folders=[])
+        expand(source, "t.j2", {"v": "x"}, loader_folders=[])
     assert caught.value.problems[0].message == message
 
 
@@ -265,13 +265,13 @@ GROWING = "{% set ns = namespace(a=START) %}{% for i in range(64) %}{% set ns.a 
 def test_a_template_that_does_too_much_ends_soon(source: str, folder: Path) -> None:
     start = time.process_time()
     with pytest.raises(InputError, match=r"^t\.j2|^twice\.j2"):
-        render.expand(source, "t.j2", {"v": "value"}, loader_folders=[folder])
+        expand(source, "t.j2", {"v": "value"}, loader_folders=[folder])
     assert time.process_time() - start < 2
 
 
 def test_a_template_may_be_as_long_as_it_may_be() -> None:
     start = time.process_time()
-    words = render.expand("{{ v }} " * 8000, "t.j2", {"v": "x"}, loader_folders=[])
+    words = expand("{{ v }} " * 8000, "t.j2", {"v": "x"}, loader_folders=[])
     assert words == ["x"] * 8000
     assert time.process_time() - start < 4
 
@@ -285,7 +285,7 @@ def test_a_template_may_be_as_long_as_it_may_be() -> None:
     ],
 )
 def test_the_package_root_is_read_without_rendering(source: str, root: str | None) -> None:
-    assert render.package_root(source) == root
+    assert package_root(source) == root
 
 
 @pytest.mark.parametrize(
@@ -298,5 +298,5 @@ def test_the_package_root_is_read_without_rendering(source: str, root: str | Non
 )
 def test_a_package_root_that_cannot_be_read_is_an_error(source: str, message: str) -> None:
     with pytest.raises(ProblemsError) as caught:
-        render.package_root(source, "t.j2")
+        package_root(source, "t.j2")
     assert caught.value.message.startswith(message)
