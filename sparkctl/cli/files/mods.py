@@ -17,8 +17,8 @@ from sparkctl.vllm import releases
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.cli.session import Session
     from sparkctl.mods.manifest import ModFile
-    from sparkctl.operations.context import World
 
 _COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 
@@ -41,63 +41,65 @@ command.add_command(mods_pins.fetch_command)
 @command.command("list")
 @as_json
 @click.pass_obj
-def list_command(world: World, *, as_json: bool) -> None:
+def list_command(session: Session, *, as_json: bool) -> None:
     """List the mods, as `mods` alone does."""
     if as_json:
-        users = _users(world)
-        world.out.json([row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)])
+        users = _users(session)
+        session.out.json(
+            [row for entry in session.world.catalog.entries("mod") for row in _rows(session, entry.name, users)]
+        )
     else:
-        _list(world)
+        _list(session)
 
 
 @command.command("show")
 @click.argument("name")
 @as_json
 @click.pass_obj
-def show_command(world: World, name: str, *, as_json: bool) -> None:
+def show_command(session: Session, name: str, *, as_json: bool) -> None:
     """Show a mod: what it is for, and of each file its place, source, checksums and what it covers."""
-    mod = world.catalog.load("mod", name, Mod)
-    rows = _rows(world, name, _users(world))
+    mod = session.world.catalog.load("mod", name, Mod)
+    rows = _rows(session, name, _users(session))
     if as_json:
         meant = {"image": mod.applies_to.image, "vllm": mod.applies_to.vllm, "fixed_in": mod.fixed_in}
-        world.out.json({"mod": name, "description": mod.description, **meant, "files": rows})
+        session.out.json({"mod": name, "description": mod.description, **meant, "files": rows})
         return
     lines = [
-        ("mod", f"{name} ({world.catalog.path('mod', name)})"),
+        ("mod", f"{name} ({session.world.catalog.path('mod', name)})"),
         ("what", mod.description.strip()),
         ("made for the image", mod.applies_to.image or "any"),
         ("made for vLLM", mod.applies_to.vllm or "any"),
         ("needed no more in vLLM", mod.fixed_in or "not said"),
-        ("used by", ", ".join(_users(world).get(name, [])) or "no recipe"),
+        ("used by", ", ".join(_users(session).get(name, [])) or "no recipe"),
     ]
     for row in rows:
         lines.append((f"file {row['file']}", f"over {row['over']}, from {row['source']}"))
         lines += [("  md5", str(row["md5"])), ("  covers", str(row["covers"]))]
     width = max(len(key) for key, _ in lines)
     for key, value in lines:
-        world.out.result(f"{key:{width}}  {value}")
+        session.out.result(f"{key:{width}}  {value}")
 
 
-def _list(world: World) -> None:
-    users = _users(world)
-    rows = [row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)]
+def _list(session: Session) -> None:
+    users = _users(session)
+    rows = [row for entry in session.world.catalog.entries("mod") for row in _rows(session, entry.name, users)]
     shown = [{**row, "used by": ", ".join(users.get(str(row["mod"]), []))} for row in rows]
-    world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in shown])
+    session.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in shown])
 
 
-def _users(world: World) -> dict[str, list[str]]:
+def _users(session: Session) -> dict[str, list[str]]:
     """Return the recipes that name each mod; a recipe that cannot be used names none."""
     users: dict[str, list[str]] = {}
-    for entry in world.catalog.recipes():
+    for entry in session.world.catalog.recipes():
         with suppress(InputError):
-            for name in world.catalog.recipe(entry.name).recipe.mods:
+            for name in session.world.catalog.recipe(entry.name).recipe.mods:
                 users.setdefault(name, []).append(entry.name)
     return users
 
 
-def _rows(world: World, name: str, users: Mapping[str, Sequence[str]]) -> list[dict[str, object]]:
-    entry, mod = world.catalog.entry("mod", name), world.catalog.load("mod", name, Mod)
-    pins = pins_of(world.operator.mod_folder(name), entry.path.parent)
+def _rows(session: Session, name: str, users: Mapping[str, Sequence[str]]) -> list[dict[str, object]]:
+    entry, mod = session.world.catalog.entry("mod", name), session.world.catalog.load("mod", name, Mod)
+    pins = pins_of(session.world.operator.mod_folder(name), entry.path.parent)
     return [
         {
             "mod": name,

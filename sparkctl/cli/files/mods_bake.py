@@ -19,15 +19,14 @@ from sparkctl.mods.bake import folder as baking_folder
 from sparkctl.mods.bake import judge, run
 from sparkctl.mods.placed import md5_of
 from sparkctl.recipes import template
-from sparkctl.world.local.folders import write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sparkctl.cli.session import Session
     from sparkctl.mods.bake.folder import ScriptedMod
     from sparkctl.mods.bake.judge import BakedFile
     from sparkctl.mods.bake.run import Baked
-    from sparkctl.operations.context import World
     from sparkctl.recipes.catalog import CatalogEntry
 
 _SHOWN_LINES: Final = 10
@@ -44,16 +43,23 @@ _SHOWN_LINES: Final = 10
 @as_json
 @click.pass_obj
 def command(
-    world: World, /, folder: Path, image: str, env: tuple[str, ...], name: str | None, timeout: str, **switches: bool
+    session: Session,
+    /,
+    folder: Path,
+    image: str,
+    env: tuple[str, ...],
+    name: str | None,
+    timeout: str,
+    **switches: bool,
 ) -> None:
     """Turn a community mod (a FOLDER with a run.sh) into an overlay mod, by running it once.
 
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
-    scripted, variables, timeout_s = _read(world, folder), tuple(map(_variable, env)), parse_duration(timeout)
-    target = _folder(world, name or scripted.name, force=switches["force"])
-    vllm, declared = _vllm(world, image), _template_roots(world)
+    scripted, variables, timeout_s = _read(session, folder), tuple(map(_variable, env)), parse_duration(timeout)
+    target = _folder(session, name or scripted.name, force=switches["force"])
+    vllm, declared = _vllm(session, image), _template_roots(session)
     order = run.Order(
         mod=scripted,
         image=image,
@@ -63,18 +69,20 @@ def command(
         roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
         env=variables,
     )
-    with _terminable(), world.out.reporting() as report:
-        baked = run.bake(world.ports, report, order)
-    _tell(world, scripted, baked)
+    with _terminable(), session.out.reporting():
+        baked = run.bake(session.world.ports, session.out, order)
+    _tell(session, scripted, baked)
     refusal = _refusal(baked, vllm, network=switches["network"])
     if refusal is None:
         origin = judge.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
-        write_folder(target, judge.manifest(baked.judged.files, origin, declared), replace=switches["force"])
+        session.world.files.write_folder(
+            target, judge.manifest(baked.judged.files, origin, declared), replace=switches["force"]
+        )
     if switches["as_json"]:
-        world.out.json(_as_json(target.name, image, vllm, baked))
+        session.out.json(_as_json(target.name, image, vllm, baked))
     if refusal is not None:
         raise refusal
-    _tell_made(world, target, scripted, baked, as_json=switches["as_json"])
+    _tell_made(session, target, scripted, baked, as_json=switches["as_json"])
 
 
 @contextmanager
@@ -89,15 +97,15 @@ def _terminable() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _read(world: World, folder: Path) -> ScriptedMod:
+def _read(session: Session, folder: Path) -> ScriptedMod:
     """Return the mod, and tell what is worth telling about it."""
     scripted = baking_folder.read_folder(folder)
     for note in scripted.notes:
-        world.out.say(f"{scripted.name}: {note}")
+        session.out.say(f"{scripted.name}: {note}")
     return scripted
 
 
-def _folder(world: World, name: str, *, force: bool) -> Path:
+def _folder(session: Session, name: str, *, force: bool) -> Path:
     """Return where the mod goes: the first folder that is the operator's.
 
     Raises:
@@ -106,8 +114,8 @@ def _folder(world: World, name: str, *, force: bool) -> Path:
     if not NAME.fullmatch(name):
         message = f"{name!r} cannot be a mod's name: expected letters, digits, dots, dashes"
         raise InputError(message, hint="give another with --name")
-    folder = world.catalog.roots[0].path / "mods" / name
-    taken = {entry.name: entry for entry in world.catalog.entries("mod")}
+    folder = session.world.catalog.roots[0].path / "mods" / name
+    taken = {entry.name: entry for entry in session.world.catalog.entries("mod")}
     where = taken[name].path.parent if name in taken else folder
     if not force and (name in taken or where.exists()):
         message = f"there is a mod {name} already: {where}"
@@ -122,12 +130,12 @@ class _Vllm(NamedTuple):
     root: str | None
 
 
-def _vllm(world: World, image: str) -> _Vllm:
+def _vllm(session: Session, image: str) -> _Vllm:
     """Ask the image's own Python; an image without one has none to tell."""
-    if not world.images.there(image):
+    if not session.world.images.there(image):
         return _Vllm(None, None)
     try:
-        found = world.images.packages(image, ["vllm"])["vllm"]
+        found = session.world.images.packages(image, ["vllm"])["vllm"]
     except EngineError:
         return _Vllm(None, None)
     root = found.folder.removesuffix("/vllm") if found.folder and found.on_disk else None
@@ -146,9 +154,9 @@ def _variable(text: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def _template_roots(world: World) -> tuple[str, ...]:
+def _template_roots(session: Session) -> tuple[str, ...]:
     """Return where the templates say that their images keep Python packages, each once."""
-    found = [_declared_root(entry) for entry in world.catalog.entries("template")]
+    found = [_declared_root(entry) for entry in session.world.catalog.entries("template")]
     return tuple(dict.fromkeys(filter(None, found)))
 
 
@@ -160,26 +168,26 @@ def _declared_root(entry: CatalogEntry) -> str | None:
         return None
 
 
-def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
+def _tell(session: Session, scripted: ScriptedMod, baked: Baked) -> None:
     """Tell what the script said last, and what of its changes does not count."""
     for line in baked.lines[-_SHOWN_LINES:]:
-        world.out.say(f"{scripted.name} │ {line}")
+        session.out.say(f"{scripted.name} │ {line}")
     for line in judge.in_words(baked.judged.ignored):
-        world.out.detail(f"not in the mod: {line}")
+        session.out.detail(f"not in the mod: {line}")
 
 
-def _tell_made(world: World, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
+def _tell_made(session: Session, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
     """Tell what the mod is, and what about it a person should look at."""
     files, name = baked.judged.files, target.name
     for line in judge.doubtful(baked.lines):
-        world.out.warn(f"run.sh ended with 0, and said: {line}")
+        session.out.warn(f"run.sh ended with 0, and said: {line}")
     for file in judge.copied_whole(files, (part.content or b"" for part in scripted.parts)):
         text = f"{file.target} is a whole file of the mod's ({judge.lines(file)} lines)"
-        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
+        session.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
     if not as_json:
         rows = [[file.target, judge.covered(file.target, file.covers), str(judge.lines(file))] for file in files]
-        world.out.table(["file", "covers", "lines"], rows)
-    world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
+        session.out.table(["file", "covers", "lines"], rows)
+    session.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
 
 
 def _refusal(baked: Baked, vllm: _Vllm, *, network: bool) -> ModError | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
 
 
@@ -31,13 +31,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         if as_json:
             raise click.UsageError(f"put --json after {ctx.invoked_subcommand}")
         return
-    world: World = ctx.obj
-    listed = _listed(world)
+    session: Session = ctx.obj
+    listed = _listed(session)
     if as_json:
-        world.out.json(listed)
+        session.out.json(listed)
     else:
         headers = ["name", "kind", "from", "description"]
-        world.out.table([header.upper() for header in headers], [[row[header] for header in headers] for row in listed])
+        session.out.table(
+            [header.upper() for header in headers], [[row[header] for header in headers] for row in listed]
+        )
 
 
 @command.command
@@ -46,43 +48,43 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @strict
 @as_json
 @click.pass_obj
-def show(world: World, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
+def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
     """Show a recipe after extends and --set, each value with the place that it comes from."""
-    loaded = world.catalog.recipe(name, overrides, strict=strict)
+    loaded = session.world.catalog.recipe(name, overrides, strict=strict)
     for warning in loaded.warnings:
-        world.out.warn(str(warning))
+        session.out.warn(str(warning))
     if loaded.version.note:
-        world.out.say(loaded.version.note)
+        session.out.say(loaded.version.note)
     origins = {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
     if as_json:
         places = {shown(path): str(place) for path, place in origins.items()}
-        world.out.json({"name": loaded.name, "recipe": _dump(loaded), "origins": places})
+        session.out.json({"name": loaded.name, "recipe": _dump(loaded), "origins": places})
         return
-    world.out.result(_lines(loaded, origins))
+    session.out.result(_lines(loaded, origins))
 
 
 @command.command
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @strict
 @click.pass_obj
-def lint(world: World, files: tuple[str, ...], *, strict: bool) -> None:
+def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
     """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
-    names = files or tuple(entry.name for entry in world.catalog.recipes())
-    names += () if files else tuple(entry.name for entry in world.catalog.entries("stack"))
+    names = files or tuple(entry.name for entry in session.world.catalog.recipes())
+    names += () if files else tuple(entry.name for entry in session.world.catalog.entries("stack"))
     problems: dict[str, Problem] = {}
     for name in names:
-        problems |= {str(problem): problem for problem in _problems(world, name, strict=strict)}
+        problems |= {str(problem): problem for problem in _problems(session, name, strict=strict)}
     for text, problem in problems.items():
         if problem.warning:
-            world.out.warn(text)
+            session.out.warn(text)
     errors = [problem for problem in problems.values() if not problem.warning]
     if errors:
         raise ProblemsError(errors)
-    world.out.say(f"checked {len(names)}, errors 0, warnings {len(problems)}")
+    session.out.say(f"checked {len(names)}, errors 0, warnings {len(problems)}")
 
 
-def _listed(world: World) -> list[dict[str, str]]:
-    catalog = world.catalog
+def _listed(session: Session) -> list[dict[str, str]]:
+    catalog = session.world.catalog
     found = [("recipe", entry) for entry in catalog.recipes()] + [
         ("stack", entry) for entry in catalog.entries("stack")
     ]
@@ -105,9 +107,9 @@ def _description(catalog: Catalog, kind: str, name: str) -> str:
         return f"cannot be used: {error.message.splitlines()[0]}"
 
 
-def _problems(world: World, name: str, *, strict: bool) -> list[Problem]:
+def _problems(session: Session, name: str, *, strict: bool) -> list[Problem]:
     """Return everything that is wrong or doubtful with a recipe, or with a stack and its recipes."""
-    catalog = world.catalog
+    catalog = session.world.catalog
     try:
         if catalog.knows_stack(name):
             stack = catalog.stack(name)
@@ -115,7 +117,7 @@ def _problems(world: World, name: str, *, strict: bool) -> list[Problem]:
                 problem
                 for member in stack.members
                 for problem in _recipe_problems(
-                    world, member, stack.document.place(("services", member.service, "recipe")), strict=strict
+                    session, member, stack.document.place(("services", member.service, "recipe")), strict=strict
                 )
             ]
         entry = catalog.entry("recipe", name)
@@ -123,20 +125,20 @@ def _problems(world: World, name: str, *, strict: bool) -> list[Problem]:
             return catalog.base_problems(entry)
     except ProblemsError as error:
         return error.problems
-    return _recipe_problems(world, Member(entry.name, name), None, strict=strict)
+    return _recipe_problems(session, Member(entry.name, name), None, strict=strict)
 
 
-def _recipe_problems(world: World, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:
+def _recipe_problems(session: Session, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:
     """Return what is wrong or doubtful with a recipe; ``place`` is where a stack names it."""
     try:
-        loaded = world.catalog.recipe(member.recipe, member.overrides, strict=strict)
+        loaded = session.world.catalog.recipe(member.recipe, member.overrides, strict=strict)
     except ProblemsError as error:
         return error.problems
     except InputError as error:
         return [Problem(error.message, place, error.hint)]
-    dangling = world.catalog.dangling(loaded)
+    dangling = session.world.catalog.dangling(loaded)
     try:
-        misfits = [] if dangling else reading.misfits(world.catalog, loaded)
+        misfits = [] if dangling else reading.misfits(session.world.catalog, loaded)
     except ProblemsError as error:
         misfits = error.problems
     return [*loaded.warnings, *dangling, *misfits]

@@ -13,7 +13,7 @@ from sparkctl.recipes.stack import Stack
 
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Declaration
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
 
 FORMATS: Final[dict[str, type[Declaration]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -22,14 +22,14 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 @click.command
 @click.argument("format", type=click.Choice(list(FORMATS)))
 @click.pass_obj
-def command(world: World, format: str) -> None:  # noqa: A002  (the argument's name on the command line)
+def command(session: Session, format: str) -> None:  # noqa: A002  (the argument's name on the command line)
     """Print the JSON Schema of a file format.
 
     An editor with the YAML language server uses it when a file begins with
 
     # yaml-language-server: $schema=recipe.schema.json
     """
-    world.out.json(schema(format))
+    session.out.json(schema(format))
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.refusal import Segment
     from sparkctl.planning.ways import Way
@@ -96,30 +96,30 @@ def reasons(plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Iterator[str]:
         yield _NOWHERE
 
 
-def refuse(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked, *, fit: bool = False) -> NoReturn:
+def refuse(session: Session, plan: Plan, wanted: Sequence[Wanted], by: Asked, *, fit: bool = False) -> NoReturn:
     """Draw the sum, and raise what says it in numbers.
 
     Raises:
         DoesNotFitError: always.
     """
-    draw(world, plan)
+    draw(session, plan)
     lines = list(reasons(plan, wanted, by))
     if fit:
         lines.append("--fit changes nothing but the services that are asked for, and no such change is enough")
     raise DoesNotFitError("\n".join(lines))
 
 
-def draw(world: World, plan: Plan) -> None:
+def draw(session: Session, plan: Plan) -> None:
     """Draw the sum of a set that does not fit as a bar."""
     letters, colours = iter(_LETTERS), iter(_COLOURS)
     drawn = []
     for segment in plan.segments:
         mark = _STYLES.get(segment.part) or (next(letters, "z"), next(colours, "white"))
         drawn.append((_name(segment), segment.bytes, *mark))
-    world.out.bar(drawn)
+    session.out.bar(drawn)
 
 
-def fitted(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Asked:
+def fitted(session: Session, plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Asked:
     """Return what ``--fit`` asks for instead, and say so: the first way that changes the requested services alone.
 
     Raises:
@@ -128,10 +128,10 @@ def fitted(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Ask
     for way in plan.ways:
         if way.only_requested:
             new = taken(way, wanted, by)
-            world.out.say(f"{plan.reasons[0]}")
-            world.out.say(f"--fit takes {way.words}: {new.up}")
+            session.out.say(f"{plan.reasons[0]}")
+            session.out.say(f"--fit takes {way.words}: {new.up}")
             return new
-    refuse(world, plan, wanted, by, fit=True)
+    refuse(session, plan, wanted, by, fit=True)
 
 
 def _name(segment: Segment) -> str:

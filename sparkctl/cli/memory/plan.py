@@ -14,13 +14,12 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.changes import refuse_clashes
 from sparkctl.planning.plan import describe, make_plan
 from sparkctl.recipes.reading import Loader
-from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.memory.fitting import Asked
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
@@ -41,36 +40,36 @@ def command(
 
     With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
-    world: World = ctx.obj
+    session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, switches)
-    services, plan = _planned(world, asked, host, **switches)
+    services, plan = _planned(session, asked, host, **switches)
     if switches["fit"] and not plan.fits:
-        asked = fitting.fitted(world, plan, [service.wanted for service in services], asked)
-        services, plan = _planned(world, asked, host, **switches)
+        asked = fitting.fitted(session, plan, [service.wanted for service in services], asked)
+        services, plan = _planned(session, asked, host, **switches)
     wanted = [service.wanted for service in services]
     if switches["as_json"]:
-        world.out.json(_as_json(services, plan, asked))
+        session.out.json(_as_json(services, plan, asked))
     else:
-        _show(world, services, plan)
+        _show(session, services, plan)
     if not plan.fits and switches["as_json"]:
         raise DoesNotFitError("the set does not fit")
     if not plan.fits:
-        fitting.refuse(world, plan, wanted, asked)
+        fitting.refuse(session, plan, wanted, asked)
 
 
-def _planned(world: World, asked: Asked, host: str | None, **switches: bool) -> tuple[list[Service], Plan]:
+def _planned(session: Session, asked: Asked, host: str | None, **switches: bool) -> tuple[list[Service], Plan]:
     """Return the services and their plan: for this machine, or for a described one on which nothing runs yet."""
     strict = switches["strict"]
     if host is None:
-        loader = world.loader(world.ports.models, world.known_images)
-        services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
-        with world.out.reporting() as report:
-            controller = world.controller(services, report)
+        loader = session.world.loader(session.world.ports.models, session.world.known_images)
+        services = session.world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
+        with session.out.reporting():
+            controller = session.world.controller(services)
             services = controller.expected(services)
             return services, controller.plan(services, replace=switches["replace"])
-    profile = world.catalog.load("host", host, HostProfile)
-    loader = Loader(world.catalog, DiskModels(), world.operator, profile)
-    services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
+    profile = session.world.catalog.load("host", host, HostProfile)
+    loader = Loader(session.world.catalog, session.world.disk_models, session.world.operator, profile)
+    services = session.world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
     refuse_clashes(services)
     return services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
 
@@ -118,7 +117,7 @@ def _as_json(services: Sequence[Service], plan: Plan, asked: Asked) -> dict[str,
     }
 
 
-def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
+def _show(session: Session, services: Sequence[Service], plan: Plan) -> None:
     rows = [
         [
             service.name,
@@ -130,22 +129,24 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
         ]
         for service in services
     ]
-    world.out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
+    session.out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
     pool = plan.pool
-    world.out.result()
+    session.out.result()
     cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
-    world.out.result(
+    session.out.result(
         f"memory: {units.format_gib(pool.available_bytes)} available{cache} of {units.format_gib(pool.total_bytes)}, "
         f"{units.format_gib(pool.reserve_bytes)} kept in reserve; "
         f"{units.format_gib(plan.foreign_bytes)} in use by what is not sparkctl's"
     )
     if plan.fits:
-        world.out.result()
-        world.out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
-        world.out.result("fits" if plan.order else "nothing to start")
+        session.out.result()
+        session.out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
+        session.out.result("fits" if plan.order else "nothing to start")
     for step in plan.steps:
         if step.needs_replace:
-            world.out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
+            session.out.say(
+                f"{step.service} runs and differs from its recipe: `up` would change it only with --replace"
+            )
 
 
 def _bytes_of(service: Service, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,16 +18,15 @@ from sparkctl.memory.items import When
 from sparkctl.memory.weights import checkpoint
 from sparkctl.recipes.sized import CACHE, Reader, longest, sized
 from sparkctl.vllm import flags
-from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sparkctl.cli.session import Session
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
-    from sparkctl.operations.context import World
     from sparkctl.recipes.sized import SizedModel
 
 _LEAST_SHOWN: Final = GIB // 200
@@ -54,7 +52,7 @@ _COUNT: Final = click.IntRange(min=1)
 @click.option("--available", metavar="BYTES", help="What the KV cache has: 20GiB, 21474836480 …")
 @as_json
 @click.pass_obj
-def command(world: World, /, model: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401  (click's values)
+def command(session: Session, /, model: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401  (click's values)
     """Show where every GiB of MODEL goes: a recipe, a folder with config.json, model facts, or owner/name.
 
     Without a recipe, vLLM's own defaults on a GB10 are taken, and a cache for one sequence of the longest context.
@@ -62,26 +60,30 @@ def command(world: World, /, model: str, *, as_json: bool, **options: Any) -> No
     version = _version(options.pop("vllm"))
     available = options.pop("available")
     changes = Changes(**options, available=None if available is None else units.parse_bytes(available))
-    on_disk = DiskModels()
-    reader = Reader(world.catalog, on_disk, world.operator, world.loader(on_disk), partial(_of_the_hub, world))
+    on_disk = session.world.disk_models
+    reader = Reader(
+        session.world.catalog,
+        on_disk,
+        session.world.operator,
+        session.world.loader(on_disk),
+        partial(_of_the_hub, session),
+    )
     subject = reader.subject(model, version, changes)
     _refuse_unknown(options, subject)
-    taken = sized(subject, world.profile)
+    taken = sized(subject, session.world.profile)
     warnings = [*([subject.version.note] if subject.version.note else []), *taken.warnings]
     if as_json:
-        world.out.json(_as_json(subject, taken, warnings))
+        session.out.json(_as_json(subject, taken, warnings))
         return
-    _show(world, subject, taken)
+    _show(session, subject, taken)
     for warning in warnings:
-        world.out.warn(warning)
+        session.out.warn(warning)
 
 
-def _of_the_hub(world: World, repo: str) -> ModelFacts:
+def _of_the_hub(session: Session, repo: str) -> ModelFacts:
     """Return what a repository says of its model; of its weights, the headers alone are read."""
-    world.out.say(f"reading the headers of {repo} on the hub")
-    # Imported here, at the door of the command that needs it: it is as large as all the rest.
-    hub = importlib.import_module("sparkctl.world.local.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
-    config, headers = hub.headers(repo, cache=world.operator.expand(CACHE))
+    session.out.say(f"reading the headers of {repo} on the hub")
+    config, headers = session.world.hub.headers(repo, cache=session.world.operator.expand(CACHE))
     return checkpoint.facts_of_headers(repo, config, headers)
 
 
@@ -164,21 +166,21 @@ def _as_json(subject: SizedModel, taken: Footprint, warnings: list[str]) -> dict
 # --- for a person ----------------------------------------------------------------------------------------------------
 
 
-def _show(world: World, subject: SizedModel, taken: Footprint) -> None:
+def _show(session: Session, subject: SizedModel, taken: Footprint) -> None:
     kv = subject.settings.kv
-    world.out.result(
+    session.out.result(
         f"{subject.name} on vLLM {subject.version.version}: context {kv.context:,}, "
         f"{_plural(subject.settings.sequences, 'sequence')}, {kv.batched_tokens:,} batched tokens"
     )
-    world.out.result()
+    session.out.result()
     lines = [*_weight_lines(taken), *_cache_lines(subject, taken), *_overhead_lines(taken)]
     lines.append(_Line("held while it runs", taken.steady_bytes))
     lines.append(_Line("at most while it starts", taken.peak_bytes))
     notes = list(dict.fromkeys(line.source for line in lines if line.source))
-    world.out.table(["", "GiB", "", "", ""], [_row(line, taken.peak_bytes, notes) for line in lines])
-    world.out.result()
+    session.out.table(["", "GiB", "", "", ""], [_row(line, taken.peak_bytes, notes) for line in lines])
+    session.out.result()
     for number, note in enumerate(notes, 1):
-        world.out.result(f"[{number}] {note}")
+        session.out.result(f"[{number}] {note}")
 
 
 class _Line(NamedTuple):

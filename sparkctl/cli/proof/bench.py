@@ -16,12 +16,11 @@ from sparkctl.cli.options import as_json
 from sparkctl.operations.bench import llama_benchy, result, rounds, sweep
 from sparkctl.operations.bench.result import Bench
 from sparkctl.operations.bench.service import BenchProtocol, described, kept, measured
-from sparkctl.world.local.disk import DiskFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
 
 HISTORY: Final = "history"
 BENCHY: Final = "llama-benchy"
@@ -43,7 +42,7 @@ _SAVED: Final = TypeAdapter(Bench)
 @click.option("--save", type=click.Path(path_type=Path), help="Write the result as JSON, for --compare.")
 @as_json
 @click.pass_obj
-def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
+def command(session: Session, /, names: tuple[str, ...], **options: object) -> None:
     """Measure how fast a service writes: one warm-up, three rounds of 500 tokens one at a time, then three at once.
 
     Tokens are the server's own count. The result is kept: `sparkctl bench history NAME`.
@@ -51,16 +50,16 @@ def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
     asked = _asked(options)
     _refuse_together(names, options)
     if options["compare"]:
-        _compare(world, names, as_json=bool(options["as_json"]))
+        _compare(session, names, as_json=bool(options["as_json"]))
     elif names[0] == HISTORY:
-        _history(world, names[1:], as_json=bool(options["as_json"]))
+        _history(session, names[1:], as_json=bool(options["as_json"]))
     elif len(names) > 1:
         raise InputError(f"expected one service, found {len(names)}", hint="--compare A B compares two")
     elif options["sweep"]:
         form = "json" if options["as_json"] else "markdown" if options["markdown"] else "table"
-        sweep.sweep(world, names[0], str(options["sweep"]), asked, form)
+        _sweep(session, names[0], str(options["sweep"]), asked, form)
     else:
-        _one(world, names[0], asked, options)
+        _one(session, names[0], asked, options)
 
 
 def _refuse_together(names: tuple[str, ...], options: dict[str, object]) -> None:
@@ -113,58 +112,89 @@ def _prompts(path: Path) -> tuple[str, ...]:
     return found
 
 
-def _one(world: World, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
-    world.refuse_elsewhere()
-    service = described(world, name)
-    with world.out.reporting() as report:
-        found = measured(world, service, asked, report)
-    kept(world, found)
+def _one(session: Session, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
+    session.world.refuse_elsewhere()
+    service = described(session.world, name)
+    with session.out.reporting():
+        found = measured(session.world, service, asked)
+    kept(session.world, found)
     if isinstance(options["save"], Path):
-        DiskFiles().write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
+        session.world.files.write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
     if isinstance(options["svg"], Path):
-        DiskFiles().write(options["svg"].absolute(), result.svg(found).encode(), mode=0o644)
+        session.world.files.write(options["svg"].absolute(), result.svg(found).encode(), mode=0o644)
     if options["as_json"]:
-        world.out.json(asdict(found))
+        session.out.json(asdict(found))
     elif options["form"]:
-        world.out.json(llama_benchy.report(found, version("dgx-sparkctl")))
+        session.out.json(llama_benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:
-        world.out.raw(result.markdown(found))
+        session.out.raw(result.markdown(found))
     else:
-        _show(world, found)
+        _show(session, found)
     if not any(level.requests for level in found.levels):
         raise NotReadyError(f"no request of {name} ended in order", hint=f"sparkctl status {name}")
 
 
-def _show(world: World, found: Bench) -> None:
-    world.out.table(list(result.HEADERS), result.rows(found))
+def _show(session: Session, found: Bench) -> None:
+    session.out.table(list(result.HEADERS), result.rows(found))
     chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
     if chunks > 1.05:  # noqa: PLR2004
-        world.out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
+        session.out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
     if found.acceptance:
         shares = " ".join(f"{100 * share:.0f} %" for share in found.acceptance)
-        world.out.result(f"drafts accepted by position: {shares}")
+        session.out.result(f"drafts accepted by position: {shares}")
     for text in (result.beside_expected(found), result.beside_roofline(found)):
         if text:
-            world.out.result(text)
+            session.out.result(text)
     for note in found.notes:
-        world.out.warn(note)
+        session.out.warn(note)
+
+
+def _sweep(session: Session, name: str, setting: str, asked: BenchProtocol, form: str) -> None:
+    """Measure at each value, and print what was measured, however it ended; ``form`` is table, json or markdown."""
+    found: list[tuple[str, Bench]] = []
+    try:
+        with session.out.reporting():
+            sweep.sweep(session.world, name, setting, asked, lambda value, one: found.append((value, one)))
+    finally:
+        path = setting.partition("=")[0]
+        headers = [path, "tok/s", "acceptance", "position 0"]
+        if form == "json":
+            session.out.json([{"value": value, **asdict(one)} for value, one in found])
+        elif form == "markdown":
+            session.out.raw("\n".join(result.markdown_table(headers, _sweep_rows(found))))
+        elif found:
+            session.out.table(headers, _sweep_rows(found))
+        for value, note in ((value, note) for value, one in found for note in one.notes):
+            session.out.warn(f"{path}={value}: {note}")
+
+
+def _sweep_rows(found: Sequence[tuple[str, Bench]]) -> list[list[str]]:
+    return [
+        [
+            value,
+            "?" if one.single is None else f"{one.single:.1f}",
+            "-" if one.acceptance_overall is None else f"{one.acceptance_overall:.0%}",
+            f"{one.acceptance[0]:.0%}" if one.acceptance else "-",
+        ]
+        for value, one in found
+    ]
 
 
 # --- earlier ones ----------------------------------------------------------------------------------------------------
 
 
-def _history(world: World, names: Sequence[str], *, as_json: bool) -> None:
+def _history(session: Session, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 1:
         raise InputError("expected the name of one service", hint="sparkctl bench history NAME")
-    found = world.records.benches(names[0])
+    found = session.world.records.benches(names[0])
     if as_json:
-        world.out.json([asdict(one) for one in found])
+        session.out.json([asdict(one) for one in found])
         return
     if not found:
-        world.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
+        session.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
         return
     rows = [[_day(one), one.image, one.vllm, str(one.max_tokens), *_speeds(one)] for one in found]
-    world.out.table(["when", "image", "vllm", "tokens", "tok/s one at a time", "most tok/s in sum"], rows)
+    session.out.table(["when", "image", "vllm", "tokens", "tok/s one at a time", "most tok/s in sum"], rows)
 
 
 def _day(bench: Bench) -> str:
@@ -176,13 +206,13 @@ def _speeds(bench: Bench) -> list[str]:
     return ["?" if bench.single is None else f"{bench.single:.1f}", f"{most:.1f}"]
 
 
-def _compare(world: World, names: Sequence[str], *, as_json: bool) -> None:
+def _compare(session: Session, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 2:  # noqa: PLR2004
         raise InputError(f"--compare wants two, found {len(names)}", hint="sparkctl bench --compare A B")
-    first, second = (_saved(world, name) for name in names)
+    first, second = (_saved(session, name) for name in names)
     levels = [(one, other) for one in first.levels for other in second.levels if one.concurrency == other.concurrency]
     if as_json:
-        world.out.json([asdict(first), asdict(second)])
+        session.out.json([asdict(first), asdict(second)])
         return
     rows = [
         [
@@ -195,12 +225,12 @@ def _compare(world: World, names: Sequence[str], *, as_json: bool) -> None:
         ]
         for one, other in levels
     ]
-    world.out.table(["at once", names[0], names[1], "difference", "first token", "first token"], rows)
+    session.out.table(["at once", names[0], names[1], "difference", "first token", "first token"], rows)
     if first.max_tokens != second.max_tokens:
-        world.out.warn(f"not the same protocol: {first.max_tokens} and {second.max_tokens} tokens a request")
+        session.out.warn(f"not the same protocol: {first.max_tokens} and {second.max_tokens} tokens a request")
 
 
-def _saved(world: World, name: str) -> Bench:
+def _saved(session: Session, name: str) -> Bench:
     """Return a saved file's result, or the last one of a service."""
     path = Path(name)
     if path.suffix == ".json":
@@ -209,7 +239,7 @@ def _saved(world: World, name: str) -> Bench:
         except (OSError, ValidationError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
             raise InputError(f"cannot read {path}: {reason}") from None
-    found = world.records.benches(name)
+    found = session.world.records.benches(name)
     if not found:
         raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
     return found[-1]

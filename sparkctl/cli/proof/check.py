@@ -18,8 +18,8 @@ from sparkctl.operations.checks.run_code import CodeRunner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.cli.session import Session
     from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
-    from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
 
 
@@ -29,38 +29,42 @@ if TYPE_CHECKING:
 @click.option("--run-code", is_flag=True, help="Run code that the model writes, in a container without network.")
 @as_json
 @click.pass_obj
-def command(world: World, name: str, *, only: tuple[str, ...], run_code: bool, as_json: bool) -> None:
+def command(session: Session, name: str, *, only: tuple[str, ...], run_code: bool, as_json: bool) -> None:
     """Ask a service that is up what it must answer, and judge the answers.
 
     Without --only, every check is asked: the shipped ones, and yours in checks/. Exit codes: 5 not ready, 7 a check
     failed. Code that a model writes is parsed, and run only with --run-code: in a throwaway container of the
     service's image, without network, mounts and GPU.
     """
-    world.refuse_elsewhere()
-    deployed = _ready(world, name)
+    session.world.refuse_elsewhere()
+    deployed = _ready(session, name)
     wanted = [check for names in only for check in names.split(",") if check]
-    checks = named(world, list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
-    server = _subject(world, deployed)
-    with world.out.reporting() as report:
-        code = _runner(world, deployed) if run_code else None
-        verdicts = list(Checker(world.ports.http, world.ports.clock, report, code).run(checks, server))
-    _print(world, verdicts, as_json=as_json)
+    checks = named(
+        session.world, list(dict.fromkeys(wanted)) or [entry.name for entry in session.world.catalog.entries("check")]
+    )
+    server = _subject(session, deployed)
+    with session.out.reporting():
+        code = _runner(session, deployed) if run_code else None
+        verdicts = list(
+            Checker(session.world.ports.http, session.world.ports.clock, session.out, code).run(checks, server)
+        )
+    _print(session, verdicts, as_json=as_json)
     failed = [verdict for verdict in verdicts if verdict.result is Result.FAIL]
     if failed:
         message = f"{name} fails {len(failed)} of {len(verdicts)} checks: {', '.join(one.check for one in failed)}"
         raise CheckError(message)
     if all(verdict.result is Result.SKIPPED for verdict in verdicts):
-        world.out.warn("every check was skipped: nothing is known of the answers")
+        session.out.warn("every check was skipped: nothing is known of the answers")
 
 
-def _ready(world: World, name: str) -> Deployed:
+def _ready(session: Session, name: str) -> Deployed:
     """Return the service, which is ready.
 
     Raises:
         InputError: no service of this name is deployed.
         NotReadyError: it is not ready.
     """
-    deployed = {one.name: one for one in world.deployed() if one.container.name == one.name}
+    deployed = {one.name: one for one in session.world.deployed() if one.container.name == one.name}
     if name not in deployed:
         message = f"no service {name} is deployed (deployed: {', '.join(sorted(deployed)) or 'nothing'})"
         raise InputError(message, hint="sparkctl ps lists them, and sparkctl up starts one")
@@ -71,44 +75,44 @@ def _ready(world: World, name: str) -> Deployed:
     return found
 
 
-def _runner(world: World, deployed: Deployed) -> CodeRunner:
+def _runner(session: Session, deployed: Deployed) -> CodeRunner:
     """Return what runs code.
 
     Raises:
         EngineError: a simulated engine, which runs no images.
     """
-    if world.ports.bench is None:
+    if session.world.ports.bench is None:
         message = "a simulated engine runs no images: no code can be run in it"
         raise EngineError(message, hint="without --run-code the code is parsed")
-    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
+    return CodeRunner(session.world.engine, session.world.ports.clock, deployed.container.image_id, deployed.name)
 
 
-def _subject(world: World, deployed: Deployed) -> AskedServer:
+def _subject(session: Session, deployed: Deployed) -> AskedServer:
     """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
-    loader = world.loader(world.ports.models)
+    loader = session.world.loader(session.world.ports.models)
     try:
         (located,) = loader.located([deployed.recipe], [], strict=False)
     except InputError as error:
-        world.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checker.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
+        session.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
+        return checker.stranger(deployed.name, deployed.url, deployed.served_name, session.world.api_key)
     try:
         facts = loader.facts(located)[0]
     except InputError as error:
-        world.out.warn(f"what the model takes beside text is not known: {error.message}")
+        session.out.warn(f"what the model takes beside text is not known: {error.message}")
         facts = None
-    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
+    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, session.world.api_key)
     return replace(known, served_name=deployed.served_name)
 
 
-def _print(world: World, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:
+def _print(session: Session, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:
     if as_json:
-        world.out.json([_row(verdict) for verdict in verdicts])
+        session.out.json([_row(verdict) for verdict in verdicts])
         return
     rows = [[one.check, one.result, _took(one), one.reason] for one in verdicts]
-    world.out.table(["check", "verdict", "took", "evidence"], rows)
+    session.out.table(["check", "verdict", "took", "evidence"], rows)
     for verdict in verdicts:
         if verdict.result is Result.FAIL:
-            world.out.result("\n".join(["", *evidence_lines(verdict)]))
+            session.out.result("\n".join(["", *evidence_lines(verdict)]))
 
 
 def _took(verdict: CheckVerdict) -> str:

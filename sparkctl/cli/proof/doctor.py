@@ -11,7 +11,7 @@ from sparkctl.cli.options import as_json
 from sparkctl.operations.doctor import Examined, Reported, Status, examine
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.world.engine import EngineInfo
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
@@ -20,48 +20,48 @@ _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING"
 @click.command
 @as_json
 @click.pass_obj
-def command(world: World, *, as_json: bool) -> None:
+def command(session: Session, *, as_json: bool) -> None:
     """Check engine, GPU, memory, swap, disk and toolkit; each finding with its consequence and fix.
 
     Exits 8 when something would stop `up`: no GPU is such a thing.
     """
-    findings = examine(_reported(world))
+    findings = examine(_reported(session))
     if as_json:
-        world.out.json([finding._asdict() for finding in findings])
+        session.out.json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            _show(world, finding)
+            _show(session, finding)
     blockers = [finding.subject for finding in findings if finding.status is Status.BLOCKER]
     if blockers:
         message = f"this host cannot serve: {', '.join(blockers)}"
         raise BlockedError(message)
 
 
-def _reported(world: World) -> Reported:
-    host = world.host
-    models = world.operator.home / "models"
-    cache = world.operator.home / ".cache" / "huggingface"
+def _reported(session: Session) -> Reported:
+    host = session.world.host
+    models = session.world.operator.home / "models"
+    cache = session.world.operator.home / ".cache" / "huggingface"
     return Reported(
-        engine=_engine(world),
+        engine=_engine(session),
         gpus=host.gpus(),
         gpu_bytes=host.gpu_bytes(),
         memory=host.memory(),
-        reserve_bytes=world.profile.reserve,
+        reserve_bytes=session.world.profile.reserve,
         disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
         earlyoom=host.program_runs("earlyoom"),
     )
 
 
-def _engine(world: World) -> EngineInfo | EngineError:
+def _engine(session: Session) -> EngineInfo | EngineError:
     try:
-        return world.engine.info()
+        return session.world.engine.info()
     except EngineError as error:
         return error
 
 
-def _show(world: World, finding: Examined) -> None:
-    world.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
+def _show(session: Session, finding: Examined) -> None:
+    session.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
     if finding.consequence:
-        world.out.result(f"{'':8} {finding.consequence}")
+        session.out.result(f"{'':8} {finding.consequence}")
     if finding.fix:
-        world.out.result(f"{'':8} → {finding.fix}")
+        session.out.result(f"{'':8} → {finding.fix}")

@@ -24,9 +24,9 @@ from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.cli.session import Session
     from sparkctl.mods.placed import MountedMod
     from sparkctl.mods.verdicts import ModVerdict
-    from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
 
@@ -39,57 +39,59 @@ _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verd
 @click.option("--watch", is_flag=True, help="Repeat, and report each change once.")
 @click.option("--every", default="30s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
-def command(world: World, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
+def command(session: Session, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
     """Check every mod in three places: its source on disk, the file it covers in the image, the running container.
 
     Services that run and recipes that do not; all that have mods when none is named. Containers of the same images
     that sparkctl did not start are named. Exits 6 unless all hold.
     """
-    world.refuse_elsewhere()
+    session.world.refuse_elsewhere()
     if watch:
-        _watch(world, names, _seconds(every), as_json=as_json)
+        _watch(session, names, _seconds(every), as_json=as_json)
         return
-    verdicts = _verdicts(world, names)
-    _show(world, verdicts, as_json=as_json)
+    verdicts = _verdicts(session, names)
+    _show(session, verdicts, as_json=as_json)
     if not as_json:
-        _drafts(world, verdicts)
+        _drafts(session, verdicts)
     lost = sum(not verdict.holds for verdict in verdicts)
     if lost:
         raise ModError(f"{lost} of {len(verdicts)} files do not hold")
 
 
-def _show(world: World, verdicts: Sequence[ModVerdict], *, as_json: bool) -> None:
+def _show(session: Session, verdicts: Sequence[ModVerdict], *, as_json: bool) -> None:
     if as_json:
-        world.out.json([_row(verdict) for verdict in verdicts])
+        session.out.json([_row(verdict) for verdict in verdicts])
     elif verdicts:
         rows = [_row(verdict) for verdict in verdicts]
-        world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
+        session.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
     else:
-        world.out.say("no mods to verify")
+        session.out.say("no mods to verify")
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons):
-        world.out.warn(reason)
+        session.out.warn(reason)
 
 
-def _drafts(world: World, verdicts: Sequence[ModVerdict]) -> None:
+def _drafts(session: Session, verdicts: Sequence[ModVerdict]) -> None:
     """Tell, for each service that drafts, what its mods are for: the acceptance since its server's start."""
     holds: dict[str, bool] = {}
     for verdict in verdicts:
         holds[verdict.service] = holds.get(verdict.service, True) and verdict.holds
     for name, hold in holds.items():
-        container = observing.find(world.engine, name)
+        container = observing.find(session.world.engine, name)
         if container is None or container.state != "running":
             continue
-        reply = world.ports.http.get(f"{container.labels.get(LABEL_URL, '')}/metrics", key=world.api_key)
+        reply = session.world.ports.http.get(
+            f"{container.labels.get(LABEL_URL, '')}/metrics", key=session.world.api_key
+        )
         drafting = metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
         if drafting is None:
             continue
         word = "mods hold" if hold else "mods lost"
         if not drafting.enough:
-            world.out.result(f"{name}: {word}, too few drafts for an acceptance ({drafting.drafted:,.0f} tokens)")
+            session.out.result(f"{name}: {word}, too few drafts for an acceptance ({drafting.drafted:,.0f} tokens)")
             continue
-        world.out.result(f"{name}: {word}, acceptance {metrics.in_words(drafting)}")
+        session.out.result(f"{name}: {word}, acceptance {metrics.in_words(drafting)}")
         if hold and (drafting.overall or 0) < metrics.IN_VAIN:
-            world.out.warn(f"{name} drafts in vain although its mods hold: is the fix in them? (vllm#41789)")
+            session.out.warn(f"{name} drafts in vain although its mods hold: is the fix in them? (vllm#41789)")
 
 
 # --- again and again -------------------------------------------------------------------------------------------------
@@ -102,29 +104,29 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _watch(world: World, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
+def _watch(session: Session, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
     """Look until the operator stops it; what has changed is told once, an engine that is gone among it."""
     before: dict[tuple[str, str], ModVerdict] | None = None
     silent = ""
     while True:
         try:
-            now = {(verdict.service, verdict.mod.target): verdict for verdict in _verdicts(world, names, quiet=True)}
+            now = {(verdict.service, verdict.mod.target): verdict for verdict in _verdicts(session, names, quiet=True)}
         except EngineError as error:
             if error.message != silent:
-                world.out.warn(error.message)
+                session.out.warn(error.message)
             silent = error.message
         else:
             silent = ""
             if before is None and not as_json:
-                _show(world, list(now.values()), as_json=False)
+                _show(session, list(now.values()), as_json=False)
             else:
-                _tell(world, before or {}, now, as_json=as_json)
+                _tell(session, before or {}, now, as_json=as_json)
             before = now
-        world.ports.clock.sleep(every_s)
+        session.world.ports.clock.sleep(every_s)
 
 
 def _tell(
-    world: World,
+    session: Session,
     before: dict[tuple[str, str], ModVerdict],
     now: dict[tuple[str, str], ModVerdict],
     *,
@@ -140,88 +142,90 @@ def _tell(
         verdict = new or old
         if as_json and verdict is not None:
             row = _row(verdict) | {"verdict": word, "was": None if old is None else was, "at": at, "reasons": why}
-            world.out.raw(json.dumps(row, ensure_ascii=False))
+            session.out.raw(json.dumps(row, ensure_ascii=False))
         elif verdict is not None:
             told = f"{at}  {verdict.service}  {verdict.mod.mod}  {verdict.mod.name}: {was} → {word}"
-            world.out.result(": ".join([told, *why]))
+            session.out.result(": ".join([told, *why]))
 
 
 # --- what is verified ------------------------------------------------------------------------------------------------
 
 
-def _verdicts(world: World, names: Sequence[str], *, quiet: bool = False) -> list[ModVerdict]:
+def _verdicts(session: Session, names: Sequence[str], *, quiet: bool = False) -> list[ModVerdict]:
     """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
-    meant = [one for name in names for one in _of(world, name, quiet=quiet)] if names else _all(world, quiet=quiet)
-    found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
+    meant = [one for name in names for one in _of(session, name, quiet=quiet)] if names else _all(session, quiet=quiet)
+    found = [
+        verdict for one in meant for verdict in verification.verify(session.world.engine, session.world.images, one)
+    ]
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
-    for stranger in verification.outsiders(world.engine, meant):
+    for stranger in verification.outsiders(session.world.engine, meant):
         key = (stranger.service, stranger.mod.target)
         # One that has taken a service's name stands in its row, beside what its disk and its image are.
         by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
     return list(by_file.values())
 
 
-def _all(world: World, *, quiet: bool) -> list[Meant]:
+def _all(session: Session, *, quiet: bool) -> list[Meant]:
     """Return all services; a recipe that cannot be used is told, and must not hide what the others are.
 
     What such a recipe's container runs is still checked, by its label.
     """
     found: list[Meant] = []
-    deployed = observing.names(world.engine)
-    for name in dict.fromkeys([*deployed, *(entry.name for entry in world.catalog.recipes())]):
+    deployed = observing.names(session.world.engine)
+    for name in dict.fromkeys([*deployed, *(entry.name for entry in session.world.catalog.recipes())]):
         try:
-            if name in deployed or world.catalog.recipe(name).recipe.mods:
-                found += _of(world, name, quiet=quiet)
+            if name in deployed or session.world.catalog.recipe(name).recipe.mods:
+                found += _of(session, name, quiet=quiet)
         except InputError as error:
             if not quiet:
-                world.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
-            found += _by_label(world, name) if name in deployed else []
+                session.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
+            found += _by_label(session, name) if name in deployed else []
     return found
 
 
-def _of(world: World, name: str, *, quiet: bool) -> list[Meant]:
+def _of(session: Session, name: str, *, quiet: bool) -> list[Meant]:
     """Return what one name means: by its recipe or stack where there is one, else by its container's label."""
-    if not world.catalog.knows(name):
-        return _by_label(world, name)
-    loader = world.loader(world.ports.models, world.images)
+    if not session.world.catalog.knows(name):
+        return _by_label(session, name)
+    loader = session.world.loader(session.world.ports.models, session.world.images)
     located = loader.located([name], (), strict=False)
     services = loader.services(located)
-    misfits = [misfit for one in located for misfit in reading.misfits(world.catalog, one.loaded)]
+    misfits = [misfit for one in located for misfit in reading.misfits(session.world.catalog, one.loaded)]
     for misfit in () if quiet else misfits:
-        world.out.warn(str(misfit))
-    return [_meant(world, service) for service in services]
+        session.out.warn(str(misfit))
+    return [_meant(session, service) for service in services]
 
 
-def _meant(world: World, service: Service) -> Meant:
-    container = observing.find(world.engine, service.name)
+def _meant(session: Session, service: Service) -> Meant:
+    container = observing.find(session.world.engine, service.name)
     image = container.image if container is not None else service.spec.image
     model = service.recipe.model
     marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
     return Meant(service.name, image, service.mods, marks)
 
 
-def _by_label(world: World, name: str) -> list[Meant]:
+def _by_label(session: Session, name: str) -> list[Meant]:
     """Return a deployed service by what its container says of itself."""
-    container = observing.find(world.engine, name)
+    container = observing.find(session.world.engine, name)
     if container is None:
         message = f"no service {name} is deployed, and no recipe has this name"
         raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
     declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
-    known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
+    known = {(mod.mod, mod.target): mod for mod in _of_recipe(session, name, container)}
     found = [known.get((mod.mod, mod.target), mod) for mod in declared]
     return [Meant(name, container.image, found)]
 
 
-def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMod, ...]:
+def _of_recipe(session: Session, name: str, container: Container) -> tuple[MountedMod, ...]:
     """Return the mods of the recipe that a stack's container was made from; () when it is gone or cannot be used."""
     recipe = container.labels.get(LABEL_RECIPE, "")
-    if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
+    if recipe == name or recipe not in {entry.name for entry in session.world.catalog.recipes()}:
         return ()
     try:
-        loader = world.loader(world.ports.models, world.images)
+        loader = session.world.loader(session.world.ports.models, session.world.images)
         (service,) = loader.services(loader.located([recipe], (), strict=False))
     except InputError as error:
-        world.out.warn(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
+        session.out.warn(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
         return ()
     return service.mods
 

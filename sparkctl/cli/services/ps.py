@@ -12,31 +12,31 @@ from sparkctl.operations.status import liveness, look
 from sparkctl.operations.status.liveness import Life
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.operations.deployed import Deployed
 
 
 @click.command
 @as_json
 @click.pass_obj
-def command(world: World, *, as_json: bool) -> None:
+def command(session: Session, *, as_json: bool) -> None:
     """List the services, whether they are ready, and what they hold of the memory."""
-    deployed = world.deployed()
-    doing = {service.name: _doing(world, service) for service in deployed}
+    deployed = session.world.deployed()
+    doing = {service.name: _doing(session, service) for service in deployed}
     if as_json:
-        world.out.json([_row(service, doing[service.name]) for service in deployed])
+        session.out.json([_row(service, doing[service.name]) for service in deployed])
     elif not deployed:
-        world.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
+        session.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
     else:
         headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
-        world.out.table(headers, [_cells(service, doing[service.name]) for service in deployed])
+        session.out.table(headers, [_cells(service, doing[service.name]) for service in deployed])
 
 
-def _doing(world: World, service: Deployed) -> tuple[str | None, str]:
+def _doing(session: Session, service: Deployed) -> tuple[str | None, str]:
     """Return what a service does and why, by one look: a stuck one needs two (`sparkctl status`)."""
     if service.ready is None:
         return None, ""
-    seen = look.look(world.ports, service.name, world.api_key)
+    seen = look.look(session.world.ports, service.name, session.world.api_key)
     return liveness.judge(seen, seen)
 
 

@@ -16,7 +16,7 @@ from sparkctl.operations.checks import named
 
 if TYPE_CHECKING:
     from sparkctl.cli.memory.fitting import Asked
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.recipes.service import Service
 
 
@@ -37,61 +37,61 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
-    world: World = ctx.obj
+    session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, switches)
-    services = _services(world, asked, **switches)
+    services = _services(session, asked, **switches)
     if switches["drop_caches"]:
-        _drop_caches(world)
+        _drop_caches(session)
     if switches["fit"]:
-        services, asked = _fitted(world, services, asked, **switches)
-    checks = named.required_checks(world, services)
-    with world.out.reporting(as_json=switches["as_json"]) as report:
-        controller = world.controller(services, report)
+        services, asked = _fitted(session, services, asked, **switches)
+    checks = named.required_checks(session.world, services)
+    with session.out.reporting(as_json=switches["as_json"]):
+        controller = session.world.controller(services)
         try:
             controller.up(
-                services, Options(switches["replace"], switches["keep"], named.require(world, report, checks))
+                services, Options(switches["replace"], switches["keep"], named.require(session.world, checks))
             )
         except RefusedError as error:
             refused = error.plan
         else:
             return
-    fitting.refuse(world, refused, [service.wanted for service in services], asked)
+    fitting.refuse(session, refused, [service.wanted for service in services], asked)
 
 
-def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
+def _services(session: Session, asked: Asked, **switches: bool) -> list[Service]:
     """Return the services, whose models are here and whose secrets have values."""
-    loader = world.loader(world.ports.models, world.images)
+    loader = session.world.loader(session.world.ports.models, session.world.images)
     located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
     if switches["download"]:
-        models.download(world, located)
+        models.download(session.world, located)
         located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
-    models.require(world, located)
-    services = world.services(loader, located)
+    models.require(session.world, located)
+    services = session.world.services(loader, located)
     for service in services:
-        world.required_secrets(service)
-    with world.out.reporting() as report:
-        mods_pins.fetch_missing(world, [mod for service in services for mod in service.mods], report)
+        session.world.required_secrets(service)
+    with session.out.reporting():
+        mods_pins.fetch_missing(session, [mod for service in services for mod in service.mods])
     return services
 
 
-def _drop_caches(world: World) -> None:
-    before = world.host.memory()
-    world.host.drop_caches()
-    after = world.host.memory()
+def _drop_caches(session: Session) -> None:
+    before = session.world.host.memory()
+    session.world.host.drop_caches()
+    after = session.world.host.memory()
     freed = (after.free_bytes or 0) - (before.free_bytes or 0)
     gained = after.available_bytes - before.available_bytes
-    world.out.say(
+    session.out.say(
         f"dropped the page cache: {format_gib(freed)} more are free, and {format_gib(gained)} more are available"
     )
 
 
-def _fitted(world: World, services: list[Service], asked: Asked, **switches: bool) -> tuple[list[Service], Asked]:
+def _fitted(session: Session, services: list[Service], asked: Asked, **switches: bool) -> tuple[list[Service], Asked]:
     """Return the services with the first smaller setting with which they fit, as they are when they fit already."""
-    with world.out.reporting() as report:
-        controller = world.controller(services, report)
+    with session.out.reporting():
+        controller = session.world.controller(services)
         expected = controller.expected(services)
         plan = controller.plan(expected, replace=switches["replace"])
     if plan.fits:
         return services, asked
-    smaller = fitting.fitted(world, plan, [service.wanted for service in expected], asked)
-    return _services(world, smaller, **switches), smaller
+    smaller = fitting.fitted(session, plan, [service.wanted for service in expected], asked)
+    return _services(session, smaller, **switches), smaller

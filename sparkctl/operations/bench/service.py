@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Report
 
 _LOG_LINES = 5000
 
@@ -57,7 +56,7 @@ def described(world: World, name: str) -> Described:
         loader = world.loader(world.ports.models, world.known_images)
         (service,) = loader.services(loader.located([found.recipe], (), strict=False))
     except (InputError, ValueError) as error:
-        world.out.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
+        world.report.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
         return Described(found, None)
     return Described(found, service)
 
@@ -77,7 +76,7 @@ def serving(world: World, name: str) -> Deployed:
     return found
 
 
-def measured(world: World, of: Described, asked: BenchProtocol, report: Report) -> Bench:
+def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
     """Measure a service and return the result.
 
     Raises:
@@ -97,7 +96,7 @@ def measured(world: World, of: Described, asked: BenchProtocol, report: Report) 
         asked.input_tokens,
         uuid4().hex,
     )
-    came = measure(world.streams, world.ports.http, report, job)
+    came = measure(world.streams, world.ports.http, world.report, job)
     recipe = service.recipe if service is not None else None
     expect = recipe.expect if recipe is not None else None
     log = boot_log.parse(world.engine.logs(deployed.container.id, tail=_LOG_LINES))
@@ -128,7 +127,7 @@ def kept(world: World, found: Bench) -> None:
     try:
         world.records.add_bench(found)
     except InputError as error:
-        world.out.warn(f"the result is not kept: {error.message}")
+        world.report.warn(f"the result is not kept: {error.message}")
 
 
 def _flags(command: Sequence[str]) -> dict[str, str]:

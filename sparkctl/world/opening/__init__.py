@@ -5,3 +5,81 @@ does not pay for it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from sparkctl.world.host import Host, Models
+    from sparkctl.world.local import disk, hub, model_folders, network, stream_client
+    from sparkctl.world.opening import real, simulated
+    from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Store
+    from sparkctl.world.web import Streams
+else:
+    disk = LazyModule("sparkctl.world.local.disk")
+    hub = LazyModule("sparkctl.world.local.hub")
+    model_folders = LazyModule("sparkctl.world.local.model_folders")
+    network = LazyModule("sparkctl.world.local.network")
+    stream_client = LazyModule("sparkctl.world.local.stream_client")
+    real = LazyModule("sparkctl.world.opening.real")
+    simulated = LazyModule("sparkctl.world.opening.simulated")
+
+ENGINES: Final[Mapping[str, ModuleType]] = {"docker": real, "sim": simulated}
+"""By the name of an engine, the module whose functions ``host``, ``store`` and ``ports`` make its doors."""
+
+
+def _files() -> Files:
+    return disk.DiskFiles()
+
+
+def _models() -> Models:
+    return model_folders.DiskModels()
+
+
+def _hub(endpoint: str | None) -> Hub:
+    return hub.HuggingFaceHub(endpoint)
+
+
+def _fetcher() -> Fetcher:
+    return network.NetworkFetcher()
+
+
+def _streams() -> Streams:
+    return stream_client.AsyncStreams()
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``.
+
+    Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network.
+    ``hub`` is given the address of another hub than the public one, or None.
+    """
+
+    host: Callable[[], Host]
+    store: Callable[[], Store]
+    ports: Callable[[], Ports]
+    files: Callable[[], Files] = _files
+    models: Callable[[], Models] = _models
+    hub: Callable[[str | None], Hub] = _hub
+    fetcher: Callable[[], Fetcher] = _fetcher
+    streams: Callable[[], Streams] = _streams
+
+
+def doors(engine: str, state: Path, tell: Callable[[str], None]) -> Doors:
+    """Return the doors of an engine of ``ENGINES``; ``tell`` is told of each call to it.
+
+    ``state`` is the operator's state folder.
+    """
+    of = ENGINES[engine]
+    return Doors(
+        host=lambda: of.host(state),
+        store=lambda: of.store(state),
+        ports=lambda: of.ports(state, tell),
+    )
