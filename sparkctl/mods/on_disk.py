@@ -119,7 +119,9 @@ def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
     elif _matches_with_other_ends(content, mod.md5):
         why += "; with other line ends it would match"
     fix = f"restore it, or accept it: sparkctl mods pin {mod.mod}"
-    return Checked(FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix)
+    return Checked(
+        FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix
+    )
 
 
 def verified(mod: MountedMod) -> bytes:

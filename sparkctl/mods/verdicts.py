@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from sparkctl.mods import in_image as covering, placed as mods, in_container as running, on_disk
-from sparkctl.operations import deployed
 from sparkctl.base.errors import EngineError, ModError
-from sparkctl.mods.in_image import Fit
-from sparkctl.mods.placed import NOWHERE
+from sparkctl.mods import in_container as running
+from sparkctl.mods import in_image as covering
+from sparkctl.mods import on_disk
+from sparkctl.mods import placed as mods
 from sparkctl.mods.in_container import Sight
+from sparkctl.mods.in_image import Fit
 from sparkctl.mods.on_disk import FileState
+from sparkctl.mods.placed import NOWHERE
+from sparkctl.operations import deployed
 from sparkctl.world.engine import ImportedFile
 from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
 

@@ -1,7 +1,6 @@
 """Mods: what a manifest may say, what a file on this host must be, what is staged, and pinning."""
 
 from __future__ import annotations
-from tests.support.paths import REPOSITORY
 
 import hashlib
 import os
@@ -25,6 +24,7 @@ from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
 from sparkctl.mods.placed import MountedMod
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import FakeSpark
+from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
 TARGET = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"
