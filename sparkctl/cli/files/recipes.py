@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.errors import ProblemsError
 from sparkctl.base.validation import shown
 from sparkctl.cli.options import as_json, overrides, strict
-from sparkctl.recipes import reading
-from sparkctl.recipes.catalog import Member
+from sparkctl.operations.files import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
     from sparkctl.cli.session import Session
-    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.recipes.catalog import LoadedRecipe
 
 
 @click.group(invoke_without_command=True)
@@ -32,14 +31,14 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             raise click.UsageError(f"put --json after {ctx.invoked_subcommand}")
         return
     session: Session = ctx.obj
-    listed = _listed(session)
+    listed = recipes.listed(session.world.catalog)
+    rows = [(one.name, one.kind, one.label, one.description) for one in listed]
+    names = ("name", "kind", "from", "description")
     if as_json:
-        session.out.json(listed)
+        found = zip(rows, listed, strict=True)
+        session.out.json([{**dict(zip(names, row, strict=True)), "path": str(one.path)} for row, one in found])
     else:
-        headers = ["name", "kind", "from", "description"]
-        session.out.table(
-            [header.upper() for header in headers], [[row[header] for header in headers] for row in listed]
-        )
+        session.out.table([name.upper() for name in names], rows)
 
 
 @command.command
@@ -58,9 +57,10 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
     origins = {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
     if as_json:
         places = {shown(path): str(place) for path, place in origins.items()}
-        session.out.json({"name": loaded.name, "recipe": _dump(loaded), "origins": places})
-        return
-    session.out.result(_lines(loaded, origins))
+        recipe = loaded.recipe.model_dump(mode="json", by_alias=True)
+        session.out.json({"name": loaded.name, "recipe": recipe, "origins": places})
+    else:
+        session.out.result(_lines(loaded, origins))
 
 
 @command.command
@@ -69,83 +69,12 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
 @click.pass_obj
 def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
     """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
-    names = files or tuple(entry.name for entry in session.world.catalog.recipes())
-    names += () if files else tuple(entry.name for entry in session.world.catalog.entries("stack"))
-    problems: dict[str, Problem] = {}
-    for name in names:
-        problems |= {str(problem): problem for problem in _problems(session, name, strict=strict)}
-    for text, problem in problems.items():
-        if problem.warning:
-            session.out.warn(text)
-    errors = [problem for problem in problems.values() if not problem.warning]
-    if errors:
-        raise ProblemsError(errors)
-    session.out.say(f"checked {len(names)}, errors 0, warnings {len(problems)}")
-
-
-def _listed(session: Session) -> list[dict[str, str]]:
-    catalog = session.world.catalog
-    found = [("recipe", entry) for entry in catalog.recipes()] + [
-        ("stack", entry) for entry in catalog.entries("stack")
-    ]
-    return [
-        {
-            "name": entry.name,
-            "kind": kind,
-            "from": entry.label,
-            "description": _description(catalog, kind, entry.name),
-            "path": str(entry.path),
-        }
-        for kind, entry in found
-    ]
-
-
-def _description(catalog: Catalog, kind: str, name: str) -> str:
-    try:
-        return catalog.recipe(name).recipe.description if kind == "recipe" else catalog.stack(name).stack.description
-    except InputError as error:
-        return f"cannot be used: {error.message.splitlines()[0]}"
-
-
-def _problems(session: Session, name: str, *, strict: bool) -> list[Problem]:
-    """Return everything that is wrong or doubtful with a recipe, or with a stack and its recipes."""
-    catalog = session.world.catalog
-    try:
-        if catalog.knows_stack(name):
-            stack = catalog.stack(name)
-            return [
-                problem
-                for member in stack.members
-                for problem in _recipe_problems(
-                    session, member, stack.document.place(("services", member.service, "recipe")), strict=strict
-                )
-            ]
-        entry = catalog.entry("recipe", name)
-        if entry.name.startswith("_"):
-            return catalog.base_problems(entry)
-    except ProblemsError as error:
-        return error.problems
-    return _recipe_problems(session, Member(entry.name, name), None, strict=strict)
-
-
-def _recipe_problems(session: Session, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:
-    """Return what is wrong or doubtful with a recipe; ``place`` is where a stack names it."""
-    try:
-        loaded = session.world.catalog.recipe(member.recipe, member.overrides, strict=strict)
-    except ProblemsError as error:
-        return error.problems
-    except InputError as error:
-        return [Problem(error.message, place, error.hint)]
-    dangling = session.world.catalog.dangling(loaded)
-    try:
-        misfits = [] if dangling else reading.misfits(session.world.catalog, loaded)
-    except ProblemsError as error:
-        misfits = error.problems
-    return [*loaded.warnings, *dangling, *misfits]
-
-
-def _dump(loaded: LoadedRecipe) -> dict[str, object]:
-    return loaded.recipe.model_dump(mode="json", by_alias=True)
+    found = recipes.lint(session.world.catalog, files, strict=strict)
+    for problem in found.warnings:
+        session.out.warn(str(problem))
+    if found.errors:
+        raise ProblemsError(found.errors)
+    session.out.say(f"checked {len(found.names)}, errors 0, warnings {len(found.warnings)}")
 
 
 def _lines(loaded: LoadedRecipe, origins: Mapping[tuple[str | int, ...], Place]) -> str:
