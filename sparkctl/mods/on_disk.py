@@ -51,6 +51,17 @@ class Checked:
     fix: str | None = None
 
 
+def behind_links(path: Path) -> Path:
+    """Return the file that a path leads to, or the path itself where that is none.
+
+    For a file that an operator names outright: a snapshot of the Hugging Face cache is nothing but links.
+    """
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return path
+
+
 def read_source(path: Path) -> bytes:
     """Return the bytes of a mod's file.
 

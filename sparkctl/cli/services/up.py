@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base.units import format_gib
-from sparkctl.cli.files import mods_pins
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import names, overrides, strict
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError
 from sparkctl.operations.checks import named
+from sparkctl.operations.mods.fetched import fetch_missing
 
 if TYPE_CHECKING:
     from sparkctl.cli.memory.fitting import Asked
@@ -70,7 +70,7 @@ def _services(session: Session, asked: Asked, **switches: bool) -> list[Service]
     for service in services:
         session.world.required_secrets(service)
     with session.out.reporting():
-        mods_pins.fetch_missing(session, [mod for service in services for mod in service.mods])
+        fetch_missing(session.world, [mod for service in services for mod in service.mods])
     return services
 
 
