@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base import units
-from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.planning.measured import figures, findings, percent, sound
+from sparkctl.operations.memory import measurements
+from sparkctl.planning.measured import figures, findings, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,28 +31,13 @@ def command(session: Session, names: Sequence[str], *, as_json: bool, forget: st
     NAME is a service, a recipe or a model. The next plan of the same image, model and flags uses them.
     """
     if forget is not None:
-        _forget(session, forget)
-    found = [one for one in session.world.records.measurements() if not names or _is_named(one, names)]
-    shown, doubts = sound(found)
-    shown.sort(key=lambda one: one.at, reverse=True)
-    for warning in [*session.world.records.warnings, *doubts]:
-        session.out.warn(warning)
+        count = measurements.forget(session.world, forget)
+        session.out.say(f"{forget}: {count} {'measurement' if count == 1 else 'measurements'} forgotten")
+    found = measurements.measurements(session.world, names)
     if as_json:
-        session.out.json([_row(one) for one in shown])
+        session.out.json([_row(one) for one in found])
     elif forget is None:
-        _show(session, shown, names)
-
-
-def _forget(session: Session, name: str) -> None:
-    count = session.world.records.forget(name)
-    if not count:
-        message = f"nothing was measured of {name}"
-        raise InputError(message, hint="`sparkctl measurements` lists the services and models")
-    session.out.say(f"{name}: {count} {'measurement' if count == 1 else 'measurements'} forgotten")
-
-
-def _is_named(one: Measurement, names: Sequence[str]) -> bool:
-    return bool({one.service, one.recipe, one.key.model} & set(names))
+        _show(session, found, names)
 
 
 def _show(session: Session, shown: Sequence[Measurement], names: Sequence[str]) -> None:

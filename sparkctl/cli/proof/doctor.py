@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl.base.errors import BlockedError, EngineError
+from sparkctl.base.errors import BlockedError
 from sparkctl.cli.options import as_json
-from sparkctl.operations.doctor import Examined, Reported, Status, examine
+from sparkctl.operations.doctor import Status, doctor
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
-    from sparkctl.world.engine import EngineInfo
+    from sparkctl.operations.doctor import Examined
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
 
@@ -25,7 +25,7 @@ def command(session: Session, *, as_json: bool) -> None:
 
     Exits 8 when something would stop `up`: no GPU is such a thing.
     """
-    findings = examine(_reported(session))
+    findings = doctor(session.world)
     if as_json:
         session.out.json([finding._asdict() for finding in findings])
     else:
@@ -35,28 +35,6 @@ def command(session: Session, *, as_json: bool) -> None:
     if blockers:
         message = f"this host cannot serve: {', '.join(blockers)}"
         raise BlockedError(message)
-
-
-def _reported(session: Session) -> Reported:
-    host = session.world.host
-    models = session.world.operator.home / "models"
-    cache = session.world.operator.home / ".cache" / "huggingface"
-    return Reported(
-        engine=_engine(session),
-        gpus=host.gpus(),
-        gpu_bytes=host.gpu_bytes(),
-        memory=host.memory(),
-        reserve_bytes=session.world.profile.reserve,
-        disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
-        earlyoom=host.program_runs("earlyoom"),
-    )
-
-
-def _engine(session: Session) -> EngineInfo | EngineError:
-    try:
-        return session.world.engine.info()
-    except EngineError as error:
-        return error
 
 
 def _show(session: Session, finding: Examined) -> None:
