@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import CheckError, EngineError, InputError, NotReadyError
+from sparkctl.base.errors import CheckError
 from sparkctl.base.units import format_duration
 from sparkctl.cli.options import as_json
-from sparkctl.operations.checks import checker
-from sparkctl.operations.checks.checker import Checker, Result, evidence_lines
-from sparkctl.operations.checks.named import named
-from sparkctl.operations.checks.run_code import CodeRunner
+from sparkctl.operations.checks.checker import Result, evidence_lines
+from sparkctl.operations.checks.service import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
-    from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
-    from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.checks.checker import CheckVerdict
 
 
 @click.command
@@ -36,18 +32,9 @@ def command(session: Session, name: str, *, only: tuple[str, ...], run_code: boo
     failed. Code that a model writes is parsed, and run only with --run-code: in a throwaway container of the
     service's image, without network, mounts and GPU.
     """
-    session.world.refuse_elsewhere()
-    deployed = _ready(session, name)
-    wanted = [check for names in only for check in names.split(",") if check]
-    checks = named(
-        session.world, list(dict.fromkeys(wanted)) or [entry.name for entry in session.world.catalog.entries("check")]
-    )
-    server = _subject(session, deployed)
+    wanted = [one for names in only for one in names.split(",") if one]
     with session.out.reporting():
-        code = _runner(session, deployed) if run_code else None
-        verdicts = list(
-            Checker(session.world.ports.http, session.world.ports.clock, session.out, code).run(checks, server)
-        )
+        verdicts = check(session.world, name, wanted, run_code=run_code)
     _print(session, verdicts, as_json=as_json)
     failed = [verdict for verdict in verdicts if verdict.result is Result.FAIL]
     if failed:
@@ -55,53 +42,6 @@ def command(session: Session, name: str, *, only: tuple[str, ...], run_code: boo
         raise CheckError(message)
     if all(verdict.result is Result.SKIPPED for verdict in verdicts):
         session.out.warn("every check was skipped: nothing is known of the answers")
-
-
-def _ready(session: Session, name: str) -> Deployed:
-    """Return the service, which is ready.
-
-    Raises:
-        InputError: no service of this name is deployed.
-        NotReadyError: it is not ready.
-    """
-    deployed = {one.name: one for one in session.world.deployed() if one.container.name == one.name}
-    if name not in deployed:
-        message = f"no service {name} is deployed (deployed: {', '.join(sorted(deployed)) or 'nothing'})"
-        raise InputError(message, hint="sparkctl ps lists them, and sparkctl up starts one")
-    found = deployed[name]
-    if not found.ready:
-        message = f"{name} is not ready: its container is {found.container.state}"
-        raise NotReadyError(message, hint=f"sparkctl up {name} waits until it is; its log: sparkctl logs {name}")
-    return found
-
-
-def _runner(session: Session, deployed: Deployed) -> CodeRunner:
-    """Return what runs code.
-
-    Raises:
-        EngineError: a simulated engine, which runs no images.
-    """
-    if session.world.ports.bench is None:
-        message = "a simulated engine runs no images: no code can be run in it"
-        raise EngineError(message, hint="without --run-code the code is parsed")
-    return CodeRunner(session.world.engine, session.world.ports.clock, deployed.container.image_id, deployed.name)
-
-
-def _subject(session: Session, deployed: Deployed) -> AskedServer:
-    """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
-    loader = session.world.loader(session.world.ports.models)
-    try:
-        (located,) = loader.located([deployed.recipe], [], strict=False)
-    except InputError as error:
-        session.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checker.stranger(deployed.name, deployed.url, deployed.served_name, session.world.api_key)
-    try:
-        facts = loader.facts(located)[0]
-    except InputError as error:
-        session.out.warn(f"what the model takes beside text is not known: {error.message}")
-        facts = None
-    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, session.world.api_key)
-    return replace(known, served_name=deployed.served_name)
 
 
 def _print(session: Session, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
 from sparkctl.operations.bench.result import Bench
-from sparkctl.operations.bench.rounds import Job, measure
+from sparkctl.operations.bench.rounds import Job, measure, prompts
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 
@@ -28,12 +28,15 @@ _LOG_LINES = 5000
 
 
 class BenchProtocol(NamedTuple):
-    """The protocol: prompts, tokens of a request, rounds, how many at once, tokens of a prompt (None: as it is)."""
+    """The protocol: tokens of a request, rounds at each concurrency, and how many requests at once.
 
-    prompts: tuple[str, ...]
-    tokens: int
-    rounds: int
-    concurrency: tuple[int, ...]
+    ``prompts`` () are the ten that come with sparkctl; ``input_tokens`` makes each so long (None: as it is).
+    """
+
+    tokens: int = 500
+    rounds: int = 3
+    concurrency: tuple[int, ...] = (1, 3)
+    prompts: tuple[str, ...] = ()
     input_tokens: int | None = None
 
 
@@ -42,6 +45,22 @@ class Described(NamedTuple):
 
     deployed: Deployed
     service: Service | None
+
+
+def bench(world: World, name: str, protocol: BenchProtocol | None = None) -> Bench:
+    """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.
+
+    A level without requests in the result had none that ended in order.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        NotReadyError: it does not answer.
+        EngineError: the engine is elsewhere, or does not answer.
+    """
+    world.refuse_elsewhere()
+    found = measured(world, described(world, name), protocol or BenchProtocol())
+    kept(world, found)
+    return found
 
 
 def described(world: World, name: str) -> Described:
@@ -89,7 +108,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         deployed.url,
         deployed.served_name,
         world.api_key,
-        asked.prompts,
+        asked.prompts or prompts(),
         asked.tokens,
         asked.rounds,
         asked.concurrency,
