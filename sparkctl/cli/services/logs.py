@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError
-from sparkctl.operations import deployed
+from sparkctl.operations.services.running import logs
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
-
-_POLL_S = 0.2
 
 
 @click.command
@@ -22,24 +19,5 @@ _POLL_S = 0.2
 @click.pass_obj
 def command(session: Session, name: str, *, follow: bool, tail: int | None) -> None:
     """Print a service's log as its server wrote it."""
-    engine = session.world.engine
-    container = deployed.find(engine, name)
-    if container is None:
-        known = ", ".join(deployed.names(engine)) or "nothing"
-        message = f"no service {name} is deployed (deployed: {known})"
-        raise InputError(message, hint="sparkctl ps lists them")
-    if not follow:
-        for line in engine.logs(container.id, tail=tail):
-            session.out.raw(line)
-        return
-    reader = engine.follow(container.id)
-    try:
-        lines = reader.read()
-        for line in lines if tail is None else lines[len(lines) - tail :]:
-            session.out.raw(line)
-        while (now := engine.container(container.id)) is not None and now.state == "running":
-            session.world.ports.clock.sleep(_POLL_S)
-            for line in reader.read():
-                session.out.raw(line)
-    finally:
-        reader.close()
+    for line in logs(session.world, name, tail=tail, follow=follow):
+        session.out.raw(line)
