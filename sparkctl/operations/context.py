@@ -215,8 +215,11 @@ def real_world(
     profile: str | None = None,
     report: Report,
     tell: Callable[[str], None],
+    bars: bool = False,
 ) -> World:
     """Return the world of this machine and this operator; ``tell`` is told of each call to the engine.
+
+    ``bars``: libraries that draw their progress (the hub's, pip) may do so, on stderr.
 
     What is not given is as the environment says: SPARKCTL_ENGINE, SPARKCTL_RECIPES, SPARKCTL_PROFILE.
 
@@ -242,7 +245,7 @@ def real_world(
         environ=os.environ,
         report=report,
         profile=profile or os.environ.get("SPARKCTL_PROFILE") or "gb10",
-        doors=opening.doors(kind, operator.state, tell),
+        doors=opening.doors(kind, operator.state, tell, bars=bars),
         simulated=kind == "sim",
     )
 

@@ -33,6 +33,11 @@ class PlannedSet(NamedTuple):
     took: Way | None = None
 
     @property
+    def fits(self) -> bool:
+        """Whether it fits."""
+        return self.plan.fits
+
+    @property
     def wanted(self) -> list[Wanted]:
         """The services as the plan sees them."""
         return [service.wanted for service in self.services]

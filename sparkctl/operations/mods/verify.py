@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 
-class Drafting(NamedTuple):
+class DraftingService(NamedTuple):
     """A service that drafts: whether its mods hold, and what came of its drafts since its server's start."""
 
     service: str
@@ -108,7 +108,7 @@ def changes(
     return found
 
 
-def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[Drafting]:
+def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[DraftingService]:
     """Return, for each service that drafts, what its mods are for: the acceptance since its server's start."""
     holds: dict[str, bool] = {}
     for verdict in verdicts:
@@ -118,7 +118,7 @@ def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[Drafting]:
         container = deployed.find(world.engine, name)
         if container is not None and container.state == "running":
             counts = _counts(world, container)
-            found += [Drafting(name, hold, counts)] if counts is not None else []
+            found += [DraftingService(name, hold, counts)] if counts is not None else []
     return found
 
 

@@ -53,6 +53,8 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
         InputError: a name that is no service, recipe or stack; nothing was stopped.
         EngineError: the engine does not answer, or refuses.
     """
+    if bool(names) == everything:
+        raise InputError("expected the names of services, or everything", hint="spark.down('NAME'), sparkctl down NAME")
     there = deployed.names(world.engine)
     wanted = there if everything else world.service_names(names)
     for name in wanted:

@@ -7,6 +7,7 @@ does not pay for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.lazy import LazyModule
@@ -42,12 +43,12 @@ def _models() -> Models:
     return model_folders.DiskModels()
 
 
-def _hub(endpoint: str | None) -> Hub:
-    return hub.HuggingFaceHub(endpoint)
+def _hub(endpoint: str | None, *, bars: bool = True) -> Hub:
+    return hub.HuggingFaceHub(endpoint, bars=bars)
 
 
-def _fetcher() -> Fetcher:
-    return network.NetworkFetcher()
+def _fetcher(*, bars: bool = True) -> Fetcher:
+    return network.NetworkFetcher(bars=bars)
 
 
 def _streams() -> Streams:
@@ -72,14 +73,16 @@ class Doors:
     streams: Callable[[], Streams] = _streams
 
 
-def doors(engine: str, state: Path, tell: Callable[[str], None]) -> Doors:
+def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:
     """Return the doors of an engine of ``ENGINES``; ``tell`` is told of each call to it.
 
-    ``state`` is the operator's state folder.
+    ``state`` is the operator's state folder. ``bars``: libraries that draw their progress may do so, on stderr.
     """
     of = ENGINES[engine]
     return Doors(
         host=lambda: of.host(state),
         store=lambda: of.store(state),
         ports=lambda: of.ports(state, tell),
+        hub=partial(_hub, bars=bars),
+        fetcher=partial(_fetcher, bars=bars),
     )
