@@ -1,3 +1,91 @@
-"""Declarative deployment of vLLM models on an NVIDIA DGX Spark."""
+"""Declarative deployment of vLLM models on an NVIDIA DGX Spark.
+
+``connect`` returns a Spark, whose methods are the commands of the command line; docs/api.md shows how. What stands here
+is imported when it is used.
+"""
 
 from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sparkctl.base import errors
+    from sparkctl.memory.changes import Changes
+    from sparkctl.mods.verdicts import ModVerdict
+    from sparkctl.operations.bench.result import Bench
+    from sparkctl.operations.bench.service import BenchProtocol
+    from sparkctl.operations.checks.checker import CheckVerdict
+    from sparkctl.operations.doctor import Examined
+    from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
+    from sparkctl.operations.memory.size import Size
+    from sparkctl.operations.services.running import Stopped
+    from sparkctl.operations.spark import Spark, connect
+    from sparkctl.operations.status.liveness import Life
+    from sparkctl.operations.status.services import ServiceNow, ServiceStatus
+    from sparkctl.planning.plan import Plan
+    from sparkctl.planning.ways import Way
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.ports import Report
+
+__all__ = [
+    "Bench",
+    "BenchProtocol",
+    "Changes",
+    "CheckVerdict",
+    "Examined",
+    "Life",
+    "ModVerdict",
+    "Plan",
+    "PlannedSet",
+    "Rendered",
+    "Report",
+    "Service",
+    "ServiceNow",
+    "ServiceStatus",
+    "SetDoesNotFitError",
+    "Size",
+    "Spark",
+    "Stopped",
+    "Way",
+    "connect",
+    "errors",
+]
+
+_PLACES: Final = {
+    "Bench": "operations.bench.result",
+    "BenchProtocol": "operations.bench.service",
+    "Changes": "memory.changes",
+    "CheckVerdict": "operations.checks.checker",
+    "Examined": "operations.doctor",
+    "Life": "operations.status.liveness",
+    "ModVerdict": "mods.verdicts",
+    "Plan": "planning.plan",
+    "PlannedSet": "operations.memory.plan",
+    "Rendered": "operations.files.render",
+    "Report": "world.ports",
+    "Service": "recipes.service",
+    "ServiceNow": "operations.status.services",
+    "ServiceStatus": "operations.status.services",
+    "SetDoesNotFitError": "operations.memory.plan",
+    "Size": "operations.memory.size",
+    "Spark": "operations.spark",
+    "Stopped": "operations.services.running",
+    "Way": "planning.ways",
+    "connect": "operations.spark",
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  (whatever the name stands for)
+    if name == "errors":
+        return importlib.import_module("sparkctl.base.errors")
+    if name not in _PLACES:
+        message = f"module 'sparkctl' has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(importlib.import_module(f"sparkctl.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,7 @@ import click
 from sparkctl.base.errors import SparkctlError
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
 
 COMMANDS: Final = {
     "up": ("services", "Start services, one after another, and prove each healthy."),
@@ -82,24 +82,24 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.pass_context
 def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> None:
     """Run vLLM models on a DGX Spark: admitted as a set, started one by one, proved healthy."""
-    if ctx.obj is None:  # tests bring a world of their own
-        world = importlib.import_module("sparkctl.operations.context")
-        ctx.obj = world.real_world(engine=engine, folder=folder, profile=profile, verbose=verbose)
+    if ctx.obj is None:  # tests bring a session of their own
+        session = importlib.import_module("sparkctl.cli.session")
+        ctx.obj = session.begun(engine=engine, folder=folder, profile=profile, verbose=verbose)
 
 
-def main(arguments: list[str] | None = None, world: World | None = None) -> None:
+def main(arguments: list[str] | None = None, session: Session | None = None) -> None:
     """Run the command line and exit: 0, or the error's own code, 130 when interrupted.
 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
-    sys.exit(run(arguments, world))
+    sys.exit(run(arguments, session))
 
 
-def run(arguments: list[str] | None, world: World | None) -> int:
+def run(arguments: list[str] | None, session: Session | None) -> int:
     """Run the command line and return its exit code."""
     context: list[click.Context] = []
     try:
-        with cli.make_context("sparkctl", list(sys.argv[1:] if arguments is None else arguments), obj=world) as ctx:
+        with cli.make_context("sparkctl", list(sys.argv[1:] if arguments is None else arguments), obj=session) as ctx:
             context.append(ctx)
             result: Any = cli.invoke(ctx)
             return result if isinstance(result, int) else 0
@@ -121,8 +121,8 @@ def run(arguments: list[str] | None, world: World | None) -> int:
 
 
 def _say(context: list[click.Context], message: str, hint: str | None) -> None:
-    world = context[0].obj if context else None
-    if world is None:
+    session: Session | None = context[0].obj if context else None
+    if session is None:
         click.echo(f"error: {message}" + (f"\n  → {hint}" if hint else ""), err=True)
     else:
-        world.out.error(message, hint)
+        session.out.error(message, hint)

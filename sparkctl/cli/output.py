@@ -31,11 +31,12 @@ _QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
 class Output:
-    """The only printer. ``simulated`` may be set once the engine is known."""
+    """The only printer, and what operations report to (the port ``Report``). ``simulated`` marks each line."""
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
+        self._teller: PlainLines = PlainLines(self)
         self.simulated = False
         self.verbose = False
 
@@ -59,7 +60,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """Tell the person, on stderr, what happens."""
-        self._lines(self._stderr, text)
+        self._teller.say(text)
 
     def detail(self, text: str) -> None:
         """Tell what only ``-v`` wants to know."""
@@ -68,7 +69,18 @@ class Output:
 
     def warn(self, text: str) -> None:
         """Tell, on stderr, what may be wrong."""
-        self._lines(self._stderr, f"warning: {text}", "yellow")
+        self._teller.say(f"warning: {text}", "yellow")
+
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Tell, on stderr, where a start or a pull is."""
+        self._teller.progress(service, phase, tail, fraction, facts)
 
     def error(self, text: str, hint: str | None = None) -> None:
         """Tell, on stderr, what is wrong and what to do."""
@@ -104,20 +116,24 @@ class Output:
             self._drawn(self._stderr, text)
 
     @contextmanager
-    def reporting(self, *, as_json: bool = False) -> Iterator[Reporter]:
-        """Show one moving line on a terminal; elsewhere, a plain line for each new phase and minute.
+    def reporting(self, *, as_json: bool = False) -> Iterator[Output]:
+        """Show, meanwhile, one moving line on a terminal; elsewhere, a plain line for each new phase and minute.
 
         ``as_json``: on stdout, a line of JSON for whatever is said, and for each moment of a start.
         """
         if as_json:
-            yield JsonReporter(self)
-            return
-        if not self.terminal:
-            yield Reporter(self, None)
-            return
-        console = Console(file=self._stderr, highlight=False)
-        with Live(console=console, transient=True, refresh_per_second=8) as live:
-            yield Reporter(self, live)
+            self._teller = JsonLines(self)
+        elif self.terminal:
+            self._teller = MovingLine(self, Console(file=self._stderr, highlight=False))
+        try:
+            yield self
+        finally:
+            self._teller.close()
+            self._teller = PlainLines(self)
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print to stderr, below what was printed before."""
+        self._lines(self._stderr, text, style)
 
     def _drawn(self, stream: TextIO, text: Text) -> None:
         """Print a text with styles of its own, which only a terminal shows."""
@@ -142,68 +158,80 @@ class Output:
         stream.flush()
 
 
-class Reporter:
-    """What the controller reports to (sparkctl.ports.Report): said lines stay, the line of the phase moves."""
+class PlainLines:
+    """A line for what is said, for each new phase, and for each minute that it goes on."""
 
-    def __init__(self, output: Output, live: Live | None) -> None:
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._live = live
         self._head = ""
         self._minute = 0
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """Tell what was done."""
-        if self._live is None:
-            self._output.say(text)
-        else:
-            self._live.console.print(Text(self._prefix + text))
-            self._live.update("")
+        self._output.line(text, style)
         self._head = ""
 
     def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
+        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
     ) -> None:
         """Tell where a start or a pull is."""
+        del fraction
         head = f"{service}: {phase}"
-        if self._live is not None:
-            bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
-            line = f"{self._prefix}{head}  {bar}{tail}"
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
-            return
         minute = int(((facts or {}).get("seconds") or 0) // 60)
         if head != self._head:
-            self._output.say(head)
+            self._output.line(head)
         elif minute > self._minute:
-            self._output.say(f"{head}  {tail}")
+            self._output.line(f"{head}  {tail}")
         self._head, self._minute = head, minute
+
+    def close(self) -> None:
+        """End it."""
+
+
+class MovingLine(PlainLines):
+    """On a terminal: what is said stays, and below it one line moves, from the first progress on."""
+
+    def __init__(self, output: Output, console: Console) -> None:
+        super().__init__(output)
+        self._live = Live(console=console, transient=True, refresh_per_second=8)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Tell what was done."""
+        if not self._live.is_started:
+            super().say(text, style)
+            return
+        self._live.console.print(Text.assemble(self._prefix, (text, style)))
+        self._live.update("")
+
+    def progress(
+        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
+    ) -> None:
+        """Tell where a start or a pull is."""
+        del facts
+        self._live.start()
+        bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
+        line = f"{self._prefix}{service}: {phase}  {bar}{tail}"
+        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+
+    def close(self) -> None:
+        """Take the moving line away."""
+        self._live.stop()
 
     @property
     def _prefix(self) -> str:
         return SIMULATED if self._output.simulated else ""
 
 
-class JsonReporter(Reporter):
-    """The same for a program: a line of JSON for each moment, on stdout."""
+class JsonLines(PlainLines):
+    """For a program: a line of JSON for each moment, on stdout."""
 
-    def __init__(self, output: Output) -> None:
-        super().__init__(output, None)
-
-    def say(self, text: str) -> None:
+    def say(self, text: str, style: str = "") -> None:
         """Tell what was done."""
+        del style
         self._output.raw(json.dumps({"said": text}, ensure_ascii=False))
 
     def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
+        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
     ) -> None:
         """Tell where a start or a pull is."""
         moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction, **(facts or {})}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.mods.manifest import UNPINNED
-from sparkctl.mods.placed import NOWHERE
 from sparkctl.mods.on_disk import FileState
+from sparkctl.mods.placed import NOWHERE
 
 if TYPE_CHECKING:
     from sparkctl.mods.placed import MountedMod

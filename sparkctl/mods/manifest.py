@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base.declarations import Finding, Declaration, complain, wrong
+from sparkctl.base.declarations import Declaration, Finding, complain, wrong
 from sparkctl.vllm import releases
 
 UNPINNED: Final = "unpinned"

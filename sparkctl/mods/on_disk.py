@@ -51,6 +51,17 @@ class Checked:
     fix: str | None = None
 
 
+def behind_links(path: Path) -> Path:
+    """Return the file that a path leads to, or the path itself where that is none.
+
+    For a file that an operator names outright: a snapshot of the Hugging Face cache is nothing but links.
+    """
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return path
+
+
 def read_source(path: Path) -> bytes:
     """Return the bytes of a mod's file.
 
@@ -119,7 +130,9 @@ def _compared(mod: MountedMod, content: bytes, where: str) -> Checked:
     elif _matches_with_other_ends(content, mod.md5):
         why += "; with other line ends it would match"
     fix = f"restore it, or accept it: sparkctl mods pin {mod.mod}"
-    return Checked(FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix)
+    return Checked(
+        FileState.CHANGED, why=why, fix=f"sparkctl mods fetch {mod.mod}" if mod.original == mod.source else fix
+    )
 
 
 def verified(mod: MountedMod) -> bytes:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import stat
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from platformdirs import user_config_path, user_state_path
 
 from sparkctl.base.errors import InputError
-from sparkctl.cli.output import Output
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed, secrets
@@ -21,6 +19,7 @@ from sparkctl.operations.records import Records
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.service import Operator
+from sparkctl.world import opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,15 +29,16 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host, Models
-    from sparkctl.world.ports import Ports, Report, Store
+    from sparkctl.world.opening import Doors
+    from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Report
     from sparkctl.world.web import Streams
-
-ENGINES: Final = {"docker": "sparkctl.world.opening.real", "sim": "sparkctl.world.opening.simulated"}
-"""Modules whose functions ``host``, ``store`` and ``ports`` make an engine's doors; imported when needed: 0.2 s."""
 
 
 class World:
-    """What a command may touch. Tests make one of fakes; the door makes the real one."""
+    """What an operation may touch, and whom it tells: ``report``. Tests make one of fakes.
+
+    ``simulated`` is whether its engine is the simulated Spark.
+    """
 
     def __init__(
         self,
@@ -46,14 +46,16 @@ class World:
         catalog: Catalog,
         operator: Operator,
         environ: Mapping[str, str],
-        out: Output,
+        report: Report,
         profile: str,
         doors: Doors,
+        simulated: bool = False,
     ) -> None:
         self.catalog = catalog
         self.operator = operator
         self.environ = environ
-        self.out = out
+        self.report = report
+        self.simulated = simulated
         self._doors = doors
         self._profile = profile
 
@@ -69,9 +71,28 @@ class World:
 
     @property
     def streams(self) -> Streams:
-        """Streamed completions; imported by the command that measures."""
-        given: Streams | None = self.ports.streams
-        return given or importlib.import_module("sparkctl.world.local.stream_client").AsyncStreams()
+        """Streamed completions."""
+        return self.ports.streams or self._doors.streams()
+
+    @cached_property
+    def files(self) -> Files:
+        """The files of this machine, which are there also when the engine is not."""
+        return self._doors.files()
+
+    @cached_property
+    def disk_models(self) -> Models:
+        """The models on this machine's disk, also where the engine's are simulated."""
+        return self._doors.models()
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The hub that models come from."""
+        return self._doors.hub(self.environ.get("HF_ENDPOINT"))
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """The network, for files of mods."""
+        return self._doors.fetcher()
 
     @cached_property
     def host(self) -> Host:
@@ -110,7 +131,7 @@ class World:
         """Return the services of recipes, and tell what is doubtful about them."""
         services = loader.services(located)
         for warning in dict.fromkeys(map(str, loader.warnings)):
-            self.out.warn(warning)
+            self.report.warn(warning)
         return services
 
     def service_names(self, names: Sequence[str]) -> list[str]:
@@ -138,12 +159,12 @@ class World:
             raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")
         return values
 
-    def controller(self, services: Sequence[Service], report: Report) -> Controller:
+    def controller(self, services: Sequence[Service]) -> Controller:
         """Return a controller that knows the secrets of ``services``."""
         values = {service.name: self.secret_values(service)[0] for service in services}
         return Controller(
             self.ports,
-            report,
+            self.report,
             records=self.records,
             reserve_bytes=self.profile.reserve,
             secret_values=values,
@@ -187,20 +208,23 @@ class World:
         return secrets.parse(path.read_text(), str(path))
 
 
-class Doors:
-    """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``."""
+def real_world(
+    *,
+    engine: str | None = None,
+    folder: str | None = None,
+    profile: str | None = None,
+    report: Report,
+    tell: Callable[[str], None],
+    bars: bool = False,
+) -> World:
+    """Return the world of this machine and this operator; ``tell`` is told of each call to the engine.
 
-    def __init__(self, host: Callable[[], Host], store: Callable[[], Store], ports: Callable[[], Ports]) -> None:
-        self.host = host
-        self.store = store
-        self.ports = ports
+    ``bars``: libraries that draw their progress (the hub's, pip) may do so, on stderr.
 
-
-def real_world(*, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> World:
-    """Return the world of this machine and this operator.
+    What is not given is as the environment says: SPARKCTL_ENGINE, SPARKCTL_RECIPES, SPARKCTL_PROFILE.
 
     Raises:
-        InputError: an environment variable of sparkctl's has a value that means nothing.
+        InputError: the engine, or the folder of recipes, is none.
     """
     config = user_config_path("sparkctl")
     operator = Operator(home=Path.home(), config=config, state=user_state_path("sparkctl"))
@@ -212,23 +236,17 @@ def real_world(*, engine: str | None, folder: str | None, profile: str | None, v
     if folder:
         roots.insert(0, Root(Path(folder).resolve(), "given"))
     kind = engine or os.environ.get("SPARKCTL_ENGINE") or _default_engine(os.environ)
-    if kind not in ENGINES:
-        message = f"SPARKCTL_ENGINE is {kind!r}, expected docker or sim"
-        raise InputError(message, hint="unset it, or name one of the two")
-    out = Output()
-    out.verbose = verbose
-    out.simulated = kind == "sim"
+    if kind not in opening.ENGINES:
+        message = f"the engine (or SPARKCTL_ENGINE) is {kind!r}, expected docker or sim"
+        raise InputError(message, hint="leave it out, or name one of the two")
     return World(
         catalog=Catalog(roots),
         operator=operator,
         environ=os.environ,
-        out=out,
+        report=report,
         profile=profile or os.environ.get("SPARKCTL_PROFILE") or "gb10",
-        doors=Doors(
-            host=lambda: importlib.import_module(ENGINES[kind]).host(operator.state),
-            store=lambda: importlib.import_module(ENGINES[kind]).store(operator.state),
-            ports=lambda: importlib.import_module(ENGINES[kind]).ports(operator.state, out.detail),
-        ),
+        doors=opening.doors(kind, operator.state, tell, bars=bars),
+        simulated=kind == "sim",
     )
 
 

@@ -1,4 +1,4 @@
-"""What ``sparkctl doctor`` finds: pure, from what the host and the engine reported."""
+"""What ``sparkctl doctor`` finds: what the host and the engine report, and what follows from it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sparkctl.base.units import GIB, format_gib
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.operations.context import World
     from sparkctl.world.engine import EngineInfo
     from sparkctl.world.host import Gpu, MemoryReading
 
@@ -50,6 +51,33 @@ class Reported(NamedTuple):
     reserve_bytes: int
     disks: Mapping[str, int | None]
     earlyoom: bool
+
+
+def doctor(world: World) -> list[Examined]:
+    """Look at this host and return the findings in the order in which an operator should read them."""
+    return examine(_reported(world))
+
+
+def _reported(world: World) -> Reported:
+    host = world.host
+    models = world.operator.home / "models"
+    cache = world.operator.home / ".cache" / "huggingface"
+    return Reported(
+        engine=_info(world),
+        gpus=host.gpus(),
+        gpu_bytes=host.gpu_bytes(),
+        memory=host.memory(),
+        reserve_bytes=world.profile.reserve,
+        disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
+        earlyoom=host.program_runs("earlyoom"),
+    )
+
+
+def _info(world: World) -> EngineInfo | EngineError:
+    try:
+        return world.engine.info()
+    except EngineError as error:
+        return error
 
 
 def examine(reported: Reported) -> list[Examined]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from sparkctl.base import units
@@ -51,11 +50,9 @@ def _download(world: World, one: Located, source: Source) -> None:
     recipe = one.loaded.recipe
     cache = world.operator.expand(recipe.cache or "~/.cache/huggingface")
     where = source.folder or cache
-    world.out.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
-    # Imported here, at the door of the command that needs it: it is as large as all the rest.
-    hub = importlib.import_module("sparkctl.world.local.hub").HuggingFaceHub(world.environ.get("HF_ENDPOINT"))
+    world.report.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
     revision = recipe.model.revision if source is one.model else None
-    hub.download(source.repo, revision, folder=source.folder, cache=cache)
+    world.hub.download(source.repo, revision, folder=source.folder, cache=cache)
 
 
 def _size(world: World, one: Located, source: Source) -> str:

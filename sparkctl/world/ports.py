@@ -41,8 +41,31 @@ class Files(Protocol):
             InputError: no permission, or the disk is full; then nothing is left.
         """
 
+    def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
+        """Write a folder with these files; with ``replace`` in the place of the one that is there.
+
+        Raises:
+            InputError: it is there already, no permission, or the disk is full; then nothing has changed.
+        """
+
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
+
+
+class Hub(Protocol):
+    """The hub that models come from. Every method raises InputError when the hub, the network or the disk refuses."""
+
+    def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
+        """Download a repository into ``folder``, or (None) into the Hugging Face cache at ``cache``.
+
+        What was cut off resumes.
+        """
+
+    def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
+        """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
+
+        The config is fetched into the cache at ``cache``; of the weights, the headers alone are read.
+        """
 
 
 class Came(Protocol):
@@ -110,10 +133,13 @@ class Locks(Protocol):
 
 
 class Report(Protocol):
-    """What the controller tells while it works."""
+    """What is told while sparkctl works: to the operator of the command line, to the program that uses the API."""
 
     def say(self, text: str) -> None:
         """Tell what was done."""
+
+    def warn(self, text: str) -> None:
+        """Tell what may be wrong."""
 
     def progress(
         self,

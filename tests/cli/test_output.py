@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 
 import pytest
@@ -105,6 +106,21 @@ def test_on_a_terminal_a_line_moves_and_what_is_said_stays(streams: tuple[Termin
     assert out.getvalue() == ""
 
 
+def test_on_a_terminal_a_warning_stays_above_the_line_that_moves(streams: tuple[Terminal, Terminal]) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        report.progress("e4b", "loading weights", "1/4")
+        report.warn("it has no mods")
+    assert plain(err.getvalue())[0] == "warning: it has no mods"
+
+
+def test_on_a_terminal_no_line_moves_before_there_is_progress(streams: tuple[Terminal, Terminal]) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        report.say("e4b: downloading, by a library with bars of its own")
+        assert err.getvalue() == "e4b: downloading, by a library with bars of its own\n"
+
+
 def test_a_pull_has_a_bar(streams: tuple[Terminal, Terminal]) -> None:
     out, err = streams
     with Output(out, err).reporting() as report:
@@ -120,6 +136,17 @@ def test_no_color_is_obeyed(streams: tuple[Terminal, Terminal], monkeypatch: pyt
     quiet = Terminal()
     Output(Terminal(), quiet).error("wrong")
     assert "\x1b[31m" not in quiet.getvalue()
+
+
+def test_for_a_program_all_that_is_told_is_json() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with Output(out, err).reporting(as_json=True) as report:
+        report.warn("careful")
+        report.progress("e4b", "compiling", "4s", None, {"seconds": 4})
+    said, moment = (json.loads(line) for line in out.getvalue().splitlines())
+    assert said == {"said": "warning: careful"}
+    assert moment == {"service": "e4b", "phase": "compiling", "detail": "4s", "fraction": None, "seconds": 4}
+    assert err.getvalue() == ""
 
 
 def test_json_is_never_prefixed() -> None:

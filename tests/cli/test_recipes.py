@@ -34,10 +34,17 @@ env: {EMPTY: "", QUOTED: "1"}
 
 
 @dataclass
-class World:
-    """What the commands touch: a catalog and a printer."""
+class Files:
+    """What of the world these commands touch: a catalog."""
 
     catalog: Catalog
+
+
+@dataclass
+class Run:
+    """A run of the command line over it."""
+
+    world: Files
     out: Output
 
 
@@ -54,8 +61,8 @@ class Desk:
     def run(self, command: click.Command, *arguments: str) -> tuple[int, str, str]:
         """Return the exit code, stdout and stderr, with the folder left out."""
         out, err = io.StringIO(), io.StringIO()
-        world = World(Catalog([Root(self.folder, "given")]), Output(out, err))
-        result = CliRunner().invoke(command, list(arguments), obj=world)
+        session = Run(Files(Catalog([Root(self.folder, "given")])), Output(out, err))
+        result = CliRunner().invoke(command, list(arguments), obj=session)
         code = result.exit_code
         if isinstance(result.exception, SparkctlError):
             code = result.exception.exit_code

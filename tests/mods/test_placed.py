@@ -1,7 +1,6 @@
 """Mods: what a manifest may say, what a file on this host must be, what is staged, and pinning."""
 
 from __future__ import annotations
-from tests.support.paths import REPOSITORY
 
 import hashlib
 import os
@@ -19,11 +18,12 @@ from sparkctl.base import document
 from sparkctl.base.errors import InputError, ModError, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.mods import on_disk
-from sparkctl.mods.placed import MountedMod, from_label, label, md5_of, misfits, names_in_label, refuse_overlaps
 from sparkctl.mods.manifest import Mod, ModFile
 from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
+from sparkctl.mods.placed import MountedMod, from_label, label, md5_of, misfits, names_in_label, refuse_overlaps
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import FakeSpark
+from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
 TARGET = "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4_mtp.py"

@@ -22,7 +22,7 @@ from sparkctl.recipes.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
 from sparkctl.world.ports import StoredRecord
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeStore
+from tests.support.fakes import FakeReport, FakeStore
 from tests.support.measured import AT, KEY, MEASURED, ON_CPU, PREDICTED, measured
 from tests.support.paths import FIXTURES
 
@@ -394,7 +394,7 @@ def test_any_arguments_give_a_stable_key(args: dict[str, object]) -> None:
 
 
 def service(*overrides: str) -> Service:
-    world = real_world(engine="sim", folder=None, profile=None, verbose=False)
+    world = real_world(engine="sim", report=FakeReport(), tell=lambda _: None)
     loader = world.loader(world.ports.models, world.images)
     (found,) = loader.services(loader.located(["e4b-nvfp4"], overrides, strict=False))
     return found

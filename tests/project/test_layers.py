@@ -27,7 +27,7 @@ WORLD = {f"world.{name}" for name in ("engine", "host", "ports", "spec", "web", 
 """The top of world: values and protocols."""
 BELOW_RECIPES = {"base", "memory", "mods", "planning", "vllm", "world.docker_run", *WORLD}
 ROOMS = {
-    "sparkctl": {"operations"},
+    "sparkctl": {*BELOW_RECIPES, "recipes", "operations"},
     "sparkctl.__main__": {"cli"},
     "base": set(),
     **{name: {"base", *WORLD} for name in WORLD},

@@ -16,11 +16,13 @@ import pytest
 
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
+from sparkctl.cli.session import Session
 from sparkctl.operations import differences
-from sparkctl.operations.context import Doors, World
+from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.service import Operator
 from sparkctl.world.docker_run import grammar
+from sparkctl.world.opening import Doors
 from tests.support.command_line import Done
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeModels
@@ -43,31 +45,33 @@ ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 # --- the helpers -----------------------------------------------------------------------------------------------------
 
 
-def _world(out: io.StringIO, err: io.StringIO) -> World:
-    """Return the world of an operator at /home/operator, who has the shipped files, and neither engine nor Spark."""
+def _session(out: io.StringIO, err: io.StringIO) -> Session:
+    """Return the session of an operator at /home/operator, who has the shipped files, and neither engine nor Spark."""
 
     def closed() -> NoReturn:
         pytest.fail("the command needs an engine or a host")
 
     state = HOME / ".local/state/sparkctl"
-    return World(
+    output = Output(out, err)
+    world = World(
         catalog=CATALOG,
         operator=Operator(home=HOME, config=HOME / ".config/sparkctl", state=state),
         environ={},
-        out=Output(out, err),
+        report=output,
         profile="gb10",
         doors=Doors(host=closed, store=closed, ports=closed),
     )
+    return Session(world, output)
 
 
 def _run(*arguments: str) -> Done:
     out, err = io.StringIO(), io.StringIO()
-    code = run(list(arguments), _world(out, err))
+    code = run(list(arguments), _session(out, err))
     return Done(code, out.getvalue(), err.getvalue())
 
 
 def _service(name: str, *overrides: str) -> Service:
-    loader = _world(io.StringIO(), io.StringIO()).loader(FakeModels())
+    loader = _session(io.StringIO(), io.StringIO()).world.loader(FakeModels())
     (service,) = loader.services(loader.located([name], overrides, strict=True))
     return service
 

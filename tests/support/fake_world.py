@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 from sparkctl.cli import run
 from sparkctl.cli.output import Output
-from sparkctl.operations.context import Doors, World
+from sparkctl.cli.session import Session
+from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.service import Operator
+from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
 from tests.support.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
+    from sparkctl.world.ports import Report
     from sparkctl.world.web import Streams
     from sparkctl.world.workbench import Workbench
 
@@ -44,16 +47,20 @@ class FakeSpark:
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
         out, err = io.StringIO(), io.StringIO()
+        output = Output(out, err)
+        return Done(run(list(arguments), Session(self.world(output), output)), out.getvalue(), err.getvalue())
+
+    def world(self, report: Report) -> World:
+        """Return what operations act on."""
         operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
         ports = Ports(
             self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
         )
-        world = World(
+        return World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
             operator=operator,
             environ=self.environ,
-            out=Output(out, err),
+            report=report,
             profile="gb10",
             doors=Doors(host=lambda: self.host, store=lambda: self.store, ports=lambda: ports),
         )
-        return Done(run(list(arguments), world), out.getvalue(), err.getvalue())

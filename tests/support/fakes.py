@@ -16,7 +16,7 @@ from sparkctl.world.host import Activity, Gpu, MemoryReading
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.base.errors import InputError
@@ -296,6 +296,9 @@ class FakeFiles:
     def write(self, path: Path, content: bytes, *, mode: int) -> None:
         self.written[path] = (content, mode)
 
+    def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
+        self.written |= {path / name: (content, 0o644) for name, content in contents.items()}
+
     def remove(self, path: Path) -> None:
         self.removed.append(path)
 
@@ -337,3 +340,28 @@ class FakeStore:
     def _use(self) -> None:
         if self.broken is not None:
             raise self.broken
+
+
+@dataclass
+class FakeReport:
+    """What was told, in its order: said lines, warnings and phases."""
+
+    said: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        self.phases.append(f"{service}: {phase}")

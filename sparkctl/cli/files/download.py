@@ -8,20 +8,21 @@ import click
 
 from sparkctl.cli.options import names, overrides
 from sparkctl.operations import models
-from sparkctl.world.local.model_folders import DiskModels
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
 
 
 @click.command
 @names
 @overrides
 @click.pass_obj
-def command(world: World, names: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+def command(session: Session, names: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Download the models of recipes or stacks, those of their drafts too, that are not on this host.
 
     They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes.
     """
-    models.download(world, world.loader(DiskModels()).located(names, overrides, strict=False))
-    world.out.say("everything is here")
+    models.download(
+        session.world, session.world.loader(session.world.disk_models).located(names, overrides, strict=False)
+    )
+    session.out.say("everything is here")

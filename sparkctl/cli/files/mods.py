@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl.base.errors import InputError
 from sparkctl.cli.files import mods_add, mods_bake, mods_pins
 from sparkctl.cli.options import as_json
-from sparkctl.mods.manifest import Covered, Elsewhere, Mod
-from sparkctl.recipes.reading import pins_of
-from sparkctl.vllm import releases
+from sparkctl.operations.mods import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sparkctl.mods.manifest import ModFile
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.mods.listing import ListedModFile
 
 _COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 
@@ -41,82 +35,49 @@ command.add_command(mods_pins.fetch_command)
 @command.command("list")
 @as_json
 @click.pass_obj
-def list_command(world: World, *, as_json: bool) -> None:
+def list_command(session: Session, *, as_json: bool) -> None:
     """List the mods, as `mods` alone does."""
     if as_json:
-        users = _users(world)
-        world.out.json([row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)])
+        session.out.json([_row(file) for file in listing.listed(session.world)])
     else:
-        _list(world)
+        _list(session)
 
 
 @command.command("show")
 @click.argument("name")
 @as_json
 @click.pass_obj
-def show_command(world: World, name: str, *, as_json: bool) -> None:
+def show_command(session: Session, name: str, *, as_json: bool) -> None:
     """Show a mod: what it is for, and of each file its place, source, checksums and what it covers."""
-    mod = world.catalog.load("mod", name, Mod)
-    rows = _rows(world, name, _users(world))
+    shown = listing.shown(session.world, name)
+    mod = shown.manifest
     if as_json:
         meant = {"image": mod.applies_to.image, "vllm": mod.applies_to.vllm, "fixed_in": mod.fixed_in}
-        world.out.json({"mod": name, "description": mod.description, **meant, "files": rows})
+        files = [_row(file) for file in shown.files]
+        session.out.json({"mod": name, "description": mod.description, **meant, "files": files})
         return
     lines = [
-        ("mod", f"{name} ({world.catalog.path('mod', name)})"),
+        ("mod", f"{name} ({shown.path})"),
         ("what", mod.description.strip()),
         ("made for the image", mod.applies_to.image or "any"),
         ("made for vLLM", mod.applies_to.vllm or "any"),
         ("needed no more in vLLM", mod.fixed_in or "not said"),
-        ("used by", ", ".join(_users(world).get(name, [])) or "no recipe"),
+        ("used by", ", ".join(shown.used_by) or "no recipe"),
     ]
-    for row in rows:
-        lines.append((f"file {row['file']}", f"over {row['over']}, from {row['source']}"))
-        lines += [("  md5", str(row["md5"])), ("  covers", str(row["covers"]))]
+    for file in shown.files:
+        lines.append((f"file {file.file}", f"over {file.over}, from {file.source}"))
+        lines += [("  md5", file.md5), ("  covers", file.covers)]
     width = max(len(key) for key, _ in lines)
     for key, value in lines:
-        world.out.result(f"{key:{width}}  {value}")
+        session.out.result(f"{key:{width}}  {value}")
 
 
-def _list(world: World) -> None:
-    users = _users(world)
-    rows = [row for entry in world.catalog.entries("mod") for row in _rows(world, entry.name, users)]
-    shown = [{**row, "used by": ", ".join(users.get(str(row["mod"]), []))} for row in rows]
-    world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in shown])
+def _list(session: Session) -> None:
+    files = listing.listed(session.world)
+    rows = [[one.mod, one.file, one.over, one.md5, one.label, ", ".join(one.used_by)] for one in files]
+    session.out.table(_COLUMNS, rows)
 
 
-def _users(world: World) -> dict[str, list[str]]:
-    """Return the recipes that name each mod; a recipe that cannot be used names none."""
-    users: dict[str, list[str]] = {}
-    for entry in world.catalog.recipes():
-        with suppress(InputError):
-            for name in world.catalog.recipe(entry.name).recipe.mods:
-                users.setdefault(name, []).append(entry.name)
-    return users
-
-
-def _rows(world: World, name: str, users: Mapping[str, Sequence[str]]) -> list[dict[str, object]]:
-    entry, mod = world.catalog.entry("mod", name), world.catalog.load("mod", name, Mod)
-    pins = pins_of(world.operator.mod_folder(name), entry.path.parent)
-    return [
-        {
-            "mod": name,
-            "file": file.name,
-            "over": file.module or file.path or "",
-            "md5": f"{pins.files[file.name].md5} (yours)" if file.name in pins.files else file.md5,
-            "source": str(file.source) if isinstance(file.source, Elsewhere) else "its folder",
-            "covers": _covers(file),
-            "from": entry.label,
-            "used_by": list(users.get(name, [])),
-        }
-        for file in mod.files
-    ]
-
-
-def _covers(file: ModFile) -> str:
-    if not isinstance(file.replaces, Covered):
-        return "no file of the image" if file.replaces else "not declared"
-    if file.replaces.vllm is not None:
-        return f"that of vLLM {file.replaces.vllm}"
-    of = releases.releases(file.below_root, file.replaces.md5 or "")
-    return f"{file.replaces.md5}" + (f" (vLLM {releases.span(of)})" if of else "")
+def _row(file: ListedModFile) -> dict[str, object]:
+    row = {"from" if name == "label" else name: value for name, value in file._asdict().items()}
+    return row | {"used_by": list(file.used_by)}

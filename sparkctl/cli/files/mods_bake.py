@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import signal
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sparkctl.base.declarations import NAME
-from sparkctl.base.errors import EngineError, InputError, ModError
+from sparkctl.base.errors import InputError
 from sparkctl.base.units import parse_duration
-from sparkctl.cli.files.mods_add import public_version
 from sparkctl.cli.options import as_json
-from sparkctl.mods.bake import folder as baking_folder
-from sparkctl.mods.bake import judge, run
+from sparkctl.mods.bake import judge
 from sparkctl.mods.placed import md5_of
-from sparkctl.recipes import template
-from sparkctl.world.local.folders import write_folder
+from sparkctl.operations.mods.bake import BakeOptions, bake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from sparkctl.mods.bake.folder import ScriptedMod
+    from sparkctl.cli.session import Session
     from sparkctl.mods.bake.judge import BakedFile
-    from sparkctl.mods.bake.run import Baked
-    from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import CatalogEntry
+    from sparkctl.operations.mods.bake import BakedMod
 
 _SHOWN_LINES: Final = 10
 
@@ -43,38 +36,25 @@ _SHOWN_LINES: Final = 10
 @click.option("--force", is_flag=True, help="Replace your mod of that name.")
 @as_json
 @click.pass_obj
-def command(
-    world: World, /, folder: Path, image: str, env: tuple[str, ...], name: str | None, timeout: str, **switches: bool
-) -> None:
+def command(session: Session, /, folder: Path, env: tuple[str, ...], timeout: str, **options: Any) -> None:  # noqa: ANN401  (click's values)
     """Turn a community mod (a FOLDER with a run.sh) into an overlay mod, by running it once.
 
     It runs in a throwaway container of the image, without network unless told. What it changed in the Python packages
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
-    scripted, variables, timeout_s = _read(world, folder), tuple(map(_variable, env)), parse_duration(timeout)
-    target = _folder(world, name or scripted.name, force=switches["force"])
-    vllm, declared = _vllm(world, image), _template_roots(world)
-    order = run.Order(
-        mod=scripted,
-        image=image,
-        network=switches["network"],
-        timeout_s=timeout_s,
-        container=f"sparkctl-bake-{uuid.uuid4().hex[:12]}",
-        roots=tuple(dict.fromkeys([*declared, *filter(None, [vllm.root])])),
-        env=variables,
-    )
-    with _terminable(), world.out.reporting() as report:
-        baked = run.bake(world.ports, report, order)
-    _tell(world, scripted, baked)
-    refusal = _refusal(baked, vllm, network=switches["network"])
-    if refusal is None:
-        origin = judge.Origin(scripted.name, md5_of(scripted.script), image, baked.image_id, vllm.version)
-        write_folder(target, judge.manifest(baked.judged.files, origin, declared), replace=switches["force"])
-    if switches["as_json"]:
-        world.out.json(_as_json(target.name, image, vllm, baked))
-    if refusal is not None:
-        raise refusal
-    _tell_made(world, target, scripted, baked, as_json=switches["as_json"])
+    as_json: bool = options.pop("as_json")
+    how = BakeOptions(env=tuple(map(_variable, env)), timeout_s=parse_duration(timeout), **options)
+    with _terminable(), session.out.reporting():
+        made = bake(session.world, folder, how)
+    for line in made.baked.lines[-_SHOWN_LINES:]:
+        session.out.say(f"{made.scripted.name} │ {line}")
+    for line in judge.in_words(made.baked.judged.ignored):
+        session.out.detail(f"not in the mod: {line}")
+    if as_json:
+        session.out.json(_as_json(made, how.image))
+    if made.refusal is not None:
+        raise made.refusal
+    _tell_made(session, made, as_json=as_json)
 
 
 @contextmanager
@@ -89,51 +69,6 @@ def _terminable() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _read(world: World, folder: Path) -> ScriptedMod:
-    """Return the mod, and tell what is worth telling about it."""
-    scripted = baking_folder.read_folder(folder)
-    for note in scripted.notes:
-        world.out.say(f"{scripted.name}: {note}")
-    return scripted
-
-
-def _folder(world: World, name: str, *, force: bool) -> Path:
-    """Return where the mod goes: the first folder that is the operator's.
-
-    Raises:
-        InputError: the name cannot be one, or there is a mod of that name.
-    """
-    if not NAME.fullmatch(name):
-        message = f"{name!r} cannot be a mod's name: expected letters, digits, dots, dashes"
-        raise InputError(message, hint="give another with --name")
-    folder = world.catalog.roots[0].path / "mods" / name
-    taken = {entry.name: entry for entry in world.catalog.entries("mod")}
-    where = taken[name].path.parent if name in taken else folder
-    if not force and (name in taken or where.exists()):
-        message = f"there is a mod {name} already: {where}"
-        raise InputError(message, hint="give another with --name, or replace yours with --force")
-    return folder
-
-
-class _Vllm(NamedTuple):
-    """The vLLM of an image: its public version and the folder that its package lies in, as far as they are known."""
-
-    version: str | None
-    root: str | None
-
-
-def _vllm(world: World, image: str) -> _Vllm:
-    """Ask the image's own Python; an image without one has none to tell."""
-    if not world.images.there(image):
-        return _Vllm(None, None)
-    try:
-        found = world.images.packages(image, ["vllm"])["vllm"]
-    except EngineError:
-        return _Vllm(None, None)
-    root = found.folder.removesuffix("/vllm") if found.folder and found.on_disk else None
-    return _Vllm(public_version(found.version), root)
-
-
 def _variable(text: str) -> tuple[str, str | None]:
     """Return a variable's name and its value, None for the operator's own.
 
@@ -146,81 +81,29 @@ def _variable(text: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def _template_roots(world: World) -> tuple[str, ...]:
-    """Return where the templates say that their images keep Python packages, each once."""
-    found = [_declared_root(entry) for entry in world.catalog.entries("template")]
-    return tuple(dict.fromkeys(filter(None, found)))
-
-
-def _declared_root(entry: CatalogEntry) -> str | None:
-    """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
-    try:
-        return template.package_root(entry.path.read_text(), entry.name)
-    except (InputError, OSError, UnicodeDecodeError):
-        return None
-
-
-def _tell(world: World, scripted: ScriptedMod, baked: Baked) -> None:
-    """Tell what the script said last, and what of its changes does not count."""
-    for line in baked.lines[-_SHOWN_LINES:]:
-        world.out.say(f"{scripted.name} │ {line}")
-    for line in judge.in_words(baked.judged.ignored):
-        world.out.detail(f"not in the mod: {line}")
-
-
-def _tell_made(world: World, target: Path, scripted: ScriptedMod, baked: Baked, *, as_json: bool) -> None:
+def _tell_made(session: Session, made: BakedMod, *, as_json: bool) -> None:
     """Tell what the mod is, and what about it a person should look at."""
-    files, name = baked.judged.files, target.name
-    for line in judge.doubtful(baked.lines):
-        world.out.warn(f"run.sh ended with 0, and said: {line}")
-    for file in judge.copied_whole(files, (part.content or b"" for part in scripted.parts)):
-        text = f"{file.target} is a whole file of the mod's ({judge.lines(file)} lines)"
-        world.out.warn(f"{text}: if it was made from another vLLM's file, it takes changes of this one back")
+    files, name = made.baked.judged.files, made.folder.name
+    for doubt in made.doubts:
+        session.out.warn(doubt)
     if not as_json:
         rows = [[file.target, judge.covered(file.target, file.covers), str(judge.lines(file))] for file in files]
-        world.out.table(["file", "covers", "lines"], rows)
-    world.out.say(f"{name}: {_count(len(files))} in {target}; name it in a recipe: mods: [{name}]")
+        session.out.table(["file", "covers", "lines"], rows)
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    session.out.say(f"{name}: {count} in {made.folder}; name it in a recipe: mods: [{name}]")
 
 
-def _refusal(baked: Baked, vllm: _Vllm, *, network: bool) -> ModError | None:
-    """Return why there is no mod: the script did what files that are laid over cannot do, or nothing; or None."""
-    refused, counted = baked.judged.refused, [one for one in baked.judged.ignored if one.why != judge.OWN]
-    if refused:
-        text = "not all that run.sh did can be a mod, and none was made:"
-        hint = "build an image instead: FROM the image, COPY the folder, RUN its run.sh"
-        if all(one.why == judge.REJECTED for one in refused):
-            hint = (
-                f"it is for another vLLM than {vllm.version or 'that of the image'}: look for its version for this one"
-            )
-        return ModError("\n".join([text, *_indented(judge.in_words(refused))]), hint=hint)
-    if not baked.judged.files:
-        text = "run.sh ended with 0 and changed nothing that counts; no mod was made"
-        hint = "does the image have the fix already, or did a patch not apply? the script's lines above may say"
-        if not network and judge.missed_network(baked.lines):
-            hint = "the script had no network, which --network gives"
-        return ModError("\n".join([text, *_indented(judge.in_words(counted))]), hint=hint)
-    return None
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"
-
-
-def _indented(lines: Sequence[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _as_json(name: str, image: str, vllm: _Vllm, baked: Baked) -> dict[str, Any]:
-    judged = baked.judged
+def _as_json(made: BakedMod, image: str) -> dict[str, Any]:
+    judged = made.baked.judged
     return {
-        "mod": name if judged.files and not judged.refused else None,
+        "mod": made.folder.name if made.refusal is None else None,
         "image": image,
-        "vllm": vllm.version,
+        "vllm": made.vllm.version,
         "files": [_file_json(file) for file in judged.files],
         "refused": [finding._asdict() for finding in judged.refused],
         "ignored": [finding._asdict() for finding in judged.ignored],
-        "output": list(baked.lines),
-        "doubtful": judge.doubtful(baked.lines),
+        "output": list(made.baked.lines),
+        "doubtful": judge.doubtful(made.baked.lines),
     }
 
 

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.errors import ProblemsError
 from sparkctl.base.validation import shown
 from sparkctl.cli.options import as_json, overrides, strict
-from sparkctl.recipes import reading
-from sparkctl.recipes.catalog import Member
+from sparkctl.operations.files import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
-    from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.cli.session import Session
+    from sparkctl.recipes.catalog import LoadedRecipe
 
 
 @click.group(invoke_without_command=True)
@@ -31,13 +30,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         if as_json:
             raise click.UsageError(f"put --json after {ctx.invoked_subcommand}")
         return
-    world: World = ctx.obj
-    listed = _listed(world)
+    session: Session = ctx.obj
+    listed = recipes.listed(session.world.catalog)
+    rows = [(one.name, one.kind, one.label, one.description) for one in listed]
+    names = ("name", "kind", "from", "description")
     if as_json:
-        world.out.json(listed)
+        found = zip(rows, listed, strict=True)
+        session.out.json([{**dict(zip(names, row, strict=True)), "path": str(one.path)} for row, one in found])
     else:
-        headers = ["name", "kind", "from", "description"]
-        world.out.table([header.upper() for header in headers], [[row[header] for header in headers] for row in listed])
+        session.out.table([name.upper() for name in names], rows)
 
 
 @command.command
@@ -46,104 +47,34 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @strict
 @as_json
 @click.pass_obj
-def show(world: World, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
+def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
     """Show a recipe after extends and --set, each value with the place that it comes from."""
-    loaded = world.catalog.recipe(name, overrides, strict=strict)
+    loaded = session.world.catalog.recipe(name, overrides, strict=strict)
     for warning in loaded.warnings:
-        world.out.warn(str(warning))
+        session.out.warn(str(warning))
     if loaded.version.note:
-        world.out.say(loaded.version.note)
+        session.out.say(loaded.version.note)
     origins = {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
     if as_json:
         places = {shown(path): str(place) for path, place in origins.items()}
-        world.out.json({"name": loaded.name, "recipe": _dump(loaded), "origins": places})
-        return
-    world.out.result(_lines(loaded, origins))
+        recipe = loaded.recipe.model_dump(mode="json", by_alias=True)
+        session.out.json({"name": loaded.name, "recipe": recipe, "origins": places})
+    else:
+        session.out.result(_lines(loaded, origins))
 
 
 @command.command
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @strict
 @click.pass_obj
-def lint(world: World, files: tuple[str, ...], *, strict: bool) -> None:
+def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
     """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
-    names = files or tuple(entry.name for entry in world.catalog.recipes())
-    names += () if files else tuple(entry.name for entry in world.catalog.entries("stack"))
-    problems: dict[str, Problem] = {}
-    for name in names:
-        problems |= {str(problem): problem for problem in _problems(world, name, strict=strict)}
-    for text, problem in problems.items():
-        if problem.warning:
-            world.out.warn(text)
-    errors = [problem for problem in problems.values() if not problem.warning]
-    if errors:
-        raise ProblemsError(errors)
-    world.out.say(f"checked {len(names)}, errors 0, warnings {len(problems)}")
-
-
-def _listed(world: World) -> list[dict[str, str]]:
-    catalog = world.catalog
-    found = [("recipe", entry) for entry in catalog.recipes()] + [
-        ("stack", entry) for entry in catalog.entries("stack")
-    ]
-    return [
-        {
-            "name": entry.name,
-            "kind": kind,
-            "from": entry.label,
-            "description": _description(catalog, kind, entry.name),
-            "path": str(entry.path),
-        }
-        for kind, entry in found
-    ]
-
-
-def _description(catalog: Catalog, kind: str, name: str) -> str:
-    try:
-        return catalog.recipe(name).recipe.description if kind == "recipe" else catalog.stack(name).stack.description
-    except InputError as error:
-        return f"cannot be used: {error.message.splitlines()[0]}"
-
-
-def _problems(world: World, name: str, *, strict: bool) -> list[Problem]:
-    """Return everything that is wrong or doubtful with a recipe, or with a stack and its recipes."""
-    catalog = world.catalog
-    try:
-        if catalog.knows_stack(name):
-            stack = catalog.stack(name)
-            return [
-                problem
-                for member in stack.members
-                for problem in _recipe_problems(
-                    world, member, stack.document.place(("services", member.service, "recipe")), strict=strict
-                )
-            ]
-        entry = catalog.entry("recipe", name)
-        if entry.name.startswith("_"):
-            return catalog.base_problems(entry)
-    except ProblemsError as error:
-        return error.problems
-    return _recipe_problems(world, Member(entry.name, name), None, strict=strict)
-
-
-def _recipe_problems(world: World, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:
-    """Return what is wrong or doubtful with a recipe; ``place`` is where a stack names it."""
-    try:
-        loaded = world.catalog.recipe(member.recipe, member.overrides, strict=strict)
-    except ProblemsError as error:
-        return error.problems
-    except InputError as error:
-        return [Problem(error.message, place, error.hint)]
-    dangling = world.catalog.dangling(loaded)
-    try:
-        misfits = [] if dangling else reading.misfits(world.catalog, loaded)
-    except ProblemsError as error:
-        misfits = error.problems
-    return [*loaded.warnings, *dangling, *misfits]
-
-
-def _dump(loaded: LoadedRecipe) -> dict[str, object]:
-    return loaded.recipe.model_dump(mode="json", by_alias=True)
+    found = recipes.lint(session.world.catalog, files, strict=strict)
+    for problem in found.warnings:
+        session.out.warn(str(problem))
+    if found.errors:
+        raise ProblemsError(found.errors)
+    session.out.say(f"checked {len(found.names)}, errors 0, warnings {len(found.warnings)}")
 
 
 def _lines(loaded: LoadedRecipe, origins: Mapping[tuple[str | int, ...], Place]) -> str:

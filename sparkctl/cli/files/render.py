@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json, overrides, strict
-from sparkctl.mods import on_disk
-from sparkctl.operations import secrets
-from sparkctl.recipes import reading
-from sparkctl.world.docker_run import grammar
-from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.operations.files.render import render
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
-    from sparkctl.recipes.service import Service
+    from sparkctl.cli.session import Session
 
 
 @click.command
@@ -28,32 +21,17 @@ if TYPE_CHECKING:
 @as_json
 @click.option("--stage", is_flag=True, help="Make the files that the command names: verified mods, secrets.")
 @click.pass_obj
-def command(world: World, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool, stage: bool) -> None:
+def command(
+    session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool, stage: bool
+) -> None:
     """Print the docker run command of a recipe, one flag a line, to read or to paste.
 
     Needs no engine, no image and no Spark. What is assumed or missing is said on stderr.
     """
-    loader = world.loader(DiskModels())
-    located = loader.located([name], overrides, strict=strict)
-    if len(located) > 1:
-        names = " ".join(one.member.service for one in located)
-        raise InputError(f"{name} is a stack", hint=f"render one of its services: {names}")
-    (service,) = loader.services(located)
-    for warning in loader.warnings:
-        world.out.warn(str(warning))
-    if stage:
-        _stage(world, service)
-    for note in reading.notes(service):
-        world.out.say(note)
+    rendered = render(session.world, name, overrides, strict=strict, stage=stage)
+    for note in rendered.notes:
+        session.out.say(note)
     if as_json:
-        world.out.json(asdict(service.spec))
+        session.out.json(asdict(rendered.spec))
     else:
-        world.out.raw(grammar.shell_text(service.words))
-
-
-def _stage(world: World, service: Service) -> None:
-    """Make the files that the command names: the mods' verified copies, and the secrets' env-file."""
-    files = DiskFiles()
-    on_disk.stage(files, service.mods)
-    if service.secrets_file is not None:
-        files.write(service.secrets_file, secrets.env_file(world.required_secrets(service)), mode=0o600)
+        session.out.raw(rendered.text)

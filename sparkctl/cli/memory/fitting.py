@@ -1,23 +1,20 @@
-"""A set that does not fit: its bar, its sum, the ways to fit as commands to paste; and ``--fit``, which takes one."""
+"""What a set that does not fit shows: its sum as a bar. And what a command line asks for, as a value."""
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError
+from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.planning.refusal import Holder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import click
 
-    from sparkctl.operations.context import World
-    from sparkctl.planning.plan import Plan, Wanted
+    from sparkctl.cli.output import Output
+    from sparkctl.planning.plan import Plan
     from sparkctl.planning.refusal import Segment
-    from sparkctl.planning.ways import Way
 
 _STYLES: Final = {
     Holder.FOREIGN: ("█", "grey50"),
@@ -28,123 +25,34 @@ _STYLES: Final = {
 }
 _COLOURS: Final = ("blue", "cyan", "magenta", "bright_blue", "bright_cyan", "bright_magenta")
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
-_NOWHERE: Final = "no smaller setting and no service less makes it fit"
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the operator asked for: ``names``, ``--set`` and switches; ``before`` are the options of sparkctl itself."""
-
-    names: tuple[str, ...]
-    overrides: tuple[str, ...]
-    switches: tuple[str, ...] = ()
-    before: tuple[str, ...] = ()
-
-    @property
-    def up(self) -> str:
-        """The command that starts it, to paste."""
-        sets = [word for override in self.overrides for word in ("--set", override)]
-        return shlex.join(["sparkctl", *self.before, "up", *self.names, *sets, *self.switches])
-
-    def down(self, names: Sequence[str]) -> str:
-        """Return the command that stops services."""
-        return shlex.join(["sparkctl", *self.before, "down", *names])
-
-
-def asked(ctx: click.Context, names: Sequence[str], overrides: Sequence[str], switches: Mapping[str, bool]) -> Asked:
-    """Return what was asked for by a command line."""
+def asked(ctx: click.Context, names: Sequence[str], overrides: Sequence[str], switches: Mapping[str, bool]) -> AskedSet:
+    """Return what is asked for by a command line; the commands that are offered begin with its own options."""
     own = ctx.find_root().params
     given = {"--engine": own.get("engine"), "--recipes": own.get("folder"), "--profile": own.get("profile")}
     before = [word for option, value in given.items() if value is not None for word in (option, value)]
-    kept = [f"--{name}" for name in ("strict", "replace", "keep") if switches.get(name)]
-    return Asked(tuple(names), tuple(overrides), tuple(kept), tuple(before))
-
-
-def taken(way: Way, wanted: Sequence[Wanted], by: Asked) -> Asked:
-    """Return what to ask for in place of what was asked, for the set to fit."""
-    typed = {one.name: one.asked or one.name for one in wanted}
-    left_out = {typed[name] for name in way.without}
-    instead = {typed[name]: variant.recipe for name, variant in way.recipes.items()}
-    renamed = {name: variant.recipe for name, variant in way.recipes.items()}
-    kept = [_for_other(override, renamed) for override in by.overrides if not _for_any(override, way.without)]
-    alone = len(wanted) - len(way.without) == 1
-    new = [(renamed[name], override) for name, variant in way.recipes.items() for override in variant.overrides]
-    new += [(name, override) for name, change in way.changes.items() for override in change.overrides]
-    fetched = any(variant.missing for variant in way.recipes.values())
-    more = [*(["--drop-caches"] if way.drop_cache else []), *(["--download"] if fetched else [])]
-    return replace(
-        by,
-        names=tuple(instead.get(name, name) for name in by.names if name not in left_out),
-        overrides=(*kept, *(override if alone else f"{name}:{override}" for name, override in new)),
-        switches=(*by.switches, *more),
+    return AskedSet(
+        tuple(names),
+        tuple(overrides),
+        strict=switches["strict"],
+        replace=switches["replace"],
+        keep=switches.get("keep", False),
+        before=tuple(before),
     )
 
 
-def command(way: Way, wanted: Sequence[Wanted], by: Asked) -> str:
-    """Return the one command that makes the set fit, to paste."""
-    up = taken(way, wanted, by).up
-    return f"{by.down(way.stops)} && {up}" if way.stops else up
-
-
-def reasons(plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Iterator[str]:
-    """Yield why a set does not fit, and each way to fit with its command."""
-    yield from plan.reasons
-    for way in plan.ways:
-        yield f"it fits {way.words}:"
-        yield f"    {command(way, wanted, by)}"
-    if not plan.ways:
-        yield _NOWHERE
-
-
-def refuse(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked, *, fit: bool = False) -> NoReturn:
-    """Draw the sum, and raise what says it in numbers.
-
-    Raises:
-        DoesNotFitError: always.
-    """
-    draw(world, plan)
-    lines = list(reasons(plan, wanted, by))
-    if fit:
-        lines.append("--fit changes nothing but the services that are asked for, and no such change is enough")
-    raise DoesNotFitError("\n".join(lines))
-
-
-def draw(world: World, plan: Plan) -> None:
+def draw(out: Output, plan: Plan) -> None:
     """Draw the sum of a set that does not fit as a bar."""
     letters, colours = iter(_LETTERS), iter(_COLOURS)
     drawn = []
     for segment in plan.segments:
         mark = _STYLES.get(segment.part) or (next(letters, "z"), next(colours, "white"))
         drawn.append((_name(segment), segment.bytes, *mark))
-    world.out.bar(drawn)
-
-
-def fitted(world: World, plan: Plan, wanted: Sequence[Wanted], by: Asked) -> Asked:
-    """Return what ``--fit`` asks for instead, and say so: the first way that changes the requested services alone.
-
-    Raises:
-        DoesNotFitError: every way would stop or leave out a service, download a model, or need root.
-    """
-    for way in plan.ways:
-        if way.only_requested:
-            new = taken(way, wanted, by)
-            world.out.say(f"{plan.reasons[0]}")
-            world.out.say(f"--fit takes {way.words}: {new.up}")
-            return new
-    refuse(world, plan, wanted, by, fit=True)
+    out.bar(drawn)
 
 
 def _name(segment: Segment) -> str:
     if segment.part in {Holder.RUNNING, Holder.WANTED}:
         return segment.name
     return f"claimed by {segment.name}" if segment.part is Holder.CLAIMED else str(segment.part)
-
-
-def _for_any(override: str, services: Sequence[str]) -> bool:
-    return any(override.startswith(f"{name}:") for name in services)
-
-
-def _for_other(override: str, renamed: Mapping[str, str]) -> str:
-    """Return an override for the recipe that is taken in place of its service's."""
-    name, colon, rest = override.partition(":")
-    return f"{renamed[name]}:{rest}" if colon and name in renamed else override

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base import units
-from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.cli.options import as_json
-from sparkctl.planning.measured import figures, findings, percent, sound
+from sparkctl.operations.memory import measurements
+from sparkctl.planning.measured import figures, findings, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
     from sparkctl.planning.measured import Compared, Measurement
 
 
@@ -25,47 +25,32 @@ if TYPE_CHECKING:
 @as_json
 @click.option("--forget", metavar="NAME", help="Remove what was measured of a service, a recipe or a model.")
 @click.pass_obj
-def command(world: World, names: Sequence[str], *, as_json: bool, forget: str | None) -> None:
+def command(session: Session, names: Sequence[str], *, as_json: bool, forget: str | None) -> None:
     """List what starts on this host really took, each beside its prediction: GiB, and the error.
 
     NAME is a service, a recipe or a model. The next plan of the same image, model and flags uses them.
     """
     if forget is not None:
-        _forget(world, forget)
-    found = [one for one in world.records.measurements() if not names or _is_named(one, names)]
-    shown, doubts = sound(found)
-    shown.sort(key=lambda one: one.at, reverse=True)
-    for warning in [*world.records.warnings, *doubts]:
-        world.out.warn(warning)
+        count = measurements.forget(session.world, forget)
+        session.out.say(f"{forget}: {count} {'measurement' if count == 1 else 'measurements'} forgotten")
+    found = measurements.measurements(session.world, names)
     if as_json:
-        world.out.json([_row(one) for one in shown])
+        session.out.json([_row(one) for one in found])
     elif forget is None:
-        _show(world, shown, names)
+        _show(session, found, names)
 
 
-def _forget(world: World, name: str) -> None:
-    count = world.records.forget(name)
-    if not count:
-        message = f"nothing was measured of {name}"
-        raise InputError(message, hint="`sparkctl measurements` lists the services and models")
-    world.out.say(f"{name}: {count} {'measurement' if count == 1 else 'measurements'} forgotten")
-
-
-def _is_named(one: Measurement, names: Sequence[str]) -> bool:
-    return bool({one.service, one.recipe, one.key.model} & set(names))
-
-
-def _show(world: World, shown: Sequence[Measurement], names: Sequence[str]) -> None:
+def _show(session: Session, shown: Sequence[Measurement], names: Sequence[str]) -> None:
     if not shown:
         of_what = f" of {', '.join(names)}" if names else ""
-        world.out.say(f"nothing was measured{of_what} on this host yet; each `sparkctl up` measures its starts")
+        session.out.say(f"nothing was measured{of_what} on this host yet; each `sparkctl up` measures its starts")
         return
     heads = [f"{figure.name}, GiB" for figure in figures(shown[0])]
-    world.out.table(["service", "model", "date", *heads, "start"], [_cells(one) for one in shown])
-    world.out.say("measured (predicted, error); GPU by NVML, host by /proc, peak is the largest fall of MemAvailable")
+    session.out.table(["service", "model", "date", *heads, "start"], [_cells(one) for one in shown])
+    session.out.say("measured (predicted, error); GPU by NVML, host by /proc, peak is the largest fall of MemAvailable")
     for one in shown:
         for finding in findings(one):
-            world.out.result(f"{one.service}, {one.date}: {finding}")
+            session.out.result(f"{one.service}, {one.date}: {finding}")
 
 
 def _cells(one: Measurement) -> list[str]:

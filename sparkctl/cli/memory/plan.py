@@ -10,18 +10,14 @@ from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, names, overrides, strict
-from sparkctl.memory.pool import HostProfile
-from sparkctl.operations.changes import refuse_clashes
-from sparkctl.planning.plan import describe, make_plan
-from sparkctl.recipes.reading import Loader
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.operations.memory.fitting import command as command_of
+from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
+from sparkctl.planning.plan import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sparkctl.cli.memory.fitting import Asked
-    from sparkctl.operations.context import World
-    from sparkctl.planning.plan import Plan
+    from sparkctl.cli.output import Output
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.memory.plan import PlannedSet
     from sparkctl.recipes.service import Service
 
 
@@ -41,43 +37,23 @@ def command(
 
     With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
-    world: World = ctx.obj
+    session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, switches)
-    services, plan = _planned(world, asked, host, **switches)
-    if switches["fit"] and not plan.fits:
-        asked = fitting.fitted(world, plan, [service.wanted for service in services], asked)
-        services, plan = _planned(world, asked, host, **switches)
-    wanted = [service.wanted for service in services]
+    with session.out.reporting():
+        planned = plan(session.world, asked, host=host, fit=switches["fit"])
     if switches["as_json"]:
-        world.out.json(_as_json(services, plan, asked))
+        session.out.json(_as_json(planned))
     else:
-        _show(world, services, plan)
-    if not plan.fits and switches["as_json"]:
+        _show(session.out, planned)
+    if not planned.plan.fits and switches["as_json"]:
         raise DoesNotFitError("the set does not fit")
-    if not plan.fits:
-        fitting.refuse(world, plan, wanted, asked)
+    if not planned.plan.fits:
+        fitting.draw(session.out, planned.plan)
+        raise SetDoesNotFitError(planned, fit=switches["fit"] and planned.took is None)
 
 
-def _planned(world: World, asked: Asked, host: str | None, **switches: bool) -> tuple[list[Service], Plan]:
-    """Return the services and their plan: for this machine, or for a described one on which nothing runs yet."""
-    strict = switches["strict"]
-    if host is None:
-        loader = world.loader(world.ports.models, world.known_images)
-        services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
-        with world.out.reporting() as report:
-            controller = world.controller(services, report)
-            services = controller.expected(services)
-            return services, controller.plan(services, replace=switches["replace"])
-    profile = world.catalog.load("host", host, HostProfile)
-    loader = Loader(world.catalog, DiskModels(), world.operator, profile)
-    services = world.services(loader, loader.located(asked.names, asked.overrides, strict=strict))
-    refuse_clashes(services)
-    return services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
-
-
-def _as_json(services: Sequence[Service], plan: Plan, asked: Asked) -> dict[str, object]:
-    pool = plan.pool
-    wanted = [service.wanted for service in services]
+def _as_json(planned: PlannedSet) -> dict[str, object]:
+    plan, wanted, pool = planned.plan, planned.wanted, planned.plan.pool
     return {
         "fits": plan.fits,
         "pool": {
@@ -98,14 +74,14 @@ def _as_json(services: Sequence[Service], plan: Plan, asked: Asked) -> dict[str,
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
                 "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
             }
-            for service in services
+            for service in planned.services
         ],
         "order": list(plan.order),
         "steps": [{"action": str(step.action), "service": step.service} for step in plan.steps],
-        "reasons": [] if plan.fits else list(fitting.reasons(plan, wanted, asked)),
+        "reasons": planned.reasons,
         "ways": [
             {
-                "command": fitting.command(way, wanted, asked),
+                "command": command_of(way, wanted, planned.asked),
                 "words": way.words,
                 "changes": {name: list(change.overrides) for name, change in way.changes.items()},
                 "recipes": {name: variant.recipe for name, variant in way.recipes.items()},
@@ -118,7 +94,8 @@ def _as_json(services: Sequence[Service], plan: Plan, asked: Asked) -> dict[str,
     }
 
 
-def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
+def _show(out: Output, planned: PlannedSet) -> None:
+    plan = planned.plan
     rows = [
         [
             service.name,
@@ -128,24 +105,24 @@ def _show(world: World, services: Sequence[Service], plan: Plan) -> None:
             units.format_gib(service.expected.peak_bytes),
             service.expected.known,
         ]
-        for service in services
+        for service in planned.services
     ]
-    world.out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
+    out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
     pool = plan.pool
-    world.out.result()
+    out.result()
     cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
-    world.out.result(
+    out.result(
         f"memory: {units.format_gib(pool.available_bytes)} available{cache} of {units.format_gib(pool.total_bytes)}, "
         f"{units.format_gib(pool.reserve_bytes)} kept in reserve; "
         f"{units.format_gib(plan.foreign_bytes)} in use by what is not sparkctl's"
     )
     if plan.fits:
-        world.out.result()
-        world.out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
-        world.out.result("fits" if plan.order else "nothing to start")
+        out.result()
+        out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
+        out.result("fits" if plan.order else "nothing to start")
     for step in plan.steps:
         if step.needs_replace:
-            world.out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
+            out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
 
 
 def _bytes_of(service: Service, name: str) -> int:

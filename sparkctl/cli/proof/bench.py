@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
-from sparkctl.operations.bench import llama_benchy, result, rounds, sweep
-from sparkctl.operations.bench.result import Bench
-from sparkctl.operations.bench.service import BenchProtocol, described, kept, measured
-from sparkctl.world.local.disk import DiskFiles
+from sparkctl.cli.proof import bench_options, bench_tables
+from sparkctl.cli.proof.bench_options import HISTORY
+from sparkctl.operations.bench import llama_benchy, result, saved, sweep
+from sparkctl.operations.bench.service import bench
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.bench.result import Bench
+    from sparkctl.operations.bench.service import BenchProtocol
 
-HISTORY: Final = "history"
 BENCHY: Final = "llama-benchy"
-_SAVED: Final = TypeAdapter(Bench)
 
 
 @click.command
@@ -43,173 +41,78 @@ _SAVED: Final = TypeAdapter(Bench)
 @click.option("--save", type=click.Path(path_type=Path), help="Write the result as JSON, for --compare.")
 @as_json
 @click.pass_obj
-def command(world: World, /, names: tuple[str, ...], **options: object) -> None:
+def command(session: Session, /, names: tuple[str, ...], **options: object) -> None:
     """Measure how fast a service writes: one warm-up, three rounds of 500 tokens one at a time, then three at once.
 
     Tokens are the server's own count. The result is kept: `sparkctl bench history NAME`.
     """
-    asked = _asked(options)
-    _refuse_together(names, options)
+    asked = bench_options.protocol(options)
+    bench_options.refuse_together(names, options)
     if options["compare"]:
-        _compare(world, names, as_json=bool(options["as_json"]))
+        _compare(session, names, as_json=bool(options["as_json"]))
     elif names[0] == HISTORY:
-        _history(world, names[1:], as_json=bool(options["as_json"]))
+        _history(session, names[1:], as_json=bool(options["as_json"]))
     elif len(names) > 1:
         raise InputError(f"expected one service, found {len(names)}", hint="--compare A B compares two")
     elif options["sweep"]:
-        form = "json" if options["as_json"] else "markdown" if options["markdown"] else "table"
-        sweep.sweep(world, names[0], str(options["sweep"]), asked, form)
+        _sweep(session, names[0], str(options["sweep"]), asked, options)
     else:
-        _one(world, names[0], asked, options)
+        _one(session, names[0], asked, options)
 
 
-def _refuse_together(names: tuple[str, ...], options: dict[str, object]) -> None:
-    """Refuse options that would be ignored.
-
-    Raises:
-        InputError: two of them that do not go together.
-    """
-    one = {"--markdown": "markdown", "--format": "form", "--svg": "svg", "--save": "save"}
-    given = [option for option, name in one.items() if options[name]]
-    printed = [option for option in given if option in {"--markdown", "--format"}]
-    printed += ["--json"] if options["as_json"] else []
-    if len(printed) > 1:
-        raise InputError(f"{' and '.join(printed)} do not go together: each prints all that is printed")
-    modes = [mode for mode in ("--compare", "--sweep") if options[mode.removeprefix("--")]]
-    modes += ["history"] if names[0] == HISTORY else []
-    refused = [option for option in given if not (modes == ["--sweep"] and option == "--markdown")]
-    if modes and (refused or len(modes) > 1):
-        raise InputError(f"{' and '.join([*modes, *refused])} do not go together", hint="sparkctl bench --help")
-
-
-def _asked(options: dict[str, object]) -> BenchProtocol:
-    """Return the protocol.
-
-    Raises:
-        InputError: prompts that cannot be read, or a concurrency that is none.
-    """
-    try:
-        at_once = tuple(int(text) for text in str(options["concurrency"]).split(","))
-    except ValueError:
-        at_once = (0,)
-    if any(not 1 <= count <= 1024 for count in at_once):  # noqa: PLR2004
-        raise InputError(
-            f"--concurrency {options['concurrency']}: expected counts from 1 to 1024", hint="such as 1,3,8"
-        )
-    prompts = _prompts(options["prompts"]) if isinstance(options["prompts"], Path) else rounds.prompts()
-    length = options["input_tokens"]
-    asked = BenchProtocol(prompts, int(str(options["tokens"])), int(str(options["rounds"])), at_once)
-    return asked._replace(input_tokens=length) if isinstance(length, int) else asked
-
-
-def _prompts(path: Path) -> tuple[str, ...]:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the prompts in {path}: {error}") from None
-    found = tuple(line for line in lines if line)
-    if not found:
-        raise InputError(f"{path} has no prompts", hint="one prompt a line")
-    return found
-
-
-def _one(world: World, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
-    world.refuse_elsewhere()
-    service = described(world, name)
-    with world.out.reporting() as report:
-        found = measured(world, service, asked, report)
-    kept(world, found)
+def _one(session: Session, name: str, asked: BenchProtocol, options: dict[str, object]) -> None:
+    world, out = session.world, session.out
+    with out.reporting():
+        found = bench(world, name, asked)
     if isinstance(options["save"], Path):
-        DiskFiles().write(options["save"].absolute(), _SAVED.dump_json(found, indent=1), mode=0o644)
+        saved.save(world, found, options["save"])
     if isinstance(options["svg"], Path):
-        DiskFiles().write(options["svg"].absolute(), result.svg(found).encode(), mode=0o644)
+        saved.plot(world, found, options["svg"])
     if options["as_json"]:
-        world.out.json(asdict(found))
+        out.json(asdict(found))
     elif options["form"]:
-        world.out.json(llama_benchy.report(found, version("dgx-sparkctl")))
+        out.json(llama_benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:
-        world.out.raw(result.markdown(found))
+        out.raw(result.markdown(found))
     else:
-        _show(world, found)
+        bench_tables.show(out, found)
     if not any(level.requests for level in found.levels):
         raise NotReadyError(f"no request of {name} ended in order", hint=f"sparkctl status {name}")
 
 
-def _show(world: World, found: Bench) -> None:
-    world.out.table(list(result.HEADERS), result.rows(found))
-    chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
-    if chunks > 1.05:  # noqa: PLR2004
-        world.out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
-    if found.acceptance:
-        shares = " ".join(f"{100 * share:.0f} %" for share in found.acceptance)
-        world.out.result(f"drafts accepted by position: {shares}")
-    for text in (result.beside_expected(found), result.beside_roofline(found)):
-        if text:
-            world.out.result(text)
-    for note in found.notes:
-        world.out.warn(note)
+def _sweep(session: Session, name: str, setting: str, asked: BenchProtocol, options: dict[str, object]) -> None:
+    """Measure at each value, and print what was measured, however it ended."""
+    found: list[tuple[str, Bench]] = []
+    try:
+        with session.out.reporting():
+            sweep.sweep(session.world, name, setting, asked, lambda value, one: found.append((value, one)))
+    finally:
+        path = setting.partition("=")[0]
+        if options["as_json"]:
+            session.out.json([{"value": value, **asdict(one)} for value, one in found])
+        else:
+            bench_tables.show_sweep(session.out, path, found, markdown=bool(options["markdown"]))
+        for value, note in ((value, note) for value, one in found for note in one.notes):
+            session.out.warn(f"{path}={value}: {note}")
 
 
-# --- earlier ones ----------------------------------------------------------------------------------------------------
-
-
-def _history(world: World, names: Sequence[str], *, as_json: bool) -> None:
+def _history(session: Session, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 1:
         raise InputError("expected the name of one service", hint="sparkctl bench history NAME")
-    found = world.records.benches(names[0])
+    found = saved.history(session.world, names[0])
     if as_json:
-        world.out.json([asdict(one) for one in found])
-        return
-    if not found:
-        world.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
-        return
-    rows = [[_day(one), one.image, one.vllm, str(one.max_tokens), *_speeds(one)] for one in found]
-    world.out.table(["when", "image", "vllm", "tokens", "tok/s one at a time", "most tok/s in sum"], rows)
+        session.out.json([asdict(one) for one in found])
+    elif found:
+        bench_tables.show_history(session.out, found)
+    else:
+        session.out.say(f"nothing of {names[0]} was measured yet: sparkctl bench {names[0]}")
 
 
-def _day(bench: Bench) -> str:
-    return datetime.fromtimestamp(bench.at, tz=UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _speeds(bench: Bench) -> list[str]:
-    most = max((level.together for level in bench.levels), default=0.0)
-    return ["?" if bench.single is None else f"{bench.single:.1f}", f"{most:.1f}"]
-
-
-def _compare(world: World, names: Sequence[str], *, as_json: bool) -> None:
+def _compare(session: Session, names: Sequence[str], *, as_json: bool) -> None:
     if len(names) != 2:  # noqa: PLR2004
         raise InputError(f"--compare wants two, found {len(names)}", hint="sparkctl bench --compare A B")
-    first, second = (_saved(world, name) for name in names)
-    levels = [(one, other) for one in first.levels for other in second.levels if one.concurrency == other.concurrency]
+    first, second = (saved.saved(session.world, name) for name in names)
     if as_json:
-        world.out.json([asdict(first), asdict(second)])
-        return
-    rows = [
-        [
-            str(one.concurrency),
-            f"{one.per_request:.1f}",
-            f"{other.per_request:.1f}",
-            f"{other.per_request / one.per_request - 1:+.0%}" if one.per_request else "?",
-            f"{one.first_s * 1000:.0f} ms",
-            f"{other.first_s * 1000:.0f} ms",
-        ]
-        for one, other in levels
-    ]
-    world.out.table(["at once", names[0], names[1], "difference", "first token", "first token"], rows)
-    if first.max_tokens != second.max_tokens:
-        world.out.warn(f"not the same protocol: {first.max_tokens} and {second.max_tokens} tokens a request")
-
-
-def _saved(world: World, name: str) -> Bench:
-    """Return a saved file's result, or the last one of a service."""
-    path = Path(name)
-    if path.suffix == ".json":
-        try:
-            return _SAVED.validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
-            raise InputError(f"cannot read {path}: {reason}") from None
-    found = world.records.benches(name)
-    if not found:
-        raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
-    return found[-1]
+        session.out.json([asdict(first), asdict(second)])
+    else:
+        bench_tables.show_two(session.out, names, first, second)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import CheckError, EngineError, InputError, NotReadyError
+from sparkctl.base.errors import CheckError
 from sparkctl.base.units import format_duration
 from sparkctl.cli.options import as_json
-from sparkctl.operations.checks import checker
-from sparkctl.operations.checks.checker import Checker, Result, evidence_lines
-from sparkctl.operations.checks.named import named
-from sparkctl.operations.checks.run_code import CodeRunner
+from sparkctl.operations.checks.checker import Result, evidence_lines
+from sparkctl.operations.checks.service import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
-    from sparkctl.operations.context import World
-    from sparkctl.operations.deployed import Deployed
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.checks.checker import CheckVerdict
 
 
 @click.command
@@ -29,86 +25,34 @@ if TYPE_CHECKING:
 @click.option("--run-code", is_flag=True, help="Run code that the model writes, in a container without network.")
 @as_json
 @click.pass_obj
-def command(world: World, name: str, *, only: tuple[str, ...], run_code: bool, as_json: bool) -> None:
+def command(session: Session, name: str, *, only: tuple[str, ...], run_code: bool, as_json: bool) -> None:
     """Ask a service that is up what it must answer, and judge the answers.
 
     Without --only, every check is asked: the shipped ones, and yours in checks/. Exit codes: 5 not ready, 7 a check
     failed. Code that a model writes is parsed, and run only with --run-code: in a throwaway container of the
     service's image, without network, mounts and GPU.
     """
-    world.refuse_elsewhere()
-    deployed = _ready(world, name)
-    wanted = [check for names in only for check in names.split(",") if check]
-    checks = named(world, list(dict.fromkeys(wanted)) or [entry.name for entry in world.catalog.entries("check")])
-    server = _subject(world, deployed)
-    with world.out.reporting() as report:
-        code = _runner(world, deployed) if run_code else None
-        verdicts = list(Checker(world.ports.http, world.ports.clock, report, code).run(checks, server))
-    _print(world, verdicts, as_json=as_json)
+    wanted = [one for names in only for one in names.split(",") if one]
+    with session.out.reporting():
+        verdicts = check(session.world, name, wanted, run_code=run_code)
+    _print(session, verdicts, as_json=as_json)
     failed = [verdict for verdict in verdicts if verdict.result is Result.FAIL]
     if failed:
         message = f"{name} fails {len(failed)} of {len(verdicts)} checks: {', '.join(one.check for one in failed)}"
         raise CheckError(message)
     if all(verdict.result is Result.SKIPPED for verdict in verdicts):
-        world.out.warn("every check was skipped: nothing is known of the answers")
+        session.out.warn("every check was skipped: nothing is known of the answers")
 
 
-def _ready(world: World, name: str) -> Deployed:
-    """Return the service, which is ready.
-
-    Raises:
-        InputError: no service of this name is deployed.
-        NotReadyError: it is not ready.
-    """
-    deployed = {one.name: one for one in world.deployed() if one.container.name == one.name}
-    if name not in deployed:
-        message = f"no service {name} is deployed (deployed: {', '.join(sorted(deployed)) or 'nothing'})"
-        raise InputError(message, hint="sparkctl ps lists them, and sparkctl up starts one")
-    found = deployed[name]
-    if not found.ready:
-        message = f"{name} is not ready: its container is {found.container.state}"
-        raise NotReadyError(message, hint=f"sparkctl up {name} waits until it is; its log: sparkctl logs {name}")
-    return found
-
-
-def _runner(world: World, deployed: Deployed) -> CodeRunner:
-    """Return what runs code.
-
-    Raises:
-        EngineError: a simulated engine, which runs no images.
-    """
-    if world.ports.bench is None:
-        message = "a simulated engine runs no images: no code can be run in it"
-        raise EngineError(message, hint="without --run-code the code is parsed")
-    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
-
-
-def _subject(world: World, deployed: Deployed) -> AskedServer:
-    """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
-    loader = world.loader(world.ports.models)
-    try:
-        (located,) = loader.located([deployed.recipe], [], strict=False)
-    except InputError as error:
-        world.out.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checker.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
-    try:
-        facts = loader.facts(located)[0]
-    except InputError as error:
-        world.out.warn(f"what the model takes beside text is not known: {error.message}")
-        facts = None
-    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
-    return replace(known, served_name=deployed.served_name)
-
-
-def _print(world: World, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:
+def _print(session: Session, verdicts: Sequence[CheckVerdict], *, as_json: bool) -> None:
     if as_json:
-        world.out.json([_row(verdict) for verdict in verdicts])
+        session.out.json([_row(verdict) for verdict in verdicts])
         return
     rows = [[one.check, one.result, _took(one), one.reason] for one in verdicts]
-    world.out.table(["check", "verdict", "took", "evidence"], rows)
+    session.out.table(["check", "verdict", "took", "evidence"], rows)
     for verdict in verdicts:
         if verdict.result is Result.FAIL:
-            world.out.result("\n".join(["", *evidence_lines(verdict)]))
+            session.out.result("\n".join(["", *evidence_lines(verdict)]))
 
 
 def _took(verdict: CheckVerdict) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl.base.errors import BlockedError, EngineError
+from sparkctl.base.errors import BlockedError
 from sparkctl.cli.options import as_json
-from sparkctl.operations.doctor import Examined, Reported, Status, examine
+from sparkctl.operations.doctor import Status, doctor
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
-    from sparkctl.world.engine import EngineInfo
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.doctor import Examined
 
 _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING", Status.BLOCKER: "BLOCKER"}
 
@@ -20,48 +20,26 @@ _MARKS: Final = {Status.OK: "ok", Status.NOTE: "note", Status.WARNING: "WARNING"
 @click.command
 @as_json
 @click.pass_obj
-def command(world: World, *, as_json: bool) -> None:
+def command(session: Session, *, as_json: bool) -> None:
     """Check engine, GPU, memory, swap, disk and toolkit; each finding with its consequence and fix.
 
     Exits 8 when something would stop `up`: no GPU is such a thing.
     """
-    findings = examine(_reported(world))
+    findings = doctor(session.world)
     if as_json:
-        world.out.json([finding._asdict() for finding in findings])
+        session.out.json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            _show(world, finding)
+            _show(session, finding)
     blockers = [finding.subject for finding in findings if finding.status is Status.BLOCKER]
     if blockers:
         message = f"this host cannot serve: {', '.join(blockers)}"
         raise BlockedError(message)
 
 
-def _reported(world: World) -> Reported:
-    host = world.host
-    models = world.operator.home / "models"
-    cache = world.operator.home / ".cache" / "huggingface"
-    return Reported(
-        engine=_engine(world),
-        gpus=host.gpus(),
-        gpu_bytes=host.gpu_bytes(),
-        memory=host.memory(),
-        reserve_bytes=world.profile.reserve,
-        disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
-        earlyoom=host.program_runs("earlyoom"),
-    )
-
-
-def _engine(world: World) -> EngineInfo | EngineError:
-    try:
-        return world.engine.info()
-    except EngineError as error:
-        return error
-
-
-def _show(world: World, finding: Examined) -> None:
-    world.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
+def _show(session: Session, finding: Examined) -> None:
+    session.out.result(f"{_MARKS[finding.status]:8} {finding.subject}: {finding.found}")
     if finding.consequence:
-        world.out.result(f"{'':8} {finding.consequence}")
+        session.out.result(f"{'':8} {finding.consequence}")
     if finding.fix:
-        world.out.result(f"{'':8} → {finding.fix}")
+        session.out.result(f"{'':8} → {finding.fix}")

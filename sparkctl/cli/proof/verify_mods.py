@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from sparkctl.base import units
-from sparkctl.base.errors import EngineError, InputError, ModError
+from sparkctl.base.errors import InputError, ModError
 from sparkctl.cli.options import as_json
-from sparkctl.mods import placed
-from sparkctl.mods import verdicts as verification
-from sparkctl.mods.verdicts import Meant
-from sparkctl.operations import deployed as observing
-from sparkctl.recipes import reading
+from sparkctl.operations.mods import verify
 from sparkctl.vllm import metrics
-from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.mods.placed import MountedMod
+    from sparkctl.cli.session import Session
     from sparkctl.mods.verdicts import ModVerdict
-    from sparkctl.operations.context import World
-    from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Container
+    from sparkctl.operations.mods.verify import ChangedVerdict
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
 
@@ -39,60 +30,52 @@ _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verd
 @click.option("--watch", is_flag=True, help="Repeat, and report each change once.")
 @click.option("--every", default="30s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
-def command(world: World, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
+def command(session: Session, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
     """Check every mod in three places: its source on disk, the file it covers in the image, the running container.
 
     Services that run and recipes that do not; all that have mods when none is named. Containers of the same images
     that sparkctl did not start are named. Exits 6 unless all hold.
     """
-    world.refuse_elsewhere()
     if watch:
-        _watch(world, names, _seconds(every), as_json=as_json)
+        _watch(session, names, _seconds(every), as_json=as_json)
         return
-    verdicts = _verdicts(world, names)
-    _show(world, verdicts, as_json=as_json)
+    verdicts = verify.verify_mods(session.world, names)
+    if as_json:
+        session.out.json([_row(verdict) for verdict in verdicts])
+    else:
+        _show(session, verdicts)
+    _warn(session, verdicts)
     if not as_json:
-        _drafts(world, verdicts)
+        _show_drafting(session, verdicts)
     lost = sum(not verdict.holds for verdict in verdicts)
     if lost:
         raise ModError(f"{lost} of {len(verdicts)} files do not hold")
 
 
-def _show(world: World, verdicts: Sequence[ModVerdict], *, as_json: bool) -> None:
-    if as_json:
-        world.out.json([_row(verdict) for verdict in verdicts])
-    elif verdicts:
-        rows = [_row(verdict) for verdict in verdicts]
-        world.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
+def _show(session: Session, verdicts: Sequence[ModVerdict]) -> None:
+    rows = [_row(verdict) for verdict in verdicts]
+    if rows:
+        session.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
     else:
-        world.out.say("no mods to verify")
+        session.out.say("no mods to verify")
+
+
+def _warn(session: Session, verdicts: Sequence[ModVerdict]) -> None:
     for reason in dict.fromkeys(reason for verdict in verdicts for reason in verdict.reasons):
-        world.out.warn(reason)
+        session.out.warn(reason)
 
 
-def _drafts(world: World, verdicts: Sequence[ModVerdict]) -> None:
-    """Tell, for each service that drafts, what its mods are for: the acceptance since its server's start."""
-    holds: dict[str, bool] = {}
-    for verdict in verdicts:
-        holds[verdict.service] = holds.get(verdict.service, True) and verdict.holds
-    for name, hold in holds.items():
-        container = observing.find(world.engine, name)
-        if container is None or container.state != "running":
+def _show_drafting(session: Session, verdicts: Sequence[ModVerdict]) -> None:
+    for one in verify.drafting(session.world, verdicts):
+        word = "mods hold" if one.holds else "mods lost"
+        if not one.counts.enough:
+            text = f"{one.service}: {word}, too few drafts for an acceptance ({one.counts.drafted:,.0f} tokens)"
+            session.out.result(text)
             continue
-        reply = world.ports.http.get(f"{container.labels.get(LABEL_URL, '')}/metrics", key=world.api_key)
-        drafting = metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
-        if drafting is None:
-            continue
-        word = "mods hold" if hold else "mods lost"
-        if not drafting.enough:
-            world.out.result(f"{name}: {word}, too few drafts for an acceptance ({drafting.drafted:,.0f} tokens)")
-            continue
-        world.out.result(f"{name}: {word}, acceptance {metrics.in_words(drafting)}")
-        if hold and (drafting.overall or 0) < metrics.IN_VAIN:
-            world.out.warn(f"{name} drafts in vain although its mods hold: is the fix in them? (vllm#41789)")
-
-
-# --- again and again -------------------------------------------------------------------------------------------------
+        session.out.result(f"{one.service}: {word}, acceptance {metrics.in_words(one.counts)}")
+        if one.holds and (one.counts.overall or 0) < metrics.IN_VAIN:
+            text = f"{one.service} drafts in vain although its mods hold: is the fix in them? (vllm#41789)"
+            session.out.warn(text)
 
 
 def _seconds(text: str) -> float:
@@ -102,128 +85,27 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _watch(world: World, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
-    """Look until the operator stops it; what has changed is told once, an engine that is gone among it."""
-    before: dict[tuple[str, str], ModVerdict] | None = None
-    silent = ""
-    while True:
-        try:
-            now = {(verdict.service, verdict.mod.target): verdict for verdict in _verdicts(world, names, quiet=True)}
-        except EngineError as error:
-            if error.message != silent:
-                world.out.warn(error.message)
-            silent = error.message
-        else:
-            silent = ""
-            if before is None and not as_json:
-                _show(world, list(now.values()), as_json=False)
-            else:
-                _tell(world, before or {}, now, as_json=as_json)
-            before = now
-        world.ports.clock.sleep(every_s)
-
-
-def _tell(
-    world: World,
-    before: dict[tuple[str, str], ModVerdict],
-    now: dict[tuple[str, str], ModVerdict],
-    *,
-    as_json: bool,
-) -> None:
-    at = datetime.now().astimezone().isoformat(timespec="seconds")
-    for key in [*now, *(key for key in before if key not in now)]:
-        old, new = before.get(key), now.get(key)
-        was, word = (one.word if one is not None else "gone" for one in (old, new))
-        why = new.reasons if new is not None else []
-        if was == word and (old is None or new is None or old.reasons == why):
+def _watch(session: Session, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
+    """Show the first look, then what has changed, until the operator stops it. JSON is a line for each change."""
+    for number, look in enumerate(verify.watch(session.world, names, every_s)):
+        if number == 0 and not as_json:
+            _show(session, look.verdicts)
+            _warn(session, look.verdicts)
             continue
-        verdict = new or old
-        if as_json and verdict is not None:
-            row = _row(verdict) | {"verdict": word, "was": None if old is None else was, "at": at, "reasons": why}
-            world.out.raw(json.dumps(row, ensure_ascii=False))
-        elif verdict is not None:
-            told = f"{at}  {verdict.service}  {verdict.mod.mod}  {verdict.mod.name}: {was} → {word}"
-            world.out.result(": ".join([told, *why]))
+        at = datetime.now().astimezone().isoformat(timespec="seconds")
+        for change in look.changed:
+            _tell(session, change, at, as_json=as_json)
 
 
-# --- what is verified ------------------------------------------------------------------------------------------------
-
-
-def _verdicts(world: World, names: Sequence[str], *, quiet: bool = False) -> list[ModVerdict]:
-    """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
-    meant = [one for name in names for one in _of(world, name, quiet=quiet)] if names else _all(world, quiet=quiet)
-    found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
-    by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
-    for stranger in verification.outsiders(world.engine, meant):
-        key = (stranger.service, stranger.mod.target)
-        # One that has taken a service's name stands in its row, beside what its disk and its image are.
-        by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
-    return list(by_file.values())
-
-
-def _all(world: World, *, quiet: bool) -> list[Meant]:
-    """Return all services; a recipe that cannot be used is told, and must not hide what the others are.
-
-    What such a recipe's container runs is still checked, by its label.
-    """
-    found: list[Meant] = []
-    deployed = observing.names(world.engine)
-    for name in dict.fromkeys([*deployed, *(entry.name for entry in world.catalog.recipes())]):
-        try:
-            if name in deployed or world.catalog.recipe(name).recipe.mods:
-                found += _of(world, name, quiet=quiet)
-        except InputError as error:
-            if not quiet:
-                world.out.warn(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
-            found += _by_label(world, name) if name in deployed else []
-    return found
-
-
-def _of(world: World, name: str, *, quiet: bool) -> list[Meant]:
-    """Return what one name means: by its recipe or stack where there is one, else by its container's label."""
-    if not world.catalog.knows(name):
-        return _by_label(world, name)
-    loader = world.loader(world.ports.models, world.images)
-    located = loader.located([name], (), strict=False)
-    services = loader.services(located)
-    misfits = [misfit for one in located for misfit in reading.misfits(world.catalog, one.loaded)]
-    for misfit in () if quiet else misfits:
-        world.out.warn(str(misfit))
-    return [_meant(world, service) for service in services]
-
-
-def _meant(world: World, service: Service) -> Meant:
-    container = observing.find(world.engine, service.name)
-    image = container.image if container is not None else service.spec.image
-    model = service.recipe.model
-    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
-    return Meant(service.name, image, service.mods, container, marks)
-
-
-def _by_label(world: World, name: str) -> list[Meant]:
-    """Return a deployed service by what its container says of itself."""
-    container = observing.find(world.engine, name)
-    if container is None:
-        message = f"no service {name} is deployed, and no recipe has this name"
-        raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
-    declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
-    known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container)}
-    found = [known.get((mod.mod, mod.target), mod) for mod in declared]
-    return [Meant(name, container.image, found, container)]
-
-
-def _of_recipe(world: World, name: str, container: Container) -> tuple[MountedMod, ...]:
-    """Return the mods of the recipe that a stack's container was made from; () when it is gone or cannot be used."""
-    recipe = container.labels.get(LABEL_RECIPE, "")
-    if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
-        return ()
-    try:
-        loader = world.loader(world.ports.models, world.images)
-        (service,) = loader.services(loader.located([recipe], (), strict=False))
-    except InputError as error:
-        world.out.warn(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
-        return ()
-    return service.mods
+def _tell(session: Session, change: ChangedVerdict, at: str, *, as_json: bool) -> None:
+    verdict = change.verdict
+    if as_json:
+        row = _row(verdict) | {"verdict": change.now, "was": change.was, "at": at, "reasons": change.reasons}
+        session.out.raw(json.dumps(row, ensure_ascii=False))
+    else:
+        was = "gone" if change.was is None else change.was
+        told = f"{at}  {verdict.service}  {verdict.mod.mod}  {verdict.mod.name}: {was} → {change.now}"
+        session.out.result(": ".join([told, *change.reasons]))
 
 
 def _row(verdict: ModVerdict) -> dict[str, object]:

@@ -6,31 +6,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError
 from sparkctl.cli.options import as_json
-from sparkctl.operations import deployed
-from sparkctl.operations.checks import named
-from sparkctl.operations.deployed_service import service_of
+from sparkctl.operations.services.running import attach
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
+    from sparkctl.cli.session import Session
 
 
 @click.command
 @click.argument("name")
 @as_json
 @click.pass_obj
-def command(world: World, name: str, *, as_json: bool) -> None:
+def command(session: Session, name: str, *, as_json: bool) -> None:
     """Watch a service's start to its end, without a part in it: the same line and the same exit codes as `up`.
 
     With --json each moment is a line of JSON on stdout.
     """
-    world.refuse_elsewhere()
-    container = deployed.find(world.engine, name)
-    if container is None:
-        message = f"no service {name} is deployed"
-        raise InputError(message, hint=f"sparkctl up {name} starts it, sparkctl ps lists those that there are")
-    service = service_of(world, name, container, world.known_images)
-    with world.out.reporting(as_json=as_json) as report:
-        require = named.require(world, report, named.required_checks(world, [service]))
-        world.controller([service], report).attach(service, require)
+    with session.out.reporting(as_json=as_json):
+        attach(session.world, name)

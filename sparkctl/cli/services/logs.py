@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import InputError
-from sparkctl.operations import deployed
+from sparkctl.operations.services.running import logs
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
-
-_POLL_S = 0.2
+    from sparkctl.cli.session import Session
 
 
 @click.command
@@ -20,26 +17,7 @@ _POLL_S = 0.2
 @click.option("-f", "--follow", is_flag=True, help="Go on until the service ends.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last lines.")
 @click.pass_obj
-def command(world: World, name: str, *, follow: bool, tail: int | None) -> None:
+def command(session: Session, name: str, *, follow: bool, tail: int | None) -> None:
     """Print a service's log as its server wrote it."""
-    engine = world.engine
-    container = deployed.find(engine, name)
-    if container is None:
-        known = ", ".join(deployed.names(engine)) or "nothing"
-        message = f"no service {name} is deployed (deployed: {known})"
-        raise InputError(message, hint="sparkctl ps lists them")
-    if not follow:
-        for line in engine.logs(container.id, tail=tail):
-            world.out.raw(line)
-        return
-    reader = engine.follow(container.id)
-    try:
-        lines = reader.read()
-        for line in lines if tail is None else lines[len(lines) - tail :]:
-            world.out.raw(line)
-        while (now := engine.container(container.id)) is not None and now.state == "running":
-            world.ports.clock.sleep(_POLL_S)
-            for line in reader.read():
-                world.out.raw(line)
-    finally:
-        reader.close()
+    for line in logs(session.world, name, tail=tail, follow=follow):
+        session.out.raw(line)

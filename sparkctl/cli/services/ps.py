@@ -8,67 +8,53 @@ import click
 
 from sparkctl.base import units
 from sparkctl.cli.options import as_json
-from sparkctl.operations.status import liveness, look
-from sparkctl.operations.status.liveness import Life
+from sparkctl.operations.status.services import services
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
-    from sparkctl.operations.deployed import Deployed
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.status.services import ServiceNow
 
 
 @click.command
 @as_json
 @click.pass_obj
-def command(world: World, *, as_json: bool) -> None:
+def command(session: Session, *, as_json: bool) -> None:
     """List the services, whether they are ready, and what they hold of the memory."""
-    deployed = world.deployed()
-    doing = {service.name: _doing(world, service) for service in deployed}
+    found = services(session.world)
     if as_json:
-        world.out.json([_row(service, doing[service.name]) for service in deployed])
-    elif not deployed:
-        world.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
+        session.out.json([_row(service) for service in found])
+    elif not found:
+        session.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
     else:
         headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
-        world.out.table(headers, [_cells(service, doing[service.name]) for service in deployed])
+        session.out.table(headers, [_cells(service) for service in found])
 
 
-def _doing(world: World, service: Deployed) -> tuple[str | None, str]:
-    """Return what a service does and why, by one look: a stuck one needs two (`sparkctl status`)."""
-    if service.ready is None:
-        return None, ""
-    seen = look.look(world.ports, service.name, world.api_key)
-    return liveness.judge(seen, seen)
-
-
-def _ready(service: Deployed, doing: str | None) -> bool | None:
-    """Return whether it is ready: one whose scheduler works is, even where it was too busy for a question."""
-    return True if doing == Life.BUSY else service.ready
-
-
-def _row(service: Deployed, doing: tuple[str | None, str]) -> dict[str, object]:
+def _row(service: ServiceNow) -> dict[str, object]:
+    deployed = service.deployed
     return {
         "name": service.name,
-        "recipe": service.recipe,
-        "state": service.container.state,
-        "ready": _ready(service, doing[0]),
-        "doing": doing[0],
+        "recipe": deployed.recipe,
+        "state": deployed.container.state,
+        "ready": service.ready,
+        "doing": service.doing,
         "url": service.url,
-        "claim_bytes": service.claim_bytes,
-        "image": service.container.image,
-        "mods": list(service.mods),
+        "claim_bytes": deployed.claim_bytes,
+        "image": deployed.container.image,
+        "mods": list(deployed.mods),
     }
 
 
-def _cells(service: Deployed, doing: tuple[str | None, str]) -> list[str]:
-    ready = {True: "yes", False: "no", None: "unknown"}[_ready(service, doing[0])]
+def _cells(service: ServiceNow) -> list[str]:
+    deployed = service.deployed
     return [
         service.name,
-        service.recipe,
-        service.container.state,
-        ready,
-        f"{doing[0] or 'unknown'}{f' ({doing[1]})' if doing[1] else ''}",
+        deployed.recipe,
+        deployed.container.state,
+        {True: "yes", False: "no", None: "unknown"}[service.ready],
+        f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",
         service.url,
-        units.format_gib(service.claim_bytes),
-        service.container.image,
-        " ".join(service.mods) or "-",
+        units.format_gib(deployed.claim_bytes),
+        deployed.container.image,
+        " ".join(deployed.mods) or "-",
     ]

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
-from sparkctl.operations.status import liveness, look
+from sparkctl.operations.status import services
 from sparkctl.operations.status.liveness import Life
-from sparkctl.vllm import metrics
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
-    from sparkctl.operations.deployed import Deployed
-    from sparkctl.operations.status.liveness import Look, Rates
-    from sparkctl.vllm.metrics import Metrics
-
-_LOOK_S: Final = 1.0
-_WELL: Final = frozenset({Life.READY, Life.BUSY, Life.STARTING})
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.status.services import ServiceStatus
 
 
 @click.command
@@ -31,80 +25,50 @@ _WELL: Final = frozenset({Life.READY, Life.BUSY, Life.STARTING})
 @click.option("--watch", is_flag=True, help="Go on, a line at each look.")
 @click.option("--every", default="2s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
-def command(world: World, name: str, *, as_json: bool, watch: bool, every: str) -> None:
+def command(session: Session, name: str, *, as_json: bool, watch: bool, every: str) -> None:
     """Show what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
 
     By its scheduler's own counters, which a busy server answers too. Exits 5 when it is stuck, failing or dead.
     """
-    world.refuse_elsewhere()
     seconds = units.parse_duration(every)
     if seconds <= 0:
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
     if watch:
-        _watch(world, name, seconds, as_json=as_json)
+        _watch(session, name, seconds, as_json=as_json)
         return
-    first, last = _looks(world, name)
-    row = _row(_deployed(world, name), first, last)
+    with session.out.reporting():
+        found = services.status(session.world, name)
+    row = _row(found)
     if as_json:
-        world.out.json(row)
+        session.out.json(row)
     else:
-        _show(world, row)
-    if row["state"] not in _WELL:
-        raise NotReadyError(f"{name} is {row['state']}: {row['why']}", hint=f"sparkctl logs {name} --tail 50")
+        _show(session, row)
+    if not found.well:
+        raise NotReadyError(f"{name} is {found.state}: {found.why}", hint=f"sparkctl logs {name} --tail 50")
 
 
-def _deployed(world: World, name: str) -> Deployed | None:
-    return next((one for one in world.deployed() if one.name == name), None)
+def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> None:
+    """Print a line at each look until the operator has seen enough."""
+    for found in services.watch(session.world, name, every_s):
+        row, now = _row(found), datetime.now().astimezone().isoformat(timespec="seconds")
+        session.out.raw(json.dumps({"at": now, **row})) if as_json else session.out.result(f"{now}  {_line(row)}")
 
 
-def _looks(world: World, name: str) -> tuple[Look, Look]:
-    """Look twice, and as long as a slow service cannot be told from a stuck one."""
-    first = look.look(world.ports, name, world.api_key)
-    if first.container is None and _deployed(world, name) is None:
-        message = f"no service {name} is deployed"
-        raise InputError(message, hint="sparkctl ps lists the services")
-    last = first
-    with world.out.reporting() as report:
-        while last is first or liveness.doubtful(first, last):
-            if last is not first:
-                waited = units.format_duration(last.at - first.at)
-                report.progress(name, "looking for an answer, or a step of its scheduler", waited)
-            world.ports.clock.sleep(_LOOK_S)
-            last = look.look(world.ports, name, world.api_key)
-    return first, last
-
-
-def _watch(world: World, name: str, every_s: float, *, as_json: bool) -> None:
-    """Print a line at each look until the operator has seen enough; what stands still is judged over all that time."""
-    first, last = _looks(world, name)
-    since = first
-    while True:
-        row = _row(_deployed(world, name), since, last, rates=liveness.rates(first, last))
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        world.out.raw(json.dumps({"at": now, **row})) if as_json else world.out.result(f"{now}  {_line(row)}")
-        world.ports.clock.sleep(every_s)
-        since = since if liveness.doubtful(first, last) else last
-        first, last = last, look.look(world.ports, name, world.api_key)
-
-
-def _row(service: Deployed | None, first: Look, last: Look, rates: Rates | None = None) -> dict[str, object]:
-    life, why = liveness.judge(first, last)
-    found: Metrics = last.metrics or metrics.Metrics()
-    came = rates or liveness.rates(first, last)
-    drafting = found.drafting
+def _row(found: ServiceStatus) -> dict[str, object]:
+    service, drafting = found.deployed, found.metrics.drafting
     return {
         "name": service.name if service is not None else "",
         "recipe": service.recipe if service is not None else "",
-        "state": life,
-        "why": why,
+        "state": found.state,
+        "why": found.why,
         "url": service.url if service is not None else "",
-        "running": found.running,
-        "waiting": found.waiting,
-        "generated_per_second": came.generated,
-        "prompt_per_second": came.prompt,
-        "kv_usage": found.kv_usage,
-        "prefix_hit_rate": found.prefix_hit_rate,
-        "preemptions": found.preemptions,
+        "running": found.metrics.running,
+        "waiting": found.metrics.waiting,
+        "generated_per_second": found.rates.generated,
+        "prompt_per_second": found.rates.prompt,
+        "kv_usage": found.metrics.kv_usage,
+        "prefix_hit_rate": found.metrics.prefix_hit_rate,
+        "preemptions": found.metrics.preemptions,
         "memory_bytes": service.resident_bytes if service is not None else None,
         "claim_bytes": service.claim_bytes if service is not None else None,
         "acceptance": {"overall": drafting.overall, "positions": list(drafting.positions), "drafted": drafting.drafted}
@@ -119,7 +83,7 @@ def _line(row: dict[str, object]) -> str:
     return "  ".join([*parts, str(row["why"]) if row["state"] not in {Life.READY, Life.BUSY} else ""]).rstrip()
 
 
-def _show(world: World, row: dict[str, object]) -> None:
+def _show(session: Session, row: dict[str, object]) -> None:
     acceptance = row["acceptance"]
     shown = {
         "state": ": ".join(filter(None, [str(row["state"]), str(row["why"])])),
@@ -138,7 +102,7 @@ def _show(world: World, row: dict[str, object]) -> None:
         )
     width = max(map(len, shown))
     for key, value in shown.items():
-        world.out.result(f"{key:{width}}  {value}")
+        session.out.result(f"{key:{width}}  {value}")
 
 
 def _count(value: object) -> str:

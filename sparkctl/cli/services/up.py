@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.units import format_gib
-from sparkctl.cli.files import mods_pins
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import names, overrides, strict
-from sparkctl.operations import models
-from sparkctl.operations.changes import Options, RefusedError
-from sparkctl.operations.checks import named
+from sparkctl.operations.memory.plan import SetDoesNotFitError
+from sparkctl.operations.services.up import up
 
 if TYPE_CHECKING:
-    from sparkctl.cli.memory.fitting import Asked
-    from sparkctl.operations.context import World
-    from sparkctl.recipes.service import Service
+    from sparkctl.cli.session import Session
 
 
 @click.command
@@ -37,61 +32,12 @@ def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str,
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
-    world: World = ctx.obj
+    session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, switches)
-    services = _services(world, asked, **switches)
-    if switches["drop_caches"]:
-        _drop_caches(world)
-    if switches["fit"]:
-        services, asked = _fitted(world, services, asked, **switches)
-    checks = named.required_checks(world, services)
-    with world.out.reporting(as_json=switches["as_json"]) as report:
-        controller = world.controller(services, report)
-        try:
-            controller.up(
-                services, Options(switches["replace"], switches["keep"], named.require(world, report, checks))
-            )
-        except RefusedError as error:
-            refused = error.plan
-        else:
-            return
-    fitting.refuse(world, refused, [service.wanted for service in services], asked)
-
-
-def _services(world: World, asked: Asked, **switches: bool) -> list[Service]:
-    """Return the services, whose models are here and whose secrets have values."""
-    loader = world.loader(world.ports.models, world.images)
-    located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
-    if switches["download"]:
-        models.download(world, located)
-        located = loader.located(asked.names, asked.overrides, strict=switches["strict"])
-    models.require(world, located)
-    services = world.services(loader, located)
-    for service in services:
-        world.required_secrets(service)
-    with world.out.reporting() as report:
-        mods_pins.fetch_missing(world, [mod for service in services for mod in service.mods], report)
-    return services
-
-
-def _drop_caches(world: World) -> None:
-    before = world.host.memory()
-    world.host.drop_caches()
-    after = world.host.memory()
-    freed = (after.free_bytes or 0) - (before.free_bytes or 0)
-    gained = after.available_bytes - before.available_bytes
-    world.out.say(
-        f"dropped the page cache: {format_gib(freed)} more are free, and {format_gib(gained)} more are available"
-    )
-
-
-def _fitted(world: World, services: list[Service], asked: Asked, **switches: bool) -> tuple[list[Service], Asked]:
-    """Return the services with the first smaller setting with which they fit, as they are when they fit already."""
-    with world.out.reporting() as report:
-        controller = world.controller(services, report)
-        expected = controller.expected(services)
-        plan = controller.plan(expected, replace=switches["replace"])
-    if plan.fits:
-        return services, asked
-    smaller = fitting.fitted(world, plan, [service.wanted for service in expected], asked)
-    return _services(world, smaller, **switches), smaller
+    taken = {name: switches[name] for name in ("fit", "drop_caches", "download")}
+    try:
+        with session.out.reporting(as_json=switches["as_json"]):
+            up(session.world, asked, **taken)
+    except SetDoesNotFitError as error:
+        fitting.draw(session.out, error.planned.plan)
+        raise

@@ -23,7 +23,7 @@ from sparkctl.vllm import releases
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.world.workbench import PathEntry, PathChange
+    from sparkctl.world.workbench import PathChange, PathEntry
 
 LARGEST_BYTES: Final = 64 * MIB
 """As for the source of any mod (sparkctl.sources)."""

@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.mods.bake import judge, folder
-from sparkctl.mods.bake.judge import FileChange, PathRemark, Judged, ScriptFolders
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.base.units import GIB, format_bytes, format_duration
+from sparkctl.mods.bake import folder, judge
+from sparkctl.mods.bake.judge import FileChange, Judged, PathRemark, ScriptFolders
 from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.mods.bake.folder import ScriptedMod
-    from sparkctl.world.workbench import Workbench
-    from sparkctl.world.ports import Clock, Ports, Report
     from sparkctl.world.engine import Container, Engine, Image
+    from sparkctl.world.ports import Clock, Ports, Report
+    from sparkctl.world.workbench import Workbench
 
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB

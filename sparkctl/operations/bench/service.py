@@ -13,7 +13,7 @@ from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
 from sparkctl.operations.bench.result import Bench
-from sparkctl.operations.bench.rounds import Job, measure
+from sparkctl.operations.bench.rounds import Job, measure, prompts
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Report
 
 _LOG_LINES = 5000
 
 
 class BenchProtocol(NamedTuple):
-    """The protocol: prompts, tokens of a request, rounds, how many at once, tokens of a prompt (None: as it is)."""
+    """The protocol: tokens of a request, rounds at each concurrency, and how many requests at once.
 
-    prompts: tuple[str, ...]
-    tokens: int
-    rounds: int
-    concurrency: tuple[int, ...]
+    ``prompts`` () are the ten that come with sparkctl; ``input_tokens`` makes each so long (None: as it is).
+    """
+
+    tokens: int = 500
+    rounds: int = 3
+    concurrency: tuple[int, ...] = (1, 3)
+    prompts: tuple[str, ...] = ()
     input_tokens: int | None = None
 
 
@@ -43,6 +45,22 @@ class Described(NamedTuple):
 
     deployed: Deployed
     service: Service | None
+
+
+def bench(world: World, name: str, protocol: BenchProtocol | None = None) -> Bench:
+    """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.
+
+    A level without requests in the result had none that ended in order.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        NotReadyError: it does not answer.
+        EngineError: the engine is elsewhere, or does not answer.
+    """
+    world.refuse_elsewhere()
+    found = measured(world, described(world, name), protocol or BenchProtocol())
+    kept(world, found)
+    return found
 
 
 def described(world: World, name: str) -> Described:
@@ -57,7 +75,7 @@ def described(world: World, name: str) -> Described:
         loader = world.loader(world.ports.models, world.known_images)
         (service,) = loader.services(loader.located([found.recipe], (), strict=False))
     except (InputError, ValueError) as error:
-        world.out.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
+        world.report.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
         return Described(found, None)
     return Described(found, service)
 
@@ -77,7 +95,7 @@ def serving(world: World, name: str) -> Deployed:
     return found
 
 
-def measured(world: World, of: Described, asked: BenchProtocol, report: Report) -> Bench:
+def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
     """Measure a service and return the result.
 
     Raises:
@@ -90,14 +108,14 @@ def measured(world: World, of: Described, asked: BenchProtocol, report: Report) 
         deployed.url,
         deployed.served_name,
         world.api_key,
-        asked.prompts,
+        asked.prompts or prompts(),
         asked.tokens,
         asked.rounds,
         asked.concurrency,
         asked.input_tokens,
         uuid4().hex,
     )
-    came = measure(world.streams, world.ports.http, report, job)
+    came = measure(world.streams, world.ports.http, world.report, job)
     recipe = service.recipe if service is not None else None
     expect = recipe.expect if recipe is not None else None
     log = boot_log.parse(world.engine.logs(deployed.container.id, tail=_LOG_LINES))
@@ -128,7 +146,7 @@ def kept(world: World, found: Bench) -> None:
     try:
         world.records.add_bench(found)
     except InputError as error:
-        world.out.warn(f"the result is not kept: {error.message}")
+        world.report.warn(f"the result is not kept: {error.message}")
 
 
 def _flags(command: Sequence[str]) -> dict[str, str]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
 from sparkctl.operations import deployed
-from sparkctl.operations.bench import result as benching
 from sparkctl.operations.bench.service import Described, kept, measured, serving
 from sparkctl.operations.changes import Options
 from sparkctl.operations.deployed_service import service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from sparkctl.operations.bench.result import Bench
     from sparkctl.operations.bench.service import BenchProtocol
@@ -42,32 +40,35 @@ def values(text: str) -> tuple[str, list[str]]:
     return path, found
 
 
-def sweep(world: World, name: str, text: str, asked: BenchProtocol, form: str) -> None:
-    """Measure a service at each value; what ran before runs again afterwards, whatever happens.
+def sweep(
+    world: World, name: str, setting: str, asked: BenchProtocol, each: Callable[[str, Bench], None]
+) -> list[tuple[str, Bench]]:
+    """Measure a service at each value of a setting; what ran before runs again afterwards, whatever happens.
 
-    Its very container comes back: it is stopped and set aside meanwhile. What was measured is printed also when a later
-    value fails; ``form`` is table, json or markdown.
+    Its very container comes back: it is stopped and set aside meanwhile. ``each`` is given a value and its result as
+    soon as they are there, so that they are known also when a later value fails. ``setting`` is as for ``values``.
 
     Raises:
         InputError: no such recipe, or a value that it cannot have; before anything is stopped.
         DoesNotFitError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
     """
     world.refuse_elsewhere()
-    path, found = values(text)
+    path, found = values(setting)
     container = deployed.find(world.engine, name)
     running = container if container is not None and container.state == "running" else None
     services = [_service(world, name, running, f"{path}={value}") for value in found]
     for value, service in zip(found, services, strict=True):
         _refuse_unfit(world, service, f"{path}={value}")
     rows: list[tuple[str, Bench]] = []
-    with _shown(world, path, rows, form), _put_back(world, name, running):
+    with _put_back(world, name, running):
         for value, service in zip(found, services, strict=True):
-            world.out.say(f"{name}: {path}={value}")
-            with world.out.reporting() as report:
-                world.controller([service], report).up([service], Options(replace=True))
-                result = measured(world, Described(serving(world, name), service), asked, report)
+            world.report.say(f"{name}: {path}={value}")
+            world.controller([service]).up([service], Options(replace=True))
+            result = measured(world, Described(serving(world, name), service), asked)
             rows.append((value, result))
+            each(value, result)
             kept(world, result)
+    return rows
 
 
 def _service(world: World, name: str, running: Container | None, override: str) -> Service:
@@ -80,9 +81,8 @@ def _service(world: World, name: str, running: Container | None, override: str) 
 
 
 def _refuse_unfit(world: World, service: Service, override: str) -> None:
-    with world.out.reporting() as report:
-        controller = world.controller([service], report)
-        plan = controller.plan(controller.expected([service]), replace=True)
+    controller = world.controller([service])
+    plan = controller.plan(controller.expected([service]), replace=True)
     if not plan.fits:
         reasons, hint = "\n".join(plan.reasons), f"sparkctl plan {service.recipe_name} --set {override}"
         raise DoesNotFitError(f"{override} does not fit:\n{reasons}", hint=hint)
@@ -91,50 +91,19 @@ def _refuse_unfit(world: World, service: Service, override: str) -> None:
 @contextmanager
 def _put_back(world: World, name: str, running: Container | None) -> Iterator[None]:
     """Set aside what runs, and bring it back; where nothing ran, nothing is left."""
-    with world.out.reporting() as report:
-        controller = world.controller([], report)
-        if running is not None:
-            controller.set_aside(name)
+    controller = world.controller([])
+    if running is not None:
+        controller.set_aside(name)
     try:
         yield
     finally:
-        world.out.say(f"{name}: putting back what ran before" if running else f"{name}: stopping it, as before")
+        world.report.say(f"{name}: putting back what ran before" if running else f"{name}: stopping it, as before")
         try:
-            with world.out.reporting() as report:
-                controller = world.controller([], report)
-                if running is None:
-                    controller.down([name])
-                else:
-                    controller.bring_back(name)
-                    controller.attach(service_of(world, name, running, world.known_images))
+            if running is None:
+                controller.down([name])
+            else:
+                controller.bring_back(name)
+                controller.attach(service_of(world, name, running, world.known_images))
         except SparkctlError as error:
-            world.out.error(f"{name} could not be put back: {error.message}", error.hint)
-
-
-@contextmanager
-def _shown(world: World, path: str, rows: Sequence[tuple[str, Bench]], form: str) -> Iterator[None]:
-    """Print what was measured, however it ended."""
-    headers = [path, "tok/s", "acceptance", "position 0"]
-    try:
-        yield
-    finally:
-        if form == "json":
-            world.out.json([{"value": value, **asdict(one)} for value, one in rows])
-        elif form == "markdown":
-            world.out.raw("\n".join(benching.markdown_table(headers, _table(rows))))
-        elif rows:
-            world.out.table(headers, _table(rows))
-        for value, note in ((value, note) for value, one in rows for note in one.notes):
-            world.out.warn(f"{path}={value}: {note}")
-
-
-def _table(rows: Sequence[tuple[str, Bench]]) -> list[list[str]]:
-    return [
-        [
-            value,
-            "?" if one.single is None else f"{one.single:.1f}",
-            "-" if one.acceptance_overall is None else f"{one.acceptance_overall:.0%}",
-            f"{one.acceptance[0]:.0%}" if one.acceptance else "-",
-        ]
-        for value, one in rows
-    ]
+            why = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+            world.report.warn(f"{name} could not be put back: {why}")

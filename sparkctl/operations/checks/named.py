@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.start.start import Require
     from sparkctl.recipes.service import Service
-    from sparkctl.world.ports import Report
 
 
 def named(world: World, names: Sequence[str]) -> list[Named]:
@@ -35,10 +34,10 @@ def required_checks(world: World, services: Sequence[Service]) -> Mapping[str, S
     return {service.name: named(world, service.recipe.checks) for service in services}
 
 
-def require(world: World, report: Report, checks: Mapping[str, Sequence[Named]]) -> Require:
+def require(world: World, checks: Mapping[str, Sequence[Named]]) -> Require:
     """Return what runs the required checks of a service that is ready."""
 
     def run(service: Service, key: str | None) -> None:
-        required.require(world.ports, report, service, checks.get(service.name, ()), key)
+        required.require(world.ports, world.report, service, checks.get(service.name, ()), key)
 
     return run

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.local import folders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class DiskFiles:
@@ -34,6 +39,14 @@ class DiskFiles:
                 temporary.unlink(missing_ok=True)
             message = f"cannot write {path}: {error.strerror}"
             raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
+
+    def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
+        """Write a folder with these files; with ``replace`` in the place of the one that is there.
+
+        Raises:
+            InputError: it is there already, no permission, or the disk is full; then nothing has changed.
+        """
+        folders.write_folder(path, contents, replace=replace)
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""

@@ -1,4 +1,4 @@
-"""Downloads by huggingface_hub, which shows its own progress and resumes what was cut off."""
+"""Downloads by huggingface_hub, which resumes what was cut off, and draws bars of its own where it may."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     SafetensorsParsingError,
 )
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from sparkctl.base.errors import InputError
 
@@ -26,10 +27,14 @@ _UNUSED = ["*.bin", "*.pth", "*.pt", "*.gguf", "*.msgpack", "*.h5", "original/*"
 
 
 class HuggingFaceHub:
-    """The hub. The token is the library's own business: HF_TOKEN, or the one that `hf auth login` keeps."""
+    """The hub. The token is the library's own business: HF_TOKEN, or the one that `hf auth login` keeps.
 
-    def __init__(self, endpoint: str | None = None) -> None:
+    ``bars``: the library may draw its progress on stderr.
+    """
+
+    def __init__(self, endpoint: str | None = None, *, bars: bool = True) -> None:
         self._endpoint = endpoint
+        self._bars = bars
 
     def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
         """Download a repository into ``folder``, or (None) into the Hugging Face cache at ``cache``.
@@ -38,7 +43,7 @@ class HuggingFaceHub:
             InputError: no such repository, no permission, no network, or the disk is full. What came stays, for
                 the next try.
         """
-        with _told(repo):
+        with _told(repo), _drawn(self._bars):
             snapshot_download(
                 repo,
                 revision=revision,
@@ -57,7 +62,7 @@ class HuggingFaceHub:
             InputError: as for ``download``.
         """
         api = HfApi(endpoint=self._endpoint)
-        with _told(repo):
+        with _told(repo), _drawn(self._bars):
             config = api.hf_hub_download(repo, "config.json", cache_dir=cache / "hub")
             try:
                 found = api.get_safetensors_metadata(repo)
@@ -68,6 +73,19 @@ class HuggingFaceHub:
             for file in found.files_metadata.values()
             for name, tensor in file.tensors.items()
         )
+
+
+@contextmanager
+def _drawn(bars: bool) -> Iterator[None]:
+    """Keep the library from drawing, unless it may; whoever has turned its bars off finds them off afterwards."""
+    if bars or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 @contextmanager

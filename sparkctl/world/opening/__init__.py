@@ -5,3 +5,84 @@ does not pay for it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import ModuleType
+
+    from sparkctl.world.host import Host, Models
+    from sparkctl.world.local import disk, hub, model_folders, network, stream_client
+    from sparkctl.world.opening import real, simulated
+    from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Store
+    from sparkctl.world.web import Streams
+else:
+    disk = LazyModule("sparkctl.world.local.disk")
+    hub = LazyModule("sparkctl.world.local.hub")
+    model_folders = LazyModule("sparkctl.world.local.model_folders")
+    network = LazyModule("sparkctl.world.local.network")
+    stream_client = LazyModule("sparkctl.world.local.stream_client")
+    real = LazyModule("sparkctl.world.opening.real")
+    simulated = LazyModule("sparkctl.world.opening.simulated")
+
+ENGINES: Final[Mapping[str, ModuleType]] = {"docker": real, "sim": simulated}
+"""By the name of an engine, the module whose functions ``host``, ``store`` and ``ports`` make its doors."""
+
+
+def _files() -> Files:
+    return disk.DiskFiles()
+
+
+def _models() -> Models:
+    return model_folders.DiskModels()
+
+
+def _hub(endpoint: str | None, *, bars: bool = True) -> Hub:
+    return hub.HuggingFaceHub(endpoint, bars=bars)
+
+
+def _fetcher(*, bars: bool = True) -> Fetcher:
+    return network.NetworkFetcher(bars=bars)
+
+
+def _streams() -> Streams:
+    return stream_client.AsyncStreams()
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``.
+
+    Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network.
+    ``hub`` is given the address of another hub than the public one, or None.
+    """
+
+    host: Callable[[], Host]
+    store: Callable[[], Store]
+    ports: Callable[[], Ports]
+    files: Callable[[], Files] = _files
+    models: Callable[[], Models] = _models
+    hub: Callable[[str | None], Hub] = _hub
+    fetcher: Callable[[], Fetcher] = _fetcher
+    streams: Callable[[], Streams] = _streams
+
+
+def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:
+    """Return the doors of an engine of ``ENGINES``; ``tell`` is told of each call to it.
+
+    ``state`` is the operator's state folder. ``bars``: libraries that draw their progress may do so, on stderr.
+    """
+    of = ENGINES[engine]
+    return Doors(
+        host=lambda: of.host(state),
+        store=lambda: of.store(state),
+        ports=lambda: of.ports(state, tell),
+        hub=partial(_hub, bars=bars),
+        fetcher=partial(_fetcher, bars=bars),
+    )

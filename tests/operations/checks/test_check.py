@@ -46,6 +46,9 @@ class Quiet:
     def say(self, text: str) -> None:
         self.phases.append(text)
 
+    def warn(self, text: str) -> None:
+        self.phases.append(f"warning: {text}")
+
     def progress(
         self,
         service: str,

@@ -1,0 +1,67 @@
+"""Results of benchmarks that are on the disk: saved to a file, read from one, or the last that was kept."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations.bench import result
+from sparkctl.operations.bench.result import Bench
+
+if TYPE_CHECKING:
+    from sparkctl.operations.context import World
+
+
+@cache
+def _format() -> TypeAdapter[Bench]:
+    return TypeAdapter(Bench)
+
+
+def save(world: World, found: Bench, path: Path) -> None:
+    """Write a result as JSON.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    world.files.write(path.absolute(), _format().dump_json(found, indent=1), mode=0o644)
+
+
+def plot(world: World, found: Bench, path: Path) -> None:
+    """Write a plot of a result as SVG.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    world.files.write(path.absolute(), result.svg(found).encode(), mode=0o644)
+
+
+def history(world: World, name: str) -> list[Bench]:
+    """Return what was measured of a service, in the order in which it was kept.
+
+    Raises:
+        InputError: the store is damaged, locked, or of a newer sparkctl.
+    """
+    return world.records.benches(name)
+
+
+def saved(world: World, name: str) -> Bench:
+    """Return the result in a saved file (NAME.json), else the last one of a service.
+
+    Raises:
+        InputError: the file cannot be read, or nothing of the service was measured.
+    """
+    path = Path(name)
+    if path.suffix == ".json":
+        try:
+            return _format().validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
+            raise InputError(f"cannot read {path}: {reason}") from None
+    found = history(world, name)
+    if not found:
+        raise InputError(f"nothing of {name} was measured yet", hint=f"sparkctl bench {name}")
+    return found[-1]

@@ -1,0 +1,85 @@
+"""A service that is up, asked what it must answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import EngineError, InputError, NotReadyError
+from sparkctl.operations.checks import checker
+from sparkctl.operations.checks.checker import Checker
+from sparkctl.operations.checks.named import named
+from sparkctl.operations.checks.run_code import CodeRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
+
+
+def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
+    """Ask a service its checks and return a verdict for each; ``only`` names some of them, none meaning every check.
+
+    ``run_code`` runs code that the model writes, in a throwaway container of the service's image without network;
+    else it is parsed. A check that fails is a verdict, not an error.
+
+    Raises:
+        InputError: no such service, or no such check, or something is wrong with its file.
+        NotReadyError: the service is not ready.
+        EngineError: the engine is elsewhere or does not answer; with ``run_code``, it is simulated.
+    """
+    world.refuse_elsewhere()
+    deployed = _ready(world, name)
+    checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
+    server = _server(world, deployed)
+    code = _runner(world, deployed) if run_code else None
+    return list(Checker(world.ports.http, world.ports.clock, world.report, code).run(checks, server))
+
+
+def _ready(world: World, name: str) -> Deployed:
+    """Return the service, which is ready.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        NotReadyError: it is not ready.
+    """
+    deployed = {one.name: one for one in world.deployed() if one.container.name == one.name}
+    if name not in deployed:
+        message = f"no service {name} is deployed (deployed: {', '.join(sorted(deployed)) or 'nothing'})"
+        raise InputError(message, hint="sparkctl ps lists them, and sparkctl up starts one")
+    found = deployed[name]
+    if not found.ready:
+        message = f"{name} is not ready: its container is {found.container.state}"
+        raise NotReadyError(message, hint=f"sparkctl up {name} waits until it is; its log: sparkctl logs {name}")
+    return found
+
+
+def _runner(world: World, deployed: Deployed) -> CodeRunner:
+    """Return what runs code.
+
+    Raises:
+        EngineError: a simulated engine, which runs no images.
+    """
+    if world.ports.bench is None:
+        message = "a simulated engine runs no images: no code can be run in it"
+        raise EngineError(message, hint="without --run-code the code is parsed")
+    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
+
+
+def _server(world: World, deployed: Deployed) -> AskedServer:
+    """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
+    loader = world.loader(world.ports.models)
+    try:
+        (located,) = loader.located([deployed.recipe], [], strict=False)
+    except InputError as error:
+        world.report.warn(f"taken for a chat model without tools, images and audio: {error.message}")
+        return checker.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
+    try:
+        facts = loader.facts(located)[0]
+    except InputError as error:
+        world.report.warn(f"what the model takes beside text is not known: {error.message}")
+        facts = None
+    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
+    return replace(known, served_name=deployed.served_name)

@@ -1,0 +1,111 @@
+"""The recipes and stacks of a catalog: listed, and checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.recipes import reading
+from sparkctl.recipes.catalog import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.base.errors import Place
+    from sparkctl.recipes.catalog import Catalog
+
+
+class ListedRecipe(NamedTuple):
+    """A recipe or a stack (``kind``), and whose it is (``label``: given, yours, shipped)."""
+
+    name: str
+    kind: str
+    label: str
+    description: str
+    path: Path
+
+
+class Linted(NamedTuple):
+    """What was checked, and everything that is wrong or doubtful with it."""
+
+    names: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that are more than a warning."""
+        return [problem for problem in self.problems if not problem.warning]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """The others."""
+        return [problem for problem in self.problems if problem.warning]
+
+
+def listed(catalog: Catalog) -> list[ListedRecipe]:
+    """Return the recipes, then the stacks; one that cannot be used says so in its description."""
+    found = [("recipe", entry) for entry in catalog.recipes()]
+    found += [("stack", entry) for entry in catalog.entries("stack")]
+    return [
+        ListedRecipe(entry.name, kind, entry.label, _description(catalog, kind, entry.name), entry.path)
+        for kind, entry in found
+    ]
+
+
+def lint(catalog: Catalog, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
+    """Check recipes and stacks, by name or by file; all of them when none is named.
+
+    ``strict`` makes a flag that a recipe's vLLM does not have an error.
+
+    Raises:
+        InputError: there is none of a name.
+    """
+    every = [*(entry.name for entry in catalog.recipes()), *(entry.name for entry in catalog.entries("stack"))]
+    checked = tuple(names or every)
+    problems: dict[str, Problem] = {}
+    for name in checked:
+        problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
+    return Linted(checked, tuple(problems.values()))
+
+
+def _description(catalog: Catalog, kind: str, name: str) -> str:
+    try:
+        return catalog.recipe(name).recipe.description if kind == "recipe" else catalog.stack(name).stack.description
+    except InputError as error:
+        return f"cannot be used: {error.message.splitlines()[0]}"
+
+
+def _problems(catalog: Catalog, name: str, *, strict: bool) -> list[Problem]:
+    """Return everything that is wrong or doubtful with a recipe, or with a stack and its recipes."""
+    try:
+        if catalog.knows_stack(name):
+            stack = catalog.stack(name)
+            places = [(one, stack.document.place(("services", one.service, "recipe"))) for one in stack.members]
+            return [
+                problem
+                for member, place in places
+                for problem in _recipe_problems(catalog, member, place, strict=strict)
+            ]
+        entry = catalog.entry("recipe", name)
+        if entry.name.startswith("_"):
+            return catalog.base_problems(entry)
+    except ProblemsError as error:
+        return error.problems
+    return _recipe_problems(catalog, Member(entry.name, name), None, strict=strict)
+
+
+def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:
+    """Return what is wrong or doubtful with a recipe; ``place`` is where a stack names it."""
+    try:
+        loaded = catalog.recipe(member.recipe, member.overrides, strict=strict)
+    except ProblemsError as error:
+        return error.problems
+    except InputError as error:
+        return [Problem(error.message, place, error.hint)]
+    dangling = catalog.dangling(loaded)
+    try:
+        misfits = [] if dangling else reading.misfits(catalog, loaded)
+    except ProblemsError as error:
+        misfits = error.problems
+    return [*loaded.warnings, *dangling, *misfits]

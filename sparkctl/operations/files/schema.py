@@ -1,0 +1,30 @@
+"""The JSON Schemas of the file formats, for editors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkctl.mods.manifest import Mod
+from sparkctl.operations.checks.check import Check
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
+
+if TYPE_CHECKING:
+    from sparkctl.base.declarations import Declaration
+
+FORMATS: Final[dict[str, type[Declaration]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a format.
+
+    A recipe that extends another writes only what differs, so its schema requires nothing inside of the parts.
+    """
+    described = FORMATS[name].model_json_schema(by_alias=True)
+    if name == "recipe":
+        required = described.pop("required")
+        described["anyOf"] = [{"required": ["extends"]}, {"required": required}]
+        for part in described["$defs"].values():
+            part.pop("required", None)
+    return {"$schema": DIALECT, **described}

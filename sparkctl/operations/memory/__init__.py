@@ -1,0 +1,1 @@
+"""What is done about memory: planned, fitted, sized, and what was measured."""

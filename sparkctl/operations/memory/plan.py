@@ -1,0 +1,112 @@
+"""Whether a set fits beside what runs, what ``up`` would do, and what would make it fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import DoesNotFitError
+from sparkctl.memory.pool import HostProfile
+from sparkctl.operations.changes import refuse_clashes
+from sparkctl.operations.memory import fitting
+from sparkctl.planning.plan import make_plan
+from sparkctl.recipes.reading import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.planning.plan import Plan, Wanted
+    from sparkctl.planning.ways import Way
+    from sparkctl.recipes.service import Service
+
+
+class PlannedSet(NamedTuple):
+    """A plan, and what it is for: what was asked, and the services that this means.
+
+    ``took`` is the way to fit that was taken where the set as it was asked did not fit; ``asked`` is then with it.
+    """
+
+    asked: AskedSet
+    services: Sequence[Service]
+    plan: Plan
+    took: Way | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits."""
+        return self.plan.fits
+
+    @property
+    def wanted(self) -> list[Wanted]:
+        """The services as the plan sees them."""
+        return [service.wanted for service in self.services]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the set does not fit, and each way to fit with its command; [] where it fits."""
+        return [] if self.plan.fits else list(fitting.reasons(self.plan, self.wanted, self.asked))
+
+
+class SetDoesNotFitError(DoesNotFitError):
+    """A set does not fit; ``planned`` is its plan. ``fit``: no way that changes the asked services alone is enough."""
+
+    def __init__(self, planned: PlannedSet, *, fit: bool = False) -> None:
+        lines = planned.reasons
+        if fit:
+            lines.append("--fit changes nothing but the services that are asked for, and no such change is enough")
+        super().__init__("\n".join(lines))
+        self.planned = planned
+
+
+def plan(world: World, asked: AskedSet, *, host: str | None = None, fit: bool = False) -> PlannedSet:
+    """Return the plan of a set beside what runs here, or alone on a described machine; touches nothing.
+
+    ``host`` is the name or the file of a host's profile: nothing is asked of this machine or its engine then. ``fit``
+    takes the first smaller setting of the asked services with which the set fits, where it does not as it is.
+
+    Raises:
+        InputError: a file that cannot be used, a name that is none, or two services that want one name or port.
+        EngineError: the engine is elsewhere, or does not answer.
+    """
+    found = _planned(world, asked, host)
+    return found if found.plan.fits or not fit else fitted(world, found, host)
+
+
+def fitted(world: World, found: PlannedSet, host: str | None = None) -> PlannedSet:
+    """Return a set that does not fit with the first smaller setting with which it does; as it is where none is enough.
+
+    What is taken is told.
+    """
+    way = fitting.first(found.plan)
+    if way is None:
+        return found
+    smaller = fitting.taken(way, found.wanted, found.asked)
+    world.report.say(found.plan.reasons[0])
+    world.report.say(f"--fit takes {way.words}: {smaller.up}")
+    return _planned(world, smaller, host)._replace(took=way)
+
+
+def _planned(world: World, asked: AskedSet, host: str | None) -> PlannedSet:
+    if host is None:
+        loader = world.loader(world.ports.models, world.known_images)
+        services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
+        return planned_here(world, asked, services)
+    profile = world.catalog.load("host", host, HostProfile)
+    loader = Loader(world.catalog, world.disk_models, world.operator, profile)
+    services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
+    refuse_clashes(services)
+    return PlannedSet(
+        asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
+    )
+
+
+def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> PlannedSet:
+    """Return the plan of services beside what runs here, by what their starts on this host took.
+
+    Raises:
+        EngineError, InputError: as for ``plan``.
+    """
+    controller = world.controller(services)
+    expected = controller.expected(services)
+    return PlannedSet(asked, expected, controller.plan(expected, replace=asked.replace))

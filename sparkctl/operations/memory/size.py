@@ -1,0 +1,78 @@
+"""Where every GiB of a model goes: a recipe, a folder with config.json, model facts, or a repository of the hub."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.version import InvalidVersion, Version
+
+from sparkctl.base.errors import InputError
+from sparkctl.memory.changes import Changes
+from sparkctl.memory.weights import checkpoint
+from sparkctl.recipes.sized import CACHE, Reader, longest, sized
+from sparkctl.vllm import flags
+
+if TYPE_CHECKING:
+    from sparkctl.memory.facts import ModelFacts
+    from sparkctl.memory.footprint import Footprint
+    from sparkctl.operations.context import World
+    from sparkctl.recipes.sized import SizedModel
+
+
+class Size(NamedTuple):
+    """What a model takes: the model with the flags that it is sized for, its footprint, and what is doubtful."""
+
+    model: SizedModel
+    footprint: Footprint
+    warnings: tuple[str, ...]
+
+    @property
+    def longest_context(self) -> int:
+        """The longest context in tokens that the cache holds, for as many sequences as it is to hold."""
+        return longest(self.model, self.footprint)
+
+
+def size(world: World, model: str, changes: Changes | None = None, *, vllm: str | None = None) -> Size:
+    """Return what ``model`` takes: a recipe's name or file, a folder, a name of model facts, or owner/name.
+
+    ``changes`` are single flags laid over the recipe's, or over vLLM's own defaults on a GB10. ``vllm`` is a version,
+    ``0.20`` its newest patch release; the recipe's own unless given, else the newest that is known.
+
+    Raises:
+        InputError: nothing of that name, a file that cannot be used, or a choice that this vLLM does not have.
+    """
+    given = changes or Changes()
+    on_disk = world.disk_models
+    reader = Reader(world.catalog, on_disk, world.operator, world.loader(on_disk), partial(_of_the_hub, world))
+    subject = reader.subject(model, _version(vllm), given)
+    _refuse_unknown(given, subject)
+    taken = sized(subject, world.profile)
+    note = subject.version.note
+    return Size(subject, taken, (*((note,) if note else ()), *taken.warnings))
+
+
+def _of_the_hub(world: World, repo: str) -> ModelFacts:
+    """Return what a repository says of its model; of its weights, the headers alone are read."""
+    world.report.say(f"reading the headers of {repo} on the hub")
+    config, headers = world.hub.headers(repo, cache=world.operator.expand(CACHE))
+    return checkpoint.facts_of_headers(repo, config, headers)
+
+
+def _version(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        Version(text)
+    except InvalidVersion:
+        message = f"--vllm {text}: expected a version of vLLM, found {text!r}"
+        raise InputError(message, hint="such as 0.20.2, or 0.20 for its newest patch release") from None
+    return text
+
+
+def _refuse_unknown(changes: Changes, subject: SizedModel) -> None:
+    """Refuse a choice that this vLLM does not have."""
+    for name, value in (("kv-cache-dtype", changes.kv_cache_dtype), ("quantization", changes.quantization)):
+        problem = flags.check_flag(name, value, subject.version.version) if value is not None else None
+        if problem:
+            raise InputError(problem, hint="vllm serve --help of that version lists what there is")

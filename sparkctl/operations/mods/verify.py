@@ -1,0 +1,210 @@
+"""Every mod in three places: its source on disk, the file it covers in the image, the running container."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.mods import placed
+from sparkctl.mods import verdicts as verification
+from sparkctl.mods.verdicts import Meant
+from sparkctl.operations import deployed
+from sparkctl.recipes import reading
+from sparkctl.vllm import metrics
+from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sparkctl.mods.placed import MountedMod
+    from sparkctl.mods.verdicts import ModVerdict
+    from sparkctl.operations.context import World
+    from sparkctl.recipes.service import Service
+    from sparkctl.vllm.metrics import DraftCounts
+    from sparkctl.world.engine import Container
+
+    Tell = Callable[[str], None]
+
+
+class DraftingService(NamedTuple):
+    """A service that drafts: whether its mods hold, and what came of its drafts since its server's start."""
+
+    service: str
+    holds: bool
+    counts: DraftCounts
+
+
+class ChangedVerdict(NamedTuple):
+    """A file whose verdict, or its reasons, changed. ``was`` is None for a new one, ``now`` is ``gone`` without one.
+
+    ``verdict`` is the newer one that there is.
+    """
+
+    verdict: ModVerdict
+    was: str | None
+    now: str
+    reasons: list[str]
+
+
+class Watched(NamedTuple):
+    """One look of a watch: all verdicts, and what has changed since the look before, the first being all new."""
+
+    verdicts: list[ModVerdict]
+    changed: list[ChangedVerdict]
+
+
+def verify_mods(world: World, names: Sequence[str] = ()) -> list[ModVerdict]:
+    """Return a verdict for each file of each mod of services that run and recipes that do not.
+
+    All that is deployed and all recipes that have mods when none is named. Containers of the same images that sparkctl
+    did not start are among them.
+
+    Raises:
+        InputError: there is no service and no recipe of a name, or a recipe that is named cannot be used.
+        EngineError: the engine is elsewhere, or does not answer.
+    """
+    world.refuse_elsewhere()
+    return _verdicts(world, names, world.report.warn)
+
+
+def watch(world: World, names: Sequence[str], every_s: float) -> Iterator[Watched]:
+    """Verify again and again, and yield each look; an engine that is gone is warned of once.
+
+    Raises:
+        InputError, EngineError: as for ``verify_mods``; an engine that stops answering later is waited for.
+    """
+    world.refuse_elsewhere()
+    before: dict[tuple[str, str], ModVerdict] = {}
+    silent = ""
+    while True:
+        try:
+            now = {(one.service, one.mod.target): one for one in _verdicts(world, names, _untold)}
+        except EngineError as error:
+            if error.message != silent:
+                world.report.warn(error.message)
+            silent = error.message
+        else:
+            silent = ""
+            yield Watched(list(now.values()), changes(before, now))
+            before = now
+        world.ports.clock.sleep(every_s)
+
+
+def changes(
+    before: Mapping[tuple[str, str], ModVerdict], now: Mapping[tuple[str, str], ModVerdict]
+) -> list[ChangedVerdict]:
+    """Return what differs between two looks, by service and target."""
+    found = []
+    for key in [*now, *(key for key in before if key not in now)]:
+        old, new = before.get(key), now.get(key)
+        verdict = new or old
+        was, word = (one.word if one is not None else "gone" for one in (old, new))
+        why = new.reasons if new is not None else []
+        same = was == word and (old is None or new is None or old.reasons == why)
+        if verdict is not None and not same:
+            found.append(ChangedVerdict(verdict, None if old is None else was, word, why))
+    return found
+
+
+def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[DraftingService]:
+    """Return, for each service that drafts, what its mods are for: the acceptance since its server's start."""
+    holds: dict[str, bool] = {}
+    for verdict in verdicts:
+        holds[verdict.service] = holds.get(verdict.service, True) and verdict.holds
+    found = []
+    for name, hold in holds.items():
+        container = deployed.find(world.engine, name)
+        if container is not None and container.state == "running":
+            counts = _counts(world, container)
+            found += [DraftingService(name, hold, counts)] if counts is not None else []
+    return found
+
+
+def _counts(world: World, container: Container) -> DraftCounts | None:
+    url = container.labels.get(LABEL_URL, "")
+    reply = world.ports.http.get(f"{url}/metrics", key=world.api_key)
+    return metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
+
+
+def _untold(text: str) -> None:
+    """Tell nobody: what was doubtful at the first look is so at each."""
+
+
+# --- what is verified ------------------------------------------------------------------------------------------------
+
+
+def _verdicts(world: World, names: Sequence[str], tell: Tell) -> list[ModVerdict]:
+    """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
+    meant = [one for name in names for one in _of(world, name, tell)] if names else _all(world, tell)
+    found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
+    by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
+    for stranger in verification.outsiders(world.engine, meant):
+        key = (stranger.service, stranger.mod.target)
+        # One that has taken a service's name stands in its row, beside what its disk and its image are.
+        by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
+    return list(by_file.values())
+
+
+def _all(world: World, tell: Tell) -> list[Meant]:
+    """Return all services; a recipe that cannot be used is told, and must not hide what the others are.
+
+    What such a recipe's container runs is still checked, by its label.
+    """
+    found: list[Meant] = []
+    there = deployed.names(world.engine)
+    for name in dict.fromkeys([*there, *(entry.name for entry in world.catalog.recipes())]):
+        try:
+            if name in there or world.catalog.recipe(name).recipe.mods:
+                found += _of(world, name, tell)
+        except InputError as error:
+            tell(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
+            found += _by_label(world, name, tell) if name in there else []
+    return found
+
+
+def _of(world: World, name: str, tell: Tell) -> list[Meant]:
+    """Return what one name means: by its recipe or stack where there is one, else by its container's label."""
+    if not world.catalog.knows(name):
+        return _by_label(world, name, tell)
+    loader = world.loader(world.ports.models, world.images)
+    located = loader.located([name], (), strict=False)
+    services = loader.services(located)
+    for misfit in (misfit for one in located for misfit in reading.misfits(world.catalog, one.loaded)):
+        tell(str(misfit))
+    return [_meant(world, service) for service in services]
+
+
+def _meant(world: World, service: Service) -> Meant:
+    container = deployed.find(world.engine, service.name)
+    image = container.image if container is not None else service.spec.image
+    model = service.recipe.model
+    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
+    return Meant(service.name, image, service.mods, container, marks)
+
+
+def _by_label(world: World, name: str, tell: Tell) -> list[Meant]:
+    """Return a deployed service by what its container says of itself."""
+    container = deployed.find(world.engine, name)
+    if container is None:
+        message = f"no service {name} is deployed, and no recipe has this name"
+        raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
+    known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container, tell)}
+    found = [known.get((mod.mod, mod.target), mod) for mod in declared]
+    return [Meant(name, container.image, found, container)]
+
+
+def _of_recipe(world: World, name: str, container: Container, tell: Tell) -> tuple[MountedMod, ...]:
+    """Return the mods of the recipe that a stack's container was made from; () when it is gone or cannot be used."""
+    recipe = container.labels.get(LABEL_RECIPE, "")
+    if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
+        return ()
+    try:
+        loader = world.loader(world.ports.models, world.images)
+        (service,) = loader.services(loader.located([recipe], (), strict=False))
+    except InputError as error:
+        tell(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
+        return ()
+    return service.mods

@@ -1,0 +1,146 @@
+"""A file for a bug report: the host, the image, the command, the diagnosis and the log, without secrets."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base import units
+from sparkctl.base.errors import InputError, SparkctlError
+from sparkctl.operations import deployed, secrets
+from sparkctl.operations.start.failed import READ_LINES
+from sparkctl.vllm import failures
+from sparkctl.world.spec import LABEL_RECIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.context import World
+    from sparkctl.world.engine import Container
+
+_SHOWN: Final = 3000
+
+
+class WrittenReport(NamedTuple):
+    """A report that was written, and how large it is."""
+
+    path: Path
+    size_bytes: int
+
+
+def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
+    """Write a bug report of a service to ``path``, else to NAME-report.md in the current folder.
+
+    Raises:
+        InputError: no service of this name is deployed and no log of a failed start of it is kept, or the file cannot
+            be written.
+        EngineError: the engine does not answer.
+    """
+    container = deployed.find(world.engine, name)
+    kept = world.operator.state / "logs" / f"{name}.log"
+    if container is None and not kept.is_file():
+        message = f"no service {name} is deployed, and no log of a failed start of it is kept"
+        raise InputError(message, hint="sparkctl ps lists the services")
+    world.report.progress(name, "collecting", "")
+    content = _text(world, name, container, kept).encode(errors="replace")
+    path = path or Path(f"{name}-report.md")
+    world.files.write(path.absolute(), content, mode=0o600)
+    return WrittenReport(path, len(content))
+
+
+def _text(world: World, name: str, container: Container | None, kept: Path) -> str:
+    lines = world.engine.logs(container.id, tail=READ_LINES) if container is not None else _read(kept)
+    recipe = container.labels.get(LABEL_RECIPE, name) if container is not None else name
+    sections = {
+        "Versions": lambda: _versions(world),
+        "Host": lambda: _host(world),
+        "Container": lambda: _container(container),
+        "Recipe": lambda: _recipe(world, recipe),
+        "Diagnosis": lambda: _diagnosis(lines, container),
+        "Measurements": lambda: _measurements(world, name),
+        "Log": lambda: "\n".join(lines[-_SHOWN:]),
+    }
+    parts = [f"# {name}\n", *(f"## {title}\n\n```\n{_safely(make)}\n```\n" for title, make in sections.items())]
+    return secrets.redacted("\n".join(parts), _hidden(world, container))
+
+
+def _safely(make: Callable[[], str]) -> str:
+    """Return a section, or why it cannot be made: half a report is better than none."""
+    try:
+        return make().rstrip()
+    except SparkctlError as error:
+        return f"not known: {error.message}"
+
+
+def _hidden(world: World, container: Container | None) -> list[str]:
+    """Return the values that a reader must not see: stored secrets, the key, and what a container's env has of them."""
+    values = [*world.stored_secrets.values(), world.api_key or ""]
+    for name, value in container.env if container is not None else ():
+        if any(word in name.upper() for word in ("TOKEN", "KEY", "SECRET", "PASSWORD")):
+            values.append(value)
+    return [*values, *(world.environ.get(name, "") for name in ("HF_TOKEN", secrets.API_KEY))]
+
+
+def _read(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines()[-READ_LINES:]
+
+
+def _versions(world: World) -> str:
+    info = world.engine.info()
+    own = importlib.metadata.version("dgx-sparkctl")
+    return (
+        f"sparkctl {own}\nPython {platform.python_version()}\n{info.kind} {info.version}\nkernel {platform.release()}"
+    )
+
+
+def _host(world: World) -> str:
+    memory = world.host.memory()
+    gpus = [
+        f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability}" for gpu in world.host.gpus()
+    ]
+    total, available = units.format_gib(memory.total_bytes), units.format_gib(memory.available_bytes)
+    return "\n".join([f"memory {available} available of {total}", *(gpus or ["no GPU reported"])])
+
+
+def _container(container: Container | None) -> str:
+    if container is None:
+        return "there is none"
+    labels = {name: value for name, value in container.labels.items() if name.startswith("sparkctl.")}
+    shown = {
+        "image": container.image,
+        "image_id": container.image_id,
+        "state": container.state,
+        "exit_code": container.exit_code,
+        "oom_killed": container.oom_killed,
+        "error": container.error,
+        "command": shlex.join(container.command),
+        "mounts": [f"{source} -> {target}{' (read-only)' if ro else ''}" for source, target, ro in container.mounts],
+        "env": sorted(name for name, _ in container.env),
+        "labels": labels,
+    }
+    return json.dumps(shown, indent=2, ensure_ascii=False)
+
+
+def _recipe(world: World, recipe: str) -> str:
+    loaded = world.catalog.recipe(recipe)
+    return loaded.recipe.model_dump_json(indent=2, by_alias=True, exclude_defaults=True)
+
+
+def _diagnosis(lines: list[str], container: Container | None) -> str:
+    found = failures.diagnose(lines)
+    how = failures.ended(container) if container is not None else ""
+    if found is None:
+        return how or "the log says nothing of a failure"
+    return "\n".join(filter(None, [found.failure, found.cause, found.fix, *found.lines, how]))
+
+
+def _measurements(world: World, name: str) -> str:
+    kept = [one for one in world.records.measurements() if one.service == name]
+    rows = [
+        f"{one.date}: loaded {one.loaded_bytes}, KV {one.kv_bytes}, steady {one.steady_bytes} bytes" for one in kept
+    ]
+    return "\n".join(rows) or "none"

@@ -1,0 +1,95 @@
+"""Services that have a container: joined while they start, read, and stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed
+from sparkctl.operations.checks import named
+from sparkctl.operations.deployed_service import service_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.engine import Container
+
+_POLL_S: Final = 0.2
+
+
+class Stopped(NamedTuple):
+    """What `down` came to: the services that it removed, and those that were asked for and not deployed."""
+
+    removed: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+def attach(world: World, name: str) -> Service:
+    """Watch a service's start to its end, without a part in it, and return the service.
+
+    Raises:
+        InputError: no service of this name is deployed, or its recipe is gone.
+        EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; nothing is removed.
+    """
+    world.refuse_elsewhere()
+    hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"
+    container = deployed.find(world.engine, name)
+    if container is None:
+        raise InputError(f"no service {name} is deployed", hint=hint)
+    service = service_of(world, name, container, world.known_images)
+    checks = named.required_checks(world, [service])
+    world.controller([service]).attach(service, named.require(world, checks))
+    return service
+
+
+def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -> Stopped:
+    """Stop and remove services, by their names, those of recipes or stacks; ``everything`` are all of this engine.
+
+    Models, images and mods stay.
+
+    Raises:
+        InputError: a name that is no service, recipe or stack; nothing was stopped.
+        EngineError: the engine does not answer, or refuses.
+    """
+    if bool(names) == everything:
+        raise InputError("expected the names of services, or everything", hint="spark.down('NAME'), sparkctl down NAME")
+    there = deployed.names(world.engine)
+    wanted = there if everything else world.service_names(names)
+    for name in wanted:
+        if name not in there and not world.catalog.knows(name):
+            known = ", ".join(there) or "nothing"
+            message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
+            raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    removed = world.controller([]).down(wanted)
+    return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed))
+
+
+def logs(world: World, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+    """Return a service's log line by line, as its server wrote it; with ``follow`` until the service ends.
+
+    ``tail``: of what is there already, only so many lines.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        EngineError: the engine does not answer.
+    """
+    container = deployed.find(world.engine, name)
+    if container is None:
+        known = ", ".join(deployed.names(world.engine)) or "nothing"
+        message = f"no service {name} is deployed (deployed: {known})"
+        raise InputError(message, hint="sparkctl ps lists them")
+    return _followed(world, container, tail) if follow else iter(world.engine.logs(container.id, tail=tail))
+
+
+def _followed(world: World, container: Container, tail: int | None) -> Iterator[str]:
+    reader = world.engine.follow(container.id)
+    try:
+        lines = reader.read()
+        yield from lines if tail is None else lines[len(lines) - tail :]
+        while (now := world.engine.container(container.id)) is not None and now.state == "running":
+            world.ports.clock.sleep(_POLL_S)
+            yield from reader.read()
+    finally:
+        reader.close()

@@ -1,0 +1,88 @@
+"""Services started, one after another, and each proved healthy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.base.units import format_gib
+from sparkctl.operations import models
+from sparkctl.operations.changes import Options, RefusedError
+from sparkctl.operations.checks import named
+from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, fitted, planned_here
+from sparkctl.operations.mods.fetched import fetch_missing
+
+if TYPE_CHECKING:
+    from sparkctl.operations.context import World
+    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.recipes.service import Service
+
+
+def up(
+    world: World, asked: AskedSet, *, fit: bool = False, drop_caches: bool = False, download: bool = False
+) -> list[Service]:
+    """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+
+    ``fit`` takes the first smaller setting of the asked services with which the set fits; ``drop_caches`` asks the
+    kernel (as root) to give back the page cache first; ``download`` downloads the models that are not here.
+
+    Raises:
+        InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or a
+            service that runs, differs from its recipe, and may not be replaced; nothing was touched.
+        SetDoesNotFitError: with the plan, and the ways to fit; nothing was touched.
+        EngineError, ModError, NotReadyError, CheckError: as named; what was created for the service is removed unless
+            ``asked.keep``, and what ran before still runs.
+        WaitInterruptedError: the wait was interrupted; the container goes on loading.
+    """
+    services = _services(world, asked, download=download)
+    if drop_caches:
+        _drop_caches(world)
+    if fit:
+        planned = planned_here(world, asked, services)
+        if not planned.plan.fits:
+            asked = _smaller(world, planned)
+            services = _services(world, asked, download=download)
+    checks = named.required_checks(world, services)
+    options = Options(asked.replace, asked.keep, named.require(world, checks))
+    try:
+        world.controller(services).up(services, options)
+    except RefusedError as error:
+        raise SetDoesNotFitError(PlannedSet(asked, services, error.plan)) from None
+    return services
+
+
+def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
+    """Return the services, whose models are here and whose secrets have values."""
+    loader = world.loader(world.ports.models, world.images)
+    located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+    if download:
+        models.download(world, located)
+        located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+    models.require(world, located)
+    services = world.services(loader, located)
+    for service in services:
+        world.required_secrets(service)
+    fetch_missing(world, [mod for service in services for mod in service.mods])
+    return services
+
+
+def _drop_caches(world: World) -> None:
+    before = world.host.memory()
+    world.host.drop_caches()
+    after = world.host.memory()
+    freed = (after.free_bytes or 0) - (before.free_bytes or 0)
+    gained = after.available_bytes - before.available_bytes
+    world.report.say(
+        f"dropped the page cache: {format_gib(freed)} more are free, and {format_gib(gained)} more are available"
+    )
+
+
+def _smaller(world: World, planned: PlannedSet) -> AskedSet:
+    """Return what to ask for in place of a set that does not fit.
+
+    Raises:
+        SetDoesNotFitError: no smaller setting is enough.
+    """
+    found = fitted(world, planned)
+    if found.took is None:
+        raise SetDoesNotFitError(planned, fit=True)
+    return found.asked

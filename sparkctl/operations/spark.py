@@ -1,0 +1,303 @@
+"""One Spark as a value with methods: what the command line does, for programs. Nothing here prints.
+
+Each method is the function that the command of its name calls. What it needs is imported when it is first called, so
+that a plan does not wait for what measures and judges.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.context import real_world
+from sparkctl.operations.memory.fitting import AskedSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sparkctl.memory.changes import Changes
+    from sparkctl.mods.verdicts import ModVerdict
+    from sparkctl.operations import doctor as doctoring
+    from sparkctl.operations.bench import service as benching
+    from sparkctl.operations.bench.result import Bench
+    from sparkctl.operations.bench.service import BenchProtocol
+    from sparkctl.operations.checks import service as checking
+    from sparkctl.operations.checks.checker import CheckVerdict
+    from sparkctl.operations.context import World
+    from sparkctl.operations.doctor import Examined
+    from sparkctl.operations.files import render as rendering
+    from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.memory import plan as planning
+    from sparkctl.operations.memory import size as sizing
+    from sparkctl.operations.memory.plan import PlannedSet
+    from sparkctl.operations.memory.size import Size
+    from sparkctl.operations.mods import verify as verifying
+    from sparkctl.operations.services import running
+    from sparkctl.operations.services import up as starting
+    from sparkctl.operations.services.running import Stopped
+    from sparkctl.operations.status import services as deployed
+    from sparkctl.operations.status.services import ServiceNow, ServiceStatus
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.ports import Report
+else:
+    benching = LazyModule("sparkctl.operations.bench.service")
+    checking = LazyModule("sparkctl.operations.checks.service")
+    deployed = LazyModule("sparkctl.operations.status.services")
+    doctoring = LazyModule("sparkctl.operations.doctor")
+    planning = LazyModule("sparkctl.operations.memory.plan")
+    rendering = LazyModule("sparkctl.operations.files.render")
+    running = LazyModule("sparkctl.operations.services.running")
+    sizing = LazyModule("sparkctl.operations.memory.size")
+    starting = LazyModule("sparkctl.operations.services.up")
+    verifying = LazyModule("sparkctl.operations.mods.verify")
+
+_LOG: Final = logging.getLogger("sparkctl")
+_LOG.addHandler(logging.NullHandler())
+
+
+class LogReport:
+    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG."""
+
+    def say(self, text: str) -> None:
+        """Tell what was done."""
+        _LOG.info(text)
+
+    def warn(self, text: str) -> None:
+        """Tell what may be wrong."""
+        _LOG.warning(text)
+
+    def progress(
+        self,
+        service: str,
+        phase: str,
+        tail: str,
+        fraction: float | None = None,
+        facts: Mapping[str, float | None] | None = None,
+    ) -> None:
+        """Tell where a start or a pull is."""
+        del fraction, facts
+        _LOG.debug("%s: %s  %s", service, phase, tail)
+
+
+def connect(
+    engine: str | None = None,
+    recipes: str | None = None,
+    profile: str | None = None,
+    report: Report | None = None,
+) -> Spark:
+    """Return this machine's Spark. The engine is asked when a method first needs it.
+
+    Args:
+        engine: ``docker``, or ``sim`` for a simulated Spark; None: SPARKCTL_ENGINE, else docker where there is an
+            NVIDIA driver or a DOCKER_HOST, else sim.
+        recipes: a folder with recipes/, mods/, templates/ or checks/ of your own, before the shipped ones; None:
+            SPARKCTL_RECIPES.
+        profile: the name of a host's profile, which has its memory and its reserve; None: SPARKCTL_PROFILE, else gb10.
+        report: is told what happens meanwhile (the protocol ``sparkctl.Report``); None: the logger ``sparkctl``.
+
+    Raises:
+        InputError: the engine, or the folder of recipes, is none.
+    """
+    world = real_world(
+        engine=engine, folder=recipes, profile=profile, report=report or LogReport(), tell=_LOG.debug, bars=False
+    )
+    return Spark(world)
+
+
+class Spark:
+    """A Spark, and the services on it; ``connect`` makes one.
+
+    Services are named as on the command line: a recipe, a stack, or a recipe's file. Every error that a method raises
+    on purpose is a ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
+    A method that asks the engine raises EngineError where none answers.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this is a simulated Spark."""
+        return self._world.simulated
+
+    def plan(
+        self,
+        *names: str,
+        overrides: Sequence[str] = (),
+        strict: bool = False,
+        replace: bool = False,
+        fit: bool = False,
+        host: str | None = None,
+    ) -> PlannedSet:
+        """Return whether a set fits beside what runs, and what ``up`` would do. Touches nothing.
+
+        A set that does not fit is no error: ``fits`` of the result is False, and ``plan.ways`` are what would help.
+
+        Args:
+            names: recipes and stacks.
+            overrides: what is laid over them: ``limits.context=8192``, or ``NAME:limits.context=8192`` for one.
+            strict: a flag that a recipe's vLLM does not have is an error.
+            replace: plan to replace what runs but differs from its recipe.
+            fit: take the first smaller setting with which the set fits, where it does not as it is.
+            host: plan for the described machine of this name or file, of which nothing is asked here.
+
+        Raises:
+            InputError: a file that cannot be used, a name that is none, or two services that want one name or port.
+            EngineError: the engine is elsewhere.
+        """
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace)
+        return planning.plan(self._world, asked, host=host, fit=fit)
+
+    def up(
+        self,
+        *names: str,
+        overrides: Sequence[str] = (),
+        strict: bool = False,
+        replace: bool = False,
+        keep: bool = False,
+        fit: bool = False,
+        download: bool = False,
+    ) -> list[Service]:
+        """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+
+        Args:
+            names: recipes and stacks.
+            overrides: what is laid over them, as for ``plan``.
+            strict: a flag that a recipe's vLLM does not have is an error.
+            replace: stop and start again what runs but differs from its recipe.
+            keep: leave a container that failed, to look at it.
+            fit: take the first smaller setting with which the set fits, where it does not as it is.
+            download: download the models that are not on this host.
+
+        Raises:
+            SetDoesNotFitError: with the plan; nothing was touched.
+            InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or
+                a service that differs from its recipe and may not be replaced; nothing was touched.
+            EngineError: the engine refuses, or a port or a name is taken.
+            ModError: a mod's file is not what it has to be.
+            NotReadyError: a service did not become ready; its container is removed unless ``keep``.
+            CheckError: it does not answer as its recipe requires.
+        """
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep)
+        return starting.up(self._world, asked, fit=fit, download=download)
+
+    def attach(self, name: str) -> Service:
+        """Wait for a service that somebody else started, prove it as ``up`` does, and return it.
+
+        Raises:
+            InputError: no service of this name is deployed, or its recipe is gone.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; nothing is removed.
+        """
+        return running.attach(self._world, name)
+
+    def down(self, *names: str, everything: bool = False) -> Stopped:
+        """Stop and remove services by their names, those of recipes or stacks. Models, images and mods stay.
+
+        Args:
+            names: services, recipes or stacks.
+            everything: every service of this engine, in place of names.
+
+        Raises:
+            InputError: no names and not everything, or a name that is none; nothing was stopped.
+        """
+        return running.down(self._world, names, everything=everything)
+
+    def services(self) -> list[ServiceNow]:
+        """Return the services that have a container, by name, and what each does."""
+        return deployed.services(self._world)
+
+    def status(self, name: str) -> ServiceStatus:
+        """Return what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
+
+        It is looked at for a second, and for up to twenty where a slow service cannot be told from a stuck one sooner.
+
+        Raises:
+            InputError: no service of this name is deployed.
+        """
+        return deployed.status(self._world, name)
+
+    def logs(self, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """Return a service's log line by line, as its server wrote it.
+
+        Args:
+            name: the service.
+            tail: of what is there already, only so many lines.
+            follow: go on until the service ends.
+
+        Raises:
+            InputError: no service of this name is deployed.
+        """
+        return running.logs(self._world, name, tail=tail, follow=follow)
+
+    def verify_mods(self, *names: str) -> list[ModVerdict]:
+        """Return a verdict for each file of each mod: on disk, in the image, in the running container.
+
+        Args:
+            names: services, recipes or stacks; all that have mods when none is named.
+
+        Raises:
+            InputError: a name that is none, or a recipe that is named and cannot be used.
+        """
+        return verifying.verify_mods(self._world, names)
+
+    def check(self, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
+        """Ask a service what it must answer, and return a verdict for each check. One that fails is no error.
+
+        Args:
+            name: the service, which has to be ready.
+            only: the names of some checks; every check when none is named.
+            run_code: run code that the model writes, in a container without network; else it is parsed.
+
+        Raises:
+            InputError: no such service or check.
+            NotReadyError: the service is not ready.
+        """
+        return checking.check(self._world, name, only, run_code=run_code)
+
+    def bench(self, name: str, protocol: BenchProtocol | None = None) -> Bench:
+        """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.
+
+        Args:
+            name: the service, which has to be ready.
+            protocol: tokens, rounds and requests at once; None: 500 tokens, three rounds, one and three at once.
+
+        Raises:
+            InputError: no service of this name is deployed.
+            NotReadyError: it does not answer.
+        """
+        return benching.bench(self._world, name, protocol)
+
+    def size(self, model: str, changes: Changes | None = None, *, vllm: str | None = None) -> Size:
+        """Return where every byte of a model goes. Needs no engine.
+
+        Args:
+            model: a recipe's name or file, a folder with config.json, a name of model facts, or owner/name on the hub.
+            changes: single flags laid over the recipe's, or over vLLM's own defaults on a GB10.
+            vllm: a version of vLLM, ``0.20`` being its newest patch; None: the recipe's, else the newest known.
+
+        Raises:
+            InputError: nothing of that name, a file that cannot be used, or a choice that this vLLM does not have.
+        """
+        return sizing.size(self._world, model, changes, vllm=vllm)
+
+    def render(
+        self, name: str, overrides: Sequence[str] = (), *, strict: bool = False, stage: bool = False
+    ) -> Rendered:
+        """Return the docker run command of a recipe. Needs no engine, no image and no Spark.
+
+        Args:
+            name: a recipe.
+            overrides: what is laid over it, as for ``plan``.
+            strict: a flag that the recipe's vLLM does not have is an error.
+            stage: make the files that the command names: verified mods, secrets.
+
+        Raises:
+            InputError: a name that is none or a stack's, or a file that cannot be used.
+            ModError: with ``stage``, a mod's file is not what it has to be.
+        """
+        return rendering.render(self._world, name, overrides, strict=strict, stage=stage)
+
+    def doctor(self) -> list[Examined]:
+        """Return what is found of this host, each with its consequence and its fix: engine, GPU, memory, disk."""
+        return doctoring.doctor(self._world)

@@ -1,0 +1,140 @@
+"""The services that are deployed, and what each does: what `ps` and `status` show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base import units
+from sparkctl.base.errors import InputError
+from sparkctl.operations.status import liveness
+from sparkctl.operations.status.liveness import Life, Rates
+from sparkctl.operations.status.look import look
+from sparkctl.vllm.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.status.liveness import Look
+
+_LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNow:
+    """A service that is deployed, and what it does by one look, with ``why`` where that is not plain.
+
+    ``doing`` is None where the server cannot be asked: the engine is elsewhere. A stuck one needs more than one look.
+    """
+
+    deployed: Deployed
+    doing: Life | None
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.deployed.name
+
+    @property
+    def url(self) -> str:
+        """Where its server listens."""
+        return self.deployed.url
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether it is ready: one whose scheduler works is, even where it was too busy for a question."""
+        return True if self.doing is Life.BUSY else self.deployed.ready
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What a service does, by looks at its counters over a time; ``deployed`` is None where it was just removed.
+
+    ``metrics`` are of the last look, ``rates`` in tokens per second.
+    """
+
+    deployed: Deployed | None
+    state: Life
+    why: str
+    metrics: Metrics
+    rates: Rates
+
+    @property
+    def well(self) -> bool:
+        """Whether it is ready, busy or starting: not stuck, failing or dead."""
+        return self.state in {Life.READY, Life.BUSY, Life.STARTING}
+
+
+def services(world: World) -> list[ServiceNow]:
+    """Return the services that have a container, by name.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
+    return [_now(world, deployed) for deployed in world.deployed()]
+
+
+def _now(world: World, deployed: Deployed) -> ServiceNow:
+    if deployed.ready is None:
+        return ServiceNow(deployed, None)
+    seen = look(world.ports, deployed.name, world.api_key)
+    return ServiceNow(deployed, *liveness.judge(seen, seen))
+
+
+def status(world: World, name: str) -> ServiceStatus:
+    """Return what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
+
+    By its scheduler's own counters, which a busy server answers too. It is looked at for a second, and for up to
+    twenty where a slow service cannot be told from a stuck one sooner.
+
+    Raises:
+        InputError: no service of this name is deployed.
+        EngineError: the engine is elsewhere, or does not answer.
+    """
+    world.refuse_elsewhere()
+    first, last = _looks(world, name)
+    return _status(_deployed(world, name), first, last)
+
+
+def watch(world: World, name: str, every_s: float) -> Iterator[ServiceStatus]:
+    """Yield what a service does at each look, without end; what stands still is judged over all that time.
+
+    Raises:
+        InputError, EngineError: as for ``status``.
+    """
+    world.refuse_elsewhere()
+    first, last = _looks(world, name)
+    since = first
+    while True:
+        yield _status(_deployed(world, name), since, last, liveness.rates(first, last))
+        world.ports.clock.sleep(every_s)
+        since = since if liveness.doubtful(first, last) else last
+        first, last = last, look(world.ports, name, world.api_key)
+
+
+def _status(deployed: Deployed | None, first: Look, last: Look, rates: Rates | None = None) -> ServiceStatus:
+    life, why = liveness.judge(first, last)
+    return ServiceStatus(deployed, life, why, last.metrics or Metrics(), rates or liveness.rates(first, last))
+
+
+def _deployed(world: World, name: str) -> Deployed | None:
+    return next((one for one in world.deployed() if one.name == name), None)
+
+
+def _looks(world: World, name: str) -> tuple[Look, Look]:
+    """Look twice, and as long as a slow service cannot be told from a stuck one."""
+    first = look(world.ports, name, world.api_key)
+    if first.container is None and _deployed(world, name) is None:
+        message = f"no service {name} is deployed"
+        raise InputError(message, hint="sparkctl ps lists the services")
+    last = first
+    while last is first or liveness.doubtful(first, last):
+        if last is not first:
+            waited = units.format_duration(last.at - first.at)
+            world.report.progress(name, "looking for an answer, or a step of its scheduler", waited)
+        world.ports.clock.sleep(_LOOK_S)
+        last = look(world.ports, name, world.api_key)
+    return first, last
