@@ -87,7 +87,7 @@ class History:
             self._tell(error)
             return service
         for warning in self._records.warnings:
-            self._report.say(f"warning: {warning}")
+            self._report.warn(f"{warning}")
         self._records.warnings.clear()
         key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
@@ -107,5 +107,5 @@ class History:
 
     def _tell(self, error: InputError | EngineError) -> None:
         if not self._broken:
-            self._report.say(f"warning: the measurements of this host are not used: {error.message}")
+            self._report.warn(f"the measurements of this host are not used: {error.message}")
         self._broken = True

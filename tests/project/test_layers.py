@@ -7,6 +7,7 @@ the standard library, so that a clock, a socket or a thread cannot come in unsee
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -65,6 +66,7 @@ ALLOWED_EFFECTS = {
 FEW = 9
 MANY = 15
 LINES = 400
+COMMAND_LINES = 130
 STATEMENTS = 60
 PARAMETERS = 7
 
@@ -151,6 +153,12 @@ def test_a_module_a_function_and_a_signature_are_short(module: str) -> None:
             assert (node.end_lineno or 0) - node.lineno < STATEMENTS, node.name
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
             assert len([one for one in given if one.arg not in {"self", "cls"}]) <= PARAMETERS, node.name
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if re.match(r"sparkctl\.cli\.\w+\.\w", name)))
+def test_a_command_parses_calls_and_prints(module: str) -> None:
+    """A use case that grows in a command module is one that no program can call."""
+    assert MODULES[module].read_text().count("\n") <= COMMAND_LINES
 
 
 @pytest.mark.parametrize(

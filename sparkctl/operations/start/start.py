@@ -131,7 +131,7 @@ class Starter:
             raise WaitInterruptedError(message, hint=hint) from None
         outcome = progress.outcome
         if outcome is not None and outcome.note:
-            self._report.say(f"warning: {service.name}: {outcome.note}")
+            self._report.warn(f"{service.name}: {outcome.note}")
         if outcome is not None and outcome.drafts:
             self._report.say(f"{service.name}: {outcome.drafts}")
         if outcome is None or outcome.ready:
