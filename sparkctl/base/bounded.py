@@ -1,0 +1,95 @@
+"""JSON from outside, read within bounds: what a server, a label, the hub or a downloaded file says. Pure.
+
+Python's own reader takes NaN and Infinity, which are no JSON, numbers of thousands of digits, and nesting up to the end
+of its stack. Each of them is met later: in a sum, in a text, in a walk that calls itself. Here they are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import MIB
+
+
+class UnreadableError(InputError):
+    """Bytes from outside that are not JSON, or more of it than is read. The message says which; it names no source."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBounds:
+    """How much JSON is read. All of these are choices: far above what vLLM writes, far below what hurts.
+
+    ``size`` is in bytes (of a text: in characters): an answer of 262,144 tokens as numbers has 2 MB. ``depth`` counts
+    lists and maps inside each other: vLLM's deepest answer, a chat with a tool call and log probabilities, has 7, and a
+    tool's JSON Schema some more. ``parts`` counts commas and opening brackets, those inside texts too, which bounds the
+    objects that Python makes of it (up to 230 bytes each). ``digits`` are the characters of one number: a 64-bit one
+    has 20.
+    """
+
+    size: int = 8 * MIB
+    depth: int = 64
+    parts: int = 500_000
+    digits: int = 64
+
+
+BOUNDS: Final = JsonBounds()
+
+
+def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
+    """Return the value that ``data`` is: a dict, list, str, int, finite float, bool or None.
+
+    Bytes are UTF-8, with or without a byte order mark. Of a key that comes twice the last value counts, as for vLLM's
+    own clients. A text may hold half a surrogate pair, which JSON can write and UTF-8 cannot.
+
+    Raises:
+        UnreadableError: it is no JSON, or beyond the bounds.
+    """
+    if len(data) > bounds.size:
+        raise UnreadableError(f"more than {bounds.size:,} bytes")
+    text = _text(data)
+    if sum(map(text.count, ",[{")) > bounds.parts:
+        raise UnreadableError(f"more than {bounds.parts:,} values")
+
+    def number(digits: str) -> int | float:
+        if len(digits) > bounds.digits:
+            raise UnreadableError(f"a number of {len(digits):,} characters")
+        value = float(digits) if set(digits) & set(".eE") else int(digits)
+        if not math.isfinite(value):
+            raise UnreadableError(f"the number {digits}, which is too large")
+        return value
+
+    try:
+        value: object = json.loads(text, parse_int=number, parse_float=number, parse_constant=_no_number)
+    except RecursionError:
+        raise UnreadableError(f"nested deeper than {bounds.depth}") from None
+    except json.JSONDecodeError as error:
+        raise UnreadableError(f"no JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
+    _refuse_deep(value, bounds.depth)
+    return value
+
+
+def _text(data: bytes | str) -> str:
+    if isinstance(data, str):
+        return data.removeprefix("\ufeff")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"no UTF-8 (byte {error.start})") from None
+
+
+def _no_number(word: str) -> NoReturn:
+    raise UnreadableError(f"no JSON ({word} is no number of JSON)")
+
+
+def _refuse_deep(value: object, depth: int) -> None:
+    """Walk level by level: nothing here calls itself."""
+    level, inside = [value], 0
+    while holders := [one for one in level if isinstance(one, dict | list)]:
+        inside += 1
+        if inside > depth:
+            raise UnreadableError(f"nested deeper than {depth}")
+        level = [child for one in holders for child in (one.values() if isinstance(one, dict) else one)]
