@@ -81,7 +81,7 @@ def _one(url: str, rate: int, at_once: int) -> Honesty:
     tokens = max(2, round(rate * SECONDS))
     bodies = [{"prompt": str(rate), "max_tokens": tokens}] * at_once
     cpu, wall = time.process_time(), time.perf_counter()
-    raw = AsyncStreams().run(url, bodies, timeout_s=60)
+    raw = AsyncStreams().run(url, bodies, timeout_s=60, most_bytes=64 * 1024**2)
     seconds = time.perf_counter() - wall
     found = level(at_once, [[completion(one) for one in raw]])
     cores = (time.process_time() - cpu) / seconds

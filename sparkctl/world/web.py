@@ -9,14 +9,23 @@ if TYPE_CHECKING:
 
 
 class Reply(NamedTuple):
-    """An HTTP answer. ``status`` None: no answer, and ``body`` says why (refused, reset, timed out)."""
+    """An HTTP answer. ``status`` None: no answer, and ``body`` says why (refused, reset, too late).
+
+    ``body`` is UTF-8, with U+FFFD for bytes that are none, whatever encoding the server names. ``whole`` False: the
+    server sends more than is read, and ``body`` is the beginning.
+    """
 
     status: int | None
     body: str
+    whole: bool = True
 
 
 class Http(Protocol):
-    """Short requests to a server on this host. A refused, reset or silent connection is a Reply, not an error."""
+    """Short requests to a server on this host. A refused, reset or silent connection is a Reply, not an error.
+
+    ``timeout_s`` is for all of it, from the connection to the last byte. A redirect is a Reply like any other: it is
+    not followed, so that neither the question nor the key goes anywhere else.
+    """
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         """GET ``url`` with ``key`` as the bearer token."""
@@ -41,9 +50,16 @@ class Streams(Protocol):
     """Streamed completions, timed."""
 
     def run(
-        self, url: str, bodies: Sequence[Mapping[str, object]], *, key: str | None = None, timeout_s: float
+        self,
+        url: str,
+        bodies: Sequence[Mapping[str, object]],
+        *,
+        key: str | None = None,
+        timeout_s: float,
+        most_bytes: int,
     ) -> list[Raw]:
         """POST each body at the same moment, and return what came of each and when, in their order.
 
-        One that fails has an error in its place; nothing is raised for it.
+        One that fails, is not over after ``timeout_s`` seconds or is longer than ``most_bytes`` has an error in its
+        place; nothing is raised for it.
         """

@@ -49,7 +49,13 @@ class FakeStreams:
     now: float = 0.0
 
     def run(
-        self, url: str, bodies: Sequence[Mapping[str, object]], *, key: str | None = None, timeout_s: float
+        self,
+        url: str,
+        bodies: Sequence[Mapping[str, object]],
+        *,
+        key: str | None = None,
+        timeout_s: float,
+        most_bytes: int,
     ) -> list[Raw]:
         self.asked.append(list(bodies))
         start, tokens = self.now, int(str(bodies[0]["max_tokens"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from tests.support.bench_streams import DONE, event, raw, text
 from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 3}
 WHOLE = raw(
@@ -126,6 +127,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200 if self.headers.get("Authorization") == "Bearer key" else 401)
         self.send_header("Connection", "close")
         self.end_headers()
+        with suppress(OSError):  # the client has had enough
+            self._write(body)
+
+    def _write(self, body: Mapping[str, int]) -> None:
         for _ in range(body["max_tokens"]):
             self.wfile.write(text())
         usage = {"prompt_tokens": 1, "completion_tokens": body["max_tokens"]}
@@ -146,11 +151,32 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
+def asked(url: str, bodies: list[dict[str, int]], key: str | None = "key", most_bytes: int = 10**6) -> list[Completion]:
+    return [completion(one) for one in AsyncStreams().run(url, bodies, key=key, timeout_s=20, most_bytes=most_bytes)]
+
+
 def test_many_at_once_over_real_http(url: str) -> None:
     bodies = [{"max_tokens": number} for number in range(1, 9)]
-    found = [completion(one) for one in AsyncStreams().run(url, bodies, key="key", timeout_s=20)]
-    assert [(one.tokens, one.problem) for one in found] == [(number, "") for number in range(1, 9)]
-    (refused,) = (completion(one) for one in AsyncStreams().run(url, bodies[:1], timeout_s=20))
+    assert [(one.tokens, one.problem) for one in asked(url, bodies)] == [(number, "") for number in range(1, 9)]
+    (refused,) = asked(url, bodies[:1], key=None)
     assert refused.problem.startswith("the server answered 401")
-    (absent,) = (completion(one) for one in AsyncStreams().run("http://127.0.0.1:9/x", [{}], timeout_s=5))
+    (absent,) = asked("http://127.0.0.1:9/x", [{}])
     assert absent.problem
+
+
+def test_a_stream_that_does_not_end_is_cut_off(url: str) -> None:
+    endless, short = asked(url, [{"max_tokens": 10**9}, {"max_tokens": 1}], most_bytes=10_000)
+    assert endless.problem == "the answer is longer than so many tokens can be"
+    assert (short.tokens, short.problem) == (1, "")
+
+
+@pytest.mark.parametrize("url", ["", "https://127.0.0.1:1/", "http://[::1", "http://" + "a" * 70, "http://h:x/"])
+def test_an_address_that_is_none_is_a_problem_and_no_error(url: str) -> None:
+    (found,) = asked(url, [{}])
+    assert found.problem
+
+
+def test_a_key_that_no_header_can_have_is_not_repeated() -> None:
+    (found,) = asked("http://127.0.0.1:9/", [{}], key="sk-\nsecret")
+    assert "HTTP does not allow" in found.problem
+    assert "secret" not in found.problem

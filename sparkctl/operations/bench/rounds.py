@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TIMEOUT_S = 1800.0
 _METRICS_S = 10.0
+_MOST_BYTES = 64 * 1024**2
 _CACHED: Final = 0.01
 """The share of the prompts' tokens that may come from the prefix cache: the first token comes sooner with them."""
 
@@ -135,7 +136,7 @@ def _tokens(http: Http, job: Job, text: str) -> list[int]:
 
 def _round(streams: Streams, job: Job, first: int, at_once: int) -> list[Completion]:
     bodies = [_body(job, first + number) for number in range(at_once)]
-    raw = streams.run(f"{job.url}/v1/completions", bodies, key=job.key, timeout_s=_TIMEOUT_S)
+    raw = streams.run(f"{job.url}/v1/completions", bodies, key=job.key, timeout_s=_TIMEOUT_S, most_bytes=_MOST_BYTES)
     return [completion(one) for one in raw]
 
 

@@ -1,43 +1,143 @@
-"""HTTP by httpx: short requests to servers on this host."""
+"""Short HTTP requests to servers on this host, bounded in time and in bytes, by a socket and h11.
+
+An HTTP library's timeouts count from one byte to the next: a server that sends a byte a second is never late for them,
+in its head least of all. Here one deadline is for everything. Nothing is followed, decoded, remembered or kept open: no
+redirect, compression, charset, cookie or proxy.
+"""
 
 from __future__ import annotations
 
-import httpx
+import json
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
+import h11
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import KIB, MIB, format_duration
 from sparkctl.world.web import Reply
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-class HttpxHttp:
-    """One connection a request: a server that is loading resets them, and a pool would remember the dead ones."""
+MOST_BYTES: Final = 8 * MIB
+"""Of one answer: a choice. The largest of a vLLM are /metrics (0.05 MiB on a small server) and the tokens of a text."""
+MOST_HEAD_BYTES: Final = 64 * KIB
+"""Of an answer's head, which has some 200 bytes from a vLLM; uvicorn takes as much of a request's."""
+_PIECE: Final = 64 * KIB
+_WORDS: Final = 120
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
-        # The environment's proxies must not come between sparkctl and a server on this host, which speaks plain HTTP:
-        # loading the machine's certificates would cost more than a request.
-        self._client = httpx.Client(
-            transport=transport,
-            trust_env=False,
-            verify=False,  # noqa: S501  (see above: no https URL comes here)
-            limits=httpx.Limits(max_keepalive_connections=0),
-        )
+
+class Spelled(NamedTuple):
+    """A request as bytes, and where to. ``connection`` is the state in which its answer is awaited."""
+
+    host: str
+    port: int
+    content: bytes
+    connection: h11.Connection
+
+
+def spelled(method: str, url: str, body: object, key: str | None) -> Spelled:
+    """Return a request after which the server closes the connection; ``body`` None: without one.
+
+    Raises:
+        InputError: the address or the key cannot stand in a request; neither is repeated in the message.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", 80 if parts.port is None else parts.port
+    except ValueError:
+        raise InputError("its address is not of the form http://HOST:PORT") from None
+    if parts.scheme != "http" or not host:
+        raise InputError("its address is not of the form http://HOST:PORT")
+    content = b"" if body is None else json.dumps(body).encode()
+    lines = [("Host", parts.netloc.rpartition("@")[2]), ("Accept-Encoding", "identity"), ("Connection", "close")]
+    if body is not None:
+        lines += [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+    if key:
+        lines.append(("Authorization", f"Bearer {key}"))
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD_BYTES)
+    try:
+        # A server reads its head as Latin-1, and vLLM compares the key after that.
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in lines]
+        head = connection.send(h11.Request(method=method, target=target, headers=headers)) or b""
+    except (h11.LocalProtocolError, UnicodeError):  # whose own words repeat the key
+        raise InputError("its address or its key has characters that HTTP does not allow") from None
+    tail = (connection.send(h11.Data(data=content)) or b"") + (connection.send(h11.EndOfMessage()) or b"")
+    return Spelled(host, port, head + tail, connection)
+
+
+class SocketHttp:
+    """One connection a request: a server that is loading resets them. At most ``most_bytes`` of an answer are read."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         """GET ``url`` with ``key`` as the bearer token."""
-        return self._reply(self._client.build_request("GET", url, headers=_headers(key), timeout=timeout_s))
+        return self._ask("GET", url, None, key, timeout_s)
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
         """POST ``body`` as JSON."""
-        request = self._client.build_request("POST", url, json=body, headers=_headers(key), timeout=timeout_s)
-        return self._reply(request)
+        return self._ask("POST", url, body, key, timeout_s)
 
-    def _reply(self, request: httpx.Request) -> Reply:
+    def _ask(self, method: str, url: str, body: object, key: str | None, timeout_s: float) -> Reply:
+        deadline = time.monotonic() + timeout_s
         try:
-            response = self._client.send(request)
-        except httpx.TimeoutException:
-            return Reply(None, "no answer in time")
-        except httpx.TransportError as error:
-            return Reply(None, str(error) or type(error).__name__)
-        return Reply(response.status_code, response.text)
+            request = spelled(method, url, body, key)
+            with socket.create_connection((request.host, request.port), timeout=timeout_s) as line:
+                line.settimeout(_left(deadline))
+                # A server may answer and close before it has read a long request: its answer is there to read.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    line.sendall(request.content)
+                return self._read(line, request.connection, deadline)
+        except InputError as error:
+            return Reply(None, error.message)
+        except TimeoutError:
+            return Reply(None, f"none within {format_duration(timeout_s)}")
+        except h11.RemoteProtocolError as error:
+            return Reply(None, f"it is no whole HTTP: {str(error)[:_WORDS]}")
+        except (OSError, ValueError) as error:  # the second for a host name that is none
+            return Reply(None, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+    def _read(self, line: socket.socket, connection: h11.Connection, deadline: float) -> Reply:
+        status, body = None, bytearray()
+        for event in _events(line, connection, deadline, self._most_bytes + MOST_HEAD_BYTES):
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                return Reply(status, body.decode(errors="replace"))
+            if len(body) > self._most_bytes:
+                break
+        if status is None:
+            return Reply(None, "it is no whole HTTP: more bytes than are read, and no answer among them")
+        return Reply(status, body[: self._most_bytes].decode(errors="replace"), whole=False)
 
 
-def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def _events(line: socket.socket, connection: h11.Connection, deadline: float, most_bytes: int) -> Iterator[h11.Event]:
+    """Yield what comes until ``most_bytes`` of it have been read, the protocol's own bytes included."""
+    came = 0
+    while came <= most_bytes:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            line.settimeout(_left(deadline))
+            data = line.recv(_PIECE)
+            if not data and not came:
+                raise ConnectionError("the server closed the connection")
+            came += len(data)
+            connection.receive_data(data)
+        elif isinstance(event, h11.Event):
+            yield event
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -1,23 +1,23 @@
 """Streamed completions, many at once, timed: bytes are noted as they come and parsed by nobody here.
 
 With parsing in between, 64 streams of 500 tokens a second would be timed by how long their neighbours are parsed. Here
-a chunk costs a note of its time; sparkctl.streams parses afterwards, by h11.
+a chunk costs a note of its time; sparkctl.vllm.streams parses afterwards, by h11.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-import h11
-
+from sparkctl.base.errors import InputError
+from sparkctl.world.local.http_client import spelled
 from sparkctl.world.web import Raw
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sparkctl.world.local.http_client import Spelled
 
 _CONNECT_S: Final = 5.0
 
@@ -26,45 +26,64 @@ class AsyncStreams:
     """Sends requests all at once and takes their answers."""
 
     def run(
-        self, url: str, bodies: Sequence[Mapping[str, object]], *, key: str | None = None, timeout_s: float
+        self,
+        url: str,
+        bodies: Sequence[Mapping[str, object]],
+        *,
+        key: str | None = None,
+        timeout_s: float,
+        most_bytes: int,
     ) -> list[Raw]:
         """POST each body to ``url`` at the same moment and return what came, in their order.
 
-        One that is refused, reset or not over after ``timeout_s`` seconds has an error; nothing is raised for it.
+        One that is refused, reset, not over after ``timeout_s`` seconds or longer than ``most_bytes`` has an error;
+        nothing is raised for it.
         """
-        return asyncio.run(_all(url, bodies, key, timeout_s))
+        try:
+            requests = [spelled("POST", url, body, key) for body in bodies]
+        except InputError as error:
+            now = time.perf_counter()
+            return [Raw(now, now, (), error.message) for _ in bodies]
+        return asyncio.run(_all(requests, timeout_s, most_bytes))
 
 
 class _Collector(asyncio.Protocol):
-    """Notes what comes and when, until the server closes."""
+    """Notes what comes and when, until the server closes or has sent too much."""
 
-    def __init__(self, ended: asyncio.Future[str]) -> None:
+    def __init__(self, ended: asyncio.Future[str], most_bytes: int) -> None:
         self.ended = ended
         self.pieces: list[tuple[float, bytes]] = []
+        self._left = most_bytes
 
     def data_received(self, data: bytes) -> None:
         self.pieces.append((time.perf_counter(), data))
+        self._left -= len(data)
+        if self._left < 0:
+            self._end("the answer is longer than so many tokens can be")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._end("" if exc is None else str(exc) or type(exc).__name__)
+
+    def _end(self, problem: str) -> None:
         if not self.ended.done():
-            self.ended.set_result("" if exc is None else str(exc) or type(exc).__name__)
+            self.ended.set_result(problem)
 
 
-async def _all(url: str, bodies: Sequence[Mapping[str, object]], key: str | None, timeout_s: float) -> list[Raw]:
+async def _all(requests: Sequence[Spelled], timeout_s: float, most_bytes: int) -> list[Raw]:
     """Connect for all first, so that none waits for another's connection, then send them all."""
-    connected = await asyncio.gather(*(_connect(url) for _ in bodies))
-    sent = [_one(line, _request(url, body, key), timeout_s) for line, body in zip(connected, bodies, strict=True)]
+    connected = await asyncio.gather(*(_connect(request, most_bytes) for request in requests))
+    sent = [_one(line, request.content, timeout_s) for line, request in zip(connected, requests, strict=True)]
     return list(await asyncio.gather(*sent))
 
 
-async def _connect(url: str) -> tuple[asyncio.Transport, _Collector] | Raw:
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
+async def _connect(request: Spelled, most_bytes: int) -> tuple[asyncio.Transport, _Collector] | Raw:
+    loop = asyncio.get_running_loop()
     ended: asyncio.Future[str] = loop.create_future()
     started = time.perf_counter()
     try:
         async with asyncio.timeout(_CONNECT_S):
-            return await loop.create_connection(lambda: _Collector(ended), parts.hostname or "", parts.port or 80)
-    except (OSError, TimeoutError) as error:
+            return await loop.create_connection(lambda: _Collector(ended, most_bytes), request.host, request.port)
+    except (OSError, ValueError) as error:  # the second for a host name that is none
         return Raw(started, time.perf_counter(), (), str(error) or "no connection in time")
 
 
@@ -79,20 +98,5 @@ async def _one(line: tuple[asyncio.Transport, _Collector] | Raw, request: bytes,
             problem = await collector.ended
     except TimeoutError:
         problem = "no end in time"
-        transport.abort()
+    transport.abort()
     return Raw(started, time.perf_counter(), tuple(collector.pieces), problem)
-
-
-def _request(url: str, body: Mapping[str, object], key: str | None) -> bytes:
-    """Return a request after which the server closes the connection: that is how its end is known."""
-    parts, content = urlsplit(url), json.dumps(body).encode()
-    headers = [
-        ("Host", parts.netloc),
-        ("Content-Type", "application/json"),
-        ("Content-Length", str(len(content))),
-        ("Connection", "close"),
-        *([("Authorization", f"Bearer {key}")] if key else []),
-    ]
-    connection = h11.Connection(our_role=h11.CLIENT)
-    head = connection.send(h11.Request(method="POST", target=parts.path or "/", headers=headers)) or b""
-    return head + (connection.send(h11.Data(data=content)) or b"") + (connection.send(h11.EndOfMessage()) or b"")

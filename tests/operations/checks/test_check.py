@@ -16,7 +16,7 @@ from sparkctl.operations.checks.check import Check
 from sparkctl.operations.checks.checker import AskedServer, Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.memory_settings import open_inputs
-from sparkctl.world.local.http_client import HttpxHttp
+from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.web import Reply
 from tests.support.check_answers import BAD, GOOD, wrong
 from tests.support.fake_world import FakeSpark
@@ -218,7 +218,7 @@ def spark_with(tmp_path: Path, port: int, more: str = "", **fields: object) -> F
     (tmp_path / "recipes").mkdir(exist_ok=True)
     (tmp_path / "recipes" / "one.yaml").write_text(RECIPE.format(port=port) + more)
     spark = FakeSpark(tmp_path)
-    spark.http = fields.pop("http", None) or HttpxHttp()  # type: ignore[assignment]
+    spark.http = fields.pop("http", None) or SocketHttp()  # type: ignore[assignment]
     spark.environ.update(fields)  # type: ignore[arg-type]
     return spark
 

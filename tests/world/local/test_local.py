@@ -1,4 +1,4 @@
-"""The small adapters, on this machine as it is: files, locks, HTTP on the loopback, memory."""
+"""The small adapters, on this machine as it is: files, locks, memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import httpx
 import psutil
 import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.http_client import HttpxHttp
 from sparkctl.world.local.locks import FileLocks
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.model_folders import DiskModels
@@ -122,25 +120,6 @@ def test_a_link_planted_as_the_lock_is_refused(tmp_path: Path) -> None:
     ):
         pass
     assert not (tmp_path / "precious").exists()
-
-
-def test_an_answer_is_its_status_and_its_body() -> None:
-    def server(request: httpx.Request) -> httpx.Response:
-        assert request.headers["Authorization"] == "Bearer k"
-        return httpx.Response(200, text=f"{request.method} {request.url.path} {request.content.decode()}")
-
-    http = HttpxHttp(httpx.MockTransport(server))
-    assert http.get("http://h/health", key="k") == (200, "GET /health ")
-    assert http.post("http://h/v1", {"a": 1}, key="k") == (200, 'POST /v1 {"a":1}')
-
-
-def test_a_refused_connection_is_no_answer_and_no_error() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    reply = HttpxHttp().get(f"http://127.0.0.1:{port}/health")
-    assert reply.status is None
-    assert "refused" in reply.body
 
 
 def test_a_port_that_listens_is_taken() -> None:
