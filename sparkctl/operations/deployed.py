@@ -5,13 +5,14 @@ Labels are the state; there is no file to disagree with them, so this is true af
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
 from sparkctl.mods import placed as mods
-from sparkctl.operations.start.readiness import served_names
 from sparkctl.planning.plan import Running
+from sparkctl.vllm.answers import Healthy, OtherAnswer, ServedModels
+from sparkctl.vllm.server import Server
 from sparkctl.world.spec import (
     LABEL_CLAIM,
     LABEL_MODEL,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host
     from sparkctl.world.web import Http
-
-_PROBE_TIMEOUT_S: Final = 2.0
 
 
 class Deployed(NamedTuple):
@@ -137,11 +136,16 @@ def pool(host: Host, reserve_bytes: int) -> Pool:
 
 def _serves(http: Http, url: str, served_name: str, key: str | None) -> bool:
     """Return whether the server answers and lists its model: quick, and it disturbs no busy server."""
-    if http.get(f"{url}/health", timeout_s=_PROBE_TIMEOUT_S).status != 200:  # noqa: PLR2004
+    server = Server(http, url, key)
+    if not isinstance(server.health(), Healthy):
         return False
-    reply = http.get(f"{url}/v1/models", key=key, timeout_s=_PROBE_TIMEOUT_S)
     # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.
-    return reply.status == 401 or served_name in served_names(reply.body)  # noqa: PLR2004
+    match server.models():
+        case ServedModels(names):
+            return served_name in names
+        case OtherAnswer() as other:
+            return other.wants_key
+    return False
 
 
 def _resident(engine: Engine, host: Host, gpu_bytes: Mapping[int, int], container: str) -> int | None:

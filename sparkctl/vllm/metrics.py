@@ -6,12 +6,13 @@ them. Several engines behind one server are summed; the cache's use is that of t
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from sparkctl.base.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,12 @@ _PREFIX: Final = "vllm:"
 _OLDER: Final = {"gpu_cache_usage_perc": "kv_cache_usage_perc"}
 """Names of before 0.11, and what they are called since."""
 _POSITIONS: Final = "spec_decode_num_accepted_tokens_per_pos_total"
+_LONGEST: Final = 4 * MIB
+"""Characters: that of a server of one engine has 53,659 (0.32.0)."""
+_LONGEST_LINE: Final = 16 * KIB
+"""The longest has 1,063. The parser's time grows with the square of a line: 80 s for one of 2 MiB."""
+_MOST: Final = 1e18
+"""What a counter can be: a billion tokens a second for thirty years."""
 ENOUGH: Final = 200
 """Drafted tokens from which on an acceptance says something: at 0.2 % (vllm#41789) against 40 % a twentieth would do,
 but the positions after the first are reached by a part of the drafts only."""
@@ -95,16 +102,18 @@ class Metrics:
 
 
 def parse(text: str) -> Metrics:
-    """Return what a text of /metrics says; what is no such text says nothing."""
+    """Return what a text of /metrics says; what is no such text, or far more than a vLLM's, says nothing."""
     sums: defaultdict[str, float] = defaultdict(float)
     largest: dict[str, float] = {}
     finished: defaultdict[str, float] = defaultdict(float)
     positions: defaultdict[int, float] = defaultdict(float)
+    if len(text) > _LONGEST or any(len(line) > _LONGEST_LINE for line in text.split("\n")):
+        return Metrics()
     try:
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                if not math.isfinite(sample.value):
-                    continue  # no count, and no JSON either
+                if not abs(sample.value) <= _MOST:
+                    continue  # no count; NaN and Infinity are no JSON either
                 name = sample.name.removeprefix(_PREFIX)
                 name = _OLDER.get(name, name)
                 sums[name] += sample.value

@@ -5,18 +5,19 @@ The bytes are taken as they come and parsed when the stream has ended, so that p
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
+from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.vllm.answers import OK, count, error_text, excerpt
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sparkctl.world.web import Raw
 
-_OK: Final = 200
 _DATA: Final = b"data:"
 _DONE: Final = b"[DONE]"
 
@@ -53,17 +54,17 @@ class Completion:
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
 
-def completion(raw: Raw) -> Completion:
-    """Return what a request came to."""
+def completion(raw: Raw, hidden: Iterable[str] = ()) -> Completion:
+    """Return what a request came to; ``hidden`` is not repeated in a problem."""
     try:
         status, events = _events(raw.pieces)
     except h11.RemoteProtocolError as error:
-        return Completion(raw.started_s, raw.ended_s, problem=raw.error or f"no HTTP: {error}")
-    if status != _OK:
-        text = _words(b"".join(line for _, line in events).decode(errors="replace"))
+        return Completion(raw.started_s, raw.ended_s, problem=raw.error or f"no HTTP: {excerpt(str(error), hidden)}")
+    if status != OK:
+        text = error_text(b"".join(line for _, line in events).decode(errors="replace"), hidden)
         problem = raw.error or (f"the server answered {status}: {text}" if status else "no answer")
         return Completion(raw.started_s, raw.ended_s, problem=problem)
-    return _read(raw, events)
+    return _read(raw, events, hidden)
 
 
 def _events(pieces: Sequence[tuple[float, bytes]]) -> tuple[int, list[tuple[float, bytes]]]:
@@ -96,7 +97,7 @@ def _taken(connection: h11.Connection) -> Iterator[object]:
         yield event
 
 
-def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
+def _read(raw: Raw, lines: Sequence[tuple[float, bytes]], hidden: Iterable[str]) -> Completion:
     bodies = [(at, line.removeprefix(_DATA).strip()) for at, line in lines if line.startswith(_DATA)]
     events = [(at, _parsed(body)) for at, body in bodies if body != _DONE]
     times = [at for at, event in events if _carries(event)]
@@ -104,11 +105,11 @@ def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
     usage: dict[str, Any] = next(
         (event["usage"] for _, event in reversed(events) if isinstance(event.get("usage"), dict)), {}
     )
-    tokens, prompt = _count(usage.get("completion_tokens")), _count(usage.get("prompt_tokens"))
+    tokens, prompt = count(usage.get("completion_tokens")), count(usage.get("prompt_tokens"))
     error = next((event["error"] for _, event in events if event.get("error")), None)
     problem = ""
     if error:
-        problem = f"the server broke off: {_words(str(error))}"
+        problem = f"the server broke off: {excerpt(str(error), hidden)}"
     elif len(events) == len(bodies):
         problem = raw.error or "the stream ended before [DONE]"
     elif not times:
@@ -124,19 +125,10 @@ def _read(raw: Raw, lines: Sequence[tuple[float, bytes]]) -> Completion:
     )
 
 
-def _words(text: str) -> str:
-    """Return the beginning of what a server said, safe to print."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:200]).strip()
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
+        event = read_json(body)
+    except UnreadableError:
         return {}
     return event if isinstance(event, dict) else {}
 

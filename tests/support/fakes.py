@@ -234,7 +234,7 @@ class FakeHttp:
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
         self.asked.append(url)
-        return Reply(200, json.dumps({"usage": {"completion_tokens": 4}}))
+        return Reply(200, json.dumps({"choices": [{"text": " 4 5 6 7"}], "usage": {"completion_tokens": 4}}))
 
 
 @dataclass

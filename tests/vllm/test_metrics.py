@@ -74,6 +74,21 @@ def test_what_is_no_number_is_not_known() -> None:
     assert (found.running, found.waiting, found.generation_tokens) == (None, None, 3)
 
 
+@pytest.mark.parametrize("number", ["1e300", "-1e19", "9" * 400, "-Inf"])
+def test_what_no_counter_can_be_is_not_known(number: str) -> None:
+    assert parse(f"vllm:num_requests_running {number}\n").running is None
+
+
+WIDE = "vllm:num_requests_running{" + ",".join(f'b{number}="x"' for number in range(200_000)) + "} 1\n"
+LONG = "vllm:num_requests_running 1\n" * 200_000
+
+
+@pytest.mark.parametrize("text", [WIDE, LONG], ids=["a line of 2 MiB", "5 MiB"])
+def test_far_more_than_a_vllm_writes_is_not_read(text: str) -> None:
+    """The parser's time grows with the square of a line."""
+    assert not parse("vllm:num_requests_waiting 1\n" + text).says_anything
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     parse(text)

@@ -108,7 +108,15 @@ def test_any_events_are_read_without_an_error_and_counted_at_most_once(events: l
 
 def test_what_a_server_said_is_safe_to_print() -> None:
     broken = raw((2.0, b'data: {"error": "gone\\u001b[31m\\ud800."}\n\n'))
-    assert completion(broken).problem == "the server broke off: gone [31m ."
+    assert completion(broken).problem == "the server broke off: gone?[31m?."
+
+
+def test_the_key_is_not_repeated() -> None:
+    broken = raw((2.0, b'data: {"error": "' + b"x" * 185 + b'sk-of-the-operator"}\n\n'))
+    assert "sk-" in completion(broken).problem
+    assert "sk-" not in completion(broken, ["sk-of-the-operator"]).problem
+    refused = Raw(1, 2, ((1.5, b'HTTP/1.1 403 No\r\n\r\n{"error": {"message": "not sk-of-the-operator"}}'),))
+    assert completion(refused, ["sk-of-the-operator"]).problem == "the server answered 403: not ***"
 
 
 @given(st.integers(1, len(WHOLE.pieces[1][1]) - 1))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import cache
-from http import HTTPStatus
 from importlib import resources
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -14,21 +12,19 @@ import yaml
 
 from sparkctl.base.errors import NotReadyError
 from sparkctl.operations.bench.result import Level, disagreement, level
-from sparkctl.vllm import metrics
-from sparkctl.vllm.streams import completion
+from sparkctl.vllm.answers import TokenIds
+from sparkctl.vllm.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.vllm.metrics import DraftCounts, Metrics
+    from sparkctl.vllm.metrics import DraftCounts
+    from sparkctl.vllm.server import Server
     from sparkctl.vllm.streams import Completion
     from sparkctl.world.ports import Report
-    from sparkctl.world.web import Http, Streams
+    from sparkctl.world.web import Streams
 
 T = TypeVar("T")
-_TIMEOUT_S = 1800.0
-_METRICS_S = 10.0
-_MOST_BYTES = 64 * 1024**2
 _CACHED: Final = 0.01
 """The share of the prompts' tokens that may come from the prefix cache: the first token comes sooner with them."""
 
@@ -42,9 +38,8 @@ class Job:
     """
 
     service: str
-    url: str
+    server: Server
     served_name: str
-    key: str | None
     prompts: tuple[str | tuple[int, ...], ...]
     max_tokens: int = 500
     rounds: int = 3
@@ -69,18 +64,18 @@ def prompts() -> tuple[str, ...]:
     return tuple(yaml.safe_load(text))
 
 
-def measure(streams: Streams, http: Http, report: Report, job: Job) -> Figures:
+def measure(streams: Streams, report: Report, job: Job) -> Figures:
     """Measure a server.
 
     Raises:
         NotReadyError: it does not answer the warm-up.
     """
-    job, doubts = _lengthened(http, job)
+    job, doubts = _lengthened(job)
     report.progress(job.service, "warming up", f"{job.max_tokens} tokens")
     (warm,) = _round(streams, job, 0, 1)
     if warm.problem:
         raise NotReadyError(f"{job.service} does not answer: {warm.problem}", hint=f"sparkctl status {job.service}")
-    before = _counters(http, job)
+    before = _counters(job)
     levels, counted, number = [], 0, 1
     for at_once in job.concurrency:
         done: list[list[Completion]] = []
@@ -91,12 +86,12 @@ def measure(streams: Streams, http: Http, report: Report, job: Job) -> Figures:
             number += at_once
         counted += sum(one.tokens for each in done for one in each)
         levels.append(level(at_once, done))
-    after = _counters(http, job)
+    after = _counters(job)
     notes = [*doubts, *_notes(levels, before, after, counted)]
     return Figures(tuple(levels), _drafting(before, after), tuple(notes))
 
 
-def _lengthened(http: Http, job: Job) -> tuple[Job, list[str]]:
+def _lengthened(job: Job) -> tuple[Job, list[str]]:
     """Return the job with prompts of as many tokens as asked, and what is doubtful about them.
 
     Each prompt goes on with the next ones, so that no two have the same beginning. The server says its tokens
@@ -105,7 +100,7 @@ def _lengthened(http: Http, job: Job) -> tuple[Job, list[str]]:
     if job.input_tokens is None:
         return job, []
     texts = [prompt for prompt in job.prompts if isinstance(prompt, str)]
-    parts = [_tokens(http, job, text) for text in texts]
+    parts = [_tokens(job, text) for text in texts]
     if all(parts):
         longer = tuple(tuple(_from(parts, first, job.input_tokens)) for first in range(len(parts)))
         return replace(job, prompts=longer), []
@@ -122,22 +117,14 @@ def _from(parts: Sequence[Sequence[T]], first: int, length: int) -> Iterator[T]:
     return islice((one for part in cycle(ordered) for one in part), length)
 
 
-def _tokens(http: Http, job: Job, text: str) -> list[int]:
-    body = {"model": job.served_name, "prompt": text}
-    reply = http.post(f"{job.url}/tokenize", body, key=job.key, timeout_s=_METRICS_S)
-    try:
-        found = json.loads(reply.body) if reply.status == HTTPStatus.OK else None
-    except ValueError:
-        return []
-    tokens = found.get("tokens") if isinstance(found, dict) else None
-    whole = isinstance(tokens, list) and all(isinstance(one, int) for one in tokens)
-    return tokens if isinstance(tokens, list) and whole else []
+def _tokens(job: Job, text: str) -> tuple[int, ...]:
+    found = job.server.tokenize(job.served_name, text)
+    return found.ids if isinstance(found, TokenIds) else ()
 
 
 def _round(streams: Streams, job: Job, first: int, at_once: int) -> list[Completion]:
     bodies = [_body(job, first + number) for number in range(at_once)]
-    raw = streams.run(f"{job.url}/v1/completions", bodies, key=job.key, timeout_s=_TIMEOUT_S, most_bytes=_MOST_BYTES)
-    return [completion(one) for one in raw]
+    return job.server.stream(streams, bodies, tokens=job.max_tokens)
 
 
 def _body(job: Job, number: int) -> dict[str, object]:
@@ -154,9 +141,9 @@ def _body(job: Job, number: int) -> dict[str, object]:
     }
 
 
-def _counters(http: Http, job: Job) -> Metrics:
-    reply = http.get(f"{job.url}/metrics", key=job.key, timeout_s=_METRICS_S)
-    return metrics.parse(reply.body) if reply.status == HTTPStatus.OK else metrics.Metrics()
+def _counters(job: Job) -> Metrics:
+    found = job.server.metrics()
+    return found if isinstance(found, Metrics) else Metrics()
 
 
 def _drafting(before: Metrics, after: Metrics) -> DraftCounts | None:

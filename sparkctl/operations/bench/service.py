@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
@@ -16,12 +15,15 @@ from sparkctl.operations.bench.result import Bench
 from sparkctl.operations.bench.rounds import Job, measure, prompts
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
+from sparkctl.vllm.answers import Healthy, ServerVersion
+from sparkctl.vllm.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Service
 
 _LOG_LINES = 5000
@@ -89,8 +91,8 @@ def serving(world: World, name: str) -> Deployed:
     found = next((one for one in world.deployed() if one.container.name == name), None)
     if found is None:
         raise InputError(f"no service {name} is deployed", hint=f"sparkctl up {name}, or sparkctl ps for what is")
-    health = world.ports.http.get(f"{found.url}/health", timeout_s=5.0).status
-    if found.container.state != "running" or health != HTTPStatus.OK:
+    server = Server(world.ports.http, found.url, world.api_key)
+    if found.container.state != "running" or not isinstance(server.health(), Healthy):
         raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
     return found
 
@@ -103,11 +105,11 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         EngineError: there is no way to stream in this world.
     """
     deployed, service = of
+    server = Server(world.ports.http, deployed.url, world.api_key)
     job = Job(
         deployed.name,
-        deployed.url,
+        server,
         deployed.served_name,
-        world.api_key,
         asked.prompts or prompts(),
         asked.tokens,
         asked.rounds,
@@ -115,7 +117,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         asked.input_tokens,
         uuid4().hex,
     )
-    came = measure(world.streams, world.ports.http, world.report, job)
+    came = measure(world.streams, world.report, job)
     recipe = service.recipe if service is not None else None
     expect = recipe.expect if recipe is not None else None
     log = boot_log.parse(world.engine.logs(deployed.container.id, tail=_LOG_LINES))
@@ -126,7 +128,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         recipe=deployed.recipe,
         model=recipe.model.repo if recipe is not None else deployed.served_name,
         image=deployed.container.image,
-        vllm=log.vllm or (str(recipe.vllm) if recipe is not None else "?"),
+        vllm=log.vllm or _version(server, recipe),
         at=datetime.now(tz=UTC).timestamp(),
         max_tokens=asked.tokens,
         rounds=asked.rounds,
@@ -147,6 +149,14 @@ def kept(world: World, found: Bench) -> None:
         world.records.add_bench(found)
     except InputError as error:
         world.report.warn(f"the result is not kept: {error.message}")
+
+
+def _version(server: Server, recipe: Recipe | None) -> str:
+    """Return the vLLM of a server whose log no longer says it: by its own word, else by its recipe's."""
+    said = server.version()
+    if isinstance(said, ServerVersion):
+        return said.text
+    return str(recipe.vllm) if recipe is not None else "?"
 
 
 def _flags(command: Sequence[str]) -> dict[str, str]:

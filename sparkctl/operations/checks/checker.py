@@ -1,4 +1,4 @@
-"""Asks a server what its checks ask, over the Http port, and judges the answers. Nothing it says is an error here."""
+"""Asks a server what its checks ask, by the one client, and judges the answers. Nothing it says is an error here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base.units import format_duration
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.operations.checks import judge, media
 from sparkctl.operations.checks.check import modalities
 from sparkctl.operations.checks.judge import Answer, Judgement
 from sparkctl.recipes.memory_settings import open_inputs
+from sparkctl.vllm.answers import EXCERPT, NoAnswer, OtherAnswer
+from sparkctl.vllm.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,14 +25,11 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.check import Check, Request, Tool
     from sparkctl.operations.checks.run_code import CodeRunner
     from sparkctl.recipes.recipe import Recipe
+    from sparkctl.vllm.answers import Generation, NotAnswered
     from sparkctl.world.ports import Clock, Report
-    from sparkctl.world.web import Http, Reply
+    from sparkctl.world.web import Http
 
 SEED: Final = 0
-EXCERPT: Final = 200
-"""Characters of an answer that are shown as evidence."""
-_OK: Final = 200
-_UNAUTHORIZED: Final = 401
 
 
 class Result(StrEnum):
@@ -157,10 +156,10 @@ class Checker:
 
     def _ask(self, request: Request, server: AskedServer, timeout_s: float) -> Evidence:
         """Ask one request, with its tool's result as a second one, and judge the answer."""
-        path, body = request_body(request, server)
-        found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
-        if isinstance(found, Judgement):
-            return Evidence("", (found,))
+        body = request_body(request, server)
+        found = self._send(server, body, timeout_s)
+        if isinstance(found, NoAnswer | OtherAnswer):
+            return Evidence("", (_none(found),))
         findings: list[Judgement] = []
         if request.tool is not None:
             call = called(request.tool, found.message)
@@ -168,9 +167,9 @@ class Checker:
                 return Evidence(_excerpt(found), (call,))
             findings.append(call)
             body = {**body, "messages": [*body["messages"], *_results(request.tool, found.message)]}
-            found = read_reply(self._post(server, path, body, timeout_s), timeout_s)
-            if isinstance(found, Judgement):
-                return Evidence("", (*findings, found))
+            found = self._send(server, body, timeout_s)
+            if isinstance(found, NoAnswer | OtherAnswer):
+                return Evidence("", (*findings, _none(found)))
         given = "" if server.chat else request.completion or ""
         answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
         findings += [_empty(found)] if not found.text.strip() else judge.judge(request.expect, answer)
@@ -178,8 +177,9 @@ class Checker:
             findings.append(judge.ran(request.expect.runs, found.text, self._code.run))
         return Evidence(_excerpt(found), tuple(findings))
 
-    def _post(self, server: AskedServer, path: str, body: object, timeout_s: float) -> Reply:
-        return self._http.post(server.url + path, body, key=server.key, timeout_s=timeout_s)
+    def _send(self, server: AskedServer, body: Mapping[str, Any], timeout_s: float) -> Generation | NotAnswered:
+        client = Server(self._http, server.url, server.key)
+        return (client.chat if server.chat else client.complete)(body, timeout_s=timeout_s)
 
 
 def reason_of(finding: Judgement) -> str:
@@ -217,8 +217,8 @@ def _clean(text: str) -> str:
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def request_body(request: Request, server: AskedServer) -> tuple[str, dict[str, Any]]:
-    """Return the path and the body of a request: decoding is greedy, and its seed is fixed."""
+def request_body(request: Request, server: AskedServer) -> dict[str, Any]:
+    """Return a request as JSON, of a chat or a completion: decoding is greedy, and its seed is fixed."""
     body: dict[str, Any] = {
         "model": server.served_name,
         "max_tokens": request.max_tokens,
@@ -229,12 +229,12 @@ def request_body(request: Request, server: AskedServer) -> tuple[str, dict[str, 
         schema = {"name": "answer", "schema": request.expect.json_schema, "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if not server.chat:
-        return "/v1/completions", {**body, "prompt": request.completion}
+        return {**body, "prompt": request.completion}
     if request.tool is not None:
         tool = request.tool
         function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "auto"}
-    return "/v1/chat/completions", {**body, "messages": [{"role": "user", "content": _content(request)}]}
+    return {**body, "messages": [{"role": "user", "content": _content(request)}]}
 
 
 def _content(request: Request) -> str | list[dict[str, object]]:
@@ -258,76 +258,27 @@ def _results(tool: Tool, message: Mapping[str, Any]) -> list[dict[str, object]]:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-class Said(NamedTuple):
-    """What a server's first choice says. ``thought`` is what vLLM's reasoning parser took out of it."""
-
-    text: str
-    thought: str
-    tokens: int | None
-    finish: str
-    message: Mapping[str, Any]
-
-
-def read_reply(reply: Reply, timeout_s: float) -> Said | Judgement:
-    """Return what an answer says, or the finding that it is none."""
-    if reply.status is None:
-        waited = f" (after {format_duration(timeout_s)})" if "time" in reply.body else ""
-        return _no_answer(f"no answer: {reply.body}{waited}")
-    if reply.status == _UNAUTHORIZED:
-        return _no_answer("HTTP 401: the server wants its key, in VLLM_API_KEY or your secrets file")
-    if reply.status != _OK:
-        return _no_answer(f"HTTP {reply.status}: {_error_text(reply.body)}")
-    try:
-        value = json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
-        return _no_answer(f"HTTP 200 and no whole JSON ({error}): {reply.body[:EXCERPT]}")
-    choices = value.get("choices") if isinstance(value, Mapping) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        return _no_answer(f"HTTP 200 without choices: {reply.body[:EXCERPT]}")
-    return _said(choices[0], value.get("usage"))
-
-
-def _said(choice: Mapping[str, Any], usage: object) -> Said:
-    message = choice.get("message")
-    message = message if isinstance(message, Mapping) else {}
-    tokens = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    return Said(
-        text=_text(message.get("content")) or _text(choice.get("text")),
-        # The field was called reasoning_content, and is called reasoning.
-        thought=_text(message.get("reasoning")) or _text(message.get("reasoning_content")),
-        tokens=tokens if isinstance(tokens, int) else None,
-        finish=_text(choice.get("finish_reason")),
-        message=message,
-    )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _error_text(body: str) -> str:
-    """Return the message of vLLM's error, else the beginning of the body."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return body[:EXCERPT].strip() or "an empty body"
-    error = value.get("error", value) if isinstance(value, Mapping) else value
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return str(message or body)[:EXCERPT]
+def _none(answer: NotAnswered) -> Judgement:
+    """Return the finding that there is nothing to judge."""
+    if isinstance(answer, NoAnswer):
+        return _no_answer(f"no answer: {answer.why}")
+    if answer.wants_key:
+        return _no_answer(f"HTTP {answer.status}: the server wants its key, in VLLM_API_KEY or your secrets file")
+    return _no_answer(f"HTTP {answer.status}: {answer.said or 'an empty body'}")
 
 
 def _no_answer(measured: str) -> Judgement:
     return Judgement("answer", passed=False, measured=measured, limit="an answer")
 
 
-def _empty(said: Said) -> Judgement:
+def _empty(said: Generation) -> Judgement:
     if said.thought:
         why = "before it was done" if said.finish == "length" else "and nothing else"
         return _no_answer(f"only reasoning, {why}: {said.thought[:EXCERPT]}")
     return _no_answer(f"an empty text (finish_reason {said.finish or 'not told'})")
 
 
-def _excerpt(said: Said) -> str:
+def _excerpt(said: Generation) -> str:
     if said.message.get("tool_calls") and not said.text:
         return json.dumps(said.message["tool_calls"], ensure_ascii=False)[:EXCERPT]
     return said.text[:EXCERPT]
@@ -342,15 +293,16 @@ def called(tool: Tool, message: Mapping[str, Any]) -> Judgement:
     call = calls[0] if isinstance(calls[0], Mapping) else {}
     function = call.get("function")
     function = function if isinstance(function, Mapping) else {}
-    written = _text(function.get("arguments"))
+    written = function.get("arguments")
+    written = written if isinstance(written, str) else ""
     try:
-        arguments = json.loads(written)
-        same = _folded(arguments) == _folded(tool.arguments)
-    except (ValueError, RecursionError):
+        arguments = read_json(written)
+    except UnreadableError:
         return Judgement("tool", passed=False, measured=f"arguments that are no JSON: {written[:EXCERPT]}", limit=limit)
+    same = _folded(arguments) == _folded(tool.arguments)
     right = same and function.get("name") == tool.name and len(calls) == 1
     more = f", and {len(calls) - 1} more calls" if len(calls) > 1 else ""
-    shown = f"{function.get('name')}({json.dumps(arguments, ensure_ascii=False)[:EXCERPT]}){more}"
+    shown = f"{str(function.get('name'))[:EXCERPT]}({json.dumps(arguments, ensure_ascii=False)[:EXCERPT]}){more}"
     return Judgement("tool", right, shown, limit)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
 import warnings
@@ -15,6 +14,8 @@ from jsonschema.exceptions import best_match
 from jsonschema.validators import Draft202012Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+
+from sparkctl.base.bounded import UnreadableError, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -242,9 +243,9 @@ def _json(schema: Mapping[str, object], text: str, *, guided: bool) -> Judgement
     """Judge JSON: under guided decoding the answer is nothing else, and without it may be in a block of code."""
     limit = "JSON of the schema"
     try:
-        value = json.loads(text if guided else fenced(text, ("json",)))
-    except (ValueError, RecursionError) as error:
-        return Judgement("json-schema", passed=False, measured=f"no JSON: {error}", limit=limit)
+        value = read_json(text if guided else fenced(text, ("json",)))
+    except UnreadableError as error:
+        return Judgement("json-schema", passed=False, measured=error.message, limit=limit)
     # An empty registry: a schema's $ref to somewhere else is refused, and never fetched.
     validator: Draft202012Validator = Draft202012Validator(dict(schema), registry=Registry())
     try:

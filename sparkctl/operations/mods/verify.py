@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
@@ -12,7 +11,8 @@ from sparkctl.mods import verdicts as verification
 from sparkctl.mods.verdicts import Meant
 from sparkctl.operations import deployed
 from sparkctl.recipes import reading
-from sparkctl.vllm import metrics
+from sparkctl.vllm.metrics import Metrics
+from sparkctl.vllm.server import Server
 from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[DraftingServi
 
 def _counts(world: World, container: Container) -> DraftCounts | None:
     url = container.labels.get(LABEL_URL, "")
-    reply = world.ports.http.get(f"{url}/metrics", key=world.api_key)
-    return metrics.parse(reply.body).drafting if reply.status == HTTPStatus.OK else None
+    counted = Server(world.ports.http, url, world.api_key).metrics()
+    return counted.drafting if isinstance(counted, Metrics) else None
 
 
 def _untold(text: str) -> None:

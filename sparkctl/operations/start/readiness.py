@@ -1,7 +1,7 @@
 """Is the service ready? A state machine over what is seen; it neither sleeps nor asks.
 
-The controller looks (the container's state, new log lines, the answer to ``Progress.probe``), calls ``step`` with
-what it saw, and does as the returned value says, until there is an ``outcome``.
+The controller looks (the container's state, new log lines, the client's answer to ``Progress.probe``), calls ``step``
+with what it saw, and does as the returned value says, until there is an ``outcome``.
 
 Ready means: the container runs, /health is 200, /v1/models has the served name, a few tokens were generated, and with
 speculative decoding the drafts are accepted (sparkctl.acceptance), by the counters' difference around the probe.
@@ -12,24 +12,24 @@ with 0 (seen on 0.20.2 and 0.32.0).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from sparkctl.base import units
 from sparkctl.operations.start import acceptance
 from sparkctl.vllm import metrics, phases
+from sparkctl.vllm.answers import Generation, Healthy, NoAnswer, OtherAnswer, ServedModels
+from sparkctl.vllm.metrics import Metrics
 from sparkctl.vllm.phases import Phase
+from sparkctl.vllm.server import PROOFS, Route, ServerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.start.acceptance import Floor
-    from sparkctl.vllm.metrics import DraftCounts, Metrics
+    from sparkctl.vllm.metrics import DraftCounts
     from sparkctl.vllm.phases import Told
     from sparkctl.world.engine import Container
-    from sparkctl.world.web import Reply
 
 PROBE_TOKENS: Final = 4
 KEPT_LINES: Final = 40
@@ -47,13 +47,8 @@ METRICS_TRIES: Final = 10
 """Questions that /metrics may leave open: after them a server that still generates is ready, with a warning."""
 
 
-class Probe(StrEnum):
-    """What to ask the server next."""
-
-    HEALTH = "/health"
-    MODELS = "/v1/models"
-    COMPLETION = "/v1/completions"
-    METRICS = "/metrics"
+Probed: TypeAlias = Healthy | ServedModels | Generation | Metrics | NoAnswer | OtherAnswer
+"""What comes of a probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,7 @@ class Target:
     """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated.
 
     ``floor`` is what its drafts have to reach, None for one that does not draft; ``context`` bounds what it is asked.
+    ``kind`` decides how it has to prove itself.
     """
 
     service: str
@@ -69,6 +65,7 @@ class Target:
     generate: bool = True
     floor: Floor | None = None
     context: int = 4096
+    kind: ServerKind = ServerKind.GENERATE
 
 
 class Seen(NamedTuple):
@@ -80,7 +77,7 @@ class Seen(NamedTuple):
     now: float
     container: Container | None
     lines: Sequence[str] = ()
-    reply: Reply | None = None
+    answer: Probed | None = None
     active: bool | None = None
 
 
@@ -112,7 +109,7 @@ class Progress:
     detail: str = ""
     fraction: float | None = None
     active: float | None = None
-    probe: Probe = Probe.HEALTH
+    probe: Route = Route.HEALTH
     outcome: Outcome | None = None
     tail: tuple[str, ...] = ()
     container_started: float | None = None
@@ -138,8 +135,8 @@ def step(progress: Progress, seen: Seen) -> Progress:
         return replace(progress, outcome=Outcome(ready=False, message=dead))
     if seen.container is not None:
         progress = replace(progress, container_started=seen.container.started_at)
-    if seen.reply is not None:
-        progress = _answered(progress, seen.reply, seen.now)
+    if seen.answer is not None:
+        progress = _answered(progress, seen.answer, seen.now)
     return progress if progress.outcome else _timed_out(progress, seen.now)
 
 
@@ -230,60 +227,67 @@ def _restarted(progress: Progress, container: Container | None) -> str | None:
 # --- the answers -----------------------------------------------------------------------------------------------------
 
 
-def _answered(progress: Progress, reply: Reply, now: float) -> Progress:
-    if reply.status is None or reply.status >= 500:  # noqa: PLR2004
+def _answered(progress: Progress, answer: Probed, now: float) -> Progress:
+    if isinstance(answer, NoAnswer) or (isinstance(answer, OtherAnswer) and answer.failing):
         # Loading, busy or about to exit; the container's death is what ends the wait.
-        return _missed(progress) if progress.probe is Probe.METRICS else progress
-    if reply.status == 401:  # noqa: PLR2004
+        return _missed(progress) if progress.probe is Route.METRICS else progress
+    # Each question is answered once: an answer is a step as good as a line of the log.
+    progress = replace(progress, moved=now)
+    match answer:
+        case OtherAnswer():
+            return _otherwise(progress, answer, now)
+        case Healthy():
+            return replace(_enter(progress, Phase.PROBING, now), probe=Route.MODELS)
+        case ServedModels():
+            return _listed(progress, answer, now)
+        case Generation():
+            return _generated(progress, answer, now)
+        case Metrics():
+            return _drafted(progress, answer, now)
+
+
+def _otherwise(progress: Progress, answer: OtherAnswer, now: float) -> Progress:
+    """Take another answer than the one that was asked for: only the counters may be missing."""
+    if answer.wants_key:
         return _fail(
             progress,
-            f"{progress.probe} answered 401: the server wants another key than the one it was given",
+            f"{progress.probe} answered {answer.status}: the server wants another key than the one it was given",
             "name the key in the recipe's secrets (VLLM_API_KEY) and set its value in your environment or secrets file",
         )
-    if reply.status != 200 and progress.probe is not Probe.METRICS:  # noqa: PLR2004
-        return _fail(progress, f"{progress.probe} answered {reply.status}: {reply.body[:200]}")
-    # Each question is answered once: an answer is a step as good as a line of the log.
-    return _TAKEN[progress.probe](replace(progress, moved=now), reply.body, now)
+    if progress.probe is Route.METRICS:
+        return _drafted(progress, Metrics(), now)
+    hint = None
+    if progress.probe in PROOFS.values() and (answer.not_here or answer.unable):
+        hint = (
+            "a model that embeds, ranks or transcribes generates no text: with ready: {probe: false} in its recipe, "
+            "it is ready once it is listed"
+        )
+    return _fail(progress, f"{progress.probe} answered {answer}", hint)
 
 
-def _healthy(progress: Progress, _body: str, now: float) -> Progress:
-    return replace(_enter(progress, Phase.PROBING, now), probe=Probe.MODELS)
-
-
-def _listed(progress: Progress, body: str, now: float) -> Progress:
-    names = served_names(body)
+def _listed(progress: Progress, models: ServedModels, now: float) -> Progress:
     wanted = progress.target.served_name
-    if wanted not in names:
-        found = ", ".join(names) or "nothing"
+    if wanted not in models.names:
         return _fail(
             progress,
-            f"the server on this port serves {found}, not {wanted}",
+            f"the server on this port serves {models}, not {wanted}",
             "is it another server's port? otherwise serve.name and the image's --served-model-name differ",
         )
     if not progress.target.generate:
         return _succeed(progress, now)
-    return replace(progress, probe=Probe.COMPLETION)
+    return replace(progress, probe=PROOFS[progress.target.kind])
 
 
-def served_names(body: str) -> list[str]:
-    """Return the names that a /v1/models answer lists; [] for anything that is not such an answer."""
-    try:
-        return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
-        return []
-
-
-def _generated(progress: Progress, body: str, now: float) -> Progress:
-    try:
-        tokens = int(json.loads(body)["usage"]["completion_tokens"])
-    except (ValueError, KeyError, TypeError):
-        return _fail(progress, f"{progress.probe} answered 200 without a usage count: {body[:200]}")
+def _generated(progress: Progress, generated: Generation, now: float) -> Progress:
+    tokens = generated.tokens
+    if tokens is None:
+        return _fail(progress, f"{progress.probe} answered 200 without a usage count")
     if tokens < 1:
         return _fail(progress, "the server answered a completion of no tokens")
     if progress.target.floor is None:
         return _succeed(progress, now, progress.note)
     counted = progress.counted is not None
-    return replace(progress, probe=Probe.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
+    return replace(progress, probe=Route.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
 
 
 def _missed(progress: Progress) -> Progress:
@@ -293,21 +297,20 @@ def _missed(progress: Progress) -> Progress:
         return progress
     uncounted = replace(progress.target, floor=None)
     note = "its acceptance was not checked: /metrics does not answer"
-    return replace(progress, probe=Probe.COMPLETION, target=uncounted, counted=None, note=note)
+    return replace(progress, probe=Route.COMPLETIONS, target=uncounted, counted=None, note=note)
 
 
-def _drafted(progress: Progress, body: str, now: float) -> Progress:
+def _drafted(progress: Progress, counted: Metrics, now: float) -> Progress:
     """Take the counters: before the generations that draft, and after each until enough tokens were drafted."""
-    counted = metrics.parse(body)
     if counted.drafting is None:
         return _succeed(progress, now, "its acceptance was not checked: /metrics says nothing of drafts")
     if progress.counted is None:
-        return replace(progress, probe=Probe.COMPLETION, counted=counted, rounds=1, detail="drafts")
+        return replace(progress, probe=Route.COMPLETIONS, counted=counted, rounds=1, detail="drafts")
     came = counted.drafting.since(progress.counted.drafting)
     if came.enough:
         return _judged(progress, came, acceptance.others(progress.counted, counted, progress.own_tokens), now)
     if progress.rounds < DRAFTING_ROUNDS:
-        return replace(progress, probe=Probe.COMPLETION, rounds=progress.rounds + 1)
+        return replace(progress, probe=Route.COMPLETIONS, rounds=progress.rounds + 1)
     few = f"only {came.drafted:,.0f} tokens were drafted, and {metrics.ENOUGH} say something"
     return _succeed(progress, now, f"its acceptance was not checked: {few}")
 
@@ -329,15 +332,6 @@ def _succeed(progress: Progress, now: float, note: str = "", drafts: str = "") -
 
 def _fail(progress: Progress, message: str, hint: str | None = None) -> Progress:
     return replace(progress, outcome=Outcome(ready=False, message=message, hint=hint))
-
-
-_TAKEN: Final[Mapping[Probe, Callable[[Progress, str, float], Progress]]] = {
-    Probe.HEALTH: _healthy,
-    Probe.MODELS: _listed,
-    Probe.COMPLETION: _generated,
-    Probe.METRICS: _drafted,
-}
-"""What takes the answer to each probe."""
 
 
 def _timed_out(progress: Progress, now: float) -> Progress:

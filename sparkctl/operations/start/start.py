@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sparkctl.base.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import secrets
-from sparkctl.operations.start import acceptance, prepare, readiness
+from sparkctl.operations.start import acceptance, prepare, probe, readiness
 from sparkctl.operations.start import failed as explaining
 from sparkctl.operations.start import progress as telling
-from sparkctl.operations.start.readiness import Probe, Progress, Seen, Target
+from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
+from sparkctl.vllm.server import Server
 from sparkctl.world.spec import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.history import History
+    from sparkctl.operations.start.readiness import Probed
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report
-    from sparkctl.world.web import Reply
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
 POLL_S: Final = 0.5
-PROBE_TIMEOUT_S: Final = 2.0
-GENERATION_TIMEOUT_S: Final = 60.0
 STOP_GRACE_S: Final = 30.0
 ASIDE: Final = ".replaced"
 """What the name of a container ends with while its successor has not proved itself."""
@@ -189,18 +188,14 @@ class Starter:
 
     def _look(self, service: Service, progress: Progress, lines: list[str]) -> Seen:
         container = self._ports.engine.container(service.name)
-        reply = None
+        answer = None
         if container is not None and container.state == "running":
-            reply = self._ask(service, progress)
-        return Seen(self._ports.clock.monotonic(), container, lines, reply)
+            answer = self._ask(service, progress)
+        return Seen(self._ports.clock.monotonic(), container, lines, answer)
 
-    def _ask(self, service: Service, progress: Progress) -> Reply:
-        http, url = self._ports.http, service.url + progress.probe
+    def _ask(self, service: Service, progress: Progress) -> Probed:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
-        if progress.probe is Probe.COMPLETION:
-            body = readiness.probe_body(progress)
-            return http.post(url, body, key=key, timeout_s=GENERATION_TIMEOUT_S)
-        return http.get(url, key=key, timeout_s=PROBE_TIMEOUT_S)
+        return probe.ask(Server(self._ports.http, service.url, key), progress)
 
     def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations import deployed
 from sparkctl.operations.status.liveness import Look
-from sparkctl.vllm import metrics, phases
+from sparkctl.vllm import phases
+from sparkctl.vllm.answers import status_of
+from sparkctl.vllm.metrics import Metrics
+from sparkctl.vllm.server import Server
 from sparkctl.world.spec import LABEL_URL
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Ports
 
-_TIMEOUT_S: Final = 5.0
 _LOG_LINES: Final = 2000
 
 
@@ -26,10 +27,9 @@ def look(ports: Ports, name: str, key: str | None) -> Look:
     container = deployed.find(ports.engine, name)
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
-    url = container.labels.get(LABEL_URL, "")
-    health = ports.http.get(f"{url}/health", timeout_s=_TIMEOUT_S).status
-    counted = ports.http.get(f"{url}/metrics", key=key, timeout_s=_TIMEOUT_S)
-    found = metrics.parse(counted.body) if counted.status == HTTPStatus.OK else None
+    server = Server(ports.http, container.labels.get(LABEL_URL, ""), key)
+    health, counted = status_of(server.health()), server.metrics()
+    found = counted if isinstance(counted, Metrics) else None
     served = health is None and found is None and _served(ports, container.id)
     return Look(ports.clock.monotonic(), container, health, served, found)
 

@@ -137,7 +137,7 @@ def _gib(count: float) -> float:
     return round(count / GIB, 2)
 
 
-class Server(ThreadingHTTPServer):
+class SimServer(ThreadingHTTPServer):
     """Bound when made. ``hold`` is told the GPU and host bytes taken from now on, in all, and returns what is free."""
 
     def __init__(self, words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int], int]) -> None:
@@ -304,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: SimServer
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Print the request as uvicorn does."""
@@ -391,7 +391,7 @@ def run(words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int],
     """Start, serve until SIGTERM or an ordered death, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Server(words, env, hold) as server:
+        with SimServer(words, env, hold) as server:
             server.boot()
             server.serve()
     except (EndError, KeyboardInterrupt) as end:

@@ -99,7 +99,7 @@ def test_every_shipped_check_has_a_server_that_fails_it() -> None:
 
 REPLIES = {
     "refused": (Reply(None, "Connection refused"), "no answer: Connection refused"),
-    "too late": (Reply(None, "no answer in time"), "no answer in time (after 5m"),
+    "too late": (Reply(None, "none within 5m 00s"), "answer: no answer: none within 5m 00s"),
     "no key": (Reply(401, '{"error": "Unauthorized"}'), "HTTP 401: the server wants its key"),
     "refuses": (
         Reply(400, '{"error": {"message": "max_tokens is too large", "code": 400}}'),
@@ -107,11 +107,11 @@ REPLIES = {
     ),
     "fails": (Reply(500, "Internal Server Error"), "HTTP 500: Internal Server Error"),
     "fails without a word": (Reply(503, ""), "HTTP 503: an empty body"),
-    "half a JSON": (Reply(200, '{"choices": [{"mess'), "HTTP 200 and no whole JSON"),
-    "a JSON too deep": (Reply(200, "[" * 100_000), "HTTP 200"),
-    "another JSON": (Reply(200, "[1, 2]"), "HTTP 200 without choices: [1, 2]"),
-    "no choices": (Reply(200, '{"choices": []}'), "HTTP 200 without choices"),
-    "odd choices": (Reply(200, '{"choices": ["Paris"]}'), "HTTP 200 without choices"),
+    "half a JSON": (Reply(200, '{"choices": [{"mess'), "HTTP 200: no JSON (Unterminated string"),
+    "a JSON too deep": (Reply(200, "[" * 100_000), "HTTP 200: nested deeper than 64: [[["),
+    "another JSON": (Reply(200, "[1, 2]"), "HTTP 200: no choices: [1, 2]"),
+    "no choices": (Reply(200, '{"choices": []}'), "HTTP 200: no choices"),
+    "odd choices": (Reply(200, '{"choices": ["Paris"]}'), "HTTP 200: no choices"),
     "odd content": (Reply(200, '{"choices": [{"message": {"content": 7}}]}'), "an empty text"),
     "half a surrogate pair": (said("\ud83d"), "contains: not there"),
     "escapes": (Reply(500, "\x1b[2J\nfail"), "HTTP 500: ?[2J fail"),

@@ -11,7 +11,6 @@ from sparkctl.operations.start.acceptance import Floor, below, floor_of, others
 from sparkctl.operations.start.readiness import (
     DRAFTING_ROUNDS,
     METRICS_TRIES,
-    Probe,
     Progress,
     Seen,
     Target,
@@ -19,10 +18,13 @@ from sparkctl.operations.start.readiness import (
     probe_body,
     step,
 )
+from sparkctl.vllm.answers import NoAnswer
 from sparkctl.vllm.metrics import DraftCounts, Metrics
+from sparkctl.vllm.server import Route
 from sparkctl.world.engine import Container
 from sparkctl.world.web import Reply
 from tests.mods.test_verdicts import drafting
+from tests.support.answering import answered
 from tests.support.fake_world import FakeSpark
 
 if TYPE_CHECKING:
@@ -36,24 +38,24 @@ MODELS = Reply(200, json.dumps({"data": [{"id": "gemma-4-e4b"}]}))
 
 
 def generated(tokens: int) -> Reply:
-    return Reply(200, json.dumps({"usage": {"completion_tokens": tokens}}))
+    return Reply(200, json.dumps({"choices": [{}], "usage": {"completion_tokens": tokens}}))
 
 
 def go(replies: Sequence[Reply], target: Target = TARGET) -> Progress:
     """Answer what is asked, one after another."""
     progress = begin(target, 0)
     for reply in (Reply(200, ""), MODELS, generated(4), *replies):
-        progress = step(progress, Seen(1, RUNS, (), reply))
+        progress = step(progress, Seen(1, RUNS, (), answered(progress, reply)))
     return progress
 
 
 def test_ready_waits_for_as_many_drafted_tokens_as_say_something() -> None:
     first = go([Reply(200, drafting(0, 0, 0))])
-    assert (first.probe, first.outcome) == (Probe.COMPLETION, None)
+    assert (first.probe, first.outcome) == (Route.COMPLETIONS, None)
     assert probe_body(first)["max_tokens"] == 128
     assert probe_body(begin(TARGET, 0))["max_tokens"] == 4
     more = go([Reply(200, drafting(0, 0, 0)), generated(128), Reply(200, drafting(50, 30, 20))])
-    assert (more.probe, more.outcome) == (Probe.COMPLETION, None), "100 drafted tokens are not enough"
+    assert (more.probe, more.outcome) == (Route.COMPLETIONS, None), "100 drafted tokens are not enough"
     enough = go(
         [
             Reply(200, drafting(0, 0, 0)),
@@ -105,10 +107,10 @@ def test_a_server_that_does_not_count_drafts_is_ready_and_that_is_said(answer: R
 @pytest.mark.parametrize("answer", [Reply(500, "error"), Reply(None, "no answer in time")])
 def test_a_server_whose_metrics_do_not_answer_has_to_generate_once_more(answer: Reply) -> None:
     missed = go([answer] * METRICS_TRIES)
-    assert (missed.probe, missed.outcome) == (Probe.COMPLETION, None)
-    hung = step(missed, Seen(2, RUNS, (), Reply(None, "no answer in time")))
+    assert (missed.probe, missed.outcome) == (Route.COMPLETIONS, None)
+    hung = step(missed, Seen(2, RUNS, (), NoAnswer("no answer in time")))
     assert hung.outcome is None, "one that hangs is not ready"
-    ready = step(hung, Seen(3, RUNS, (), generated(4))).outcome
+    ready = step(hung, Seen(3, RUNS, (), answered(hung, generated(4)))).outcome
     assert ready is not None
     assert (ready.ready, ready.note) == (True, "its acceptance was not checked: /metrics does not answer")
     once = go([answer, Reply(200, drafting(0, 0, 0))])

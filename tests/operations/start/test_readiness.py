@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.operations.start.readiness import STILL_S, Probe, Progress, Seen, Target, begin, step
+from sparkctl.operations.start.readiness import STILL_S, Progress, Seen, Target, begin, step
 from sparkctl.vllm.phases import Phase, left_s
+from sparkctl.vllm.server import Route
 from sparkctl.world.engine import Container
 from sparkctl.world.web import Reply
+from tests.support.answering import answered
 from tests.support.paths import FIXTURES
 
 TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)
@@ -25,12 +27,12 @@ def container(state: str = "running", exit_code: int | None = None, **more: obje
 
 
 def look(progress: Progress, now: float, *lines: str, reply: Reply | None = None) -> Progress:
-    return step(progress, Seen(now, container(), lines, reply))
+    return step(progress, Seen(now, container(), lines, None if reply is None else answered(progress, reply)))
 
 
 def test_health_then_models_then_tokens_make_ready() -> None:
     progress = begin(TARGET, 0)
-    for reply, asked_next in ((REFUSED, Probe.HEALTH), (Reply(200, ""), Probe.MODELS), (MODELS, Probe.COMPLETION)):
+    for reply, asked_next in ((REFUSED, Route.HEALTH), (Reply(200, ""), Route.MODELS), (MODELS, Route.COMPLETIONS)):
         progress = look(progress, 1, reply=reply)
         assert progress.outcome is None
         assert progress.probe is asked_next
@@ -96,19 +98,62 @@ def test_another_model_on_the_port_is_named() -> None:
     assert progress.outcome.message == "the server on this port serves llama, not gemma-4-e4b"
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "{}", '{"usage": null}', '{"usage": {"completion_tokens": "x"}}'])
-def test_an_answer_that_is_no_completion_is_a_failure(body: str) -> None:
-    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
-    outcome = look(progress, 3, reply=Reply(200, body)).outcome
-    assert outcome is not None
-    assert not outcome.ready
+def generating() -> Progress:
+    return look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
 
 
-def test_no_generated_token_is_a_failure() -> None:
-    progress = look(look(begin(TARGET, 0), 1, reply=Reply(200, "")), 2, reply=MODELS)
-    outcome = look(progress, 3, reply=Reply(200, '{"usage": {"completion_tokens": 0}}')).outcome
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("", "/v1/completions answered 200: no JSON (Expecting value at line 1, column 1): "),
+        ("<html>", "/v1/completions answered 200: no JSON (Expecting value at line 1, column 1): <html>"),
+        ("{}", "/v1/completions answered 200: no choices: {}"),
+        ('{"choices": [{}], "usage": null}', "/v1/completions answered 200 without a usage count"),
+        (
+            '{"choices": [{}], "usage": {"completion_tokens": "x"}}',
+            "/v1/completions answered 200 without a usage count",
+        ),
+        (
+            '{"choices": [{}], "usage": {"completion_tokens": Infinity}}',
+            "/v1/completions answered 200: no JSON (Infinity is no number of JSON): ",
+        ),
+        ('{"choices": [{}], "usage": {"completion_tokens": 0}}', "the server answered a completion of no tokens"),
+    ],
+)
+def test_an_answer_that_is_no_completion_is_a_failure(body: str, message: str) -> None:
+    outcome = look(generating(), 3, reply=Reply(200, body)).outcome
     assert outcome is not None
     assert not outcome.ready
+    assert outcome.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, '{"detail":"Not Found"}'),
+        (405, '{"detail":"Method Not Allowed"}'),
+        (501, '{"error": {"message": "The model does not support Completions API"}}'),
+        (400, '{"error": {"message": "The model does not support Completions API"}}'),
+    ],
+)
+def test_a_server_that_does_not_generate_fails_at_once_and_the_way_out_is_said(status: int, body: str) -> None:
+    outcome = look(generating(), 3, reply=Reply(status, body)).outcome
+    assert outcome is not None
+    assert outcome.message.startswith(f"/v1/completions answered {status}: ")
+    assert outcome.hint is not None
+    assert "ready: {probe: false}" in outcome.hint
+
+
+def test_a_request_that_is_refused_is_no_other_kind_of_server() -> None:
+    outcome = look(generating(), 3, reply=Reply(400, '{"error": {"message": "max_tokens is too large"}}')).outcome
+    assert outcome is not None
+    assert (outcome.message, outcome.hint) == ("/v1/completions answered 400: max_tokens is too large", None)
+
+
+def test_an_answer_without_end_is_not_waited_for() -> None:
+    outcome = look(begin(TARGET, 0), 1, reply=Reply(200, "x" * 999, whole=False)).outcome
+    assert outcome is not None
+    assert outcome.message.startswith("/health answered 200: more than is read: xxx")
 
 
 def test_a_recipe_without_the_probe_is_ready_when_its_model_is_listed() -> None:
@@ -223,7 +268,12 @@ def test_shards_are_counted(loader: str) -> None:
     assert (found.detail, found.fraction) == ("2/4", 0.5)
 
 
-@given(st.lists(st.text(max_size=80), max_size=20), st.sampled_from([None, 200, 404, 401, 503]), st.text(max_size=60))
-def test_whatever_a_server_says_a_step_answers(lines: list[str], status: int | None, body: str) -> None:
-    progress = step(begin(TARGET, 0), Seen(1, container(), lines, Reply(status, body)))
-    assert progress.outcome is None or not progress.outcome.ready
+@given(
+    st.lists(st.text(max_size=80), max_size=20),
+    st.lists(st.tuples(st.sampled_from([None, 200, 200, 404, 401, 503]), st.text(max_size=60)), max_size=5),
+)
+def test_whatever_a_server_says_a_step_answers(lines: list[str], replies: list[tuple[int | None, str]]) -> None:
+    progress = begin(TARGET, 0)
+    for status, body in replies:
+        progress = step(progress, Seen(1, container(), lines, answered(progress, Reply(status, body))))
+        assert progress.outcome is None or not progress.outcome.ready

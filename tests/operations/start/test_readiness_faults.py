@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.operations.start.acceptance import Floor
-from sparkctl.operations.start.readiness import STILL_S, Outcome, Probe, Progress, Seen, Target, begin, step
+from sparkctl.operations.start.readiness import STILL_S, Outcome, Progress, Seen, Target, begin, step
+from sparkctl.vllm.server import Route
 from sparkctl.world.engine import Container
 from sparkctl.world.web import Reply
+from tests.support.answering import answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,20 +55,22 @@ class Start:
             return [f"Loading safetensors checkpoint shards: 10% Completed | {now:.0f}/{self.load_s}"]
         return ['INFO: 127.0.0.1:5 - "GET /health HTTP/1.1" 200 OK']
 
-    def reply(self, now: float, probe: Probe) -> Reply:
+    def reply(self, now: float, probe: Route) -> Reply:
         if now < self.load_s:
             return Reply(*LOST[self.noise[int(now) % len(self.noise)]])
-        if probe is Probe.HEALTH:
+        if probe is Route.HEALTH:
             return Reply(200, "")
-        if probe is Probe.MODELS:
+        if probe is Route.MODELS:
             name = "another" if self.fault == "another model" else "gemma-4-e4b"
             listed = Reply(200, json.dumps({"data": [{"id": name}]}))
             return Reply(401, "Unauthorized") if self.fault == "no key" else listed
         if self.fault == "hangs":
             return Reply(None, "no answer in time")
-        if probe is Probe.METRICS:
+        if probe is Route.METRICS:
             return self.counters(now)
-        return Reply(200, json.dumps({"usage": {"completion_tokens": 0 if self.fault == "no tokens" else 4}}))
+        return Reply(
+            200, json.dumps({"choices": [{}], "usage": {"completion_tokens": 0 if self.fault == "no tokens" else 4}})
+        )
 
     def counters(self, now: float) -> Reply:
         """Answer /metrics: so many drafts of two tokens each second, and some before anybody asked."""
@@ -84,7 +88,7 @@ def walked(start: Start, target: Target) -> Iterator[tuple[float, Progress]]:
     progress, now = begin(target, 0), 0.0
     while progress.outcome is None and now < start.load_s + TARGET.timeout_s + 3 * STILL_S:
         now += 1
-        seen = Seen(now, start.container(now), start.lines(now), start.reply(now, progress.probe))
+        seen = Seen(now, start.container(now), start.lines(now), answered(progress, start.reply(now, progress.probe)))
         progress = step(progress, seen)
         yield now, progress
 

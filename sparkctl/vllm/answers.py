@@ -1,0 +1,205 @@
+"""What a vLLM answers, as values: the models, a generation, tokens, or that it was no such answer. Pure.
+
+The bodies are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu), with the names that older ones used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sparkctl.base.bounded import UnreadableError, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OK: Final = 200
+_KEY_WANTED: Final = frozenset({401, 403})
+_NOT_HERE: Final = frozenset({404, 405})
+_BAD_REQUEST: Final = 400
+_NOT_IMPLEMENTED: Final = 501
+_FAILING: Final = 500
+EXCERPT: Final = 200
+"""Characters of a server's words that are shown."""
+_VERSION: Final = 64
+_NAMES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing came, or nothing whole, or not in time: ``why`` in words. The next time there may be an answer."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherAnswer:
+    """Another answer than the one that was asked for: a status that is not 200, or 200 and a body that is none.
+
+    ``said`` is the server's error message, else the beginning of the body, safe to print and without the key.
+    """
+
+    status: int
+    said: str
+
+    @property
+    def wants_key(self) -> bool:
+        """Whether the server wants a key, or another one than it was sent."""
+        return self.status in _KEY_WANTED
+
+    @property
+    def not_here(self) -> bool:
+        """Whether the server has no such path (or no such model): another kind of server is asked otherwise."""
+        return self.status in _NOT_HERE
+
+    @property
+    def unable(self) -> bool:
+        """Whether the server knows the path and its model does not do that; older vLLMs say it with 400."""
+        older = self.status == _BAD_REQUEST and "does not support" in self.said
+        return older or self.status == _NOT_IMPLEMENTED
+
+    @property
+    def failing(self) -> bool:
+        """Whether the server cannot answer now: it loads, is too busy, or its engine is dead."""
+        return self.status >= _FAILING and not self.unable
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.said}" if self.said else str(self.status)
+
+
+NotAnswered: TypeAlias = NoAnswer | OtherAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """/health answered 200."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModels:
+    """The names that the server serves, in its order."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(excerpt(name) for name in self.names[:_NAMES])
+        return f"{names} and {len(self.names) - _NAMES} more" if len(self.names) > _NAMES else names or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerVersion:
+    """The vLLM that serves, by its own word."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIds:
+    """A text as the server's tokens."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The first choice of a completion or a chat. ``thought`` is what vLLM's reasoning parser took out of the text.
+
+    ``tokens`` is the server's own count (None: not told); ``finish`` why it ended ('' for not told); ``message`` a
+    chat's message as it came, with its tool calls.
+    """
+
+    text: str
+    thought: str = ""
+    tokens: int | None = None
+    finish: str = ""
+    message: Mapping[str, Any] = field(default_factory=dict)
+
+
+def status_of(answer: object) -> int | None:
+    """Return the HTTP status of any answer of the client; None where none came."""
+    if isinstance(answer, NoAnswer):
+        return None
+    return answer.status if isinstance(answer, OtherAnswer) else OK
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+# Each raises UnreadableError where the body is not the answer that was asked for.
+
+
+def served_models(body: str) -> ServedModels:
+    """Return what /v1/models lists."""
+    listed = _map(read_json(body)).get("data")
+    if not isinstance(listed, list):
+        raise UnreadableError("no list of models")
+    names = [_map(model).get("id") for model in listed]
+    return ServedModels(tuple(name for name in names if isinstance(name, str)))
+
+
+def server_version(body: str) -> ServerVersion:
+    """Return what /version says."""
+    version = _map(read_json(body)).get("version")
+    if not isinstance(version, str) or not 0 < len(version) <= _VERSION or not version.isprintable():
+        raise UnreadableError("no version")
+    return ServerVersion(version)
+
+
+def token_ids(body: str) -> TokenIds:
+    """Return what /tokenize says."""
+    tokens = _map(read_json(body)).get("tokens")
+    if not isinstance(tokens, list) or any(count(token) is None for token in tokens):
+        raise UnreadableError("no tokens")
+    return TokenIds(tuple(tokens))
+
+
+def generation(body: str) -> Generation:
+    """Return the first choice of a completion or a chat."""
+    value = _map(read_json(body))
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        raise UnreadableError("no choices")
+    choice = choices[0]
+    message = _map(choice.get("message"))
+    return Generation(
+        text=_text(message.get("content")) or _text(choice.get("text")),
+        # The field was called reasoning_content, and is called reasoning.
+        thought=_text(message.get("reasoning")) or _text(message.get("reasoning_content")),
+        tokens=count(_map(value.get("usage")).get("completion_tokens")),
+        finish=_text(choice.get("finish_reason")),
+        message=message,
+    )
+
+
+def error_text(body: str, hidden: Iterable[str] = ()) -> str:
+    """Return the message of a vLLM's error, or FastAPI's, else the beginning of the body, as ``excerpt`` shows it."""
+    try:
+        value = _map(read_json(body))
+    except UnreadableError:
+        return excerpt(body, hidden)
+    error = value.get("error") or value.get("detail") or value
+    said = error.get("message") if isinstance(error, Mapping) else error
+    return excerpt(said if isinstance(said, str) else body, hidden)
+
+
+def count(value: object) -> int | None:
+    """Return a value that counts something, None for one that does not."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def excerpt(text: str, hidden: Iterable[str] = ()) -> str:
+    """Return the beginning of a server's words, on one line, without what is ``hidden`` and safe to print."""
+    for secret in filter(None, hidden):
+        # As it is, and as JSON writes it: in front of the cut, which could leave half of it.
+        for spelling in dict.fromkeys([secret, json.dumps(secret)[1:-1]]):
+            text = text.replace(spelling, "***")
+    line = " ".join(text[: 10 * EXCERPT].split())[:EXCERPT]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

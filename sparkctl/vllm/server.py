@@ -1,0 +1,144 @@
+"""The one client of a vLLM that runs: what it is asked, for how long its answer is awaited, and what came of it.
+
+Nothing that a server sends is an error here: an answer is the value that was asked for, ``OtherAnswer`` or
+``NoAnswer``. How much of it is read is the Http port's (world) and ``base.bounded``'s business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sparkctl.base.bounded import UnreadableError
+from sparkctl.base.units import KIB, MIB
+from sparkctl.vllm import answers, metrics
+from sparkctl.vllm.answers import Healthy, NoAnswer, OtherAnswer
+from sparkctl.vllm.streams import completion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sparkctl.vllm.answers import Generation, NotAnswered, ServedModels, ServerVersion, TokenIds
+    from sparkctl.vllm.metrics import Metrics
+    from sparkctl.vllm.streams import Completion
+    from sparkctl.world.web import Http, Reply, Streams
+
+T = TypeVar("T")
+
+
+class Route(StrEnum):
+    """What a vLLM can be asked, by its path; vLLM's log lists its own as routes."""
+
+    HEALTH = "/health"
+    VERSION = "/version"
+    MODELS = "/v1/models"
+    METRICS = "/metrics"
+    TOKENIZE = "/tokenize"
+    COMPLETIONS = "/v1/completions"
+    CHAT = "/v1/chat/completions"
+
+
+TIMEOUTS_S: Final[Mapping[Route, float]] = {
+    # Answered by the API server alone, in 2 to 7 ms. Beside twelve long generations on two cores /health took up to
+    # 1.9 s, the other two 0.4 (0.32.0, CPU, 40 questions each): who waits less calls a busy server silent. A server
+    # that hangs costs `ps` as much.
+    Route.HEALTH: 5.0,
+    Route.VERSION: 5.0,
+    Route.MODELS: 5.0,
+    Route.METRICS: 5.0,
+    # 1.5 s for half a megabyte of text on the same server; a prompt of `bench` has a few hundred bytes.
+    Route.TOKENIZE: 10.0,
+    # Four to 128 tokens. The first generation may compile what the warm-up did not: an estimate.
+    Route.COMPLETIONS: 60.0,
+    # A check says for how long in its `timeout`, of which this is the default: an answer of 1,000 tokens at 4 a second.
+    Route.CHAT: 300.0,
+}
+"""For how long the whole answer to each question is awaited, in seconds."""
+STREAM_S: Final = 1800.0
+"""A round of `bench`: 64 requests of 500 tokens each, at 20 tokens a second together, take 1,600 s (an estimate)."""
+_STREAM_BYTES: Final = MIB
+_TOKEN_BYTES: Final = 4 * KIB
+"""Of a stream, for each of its tokens: a chunk of 0.32.0 has 0.3 KiB (tests/fixtures/vllm-0.32-cpu/stream.sse)."""
+
+
+class ServerKind(StrEnum):
+    """What a server does with its model, by vLLM's word for it (``--runner``)."""
+
+    GENERATE = "generate"
+
+
+PROOFS: Final[Mapping[ServerKind, Route]] = {ServerKind.GENERATE: Route.COMPLETIONS}
+"""What each kind is asked to prove that it works, /health being no proof: base models have no chat.
+
+A kind that embeds, ranks or transcribes comes in here with a route of its own, and a method of ``Server`` for it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A vLLM at ``url``. ``key`` goes with every question, to this address alone; no answer's words repeat it."""
+
+    http: Http = field(repr=False)
+    url: str
+    key: str | None = field(default=None, repr=False)
+
+    def health(self) -> Healthy | NotAnswered:
+        """Ask whether the API server and its engine are alive; a scheduler that hangs is."""
+        return self._get(Route.HEALTH, lambda _: Healthy())
+
+    def version(self) -> ServerVersion | NotAnswered:
+        """Ask which vLLM it is."""
+        return self._get(Route.VERSION, answers.server_version)
+
+    def models(self) -> ServedModels | NotAnswered:
+        """Ask for the names that it serves."""
+        return self._get(Route.MODELS, answers.served_models)
+
+    def metrics(self) -> Metrics | NotAnswered:
+        """Ask for its counters; a text that is none of a vLLM says nothing, and is an answer."""
+        return self._get(Route.METRICS, metrics.parse)
+
+    def tokenize(self, model: str, text: str) -> TokenIds | NotAnswered:
+        """Ask for the tokens of a text."""
+        return self._post(Route.TOKENIZE, {"model": model, "prompt": text}, answers.token_ids)
+
+    def complete(self, body: Mapping[str, object], *, timeout_s: float | None = None) -> Generation | NotAnswered:
+        """Ask for a completion."""
+        return self._post(Route.COMPLETIONS, body, answers.generation, timeout_s)
+
+    def chat(self, body: Mapping[str, object], *, timeout_s: float | None = None) -> Generation | NotAnswered:
+        """Ask for the next message of a chat."""
+        return self._post(Route.CHAT, body, answers.generation, timeout_s)
+
+    def stream(self, streams: Streams, bodies: Sequence[Mapping[str, object]], *, tokens: int) -> list[Completion]:
+        """Ask for streamed completions of at most ``tokens`` each, all at the same moment."""
+        url, most = self.url + Route.COMPLETIONS, _STREAM_BYTES + tokens * _TOKEN_BYTES
+        raw = streams.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=most)
+        return [completion(one, self._hidden) for one in raw]
+
+    def _get(self, route: Route, read: Callable[[str], T]) -> T | NotAnswered:
+        return self._read(self.http.get(self.url + route, key=self.key, timeout_s=TIMEOUTS_S[route]), read)
+
+    def _post(
+        self, route: Route, body: Mapping[str, object], read: Callable[[str], T], timeout_s: float | None = None
+    ) -> T | NotAnswered:
+        wait_s = TIMEOUTS_S[route] if timeout_s is None else timeout_s
+        return self._read(self.http.post(self.url + route, body, key=self.key, timeout_s=wait_s), read)
+
+    def _read(self, reply: Reply, read: Callable[[str], T]) -> T | NotAnswered:
+        if reply.status is None:
+            return NoAnswer(answers.excerpt(reply.body, self._hidden))
+        if reply.status != answers.OK:
+            return OtherAnswer(reply.status, answers.error_text(reply.body, self._hidden))
+        problem = "more than is read"
+        if reply.whole:
+            try:
+                return read(reply.body)
+            except UnreadableError as error:
+                problem = error.message
+        return OtherAnswer(reply.status, f"{problem}: {answers.excerpt(reply.body, self._hidden)}")
+
+    @property
+    def _hidden(self) -> tuple[str, ...]:
+        return (self.key,) if self.key else ()
