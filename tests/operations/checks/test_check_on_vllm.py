@@ -1,12 +1,29 @@
-"""`sparkctl check` on the real vLLM with a random model: the protocol works, and nonsense fails."""
+"""`sparkctl check` and the client that asks for it, on the real vLLM with a random model: one start, with a key."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from sparkctl.vllm.answers import (
+    Generation,
+    Healthy,
+    NoAnswer,
+    OtherAnswer,
+    ServedModels,
+    ServerVersion,
+    TokenIds,
+    status_of,
+)
+from sparkctl.vllm.metrics import Metrics
+from sparkctl.vllm.server import Server
+from sparkctl.world.local.http_client import SocketHttp
+from sparkctl.world.local.stream_client import AsyncStreams
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.vllm_machine import Machine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
@@ -18,14 +35,88 @@ requests:
   - {prompt: "1 2 3", completion: "1 2 3", max-tokens: 8, expect: {tokens: 1}}
   - {prompt: "4 5 6", completion: "4 5 6", max-tokens: 8, expect: {tokens: 1}}
 """
+KEY = "sk-f\u00fcr-tiny"
+"""Not of ASCII alone: a header is Latin-1, and vLLM compares what it has in its environment."""
 
 
-def test_random_weights_answer_in_the_protocol_and_fail_what_has_a_right_answer(machine: Machine) -> None:
+class Served(NamedTuple):
+    """A service that is up, where it is, and what its start told."""
+
+    name: str
+    url: str
+    told: str
+
+    def server(self, key: str | None = KEY) -> Server:
+        return Server(SocketHttp(), self.url, key)
+
+
+@pytest.fixture(scope="module")
+def served(machine: Machine) -> Iterator[Served]:
     machine.write("checks/answers.yaml", OWN)
-    name, url = machine.recipe("check", "checks: [answers]\n")
-    done = machine.run("up", name, timeout=200).expect(0)
-    assert f"{name}: check answers" in done.err
-    assert f"{name}: ready at {url}" in done.err
+    machine.environ["VLLM_API_KEY"] = KEY
+    name, url = machine.recipe("check", "checks: [answers]\nsecrets: [VLLM_API_KEY]\n")
+    yield Served(name, url, machine.run("up", name, timeout=200).expect(0).err)
+    machine.run("down", name).expect(0)
+
+
+COMPLETION = {"model": "tiny", "prompt": "1 2 3", "max_tokens": 5, "ignore_eos": True}
+CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "1 2 3"}], "max_tokens": 5, "ignore_eos": True}
+
+
+def test_every_question_of_the_client_is_answered(served: Served) -> None:
+    server = served.server()
+    assert server.health() == Healthy()
+    assert server.version() == ServerVersion("0.32.0")
+    assert server.models() == ServedModels(("tiny",))
+    tokens = server.tokenize("tiny", "1 2 3")
+    assert isinstance(tokens, TokenIds)
+    assert len(tokens.ids) == 5
+    for generated in (server.complete(COMPLETION), server.chat(CHAT)):
+        assert isinstance(generated, Generation)
+        assert (generated.tokens, generated.finish) == (5, "length")
+        assert generated.text
+    counted = server.metrics()
+    assert isinstance(counted, Metrics)
+    assert counted.generation_tokens is not None
+    assert counted.generation_tokens >= 10
+
+
+def test_streams_are_counted_by_the_same_client(served: Served) -> None:
+    body = {**COMPLETION, "stream": True, "stream_options": {"include_usage": True}}
+    found = served.server().stream(AsyncStreams(), [body, body], tokens=5)
+    assert [(one.tokens, one.prompt_tokens, one.counted, one.problem) for one in found] == [(5, 5, True, "")] * 2
+    (refused,) = served.server("sk-another").stream(AsyncStreams(), [body], tokens=5)
+    assert refused.problem == "the server answered 401: Unauthorized"
+
+
+@pytest.mark.parametrize("key", [None, "sk-another", "sk-fur-tiny"])
+def test_without_its_key_a_server_says_that_it_wants_one(served: Served, key: str | None) -> None:
+    server = served.server(key)
+    assert server.health() == Healthy(), "vLLM guards what begins with /v1"
+    for found in (server.models(), server.complete(COMPLETION), server.chat(CHAT)):
+        assert found == OtherAnswer(401, "Unauthorized")
+        assert found.wants_key
+
+
+def test_what_a_server_refuses_it_says_in_its_own_words(served: Served) -> None:
+    server = served.server()
+    another = server.complete({**COMPLETION, "model": "nobody"})
+    assert isinstance(another, OtherAnswer)
+    assert another.not_here
+    assert another.said.startswith("The model `nobody` does not exist.")
+    long = server.chat({**CHAT, "max_tokens": 4000})
+    assert isinstance(long, OtherAnswer)
+    assert (long.status, "max_model_len=1024" in long.said) == (400, True)
+    assert status_of(server.tokenize("nobody", "1")) == 404
+    assert isinstance(server.complete({**COMPLETION, "max_tokens": 900}, timeout_s=0.01), NoAnswer)
+
+
+def test_random_weights_answer_in_the_protocol_and_fail_what_has_a_right_answer(
+    machine: Machine, served: Served
+) -> None:
+    name = served.name
+    assert f"{name}: check answers" in served.told
+    assert f"{name}: ready at {served.url}" in served.told
 
     # Greedy decoding is the same twice; the evidence is what the server said.
     first, again = (machine.run("check", name, "--only", "answers", "--json").expect(0).json for _ in range(2))
@@ -52,4 +143,3 @@ def test_random_weights_answer_in_the_protocol_and_fail_what_has_a_right_answer(
     path.write_text(path.read_text().replace("mount: /models/tiny}", "mount: /models/tiny, chat: false}"))
     base = machine.run("check", name, "--only", "answers,json", "--json").expect(0).json
     assert [row["verdict"] for row in base] == ["pass", "skipped"]
-    machine.run("down", name).expect(0)
