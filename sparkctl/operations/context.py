@@ -14,7 +14,8 @@ from sparkctl.base.errors import InputError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed, secrets
-from sparkctl.operations.changes import Controller
+from sparkctl.operations.history import History
+from sparkctl.operations.planner import Planner
 from sparkctl.operations.records import Records
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.reading import Loader
@@ -159,18 +160,10 @@ class World:
             raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")
         return values
 
-    def controller(self, services: Sequence[Service]) -> Controller:
-        """Return a controller that knows the secrets of ``services``."""
-        values = {service.name: self.secret_values(service)[0] for service in services}
-        return Controller(
-            self.ports,
-            self.report,
-            records=self.records,
-            reserve_bytes=self.profile.reserve,
-            secret_values=values,
-            key=self.api_key,
-            logs=self.operator.state / "logs",
-        )
+    def planner(self) -> Planner:
+        """Return what plans on the engine."""
+        history = History(self.engine, self.records, self.report)
+        return Planner(self.ports, history, reserve_bytes=self.profile.reserve, key=self.api_key)
 
     def refuse_elsewhere(self) -> None:
         """Refuse an engine that is not on this host, where memory, models and mods are another's.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
 from sparkctl.mods import placed as mods
-from sparkctl.operations.start.readiness import served_names
 from sparkctl.planning.plan import Running
+from sparkctl.vllm.served import served_names
 from sparkctl.world.spec import (
     LABEL_CLAIM,
     LABEL_MODEL,

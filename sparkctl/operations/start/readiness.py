@@ -21,6 +21,7 @@ from sparkctl.base import units
 from sparkctl.operations.start import acceptance
 from sparkctl.vllm import metrics, phases
 from sparkctl.vllm.phases import Phase
+from sparkctl.vllm.served import served_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -263,14 +264,6 @@ def _listed(progress: Progress, body: str, now: float) -> Progress:
     if not progress.target.generate:
         return _succeed(progress, now)
     return replace(progress, probe=Probe.COMPLETION)
-
-
-def served_names(body: str) -> list[str]:
-    """Return the names that a /v1/models answer lists; [] for anything that is not such an answer."""
-    try:
-        return [str(model["id"]) for model in json.loads(body)["data"]]
-    except (ValueError, KeyError, TypeError):
-        return []
 
 
 def _generated(progress: Progress, body: str, now: float) -> Progress:
