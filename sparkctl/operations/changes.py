@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations import deployed as observing
 from sparkctl.operations import differences
+from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.start import STOP_GRACE_S, Starter
 from sparkctl.planning.plan import Action
@@ -50,7 +51,7 @@ class RefusedError(DoesNotFitError):
 def controller(world: World, services: Sequence[Service]) -> Controller:
     """Return a controller of the world's engine that knows the secrets of ``services``."""
     values = {service.name: world.secret_values(service)[0] for service in services}
-    return Controller(world.ports, world.report, world.planner(), values, world.operator.state / "logs")
+    return Controller(world.ports, world.report, planner(world), values, world.operator.state / "logs")
 
 
 class Controller:

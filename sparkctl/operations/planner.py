@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
+from sparkctl.operations.history import History
 from sparkctl.planning.plan import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.history import History
+    from sparkctl.operations.context import World
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports
+
+
+def planner(world: World) -> Planner:
+    """Return what plans on the world's engine."""
+    history = History(world.engine, world.records, world.report)
+    return Planner(world.ports, history, reserve_bytes=world.profile.reserve, key=world.api_key)
 
 
 class Planner:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
-    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.catalog import Catalog, Operator
     from sparkctl.recipes.reading import Loader, Located
-    from sparkctl.recipes.service import Operator
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.host import Models
 
@@ -40,12 +39,15 @@ class SizedModel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Finds what a name means; ``hub`` reads what a repository says of itself, over the network."""
+    """Finds what a name means.
+
+    ``loader`` makes what reads recipes; ``hub`` reads what a repository says of itself, over the network.
+    """
 
     catalog: Catalog
     models: Models
     operator: Operator
-    loader: Loader
+    loader: Callable[[], Loader]
     hub: Callable[[str], ModelFacts]
 
     def subject(self, name: str, version: str | None, changes: Changes) -> SizedModel:
@@ -68,21 +70,22 @@ class Reader:
         return SizedModel(name, once, draft, changed(base, changes), resolved)
 
     def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
-        located = self.loader.located([name], [f"vllm={version}"] if version else [], strict=False)
+        loader = self.loader()
+        located = loader.located([name], [f"vllm={version}"] if version else [], strict=False)
         if len(located) != 1:
             message = f"{name} is a stack of {len(located)} services"
             raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
         one = located[0]
-        facts, draft = self._facts(one)
+        facts, draft = self._facts(loader, one)
         given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
         return SizedModel(name, Once(facts), draft, changed(given, changes), one.loaded.version)
 
-    def _facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
+    def _facts(self, loader: Loader, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
         if one.loaded.recipe.model.facts is None and one.model.here is None:
             return self.hub(one.model.repo), None
-        return self.loader.facts(one)
+        return loader.facts(one)
 
     def model(self, name: str) -> ModelFacts:
         """Return what is known of a model: a folder, a name of model facts, or a repository in the cache or on the hub.

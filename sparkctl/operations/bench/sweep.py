@@ -11,6 +11,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.bench.service import Described, kept, measured, serving
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.deployed_service import service_of
+from sparkctl.operations.planner import planner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,8 +82,8 @@ def _service(world: World, name: str, running: Container | None, override: str) 
 
 
 def _refuse_unfit(world: World, service: Service, override: str) -> None:
-    planner = world.planner()
-    plan = planner.plan(planner.expected([service]), replace=True)
+    plans = planner(world)
+    plan = plans.plan(plans.expected([service]), replace=True)
     if not plan.fits:
         reasons, hint = "\n".join(plan.reasons), f"sparkctl plan {service.recipe_name} --set {override}"
         raise DoesNotFitError(f"{override} does not fit:\n{reasons}", hint=hint)
