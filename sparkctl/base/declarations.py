@@ -122,6 +122,8 @@ class Declaration(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         json_schema_extra=_allow_extensions,
+        # A part is built when it is first read: of the formats, a command reads few.
+        defer_build=True,
     )
 
     @model_validator(mode="before")

@@ -7,12 +7,14 @@ Scalars are read as YAML 1.2's core schema has them (https://yaml.org/spec/1.2.2
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from sparkctl.base.errors import Place, Problem, ProblemsError
+from sparkctl.base.yaml_nodes import SCALARS, TAG, compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,12 +27,10 @@ MAX_BYTES: Final = 1024 * 1024
 """The largest file that is read."""
 MAX_EXPANDED: Final = 4 * MAX_BYTES
 """The most that a file may become when its aliases are written out: characters, and 20 for each value."""
-MAX_DEPTH: Final = 32
 _VALUE_COST: Final = 20
 _SHOWN_CHARACTERS: Final = 200
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_UNPRINTABLE: Final = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,20 @@ class _Source:
             excerpt = ""
         elif len(excerpt) > _SHOWN_CHARACTERS:
             excerpt = excerpt[:_SHOWN_CHARACTERS] + "…"
-        return Place(self.file, line + 1, column + 1, _UNPRINTABLE.sub("�", excerpt))
+        return Place(self.file, line + 1, column + 1, _shown(excerpt))
 
     def place_of_index(self, index: int) -> Place:
         """Return the place of the character at ``index``."""
         before = _BREAK.split(self.text[:index])
         return self.place(len(before) - 1, len(before[-1]))
+
+
+def _shown(excerpt: str) -> str:
+    """Return a line as it may be printed: with � for what moves a cursor or cannot be seen."""
+    if excerpt.isprintable():
+        return excerpt
+    seen = (c if c.isprintable() or c == "\t" or unicodedata.category(c) == "Zs" else "�" for c in excerpt)
+    return "".join(seen)
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -162,35 +170,6 @@ def _decode(data: bytes, file: str) -> str:
         raise ProblemsError([Problem(message, Place(file, line + 1, column + 1))]) from None
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's composer with YAML 1.2's scalars and a limit of depth."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  (PyYAML's own shape)
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose as PyYAML does, no deeper than ``MAX_DEPTH``."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=mark)
-        node: yaml.Node | None = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
-_TAG: Final = "tag:yaml.org,2002:"
-_SCALARS: Final = {
-    # Numbers longer than 18 digits stay texts: no byte count needs them, and int() of a huge one is slow.
-    "null": re.compile(r"^(?:~|null|Null|NULL|)$"),
-    "bool": re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
-    "int": re.compile(r"^(?:[-+]?[0-9]{1,18}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20})$"),
-    "float": re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?)$"),
-    "merge": re.compile(r"^<<$"),
-}
-for _kind, _pattern in _SCALARS.items():
-    _Loader.add_implicit_resolver(_TAG + _kind, _pattern, None)
-
 _KNOWN_PROBLEMS: Final = (
     (r"found character '\\t' that cannot start any token", "found a tab: YAML is indented with spaces"),
     (r"found character '(.)' that cannot start any token", r"found \1, which cannot begin a value: put it in quotes"),
@@ -203,11 +182,7 @@ _KNOWN_PROBLEMS: Final = (
 
 def _compose(source: _Source) -> yaml.Node | None:
     try:
-        loader = _Loader(source.text)
-        try:
-            return loader.get_single_node()
-        finally:
-            loader.dispose()
+        return compose(source.text)
     except yaml.reader.ReaderError as error:
         message = f"found the character U+{error.character:04X}, which a text file does not hold"
         raise ProblemsError([Problem(message, source.place_of_index(error.position))]) from None
@@ -243,7 +218,7 @@ class _Walk:
         if id(node) in above:
             raise ProblemsError([Problem("an alias inside of what it stands for: it would never end", place)])
         inside = (*above, id(node))
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in {f"{_TAG}map", f"{_TAG}seq"}:
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in {f"{TAG}map", f"{TAG}seq"}:
             self._refuse_tag(node, place)
         if isinstance(node, yaml.MappingNode):
             return Node(self._mapping(node, inside), place, key)
@@ -265,11 +240,11 @@ class _Walk:
         merged: dict[str, Node] = {}
         for key_node, value_node in node.value:
             place = self._place(key_node)
-            if key_node.tag == f"{_TAG}merge":
+            if key_node.tag == f"{TAG}merge":
                 for key, value in self._merged(value_node, above).items():
                     merged.setdefault(key, value)
                 continue
-            if key_node.tag != f"{_TAG}str":
+            if key_node.tag != f"{TAG}str":
                 self._refuse_key(key_node, place)
                 continue
             key = key_node.value
@@ -281,7 +256,7 @@ class _Walk:
         return merged | own
 
     def _refuse_tag(self, node: yaml.Node, place: Place) -> None:
-        self.problems.append(Problem(f"the tag {node.tag.replace(_TAG, '!!')} is not used here", place))
+        self.problems.append(Problem(f"the tag {node.tag.replace(TAG, '!!')} is not used here", place))
 
     def _refuse_key(self, node: yaml.Node, place: Place) -> None:
         found = node.value if isinstance(node, yaml.ScalarNode) else "a map or list"
@@ -301,11 +276,11 @@ class _Walk:
         return merged
 
     def _scalar(self, node: yaml.Node, place: Place) -> str | int | float | bool | None:
-        kind, text = node.tag.removeprefix(_TAG), str(node.value)
+        kind, text = node.tag.removeprefix(TAG), str(node.value)
         if kind not in _VALUES:
             self._refuse_tag(node, place)
             return None
-        if kind in _SCALARS and not _SCALARS[kind].match(text):
+        if kind in SCALARS and not SCALARS[kind].match(text):
             self.problems.append(Problem(f"expected what !!{kind} says, found {text!r}", place))
             return None
         if "\0" in text:

@@ -5,6 +5,7 @@ Importing this module imports click and nothing heavier: `sparkctl --help` must 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -40,6 +41,8 @@ COMMANDS: Final = {
 }
 """Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
 
+OBJECTS: Final = 100_000
+"""New objects after which Python looks for garbage; at its own 700 it does so a hundred times while modules load."""
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 """As a shell has it for a program that SIGPIPE ended."""
@@ -92,6 +95,7 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
+    gc.set_threshold(OBJECTS)
     sys.exit(run(arguments, session))
 
 

@@ -1,31 +1,31 @@
 """What a person or a program reads: results on stdout, talk on stderr, and nothing else prints.
 
-On a simulated engine every line says so. Tables are rich's; where stdout is no terminal they are plain text.
+On a simulated engine every line says so. On a terminal there are colours, and tables as wide as it is (``terminal``);
+elsewhere everything is plain text.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
+from unicodedata import east_asian_width
 
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.cli import terminal
+else:
+    # It imports rich, which takes as long as click: a pipe does without.
+    terminal = LazyModule("sparkctl.cli.terminal")
+
 SIMULATED: Final = "simulated │ "
-_PLAIN_WIDTH: Final = 200
-_BAR: Final = 24
 _WIDTH: Final = 72
 _QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
@@ -41,7 +41,7 @@ class Output:
         self.verbose = False
 
     @property
-    def terminal(self) -> bool:
+    def _watched(self) -> bool:
         """Whether a person watches stderr, where progress is shown."""
         return self._stderr.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -90,13 +90,12 @@ class Output:
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table to stdout; columns of nothing but quantities are right-aligned."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for index, header in enumerate(headers):
-            numbers = bool(rows) and all(_QUANTITY.fullmatch(row[index]) for row in rows)
-            table.add_column(header, justify="right" if numbers else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        self._lines(self._stdout, _drawn(table, self._console(self._stdout)))
+        quantities = [all(_QUANTITY.fullmatch(row[index]) for row in rows) for index in range(len(headers))]
+        right = [bool(rows) and only for only in quantities]
+        if self._stdout.isatty():
+            self._lines(self._stdout, terminal.table(self._stdout, headers, rows, right))
+        else:
+            self._lines(self._stdout, _plain(headers, rows, right))
 
     def bar(self, parts: Sequence[tuple[str, int, str, str]]) -> None:
         """Draw sizes to scale on stderr, coloured on a terminal; each is (name, bytes, sign, colour).
@@ -104,16 +103,17 @@ class Output:
         Two lines: the bar, and what its signs stand for in GiB.
         """
         whole = sum(size for _, size, _, _ in parts)
-        line, legend, place, drawn = Text(), Text(), 0, 0
+        line: list[tuple[str, str]] = []
+        legend: list[tuple[str, str]] = []
+        place = drawn = 0
         for name, size, sign, colour in parts:
             place += size
             cells = round(place * _WIDTH / max(whole, 1)) - drawn
             drawn += cells
-            line.append(sign * cells, colour)
-            legend.append(f"{'  ' if legend else ''}{sign}", colour)
-            legend.append(f" {name} {size / GIB:.1f}")
-        for text in (line, legend):
-            self._drawn(self._stderr, text)
+            line.append((sign * cells, colour))
+            legend += [(f"{'  ' if legend else ''}{sign}", colour), (f" {name} {size / GIB:.1f}", "")]
+        for pieces in (line, legend):
+            self._write(self._stderr, pieces)
 
     @contextmanager
     def reporting(self, *, as_json: bool = False) -> Iterator[Output]:
@@ -123,8 +123,8 @@ class Output:
         """
         if as_json:
             self._teller = JsonLines(self)
-        elif self.terminal:
-            self._teller = MovingLine(self, Console(file=self._stderr, highlight=False))
+        elif self._watched:
+            self._teller = terminal.MovingLine(self, self._stderr)
         try:
             yield self
         finally:
@@ -135,27 +135,18 @@ class Output:
         """Print to stderr, below what was printed before."""
         self._lines(self._stderr, text, style)
 
-    def _drawn(self, stream: TextIO, text: Text) -> None:
-        """Print a text with styles of its own, which only a terminal shows."""
-        if stream.isatty():
-            prefix = (SIMULATED, "dim") if self.simulated else ""
-            self._console(stream).print(Text.assemble(prefix, text), soft_wrap=True)
-        else:
-            self._lines(stream, text.plain)
-
-    def _console(self, stream: TextIO) -> Console:
-        width = None if stream.isatty() else _PLAIN_WIDTH
-        return Console(file=stream, highlight=False, width=width)
-
     def _lines(self, stream: TextIO, text: str, style: str = "") -> None:
-        console = self._console(stream)
-        prefix = SIMULATED if self.simulated else ""
         for line in text.split("\n"):
-            if style and stream.isatty():
-                console.print(Text.assemble((prefix, "dim"), (line, style)), soft_wrap=True)
-            else:
-                stream.write(f"{prefix}{line.rstrip()}\n")
+            self._write(stream, [(line, style)])
         stream.flush()
+
+    def _write(self, stream: TextIO, pieces: Sequence[tuple[str, str]]) -> None:
+        """Print a line of texts, each with a style that only a terminal shows."""
+        prefix = SIMULATED if self.simulated else ""
+        if stream.isatty() and any(style for _, style in pieces):
+            terminal.write(stream, [(prefix, "dim"), *pieces])
+        else:
+            stream.write(f"{prefix}{''.join(text for text, _ in pieces).rstrip()}\n")
 
 
 class PlainLines:
@@ -188,40 +179,6 @@ class PlainLines:
         """End it."""
 
 
-class MovingLine(PlainLines):
-    """On a terminal: what is said stays, and below it one line moves, from the first progress on."""
-
-    def __init__(self, output: Output, console: Console) -> None:
-        super().__init__(output)
-        self._live = Live(console=console, transient=True, refresh_per_second=8)
-
-    def say(self, text: str, style: str = "") -> None:
-        """Tell what was done."""
-        if not self._live.is_started:
-            super().say(text, style)
-            return
-        self._live.console.print(Text.assemble(self._prefix, (text, style)))
-        self._live.update("")
-
-    def progress(
-        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
-    ) -> None:
-        """Tell where a start or a pull is."""
-        del facts
-        self._live.start()
-        bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
-        line = f"{self._prefix}{service}: {phase}  {bar}{tail}"
-        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
-
-    def close(self) -> None:
-        """Take the moving line away."""
-        self._live.stop()
-
-    @property
-    def _prefix(self) -> str:
-        return SIMULATED if self._output.simulated else ""
-
-
 class JsonLines(PlainLines):
     """For a program: a line of JSON for each moment, on stdout."""
 
@@ -238,11 +195,18 @@ class JsonLines(PlainLines):
         self._output.raw(json.dumps(moment, ensure_ascii=False))
 
 
-def _drawn(table: Table, like: Console) -> str:
-    """Return the table as text, with colours only where the console has them."""
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer, width=like.width, force_terminal=like.is_terminal, no_color=like.no_color, highlight=False
-    )
-    console.print(table)
-    return buffer.getvalue().rstrip("\n")
+def _plain(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Return a table as plain text, as wide as it is."""
+    lines = [headers, *rows]
+    widths = [max(_cells(line[index]) for line in lines) for index in range(len(headers))]
+    return "\n".join("  ".join(map(_padded, line, widths, right)) for line in lines)
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - _cells(cell))
+    return space + cell if right else cell + space
+
+
+def _cells(text: str) -> int:
+    """Return how many cells a text takes: Chinese, Japanese and Korean characters take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(one) in "WF" else 1 for one in text)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class KnownImage(BaseModel):
     """What was found out of one image: packages by name, and the md5s of files by path (None: there is none)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     packages: dict[str, Package] = {}
     files: dict[str, str | None] = {}

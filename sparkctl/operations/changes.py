@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations import deployed as observing
 from sparkctl.operations import differences
-from sparkctl.operations.history import History
+from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.start import STOP_GRACE_S, Starter
-from sparkctl.planning.plan import Action, make_plan
+from sparkctl.planning.plan import Action
 from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.operations.records import Records
+    from sparkctl.operations.context import World
+    from sparkctl.operations.planner import Planner
     from sparkctl.operations.start.start import Require
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
@@ -47,45 +48,30 @@ class RefusedError(DoesNotFitError):
         self.plan = plan
 
 
-class Controller:
-    """Plans and changes what runs on one engine.
+def controller(world: World, services: Sequence[Service]) -> Controller:
+    """Return a controller of the world's engine that knows the secrets of ``services``."""
+    values = {service.name: world.secret_values(service)[0] for service in services}
+    return Controller(world.ports, world.report, planner(world), values, world.operator.state / "logs")
 
-    ``secret_values`` are by service and name; ``key`` is the operator's own for the servers that want one; the logs of
-    starts that failed are kept in ``logs``.
+
+class Controller:
+    """Changes what runs on one engine, as ``planner`` plans it.
+
+    ``secret_values`` are by service and name; the logs of starts that failed are kept in ``logs``.
     """
 
     def __init__(
         self,
         ports: Ports,
         report: Report,
-        *,
-        records: Records,
-        reserve_bytes: int,
+        planner: Planner,
         secret_values: Mapping[str, Mapping[str, str]],
-        key: str | None,
         logs: Path,
     ) -> None:
         self._ports = ports
         self._report = report
-        self._reserve_bytes = reserve_bytes
-        self._key = key
-        self._memory = History(ports.engine, ports.host, records, report)
-        self._starter = Starter(ports, report, secret_values, self._memory, logs)
-
-    def expected(self, wanted: Sequence[Service]) -> list[Service]:
-        """Return the services with what their starts on this host took in place of what was estimated."""
-        return self._memory.expected(wanted)
-
-    def plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
-        """Return the steps from what runs now to ``wanted``; touches nothing.
-
-        Raises:
-            EngineError: the engine is elsewhere, or does not answer.
-            InputError: two of the services want the same name or port.
-        """
-        observing.refuse_elsewhere(self._ports.engine)
-        refuse_clashes(wanted)
-        return self._plan(wanted, replace=replace)
+        self._planner = planner
+        self._starter = Starter(ports, report, secret_values, planner.history, logs)
 
     def up(self, wanted: Sequence[Service], options: Options) -> None:
         """Bring ``wanted`` up, one start at a time, each proved healthy before the next.
@@ -96,10 +82,9 @@ class Controller:
             EngineError, ModError, NotReadyError, CheckError: as named; what this command created is removed, what ran
                 still runs.
         """
-        observing.refuse_elsewhere(self._ports.engine)
-        refuse_clashes(wanted)
+        self._planner.refuse(wanted)
         with self._locked():
-            wanted = self.expected(wanted)
+            wanted = self._planner.expected(wanted)
             plan = self._admitted(wanted, options)
             services = {service.name: service for service in wanted}
             starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
@@ -152,14 +137,8 @@ class Controller:
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
-    def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
-        now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
-        pool = observing.pool(self._ports.host, self._reserve_bytes)
-        running = [deployed.running for deployed in now if deployed.container.name == deployed.name]
-        return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
-
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
-        plan = self._plan(wanted, replace=options.replace)
+        plan = self._planner.plan(wanted, replace=options.replace)
         changed = [step.service for step in plan.steps if step.action is Action.CHANGED]
         if changed:
             lines = [line for service in wanted if service.name in changed for line in self._differences(service)]
@@ -197,19 +176,3 @@ class Controller:
 
         with self._ports.locks.hold(self._ports.engine.info().id, waiting=waiting):
             yield
-
-
-def refuse_clashes(wanted: Sequence[Service]) -> None:
-    """Refuse services that cannot be up together.
-
-    Raises:
-        InputError: two of them want the same name or port.
-    """
-    for what, values in (
-        ("name", [service.name for service in wanted]),
-        ("port", [service.url for service in wanted]),
-    ):
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            message = f"two of the services want the same {what}: {', '.join(twice)}"
-            raise InputError(message, hint="give one of them another: --set serve.port=… or a stack's own names")

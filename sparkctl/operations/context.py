@@ -1,4 +1,7 @@
-"""The world that the commands act on: the operator's folders, the catalog, and the ports, made once at the door."""
+"""The world that the commands act on: the operator's folders, the catalog, and the ports, made once at the door.
+
+What it hands out is imported when it is asked for: few commands want services, images and records at once.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,33 @@ from typing import TYPE_CHECKING
 from platformdirs import user_config_path, user_state_path
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import HostProfile
-from sparkctl.mods.images import Images
-from sparkctl.operations import deployed, secrets
-from sparkctl.operations.changes import Controller
-from sparkctl.operations.records import Records
-from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.reading import Loader
-from sparkctl.recipes.service import Operator
+from sparkctl.operations import secrets
+from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
 from sparkctl.world import opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.mods import images
+    from sparkctl.mods.images import Images
+    from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
-    from sparkctl.recipes.reading import Located
+    from sparkctl.operations.records import Records
+    from sparkctl.recipes import reading
+    from sparkctl.recipes.reading import Loader, Located
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
     from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Report
     from sparkctl.world.web import Streams
+else:
+    images = LazyModule("sparkctl.mods.images")
+    deployed = LazyModule("sparkctl.operations.deployed")
+    records = LazyModule("sparkctl.operations.records")
+    reading = LazyModule("sparkctl.recipes.reading")
 
 
 class World:
@@ -102,7 +111,7 @@ class World:
     @cached_property
     def records(self) -> Records:
         """What is kept of this engine's starts; it is there also when the engine is not."""
-        return Records(self._doors.store())
+        return records.Records(self._doors.store())
 
     @cached_property
     def profile(self) -> HostProfile:
@@ -111,7 +120,7 @@ class World:
 
     def loader(self, models: Models, images: Images | None = None) -> Loader:
         """Return what turns names into services; ``images`` are asked where their packages are."""
-        return Loader(self.catalog, models, self.operator, self.profile, images)
+        return reading.Loader(self.catalog, models, self.operator, self.profile, images)
 
     @cached_property
     def images(self) -> Images:
@@ -125,7 +134,7 @@ class World:
 
     def _images(self, *, ask: bool) -> Images:
         kept = None if self.engine.info().kind == "sim" else self.operator.state
-        return Images(self.engine, self.ports.files, kept, ask=ask)
+        return images.Images(self.engine, self.ports.files, kept, ask=ask)
 
     def services(self, loader: Loader, located: Sequence[Located]) -> list[Service]:
         """Return the services of recipes, and tell what is doubtful about them."""
@@ -158,19 +167,6 @@ class World:
             file = self.operator.config / "secrets.env"
             raise InputError(message, hint=f"set it in your environment, or as NAME=value in {file} (mode 600)")
         return values
-
-    def controller(self, services: Sequence[Service]) -> Controller:
-        """Return a controller that knows the secrets of ``services``."""
-        values = {service.name: self.secret_values(service)[0] for service in services}
-        return Controller(
-            self.ports,
-            self.report,
-            records=self.records,
-            reserve_bytes=self.profile.reserve,
-            secret_values=values,
-            key=self.api_key,
-            logs=self.operator.state / "logs",
-        )
 
     def refuse_elsewhere(self) -> None:
         """Refuse an engine that is not on this host, where memory, models and mods are another's.

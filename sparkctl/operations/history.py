@@ -1,4 +1,4 @@
-"""What this host has measured: laid over what services are expected to take, and kept of each start."""
+"""What this host has measured, laid over what services are expected to take."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import EngineError, InputError
-from sparkctl.planning import calibration, measured
-from sparkctl.planning.measured import Start
+from sparkctl.base.errors import InputError
+from sparkctl.planning import calibration
 from sparkctl.recipes import memory_key
-from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.base.errors import EngineError
     from sparkctl.operations.records import Records
-    from sparkctl.planning.measured import Sample
+    from sparkctl.planning.measured import Measurement
     from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Container, Engine
-    from sparkctl.world.host import Host
+    from sparkctl.world.engine import Engine
     from sparkctl.world.ports import Report
 
 
 class History:
     """The measurements of one host. Records that cannot be used are said once, and stop nothing."""
 
-    def __init__(self, engine: Engine, host: Host, records: Records, report: Report) -> None:
+    def __init__(self, engine: Engine, records: Records, report: Report) -> None:
         self._engine = engine
-        self._host = host
         self._records = records
         self._report = report
         self._broken = False
@@ -46,36 +43,18 @@ class History:
         own = [one.phases for one in kept if one.recipe == service.recipe_name and one.seconds > 0]
         return own[-1] if own else {}
 
-    def keep(self, service: Service, created: str, samples: Sequence[Sample]) -> None:
-        """Keep what the start of a container took that became ready, and tell what is odd about it.
-
-        Nothing that goes wrong here is an error of the start.
-        """
-        try:
-            container = self._engine.container(created)
-            lines = self._engine.logs(created)
-        except EngineError as error:
-            self._tell(error)
-            return
-        if container is not None:
-            self._kept(service, container, lines, samples)
-
-    def _kept(self, service: Service, container: Container, lines: Sequence[str], samples: Sequence[Sample]) -> None:
-        start = Start(
-            key=memory_key.key(service, container.image_id),
-            service=service.name,
-            recipe=service.recipe_name,
-            at=container.started_at or 0.0,
-            host_total_bytes=self._host.memory().total_bytes,
-            predicted=calibration.shares(service.footprint.items),
-        )
-        taken = measured.of_start(start, boot_log.parse(lines), samples)
-        for finding in measured.findings(taken):
-            self._report.say(f"{service.name}: {finding}")
+    def add(self, taken: Measurement) -> None:
+        """Keep a measurement; where that cannot be done, it is said."""
         try:
             self._records.add_measurement(taken)
         except InputError as error:
-            self._tell(error)
+            self.tell(error)
+
+    def tell(self, error: InputError | EngineError) -> None:
+        """Say once that measurements are not used, and why."""
+        if not self._broken:
+            self._report.warn(f"the measurements of this host are not used: {error.message}")
+        self._broken = True
 
     def _expected(self, service: Service) -> Service:
         image = self._engine.image(service.recipe.image)
@@ -84,10 +63,10 @@ class History:
         try:
             kept = self._records.measurements(service.recipe.model.repo)
         except InputError as error:
-            self._tell(error)
+            self.tell(error)
             return service
         for warning in self._records.warnings:
-            self._report.warn(f"{warning}")
+            self._report.warn(warning)
         self._records.warnings.clear()
         key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
@@ -104,8 +83,3 @@ class History:
             sizes=resizer.sizes,
         )
         return replace(service, expected=expected, wanted=wanted)
-
-    def _tell(self, error: InputError | EngineError) -> None:
-        if not self._broken:
-            self._report.warn(f"the measurements of this host are not used: {error.message}")
-        self._broken = True

@@ -1,4 +1,4 @@
-"""What this host keeps of its starts and benchmarks, as values: read from the store and written to it."""
+"""What this host keeps of its starts, as values: read from the store and written to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from sparkctl.operations.bench.result import Bench
 from sparkctl.planning.measured import Measurement
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from sparkctl.world.ports import Store
 
 MEASUREMENT: Final = "measurement"
-BENCH: Final = "bench"
 T = TypeVar("T")
 
 
@@ -25,24 +25,14 @@ def _measurements() -> TypeAdapter[Measurement]:
     return TypeAdapter(Measurement)
 
 
-@cache
-def _benches() -> TypeAdapter[Bench]:
-    return TypeAdapter(Bench)
-
-
 def measurement_record(one: Measurement) -> StoredRecord:
     """Return a measurement as it is kept."""
     text = _measurements().dump_json(one).decode()
     return StoredRecord(MEASUREMENT, one.at, one.service, one.recipe, one.key.model, text)
 
 
-def bench_record(one: Bench) -> StoredRecord:
-    """Return a benchmark as it is kept."""
-    return StoredRecord(BENCH, one.at, one.service, one.recipe, one.model, _benches().dump_json(one).decode())
-
-
 class Records:
-    """The measurements and benchmarks of one host. ``warnings`` collects which of the kept could not be read.
+    """What one host keeps. ``warnings`` collects which of it could not be read.
 
     Every method raises InputError as ``Store`` does.
     """
@@ -53,25 +43,24 @@ class Records:
 
     def add_measurement(self, one: Measurement) -> None:
         """Keep a measurement."""
-        self._store.add(measurement_record(one))
+        self.add(measurement_record(one))
 
     def measurements(self, model: str | None = None) -> list[Measurement]:
         """Return the measurements of a model's repository (None: all), the oldest first."""
         records = [one for one in self._store.records(MEASUREMENT) if model in {None, one.model}]
-        found = [self._read(_measurements(), one) for one in sorted(records, key=lambda one: one.at)]
-        return [one for one in found if one is not None]
+        return self.read(_measurements, sorted(records, key=lambda one: one.at))
 
-    def add_bench(self, one: Bench) -> None:
-        """Keep a benchmark."""
-        self._store.add(bench_record(one))
+    def add(self, one: StoredRecord) -> None:
+        """Keep a record."""
+        self._store.add(one)
 
-    def benches(self, service: str | None = None) -> list[Bench]:
-        """Return the benchmarks of a service (None: all), in the order in which they were kept.
+    def records(self, kind: str) -> list[StoredRecord]:
+        """Return the records of a kind, in the order in which they were kept."""
+        return self._store.records(kind)
 
-        A clock that jumped does not change which is the last one.
-        """
-        records = [one for one in self._store.records(BENCH) if service in {None, one.service}]
-        found = [self._read(_benches(), one) for one in records]
+    def read(self, adapter: Callable[[], TypeAdapter[T]], records: Sequence[StoredRecord]) -> list[T]:
+        """Return the values of records, without those that cannot be read; what reads them is made if there are any."""
+        found = [self._read(adapter(), one) for one in records]
         return [one for one in found if one is not None]
 
     def forget(self, name: str) -> int:

@@ -43,6 +43,27 @@ _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator's own folders."""
+
+    home: Path
+    config: Path
+    state: Path
+
+    def expand(self, path: str) -> Path:
+        """Return ``path`` with a leading ``~`` as the operator's home."""
+        return self.home / path[2:] if path.startswith("~/") else Path(path)
+
+    def mod_folder(self, mod: str) -> Path:
+        """Return the operator's own folder of a mod: files that cannot be shipped, and their pins."""
+        return self.config / "mods" / mod
+
+    def secrets_file(self, service: str) -> Path:
+        """Return the env-file that ``up`` writes for a service, readable by its owner alone."""
+        return self.state / "secrets" / f"{service}.env"
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """A folder with ``recipes/``, ``mods/``, ``templates/`` and ``checks/``.
 

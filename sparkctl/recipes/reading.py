@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe, Operator
     from sparkctl.recipes.recipe import Recipe
-    from sparkctl.recipes.service import Operator
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
     from sparkctl.world.host import Models
@@ -220,6 +219,8 @@ class Loader:
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
 
     def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:
+        if not recipe.mods:
+            return ()
         assumed = package_root(template.text, template.name)
         found: list[MountedMod] = []
         for name in recipe.mods:

@@ -71,6 +71,8 @@ _NODES: Final = (
     *(nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Add, nodes.Sub, nodes.Mod, nodes.Not, nodes.And, nodes.Or),
     *(nodes.Neg, nodes.Pos),
 )
+_COMPILED: Final[dict[tuple[object, ...], object]] = {}
+"""The code of each text that was compiled: the services of a set are mostly made by one template."""
 _REFUSED: Final = {nodes.Pow: "**", nodes.Scope: "autoescape", nodes.FilterBlock: "filter blocks"}
 _NUMBERS: Final = (int, float)
 PLACEHOLDERS: Final = range(0xF0000, 0x10FFFE)
@@ -271,6 +273,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.filters |= {"_bounded": bounded, "_weighed": self._spend_result}
         tests: Mapping[str, Any] = self.tests
         self.tests = {name: self._within_bounds(tests[name]) for name in _TESTS}
+
+    def compile(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (Jinja's signature)
+        """Compile a text, unless it was compiled before: its code is the same in every environment of this class."""
+        key = (*args, *kwargs.items())
+        if key not in _COMPILED:
+            _COMPILED[key] = super().compile(*args, **kwargs)
+        return _COMPILED[key]
 
     def get_template(self, *args: Any, **kwargs: Any) -> Template:  # noqa: ANN401  (Jinja's signature)
         """Load a template to include, against the budget."""

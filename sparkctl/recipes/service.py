@@ -36,33 +36,13 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods.placed import MountedMod
     from sparkctl.planning.admission import Wanted
+    from sparkctl.recipes.catalog import Operator
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.spec import ContainerSpec
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"
 """Where Hugging Face libraries look in the images, which run as root."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """The operator's own folders."""
-
-    home: Path
-    config: Path
-    state: Path
-
-    def expand(self, path: str) -> Path:
-        """Return ``path`` with a leading ``~`` as the operator's home."""
-        return self.home / path[2:] if path.startswith("~/") else Path(path)
-
-    def mod_folder(self, mod: str) -> Path:
-        """Return the operator's own folder of a mod: files that cannot be shipped, and their pins."""
-        return self.config / "mods" / mod
-
-    def secrets_file(self, service: str) -> Path:
-        """Return the env-file that ``up`` writes for a service, readable by its owner alone."""
-        return self.state / "secrets" / f"{service}.env"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
-from sparkctl.memory.model.geometry import geometry
 from sparkctl.memory.weights import checkpoint
 from sparkctl.recipes.memory_settings import settings_of
 from sparkctl.vllm import flags
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
-    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.catalog import Catalog, Operator
     from sparkctl.recipes.reading import Loader, Located
-    from sparkctl.recipes.service import Operator
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.host import Models
 
@@ -30,10 +28,10 @@ CACHE = "~/.cache/huggingface"
 
 
 class SizedModel(NamedTuple):
-    """A model with the flags that it is sized for. ``draft`` are None where nothing is known of a draft model."""
+    """A model with the flags that it is sized for; ``draft`` are None where nothing is known of a draft model."""
 
     name: str
-    facts: ModelFacts
+    once: Once
     draft: ModelFacts | None
     settings: Settings
     version: Resolved
@@ -41,12 +39,15 @@ class SizedModel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Finds what a name means; ``hub`` reads what a repository says of itself, over the network."""
+    """Finds what a name means.
+
+    ``loader`` makes what reads recipes; ``hub`` reads what a repository says of itself, over the network.
+    """
 
     catalog: Catalog
     models: Models
     operator: Operator
-    loader: Loader
+    loader: Callable[[], Loader]
     hub: Callable[[str], ModelFacts]
 
     def subject(self, name: str, version: str | None, changes: Changes) -> SizedModel:
@@ -58,31 +59,33 @@ class Reader:
         if name.endswith((".yaml", ".yml")) or ("/" not in name and self.catalog.knows(name)):
             return self._recipe(name, version, changes)
         facts = self.model(name)
+        once = Once(facts)
         resolved = flags.known(version or str(flags.releases()[-1]))
-        context = changes.max_model_len or geometry(facts.config).max_context
+        context = changes.max_model_len or once.shape.max_context
         if context is None:
             message = f"{name} does not say its longest context"
             raise InputError(message, hint="say one: --max-model-len")
         base = defaults(resolved.memory, context, facts)
         draft = self.model(changes.draft) if changes.draft else None
-        return SizedModel(name, facts, draft, changed(base, changes), resolved)
+        return SizedModel(name, once, draft, changed(base, changes), resolved)
 
     def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
-        located = self.loader.located([name], [f"vllm={version}"] if version else [], strict=False)
+        loader = self.loader()
+        located = loader.located([name], [f"vllm={version}"] if version else [], strict=False)
         if len(located) != 1:
             message = f"{name} is a stack of {len(located)} services"
             raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
         one = located[0]
-        facts, draft = self._facts(one)
+        facts, draft = self._facts(loader, one)
         given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
-        return SizedModel(name, facts, draft, changed(given, changes), one.loaded.version)
+        return SizedModel(name, Once(facts), draft, changed(given, changes), one.loaded.version)
 
-    def _facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
+    def _facts(self, loader: Loader, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
         if one.loaded.recipe.model.facts is None and one.model.here is None:
             return self.hub(one.model.repo), None
-        return self.loader.facts(one)
+        return loader.facts(one)
 
     def model(self, name: str) -> ModelFacts:
         """Return what is known of a model: a folder, a name of model facts, or a repository in the cache or on the hub.
@@ -111,10 +114,10 @@ def sized(subject: SizedModel, profile: HostProfile) -> Footprint:
     Raises:
         InputError: nothing is known of its weights, or its config cannot be used.
     """
-    once = Once(subject.facts)
-    return footprint(subject.settings, once.shape, once.weights(subject.settings), subject.draft, profile)
+    weights = subject.once.weights(subject.settings)
+    return footprint(subject.settings, subject.once.shape, weights, subject.draft, profile)
 
 
 def longest(subject: SizedModel, taken: Footprint) -> int:
     """Return the longest context that the subject's cache holds, for as many sequences as it is to hold."""
-    return longest_context(subject.settings, geometry(subject.facts.config), taken, subject.draft)
+    return longest_context(subject.settings, subject.once.shape, taken, subject.draft)

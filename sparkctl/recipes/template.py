@@ -39,6 +39,7 @@ MAX_COMMAND: Final = 1_048_576
 MAX_SHOWN: Final = 200
 """Characters of a line or a value that a message shows."""
 
+_PARSER: Final = Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701  (a command, not HTML)
 _NAME: Final = re.compile(r"^'(\w+)' is undefined")
 # What a template's own mistakes raise: Jinja's errors, and Python's from operators, filters and compiling.
 _MISTAKES: Final = (
@@ -84,7 +85,7 @@ def package_root(source: str, name: str = "template") -> str | None:
         InputError: the template cannot be parsed, or what it sets is not an absolute path written out.
     """
     try:
-        body = Environment(autoescape=False).parse(source).body  # noqa: S701  (a command, not HTML)
+        body = _PARSER.parse(source).body
     except (TemplateSyntaxError, RecursionError) as error:
         raise _located(error, name, {name: source}, {}, ()) from None
     for node in body:

@@ -253,6 +253,7 @@ def _when(ranges: list[str]) -> str:
     return f" (it existed until {last})" if first == releases()[0] else f" (it existed from {first} until {last})"
 
 
+@cache
 def _ends(text: str) -> tuple[Version, Version]:
     first, _, last = text.partition("..")
     return Version(first), Version(last or first)

@@ -38,7 +38,8 @@ FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends procps libnuma1 && rm -rf /var/lib/apt/lists
 """
 
-SERVER = REPOSITORY / "sparkctl" / "world" / "sim" / "server.py"
+SIM = Path("sparkctl", "world", "sim")
+SERVER, ARGUMENTS = (REPOSITORY / SIM / name for name in ("server.py", "arguments.py"))
 STANDIN_FILES = HERE / "standin"
 
 
@@ -104,12 +105,14 @@ def standin(state: State) -> list[str]:
     """Build the stand-in server twice: an image that starts it, and one that leaves the command to the caller."""
     if not SERVER.exists():
         raise TestbedError(f"the stand-in server is missing: {SERVER}")
-    inputs = fingerprint(image_id(state, base(state)) or "", STANDIN_FILES, SERVER)
+    inputs = fingerprint(image_id(state, base(state)) or "", STANDIN_FILES, SERVER, ARGUMENTS)
     if not is_current(state, STANDIN, inputs) or not is_current(state, STANDIN_SERVE, inputs):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "context"
             shutil.copytree(STANDIN_FILES, folder)
             shutil.copyfile(SERVER, folder / "server.py")
+            (folder / SIM).mkdir(parents=True)
+            shutil.copyfile(ARGUMENTS, folder / SIM / "arguments.py")
             build(state, STANDIN_SERVE, folder, inputs)
         entry = f'FROM {STANDIN_SERVE}\nENTRYPOINT ["python3", "/opt/standin/server.py"]\n'
         _build_from_text(state, STANDIN, entry, inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.memory.weights.load_options import QUERY_ALONE
@@ -48,7 +49,9 @@ _DROPPED: Final = re.compile(
     r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|k_scale|v_scale|weight_shape|num_batches_tracked)$"
 )
 """What vLLM's loaders pass over: buffers that it makes itself, and scales of a cache that become numbers."""
-_COPY: Final = re.compile(r"^(original/|consolidated)")
+_COPIES: Final = ("original/", "consolidated")
+_INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.)")
+_LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 
 # The first that is found in a tensor's name; names of Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss.
 _COMPONENTS: Final = (
@@ -77,32 +80,54 @@ def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOp
     """Return what of the tensors is loaded, and how wide it is then."""
     quantized, _ = scheme(config, options)
     declared = declared_config(config)
+    packing = None if declared is None else _packing(declared)
     text = next((part for part in (config.get("text_config"),) if isinstance(part, dict)), config)
+    layers = _layers(text)
     components: dict[str, int] = {}
     dtypes: dict[str, int] = {}
     skipped: dict[str, int] = {}
     total = 0
     for tensor in tensors:
         total += tensor.bytes
-        component = component_of(tensor.name, _layers(text))
+        component = component_of(tensor.name, layers)
         reason = _reason(tensor.name, component, config, text, options)
         if reason is not None:
             _add(skipped, reason, tensor.bytes)
             continue
         name, size = _as_built(tensor, component, quantized if declared is None else None, options)
         _add(components, component, size)
-        _add(dtypes, _label(tensor.name, name, declared), size)
+        _add(dtypes, _label(tensor.name, name, packing), size)
     return LoadedTensors(total, components, dtypes, skipped)
 
 
 def component_of(name: str, layers: int | None = None) -> str:
     """Return the component of a tensor; a layer beyond the model's last is one for drafting."""
-    if layers is not None:
-        index = re.search(r"(?:^|\.)layers\.(\d+)\.", name)
-        tower = _COMPONENTS[1][1].search(name) or _COMPONENTS[2][1].search(name)
-        if index and not tower and int(index[1]) >= layers:
+    component = _component(_kind(name))
+    if layers is not None and component not in _TOWERS:
+        index = _LAYER.search(name)
+        if index and int(index[1]) >= layers:
             return "draft"
-    return next((component for component, pattern in _COMPONENTS if pattern.search(name)), "other")
+    return component
+
+
+def _kind(name: str) -> str:
+    """Return a tensor's name without the numbers of its layer and its expert: a model has few of these."""
+    return _INDEX.sub("0", name)
+
+
+@cache
+def _component(kind: str) -> str:
+    return next((component for component, pattern in _COMPONENTS if pattern.search(kind)), "other")
+
+
+@cache
+def _dropped(kind: str) -> bool:
+    return _DROPPED.search(kind) is not None
+
+
+@cache
+def _scales(kind: str) -> bool:
+    return _SCALES.search(kind) is not None
 
 
 def _layers(text: Mapping[str, Any]) -> int | None:
@@ -114,7 +139,7 @@ def _reason(
     name: str, component: str, config: Mapping[str, Any], text: Mapping[str, Any], options: LoadOptions
 ) -> str | None:
     """Return why a tensor is not loaded, or None."""
-    if _COPY.search(name):
+    if name.startswith(_COPIES):
         return "a second copy"
     if component == "draft" and not options.drafting_mtp:
         return "drafting layers"
@@ -125,7 +150,7 @@ def _reason(
         return "the head, which is the embedding"
     if _reads_another(name, text, options):
         return "keys and values of layers that read another's"
-    return "buffers" if _DROPPED.search(name) else None
+    return "buffers" if _dropped(_kind(name)) else None
 
 
 def _reads_another(name: str, text: Mapping[str, Any], options: LoadOptions) -> bool:
@@ -146,22 +171,26 @@ def _as_built(tensor: Tensor, component: str, online: Scheme | None, options: Lo
     if online is not None and component in _LINEAR and len(tensor.shape) >= _MATRIX and name != "F32":
         return online.name, round(count * online.bits / 8)
     wanted = _DTYPES.get(options.dtype)
-    if _SCALES.search(tensor.name) or (name == "F32" and wanted is None and component == "norm"):
+    if _scales(_kind(tensor.name)) or (name == "F32" and wanted is None and component == "norm"):
         return name, size
     # Weights take the model's dtype: 16 bits for a checkpoint in 32, unless they are asked for.
     built = wanted or ("BF16" if name == "F32" else name)
     return built, count * _FLOATS[built]
 
 
-def _label(name: str, dtype: str, declared: Mapping[str, Any] | None) -> str:
-    """Return the dtype as a person knows it: packed 4-bit numbers are bytes to the format."""
-    if declared is None or dtype not in {"U8", "I32", "F8_E4M3", "F8_E8M0"}:
-        return dtype
+def _packing(declared: Mapping[str, Any]) -> str:
+    """Return what packed numbers are called in a checkpoint that declares how it is quantized."""
     text = str(declared).lower()
-    packed = name.endswith(_PACKED) or (dtype == "U8" and name.endswith(".weight"))
-    if packed:
-        return "NVFP4" if "nvfp4" in text else "MXFP4" if "mxfp4" in text else "packed integers"
-    return f"{dtype} scales" if _SCALES.search(name) and dtype != FP8 else dtype
+    return "NVFP4" if "nvfp4" in text else "MXFP4" if "mxfp4" in text else "packed integers"
+
+
+def _label(name: str, dtype: str, packing: str | None) -> str:
+    """Return the dtype as a person knows it: packed 4-bit numbers are bytes to the format."""
+    if packing is None or dtype not in {"U8", "I32", "F8_E4M3", "F8_E8M0"}:
+        return dtype
+    if name.endswith(_PACKED) or (dtype == "U8" and name.endswith(".weight")):
+        return packing
+    return f"{dtype} scales" if _scales(_kind(name)) and dtype != FP8 else dtype
 
 
 def _add(sums: dict[str, int], name: str, size: int) -> None:

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.bench import result
 from sparkctl.operations.bench.result import Bench
+from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
+    from sparkctl.operations.records import Records
+
+BENCH: Final = "bench"
 
 
 @cache
 def _format() -> TypeAdapter[Bench]:
     return TypeAdapter(Bench)
+
+
+def bench_record(one: Bench) -> StoredRecord:
+    """Return a result as it is kept."""
+    return StoredRecord(BENCH, one.at, one.service, one.recipe, one.model, _format().dump_json(one).decode())
+
+
+def benches(records: Records, service: str | None = None) -> list[Bench]:
+    """Return what was measured of a service (None: all), in the order in which it was kept.
+
+    A clock that jumped does not change which is the last one.
+
+    Raises:
+        InputError: the store is damaged, locked, or of a newer sparkctl.
+    """
+    return records.read(_format, [one for one in records.records(BENCH) if service in {None, one.service}])
 
 
 def save(world: World, found: Bench, path: Path) -> None:
@@ -45,7 +65,7 @@ def history(world: World, name: str) -> list[Bench]:
     Raises:
         InputError: the store is damaged, locked, or of a newer sparkctl.
     """
-    return world.records.benches(name)
+    return benches(world.records, name)
 
 
 def saved(world: World, name: str) -> Bench:

@@ -13,6 +13,7 @@ from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
 from sparkctl.operations.bench.result import Bench
 from sparkctl.operations.bench.rounds import Job, measure, prompts
+from sparkctl.operations.bench.saved import bench_record
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 from sparkctl.vllm.answers import Healthy, ServerVersion
@@ -146,7 +147,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
 def kept(world: World, found: Bench) -> None:
     """Keep a result; a store that cannot be written costs no result."""
     try:
-        world.records.add_bench(found)
+        world.records.add(bench_record(found))
     except InputError as error:
         world.report.warn(f"the result is not kept: {error.message}")
 

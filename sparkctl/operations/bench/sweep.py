@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
 from sparkctl.operations import deployed
 from sparkctl.operations.bench.service import Described, kept, measured, serving
-from sparkctl.operations.changes import Options
+from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.deployed_service import service_of
+from sparkctl.operations.planner import planner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ def sweep(
     with _put_back(world, name, running):
         for value, service in zip(found, services, strict=True):
             world.report.say(f"{name}: {path}={value}")
-            world.controller([service]).up([service], Options(replace=True))
+            controller(world, [service]).up([service], Options(replace=True))
             result = measured(world, Described(serving(world, name), service), asked)
             rows.append((value, result))
             each(value, result)
@@ -81,8 +82,8 @@ def _service(world: World, name: str, running: Container | None, override: str) 
 
 
 def _refuse_unfit(world: World, service: Service, override: str) -> None:
-    controller = world.controller([service])
-    plan = controller.plan(controller.expected([service]), replace=True)
+    plans = planner(world)
+    plan = plans.plan(plans.expected([service]), replace=True)
     if not plan.fits:
         reasons, hint = "\n".join(plan.reasons), f"sparkctl plan {service.recipe_name} --set {override}"
         raise DoesNotFitError(f"{override} does not fit:\n{reasons}", hint=hint)
@@ -91,19 +92,19 @@ def _refuse_unfit(world: World, service: Service, override: str) -> None:
 @contextmanager
 def _put_back(world: World, name: str, running: Container | None) -> Iterator[None]:
     """Set aside what runs, and bring it back; where nothing ran, nothing is left."""
-    controller = world.controller([])
+    changes = controller(world, [])
     if running is not None:
-        controller.set_aside(name)
+        changes.set_aside(name)
     try:
         yield
     finally:
         world.report.say(f"{name}: putting back what ran before" if running else f"{name}: stopping it, as before")
         try:
             if running is None:
-                controller.down([name])
+                changes.down([name])
             else:
-                controller.bring_back(name)
-                controller.attach(service_of(world, name, running, world.known_images))
+                changes.bring_back(name)
+                changes.attach(service_of(world, name, running, world.known_images))
         except SparkctlError as error:
             why = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
             world.report.warn(f"{name} could not be put back: {why}")

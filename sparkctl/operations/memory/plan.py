@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
-from sparkctl.operations.changes import refuse_clashes
 from sparkctl.operations.memory import fitting
+from sparkctl.operations.planner import planner, refuse_clashes
 from sparkctl.planning.plan import make_plan
 from sparkctl.recipes.reading import Loader
 
@@ -107,6 +107,6 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     Raises:
         EngineError, InputError: as for ``plan``.
     """
-    controller = world.controller(services)
-    expected = controller.expected(services)
-    return PlannedSet(asked, expected, controller.plan(expected, replace=asked.replace))
+    plans = planner(world)
+    expected = plans.expected(services)
+    return PlannedSet(asked, expected, plans.plan(expected, replace=asked.replace))

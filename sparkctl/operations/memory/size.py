@@ -44,7 +44,7 @@ def size(world: World, model: str, changes: Changes | None = None, *, vllm: str 
     """
     given = changes or Changes()
     on_disk = world.disk_models
-    reader = Reader(world.catalog, on_disk, world.operator, world.loader(on_disk), partial(_of_the_hub, world))
+    reader = Reader(world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(_of_the_hub, world))
     subject = reader.subject(model, _version(vllm), given)
     _refuse_unknown(given, subject)
     taken = sized(subject, world.profile)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
+from sparkctl.operations.changes import controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
 
@@ -40,7 +41,7 @@ def attach(world: World, name: str) -> Service:
         raise InputError(f"no service {name} is deployed", hint=hint)
     service = service_of(world, name, container, world.known_images)
     checks = named.required_checks(world, [service])
-    world.controller([service]).attach(service, named.require(world, checks))
+    controller(world, [service]).attach(service, named.require(world, checks))
     return service
 
 
@@ -62,7 +63,7 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
-    removed = world.controller([]).down(wanted)
+    removed = controller(world, []).down(wanted)
     return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed))
 
 

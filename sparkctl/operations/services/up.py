@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.units import format_gib
 from sparkctl.operations import models
-from sparkctl.operations.changes import Options, RefusedError
+from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, fitted, planned_here
 from sparkctl.operations.mods.fetched import fetch_missing
@@ -44,7 +44,7 @@ def up(
     checks = named.required_checks(world, services)
     options = Options(asked.replace, asked.keep, named.require(world, checks))
     try:
-        world.controller(services).up(services, options)
+        controller(world, services).up(services, options)
     except RefusedError as error:
         raise SetDoesNotFitError(PlannedSet(asked, services, error.plan)) from None
     return services

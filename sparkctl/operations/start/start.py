@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from sparkctl.base.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import secrets
-from sparkctl.operations.start import acceptance, prepare, probe, readiness
+from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
 from sparkctl.operations.start import failed as explaining
 from sparkctl.operations.start import progress as telling
 from sparkctl.operations.start.readiness import Progress, Seen, Target
@@ -66,12 +66,12 @@ class Starter:
         ports: Ports,
         report: Report,
         secret_values: Mapping[str, Mapping[str, str]],
-        memory: History,
+        history: History,
         logs: Path,
     ) -> None:
         self._ports = ports
         self._logs = logs
-        self._memory = memory
+        self._history = history
         self._report = report
         self._secret_values = secret_values
 
@@ -96,7 +96,7 @@ class Starter:
                 prepare.verify_container(self._ports.engine, service)
                 self.check(service, require)
                 sampler.look(self._ports.clock.monotonic(), closely=True)
-                self._memory.keep(service, created, sampler.samples)
+                measurement.keep(self._history, self._ports, self._report, service, created, sampler.samples)
 
     def _create(self, service: Service) -> str:
         """Create the container; its secrets are on the disk only meanwhile."""
@@ -169,7 +169,7 @@ class Starter:
 
     def _watch(self, service: Service, sampler: Sampler, before_s: float) -> Progress:
         clock = self._ports.clock
-        usual = self._memory.usual(service)
+        usual = self._history.usual(service)
         progress = readiness.begin(_target(service), clock.monotonic(), before_s)
         tail = self._ports.engine.follow(service.name)
         try:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from sparkctl.world.docker import engine as docker
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.model_folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     return Ports(
         engine=engine,
         host=host(state),
-        http=SocketHttp(),
+        http=HttpOnDemand(),
         clock=SystemClock(),
         locks=FileLocks(shared_folder(), whoami()),
         models=DiskModels(),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
@@ -40,7 +40,7 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     return Ports(
         engine=SimEngine(_folder(state), os.environ),
         host=host(state),
-        http=SocketHttp(),
+        http=HttpOnDemand(),
         clock=SystemClock(),
         locks=FileLocks(shared_folder(), whoami()),
         models=SimModels(),

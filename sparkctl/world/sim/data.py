@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from sparkctl.world.engine import Image, Package
-from sparkctl.world.sim.server import GIB, parse_arguments
+from sparkctl.world.sim.arguments import GIB, parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

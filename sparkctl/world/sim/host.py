@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.world.host import Activity, Gpu, MemoryReading
 from sparkctl.world.sim import listening, pool
-from sparkctl.world.sim.server import TOTAL_BYTES
+from sparkctl.world.sim.arguments import TOTAL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

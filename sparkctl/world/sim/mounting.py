@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.world.sim.server import parse_arguments
+from sparkctl.world.sim.arguments import parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

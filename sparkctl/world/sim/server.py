@@ -1,8 +1,8 @@
 """A stand-in for ``vllm serve``: its arguments, log lines and HTTP surface, without a model, a GPU or any memory.
 
-One file that needs only Python 3.11: the simulated Spark runs it in a process of its own, and an image of the tests
-starts it as ``python3 server.py …``. The wording is vLLM 0.20.2's. Like vLLM it binds its port at once, listens only
-when it is ready, exits with 0 on SIGTERM, and exits with 0 too when its engine dies. Environment:
+It needs only Python 3.11 and ``arguments``: the simulated Spark runs it in a process of its own, and an image of the
+tests starts it as ``python3 server.py …``. The wording is vLLM 0.20.2's. Like vLLM it binds its port at once, listens
+only when it is ready, exits with 0 on SIGTERM, and exits with 0 too when its engine dies. Environment:
 
 SPARKCTL_SIM_FAULTS   what goes wrong, and the pace: a JSON object, or ``stuck_scheduler,load_s=5``
     load_s            seconds from start to ready (1.5)
@@ -35,11 +35,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.world.sim.arguments import GIB, TOTAL_BYTES, parse_arguments, parse_faults, parse_number
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-GIB: Final = 1024**3
-TOTAL_BYTES: Final = 125442396 * 1024  # MemTotal of a DGX Spark
 DEFAULT_UTILIZATION: Final = "0.92"  # vLLM 0.20.2 config/cache.py
 # Measured on a GB10 with MTP by the author of coolthor/Huihui-gemma-4-26B-A4B-it-abliterated-FP8-Dynamic: 69 % at
 # position 0 with one drafted token; with four it falls as 65.6, 43.3, 29.2, 20.5 %.
@@ -47,7 +47,6 @@ ACCEPTANCE: Final = 0.69
 ACCEPTANCE_FALL: Final = 0.67
 KV_BYTES_PER_TOKEN: Final = 16384  # the stand-in knows no geometry
 SHARDS: Final = 4
-_BARE: Final = ("enable-", "disable-", "no-", "trust-", "enforce-", "skip-", "language-model-only", "async-scheduling")
 
 # A and E are the API server and EngineCore, e EngineCore's errors; then the place in vLLM, and the text after the bar.
 _LINES: Final = {
@@ -100,37 +99,6 @@ of {total} GiB of which {free} GiB is free."""
 
 class EndError(Exception):
     """The server ends now, with the exit code that is its argument."""
-
-
-def parse_arguments(words: Sequence[str]) -> dict[str, str]:
-    """Return the flags by name (dashes, no ``--``); a bare flag is ``true``, the positional model is ``model``."""
-    flags: dict[str, str] = {}
-    rest = [word for at, word in enumerate(words) if at > 1 or word not in {"vllm", "serve"}]
-    while rest:
-        word = rest.pop(0)
-        name, equals, value = word.lstrip("-").partition("=")
-        name = name.replace("_", "-")
-        if not word.startswith("-"):
-            name, value = "model", word
-        elif not equals:
-            bare = name.startswith(_BARE) or not rest or rest[0].startswith("--")
-            value = "true" if bare else rest.pop(0)
-        flags[name] = value
-    return flags
-
-
-def parse_number(text: str) -> int:
-    """Return the number as vLLM reads it: ``128k`` is 128000, ``128K`` is 131072 (utils/argparse_utils.py)."""
-    power = "kmgt".find(text[-1].lower()) + 1
-    return int(float(text[:-1]) * (1024 if text[-1].isupper() else 1000) ** power) if power else int(text)
-
-
-def parse_faults(text: str) -> dict[str, Any]:
-    """Return the ordered faults: a JSON object, or names with commas, ``name`` or ``name=value``."""
-    if text.lstrip().startswith("{"):
-        return dict(json.loads(text))
-    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
-    return {name: value if equals else True for name, equals, value in parts}
 
 
 def _gib(count: float) -> float:

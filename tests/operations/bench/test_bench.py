@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sparkctl.memory import roofline
 from sparkctl.operations.bench import llama_benchy, result, rounds
+from sparkctl.operations.bench.saved import bench_record, benches
 from sparkctl.operations.records import Records
 from sparkctl.vllm.streams import Completion
 from sparkctl.world.local.store import SqliteStore
@@ -99,12 +100,12 @@ def test_a_state_is_read_and_written_whole_whatever_the_context() -> None:
 
 def test_results_are_kept_in_their_order(tmp_path: Path) -> None:
     records = Records(SqliteStore(tmp_path))
-    assert records.benches() == []
-    records.add_bench(BENCH)
-    assert records.benches("e4b-nvfp4") == [BENCH]
-    assert records.benches("other") == []
-    records.add_bench(replace(BENCH, at=BENCH.at - 1e6, image="later:1"))
-    assert records.benches("e4b-nvfp4")[-1].image == "later:1", "a clock that was set back makes no other one the last"
+    assert benches(records) == []
+    records.add(bench_record(BENCH))
+    assert benches(records, "e4b-nvfp4") == [BENCH]
+    assert benches(records, "other") == []
+    records.add(bench_record(replace(BENCH, at=BENCH.at - 1e6, image="later:1")))
+    assert benches(records, "e4b-nvfp4")[-1].image == "later:1", "a clock that was set back makes no other one the last"
     assert records.measurements() == []
 
 
@@ -146,7 +147,7 @@ def test_the_protocol_of_the_seeds_is_the_default(spark: FakeSpark) -> None:
     assert expected == "+0% beside the 49.9 tok/s of ai-muninn, DGX Spark part 10: three rounds of 500 tokens"
     assert "that 273 GB/s allow (estimated)" in limit
     assert "the server's own counter of tokens was not there" in shown.err
-    assert Records(spark.store).benches("e4b-nvfp4")[0].single == pytest.approx(50.0)
+    assert benches(Records(spark.store), "e4b-nvfp4")[0].single == pytest.approx(50.0)
 
 
 def test_history_compare_markdown_svg_and_a_saved_file(spark: FakeSpark, tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_a_server_that_does_not_answer_is_no_result(spark: FakeSpark) -> None:
     spark.streams = FakeStreams(bad="connection reset by peer")
     failed = spark.run("bench", "e4b-nvfp4").expect(5)
     assert "e4b-nvfp4 does not answer: connection reset by peer" in failed.err
-    assert Records(spark.store).benches() == []
+    assert benches(Records(spark.store)) == []
 
 
 def test_a_service_that_is_not_its_recipe_and_more_requests_than_it_runs_are_told(spark: FakeSpark) -> None:
@@ -196,7 +197,7 @@ def test_a_service_that_is_not_its_recipe_and_more_requests_than_it_runs_are_tol
     told = spark.run("bench", "e4b-nvfp4", "--rounds", "1", "--concurrency", "1,8").expect(0).err
     assert "it runs with other settings than recipe e4b-nvfp4" in told
     assert "8 at once, of which the server runs 3: the others wait" in told
-    assert Records(spark.store).benches("e4b-nvfp4")[0].flags["max-num-seqs"] == "3"
+    assert benches(Records(spark.store), "e4b-nvfp4")[0].flags["max-num-seqs"] == "3"
 
 
 def test_no_request_finds_what_another_left_in_the_prefix_cache(spark: FakeSpark) -> None:

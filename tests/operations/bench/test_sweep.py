@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.bench.saved import benches
 from sparkctl.operations.bench.sweep import values
 from sparkctl.operations.records import Records
 from tests.support.bench_streams import FakeStreams
@@ -73,8 +74,8 @@ def test_a_value_that_does_not_fit_is_named_before_anything_is_stopped(spark: Fa
 def test_a_sweep_keeps_each_value_with_its_flags_and_is_markdown_to_share(spark: FakeSpark) -> None:
     options = ("--sweep", "limits.sequences=1..2", "--rounds", "1", "--concurrency", "1", "--markdown")
     assert "| 1 | 50.0 | - | - |" in spark.run("bench", "e4b-nvfp4", *options).expect(0).out
-    assert [one.flags["max-num-seqs"] for one in Records(spark.store).benches("e4b-nvfp4")] == ["1", "2"]
-    assert all("other settings" not in note for one in Records(spark.store).benches("e4b-nvfp4") for note in one.notes)
+    assert [one.flags["max-num-seqs"] for one in benches(Records(spark.store), "e4b-nvfp4")] == ["1", "2"]
+    assert all("other settings" not in note for one in benches(Records(spark.store), "e4b-nvfp4") for note in one.notes)
 
 
 @pytest.mark.parametrize("spec", ["x", "x=", "=1..2", "x=2..1", "x=1,,2", "x=1..99"])
@@ -102,4 +103,4 @@ def test_what_did_not_run_before_does_not_run_afterwards(spark: FakeSpark) -> No
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1").expect(0)
     assert spark.engine.there == {}
-    assert len(Records(spark.store).benches("e4b-nvfp4")) == 2
+    assert len(benches(Records(spark.store), "e4b-nvfp4")) == 2

@@ -15,9 +15,8 @@ import yaml
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods import on_disk, placed
 from sparkctl.mods.manifest import Mod
-from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
 from sparkctl.recipes.reading import PINS, Loader
-from sparkctl.recipes.service import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
 from tests.support.engine_fixtures import STANDIN

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.records import BENCH, MEASUREMENT, Records, measurement_record
+from sparkctl.operations.bench.saved import BENCH
+from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
 from sparkctl.planning.measured import Key, Share
 from sparkctl.world.local.store import SCHEMA, SqliteStore
 from sparkctl.world.opening import real, simulated

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.world.sim import server
+from sparkctl.world.sim import arguments, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def standin(*flags: str, faults: str = "load_s=0", env: dict[str, str] | None = 
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = ("serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port), *flags)
-    # -I: as in an image, without this package or any other.
+    # -I: without the folders and variables of this process.
     process = subprocess.Popen(
         [sys.executable, "-I", str(SERVER), *words],
         env={"SPARKCTL_SIM_FAULTS": faults, **(env or {})},
@@ -253,17 +253,17 @@ def test_a_taken_port_and_a_bad_flag_end_it_in_vllms_words() -> None:
     ],
 )
 def test_arguments_are_read_as_vllm_reads_them(line: str, flags: dict[str, str]) -> None:
-    assert server.parse_arguments(line.split()) == flags
+    assert arguments.parse_arguments(line.split()) == flags
 
 
 @pytest.mark.parametrize(("text", "number"), [("128k", 128_000), ("128K", 131_072), ("5.6g", 5_600_000_000), ("7", 7)])
 def test_numbers_have_vllms_suffixes(text: str, number: int) -> None:
-    assert server.parse_number(text) == number
+    assert arguments.parse_number(text) == number
 
 
 @given(st.dictionaries(st.sampled_from(["oom", "load_s", "slow", "die_in"]), st.integers(0, 9) | st.just("serving")))
 def test_faults_are_the_same_as_names_and_as_json(faults: dict[str, object]) -> None:
     named = ",".join(f"{name}={value}" for name, value in faults.items())
 
-    assert server.parse_faults(named) == {name: str(value) for name, value in faults.items()}
-    assert server.parse_faults(json.dumps(faults)) == faults
+    assert arguments.parse_faults(named) == {name: str(value) for name, value in faults.items()}
+    assert arguments.parse_faults(json.dumps(faults)) == faults

@@ -1,0 +1,109 @@
+"""YAML text -> PyYAML's nodes, with the scalars of YAML 1.2's core schema and a limit of depth.
+
+libyaml reads eight times as fast as PyYAML's own parser. Where the two differ, PyYAML's has the say: it reads what
+libyaml refuses, so that a message and its place are the same on every machine, and whatever libyaml reads otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from yaml.composer import Composer
+from yaml.resolver import Resolver
+
+if TYPE_CHECKING or yaml.__with_libyaml__:
+    from yaml._yaml import CParser
+else:
+    CParser = object
+
+MAX_DEPTH: Final = 32
+TAG: Final = "tag:yaml.org,2002:"
+SCALARS: Final = {
+    # Numbers longer than 18 digits stay texts: no byte count needs them, and int() of a huge one is slow.
+    "null": re.compile(r"^(?:~|null|Null|NULL|)$"),
+    "bool": re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
+    "int": re.compile(r"^(?:[-+]?[0-9]{1,18}|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20})$"),
+    "float": re.compile(r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,4})?)$"),
+    "merge": re.compile(r"^<<$"),
+}
+_READ_OTHERWISE: Final = frozenset("\t?\ufeff")
+"""What libyaml 0.2 reads otherwise than PyYAML: a tab after a text, ``? `` in braces, a byte order mark inside."""
+
+
+class _Nodes(Composer, Resolver):
+    """PyYAML's composer, no deeper than ``MAX_DEPTH``; ``unsaid`` is whether a value was left out."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  (PyYAML's own shape)
+    depth = 0
+    unsaid = False
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose as PyYAML does."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=self._mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        self.unsaid = self.unsaid or (isinstance(node, yaml.ScalarNode) and not node.value and not node.style)
+        return node
+
+    def _mark(self) -> yaml.Mark:
+        parser: Any = self  # a loader is the parser, too
+        mark: yaml.Mark = parser.peek_event().start_mark
+        return mark
+
+
+for _kind, _pattern in SCALARS.items():
+    _Nodes.add_implicit_resolver(TAG + _kind, _pattern, None)
+
+
+class _Loader(_Nodes, yaml.SafeLoader):
+    """By PyYAML's own parser."""
+
+
+class _QuickLoader(_Nodes, CParser):
+    """By libyaml."""
+
+    def __init__(self, text: str) -> None:
+        CParser.__init__(self, text)
+        Composer.__init__(self)
+        Resolver.__init__(self)
+
+
+def compose(text: str) -> yaml.Node | None:
+    """Return the only document of a text, None where there is nothing in it.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or nested too deep.
+    """
+    return (quickly(text) if yaml.__with_libyaml__ else None) or exactly(text)
+
+
+def quickly(text: str) -> yaml.Node | None:
+    """Return what libyaml makes of a text, None where PyYAML may say something else.
+
+    The two place a value that was left out differently.
+    """
+    if not _READ_OTHERWISE.isdisjoint(text):
+        return None
+    try:
+        loader = _QuickLoader(text)
+        node: yaml.Node | None = loader.get_single_node()
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return None
+    return None if loader.unsaid else node
+
+
+def exactly(text: str) -> yaml.Node | None:
+    """Return what PyYAML makes of a text.
+
+    Raises:
+        yaml.YAMLError: as for ``compose``.
+    """
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    finally:
+        loader.dispose()

@@ -1,0 +1,48 @@
+"""What a start took, kept for the next plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import EngineError
+from sparkctl.planning import calibration, measured
+from sparkctl.planning.measured import Start
+from sparkctl.recipes import memory_key
+from sparkctl.vllm import boot_log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.history import History
+    from sparkctl.planning.measured import Sample
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.ports import Ports, Report
+
+
+def keep(
+    history: History, ports: Ports, report: Report, service: Service, created: str, samples: Sequence[Sample]
+) -> None:
+    """Keep what the start of a container took that became ready, and tell what is odd about it.
+
+    Nothing that goes wrong here is an error of the start.
+    """
+    try:
+        container = ports.engine.container(created)
+        lines = ports.engine.logs(created)
+    except EngineError as error:
+        history.tell(error)
+        return
+    if container is None:
+        return
+    start = Start(
+        key=memory_key.key(service, container.image_id),
+        service=service.name,
+        recipe=service.recipe_name,
+        at=container.started_at or 0.0,
+        host_total_bytes=ports.host.memory().total_bytes,
+        predicted=calibration.shares(service.footprint.items),
+    )
+    taken = measured.of_start(start, boot_log.parse(lines), samples)
+    for finding in measured.findings(taken):
+        report.say(f"{service.name}: {finding}")
+    history.add(taken)
