@@ -28,6 +28,7 @@ import hmac
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -158,7 +159,8 @@ class Server(ThreadingHTTPServer):
         own = f"{self.flags.get('host', '')}:{self.flags.get('port', 8000)}"
         self.address = env.get("SPARKCTL_SIM_LISTEN", own)
         address, _, port = self.address.rpartition(":")
-        super().__init__((address, int(port)), Handler, bind_and_activate=False)
+        self.address_family = socket.AF_INET6 if "[" in address else socket.AF_INET
+        super().__init__((address.strip("[]"), int(port)), Handler, bind_and_activate=False)
         try:
             TCPServer.server_bind(self)  # HTTPServer's own asks the name service for this host's name
         except OSError as error:
@@ -309,7 +311,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Print the request as uvicorn does."""
         del size
-        peer, reason = "{}:{}".format(*self.client_address), self.responses.get(int(code), ("",))[0]
+        peer, reason = "{}:{}".format(*self.client_address[:2]), self.responses.get(int(code), ("",))[0]
         self.server.say(f'(APIServer pid={os.getpid()}) INFO:     {peer} - "{self.requestline}" {int(code)} {reason}')
 
     def do_GET(self) -> None:

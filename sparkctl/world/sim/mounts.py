@@ -6,11 +6,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.errors import EngineError
 from sparkctl.world.sim.server import parse_arguments
+from sparkctl.world.spec import variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sparkctl.world.sim.folders import Record
     from sparkctl.world.spec import ContainerSpec
@@ -18,19 +19,26 @@ if TYPE_CHECKING:
 CACHE: Final = ".cache/huggingface"
 
 
-def check(spec: ContainerSpec) -> None:
-    """Refuse a bind mount whose source is not there, as docker does; models need not be there.
+def needed(spec: ContainerSpec) -> tuple[str, ...]:
+    """Return the sources of bind mounts that have to be there, as for docker; models need not be there."""
+    models = _model_targets(spec)
+    return tuple(
+        mount.source or ""
+        for mount in spec.mounts
+        if mount.kind == "bind" and not (mount.create_source or mount.target in models or mount.target.endswith(CACHE))
+    )
+
+
+def check(sources: Iterable[str]) -> None:
+    """Refuse mounts whose source is not there.
 
     Raises:
         EngineError: naming the source.
     """
-    models = _model_targets(spec)
-    for mount in spec.mounts:
-        accepted = mount.kind != "bind" or mount.create_source or mount.target in models
-        if accepted or mount.target.endswith(CACHE) or Path(mount.source or "").exists():
-            continue
-        message = f"there is no {mount.source} on the engine's host to mount"
-        raise EngineError(message, hint="create it, or correct the path")
+    for source in sources:
+        if not Path(source).exists():
+            message = f"there is no {source} on the engine's host to mount"
+            raise EngineError(message, hint="create it, or correct the path")
 
 
 def source_of(record: Record, path: str) -> Path | None:
@@ -46,28 +54,14 @@ def source_of(record: Record, path: str) -> Path | None:
 
 
 def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Return the container's whole environment: env-files first, then ``--env``, as docker reads them.
+    """Return the container's whole environment.
 
     Raises:
-        InputError: an env-file that cannot be read.
+        InputError: an env-file that cannot be used.
     """
-    env: dict[str, str] = {}
-    for name in spec.env_files:
-        try:
-            lines = Path(name).read_text().splitlines()
-        except OSError as error:
-            raise InputError(f"cannot read the env-file {name}: {error.strerror}") from None
-        for line in lines:
-            key, equals, value = line.lstrip().partition("=")
-            if key and not key.startswith("#"):
-                env |= {key: value} if equals else _taken(key, environ)
-    for key, given in spec.env:
-        env |= _taken(key, environ) if given is None else {key: given}
-    return tuple(env.items())
-
-
-def _taken(key: str, environ: Mapping[str, str]) -> dict[str, str]:
-    return {key: environ[key]} if key in environ else {}
+    given = variables(spec, environ, lambda path: Path(path).read_bytes())
+    pairs = (variable.partition("=") for variable in given if "=" in variable)
+    return tuple({name: value for name, _, value in pairs}.items())
 
 
 def _model_targets(spec: ContainerSpec) -> set[str]:
