@@ -25,7 +25,8 @@ end of a path: these files of the image differ), ``lost_mods`` (the container ru
 
 **What it refuses.** What docker refuses: names that are taken or are none, env-files that are missing or malformed,
 mounts without their source, and at the start ports that are taken and addresses that this machine has not. The
-contract of the engines (``tests/support/engine_contract.py``) holds both to it.
+contract of the engines (``tests/support/engine_contract.py``) holds both to it. Its servers refuse what vLLM refuses: a
+context longer than the model's, where that is known, and requests for more than the context.
 
 **What it does not do.** It honours names, labels, environment, published ports, the host network, bind mounts, the
 command and the stop; other settings of a container change nothing. A server that is published on all addresses listens

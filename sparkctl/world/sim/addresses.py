@@ -7,8 +7,8 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
+from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import containers
-from sparkctl.world.sim.server import parse_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,9 +19,10 @@ from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.sim import addresses, data, mounts, orders
+from sparkctl.world.sim.boot import context_of
+from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
 from sparkctl.world.sim.log import FileTail
-from sparkctl.world.sim.server import parse_arguments
 from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ class SimEngine:
         told = {
             "SPARKCTL_SIM_TAKES": json.dumps(figures),
             "SPARKCTL_SIM_NOTE": f"simulated: takes {units.format_bytes(takes.weights)} of weights: {takes.source}",
+            "SPARKCTL_SIM_CONTEXT": str(_context(record) or takes.context or 0),
             orders.VARIABLE: json.dumps(faults),
         }
         version = data.properties(record.image).get("vllm")
@@ -367,6 +369,12 @@ def _model_names(record: Record) -> list[str]:
     wanted = parse_arguments(record.command).get("model", "")
     folders = [Path(source).name for source, target, _ in record.mounts if target == wanted]
     return [*(folders or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
+
+
+def _context(record: Record) -> int | None:
+    """Return the tokens that a model is made for, where its folder is on this machine and says so."""
+    config = mounts.source_of(record, f"{parse_arguments(record.command).get('model', '')}/config.json")
+    return None if config is None else context_of(config)
 
 
 def _drafting(record: Record, ordered: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.world.host import Activity, Gpu, MemoryReading
 from sparkctl.world.sim import addresses, pool
-from sparkctl.world.sim.server import TOTAL_BYTES
+from sparkctl.world.sim.boot import TOTAL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

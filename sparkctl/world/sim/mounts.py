@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.sim.server import parse_arguments
+from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.spec import variables
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.world.sim.boot import GIB, TOTAL_BYTES
 from sparkctl.world.sim.folders import containers
-from sparkctl.world.sim.server import GIB, TOTAL_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.world.sim import pool
+from sparkctl.world.sim.boot import GIB, TOTAL_BYTES
 from sparkctl.world.sim.folders import KILLED, ContainerFolder, Exit, Holds, Run, locked
-from sparkctl.world.sim.server import GIB, TOTAL_BYTES, run
+from sparkctl.world.sim.server import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

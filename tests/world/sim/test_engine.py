@@ -328,6 +328,40 @@ def test_a_fraction_that_is_not_free_is_refused_in_vllms_words(make: Callable[..
     assert "is less than desired GPU memory utilization (0.98, 117.24 GiB)" in log
 
 
+@pytest.mark.parametrize("own", [None, 4096])
+def test_a_context_longer_than_the_models_is_refused_in_vllms_words(
+    make: Callable[..., SimEngine], tmp_path: Path, own: int | None
+) -> None:
+    engine = make()
+    folder = tmp_path / "models" / "gemma4-e4b-nvfp4"
+    if own is not None:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"max_position_embeddings": {own}}}')
+    asked = (*COMMAND, *FRACTION, "--max-model-len", "131073")
+    engine.create(spec(command=asked, mounts=(Mount("/models/gemma4-e4b", str(folder)),)))
+    engine.start("executor")
+    until(lambda: state(engine, "executor").state == "exited")
+
+    assert state(engine, "executor").exit_code == 1
+    most = float(own or 131072)
+    assert f"(131073) is greater than the derived max_model_len (max_position_embeddings={most} or " in "\n".join(
+        engine.logs("executor")
+    )
+
+
+def test_a_damaged_file_of_a_container_is_named_with_what_to_do(make: Callable[..., SimEngine], tmp_path: Path) -> None:
+    engine = make()
+    identity = engine.create(spec())
+    file = tmp_path / "sim" / "containers" / identity / "spec.json"
+    whole = file.read_text()
+    for damaged in ("", "[]", '{"id": "x"}', "\x00"):
+        file.write_text(damaged)
+        with pytest.raises(EngineError, match=f"the simulated Spark's file {file} is damaged") as refused:
+            engine.containers()
+        assert refused.value.hint == f"rm -r {file.parent} removes that simulated container"
+    file.write_text(whole)
+
+
 def test_a_tail_gives_each_line_once(make: Callable[..., SimEngine]) -> None:
     engine = make("load_s=0.1,oom")
     engine.create(spec())
