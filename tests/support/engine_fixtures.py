@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.world.docker.engine import DockerEngine
 
 pytest.register_assert_rewrite(
-    "tests.support.engine_bench", "tests.support.engine_contract", "tests.support.inspect_parity"
+    *(f"tests.support.{name}" for name in ("engine_bench", "engine_contract", "inside_contract", "inspect_parity"))
 )
 
 BASE = "sparkctl-test/base:latest"

@@ -63,7 +63,8 @@ class SimEngine:
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when it was not pulled."""
-        return data.image(reference) if self._pulled(reference).exists() else None
+        pulled = self._pulled(reference)
+        return data.image(pulled.read_text() or reference) if pulled.exists() else None
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""
@@ -76,7 +77,7 @@ class SimEngine:
             yield PullProgress(total * step // PULL_STEPS, total, "Downloading")
         pulled = self._pulled(reference)
         pulled.parent.mkdir(parents=True, exist_ok=True)
-        pulled.touch()
+        pulled.write_text(reference)
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """Return files of an image without running it, None for one that is not there."""
