@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, InputError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations import deployed as observing
 from sparkctl.operations import differences
 from sparkctl.operations.planner import planner
@@ -104,13 +104,23 @@ class Controller:
         self._report.say(f"{service.name}: ready at {service.url}")
 
     def set_aside(self, name: str) -> None:
-        """Stop a service's container and keep it under another name, so that it can come back as it is."""
+        """Stop a service's container and keep it under another name, so that it can come back as it is.
+
+        Raises:
+            EngineError: the name is taken, by what a command that was killed has left; nothing was touched.
+        """
         with self._locked():
             there = observing.find(self._ports.engine, name)
             if there is not None:
+                self._refuse_left(name)
                 self._report.progress(name, "stopping", "")
                 self._ports.engine.stop(there.id, grace_s=STOP_GRACE_S)
                 self._ports.engine.rename(there.id, name + BEFORE)
+
+    def _refuse_left(self, name: str) -> None:
+        if self._ports.engine.container(name + BEFORE) is not None:
+            message = f"{name} cannot be set aside: a command that was killed has left {name + BEFORE}"
+            raise EngineError(message, hint=f"sparkctl down {name} removes both; sparkctl up {name} starts it anew")
 
     def bring_back(self, name: str) -> None:
         """Remove what took a service's place, and start the container that was set aside."""

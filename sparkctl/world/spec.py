@@ -9,7 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 LABEL_SERVICE: Final = "sparkctl.service"
 LABEL_RECIPE: Final = "sparkctl.recipe"
@@ -171,3 +176,42 @@ class ContainerSpec:
         labels = tuple(pair for pair in self.labels if pair[0] not in _NOT_IN_DIGEST)
         text = json.dumps(asdict(replace(self, labels=labels)), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def variables(spec: ContainerSpec, environment: Mapping[str, str], read: Callable[[str], bytes]) -> Iterator[str]:
+    """Yield ``NAME=value`` from the env-files and then from ``--env``, so that the latter wins.
+
+    A name without a value takes the operator's, from ``environment``. If they have none, an env-file's line does
+    nothing and ``--env NAME`` is yielded bare: it removes the image's own (docker/cli, opts/env.go and pkg/kvfile).
+    ``read`` returns the content of an env-file, or raises OSError.
+
+    Raises:
+        InputError: an env-file that cannot be read, or that docker would not take.
+    """
+    for path in spec.env_files:
+        yield from _env_file(path, environment, read)
+    for name, value in spec.env:
+        given = environment.get(name) if value is None else value
+        yield name if given is None else f"{name}={given}"
+
+
+def _env_file(path: str, environment: Mapping[str, str], read: Callable[[str], bytes]) -> Iterator[str]:
+    """Yield the variables of an env-file. Its values are secrets: no message shows a line."""
+    try:
+        text = read(path).decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read the env-file {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"cannot read the env-file {path}: byte {error.start} is not UTF-8") from None
+    for number, ended in enumerate(text.split("\n"), start=1):
+        line = ended.removesuffix("\r").lstrip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, _ = line.partition("=")
+        if not name or " " in name or "\t" in name:
+            found = "a name with a space" if name else "no name"
+            raise InputError(f"{path}:{number}:1: expected NAME=value, found {found}")
+        if equals:
+            yield line
+        elif name in environment:
+            yield f"{name}={environment[name]}"

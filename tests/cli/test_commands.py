@@ -13,6 +13,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.world.host import Activity
 from sparkctl.world.web import Reply
+from tests.support.fake_engine import dies
 from tests.support.fake_world import IMAGE, SERVED, FakeSpark
 from tests.support.fakes import FakeHttp
 
@@ -31,10 +32,6 @@ def spark(tmp_path: Path) -> FakeSpark:
     spark.engine.images[FP8_IMAGE] = {}
     spark.models.cache.add("RedHatAI/gemma-4-26B-A4B-it-FP8-Dynamic")
     return spark
-
-
-def dies(container: Container) -> Container:
-    return container._replace(state="exited", exit_code=1)
 
 
 def test_up_creates_starts_and_says_where_it_serves(spark: FakeSpark) -> None:
@@ -72,7 +69,7 @@ def test_an_image_that_is_not_there_is_pulled_first(spark: FakeSpark) -> None:
 
 def test_a_death_shows_the_log_removes_the_container_and_keeps_what_ran(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
-    spark.engine.on_start["26b-a4b-fp8"] = dies
+    spark.engine.on_start["26b-a4b-fp8"] = dies()
     done = spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(5)
     assert "error: 26b-a4b-fp8 is not ready: the container exited with code 1" in done.err
     assert "  | Application startup complete." in done.err
@@ -83,7 +80,7 @@ def test_a_death_shows_the_log_removes_the_container_and_keeps_what_ran(spark: F
 def test_a_replacement_that_dies_brings_back_what_ran(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4").expect(0)
     (before,) = spark.engine.containers()
-    spark.engine.on_start["e4b-nvfp4"] = lambda c: c if c.id == before.id else dies(c)
+    spark.engine.on_start["e4b-nvfp4"] = lambda c: c if c.id == before.id else dies()(c)
     done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192", "--replace").expect(5)
     assert "e4b-nvfp4: started again as it was before" in done.err
     (after,) = spark.engine.containers()

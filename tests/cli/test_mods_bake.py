@@ -22,8 +22,8 @@ from sparkctl.world.spec import LABEL_BAKE, ContainerSpec
 from sparkctl.world.workbench import PathEntry
 from tests.cli.test_json import documented
 from tests.support.fake_bench import BASH, FakeBench, ScriptEngine, text
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeEngine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,9 @@ from sparkctl.mods.placed import MountedMod
 from sparkctl.mods.verdicts import check_image
 from sparkctl.world.engine import Container
 from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeEngine, FakeFiles
+from tests.support.fakes import FakeFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,9 @@ from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
 from sparkctl.operations import deployed
 from sparkctl.world.engine import Container, ImportedFile
 from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import IMAGE, FakeSpark
-from tests.support.fakes import FakeClock, FakeEngine, FakeFiles
+from tests.support.fakes import FakeClock, FakeFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sparkctl.world.docker import engine as docker
+from sparkctl.world.docker.engine import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sparkctl.world.docker.engine import DockerEngine
 
-pytest.register_assert_rewrite("tests.support.engine_contract", "tests.support.inspect_parity")
+pytest.register_assert_rewrite(
+    *(f"tests.support.{name}" for name in ("engine_bench", "engine_contract", "inside_contract", "inspect_parity"))
+)
 
 BASE = "sparkctl-test/base:latest"
 STANDIN = "sparkctl-test/standin:latest"
@@ -41,7 +43,7 @@ def docker_host() -> str:
 @pytest.fixture(scope="session")
 def docker_engine(docker_host: str) -> Iterator[DockerEngine]:
     """Return the adapter on the engine of the tests, which has the stand-in server's image."""
-    with docker.connect(environment={**os.environ, "DOCKER_HOST": docker_host}) as engine:
+    with connect(environment={**os.environ, "DOCKER_HOST": docker_host}) as engine:
         if engine.image(STANDIN) is None:
             pytest.fail(f"the engine has no image {STANDIN}; run tests/testbed/testbed standin", pytrace=False)
         yield engine

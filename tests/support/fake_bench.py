@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sparkctl.world.workbench import PathChange, PathEntry
-from tests.support.fakes import FakeEngine
+from tests.support.fake_engine import FakeEngine, FakeTail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +33,15 @@ class ScriptEngine(FakeEngine):
     vanishing: bool = False
 
     def start(self, container: str) -> None:
-        self.log[container] = list(self.printed)
-        self.on_start[self.there[container].name] = self.ends
+        name = self.there[container].name
+        self.prints[name], self.on_start[name] = list(self.printed), self.ends
         super().start(container)
+
+    def follow(self, container: str) -> FakeTail:
+        tail = super().follow(container)
         if self.vanishing:
             del self.there[container]
+        return tail
 
 
 @dataclass

@@ -15,13 +15,15 @@ from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
-from tests.support.fakes import FakeClock, FakeEngine, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
+from tests.support.fake_engine import FakeEngine
+from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Report
     from sparkctl.world.web import Streams
     from sparkctl.world.workbench import Workbench
 
+HOME = Path("/home/operator")
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
 
@@ -37,7 +39,7 @@ class FakeSpark:
     clock: FakeClock = field(default_factory=FakeClock)
     locks: FakeLocks = field(default_factory=FakeLocks)
     models: FakeModels = field(default_factory=FakeModels)
-    files: FakeFiles = field(default_factory=FakeFiles)
+    files: FakeFiles = field(default_factory=lambda: FakeFiles(folders=(HOME,)))
     store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
     streams: Streams | None = None
@@ -51,7 +53,11 @@ class FakeSpark:
 
     def world(self, report: Report) -> World:
         """Return what operations act on."""
-        operator = Operator(home=Path("/home/operator"), config=self.folder / "config", state=Path("/state"))
+        self.engine.environ, self.engine.clock, self.engine.disk = self.environ, self.clock, self.files
+        self.engine.taken_ports, self.host.listening = self.host.taken_ports, self.engine.listening
+        if isinstance(self.http, FakeHttp):
+            self.http.closed = self.engine.closed
+        operator = Operator(home=HOME, config=self.folder / "config", state=Path("/state"))
         ports = Ports(
             self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
         )

@@ -2,159 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
 from sparkctl.world.host import Activity, Gpu, MemoryReading
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from sparkctl.base.errors import InputError
     from sparkctl.planning.measured import Measurement
     from sparkctl.world.ports import StoredRecord
-    from sparkctl.world.spec import ContainerSpec
-
-READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
-
-
-@dataclass
-class FakeEngine:
-    """Containers in a dict. What a start does is ordered by ``on_start`` (by container name)."""
-
-    images: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    there: dict[str, Container] = field(default_factory=dict)
-    specs: dict[str, ContainerSpec] = field(default_factory=dict)
-    log: dict[str, list[str]] = field(default_factory=dict)
-    files: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    on_start: dict[str, Callable[[Container], Container]] = field(default_factory=dict)
-    elsewhere: str | None = None
-    vllm: str | None = None
-    python: bool = True
-    seen: dict[str, ImportedFile] = field(default_factory=dict)
-    fail: dict[str, EngineError] = field(default_factory=dict)
-
-    def info(self) -> EngineInfo:
-        return EngineInfo("fake", "engine-1", "1", elsewhere=self.elsewhere, runtimes=("nvidia",))
-
-    def containers(self) -> list[Container]:
-        return list(self.there.values())
-
-    def container(self, name: str) -> Container | None:
-        return next((c for c in self.there.values() if name in {c.name, c.id}), None)
-
-    def image(self, reference: str) -> Image | None:
-        return Image(f"sha256:{reference}", (), 9 * GIB) if reference in self.images else None
-
-    def pull(self, reference: str) -> Iterator[PullProgress]:
-        self._do(f"pull {reference}")
-        yield PullProgress(1, 2, "half")
-        self.images[reference] = {}
-
-    def create(self, spec: ContainerSpec) -> str:
-        self._do(f"create {spec.name}")
-        identity = f"id-{sum(call.startswith('create ') for call in self.calls) - 1}"
-        self.specs[spec.name] = spec
-        self.there[identity] = Container(
-            identity,
-            spec.name,
-            spec.image,
-            f"sha256:{spec.image}",
-            "created",
-            dict(spec.labels),
-            mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),
-            command=spec.command,
-            env=tuple((k, v or "") for k, v in spec.env),
-        )
-        return identity
-
-    def start(self, container: str) -> None:
-        now = self.there[container]
-        self._do(f"start {now.name}")
-        self.log.setdefault(container, list(READY_LOG))
-        started = now._replace(state="running", started_at=1.0)
-        self.there[container] = self.on_start.get(now.name, lambda c: c)(started)
-
-    def stop(self, container: str, *, grace_s: float) -> None:
-        now = self.there[container]
-        self._do(f"stop {now.name}")
-        self.there[container] = now._replace(state="exited", exit_code=0)
-
-    def rename(self, container: str, name: str) -> None:
-        self._do(f"rename {self.there[container].name} {name}")
-        self.there[container] = self.there[container]._replace(name=name)
-
-    def remove(self, container: str) -> None:
-        gone = self.there.pop(container, None)
-        self._do(f"remove {gone.name if gone else container}")
-
-    def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        lines = self.log.get(container, [])
-        return lines if tail is None else lines[len(lines) - tail :] if tail else []
-
-    def follow(self, container: str) -> FakeTail:
-        found = self.container(container)
-        return FakeTail(list(self.log.get(found.id if found else container, [])))
-
-    def processes(self, container: str) -> tuple[int, ...]:
-        found = self.container(container)
-        return (int(found.id.removeprefix("id-")) + 100,) if found is not None else ()
-
-    def read_file(self, container: str, path: str) -> bytes | None:
-        now = self.there[container]
-        return self.files.get((now.name, path))
-
-    def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
-        self._do(f"read {len(paths)} of {reference}")
-        return {path: self.images[reference].get(path) for path in paths}
-
-    def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:
-        self._do(f"ask {reference}")
-        found = {}
-        for name in names:
-            folders = [
-                path.rpartition("/")[0] for path in self.images[reference] if path.endswith(f"/{name}/__init__.py")
-            ]
-            found[name] = Package(folders[0], version=self.vllm) if folders else Package(None, on_disk=False)
-        return found
-
-    def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile] | None:
-        if not self.python:
-            return None
-        return {path: self.seen.get(path) or self._imported(container, path, module) for path, module in files}
-
-    def _imported(self, container: str, path: str, module: str | None) -> ImportedFile:
-        content = self.read_file(container, path)
-        md5 = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return ImportedFile(md5, module, path)
-
-    def _do(self, call: str) -> None:
-        self.calls.append(call)
-        if call in self.fail:
-            raise self.fail[call]
-
-
-class FakeTail:
-    """A log that gives one line a look."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self._lines = lines
-
-    def read(self) -> list[str]:
-        return [self._lines.pop(0)] if self._lines else []
-
-    def close(self) -> None:
-        self._lines.clear()
 
 
 @dataclass
@@ -169,6 +34,7 @@ class FakeHost:
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
+    listening: Callable[[str, int], bool] = lambda _, __: False
 
     def memory(self) -> MemoryReading:
         return MemoryReading(
@@ -193,7 +59,7 @@ class FakeHost:
         return self.activities.pop(0) if self.activities else None
 
     def port_taken(self, address: str, port: int) -> bool:
-        return port in self.taken_ports
+        return port in self.taken_ports or self.listening(address, port)
 
     def program_runs(self, name: str) -> bool:
         return True
@@ -204,7 +70,10 @@ class FakeHost:
 
 @dataclass
 class FakeHttp:
-    """Servers by URL prefix: the names that they serve. Without an entry, the connection is refused."""
+    """Servers by URL prefix: the names that they serve. Without an entry, the connection is refused.
+
+    So it is where ``closed`` says of a prefix that its container does not run.
+    """
 
     serving: dict[str, str] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
@@ -215,12 +84,14 @@ class FakeHttp:
     statuses: dict[str, int] = field(default_factory=dict)
     """What a path answers in place of 200, by path."""
 
+    closed: Callable[[str], bool] = lambda _: False
+
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
         base, _, path = url.removeprefix("http://").partition("/")
         if path in self.statuses:
             return Reply(self.statuses[path], "ordered")
-        name = self.serving.get(base)
+        name = None if self.closed(base) else self.serving.get(base)
         if name is None:
             return Reply(None, "Connection refused")
         if path == "health":
@@ -248,7 +119,7 @@ class FakeClock:
         return self.now
 
     def epoch(self) -> float:
-        return 1.0 + self.now  # FakeEngine starts its containers at 1.0
+        return 1.0 + self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -288,19 +159,41 @@ class FakeModels:
 
 @dataclass
 class FakeFiles:
-    """Files in a dict, with their modes."""
+    """Files in a dict, with their modes, over this machine's disk; of ``folders`` everything is there, and empty.
+
+    ``written`` is all that was written, also what was removed since.
+    """
 
     written: dict[Path, tuple[bytes, int]] = field(default_factory=dict)
     removed: list[Path] = field(default_factory=list)
+    folders: tuple[Path, ...] = ()
 
     def write(self, path: Path, content: bytes, *, mode: int) -> None:
         self.written[path] = (content, mode)
+        if path in self.removed:
+            self.removed.remove(path)
 
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
-        self.written |= {path / name: (content, 0o644) for name, content in contents.items()}
+        for name, content in contents.items():
+            self.write(path / name, content, mode=0o644)
 
     def remove(self, path: Path) -> None:
         self.removed.append(path)
+
+    def exists(self, path: Path) -> bool:
+        """Return whether the host has it."""
+        return self.content(path) is not None or path.exists() or any(map(path.is_relative_to, self.folders))
+
+    def content(self, path: Path) -> bytes | None:
+        """Return what is in a file, None where there is none."""
+        if path in self.written and path not in self.removed:
+            return self.written[path][0]
+        return path.read_bytes() if path.is_file() else None
+
+    def read(self, path: str) -> bytes:
+        """Return what is in a file, or raise OSError as the system does."""
+        content = self.content(Path(path))
+        return Path(path).read_bytes() if content is None else content
 
 
 @dataclass

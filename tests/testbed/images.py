@@ -38,8 +38,8 @@ FROM python:3.12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends procps libnuma1 && rm -rf /var/lib/apt/lists
 """
 
-SIM = Path("sparkctl", "world", "sim")
-SERVER, ARGUMENTS = (REPOSITORY / SIM / name for name in ("server.py", "arguments.py"))
+SERVER = REPOSITORY / "sparkctl" / "world" / "sim"
+SERVER_MODULES = ("answers.py", "boot.py", "flags.py", "server.py")
 STANDIN_FILES = HERE / "standin"
 
 
@@ -103,20 +103,28 @@ def base(state: State) -> str:
 
 def standin(state: State) -> list[str]:
     """Build the stand-in server twice: an image that starts it, and one that leaves the command to the caller."""
-    if not SERVER.exists():
-        raise TestbedError(f"the stand-in server is missing: {SERVER}")
-    inputs = fingerprint(image_id(state, base(state)) or "", STANDIN_FILES, SERVER, ARGUMENTS)
+    inputs = fingerprint(image_id(state, base(state)) or "", STANDIN_FILES, *(SERVER / name for name in SERVER_MODULES))
     if not is_current(state, STANDIN, inputs) or not is_current(state, STANDIN_SERVE, inputs):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "context"
             shutil.copytree(STANDIN_FILES, folder)
-            shutil.copyfile(SERVER, folder / "server.py")
-            (folder / SIM).mkdir(parents=True)
-            shutil.copyfile(ARGUMENTS, folder / SIM / "arguments.py")
+            copy_server(folder / "server")
             build(state, STANDIN_SERVE, folder, inputs)
-        entry = f'FROM {STANDIN_SERVE}\nENTRYPOINT ["python3", "/opt/standin/server.py"]\n'
+        entry = f'FROM {STANDIN_SERVE}\nENTRYPOINT ["python3", "/opt/standin"]\n'
         _build_from_text(state, STANDIN, entry, inputs)
     return [STANDIN, STANDIN_SERVE]
+
+
+def copy_server(folder: Path) -> None:
+    """Make a folder that Python runs as the stand-in server, with its own files and the standard library alone."""
+    package = folder / "sparkctl" / "world" / "sim"
+    package.mkdir(parents=True)
+    for parent in (package, package.parent, package.parent.parent):
+        (parent / "__init__.py").touch()
+    for name in SERVER_MODULES:
+        shutil.copyfile(SERVER / name, package / name)
+    start = "from sparkctl.world.sim.server import main\n\nraise SystemExit(main())\n"
+    (folder / "__main__.py").write_text(start)
 
 
 def _build_from_text(state: State, tag: str, dockerfile: str, inputs: str) -> None:

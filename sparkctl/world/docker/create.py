@@ -16,6 +16,7 @@ from docker.types import DeviceRequest, Healthcheck, LogConfig, Ulimit
 from docker.utils import parse_bytes
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.spec import variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,14 +32,14 @@ def arguments(spec: ContainerSpec, environment: Mapping[str, str]) -> dict[str, 
     ``environment`` is the operator's: it gives the values of ``--env NAME``.
 
     Raises:
-        InputError: an env-file that cannot be read, or a mount option that is not understood.
+        InputError: an env-file that cannot be used, or a mount option that is not understood.
     """
     return {
         "image": spec.image,
         "command": list(spec.command) or None,
         "name": spec.name or None,
         "entrypoint": None if spec.entrypoint is None else [spec.entrypoint],
-        "environment": list(variables(spec, environment)) or None,
+        "environment": list(variables(spec, environment, lambda path: Path(path).read_bytes())) or None,
         "labels": dict(spec.labels),
         "ports": {_port_key(port): {} for port in spec.ports},
         "volumes": {mount.target: {} for mount in spec.mounts if mount.create_source and mount.source is None},
@@ -88,44 +89,6 @@ def host_config(spec: ContainerSpec) -> dict[str, Any]:
         "LogConfig": LogConfig(type=spec.log_driver, config=dict(spec.log_opts)),
     }
     return {key: value for key, value in given.items() if value not in (None, "", [], {})}
-
-
-def variables(spec: ContainerSpec, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield ``NAME=value`` from the env-files and then from ``--env``, so that the latter wins.
-
-    A name without a value takes the operator's. If they have none, an env-file's line does nothing and ``--env NAME``
-    is sent bare, which removes the image's own (docker/cli, opts/env.go and pkg/kvfile).
-
-    Raises:
-        InputError: an env-file that cannot be read.
-    """
-    for path in spec.env_files:
-        yield from _env_file(path, environment)
-    for name, value in spec.env:
-        given = environment.get(name) if value is None else value
-        yield name if given is None else f"{name}={given}"
-
-
-def _env_file(path: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield the variables of an env-file. Its values are secrets: no message shows a line."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read the env-file {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"cannot read the env-file {path}: byte {error.start} is not UTF-8") from None
-    for number, ended in enumerate(text.split("\n"), start=1):
-        line = ended.removesuffix("\r").lstrip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, _ = line.partition("=")
-        if not name or " " in name or "\t" in name:
-            found = "a name with a space" if name else "no name"
-            raise InputError(f"{path}:{number}:1: expected NAME=value, found {found}")
-        if equals:
-            yield line
-        elif name in environment:
-            yield f"{name}={environment[name]}"
 
 
 def _resources(spec: ContainerSpec) -> dict[str, Any]:

@@ -67,6 +67,17 @@ RULES: Final = (
         "port {port} is taken by a process of the host",
         "serve on another port; sudo ss -lntup 'sport = :{number}' shows who has it",
     ),
+    Rule(  # in the same texts; "invalid argument" is an IPv6 address of one link, which needs its interface
+        r"(?:failed to bind host port (?:for )?|listen (?:tcp|udp)[46]? )(?P<address>\[[^\]]*\]|[\d.]+):\d+.*"
+        r"(?:cannot assign requested address|bind: invalid argument)",
+        "{address} is no address of the engine's host",
+        "ip address shows those that it has; 127.0.0.1 is reached from that host alone, 0.0.0.0 stands for all",
+    ),
+    Rule(
+        r"Invalid container name \(/?(?P<name>.*?)\), only",
+        "{name} is no name for a container",
+        "two or more of the letters a to z and A to Z, digits, _ . and -, beginning with a letter or a digit",
+    ),
     Rule(
         r"[Nn]o such image: (?P<image>\S+)",
         "the engine does not have the image {image}",

@@ -42,7 +42,8 @@ def container_of(inspected: Mapping[str, Any]) -> Container:
         finished_at=seconds(state.get("FinishedAt")),
         mounts=tuple((m.get("Source", ""), m["Destination"], not m.get("RW", True)) for m in inspected["Mounts"]),
         command=tuple(config.get("Cmd") or ()),
-        env=tuple(_pair(variable) for variable in config.get("Env") or ()),
+        # `--env NAME` of a variable that the operator has not stands there without a value: the process has none.
+        env=tuple(_pair(variable) for variable in config.get("Env") or () if "=" in variable),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 from typing import TYPE_CHECKING
 
-from sparkctl.world.docker import engine as docker
+from sparkctl.world.docker.engine import connect
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
@@ -37,7 +37,7 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     Raises:
         EngineError: no engine answers.
     """
-    engine = docker.connect(tell=tell)
+    engine = connect(tell=tell)
     atexit.register(engine.close)
     return Ports(
         engine=engine,

@@ -23,10 +23,15 @@ A server's faults are listed in ``sparkctl.world.sim.server``. The engine's own 
 end of a path: these files of the image differ), ``lost_mods`` (the container runs without its mounted files) and
 ``no_such_image`` (the pull fails).
 
+**What it refuses.** What docker refuses: names that are taken or are none, env-files that are missing or malformed,
+mounts without their source, and at the start ports that are taken and addresses that this machine has not. The
+contract of the engines (``tests/support/engine_contract.py``) holds both to it. Its servers refuse what vLLM refuses: a
+context longer than the model's, where that is known, and requests for more than the context.
+
 **What it does not do.** It honours names, labels, environment, published ports, the host network, bind mounts, the
-command and the stop; other settings of a container are kept but change nothing. Servers listen on 127.0.0.1 only,
-whatever address they are published on. A model's folder, its drafter's and the Hugging Face cache need not be there:
-the simulated host has every model. Every other source of a mount must exist, as for docker.
+command and the stop; other settings of a container change nothing. A server that is published on all addresses listens
+on the loopback alone, and one that is published twice listens on the first of both. A model's folder, its drafter's and
+the Hugging Face cache need not be there: the simulated host has every model.
 """
 
 from __future__ import annotations

@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from sparkctl.world.engine import Image, Package
-from sparkctl.world.sim.arguments import GIB, parse_arguments
+from sparkctl.world.sim.boot import GIB
+from sparkctl.world.sim.flags import parse_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
 class Takes(NamedTuple):
-    """What a service takes, in bytes, beside its KV cache, and where the figure comes from."""
+    """What a service takes, in bytes, beside its KV cache, and where the figure comes from.
+
+    ``context`` is the number of tokens that its model is made for, None where that is not known.
+    """
 
     weights: int
     rest: int
     compiled: int
     host: int
     source: str
+    context: int | None
 
 
 def image(reference: str) -> Image:
-    """Return the simulated image of this reference."""
-    digest = hashlib.sha256(f"simulated {reference}".encode()).hexdigest()
+    """Return the simulated image of this reference, which may be its id."""
+    digest = reference.removeprefix("sha256:")
+    if digest == reference:
+        digest = hashlib.sha256(f"simulated {reference}".encode()).hexdigest()
     repository = reference.partition("@")[0].rpartition(":")[0] or reference
     return Image(f"sha256:{digest}", (f"{repository}@sha256:{digest}",), int(properties(reference)["bytes"]))
 
@@ -78,6 +85,7 @@ def takes(command: Sequence[str], names: Sequence[str]) -> Takes:
         compiled=round(row.get("compiled", 0) * GIB),
         host=round(recorded["host"] * GIB),
         source=row["source"],
+        context=row.get("context"),
     )
 
 

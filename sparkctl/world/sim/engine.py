@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
-from sparkctl.world.sim import data, listening, mounting, orders
-from sparkctl.world.sim.arguments import parse_arguments
+from sparkctl.world.sim import addresses, data, mounts, orders
+from sparkctl.world.sim.boot import context_of
+from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
+from sparkctl.world.sim.log import FileTail
 from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ STEP_S: Final = 0.02
 KILL_S: Final = 5.0
 PULL_STEPS: Final = 10
 SHORTEST_ID: Final = 12
+NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # docker's own rule (daemon/names)
 PACKAGES: Final = Path(__file__).resolve().parents[3]
 
 
@@ -59,7 +63,8 @@ class SimEngine:
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when it was not pulled."""
-        return data.image(reference) if self._pulled(reference).exists() else None
+        pulled = self._pulled(reference)
+        return data.image(pulled.read_text() or reference) if pulled.exists() else None
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""
@@ -72,7 +77,7 @@ class SimEngine:
             yield PullProgress(total * step // PULL_STEPS, total, "Downloading")
         pulled = self._pulled(reference)
         pulled.parent.mkdir(parents=True, exist_ok=True)
-        pulled.touch()
+        pulled.write_text(reference)
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """Return files of an image without running it, None for one that is not there."""
@@ -104,14 +109,14 @@ class SimEngine:
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         """Return the last ``tail`` lines of the log (None: all)."""
-        folder = self._get(container)
+        folder = self._known(container)[0]
         text = folder.log.read_text(errors="replace") if folder.log.exists() else ""
         lines = text.splitlines()
         return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
     def follow(self, container: str) -> FileTail:
         """Return a reader of the log, since the last start, that does not wait."""
-        folder = self._get(container)
+        folder = self._known(container)[0]
         run = folder.run()
         return FileTail(folder.log, run.log_from if run is not None else 0)
 
@@ -128,7 +133,7 @@ class SimEngine:
             raise EngineError(f"cannot read {path} in the container {record.name}: it does not run")
         ordered = self._faults(*_names(record))
         if not ordered.get("lost_mods"):
-            source = mounting.source_of(record, path)
+            source = mounts.source_of(record, path)
             if source is not None:
                 return source.read_bytes() if source.is_file() else None
         image = self._faults(record.image) | ordered
@@ -137,13 +142,13 @@ class SimEngine:
     def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> dict[str, ImportedFile]:
         """Return what the Python of a running container makes of some files."""
         _, record = self._known(container)
-        mounts = {target: read_only for _, target, read_only in record.mounts}
+        mounted = {target: read_only for _, target, read_only in record.mounts}
         seen = {path: self.read_file(container, path) for path, _ in files}
         return {
             path: ImportedFile(
                 None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest(),
                 origin=path,
-                read_only=mounts.get(path),
+                read_only=mounted.get(path),
             )
             for path, content in seen.items()
         }
@@ -154,8 +159,10 @@ class SimEngine:
         """Create, without starting, the container and return its id."""
         if self.image(spec.image) is None:
             raise _no_such_image(spec.image)
-        env = mounting.environment(spec, self._environ)
-        mounting.check(spec)
+        env = mounts.environment(spec, self._environ)
+        if spec.name:
+            _refuse_wrong(spec.name, f"create the container {spec.name}")
+        mounts.check(mounts.needed(spec))
         try:
             self._sim.mkdir(parents=True, exist_ok=True, mode=0o700)
             with locked(self._sim, "engine.lock"):
@@ -169,7 +176,7 @@ class SimEngine:
         # The ids sort by age.
         identity = f"{moment:016x}{hashlib.sha256(f'{moment} {os.getpid()}'.encode()).hexdigest()[:8]}"
         name = spec.name or f"simulated_{identity[-8:]}"
-        self._refuse_taken(name)
+        self._refuse_taken(name, f"create the container {name}")
         record = Record(
             id=identity,
             name=name,
@@ -178,7 +185,8 @@ class SimEngine:
             env=env,
             labels=spec.labels,
             mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts if m.kind == "bind"),
-            ports=tuple((port.container_port, port.host_port or 0) for port in spec.ports),
+            sources=mounts.needed(spec),
+            ports=tuple((p.container_port, p.host_port or 0, p.host_ip) for p in spec.ports if p.protocol == "tcp"),
             network=spec.network,
         )
         unfinished = self._sim / "containers" / f".{identity}"
@@ -193,10 +201,14 @@ class SimEngine:
             folder, record = self._known(container)
             if folder.runs():
                 return
-            ordered = self._faults(*_names(record))
-            listen = listening.address(record, self._sim)
-            extra = self._told(record, ordered) | {"SPARKCTL_SIM_LISTEN": listen}
-            self._launch(record, int(listen.rpartition(":")[2]), extra)
+            told = self._told(record, self._faults(*_names(record)))
+            mounts.check(record.sources)
+            try:
+                listens = addresses.listens(record, self._sim)
+            except EngineError as error:
+                folder.refuse(error.message)
+                raise
+            self._launch(record, listens, told)
 
     def stop(self, container: str, *, grace_s: float) -> None:
         """Ask a container to end, and kill it after ``grace_s`` seconds. One that is gone already is no error."""
@@ -207,8 +219,12 @@ class SimEngine:
     def rename(self, container: str, name: str) -> None:
         """Give a container another name."""
         with locked(self._sim, "engine.lock"):
-            folder = self._get(container)
-            self._refuse_taken(name)
+            folder, record = self._known(container)
+            doing = f"rename the container {record.name} to {name}"
+            _refuse_wrong(name, doing)
+            if name == record.name:
+                raise EngineError(f"cannot {doing}: that is its name")
+            self._refuse_taken(name, doing)
             folder.rename(name)
 
     def remove(self, container: str) -> None:
@@ -231,9 +247,6 @@ class SimEngine:
                 return folder
         return None
 
-    def _get(self, name: str) -> ContainerFolder:
-        return self._known(name)[0]
-
     def _known(self, name: str) -> tuple[ContainerFolder, Record]:
         folder = self._find(name)
         record = folder.record() if folder is not None else None
@@ -241,10 +254,10 @@ class SimEngine:
             raise EngineError(f"there is no container {name}", hint="sparkctl ps shows those that there are")
         return folder, record
 
-    def _refuse_taken(self, name: str) -> None:
-        other = self._find(name)
-        if other is not None:
-            message = f"the name {name} is taken by the container {other.path.name}"
+    def _refuse_taken(self, name: str, doing: str) -> None:
+        owners = [one.id for one in self.containers() if one.name == name]
+        if owners:
+            message = f"cannot {doing}: the name {name} is taken by the container {owners[0][:SHORTEST_ID]}"
             raise EngineError(message, hint="choose another name, or remove that container if it is yours")
 
     def _faults(self, *names: str) -> dict[str, Any]:
@@ -259,14 +272,18 @@ class SimEngine:
         told = {
             "SPARKCTL_SIM_TAKES": json.dumps(figures),
             "SPARKCTL_SIM_NOTE": f"simulated: takes {units.format_bytes(takes.weights)} of weights: {takes.source}",
+            "SPARKCTL_SIM_CONTEXT": str(_context(record) or takes.context or 0),
             orders.VARIABLE: json.dumps(faults),
         }
         version = data.properties(record.image).get("vllm")
         return told | ({"SPARKCTL_SIM_VERSION": str(version)} if version else {})
 
-    def _launch(self, record: Record, port: int, extra: Mapping[str, str]) -> None:
-        module = "sparkctl.world.sim.process"
-        command = [sys.executable, "-m", module, str(self._sim.resolve()), record.id, str(port), json.dumps(extra)]
+    def _launch(self, record: Record, listens: Sequence[tuple[str, int]], told: Mapping[str, str]) -> None:
+        address, port = listens[0]
+        at = addresses.served(address)
+        extra = {**told, "SPARKCTL_SIM_LISTEN": f"[{at}]:{port}" if ":" in at else f"{at}:{port}"}
+        module, sim = "sparkctl.world.sim.process", str(self._sim.resolve())
+        command = [sys.executable, "-m", module, sim, record.id, json.dumps(listens), json.dumps(extra)]
         done = subprocess.run(  # noqa: S603 - this Python, this package
             command,
             cwd=PACKAGES,
@@ -279,30 +296,6 @@ class SimEngine:
         )
         if done.returncode:
             raise EngineError(f"the simulated container {record.name} did not start: {done.stderr.strip()[-500:]}")
-
-
-class FileTail:
-    """A reader of a log that does not wait; a line without its end is kept for the next call."""
-
-    def __init__(self, path: Path, offset: int) -> None:
-        self._path = path
-        self._offset = offset
-        self._closed = False
-
-    def read(self) -> list[str]:
-        """Return the lines that came since the last call."""
-        if not self._path.exists():
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            came = b"" if self._closed else file.read()
-        whole = came[: came.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.decode(errors="replace").splitlines()
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._closed = True
 
 
 def _signal(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:
@@ -344,7 +337,7 @@ def _container(folder: ContainerFolder) -> Container | None:
     )
     run = folder.run()
     if run is None:
-        return seen
+        return seen._replace(error=folder.exit().error)
     if folder.runs():
         return seen._replace(state="running", started_at=run.started_at)
     end = folder.exit()
@@ -355,6 +348,12 @@ def _container(folder: ContainerFolder) -> Container | None:
         started_at=run.started_at,
         finished_at=end.finished_at,
     )
+
+
+def _refuse_wrong(name: str, doing: str) -> None:
+    if not NAME.fullmatch(name):
+        hint = "two or more of the letters a to z and A to Z, digits, _ . and -, beginning with a letter or a digit"
+        raise EngineError(f"cannot {doing}: {name} is no name for a container", hint=hint)
 
 
 def _is_id(text: str, identity: str) -> bool:
@@ -373,12 +372,18 @@ def _model_names(record: Record) -> list[str]:
     return [*(folders or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
 
 
+def _context(record: Record) -> int | None:
+    """Return the tokens that a model is made for, where its folder is on this machine and says so."""
+    config = mounts.source_of(record, f"{parse_arguments(record.command).get('model', '')}/config.json")
+    return None if config is None else context_of(config)
+
+
 def _drafting(record: Record, ordered: Mapping[str, Any]) -> dict[str, Any]:
     """Return the acceptance of an image that drafts in vain, unless the file at fault is replaced."""
     path = data.drafting_file(record.image)
     if path is None:
         return {}
-    replaced = not ordered.get("lost_mods") and mounting.source_of(record, path) is not None
+    replaced = not ordered.get("lost_mods") and mounts.source_of(record, path) is not None
     return {} if replaced else {"acceptance": data.properties(record.image)["broken-acceptance"]}
 
 

@@ -1,8 +1,8 @@
 """A simulated container on disk: its record, its run, its exit, its log, and whether it runs.
 
 ``spec.json``   what was created (0600: it holds the environment)
-``run.json``    the last start: pid, time, port, where its log begins
-``exit.json``   the last exit; absent when the process was killed
+``run.json``    the last start: pid, time, addresses, where its log begins
+``exit.json``   the last exit, or why the last start was refused; absent when the process was killed
 ``holds.json``  the memory that the process takes now
 ``alive``       locked by the process for as long as it lives
 """
@@ -14,18 +14,28 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sparkctl.base.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+T = TypeVar("T")
+
 KILLED: Final = 137
+REFUSED: Final = 128
+"""What docker has as the exit code of a container that had ended with 0 and whose next start it refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was created. ``mounts`` are (source, target, read_only); ``ports`` are (container port, host port or 0)."""
+    """What was created.
+
+    ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
+    (container port, host port or 0, address on the host or "").
+    """
 
     id: str
     name: str
@@ -34,18 +44,31 @@ class Record:
     env: tuple[tuple[str, str], ...]
     labels: tuple[tuple[str, str], ...]
     mounts: tuple[tuple[str, str, bool], ...]
-    ports: tuple[tuple[int, int], ...]
+    sources: tuple[str, ...]
+    ports: tuple[tuple[int, int, str], ...]
     network: str
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The last start. ``port`` is the one on the host; ``log_from`` the length of the log at that time, in bytes."""
+    """The last start.
+
+    ``listens`` are the addresses and ports that it has on the host; ``log_from`` is the length of the log at that
+    time, in bytes.
+    """
 
     pid: int
     started_at: float
-    port: int
+    listens: tuple[tuple[str, int], ...]
     log_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The memory that a process takes, in bytes."""
+
+    gpu: int
+    host: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +93,7 @@ class ContainerFolder:
 
     def record(self) -> Record | None:
         """Return what was created, or None when the container is gone."""
-        found = self._read("spec.json")
-        if found is None:
-            return None
-        pairs = {name: tuple(tuple(item) for item in found[name]) for name in ("env", "labels", "mounts", "ports")}
-        return Record(**(found | pairs | {"command": tuple(found["command"])}))
+        return self._read("spec.json", Record)
 
     def write_record(self, record: Record) -> None:
         """Replace what was created."""
@@ -88,8 +107,7 @@ class ContainerFolder:
 
     def run(self) -> Run | None:
         """Return the last start, or None: never started."""
-        found = self._read("run.json")
-        return None if found is None else Run(**found)
+        return self._read("run.json", Run)
 
     def begin(self, run: Run) -> None:
         """Record a start; what the last one left is no longer true."""
@@ -99,9 +117,9 @@ class ContainerFolder:
 
     def exit(self) -> Exit:
         """Return the last exit; a process that could not record its own was killed."""
-        found = self._read("exit.json")
+        found = self._read("exit.json", Exit)
         if found is not None:
-            return Exit(**found)
+            return found
         alive = self.path / "alive"
         return Exit(KILLED, alive.stat().st_mtime if alive.exists() else 0.0)
 
@@ -109,14 +127,18 @@ class ContainerFolder:
         """Record an exit."""
         self._write("exit.json", asdict(end))
 
-    def holds(self) -> tuple[int, int]:
-        """Return the GPU and the host bytes that the process said it takes."""
-        found = self._read("holds.json") or {"gpu": 0, "host": 0}
-        return found["gpu"], found["host"]
+    def refuse(self, error: str) -> None:
+        """Record why a start was refused: the container stays as it was created or had ended."""
+        last = self.exit()
+        self.end(replace(last, code=last.code or REFUSED, error=error))
 
-    def write_holds(self, gpu: int, host: int) -> None:
+    def holds(self) -> Holds:
+        """Return what the process said it takes."""
+        return self._read("holds.json", Holds) or Holds(0, 0)
+
+    def write_holds(self, holds: Holds) -> None:
         """Record what the process takes now."""
-        self._write("holds.json", {"gpu": gpu, "host": host})
+        self._write("holds.json", asdict(holds))
 
     def lock_alive(self) -> int:
         """Take the lock that says the container runs, and return its descriptor, to be kept open."""
@@ -138,12 +160,16 @@ class ContainerFolder:
             os.close(descriptor)
         return False
 
-    def _read(self, name: str) -> dict[str, Any] | None:
+    def _read(self, name: str, kind: type[T]) -> T | None:
+        path = self.path / name
         try:
-            text = (self.path / name).read_text()
+            found = json.loads(path.read_text())
+            return kind(**{key: _tuples(value) for key, value in found.items()})
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return dict(json.loads(text))
+        except (ValueError, TypeError, AttributeError):
+            message = f"the simulated Spark's file {path} is damaged, or another sparkctl's"
+            raise EngineError(message, hint=f"rm -r {self.path} removes that simulated container") from None
 
     def _write(self, name: str, value: object) -> None:
         temporary = self.path / f".{name}.{os.getpid()}"
@@ -151,6 +177,10 @@ class ContainerFolder:
         with os.fdopen(descriptor, "w") as file:
             json.dump(value, file)
         temporary.replace(self.path / name)
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def containers(sim: Path) -> list[ContainerFolder]:

@@ -6,8 +6,8 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.world.host import Activity, Gpu, MemoryReading
-from sparkctl.world.sim import listening, pool
-from sparkctl.world.sim.arguments import TOTAL_BYTES
+from sparkctl.world.sim import addresses, pool
+from sparkctl.world.sim.boot import TOTAL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +43,12 @@ class SimHost:
 
     def gpu_bytes(self) -> Mapping[int, int]:
         """Return the GPU bytes by process id."""
-        return {pid: gpu for pid, (gpu, _) in pool.held(self._sim).items()}
+        return {pid: holds.gpu for pid, holds in pool.held(self._sim).items()}
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the host bytes that a simulated service says it takes, or None when it is gone."""
         found = pool.held(self._sim).get(pid)
-        return None if found is None else found[1]
+        return None if found is None else found.host
 
     def activity(self, pid: int) -> Activity | None:
         """Return nothing: a simulated service stands in for one that would load."""
@@ -56,9 +56,8 @@ class SimHost:
         return None
 
     def port_taken(self, address: str, port: int) -> bool:
-        """Return whether something has the port already; ``address`` is always this machine's loopback."""
-        del address
-        return listening.taken(self._sim, port)
+        """Return whether something has the port already."""
+        return addresses.taken(self._sim, address, port)
 
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs: the simulated host has none but its services."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.sim.arguments import parse_faults
+from sparkctl.world.sim.flags import parse_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

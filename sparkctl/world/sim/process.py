@@ -1,7 +1,7 @@
-"""The process of a simulated container: ``python -m sparkctl.world.sim.process SIM CONTAINER PORT ENVIRONMENT``.
+"""The process of a simulated container: ``python -m sparkctl.world.sim.process SIM CONTAINER LISTENS ENVIRONMENT``.
 
-It leaves the command that started it, takes the container's lock, serves, and records how it ended. ENVIRONMENT is
-JSON: what the server is told beside the container's own environment.
+It leaves the command that started it, takes the container's lock, serves, and records how it ended. LISTENS is JSON:
+the addresses and ports that it has; ENVIRONMENT too: what the server is told beside the container's own environment.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.world.sim import pool
-from sparkctl.world.sim.arguments import GIB, TOTAL_BYTES
-from sparkctl.world.sim.folders import KILLED, ContainerFolder, Exit, Run, locked
+from sparkctl.world.sim.boot import GIB, TOTAL_BYTES
+from sparkctl.world.sim.folders import KILLED, ContainerFolder, Exit, Holds, Run, locked
 from sparkctl.world.sim.server import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
-def main(sim: Path, identity: str, port: int, extra: Mapping[str, str]) -> int:
+def main(sim: Path, identity: str, listens: Sequence[tuple[str, int]], extra: Mapping[str, str]) -> int:
     """Fork into the container's process and return when the start is recorded."""
     folder = ContainerFolder(sim / "containers" / identity)
     folder.lock_alive()  # kept open by the child alone when this process ends
@@ -35,7 +35,7 @@ def main(sim: Path, identity: str, port: int, extra: Mapping[str, str]) -> int:
     log = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    folder.begin(Run(os.getpid(), time.time(), port, os.fstat(log).st_size))
+    folder.begin(Run(os.getpid(), time.time(), tuple(listens), os.fstat(log).st_size))
     os.write(tell, b".")
     os.close(tell)
     _serve(sim, folder, extra)
@@ -58,7 +58,7 @@ def _serve(sim: Path, folder: ContainerFolder, extra: Mapping[str, str]) -> None
 def _hold(sim: Path, folder: ContainerFolder, gpu: int, host: int) -> int:
     """Record what the container takes, and return what is left; where nothing is left it ends here."""
     with locked(sim, "pool.lock"):
-        folder.write_holds(gpu, host)
+        folder.write_holds(Holds(gpu, host))
         left = pool.available_bytes(sim)
     if left >= 0:
         return left
@@ -71,4 +71,4 @@ def _hold(sim: Path, folder: ContainerFolder, gpu: int, host: int) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])))
+    raise SystemExit(main(Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])))

@@ -99,6 +99,19 @@ def test_the_very_container_comes_back_with_what_was_laid_over_it(spark: FakeSpa
     assert (after.name, after.state, after.command) == ("e4b-nvfp4", "running", before.command)
 
 
+def test_a_sweep_beside_what_a_killed_one_left_touches_nothing(spark: FakeSpark) -> None:
+    (own,) = spark.engine.containers()
+    spark.engine.there["left"] = own._replace(id="left", name="e4b-nvfp4.before", state="exited", exit_code=0)
+    before = len(spark.engine.calls)
+    refused = spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1").expect(4)
+    assert "e4b-nvfp4 cannot be set aside: a command that was killed has left e4b-nvfp4.before" in refused.err
+    assert "sparkctl down e4b-nvfp4 removes both; sparkctl up e4b-nvfp4 starts it anew" in refused.err
+    assert spark.engine.calls[before:] == []
+    assert spark.engine.there[own.id] == own
+    spark.run("down", "e4b-nvfp4").expect(0)
+    assert spark.engine.there == {}
+
+
 def test_what_did_not_run_before_does_not_run_afterwards(spark: FakeSpark) -> None:
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1").expect(0)

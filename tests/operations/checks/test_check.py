@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,12 +21,11 @@ from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.web import Reply
 from tests.support.check_answers import BAD, GOOD, wrong
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeClock
+from tests.support.fakes import FakeClock, FakeFiles
 from tests.support.scripted import NAME, Scripted, listening, prompt_of, said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sparkctl.operations.checks.checker import CheckVerdict
 
@@ -217,7 +217,7 @@ limits: {{context: 4096}}
 def spark_with(tmp_path: Path, port: int, more: str = "", **fields: object) -> FakeSpark:
     (tmp_path / "recipes").mkdir(exist_ok=True)
     (tmp_path / "recipes" / "one.yaml").write_text(RECIPE.format(port=port) + more)
-    spark = FakeSpark(tmp_path)
+    spark = FakeSpark(tmp_path, files=FakeFiles(folders=(Path("/models"),)))
     spark.http = fields.pop("http", None) or SocketHttp()  # type: ignore[assignment]
     spark.environ.update(fields)  # type: ignore[arg-type]
     return spark

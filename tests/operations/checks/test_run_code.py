@@ -11,8 +11,9 @@ from sparkctl.operations.checks.judge import ran
 from sparkctl.operations.checks.run_code import TIMEOUT_S, CodeRunner
 from sparkctl.world.local.clock import SystemClock
 from tests.support.engine_fixtures import BASE
+from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeClock, FakeEngine
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from pathlib import Path

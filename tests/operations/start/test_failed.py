@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.operations.secrets import redacted
+from tests.support.fake_engine import dies
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sparkctl.world.engine import Container
 
 FAILURES = FIXTURES / "vllm-0.20.2-h200" / "failures"
 TOKEN = "hf_" + "a1B2" * 8
@@ -27,18 +26,11 @@ def log(prefix: str) -> list[str]:
     return path.read_text(errors="replace").splitlines()
 
 
-def dies(code: int = 1, *, oom: bool = False) -> object:
-    def died(container: Container) -> Container:
-        return container._replace(state="exited", exit_code=code, oom_killed=oom)
-
-    return died
-
-
 @pytest.fixture
 def spark(tmp_path: Path) -> FakeSpark:
     spark = FakeSpark(tmp_path)
-    spark.engine.on_start[NAME] = dies()  # type: ignore[assignment]
-    spark.engine.log["id-0"] = log("f2-")
+    spark.engine.on_start[NAME] = dies()
+    spark.engine.prints[NAME] = log("f2-")
     return spark
 
 
@@ -57,7 +49,7 @@ def test_cause_fix_lines_and_where_the_log_is(spark: FakeSpark) -> None:
 
 
 def test_a_failure_that_nobody_knows_ends_with_its_own_words_and_a_report(spark: FakeSpark) -> None:
-    spark.engine.log["id-0"] = ["loading", "Traceback (most recent call last):", "strange.OddError: never seen"]
+    spark.engine.prints[NAME] = ["loading", "Traceback (most recent call last):", "strange.OddError: never seen"]
     failed = spark.run("up", NAME).expect(5).err
     assert "cause: not known to sparkctl; its last exception:" in failed
     assert "  | strange.OddError: never seen" in failed
@@ -73,8 +65,8 @@ def test_a_failure_that_nobody_knows_ends_with_its_own_words_and_a_report(spark:
     ],
 )
 def test_how_it_ended_is_told_apart(spark: FakeSpark, code: int, words: str, *, oom: bool) -> None:
-    spark.engine.on_start[NAME] = dies(code, oom=oom)  # type: ignore[assignment]
-    spark.engine.log["id-0"] = []
+    spark.engine.on_start[NAME] = dies(code, oom=oom)
+    spark.engine.prints[NAME] = []
     assert words in spark.run("up", NAME).expect(5).err
 
 
@@ -82,8 +74,8 @@ def test_no_secret_is_in_the_message_the_log_or_the_report(spark: FakeSpark, tmp
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "mine.yaml").write_text(f"extends: {NAME}\nsecrets: [VLLM_API_KEY]\n")
     spark.environ["VLLM_API_KEY"] = "the-very-secret-key"
-    spark.engine.on_start["mine"] = dies()  # type: ignore[assignment]
-    spark.engine.log["id-0"] = [f"token {TOKEN}", "OddError: with the-very-secret-key in it", *log("f4-")]
+    spark.engine.on_start["mine"] = dies()
+    spark.engine.prints["mine"] = [f"token {TOKEN}", "OddError: with the-very-secret-key in it", *log("f4-")]
     failed = spark.run("up", "mine", "--keep").expect(5)
     (path,) = [path for path in spark.files.written if path.name == "mine.log"]
     out = tmp_path / "report.md"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.docker.create import arguments, variables
+from sparkctl.world.docker.create import arguments
 from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
@@ -240,33 +240,6 @@ def test_a_difference_is_seen(engine: DockerEngine, docker_host: str, plain: Con
 
     with pytest.raises(AssertionError, match=r"HostConfig\.ShmSize: 2147483648 by the command line, 1073741824 by "):
         assert_same_as_words(engine, docker_host, spec, words(spec, ["--shm-size", "2g"]), ENVIRONMENT)
-
-
-def test_a_variable_without_a_value_takes_the_operators_or_goes_bare() -> None:
-    spec = ContainerSpec("image", env=(("OPERATORS", None), ("NOBODYS", None), ("EMPTY", "")))
-
-    assert list(variables(spec, {"OPERATORS": "theirs"})) == ["OPERATORS=theirs", "NOBODYS", "EMPTY="]
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (b"A=1\nsecret value=hunter2\n", ":2:1: expected NAME=value, found a name with a space"),
-        (b"=hunter2\n", ":1:1: expected NAME=value, found no name"),
-        (b"A=hunter2\xff\n", ": byte 9 is not UTF-8"),
-    ],
-)
-def test_an_env_file_that_cannot_be_read_is_named_and_its_values_are_not(
-    tmp_path: Path, content: bytes, problem: str
-) -> None:
-    file = tmp_path / "env"
-    file.write_bytes(content)
-
-    with pytest.raises(InputError) as refused:
-        list(variables(ContainerSpec("image", env_files=(str(file),)), {}))
-    assert refused.value.message.endswith(f"{file}{problem}")
-    assert "hunter2" not in str(refused.value)
-    assert refused.value.__context__ is None or refused.value.__suppress_context__
 
 
 def test_an_env_file_that_is_not_there_is_named(tmp_path: Path) -> None:

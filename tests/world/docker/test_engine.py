@@ -10,7 +10,8 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.image_files import LABEL_READER, read_in_image
 from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount
-from tests.support.engine_contract import Bench, EngineContract
+from tests.support.engine_bench import Bench
+from tests.support.engine_contract import EngineContract
 from tests.support.engine_fixtures import BASE, STANDIN
 
 if TYPE_CHECKING:

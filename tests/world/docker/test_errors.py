@@ -65,6 +65,32 @@ TOOLKIT = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl 
             "port [::1]:8003 is taken by a process of the host",
             "serve on another port; sudo ss -lntup 'sport = :8003' shows who has it",
         ),
+        (
+            (
+                "driver failed programming external connectivity on endpoint X: Error starting userland proxy: listen "
+                "tcp4 203.0.113.9:8003: bind: cannot assign requested address"
+            ),
+            "203.0.113.9 is no address of the engine's host",
+            "ip address shows those that it has; 127.0.0.1 is reached from that host alone, 0.0.0.0 stands for all",
+        ),
+        (
+            (
+                "driver failed programming external connectivity on endpoint X: Error starting userland proxy: listen "
+                "tcp6 [fe80::1]:8003: bind: invalid argument"
+            ),
+            "[fe80::1] is no address of the engine's host",
+            "ip address shows those that it has; 127.0.0.1 is reached from that host alone, 0.0.0.0 stands for all",
+        ),
+        (
+            "failed to bind host port 203.0.113.9:8003/tcp: cannot assign requested address",
+            "203.0.113.9 is no address of the engine's host",
+            "ip address shows those that it has; 127.0.0.1 is reached from that host alone, 0.0.0.0 stands for all",
+        ),
+        (
+            "Error when allocating new name: Invalid container name (/a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+            "a b is no name for a container",
+            "two or more of the letters a to z and A to Z, digits, _ . and -, beginning with a letter or a digit",
+        ),
         ("No such image: vllm:1", "the engine does not have the image vllm:1", "fetch it: docker pull vllm:1"),
         (
             'invalid mount config for type "bind": bind source path does not exist: /models/a b',

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker.log_tail import LONGEST_LINE, LineReader, lines_of
 from sparkctl.world.spec import ContainerSpec
-from tests.support.engine_contract import until
+from tests.support.engine_bench import until
 from tests.support.engine_fixtures import BASE
 from tests.support.way import Way, to_socket
 

@@ -17,7 +17,7 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import refusal
 from sparkctl.world.docker.pull import RULES, Layers
-from tests.support.engine_contract import free_port, until
+from tests.support.engine_bench import free_port, until
 from tests.support.engine_fixtures import not_here
 from tests.support.way import Way, to_port
 

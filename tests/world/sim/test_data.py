@@ -6,6 +6,7 @@ import pytest
 
 from sparkctl.base.units import GIB
 from sparkctl.world.sim import data
+from tests.support.paths import REPOSITORY
 
 COMMAND = ("--model", "/models/x")
 
@@ -29,6 +30,17 @@ def test_a_start_takes_what_one_of_its_model_and_quantization_took(
 
 def test_a_model_without_a_recorded_start_says_so() -> None:
     assert data.takes(COMMAND, ["somebody-elses"]).source == "no start of it is recorded"
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [("e2b-nvfp4", "gemma-4-e2b"), ("e4b-bf16", "gemma-4-e4b"), ("26b-a4b-nvfp4", "gemma-4-26b-a4b")],
+)
+def test_a_model_is_made_for_the_tokens_that_its_facts_say(name: str, facts: str) -> None:
+    said = (REPOSITORY / "recipes" / "models" / f"{facts}.yaml").read_text()
+
+    assert f"max_position_embeddings: {data.takes(COMMAND, [name]).context}" in said
+    assert data.takes(COMMAND, ["somebody-elses"]).context is None
 
 
 def test_every_recorded_start_names_its_source() -> None:

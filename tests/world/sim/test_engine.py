@@ -16,7 +16,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
-from sparkctl.world.opening import simulated as world
+from sparkctl.world.opening import simulated
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
 from sparkctl.world.spec import LABEL_RECIPE, ContainerSpec, Mount, Port
@@ -98,36 +98,6 @@ def test_a_pull_that_is_ordered_to_fail_fails(tmp_path: Path) -> None:
     assert engine.image(IMAGE) is None
 
 
-def test_a_container_goes_from_created_to_running_to_exited_and_away(make: Callable[..., SimEngine]) -> None:
-    engine = make()
-    identity = engine.create(spec(labels=(("a", "b"),), env=(("X", "1"),)))
-
-    created = state(engine, "executor")
-    assert (created.state, created.exit_code, created.labels, created.env) == (
-        "created",
-        None,
-        {"a": "b"},
-        (("X", "1"),),
-    )
-    engine.start(identity)
-    running = state(engine, identity)
-    assert running.state == "running"
-    assert running.started_at is not None
-    assert len(engine.processes("executor")) == 1
-    until(lambda: "Application startup complete." in "\n".join(engine.logs("executor")))
-
-    engine.stop("executor", grace_s=5)
-    stopped = state(engine, "executor")
-    assert (stopped.state, stopped.exit_code) == ("exited", 0)
-    assert engine.processes("executor") == ()
-    engine.remove("executor")
-    assert engine.container("executor") is None
-    engine.remove("executor")
-    engine.stop("executor", grace_s=0)
-    with pytest.raises(EngineError, match="there is no container executor"):
-        engine.logs("executor")
-
-
 def test_a_container_serves_on_its_published_port_once_it_is_ready(make: Callable[..., SimEngine], port: int) -> None:
     engine = make("load_s=0.6")
     engine.create(spec(ports=(Port(8000, port, "127.0.0.1"),)))
@@ -141,25 +111,12 @@ def test_a_container_serves_on_its_published_port_once_it_is_ready(make: Callabl
     assert httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).status_code == 200
 
 
-def test_a_name_that_is_taken_is_refused_and_its_owner_is_untouched(make: Callable[..., SimEngine]) -> None:
-    engine = make()
-    first = engine.create(spec())
-
-    with pytest.raises(EngineError, match=f"the name executor is taken by the container {first}"):
-        engine.create(spec())
-    engine.create(spec("other"))
-    with pytest.raises(EngineError, match="the name executor is taken"):
-        engine.rename("other", "executor")
-    engine.rename("executor", "executor.replaced")
-    assert state(engine, "executor.replaced").id == first
-
-
 def test_a_port_is_taken_from_the_start_on_also_while_its_server_loads(
     make: Callable[..., SimEngine], port: int
 ) -> None:
     engine = make("load_s=30")
-    engine.create(spec("first", ports=(Port(8000, port),)))
-    engine.create(spec("second", ports=(Port(8000, port),)))
+    for name in ("first", "second"):
+        engine.create(spec(name, ports=(Port(8000, port, "127.0.0.1"),)))
     engine.start("first")
 
     with pytest.raises(EngineError, match=f"cannot start the container second: port 127.0.0.1:{port} is taken"):
@@ -371,6 +328,40 @@ def test_a_fraction_that_is_not_free_is_refused_in_vllms_words(make: Callable[..
     assert "is less than desired GPU memory utilization (0.98, 117.24 GiB)" in log
 
 
+@pytest.mark.parametrize("own", [None, 4096])
+def test_a_context_longer_than_the_models_is_refused_in_vllms_words(
+    make: Callable[..., SimEngine], tmp_path: Path, own: int | None
+) -> None:
+    engine = make()
+    folder = tmp_path / "models" / "gemma4-e4b-nvfp4"
+    if own is not None:
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(f'{{"max_position_embeddings": {own}}}')
+    asked = (*COMMAND, *FRACTION, "--max-model-len", "131073")
+    engine.create(spec(command=asked, mounts=(Mount("/models/gemma4-e4b", str(folder)),)))
+    engine.start("executor")
+    until(lambda: state(engine, "executor").state == "exited")
+
+    assert state(engine, "executor").exit_code == 1
+    most = float(own or 131072)
+    assert f"(131073) is greater than the derived max_model_len (max_position_embeddings={most} or " in "\n".join(
+        engine.logs("executor")
+    )
+
+
+def test_a_damaged_file_of_a_container_is_named_with_what_to_do(make: Callable[..., SimEngine], tmp_path: Path) -> None:
+    engine = make()
+    identity = engine.create(spec())
+    file = tmp_path / "sim" / "containers" / identity / "spec.json"
+    whole = file.read_text()
+    for damaged in ("", "[]", '{"id": "x"}', "\x00"):
+        file.write_text(damaged)
+        with pytest.raises(EngineError, match=f"the simulated Spark's file {file} is damaged") as refused:
+            engine.containers()
+        assert refused.value.hint == f"rm -r {file.parent} removes that simulated container"
+    file.write_text(whole)
+
+
 def test_a_tail_gives_each_line_once(make: Callable[..., SimEngine]) -> None:
     engine = make("load_s=0.1,oom")
     engine.create(spec())
@@ -420,7 +411,7 @@ def test_the_host_has_one_gb10_without_a_memory_total_and_every_model(tmp_path: 
 
 def test_the_ports_are_a_simulated_sparks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKCTL_SIM_DIR", str(tmp_path / "sim"))
-    doors = world.ports(SimpleNamespace(state=tmp_path), None)
+    doors = simulated.ports(SimpleNamespace(state=tmp_path), None)
 
     assert doors.engine.info().kind == "sim"
     assert doors.engine.info().id == SimEngine(tmp_path / "sim", {}).info().id

@@ -10,19 +10,25 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.world.sim import arguments, server
+from sparkctl.world.sim.flags import parse_arguments, parse_faults, parse_number
+from tests.support.paths import FIXTURES
+from tests.testbed.images import copy_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERVER = Path(server.__file__)
+REFUSED = json.loads((FIXTURES / "vllm-0.32-cpu" / "refused-requests.json").read_text())
+TOO_LONG = FIXTURES / "vllm-0.20.2-h200" / "failures" / "f12-max-len-gt-derived.log"
+MIB = 1024**2
 MTP = '{"method":"mtp","num_speculative_tokens":4}'
 # vLLM's own lines in its own order (regular expressions of a start's log, vLLM 0.20.2).
 LINES = (
@@ -81,19 +87,21 @@ def standin(*flags: str, faults: str = "load_s=0", env: dict[str, str] | None = 
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = ("serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port), *flags)
-    # -I: without the folders and variables of this process.
-    process = subprocess.Popen(
-        [sys.executable, "-I", str(SERVER), *words],
-        env={"SPARKCTL_SIM_FAULTS": faults, **(env or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
-        try:
-            yield Standin(process, f"http://127.0.0.1:{port}")
-        finally:
-            process.kill()
+    with TemporaryDirectory() as folder:
+        copy_server(Path(folder))
+        # -I and -S: as in an image, with nothing but these files and the standard library.
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", folder, *words],
+            env={"SPARKCTL_SIM_FAULTS": faults, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            try:
+                yield Standin(process, f"http://127.0.0.1:{port}")
+            finally:
+                process.kill()
 
 
 def test_the_log_has_vllms_lines_in_vllms_order() -> None:
@@ -139,8 +147,80 @@ def test_what_a_client_asks_is_answered_as_vllm_does() -> None:
         assert answer["choices"][0]["text"] == "Simulated text: 1 2"
         assert answer["usage"]["completion_tokens"] == 4
         assert seen.post("/v1/completions", asked).json()["choices"] == answer["choices"]
-        other = seen.post("/v1/completions", {"model": "other", "prompt": "1"})
-        assert (other.status_code, other.json()["error"]["message"]) == (404, "The model `other` does not exist.")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Iterator[Standin]:
+    with standin("--served-model-name", "tiny", "--max-model-len", "1024") as seen:
+        seen.read_until("startup complete")
+        yield seen
+
+
+@pytest.mark.parametrize("real", REFUSED, ids=lambda one: f"{one['method']} {one['path']} {str(one['body'])[:60]}")
+def test_a_request_is_refused_as_a_real_vllm_refused_it(tiny: Standin, real: dict[str, Any]) -> None:
+    body = real["body"]
+    content = None if body is None else body if isinstance(body, str) else json.dumps(body)
+    said = httpx.request(real["method"], tiny.url + real["path"], content=content, trust_env=False)
+
+    assert (said.status_code, said.json()) == (real["status"], real["answer"])
+
+
+def test_an_answer_ends_with_the_context(tiny: Standin) -> None:
+    asked = {"prompt": "1 2 3", "max_tokens": 1024}
+    whole = tiny.post("/v1/completions", asked).json()
+    stream = tiny.post("/v1/completions", asked | {"stream": True, "stream_options": {"include_usage": True}}).text
+
+    assert whole["usage"] == {"prompt_tokens": 3, "completion_tokens": 1021, "total_tokens": 1024}
+    assert whole["choices"][0]["finish_reason"] == "length"
+    *events, usage = [json.loads(event.removeprefix("data: ")) for event in stream.split("\n\n")[:-2]]
+    assert usage["usage"] == whole["usage"]
+    assert "".join(event["choices"][0]["text"] for event in events) == whole["choices"][0]["text"]
+    assert [event["choices"][0]["finish_reason"] for event in events[-2:]] == [None, "length"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_of_any_length_takes_no_more_memory_than_a_short_one(*, streamed: bool) -> None:
+    with standin("--max-model-len", "200000000") as seen:
+        seen.read_until("startup complete")
+        process = psutil.Process(seen.process.pid)
+        seen.post("/v1/completions", {"prompt": "1", "max_tokens": 4})
+        before = process.memory_info().rss
+        asked = {"prompt": "1", "max_tokens": 99_999_999, "stream": streamed}
+        with httpx.stream("POST", seen.url + "/v1/completions", json=asked, trust_env=False) as answer:
+            came = 0
+            for piece in answer.iter_raw():
+                came += len(piece)
+                if came > 4 * MIB:
+                    break
+        grown = process.memory_info().rss - before
+
+        assert answer.status_code == 200
+        assert grown < 2 * MIB
+        assert seen.get("/health").status_code == 200
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(tiny: Standin) -> None:
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(tiny.url.rpartition(":")[2]))) as line:
+        line.sendall(head)
+        assert b" 413 " in line.recv(100)
+
+
+def test_a_context_longer_than_the_models_is_refused_in_vllms_words(tmp_path: Path) -> None:
+    config = {"max_position_embeddings": 4096, "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (real,) = [line for line in TOO_LONG.read_text().splitlines() if "User-specified max_model_len" in line]
+    wanted = real.partition("Value error, ")[2].partition(" [type=")[0]
+
+    with standin("--model", str(tmp_path), "--max-model-len", "8192") as seen:
+        seen.read_until("User-specified max_model_len")
+        assert seen.process.wait(5) == 1
+    assert wanted in seen.log[-1]
+    with standin("--model", str(tmp_path)) as seen:
+        seen.read_until("Using max model len 4096")
+    allowed = {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
+    with standin("--model", str(tmp_path), "--max-model-len", "8192", env=allowed) as seen:
+        seen.read_until("Using max model len 8192")
 
 
 def test_chat_answers_json_when_asked_for_it_and_streams() -> None:
@@ -253,17 +333,17 @@ def test_a_taken_port_and_a_bad_flag_end_it_in_vllms_words() -> None:
     ],
 )
 def test_arguments_are_read_as_vllm_reads_them(line: str, flags: dict[str, str]) -> None:
-    assert arguments.parse_arguments(line.split()) == flags
+    assert parse_arguments(line.split()) == flags
 
 
 @pytest.mark.parametrize(("text", "number"), [("128k", 128_000), ("128K", 131_072), ("5.6g", 5_600_000_000), ("7", 7)])
 def test_numbers_have_vllms_suffixes(text: str, number: int) -> None:
-    assert arguments.parse_number(text) == number
+    assert parse_number(text) == number
 
 
 @given(st.dictionaries(st.sampled_from(["oom", "load_s", "slow", "die_in"]), st.integers(0, 9) | st.just("serving")))
 def test_faults_are_the_same_as_names_and_as_json(faults: dict[str, object]) -> None:
     named = ",".join(f"{name}={value}" for name, value in faults.items())
 
-    assert arguments.parse_faults(named) == {name: str(value) for name, value in faults.items()}
-    assert arguments.parse_faults(json.dumps(faults)) == faults
+    assert parse_faults(named) == {name: str(value) for name, value in faults.items()}
+    assert parse_faults(json.dumps(faults)) == faults

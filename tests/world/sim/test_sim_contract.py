@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.world.sim.engine import SimEngine
-from tests.support.engine_contract import Bench, EngineContract
+from tests.support.engine_bench import Bench
+from tests.support.engine_contract import EngineContract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

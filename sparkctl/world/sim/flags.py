@@ -1,4 +1,4 @@
-"""What a simulated server is told: flags as ``vllm serve`` reads them, and faults. It needs only Python 3.11."""
+"""What a stand-in for ``vllm serve`` is told: the flags of its command, and the faults that were ordered."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GIB: Final = 1024**3
-TOTAL_BYTES: Final = 125442396 * 1024
-"""MemTotal of a DGX Spark."""
 _BARE: Final = ("enable-", "disable-", "no-", "trust-", "enforce-", "skip-", "language-model-only", "async-scheduling")
 
 

@@ -1,0 +1,159 @@
+"""What a stand-in for vLLM answers to a request for tokens: refusals in vLLM's words, and a text that never grows.
+
+The refusals are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu/refused-requests.json). A word is a token.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ENOUGH: Final = 16
+"""The tokens after which a text ends, in a completion without a limit (vLLM's own) and in a chat."""
+_JSON: Final = ('{"simulated"', ": true}")
+_INVALID: Final = (
+    "1 validation error:\n  {{'type': '{kind}', 'loc': '{place}', 'msg': '{text}', 'input': '{given}'{more}}}"
+)
+
+
+class RequestRefusedError(Exception):
+    """A request that is not answered: the HTTP ``status``, and the ``body`` that says why."""
+
+    def __init__(
+        self, message: str, *, param: str | None = None, kind: str = "BadRequestError", status: int = 400
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a request gets: how many tokens of which text. ``counted``: a stream ends with its usage."""
+
+    chat: bool
+    streamed: bool
+    counted: bool
+    prompt_tokens: int
+    tokens: int
+    finish: str
+    text: Sequence[str] | None
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Return the tokens as a server counts them."""
+        total = self.prompt_tokens + self.tokens
+        return {"prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": self.tokens}
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the tokens, one at a time: always the same for the same request, and never a repetition."""
+        if self.text is not None:
+            yield from self.text[: self.tokens]
+            return
+        yield from ("Simulated", " text:")[: self.tokens]
+        for number in range(1, self.tokens - 1):
+            yield f" {number}"
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """Return the body of a request.
+
+    Raises:
+        RequestRefusedError: it is no JSON object.
+    """
+    if not raw:
+        raise _invalid("missing", "body", "Field required", "None")
+    try:
+        body = json.loads(raw)
+    except (UnicodeDecodeError, RecursionError):
+        raise RequestRefusedError("There was an error parsing the body", kind="Bad Request") from None
+    except json.JSONDecodeError as error:
+        more = f", 'ctx': {{'error': '{error.msg}'}}"
+        raise _invalid("json_invalid", f"body.{error.pos}", "JSON decode error", "<dict of 0 items>", more) from None
+    if not isinstance(body, dict):
+        text = "Input should be a valid dictionary or object to extract fields from"
+        raise _invalid("model_attributes_type", "body", text, _shown(body))
+    return body
+
+
+def answer(body: Mapping[str, Any], *, chat: bool, names: Sequence[str], length: int) -> Generation:
+    """Return what a request gets from a server of these names, whose context is ``length`` tokens.
+
+    Raises:
+        RequestRefusedError: what vLLM refuses: another model, or more tokens than the context.
+    """
+    param, most = _limit(body, chat=chat)
+    if chat and body.get("messages") is None:
+        raise _invalid("missing", "body.messages", "Field required", _shown(body))
+    if body.get("model") and body["model"] not in names:
+        message = f"The model `{body['model']}` does not exist. Valid aliases: {', '.join(names)}."
+        raise RequestRefusedError(message, param="model", kind="NotFoundError", status=404)
+    if most is not None and most > length:
+        text = f"{param}={most} cannot be greater than max_model_len={length}. Please request fewer output tokens."
+        raise _valued(text, param, most)
+    text, asked = _prompt(body, chat=chat)
+    if asked > length:
+        text = (
+            f"This model's maximum context length is {length} tokens. However, your prompt contains at least "
+            f"{length + 1} input tokens, which exceeds this limit even without any output tokens. Please reduce the "
+            "length of the input prompt."
+        )
+        raise _valued(text, "input_tokens", length + 1)
+    fixed = _JSON if "json" in text.lower() else None
+    ends = len(fixed) if fixed else ENOUGH if chat and most is None else None
+    room = min(length - asked, length if most is None else most)
+    if room < 1:
+        raise _valued(f"max_tokens must be at least 1, got {room}.", "max_tokens", room)
+    whole = ends is not None and ends <= room
+    tokens = ends if ends is not None and whole else room
+    options = body.get("stream_options")
+    counted = isinstance(options, dict) and bool(options.get("include_usage"))
+    return Generation(chat, bool(body.get("stream")), counted, asked, tokens, "stop" if whole else "length", fixed)
+
+
+def _limit(body: Mapping[str, Any], *, chat: bool) -> tuple[str, int | None]:
+    """Return the parameter that limits the answer, and its value as pydantic reads an integer; None: no limit."""
+    param = "max_completion_tokens" if chat and body.get("max_completion_tokens") is not None else "max_tokens"
+    given = body.get(param)
+    if given is None:
+        return param, None if chat else ENOUGH
+    place = f"body.{param}"
+    if isinstance(given, float) and not given.is_integer():
+        text = "Input should be a valid integer, got a number with a fractional part"
+        raise _invalid("int_from_float", place, text, _shown(given))
+    try:
+        return param, int(given)
+    except (ValueError, TypeError, OverflowError):
+        text = "Input should be a valid integer, unable to parse string as an integer"
+        raise _invalid("int_parsing", place, text, _shown(given)) from None
+
+
+def _prompt(body: Mapping[str, Any], *, chat: bool) -> tuple[str, int]:
+    """Return what is asked, as a text, and its tokens."""
+    given = body.get("messages" if chat else "prompt")
+    if chat and not given:
+        raise RequestRefusedError("Cannot apply chat template to an empty conversation. Provide at least one message.")
+    if not given:
+        message = "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)"
+        raise RequestRefusedError(message, param="prompt")
+    if isinstance(given, list) and all(isinstance(token, int) for token in given):
+        return "", len(given)
+    text = given if isinstance(given, str) else json.dumps(given)
+    return text, max(1, len(text.split()))
+
+
+def _valued(message: str, param: str, value: int) -> RequestRefusedError:
+    return RequestRefusedError(f"{message} (parameter={param}, value={value})", param=param)
+
+
+def _invalid(kind: str, place: str, text: str, given: str, more: str = "") -> RequestRefusedError:
+    message = _INVALID.format(kind=kind, place=place, text=text, given=given, more=more)
+    return RequestRefusedError(message, param=place, kind="Bad Request")
+
+
+def _shown(value: object) -> str:
+    return f"<{type(value).__name__} of {len(value)} items>" if isinstance(value, list | dict) else str(value)

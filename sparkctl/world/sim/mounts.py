@@ -1,0 +1,74 @@
+"""What a simulated container sees: its mounts and its environment, as docker would make them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.errors import EngineError
+from sparkctl.world.sim.flags import parse_arguments
+from sparkctl.world.spec import variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sparkctl.world.sim.folders import Record
+    from sparkctl.world.spec import ContainerSpec
+
+CACHE: Final = ".cache/huggingface"
+
+
+def needed(spec: ContainerSpec) -> tuple[str, ...]:
+    """Return the sources of bind mounts that have to be there, as for docker; models need not be there."""
+    models = _model_targets(spec)
+    return tuple(
+        mount.source or ""
+        for mount in spec.mounts
+        if mount.kind == "bind" and not (mount.create_source or mount.target in models or mount.target.endswith(CACHE))
+    )
+
+
+def check(sources: Iterable[str]) -> None:
+    """Refuse mounts whose source is not there.
+
+    Raises:
+        EngineError: naming the source.
+    """
+    for source in sources:
+        if not Path(source).exists():
+            message = f"there is no {source} on the engine's host to mount"
+            raise EngineError(message, hint="create it, or correct the path")
+
+
+def source_of(record: Record, path: str) -> Path | None:
+    """Return the host's file that a mount lays over ``path``, or None: the image's own is seen."""
+    wanted = PurePosixPath(path)
+    over = [(PurePosixPath(target), source) for source, target, _ in record.mounts]
+    nearest = max(
+        ((target, source) for target, source in over if wanted.is_relative_to(target)),
+        key=lambda found: len(found[0].parts),
+        default=None,
+    )
+    return None if nearest is None else Path(nearest[1]) / wanted.relative_to(nearest[0])
+
+
+def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the container's whole environment.
+
+    Raises:
+        InputError: an env-file that cannot be used.
+    """
+    given = variables(spec, environ, lambda path: Path(path).read_bytes())
+    pairs = (variable.partition("=") for variable in given if "=" in variable)
+    return tuple({name: value for name, _, value in pairs}.items())
+
+
+def _model_targets(spec: ContainerSpec) -> set[str]:
+    """Return where the server looks for its model and its drafter."""
+    flags = parse_arguments(spec.command)
+    try:
+        draft = json.loads(flags.get("speculative-config", "{}")).get("model", "")
+    except (ValueError, AttributeError):
+        draft = ""
+    return {flags.get("model", ""), draft}
