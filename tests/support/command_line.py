@@ -7,11 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+CHANCE = SystemRandom()
+WORKERS = 16
+"""More than a run has."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,14 @@ class Operator:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nothing listens on, to be used in a moment.
+
+    It is below those that the kernel gives to connections (32768 and more by default), and of those one that no other
+    worker of this run takes: it is still free when a container gets there.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = 10_000 + WORKERS * CHANCE.randrange(22_000 // WORKERS) + worker % WORKERS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

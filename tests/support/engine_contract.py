@@ -5,7 +5,6 @@ A subclass has a fixture ``bench``. Its image serves what ``sparkctl/world/sim/s
 
 from __future__ import annotations
 
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.spec import LABEL_SERVICE, ContainerSpec, Mount, Port
+from tests.support.command_line import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +65,6 @@ def until(seen: Callable[[], object], seconds: float = 30) -> None:
     while not seen():
         assert time.monotonic() < end, f"it did not happen within {seconds:g} s"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class EngineContract:

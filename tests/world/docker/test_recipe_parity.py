@@ -20,7 +20,7 @@ from sparkctl.recipes.reading import PINS, Loader
 from sparkctl.recipes.service import Operator
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
-from tests.support.engine_fixtures import STANDIN
+from tests.support.engine_fixtures import BOTH, STANDIN
 from tests.support.inspect_parity import assert_same_as_words
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.docker.engine import DockerEngine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, BOTH]
 
 CATALOG = Catalog([Root(shipped_root(), "shipped")])
 RECIPES = [entry.name for entry in CATALOG.recipes()]
