@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
+
+from tests.support.command_server import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,17 +62,9 @@ class Operator:
         }
         return kept | own | self.environ
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Command:
         """Start a command and return the process."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "sparkctl", *arguments],
-            env=self.environment,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return Command(arguments, self.environment, self.home)
 
     def run(self, *arguments: str, timeout: float = 100) -> Done:
         """Run a command to its end."""
