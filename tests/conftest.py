@@ -13,13 +13,24 @@ import pytest
 from hypothesis import settings
 
 from tests.support.docker_spark import docker_spark
-from tests.support.engine_fixtures import docker_engine, docker_host, prefix
+from tests.support.engine_fixtures import docker_engine, docker_host, first_host, prefix, pytest_generate_tests
 from tests.support.vllm_machine import machine
+from tests.support.workers import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["docker_engine", "docker_host", "docker_spark", "machine", "prefix"]  # fixtures, by pytest's rules
+__all__ = [  # fixtures and hooks, by pytest's rules
+    "docker_engine",
+    "docker_host",
+    "docker_spark",
+    "first_host",
+    "machine",
+    "prefix",
+    "pytest_collection_modifyitems",
+    "pytest_generate_tests",
+    "pytest_xdist_make_scheduler",
+]
 
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.
 settings.register_profile("sparkctl", deadline=None)

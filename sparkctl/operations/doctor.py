@@ -136,11 +136,14 @@ def _toolkit(engine: EngineInfo | EngineError) -> Examined:
         return Examined(subject, Status.NOTE, "unknown without an engine")
     if engine.kind == "sim":
         return Examined(subject, Status.OK, "simulated")
-    cdi = ", ".join(engine.cdi_devices)
-    if "nvidia" in engine.runtimes or cdi:
-        return Examined(
-            subject, Status.OK, "nvidia runtime registered" if "nvidia" in engine.runtimes else f"CDI: {cdi}"
-        )
+    if "nvidia" in engine.runtimes:
+        return Examined(subject, Status.OK, "nvidia runtime registered")
+    if engine.cdi_devices:
+        return Examined(subject, Status.OK, f"CDI: {', '.join(engine.cdi_devices)}")
+    if engine.cdi_devices is None:
+        found = "no nvidia runtime; the engine resolves CDI devices, and lists them only since Docker 28.2"
+        consequence = "gpus: cdi:nvidia.com/gpu=all starts where a CDI specification describes that device"
+        return Examined(subject, Status.NOTE, found, consequence, "nvidia-ctk cdi list shows the devices")
     consequence = 'a start fails with: could not select device driver "" with capabilities: [[gpu]]'
     fix = "install nvidia-container-toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker, restart docker"
     return Examined(subject, Status.BLOCKER, "no nvidia runtime and no CDI device in the engine", consequence, fix)

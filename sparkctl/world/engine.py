@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class EngineInfo(NamedTuple):
-    """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are."""
+    """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
+
+    ``cdi_devices`` are those that it resolves; None: it resolves them, and is too old to list them.
+    """
 
     kind: str
     id: str
@@ -19,7 +22,7 @@ class EngineInfo(NamedTuple):
     elsewhere: str | None = None
     default_runtime: str = ""
     runtimes: tuple[str, ...] = ()
-    cdi_devices: tuple[str, ...] = ()
+    cdi_devices: tuple[str, ...] | None = ()
 
 
 class Container(NamedTuple):

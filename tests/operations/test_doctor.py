@@ -65,6 +65,14 @@ def test_cdi_devices_are_as_good_as_the_runtime() -> None:
     assert found(SPARK._replace(engine=engine))["container toolkit"] == (Status.OK, "CDI: nvidia.com/gpu=all")
 
 
+def test_an_engine_that_resolves_cdi_devices_and_cannot_list_them_is_no_blocker() -> None:
+    engine = EngineInfo("docker", "id", "26.1.5", runtimes=("runc",), cdi_devices=None)
+    (finding,) = [f for f in examine(SPARK._replace(engine=engine)) if f.subject == "container toolkit"]
+    assert finding.status is Status.NOTE
+    assert finding.consequence == "gpus: cdi:nvidia.com/gpu=all starts where a CDI specification describes that device"
+    assert finding.fix
+
+
 def test_an_engine_elsewhere_is_a_warning_that_says_what_still_works() -> None:
     engine = EngineInfo("docker", "id", "29.2.1", elsewhere="DOCKER_HOST is ssh://spark2", runtimes=("nvidia",))
     (finding,) = [f for f in examine(SPARK._replace(engine=engine)) if f.subject == "engine"]

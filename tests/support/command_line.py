@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
+
+from tests.support.command_server import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+CHANCE = SystemRandom()
+WORKERS = 16
+"""More than a run has."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,9 @@ class Operator:
         }
         return kept | own | self.environ
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str) -> Command:
         """Start a command and return the process."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "sparkctl", *arguments],
-            env=self.environment,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return Command(arguments, self.environment, self.home)
 
     def run(self, *arguments: str, timeout: float = 100) -> Done:
         """Run a command to its end."""
@@ -79,7 +77,14 @@ class Operator:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback that nothing listens on, to be used in a moment.
+
+    It is below those that the kernel gives to connections (32768 and more by default), and of those one that no other
+    worker of this run takes: it is still free when a container gets there.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = 10_000 + WORKERS * CHANCE.randrange(22_000 // WORKERS) + worker % WORKERS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -86,13 +86,6 @@ def until(seen: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def times_ready(lines: list[str]) -> int:
     """Return how often a log says that its server is ready."""
     return sum(READY in line for line in lines)

@@ -16,7 +16,8 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.spec import LABEL_SERVICE
-from tests.support.engine_bench import DYING, PACE, free_port, laid_over, published, until
+from tests.support.command_line import free_port
+from tests.support.engine_bench import DYING, PACE, laid_over, published, until
 from tests.support.inside_contract import MODEL_FILE, InsideContract
 
 if TYPE_CHECKING:

@@ -58,12 +58,12 @@ class Machine(Operator):
 
 
 @pytest.fixture(scope="module")
-def machine(docker_host: str, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(first_host: str, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = tmp_path_factory.mktemp("vllm")
     (root / "home").mkdir()
     machine = Machine(root / "home", root / "folder")
     machine.prefix, machine.model = f"v{os.getpid()}", tiny_model
-    machine.environ |= {"DOCKER_HOST": docker_host, "SPARKCTL_ENGINE": "docker", "SPARKCTL_PROFILE": "test"}
+    machine.environ |= {"DOCKER_HOST": first_host, "SPARKCTL_ENGINE": "docker", "SPARKCTL_PROFILE": "test"}
     machine.write("recipes/hosts/test.yaml", HOST)
     machine.write("templates/vllm-cpu.j2", TEMPLATE)
     if not machine.docker("images", "--quiet", IMAGE):

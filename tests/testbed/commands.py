@@ -25,9 +25,10 @@ def up(state: State, _: argparse.Namespace) -> None:
 
 
 def down(state: State, _: argparse.Namespace) -> None:
-    """Stop the engine and the registries that the testbed started; images and caches stay."""
+    """Stop the engine, and with the first the registries, that the testbed started; images and caches stay."""
     with only_one(state):
-        registry.stop_all(state)
+        if not state.new:
+            registry.stop_all(state)
         engine.down(state)
 
 
@@ -69,16 +70,18 @@ def start_registry(state: State, options: argparse.Namespace) -> None:
 
 def env(state: State, _: argparse.Namespace) -> None:
     """Print, for `eval`, the variables of what is there, and as comments the images."""
-    if not engine.answers(state.docker_host):
-        print(f"# no engine answers at {state.docker_host}: run `testbed up`")
-        return
-    lines = [f"export SPARKCTL_TEST_DOCKER_HOST={state.docker_host}"]
+    for each in (state, State.from_environment(new=True)):
+        if engine.answers(each.docker_host):
+            print(f"export {each.variable}={each.docker_host}")
+            for tag in EVERY_IMAGE:
+                print(f"# {tag}: {images.image_id(each, tag) or 'not built'}")
+        else:
+            print(f"# no engine answers at {each.docker_host}: run `testbed up{' --new' if each.new else ''}`")
     if state.model.exists():
-        lines.append(f"export SPARKCTL_TEST_MODEL={state.model}")
-    lines += [f"# {tag}: {images.image_id(state, tag) or 'not built'}" for tag in EVERY_IMAGE]
-    print("\n".join(lines))
+        print(f"export SPARKCTL_TEST_MODEL={state.model}")
 
 
+OF_AN_ENGINE = ("up", "down", "base", "standin", "vllm")
 COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
     "up": up,
     "down": down,
@@ -99,6 +102,8 @@ def parser() -> argparse.ArgumentParser:
         name: commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         for name, function in COMMANDS.items()
     }
+    for name in OF_AN_ENGINE:
+        each[name].add_argument("--new", action="store_true", help="the new engine, beside the first")
     each["model"].add_argument("folder", type=Path, metavar="DIR", nargs="?", help="default: in the testbed's folder")
     each["registry"].add_argument("port", type=int, metavar="PORT")
     each["registry"].add_argument("--stop", action="store_true", help="stop it instead and forget what it holds")
@@ -109,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; an error is one message and exit code 1."""
     options = parser().parse_args(arguments)
     try:
-        COMMANDS[options.command](State.from_environment(), options)
+        COMMANDS[options.command](State.from_environment(new=getattr(options, "new", False)), options)
     except TestbedError as error:
         print(f"testbed: error: {error}", file=sys.stderr)
         return 1

@@ -26,6 +26,8 @@ class Daemon:
     program: str
     pidfile: Path
     log: Path
+    path: str | None = None
+    """The PATH in which it and what it starts are looked for; None: this process's."""
 
     def pid(self) -> int | None:
         """Return the process, if it lives and is the program it should be."""
@@ -47,6 +49,7 @@ class Daemon:
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
+                env=os.environ if self.path is None else {**os.environ, "PATH": self.path},
             )
         deadline = time.monotonic() + START_SECONDS
         while not answers():

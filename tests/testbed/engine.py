@@ -1,11 +1,13 @@
-"""A Docker Engine of the testbed's own, beside any that the machine has."""
+"""The Docker Engines of the testbed's own: the first, and the new one beside it."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
+from . import new_engine
 from .daemon import Daemon
 from .state import State, TestbedError, say
 
@@ -44,9 +46,10 @@ def up(state: State) -> str:
     if answers(state.docker_host):
         return state.docker_host
     if state.chosen_host:
-        raise TestbedError(f"SPARKCTL_TEST_DOCKER_HOST is {state.chosen_host}, and no engine answers there")
+        raise TestbedError(f"{state.variable} is {state.chosen_host}, and no engine answers there")
     _refuse_what_cannot_work(state)
-    daemon = _daemon(state)
+    setup = new_engine.prepare(state) if state.new else new_engine.Setup()
+    daemon = replace(_daemon(state), path=setup.path)
     say(f"starting dockerd, log in {daemon.log}")
     for left in (daemon, _containerd(state)):
         # A pidfile from before a crash can name a process that is something else now, or a dead one not yet reaped;
@@ -55,11 +58,12 @@ def up(state: State) -> str:
         left.pidfile.unlink(missing_ok=True)
     daemon.start(
         [
-            f"--data-root={state.root / 'data'}",
+            f"--data-root={state.home / 'data'}",
             "--max-download-attempts=2",  # a registry that is gone is a test's, and need not come back
-            f"--exec-root={state.root / 'run'}",
+            f"--exec-root={state.home / 'run'}",
             f"--pidfile={daemon.pidfile}",
             f"--host={state.own_host}",
+            *setup.arguments,
         ],
         lambda: answers(state.own_host),
     )
@@ -69,16 +73,18 @@ def up(state: State) -> str:
 def down(state: State) -> None:
     """Stop the testbed's own engine, and with it every container it runs."""
     if not _daemon(state).stop():
-        say("no engine of the testbed runs")
+        say(f"{'the new' if state.new else 'no'} engine of the testbed {'does not run' if state.new else 'runs'}")
+    if state.new:
+        new_engine.remove_bridge()
 
 
 def _daemon(state: State) -> Daemon:
-    return Daemon("dockerd", pidfile=state.root / "docker.pid", log=state.root / "docker.log")
+    return Daemon("dockerd", pidfile=state.home / "docker.pid", log=state.home / "docker.log")
 
 
 def _containerd(state: State) -> Daemon:
-    folder = state.root / "run" / "containerd"
-    return Daemon("containerd", pidfile=folder / "containerd.pid", log=state.root / "docker.log")
+    folder = state.home / "run" / "containerd"
+    return Daemon("containerd", pidfile=folder / "containerd.pid", log=state.home / "docker.log")
 
 
 def _refuse_what_cannot_work(state: State) -> None:
@@ -87,10 +93,10 @@ def _refuse_what_cannot_work(state: State) -> None:
         if shutil.which(program) is None:
             raise TestbedError(f"there is no `{program}`; on Debian: apt-get install docker.io iptables")
     if os.geteuid() != 0:
-        raise TestbedError("dockerd needs root; or set SPARKCTL_TEST_DOCKER_HOST to an engine that already runs")
+        raise TestbedError(f"dockerd needs root; or set {state.variable} to an engine that already runs")
     if len(str(state.socket)) > LONGEST_SOCKET_PATH:
         raise TestbedError(f"{state.socket} is too long for a socket; set SPARKCTL_TESTBED to a shorter folder")
-    if answers(SYSTEM_HOST):
+    if not state.new and answers(SYSTEM_HOST):
         # Two engines on the bridge docker0 give one address to two containers.
         raise TestbedError(
             "this machine already runs an engine, and a second would share its bridge; "

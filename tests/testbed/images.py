@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .engine import docker
-from .state import HERE, REPOSITORY, State, TestbedError, say
+from .state import HERE, REPOSITORY, State, TestbedError, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -143,23 +142,15 @@ def _root_archive(state: State, inputs: str) -> Path:
     root = state.cache / "base-root"
     shutil.rmtree(root, ignore_errors=True)
     say(f"debootstrap of Debian {SUITE} (about a minute)")
-    _run("debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", SUITE, str(root))
+    run("debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", SUITE, str(root))
     for name in BASE_UNNEEDED:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir()
     unfinished = archive.with_suffix(".part")
-    _run("tar", "--directory", str(root), "--create", "--file", str(unfinished), ".")
+    run("tar", "--directory", str(root), "--create", "--file", str(unfinished), ".")
     unfinished.rename(archive)
     shutil.rmtree(root)
     return archive
-
-
-def _run(*command: str) -> None:
-    """Run a program for its effect; its output is shown only when it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
-        raise TestbedError(f"`{' '.join(command)}` failed ({done.returncode})\n{tail}")
 
 
 def _pieces(part: str | bytes | Path) -> Iterable[bytes]:

@@ -1,10 +1,11 @@
-"""Where the testbed keeps what it makes, and how it says what it does."""
+"""Where the testbed keeps what it makes, how it says what it does, and how it runs other programs."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_ROOT = "/var/tmp/sparkctl-testbed"  # noqa: S108 (kept between runs; what is in it is rebuilt at will)
+FIRST_VARIABLE = "SPARKCTL_TEST_DOCKER_HOST"
+NEW_VARIABLE = "SPARKCTL_TEST_DOCKER_HOST_NEW"
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
@@ -26,21 +29,32 @@ class TestbedError(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """The folder of one testbed, and the engine that it works with."""
+    """The folder of one testbed, and which of its two engines is meant: the first, or the new one beside it."""
 
     root: Path
     chosen_host: str | None
+    new: bool = False
 
     @classmethod
-    def from_environment(cls) -> State:
-        """Take the root from SPARKCTL_TESTBED, and an engine that runs already from SPARKCTL_TEST_DOCKER_HOST."""
+    def from_environment(cls, *, new: bool = False) -> State:
+        """Take the root from SPARKCTL_TESTBED, and an engine that runs already from the engine's variable."""
         root = Path(os.environ.get("SPARKCTL_TESTBED") or DEFAULT_ROOT).absolute()
-        return cls(root, os.environ.get("SPARKCTL_TEST_DOCKER_HOST") or None)
+        return cls(root, os.environ.get(NEW_VARIABLE if new else FIRST_VARIABLE) or None, new)
+
+    @property
+    def variable(self) -> str:
+        """The variable that tells the tests of this engine."""
+        return NEW_VARIABLE if self.new else FIRST_VARIABLE
+
+    @property
+    def home(self) -> Path:
+        """The folder of the testbed's own engine: its data, its socket, its log."""
+        return self.root / "new" if self.new else self.root
 
     @property
     def socket(self) -> Path:
         """Where the testbed's own engine listens."""
-        return self.root / "docker.sock"
+        return self.home / "docker.sock"
 
     @property
     def own_host(self) -> str:
@@ -79,3 +93,12 @@ def only_one(state: State) -> Iterator[None]:
 def say(message: str) -> None:
     """Tell the reader where the work is; standard output is kept for results."""
     print(f"testbed: {message}", file=sys.stderr, flush=True)
+
+
+def run(*command: str, folder: Path | None = None) -> str:
+    """Run a program to its end and return what it printed; its output is shown only when it fails."""
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        raise TestbedError(f"`{' '.join(command)}` failed ({done.returncode})\n{tail}")
+    return done.stdout

@@ -53,11 +53,16 @@ def connect(
         _knock(endpoint)
         # The stub has whole seconds; requests, which gets it, has not.
         client = APIClient(**found, timeout=timeout_s, use_ssh_client=True)  # type: ignore[arg-type]
-    if tuple(int(part) for part in client.api_version.split(".")) < OLDEST_API:
+    if _api_of(client) < OLDEST_API:
         client.close()
         message = f"the Docker engine at {endpoint.address} is too old: its API is {client.api_version}"
         raise EngineError(message, hint="update Docker Engine to 20.10 or newer")
     return DockerEngine(client, endpoint, variables)
+
+
+def _api_of(client: APIClient) -> tuple[int, ...]:
+    """Return the version of the API that is spoken with the engine."""
+    return tuple(int(part) for part in client.api_version.split("."))
 
 
 def _where(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -109,7 +114,7 @@ class DockerEngine:
         # What the kernel counts as MemTotal, which is what an engine reports of its host.
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         host = HostFacts(platform.node(), platform.release(), total)
-        return info_of(described, self._endpoint.address, host)
+        return info_of(described, self._endpoint.address, host, _api_of(self._client))
 
     def containers(self) -> list[Container]:
         """Return every container of the engine, running or not, sparkctl's or not."""

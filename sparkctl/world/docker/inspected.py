@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # and one that is being removed will not run again.
 _STATES: Final = {"restarting": "exited", "removing": "dead"}
 
+# Docker 28.2 (moby/moby#49980); CDISpecDirs is older (API 1.44, Docker 25).
+_LISTS_DEVICES: Final = (1, 50)
+
 
 class HostFacts(NamedTuple):
     """What tells this machine from another: its name, kernel release and MemTotal in bytes."""
@@ -52,9 +55,8 @@ def image_of(inspected: Mapping[str, Any]) -> Image:
     return Image(inspected["Id"], tuple(inspected.get("RepoDigests") or ()), int(inspected.get("Size") or 0))
 
 
-def info_of(described: Mapping[str, Any], address: str, host: HostFacts) -> EngineInfo:
-    """Return who the engine is, from ``GET /info``."""
-    devices = described.get("DiscoveredDevices") or ()
+def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tuple[int, ...]) -> EngineInfo:
+    """Return who the engine is, from ``GET /info`` in a version of the API."""
     return EngineInfo(
         kind="docker",
         id=described["ID"],
@@ -62,8 +64,16 @@ def info_of(described: Mapping[str, Any], address: str, host: HostFacts) -> Engi
         elsewhere=elsewhere(described, address, host),
         default_runtime=described.get("DefaultRuntime") or "",
         runtimes=tuple(sorted(described.get("Runtimes") or ())),
-        cdi_devices=tuple(device["ID"] for device in devices if device.get("Source") == "cdi"),
+        cdi_devices=_cdi_devices(described, api),
     )
+
+
+def _cdi_devices(described: Mapping[str, Any], api: tuple[int, ...]) -> tuple[str, ...] | None:
+    """Return what the engine found in its folders of CDI specifications, or None: it has folders and lists nothing."""
+    if described.get("CDISpecDirs") and api < _LISTS_DEVICES:
+        return None
+    devices = described.get("DiscoveredDevices") or ()
+    return tuple(device["ID"] for device in devices if device.get("Source") == "cdi")
 
 
 def elsewhere(described: Mapping[str, Any], address: str, host: HostFacts) -> str | None:

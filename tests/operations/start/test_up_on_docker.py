@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.command_line import free_port
 from tests.support.docker_spark import HOST
+from tests.support.engine_fixtures import BOTH
 
 if TYPE_CHECKING:
     from tests.support.docker_spark import Spark
@@ -32,6 +33,7 @@ def ask(url: str) -> str:
         return str(reply.read().decode())
 
 
+@BOTH
 def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) -> None:
     port = free_port()
     name = spark.recipe("a", port=port, faults="load_s=3")
@@ -64,6 +66,7 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
     assert spark.run("down", name).expect(0).err == f"{name}: not deployed\n"
 
 
+@BOTH
 def test_a_changed_recipe_is_shown_as_flags_and_replaced_only_when_told(spark: Spark) -> None:
     name = spark.recipe("a")
     spark.run("up", name).expect(0)
@@ -77,6 +80,7 @@ def test_a_changed_recipe_is_shown_as_flags_and_replaced_only_when_told(spark: S
     assert spark.docker("ps", "--all", "--filter", f"name={name}", "--format", "{{.Names}}") == name
 
 
+@BOTH
 def test_a_start_that_dies_shows_its_log_and_leaves_what_ran(spark: Spark) -> None:
     good, bad = spark.recipe("good"), spark.recipe("bad", faults="die_in=loading")
     spark.run("up", good).expect(0)
@@ -104,6 +108,7 @@ def test_keep_leaves_the_failed_container_to_look_at(spark: Spark) -> None:
     assert f"{name}: ready at" in spark.run("up", name).expect(0).err
 
 
+@BOTH
 def test_a_replacement_that_fails_brings_back_what_ran(spark: Spark) -> None:
     port = free_port()
     name = spark.recipe("a", port=port)
@@ -116,6 +121,7 @@ def test_a_replacement_that_fails_brings_back_what_ran(spark: Spark) -> None:
     assert spark.state(name) == "running"
 
 
+@BOTH
 def test_a_port_in_use_and_a_name_taken_touch_nothing(spark: Spark) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -204,13 +210,6 @@ def test_a_refused_key_is_an_error_of_its_own(spark: Spark) -> None:
     assert "/v1/models answered 401" in failed.err
 
 
-def test_a_gpu_on_an_engine_without_the_toolkit_is_explained(spark: Spark) -> None:
-    name = spark.recipe("a")
-    failed = spark.run("up", name, "--set", "gpus=all").expect(4)
-    assert "nvidia-ctk runtime configure" in failed.err
-    assert spark.state(name) == ""
-
-
 def test_an_absent_engine_is_explained(spark: Spark) -> None:
     there = spark.environ["DOCKER_HOST"]
     spark.environ["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
@@ -241,6 +240,7 @@ def mod(spark: Spark, source: str, replaces: str | None = None, target: str = "g
     return "fix"
 
 
+@BOTH
 def test_a_mod_is_verified_on_disk_in_the_image_and_in_the_container(spark: Spark) -> None:
     mod(spark, "FIXED = True\n")
     name = spark.recipe("a", more="mods: [fix]\n")
@@ -314,6 +314,7 @@ def test_an_image_that_moved_under_a_mod_is_caught_while_the_container_runs_and_
         spark.docker("rmi", "--force", image)
 
 
+@BOTH
 def test_the_pasted_command_is_the_same_service(spark: Spark) -> None:
     name = spark.recipe("a")
     pasted = spark.run("render", name, "--stage").expect(0).out

@@ -15,7 +15,7 @@ from sparkctl.world.docker.create import arguments
 from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
-from tests.support.engine_fixtures import BASE
+from tests.support.engine_fixtures import BASE, BOTH
 from tests.support.inspect_parity import assert_same_as_words, assert_same_container
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.docker.engine import DockerEngine
+
+pytestmark = BOTH
 
 
 class Case(NamedTuple):

@@ -9,15 +9,17 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.image_files import LABEL_READER, read_in_image
-from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount
+from sparkctl.world.spec import ContainerSpec, Mount
 from tests.support.engine_bench import Bench
 from tests.support.engine_contract import EngineContract
-from tests.support.engine_fixtures import BASE, STANDIN
+from tests.support.engine_fixtures import BASE, BOTH, STANDIN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.docker.engine import DockerEngine
+
+pytestmark = BOTH
 
 SLEEP = ("/bin/sleep", "60")
 
@@ -140,8 +142,6 @@ def test_an_interrupted_reading_of_an_image_leaves_no_container() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"gpus": GpuRequest(-1)}, "the NVIDIA container toolkit is not registered with the engine"),
-        ({"cdi_devices": ("nvidia.com/gpu=all",)}, "the engine does not resolve CDI devices"),
         ({"command": ("vllm", "serve")}, "the image has no program vllm"),
         ({"network": "of-nobody"}, "the engine has no network of-nobody"),
     ],
@@ -149,9 +149,6 @@ def test_an_interrupted_reading_of_an_image_leaves_no_container() -> None:
 def test_a_start_that_the_engine_refuses_says_why_and_leaves_it_created(
     docker_engine: DockerEngine, name: str, changes: dict[str, Any], message: str
 ) -> None:
-    if "nvidia" in docker_engine.info().runtimes and not changes.keys().isdisjoint({"gpus", "cdi_devices"}):
-        pytest.skip("this engine has the NVIDIA container toolkit")
-
     with pytest.raises(EngineError, match=f"^cannot start the container {name}: {message}") as refused:
         run(docker_engine, name, **changes)
     container = docker_engine.container(name)

@@ -14,7 +14,7 @@ from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker.log_tail import LONGEST_LINE, LineReader, lines_of
 from sparkctl.world.spec import ContainerSpec
 from tests.support.engine_bench import until
-from tests.support.engine_fixtures import BASE
+from tests.support.engine_fixtures import BASE, BOTH
 from tests.support.way import Way, to_socket
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sparkctl.world.docker.engine import DockerEngine
     from sparkctl.world.engine import LogTail
+
+pytestmark = BOTH
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import refusal
 from sparkctl.world.docker.pull import RULES, Layers
-from tests.support.engine_bench import free_port, until
-from tests.support.engine_fixtures import not_here
+from tests.support.command_line import free_port
+from tests.support.engine_bench import until
+from tests.support.engine_fixtures import BOTH, not_here
 from tests.support.way import Way, to_port
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from sparkctl.world.docker.engine import DockerEngine
     from sparkctl.world.engine import PullProgress
+
+pytestmark = BOTH
 
 MIB = 2**20
 BIG = 24 * MIB

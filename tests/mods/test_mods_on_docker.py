@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.engine_fixtures import STANDIN
+from tests.support.engine_fixtures import FIRST, STANDIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +155,7 @@ def test_an_image_without_python_is_said_so(spark: Spark, build: Callable[..., s
     assert "has no Python that could be asked where its packages are" in refused.err
 
 
+@FIRST  # it has the real vLLM's image
 def test_the_life_of_a_mod(spark: Spark, build: Callable[..., str], docker_engine: DockerEngine) -> None:
     image = build("", tag=f"sparkctl-test/life:{os.getpid()}")
     covered = docker_engine.read_image_files(image, [f"{PACKAGES}/{BELOW}"])[f"{PACKAGES}/{BELOW}"]

@@ -1,0 +1,168 @@
+"""Starts sparkctl's commands as processes of their own, without the half second that Python's imports take.
+
+A server has the libraries in memory and forks for each command, which then has an environment, a folder, standard
+streams and a process number of its own, and ends as any program does: by itself, or by a signal. What reads the
+environment while it is imported (huggingface_hub) is not in the server's memory: each command imports it anew.
+
+Run as a program, this is the server; its standard input is the socket on which it is asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+READS_ENVIRONMENT = "huggingface_hub"
+LONGEST = 2**17
+"""Of a request, in bytes: a packet."""
+
+
+class Command:
+    """A command that runs: what the tests use of subprocess.Popen. Its output is kept in memory."""
+
+    def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path) -> None:
+        self._arguments = arguments
+        self._outputs = os.memfd_create("out"), os.memfd_create("err")
+        self._told, telling = os.pipe()
+        request = json.dumps([arguments, dict(environment), str(folder)]).encode()
+        assert len(request) < LONGEST
+        socket.send_fds(_server().door, [request], [*self._outputs, telling])
+        os.close(telling)
+        self.returncode: int | None = None
+        self.pid = self._number()
+
+    def poll(self) -> int | None:
+        """Return the exit code, minus the signal that ended it, or None: it runs."""
+        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
+            self.returncode = self._number()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not come within ``timeout`` seconds.
+        """
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(["sparkctl", *self._arguments], timeout or 0)
+            self.returncode = self._number()
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for the end and return what was written to standard output and to standard error."""
+        self.wait(timeout)
+        out, err = (_content(descriptor) for descriptor in self._outputs)
+        for descriptor in (*self._outputs, self._told):
+            os.close(descriptor)
+        return out, err
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _number(self) -> int:
+        """Read a line from whoever waits for the process."""
+        line = b""
+        while not line.endswith(b"\n"):
+            piece = os.read(self._told, 1)
+            assert piece, "the command server ended"
+            line += piece
+        return int(line)
+
+
+def _content(descriptor: int) -> str:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
+
+
+class _Server(NamedTuple):
+    door: socket.socket
+    process: subprocess.Popen[bytes]
+
+
+@cache
+def _server() -> _Server:
+    """Start the server of this process; it ends when this process does."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with far:
+        program = [sys.executable, "-m", __spec__.name]
+        return _Server(near, subprocess.Popen(program, stdin=far, stdout=subprocess.DEVNULL))
+
+
+def _serve() -> None:
+    """Fork for each request; return in the process that is to be the command."""
+    _preload()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
+    door = socket.socket(fileno=os.dup(0))
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(door, LONGEST, 3)
+        if not request:
+            raise SystemExit
+        if os.fork() == 0:
+            break
+        for descriptor in descriptors:
+            os.close(descriptor)
+    door.close()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    out, err, telling = descriptors
+    command = os.fork()
+    if command:
+        _wait_for(command, telling)
+    _become(json.loads(request), out, err)
+
+
+def _preload() -> None:
+    """Import all of sparkctl that does not depend on the environment."""
+    package = importlib.import_module("sparkctl")
+    sys.modules[READS_ENVIRONMENT] = None  # type: ignore[assignment]  # whoever imports it is not kept
+    for module in pkgutil.walk_packages(package.__path__, "sparkctl."):
+        if not module.name.endswith("__main__"):
+            try:
+                importlib.import_module(module.name)
+            except ImportError:
+                continue
+    del sys.modules[READS_ENVIRONMENT]
+
+
+def _wait_for(command: int, telling: int) -> NoReturn:
+    """Tell the number of the command's process, and then how it ended."""
+    os.write(telling, b"%d\n" % command)
+    _, status = os.waitpid(command, 0)
+    os.write(telling, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _become(request: tuple[list[str], dict[str, str], str], out: int, err: int) -> None:
+    arguments, environment, folder = request
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(folder)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, standard in ((nothing, 0), (out, 1), (err, 2)):
+        os.dup2(descriptor, standard)
+    os.closerange(3, 256)
+    sys.argv[1:] = arguments
+
+
+if __name__ == "__main__":
+    _serve()
+    runpy.run_module("sparkctl", run_name="__main__", alter_sys=True)
