@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from sparkctl.cli import run
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CASES: Final = ROOT / "tests" / "golden" / "size" / "measured.yaml"
@@ -49,9 +52,11 @@ def rows() -> list[str]:
     names = {"loaded": "loaded, GiB", "tokens": "cache, tokens", "bytes_per_request": "cache of one sequence, GiB"}
     found = ["| start | figure | logged | computed | error | source |", "| --- | --- | --- | --- | --- | --- |"]
     for case in yaml.safe_load(CASES.read_text()):
-        command = [sys.executable, "-m", "sparkctl", *arguments(case)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        said = figures(json.loads(done.stdout))
+        with redirect_stdout(StringIO()) as printed:
+            code = run(arguments(case), None)
+        if code != 0:
+            raise SystemExit(f"sparkctl size fails for {case['name']}: exit code {code}")
+        said = figures(json.loads(printed.getvalue()))
         for name, words in names.items():
             if name in case:
                 logged, computed = case[name]["is"], said[name]
