@@ -29,13 +29,12 @@ def listens(record: Record, sim: Path) -> tuple[tuple[str, int], ...]:
         EngineError: one of them is taken, or is no address of this machine.
     """
     flags = parse_arguments(record.command)
-    own = int(flags.get("port", VLLM_PORT))
+    own = int(flags["port"]) if flags.get("port", "").isdigit() else VLLM_PORT
     if record.network == "host":
         # Docker checks nothing here: the server itself finds its port taken.
         return ((flags.get("host", ""), own),)
     for _, port, address in record.ports:
-        if port:
-            _check(record, sim, address, port)
+        _check(record, sim, address, port)
     ordered = sorted(record.ports, key=lambda published: published[0] != own)
     found = tuple((address, port or _free_port(address)) for inner, port, address in ordered)
     reached = ordered and ordered[0][0] == own
@@ -57,7 +56,7 @@ def taken(sim: Path, address: str, port: int) -> bool:
 
 def _check(record: Record, sim: Path, address: str, port: int) -> None:
     shown = f"[{address}]" if ":" in address else address or "0.0.0.0"  # noqa: S104 - shown
-    if taken(sim, address, port):
+    if port and taken(sim, address, port):
         message = f"cannot start the container {record.name}: port {shown}:{port} is taken"
         raise EngineError(message, hint=f"serve on another port; sudo ss -lntup 'sport = :{port}' shows who has it")
     if _bound(address, 0) is not None:

@@ -6,6 +6,7 @@ The refusals are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu/refused-requ
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 ENOUGH: Final = 16
 """The tokens after which a text ends, in a completion without a limit (vLLM's own) and in a chat."""
+_WORD: Final = re.compile(r"\S+")
 _JSON: Final = ('{"simulated"', ": true}")
 _INVALID: Final = (
     "1 validation error:\n  {{'type': '{kind}', 'loc': '{place}', 'msg': '{text}', 'input': '{given}'{more}}}"
@@ -143,7 +145,7 @@ def _prompt(body: Mapping[str, Any], *, chat: bool) -> tuple[str, int]:
     if isinstance(given, list) and all(isinstance(token, int) for token in given):
         return "", len(given)
     text = given if isinstance(given, str) else json.dumps(given)
-    return text, max(1, len(text.split()))
+    return text, max(1, sum(1 for _ in _WORD.finditer(text)))
 
 
 def _valued(message: str, param: str, value: int) -> RequestRefusedError:

@@ -124,6 +124,16 @@ def test_a_port_is_taken_from_the_start_on_also_while_its_server_loads(
     assert state(engine, "second").state == "created"
 
 
+def test_an_address_that_is_not_here_is_refused_also_where_the_engine_chooses_the_port(
+    make: Callable[..., SimEngine],
+) -> None:
+    engine = make()
+    engine.create(spec(ports=(Port(8000, None, "203.0.113.9"),)))
+
+    with pytest.raises(EngineError, match=r"203\.0\.113\.9 is no address of the engine's host"):
+        engine.start("executor")
+
+
 def test_a_mount_without_its_source_is_refused_unless_it_is_the_model(
     make: Callable[..., SimEngine], tmp_path: Path
 ) -> None:
