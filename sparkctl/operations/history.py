@@ -69,7 +69,7 @@ class History:
             host_total_bytes=self._host.memory().total_bytes,
             predicted=calibration.shares(service.footprint.items),
         )
-        taken = measured.of_start(start, boot_log.parse(lines), samples)
+        taken = measured.of_start(start, boot_log.parse(lines, container.started_at), samples)
         for finding in measured.findings(taken):
             self._report.say(f"{service.name}: {finding}")
         try:
