@@ -22,7 +22,10 @@ def table() -> str:
     """Return a row for each failure: what is printed, what it means, what to do, who says so."""
     rows = ["| what is printed | cause | fix | source |", "| --- | --- | --- | --- |"]
     for failure in catalogue():
-        text = failure.example if len(failure.example) <= LONGEST else failure.example[:LONGEST] + "…"
+        # A traceback's first line says nothing: the frame that is looked for and the exception do.
+        printed = [line.strip() for line in failure.example.split("\n") if not line.startswith("Traceback")]
+        text = " ⏎ ".join(printed)
+        text = text if len(text) <= LONGEST else text[:LONGEST] + "…"
         cells = (f"`{text.replace('`', chr(39)).strip()}`", failure.cause, failure.fix, failure.source)
         rows.append(f"| {' | '.join(cell.replace('|', '/').replace('{{', '{').replace('}}', '}') for cell in cells)} |")
     return "\n".join(rows) + "\n"

@@ -10,16 +10,16 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import GIB, MIB
+from sparkctl.vllm import log_lines, runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-LONGEST_LINE: Final = 32_768
-"""What is read of a line, in characters: no line that is looked for is a tenth of it."""
+    from sparkctl.vllm.log_lines import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +72,22 @@ class BootLog:
         return self.kv_reserved_bytes
 
 
-def parse(lines: Iterable[str]) -> BootLog:
-    """Return what a log says of the last start in it; what follows "Application startup complete" is not read."""
+def parse(lines: Iterable[str], began: float | None = None) -> BootLog:
+    """Return what a log says of the last start in it; what follows "Application startup complete" is not read.
+
+    ``began`` is when the container was started, in seconds since the epoch, where that is known: Python reads vLLM for
+    many seconds before the first line.
+    """
     reading = _Reading()
-    for line in lines:
-        for piece in _ANSI.sub("", line[:LONGEST_LINE]).split("\r"):
-            reading.read(piece)
-    return reading.result()
+    for line in log_lines.read(lines):
+        reading.read(line)
+    return reading.result(began)
 
 
 # --- the lines -------------------------------------------------------------------------------------------------------
 
 # Every repetition has a bound, so that no line, however hostile, takes more than a few steps for each character.
-_ANSI: Final = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
-_HEAD: Final = re.compile(
-    r"(?:(?P<stamp>\d{4}-\d\d-\d\dT[\d:.]{8,20}(?:Z|[+-]\d\d:\d\d)) )?(?:\(\w{1,40}(?: pid=\d{1,10})?\) )?"
-    r"(?:[A-Z]{4,8} \d\d-\d\d \d\d:\d\d:\d\d \[?[\w./-]{1,200}:\d{1,6}\] ?)?"
-)
-"""What may stand before the text: docker's time, the process, vLLM's level, time and place."""
 _OWN_TIME: Final = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) (\d\d)-(\d\d) (\d\d):(\d\d):(\d\d) ")
-_BANNER: Final = re.compile(
-    r"[ ▄▀█]{0,80}version ([\w.+!-]{1,80})\s{0,8}|vLLM API server version ([\w.+!-]{1,80})\s{0,8}"
-)
-_ARGUMENTS: Final = "non-default args: "
 
 _NUMBER: Final = r"-?\d{1,9}(?:\.\d{1,9})?"
 _COUNT: Final = r"\d[\d,]{0,18}"
@@ -169,30 +162,29 @@ class _Reading:
         self._moments: dict[str, float] = {}
         self._clock = _Clock()
 
-    def read(self, line: str) -> None:
+    def read(self, line: Line) -> None:
         """Take what a line says."""
-        head = _HEAD.match(line)
-        self._introduction(line[head.end() :] if head else line)
+        self._introduction(line.text)
         if "serving" in self._values:
             return
-        now = self._clock.read(line, head.group("stamp") if head else None)
+        now = self._clock.read(line)
         if now is not None:
             self._moments.setdefault("first", now)
         for form in _FORMS:
-            match = form.pattern.search(line) if form.needle in line else None
+            match = form.pattern.search(line.text) if form.needle in line.text else None
             if match is not None:
                 self._take(form, match)
 
     def _introduction(self, text: str) -> None:
         """Take the lines that each start begins with: what was read before them was an earlier one's."""
-        banner = _BANNER.fullmatch(text)
-        if banner is not None:
+        version = runs.version_of(text)
+        if version is not None:
             self._begin()
-            self._values["vllm"] = banner.group(1) or banner.group(2)
-        elif text.startswith(_ARGUMENTS):
+            self._values["vllm"] = version
+        elif text.startswith(runs.ARGUMENTS):
             if "args" in self._values:
                 self._begin()
-            self._values["args"] = _arguments(text.removeprefix(_ARGUMENTS))
+            self._values["args"] = _arguments(text.removeprefix(runs.ARGUMENTS))
 
     def _take(self, form: _Form, match: re.Match[str]) -> None:
         found = {name: text for name, text in match.groupdict().items() if text is not None}
@@ -202,13 +194,14 @@ class _Reading:
         if form.moment and self._clock.now is not None:
             self._moments[form.moment] = self._clock.now
 
-    def result(self) -> BootLog:
-        """Return what was read."""
+    def result(self, began: float | None) -> BootLog:
+        """Return what was read; the first phase goes from ``began`` on."""
         log = BootLog(**self._values)
         asked = (log.args or {}).get("gpu_memory_utilization")
         if log.utilization is None and isinstance(asked, float):
             log = replace(log, utilization=asked)
-        return replace(log, phases=dict(_phases(log, self._moments)))
+        before_s = self._clock.since(began, self._moments.get("first"))
+        return replace(log, phases=dict(_phases(log, self._moments, before_s)))
 
 
 def _value(name: str, text: str) -> float:
@@ -241,40 +234,63 @@ class _Clock:
         self.now: float | None = None
         self._stamped = False
 
-    def read(self, line: str, stamp: str | None) -> float | None:
+    def read(self, line: Line) -> float | None:
         """Return the time at a line. It never goes back: the lines of several processes are mixed."""
-        time = self._time(line, stamp)
+        time = self._time(line)
         if time is not None and self.now is not None and time < self.now - _HALF_YEAR_S:
             time += _YEAR_S
         if time is not None:
             self.now = time if self.now is None else max(self.now, time)
         return self.now
 
-    def _time(self, line: str, stamp: str | None) -> float | None:
+    def _time(self, line: Line) -> float | None:
         try:
-            if stamp is not None:
+            if line.stamp:
                 self._stamped = True
-                return datetime.fromisoformat(stamp).timestamp()
-            own = None if self._stamped else _OWN_TIME.search(line, 0, _HEAD_LENGTH)
+                return datetime.fromisoformat(line.stamp).timestamp()
+            # A progress bar may stand before the time.
+            own = None if self._stamped else _OWN_TIME.search(f"{line.head} {line.text}", 0, _HEAD_LENGTH)
             return datetime.fromisoformat(_LEAP_YEAR.format(*own.groups())).timestamp() if own else None
         except ValueError:  # a time that is none
             return None
 
+    def since(self, began: float | None, first: float | None) -> float:
+        """Return how long the container had run at its first line, ``first`` by this clock; 0 where it cannot be said.
 
-_LEAP_YEAR: Final = "2000-{}-{}T{}:{}:{}+00:00"
+        vLLM's own times are of a day and of a zone; zones differ by quarters of an hour, and no image needs one until
+        its first line.
+        """
+        if began is None or first is None:
+            return 0.0
+        if self._stamped:
+            return first - began if 0 < first - began < _QUARTER_S else 0.0
+        try:
+            day = datetime.fromtimestamp(began, UTC)
+            same = day.replace(year=_LEAP).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return 0.0
+        late = (first - same) % _QUARTER_S
+        return late if abs(first - same) < _DAY_S and late < _QUARTER_S - _HALF_MINUTE_S else 0.0
+
+
+_LEAP: Final = 2000
+_LEAP_YEAR: Final = f"{_LEAP}-{{}}-{{}}T{{}}:{{}}:{{}}+00:00"
 _YEAR_S: Final = 366 * 86400.0
 _HALF_YEAR_S: Final = _YEAR_S / 2
+_DAY_S: Final = 86400.0
+_QUARTER_S: Final = 900.0
+_HALF_MINUTE_S: Final = 30.0
+"""Two clocks may differ by some seconds: then the first line seems to come before its container."""
 _HEAD_LENGTH: Final = 400
-"""A progress bar may stand before the time."""
 
 
-def _phases(log: BootLog, moments: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def _phases(log: BootLog, moments: Mapping[str, float], before_s: float) -> Iterator[tuple[str, float]]:
     """Yield the seconds of each phase; what vLLM timed within one is taken out of it."""
     if "first" not in moments:
         timed = {"loading weights": log.loading_s, "compiling": log.compile_s, "capturing graphs": log.graph_capture_s}
         yield from ((name, seconds) for name, seconds in timed.items() if seconds is not None)
         return
-    before = moments["first"]
+    before = moments["first"] - before_s
     inner = {"profiling": ("compiling", log.compile_s), "warming up": ("capturing graphs", log.graph_capture_s)}
     for moment, name in list(_MOMENTS.items())[1:]:
         if moment not in moments:

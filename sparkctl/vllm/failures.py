@@ -1,44 +1,75 @@
 """Why a start failed: the log's deciding lines, their cause and the fix, out of a catalogue. Pure.
 
-The root comes first: what only follows from another failure (a symptom) speaks when nothing else does. Without a match
-the last exception is shown with its own frames.
+The last run counts. Of all that is known in it the root speaks: a cause before what only follows from one, an exception
+that nobody knows before a symptom, and what a client is told, or is said in passing, only where nothing failed.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
-from functools import cache
+from enum import IntEnum
+from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Annotated, Final
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
+from sparkctl.vllm import log_lines, phases, runs, tracebacks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from sparkctl.vllm.log_lines import Line
+    from sparkctl.vllm.tracebacks import Thrown
     from sparkctl.world.engine import Container
 
 LONGEST_LINE: Final = 8_192
-"""What is read of a line, in characters: a line of a failure is a tenth of it, and a log without line ends is one."""
+"""What is looked at of a line, in characters: a line of a failure is a tenth of it."""
 SHOWN_LINES: Final = 6
+_SHOWN: Final = 500
+"""Of a line that is shown, in characters."""
 _FRAMES: Final = 3
-_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_PROCESS: Final = re.compile(r"^\((?:APIServer|EngineCore|Worker)[^)]*\)\s?")
-_LOGGER: Final = re.compile(r"^(?:INFO|WARNING|ERROR|DEBUG|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d \[[^\]]+\]\s?")
-_EXCEPTION: Final = re.compile(
-    r"^(?:[\w.]+\.)?(?P<name>[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)): ?(?P<text>.*)"
-)
-_FRAME: Final = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<name>\S+)')
-_SHUTDOWN: Final = "[shutdown] API server: shutdown triggered"
-_TRACEBACK: Final = "Traceback (most recent call last):"
+_LONGEST_VALUE: Final = 200
+_PYDANTIC: Final = re.compile(r" ?\[type=\w+, input_value=.*|For further information visit \S+")
+_EMPTY: Final = re.compile(r" \((?:[\w ]+: ?[;,]? ?)*\)")
+_MOST_MATCHES: Final = 100
+"""Of one entry in one log: a line that is repeated says nothing new."""
 
 
-def _regex(pattern: str) -> str:
-    re.compile(pattern)
+def _expression(pattern: str) -> str:
+    compiled(pattern)
     return pattern
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return an expression of the catalogue; a space in it stands for any white space, a line's end among it."""
+    parts, in_class, escaped = [], False, False
+    for at, char in enumerate(pattern):
+        space = char == " " and not (in_class or escaped) and pattern[at + 1 : at + 2] not in {"?", "*", "+", "{"}
+        parts.append(r"\s+" if space else char)
+        in_class = not escaped and (char == "[" or (in_class and char != "]"))
+        escaped = char == "\\" and not escaped
+    return re.compile("".join(parts), re.MULTILINE)
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+
+
+class Rank(IntEnum):
+    """What speaks first. An entry's ``kind`` is one of the others than ``CRASH``: an exception that nobody knows."""
+
+    CAUSE = 0
+    BROAD = 1
+    CRASH = 2
+    HINT = 3
+    SYMPTOM = 4
+    REQUEST = 5
+    NOTE = 6
 
 
 class Failure(BaseModel):
@@ -47,25 +78,36 @@ class Failure(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
-    pattern: Annotated[str, AfterValidator(_regex)]
+    pattern: Expression
+    within: Expression | None = None
+    kind: Literal["cause", "broad", "hint", "symptom", "note", "request"] = "cause"
     cause: str
     fix: str
     source: str
     versions: str = ""
-    symptom: bool = False
     example: str
     neighbour: str
+
+    @property
+    def rank(self) -> Rank:
+        """The rank of its kind."""
+        return Rank[self.kind.upper()]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the log says. ``failure`` is the entry's id, '' where none matched; ``lines`` decided it."""
+    """What the log says. ``failure`` is the entry's id, '' where none matched; ``lines`` decided it.
+
+    ``phase`` is how far the start had come, None where the log does not say. ``thrown``: an exception says it.
+    """
 
     cause: str
     fix: str | None
     lines: tuple[str, ...]
     failure: str = ""
     source: str = ""
+    phase: str | None = None
+    thrown: bool = False
 
 
 @cache
@@ -76,57 +118,154 @@ def catalogue() -> tuple[Failure, ...]:
 
 
 def diagnose(lines: Iterable[str]) -> Diagnosis | None:
-    """Return why a start failed, None where its log says nothing of it."""
-    read = _before_the_end(list(cleaned(lines)))
-    found = [(failure, match, number) for failure, match, number in _matches(read)]
-    only = all(failure.symptom for failure, _, _ in found)
-    unknown = _last_exception(read, [number for _, _, number in found]) if only else None
-    if unknown is not None:
-        return unknown
-    if found:
-        # The first in the log is what the others follow from.
-        failure, match, number = min(found, key=lambda one: (one[0].symptom, one[2]))
-        groups = {name: (value or "not said").strip() for name, value in match.groupdict().items()}
-        cause, fix = (text.format_map(groups) for text in (failure.cause, failure.fix))
-        return Diagnosis(cause, fix, (read[number].strip(),), failure.id, failure.source)
-    return None
+    """Return why the last run in a log failed, None where its log says nothing of it."""
+    run = _Run(runs.until_stopped(runs.last_run(list(log_lines.read(lines)))))
+    found = sorted(run.evidence(), key=lambda one: (one.rank, run.lines[one.first].number))
+    crash = run.crash(found)
+    ranks = {one.rank for one in found}
+    first = next((one for one in found if run.speaks(one.rank, ranks)), None)
+    if crash is not None and (first is None or first.rank > Rank.CRASH):
+        return _unknown(run, crash)
+    return None if first is None else _known(run, first)
 
 
-def cleaned(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines as a reader sees them: without colours, control characters, process names and log prefixes."""
-    for line in lines:
-        for piece in _ANSI.sub("", line[:LONGEST_LINE]).split("\r"):
-            text = _PROCESS.sub("", _CONTROL.sub("", piece))
-            yield _LOGGER.sub("", text).rstrip()
+def _known(run: _Run, one: Match) -> Diagnosis:
+    values = {name: " ".join(value.split())[:_LONGEST_VALUE] for name, value in one.values.items()}
+    cause, fix = (_filled(text, values) for text in (one.failure.cause, one.failure.fix))
+    thrown = run.thrown_at(one.first)
+    places = [*range(one.first, min(one.last + 1, one.first + SHOWN_LINES))]
+    if thrown is not None and thrown.line < one.first < thrown.end:
+        places.insert(0, thrown.line)  # a message of several lines begins with what it is about
+    lines = tuple(_cut(run.lines[at].text.strip()) for at in places if run.lines[at].text.strip())
+    by_exception = thrown is not None and one.rank <= Rank.CRASH
+    return Diagnosis(cause, fix, lines, one.failure.id, one.failure.source, run.phase(one.first), by_exception)
 
 
-def _before_the_end(lines: list[str]) -> list[str]:
-    """Return a log up to where the server begins to end: what its engine says while it is stopped is no failure."""
-    end = next((number for number, line in enumerate(lines) if _SHUTDOWN in line), len(lines))
-    return lines[:end]
+def _unknown(run: _Run, crash: Thrown) -> Diagnosis:
+    """Return an exception that no entry knows, with its own frames, and what it led to at the end."""
+    said = " ".join(_PYDANTIC.sub("", line.strip()) for line in crash.message[:SHOWN_LINES]).strip()
+    cause = f"{crash.name}: {said}" if said else f"{crash.name}, at: {crash.code}" if crash.code else crash.name
+    own = run.lines[crash.line].text.strip()
+    more = [line.strip() for line in crash.message[1:SHOWN_LINES] if line.strip()]
+    lines = tuple(_cut(line) for line in (*crash.frames[-_FRAMES:], own, *more))
+    return Diagnosis(_cut(cause), None, lines, phase=run.phase(crash.line), thrown=True)
 
 
-def _matches(lines: Sequence[str]) -> Iterator[tuple[Failure, re.Match[str], int]]:
-    """Yield the first match of each entry."""
-    for failure in catalogue():
-        pattern = re.compile(failure.pattern)
-        for number, line in enumerate(lines):
-            match = pattern.search(line)
-            if match is not None:
-                yield failure, match, number
-                break
+def _filled(text: str, values: dict[str, str]) -> str:
+    """Return a text with the values in it; brackets in which nothing is left to say go."""
+    return _EMPTY.sub("", text.format_map(values)).rstrip(" :")
 
 
-def _last_exception(lines: Sequence[str], symptoms: Sequence[int]) -> Diagnosis | None:
-    """Return the last exception of the log that is no symptom, with the frames of its own traceback, innermost last."""
-    follows = {lines[number] for number in symptoms}
-    numbers = [number for number, line in enumerate(lines) if _EXCEPTION.match(line) and line not in follows]
-    if not numbers:
-        return None
-    last = numbers[-1]
-    begin = max((number for number in range(last) if _TRACEBACK in lines[number]), default=last)
-    frames = [line.strip() for line in lines[begin:last] if _FRAME.match(line)]
-    return Diagnosis(lines[last][:400], None, (*frames[-_FRAMES:], lines[last].strip()))
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+class Match(NamedTuple):
+    """Where an entry's text stands: from line ``first`` to line ``last`` of a run."""
+
+    failure: Failure
+    rank: Rank
+    first: int
+    last: int
+    values: dict[str, str]
+
+
+class _Run:
+    """The lines of one run, by process."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.lines = tracebacks.of_process([line._replace(text=line.text[:LONGEST_LINE]) for line in lines])
+        self.thrown = tracebacks.thrown(self.lines)
+        self.told = runs.starts(lines)
+        self.serving = next((line.number for line in lines if phases.SERVES in line.text), None)
+        self._starts = [0, *accumulate(len(line.text) + 1 for line in self.lines)]
+
+    @cached_property
+    def _whole(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+    @cached_property
+    def _loud(self) -> str:
+        """The same text without what its programs say is no error."""
+        return "\n".join(" " * len(line.text) if line.informs else line.text for line in self.lines)
+
+    def thrown_at(self, line: int) -> Thrown | None:
+        """Return the exception whose traceback or message a line belongs to."""
+        return self._by_line.get(line)
+
+    @cached_property
+    def _by_line(self) -> dict[int, Thrown]:
+        return {at: one for one in self.thrown for at in range(one.begin, one.end)}
+
+    def evidence(self) -> Iterator[Match]:
+        """Yield where the entries' texts stand."""
+        for failure in catalogue():
+            text = self._whole if failure.rank in {Rank.HINT, Rank.NOTE} else self._loud
+            for match in islice(compiled(failure.pattern).finditer(text), _MOST_MATCHES):
+                first = self._line_at(match.start())
+                around = self._around(failure, first)
+                if around is not None:
+                    values = match.groupdict(default="") | around
+                    last = self._line_at(max(match.start(), match.end() - 1))
+                    yield Match(failure, self._rank(failure, first), first, last, values)
+
+    def _line_at(self, place: int) -> int:
+        return bisect_right(self._starts, place) - 1
+
+    def _around(self, failure: Failure, line: int) -> dict[str, str] | None:
+        """Return what the traceback around a line says of what the entry looks for there; None: it does not."""
+        if failure.within is None:
+            return {}
+        thrown = self._by_line.get(line)
+        if thrown is None:
+            return None
+        found = compiled(failure.within).search(self._whole, self._starts[thrown.begin], self._starts[thrown.end])
+        return None if found is None else found.groupdict(default="")
+
+    def _rank(self, failure: Failure, line: int) -> Rank:
+        """Return the rank of an entry at a line: what stops a request alone, or nothing, is said in passing."""
+        thrown = self._by_line.get(line)
+        survived = thrown is not None and thrown.survived
+        of_request = self._answers(line) or (thrown is not None and thrown.request)
+        return max(failure.rank, Rank.NOTE) if survived or (of_request and failure.rank < Rank.CRASH) else failure.rank
+
+    def _answers(self, line: int) -> bool:
+        """Return whether a line is the API server's own while it serves: what it says then, it says of a request."""
+        own = self.lines[line]
+        return self.serving is not None and own.number > self.serving and own.process.lower().startswith("apiserver")
+
+    def crash(self, found: Sequence[Match]) -> Thrown | None:
+        """Return the exception that ended the run, where no entry knows it: the first cause of its chain."""
+        known = {at for one in found for at in range(one.first, one.last + 1)}
+        open_ = [one for one in self.thrown if not (one.survived or one.stops or self._requested(one, known))]
+        ended = [one for one in open_ if one.announced] or open_
+        first = min(ended, key=lambda one: self.lines[one.line].number, default=None)
+        if first is None:
+            return None
+        return next(one for one in first.chain if one is first or not (one.stops or self._is_known(one, known)))
+
+    def _requested(self, one: Thrown, known: set[int]) -> bool:
+        return one.request or self._answers(one.line) or self._is_known(one, known)
+
+    @staticmethod
+    def _is_known(one: Thrown, known: set[int]) -> bool:
+        return not known.isdisjoint(range(one.line, one.end))
+
+    def speaks(self, rank: Rank, ranks: set[Rank]) -> bool:
+        """Return whether evidence of a rank is an answer: what is said in passing is none of a server that began."""
+        if rank is Rank.HINT:
+            return self.serving is None or Rank.SYMPTOM in ranks
+        return rank is not Rank.NOTE or not self.told
+
+    def phase(self, line: int) -> str | None:
+        """Return how far the start had come at a line."""
+        before = [own for own in self.lines if own.number <= self.lines[line].number]
+        told = [phase for own in before if (phase := phases.told(own.text).phase) is not None]
+        reached = max(told, key=phases.ORDER.index, default=phases.Phase.STARTING if self.told else None)
+        return None if reached is None else str(reached)
 
 
 # --- how it ended ----------------------------------------------------------------------------------------------------
@@ -148,8 +287,11 @@ _CODES: Final = {
 }
 
 
-def ended(container: Container) -> str:
-    """Return in words what a container's exit code and OOM kill say, '' where they say nothing."""
+def ended(container: Container, found: Diagnosis | None = None) -> str:
+    """Return in words what a container's exit code and OOM kill say, '' where they say nothing.
+
+    A signal says nothing where an exception in the log (``found``) says why the server was ending already.
+    """
     code = container.exit_code
     if code is None or container.state not in {"exited", "dead"}:
         return ""
@@ -157,6 +299,8 @@ def ended(container: Container) -> str:
         return (
             "the kernel killed it at its docker memory limit (which does not count GPU memory): raise container.memory"
         )
+    if code in _SIGNALS and found is not None and found.thrown:
+        return ""
     if code == 137:  # noqa: PLR2004
         who = "docker kill, docker stop after its grace, or the kernel for want of memory"
         return f"{_SIGNALS[code]} by {who}: sudo dmesg | tail (a line of NVRM is a hint, no proof)"

@@ -489,6 +489,21 @@ def test_attach_counts_from_the_start_of_the_container(spark: FakeSpark) -> None
     assert joined(spark, started_at=9e9)[0]["seconds"] == 0, "a clock that was set"
 
 
+def test_a_start_that_is_joined_before_its_first_line_has_gone_on_since_its_container_was_started(
+    spark: FakeSpark,
+) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.http.serving.clear()
+    spark.clock.now = 200.0
+    (identity,) = spark.engine.there
+    spark.engine.there[identity] = spark.engine.there[identity]._replace(started_at=170.0)
+    spark.engine.log[identity] = []
+    spark.clock.interrupt_at = spark.clock.now + 10
+    done = spark.run("attach", "e4b-nvfp4", "--json").expect(130)
+    first = next(line for line in map(json.loads, done.out.splitlines()) if "phase" in line)
+    assert (first["phase"], first["seconds"], first["phase_seconds"]) == ("starting", 31, 31)
+
+
 def test_attach_to_a_stacks_service_uses_its_own_address(spark: FakeSpark) -> None:
     (spark.folder / "recipes" / "stacks").mkdir(parents=True)
     stack = "services:\n  fast: {recipe: e4b-nvfp4, set: {serve.port: 8055, serve.name: quick}}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -119,6 +120,36 @@ def test_the_times_of_docker_are_used_where_the_lines_have_them() -> None:
     complete = next(at for at, line in enumerate(plain) if "Application startup complete" in line)
     banner = next(at for at, line in enumerate(plain) if "version 0.20.2" in line)
     assert sum(log.phases.values()) == complete - banner
+
+
+FIRST = datetime(2026, 11, 20, 20, 42, 0, tzinfo=UTC).timestamp()
+"""When the log GRAPHS begins."""
+
+
+@pytest.mark.parametrize(
+    ("began", "more"),
+    [
+        (FIRST - 17.5, 17.5),
+        (FIRST - 17.5 + 3600 * 8, 17.5),  # the container's zone is not UTC
+        (FIRST + 0.9, 0),  # vLLM's times have no fractions
+        (FIRST - 86400 * 30, 0),  # another day: nothing can be said
+        (None, 0),
+        (9e99, 0),
+    ],
+)
+def test_the_first_phase_goes_from_the_start_of_the_container(began: float | None, more: float) -> None:
+    plain, whole = parse(lines(GRAPHS)).phases, parse(lines(GRAPHS), began).phases
+    assert whole["starting"] == pytest.approx(plain["starting"] + more)
+    assert sum(whole.values()) == pytest.approx(146 + more)
+
+
+def test_the_times_of_docker_say_when_the_first_line_came() -> None:
+    log = [_stamped(line, second) for second, line in enumerate(lines(F8A["A"]))]
+    banner = next(line for line in log if "version 0.20.2" in line)
+    first = datetime.fromisoformat(banner.partition(" ")[0]).timestamp()
+    before = sum(parse(log).phases.values())
+    assert sum(parse(log, first - 12).phases.values()) == pytest.approx(before + 12)
+    assert sum(parse(log, first + 12).phases.values()) == pytest.approx(before)
 
 
 def test_a_start_over_new_year_takes_no_year() -> None:

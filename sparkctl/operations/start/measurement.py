@@ -42,7 +42,7 @@ def keep(
         host_total_bytes=ports.host.memory().total_bytes,
         predicted=calibration.shares(service.footprint.items),
     )
-    taken = measured.of_start(start, boot_log.parse(lines), samples)
+    taken = measured.of_start(start, boot_log.parse(lines, container.started_at), samples)
     for finding in measured.findings(taken):
         report.say(f"{service.name}: {finding}")
     history.add(taken)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import units
 from sparkctl.operations.start import readiness
 from sparkctl.vllm import phases
+from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,8 @@ def moment(progress: Progress, now: float, usual: Mapping[str, float], sampler: 
     still_s = readiness.stalled_s(progress, now)
     elapsed_s = progress.before_s + now - progress.started
     joined = progress.before_s > 0 and progress.phase_since <= progress.started + JOINING_S
-    phase_s = None if joined else now - progress.phase_since
+    # A start begins with its container, whoever watches it from when on.
+    phase_s = elapsed_s if progress.phase is Phase.STARTING else None if joined else now - progress.phase_since
     left_s = phases.left_s(usual, progress.phase, elapsed_s)
     times = [] if phase_s is None else [units.format_duration(phase_s)]
     times.append(f"{units.format_duration(elapsed_s)} in all")
