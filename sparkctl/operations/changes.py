@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, InputError
@@ -13,15 +13,15 @@ from sparkctl.operations.history import History
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.start import STOP_GRACE_S, Starter
 from sparkctl.planning.plan import Action, make_plan
-from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.records import Records
     from sparkctl.operations.start.start import Require
-    from sparkctl.planning.plan import Plan
+    from sparkctl.planning.plan import Plan, Running
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports, Report
 
@@ -69,6 +69,7 @@ class Controller:
         self._report = report
         self._reserve_bytes = reserve_bytes
         self._key = key
+        self._secret_values = secret_values
         self._memory = History(ports.engine, ports.host, records, report)
         self._starter = Starter(ports, report, secret_values, self._memory, logs)
 
@@ -141,37 +142,43 @@ class Controller:
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop and remove the services of these names, and return those that had a container."""
         with self._locked():
-            found = [c for c in observing.services(self._ports.engine) if c.labels[LABEL_SERVICE] in names]
-            for container in found:
+            found = [(name, one) for name, one in observing.services(self._ports.engine) if name in names]
+            for _, container in found:
                 self._report.progress(container.name, "stopping", "")
                 if container.state == "running":
                     self._ports.engine.stop(container.id, grace_s=STOP_GRACE_S)
                 self._ports.engine.remove(container.id)
                 self._report.say(f"{container.name}: stopped and removed")
-        return [container.labels[LABEL_SERVICE] for container in found]
+        return [name for name, _ in found]
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
     def _plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
         now = observing.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
         pool = observing.pool(self._ports.host, self._reserve_bytes)
-        running = [deployed.running for deployed in now if deployed.container.name == deployed.name]
+        services = {service.name: service for service in wanted}
+        running = [self._running(one, services.get(one.name)) for one in now if not one.set_aside]
         return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
 
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
         plan = self._plan(wanted, replace=options.replace)
-        changed = [step.service for step in plan.steps if step.action is Action.CHANGED]
+        changed = [f"  {step.service}: {line}" for step in plan.steps if step.needs_replace for line in step.changes]
         if changed:
-            lines = [line for service in wanted if service.name in changed for line in self._differences(service)]
-            message = "what runs differs from its recipe:\n" + "\n".join(f"  {line}" for line in lines)
-            raise InputError(message, hint="--replace stops it and starts it as the recipe says now")
+            message = "\n".join(["what runs differs from what is wanted now:", *changed])
+            raise InputError(message, hint="--replace stops it and starts it as its recipe says now")
+        for line in plan.unknown:
+            self._report.say(line)
         if not plan.fits:
             raise RefusedError(plan)
         return plan
 
-    def _differences(self, service: Service) -> list[str]:
-        container = self._ports.engine.container(service.name)
-        return differences.differences(service.spec, container) if container is not None else []
+    def _running(self, one: Deployed, service: Service | None) -> Running:
+        """Return a service as the plan sees it; of one that is wanted, with how it differs."""
+        if service is None:
+            return one.running
+        values = self._secret_values.get(service.name, {})
+        image = self._ports.engine.image(one.container.image)
+        return replace(one.running, changes=tuple(differences.differences(service, one.container, image, values)))
 
     # --- acting ------------------------------------------------------------------------------------------------------
 

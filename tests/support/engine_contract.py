@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.spec import LABEL_SERVICE, ContainerSpec, Mount, Port
+from sparkctl.world.labels import LABEL_SERVICE
+from sparkctl.world.spec import ContainerSpec, Mount, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable

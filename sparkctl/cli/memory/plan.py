@@ -77,7 +77,10 @@ def _as_json(planned: PlannedSet) -> dict[str, object]:
             for service in planned.services
         ],
         "order": list(plan.order),
-        "steps": [{"action": str(step.action), "service": step.service} for step in plan.steps],
+        "steps": [
+            {"action": str(step.action), "service": step.service, "changes": list(step.changes)} for step in plan.steps
+        ],
+        "unknown": list(plan.unknown),
         "reasons": planned.reasons,
         "ways": [
             {
@@ -122,7 +125,11 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.result("fits" if plan.order else "nothing to start")
     for step in plan.steps:
         if step.needs_replace:
-            out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
+            out.say(f"{step.service} runs, and differs from what is wanted: `up` changes it only with --replace")
+        for line in step.changes:
+            out.say(f"  {step.service}: {line}")
+    for line in plan.unknown:
+        out.warn(line)
 
 
 def _bytes_of(service: Service, name: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.operations import deployed
 from sparkctl.operations.status.liveness import Look
 from sparkctl.vllm import metrics, phases
-from sparkctl.world.spec import LABEL_URL
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Ports
@@ -17,16 +17,18 @@ _TIMEOUT_S: Final = 5.0
 _LOG_LINES: Final = 2000
 
 
-def look(ports: Ports, name: str, key: str | None) -> Look:
-    """Return what a service shows now; ``key`` is the operator's for its server.
+def look(ports: Ports, container_name: str, key: str | None) -> Look:
+    """Return what a service's container shows now; ``key`` is the operator's for its server.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    container = deployed.find(ports.engine, name)
+    container = deployed.find(ports.engine, container_name)
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
-    url = container.labels.get(LABEL_URL, "")
+    url = labels.read(container.labels).url
+    if url is None:
+        return Look(ports.clock.monotonic(), container, asked=False)
     health = ports.http.get(f"{url}/health", timeout_s=_TIMEOUT_S).status
     counted = ports.http.get(f"{url}/metrics", key=key, timeout_s=_TIMEOUT_S)
     found = metrics.parse(counted.body) if counted.status == HTTPStatus.OK else None

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
+from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import data, listening, mounting, orders
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
 from sparkctl.world.sim.server import parse_arguments
-from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
