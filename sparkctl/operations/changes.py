@@ -102,6 +102,8 @@ class Controller:
         with self._locked():
             wanted = self.expected(wanted)
             plan = self._admitted(wanted, options)
+            for line in plan.unknown:
+                self._report.warn(line)
             services = {service.name: service for service in wanted}
             starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
             prepare.prepare(self._ports, self._report, starting)
@@ -166,8 +168,6 @@ class Controller:
         if changed:
             message = "\n".join(["what runs differs from what is wanted now:", *changed])
             raise InputError(message, hint="--replace stops it and starts it as its recipe says now")
-        for line in plan.unknown:
-            self._report.say(line)
         if not plan.fits:
             raise RefusedError(plan)
         return plan

@@ -32,7 +32,9 @@ def differences(service: Service, running: Container, image: Image | None, value
         found = ["its labels do not say as what it was started", *record.damaged, *found]
     elif record.recipe not in {None, service.record.recipe}:
         found = [f"recipe: {record.recipe} runs, {service.record.recipe} wanted", *found]
-    elif record.digest != service.digest and not found:
+    if record.url not in {None, service.url}:
+        found.append(f"url: {record.url} runs, {service.url} wanted")
+    if record.digest not in {None, service.digest} and not found:
         found = ["the container's settings (docker run's own flags, or its labels)"]
     if found and record.laid_over is None:
         found.append("what was laid over its recipe at its start is not known")

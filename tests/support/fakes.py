@@ -34,6 +34,7 @@ class FakeEngine:
     images: dict[str, dict[str, bytes]] = field(default_factory=dict)
     there: dict[str, Container] = field(default_factory=dict)
     specs: dict[str, ContainerSpec] = field(default_factory=dict)
+    created: list[ContainerSpec] = field(default_factory=list)
     log: dict[str, list[str]] = field(default_factory=dict)
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -43,6 +44,8 @@ class FakeEngine:
     python: bool = True
     seen: dict[str, ImportedFile] = field(default_factory=dict)
     fail: dict[str, EngineError] = field(default_factory=dict)
+    tagged: dict[str, str] = field(default_factory=dict)
+    """The id of the image that a tag names now, where it is not the usual one."""
 
     def info(self) -> EngineInfo:
         return EngineInfo("fake", "engine-1", "1", elsewhere=self.elsewhere, runtimes=("nvidia",))
@@ -54,7 +57,10 @@ class FakeEngine:
         return next((c for c in self.there.values() if name in {c.name, c.id}), None)
 
     def image(self, reference: str) -> Image | None:
-        return Image(f"sha256:{reference}", (), 9 * GIB) if reference in self.images else None
+        return Image(self._image_id(reference), (), 9 * GIB) if reference in self.images else None
+
+    def _image_id(self, reference: str) -> str:
+        return self.tagged.get(reference, f"sha256:{reference}")
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")
@@ -65,11 +71,12 @@ class FakeEngine:
         self._do(f"create {spec.name}")
         identity = f"id-{sum(call.startswith('create ') for call in self.calls) - 1}"
         self.specs[spec.name] = spec
+        self.created.append(spec)
         self.there[identity] = Container(
             identity,
             spec.name,
             spec.image,
-            f"sha256:{spec.image}",
+            self._image_id(spec.image),
             "created",
             dict(spec.labels),
             mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),
@@ -165,6 +172,7 @@ class FakeHost:
     available: int = 110 * GIB
     taken_ports: set[int] = field(default_factory=set)
     resident: dict[int, int] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
     cached: int = 0
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
@@ -187,7 +195,7 @@ class FakeHost:
         return self.resident
 
     def resident_bytes(self, pid: int) -> int | None:
-        return 0
+        return None if pid in self.hidden else 0
 
     def activity(self, pid: int) -> Activity | None:
         return self.activities.pop(0) if self.activities else None

@@ -128,7 +128,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
             out.say(f"{step.service} runs, and differs from what is wanted: `up` changes it only with --replace")
         for line in step.changes:
             out.say(f"  {step.service}: {line}")
-    for line in plan.unknown:
+    for line in plan.unknown if plan.fits else ():
         out.warn(line)
 
 

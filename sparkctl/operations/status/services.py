@@ -44,8 +44,13 @@ class ServiceNow:
 
     @property
     def url(self) -> str:
-        """Where its server listens."""
+        """Where its server listens, "" where that is not known."""
         return self.deployed.url
+
+    @property
+    def record(self) -> ServiceLabels:
+        """What its container says that it was started as."""
+        return self.deployed.record
 
     @property
     def ready(self) -> bool | None:
