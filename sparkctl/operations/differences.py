@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container, Image
+    from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.spec import ContainerSpec
 
 _SHORT_ID: Final = 12
@@ -36,13 +37,23 @@ def differences(service: Service, running: Container, image: Image | None, value
         found.append(f"url: {record.url} runs, {service.url} wanted")
     if record.digest not in {None, service.digest} and not found:
         found = ["the container's settings (docker run's own flags, or its labels)"]
-    if found and record.laid_over is None:
-        found.append("what was laid over its recipe at its start is not known")
+    if found:
+        found += _laid_over(record, service.record)
     if running.image == service.spec.image:
         found += of_image(running, image)
     recorded = record.secrets.digests if record.secrets is not None else {}
     removed = [f"secret {name}: not wanted any more" for name in recorded if name not in service.recipe.secrets]
     return [*found, *of_secrets(running, values), *removed]
+
+
+def _laid_over(then: ServiceLabels, now: ServiceLabels) -> list[str]:
+    """Return what was laid over a recipe at a service's start, where that is not what is laid over it now."""
+    if then.laid_over is None:
+        return ["what was laid over its recipe at its start is not known"]
+    overrides = then.laid_over.overrides
+    if now.laid_over is not None and overrides == now.laid_over.overrides:
+        return []
+    return [f"laid over its recipe at its start: {' '.join(map(secrets.shown, overrides)) or 'nothing'}"]
 
 
 def of_command(spec: ContainerSpec, running: Container) -> list[str]:

@@ -167,8 +167,11 @@ class Running:
     @property
     def doubt(self) -> str:
         """What is not known of the memory that it will hold, in words; "" where nothing is."""
-        if self.state == "stopped" or self.claim_bytes is not None:
+        if self.state == "stopped":
             return ""
+        if self.claim_bytes is not None:
+            known = self.peak_bytes is not None or self.state != "starting"
+            return "" if known else f"what {self.name} takes at most while it starts is not known: its claim is counted"
         unknown = f"the claim of {self.name} is not known"
         if self.resident_bytes is None:
             return f"{unknown}, nor what its processes hold: nothing is counted for it but what is in use already"

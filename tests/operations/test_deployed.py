@@ -240,6 +240,15 @@ def test_a_sweep_of_a_service_whose_image_or_secret_is_another_is_refused(spark:
     assert spark.engine.calls[before:] == []
 
 
+def test_what_was_laid_over_a_recipe_is_seen(spark: FakeSpark) -> None:
+    spark.run("up", NAME, "--set", "limits.context=4096", "--set", "limits.sequences=3").expect(0)
+    assert f"{NAME} + limits.context=4096 + " in spark.run("ps").expect(0).out
+    refused = spark.run("up", NAME).expect(2)
+    assert f"{NAME}: laid over its recipe at its start: limits.context=4096 limits.sequences=3" in refused.err
+    again = spark.run("up", NAME, "--set", "limits.sequences=3", "--set", "limits.context=4096").expect(0)
+    assert "already up" in again.err, "the same service, in another order"
+
+
 def test_what_may_be_a_secret_in_what_was_laid_over_is_not_shown(spark: FakeSpark) -> None:
     spark.run("up", NAME, "--set", "env.THEIR_KEY=secret-value", "--set", "limits.sequences=3").expect(0)
     assert spark.run("ps", "--json").expect(0).json[0]["overrides"] == ["env.THEIR_KEY=(hidden)", "limits.sequences=3"]

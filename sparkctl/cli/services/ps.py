@@ -63,7 +63,7 @@ def _cells(service: ServiceNow) -> list[str]:
     mods = record.mod_names
     return [
         f"{service.name} ({deployed.container.name})" if deployed.set_aside else service.name,
-        record.recipe or "unknown",
+        " + ".join([record.recipe or "unknown", *(laid_over(record) or ())]),
         deployed.container.state,
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",
