@@ -164,9 +164,8 @@ class Controller:
 
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
         plan = self._plan(wanted, replace=options.replace)
-        changed = [f"  {step.service}: {line}" for step in plan.steps if step.needs_replace for line in step.changes]
-        if changed:
-            message = "\n".join(["what runs differs from what is wanted now:", *changed])
+        if any(step.needs_replace for step in plan.steps):
+            message = "\n".join(["what runs differs from what is wanted now:", *(f"  {line}" for line in plan.changes)])
             raise InputError(message, hint="--replace stops it and starts it as its recipe says now")
         if not plan.fits:
             raise RefusedError(plan)

@@ -43,6 +43,17 @@ class Plan:
         """The services that are started, first to last."""
         return tuple(step.service for step in self.steps if step.action in STARTS)
 
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """How what runs differs from what is wanted, a line each, with the service's name before it."""
+        return tuple(f"{step.service}: {line}" for step in self.steps for line in step.changes)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What an operator has to know of what runs before they start anything, beside the reasons of a refusal."""
+        waits = [f"{step.service}: `up` changes it only with --replace" for step in self.steps if step.needs_replace]
+        return (*self.changes, *waits, *(self.unknown if self.fits else ()))
+
 
 def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Plan:
     """Return the steps that bring ``wanted`` up beside ``running``, or a plan that does not fit and says why.

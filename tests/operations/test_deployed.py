@@ -253,5 +253,5 @@ def test_what_may_be_a_secret_in_what_was_laid_over_is_not_shown(spark: FakeSpar
     spark.run("up", NAME, "--set", "env.THEIR_KEY=secret-value", "--set", "limits.sequences=3").expect(0)
     assert spark.run("ps", "--json").expect(0).json[0]["overrides"] == ["env.THEIR_KEY=(hidden)", "limits.sequences=3"]
     told = spark.run("status", NAME).expect(0)
-    assert "laid over it" in told.out
+    assert f"{NAME} + env.THEIR_KEY=(hidden) + limits.sequences=3" in told.out
     assert "secret-value" not in told.out

@@ -8,7 +8,7 @@ import click
 
 from sparkctl.base import units
 from sparkctl.cli.options import as_json
-from sparkctl.operations.status.services import laid_over, services
+from sparkctl.operations.status.services import laid_over, made_from, services
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -29,7 +29,7 @@ def command(session: Session, *, as_json: bool) -> None:
         headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
         session.out.table(headers, [_cells(service) for service in found])
         for service in found:
-            for line in (*service.changed, *service.deployed.record.damaged):
+            for line in service.doubts:
                 session.out.warn(f"{service.deployed.container.name}: {line}")
 
 
@@ -63,7 +63,7 @@ def _cells(service: ServiceNow) -> list[str]:
     mods = record.mod_names
     return [
         f"{service.name} ({deployed.container.name})" if deployed.set_aside else service.name,
-        " + ".join([record.recipe or "unknown", *(laid_over(record) or ())]),
+        made_from(record),
         deployed.container.state,
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",

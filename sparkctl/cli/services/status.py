@@ -13,8 +13,7 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
 from sparkctl.operations.status import services
 from sparkctl.operations.status.liveness import Life
-from sparkctl.operations.status.services import laid_over
-from sparkctl.world.labels import ServiceLabels
+from sparkctl.operations.status.services import laid_over, made_from
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -58,7 +57,7 @@ def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> Non
 
 def _row(found: ServiceStatus) -> dict[str, object]:
     service, drafting = found.deployed, found.metrics.drafting
-    record = service.record if service is not None else ServiceLabels()
+    record = found.record
     return {
         "name": service.name if service is not None else "",
         "recipe": record.recipe,
@@ -93,8 +92,7 @@ def _show(session: Session, found: ServiceStatus, row: dict[str, object]) -> Non
     acceptance = row["acceptance"]
     shown = {
         "state": ": ".join(filter(None, [str(row["state"]), str(row["why"])])),
-        "recipe": row["recipe"] or "unknown",
-        "laid over it": _listed(row["overrides"]),
+        "recipe": made_from(found.record),
         "url": row["url"] or "unknown",
         "requests": f"{_count(row['running'])} running, {_count(row['waiting'])} waiting",
         "tokens per second": f"{_tokens(row['generated_per_second'])}, {_tokens(row['prompt_per_second'])} of prompts",
@@ -110,12 +108,8 @@ def _show(session: Session, found: ServiceStatus, row: dict[str, object]) -> Non
     width = max(map(len, shown))
     for key, value in shown.items():
         session.out.result(f"{key:{width}}  {value}")
-    for line in (*found.changed, *(found.deployed.record.damaged if found.deployed is not None else ())):
+    for line in found.doubts:
         session.out.warn(line)
-
-
-def _listed(overrides: object) -> str:
-    return (" ".join(map(str, overrides)) or "nothing") if isinstance(overrides, list) else "unknown"
 
 
 def _count(value: object) -> str:

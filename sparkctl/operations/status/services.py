@@ -12,6 +12,7 @@ from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look
 from sparkctl.vllm.metrics import Metrics
+from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.status.liveness import Look
-    from sparkctl.world.labels import ServiceLabels
 
 _LOOK_S: Final = 1.0
 
@@ -53,6 +53,11 @@ class ServiceNow:
         return self.deployed.record
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What has changed since it was started, and what is not known of it, in words."""
+        return (*self.changed, *self.record.damaged)
+
+    @property
     def ready(self) -> bool | None:
         """Whether it is ready: one whose scheduler works is, even where it was too busy for a question."""
         return True if self.doing is Life.BUSY else self.deployed.ready
@@ -71,6 +76,16 @@ class ServiceStatus:
     metrics: Metrics
     rates: Rates
     changed: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> ServiceLabels:
+        """What its container says that it was started as."""
+        return ServiceLabels() if self.deployed is None else self.deployed.record
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What has changed since it was started, and what is not known of it, in words."""
+        return (*self.changed, *self.record.damaged)
 
     @property
     def well(self) -> bool:
@@ -98,6 +113,11 @@ def _now(world: World, deployed: Deployed) -> ServiceNow:
 def laid_over(record: ServiceLabels) -> list[str] | None:
     """Return what was laid over a service's recipe, to be shown: without values that may be secrets; None: unknown."""
     return None if record.laid_over is None else [secrets.shown(one) for one in record.laid_over.overrides]
+
+
+def made_from(record: ServiceLabels) -> str:
+    """Return a service's recipe and what was laid over it, to be shown."""
+    return " + ".join([record.recipe or "unknown", *(laid_over(record) or ())])
 
 
 def changed_since(world: World, deployed: Deployed) -> tuple[str, ...]:
