@@ -164,12 +164,13 @@ def assemble(inputs: Inputs) -> Service:
     record = _record(inputs)
     digest = spec.with_labels(record.to_labels()).digest()
     record = replace(record, digest=digest)
+    words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Service(
         name=inputs.name,
         recipe_name=inputs.recipe_name,
         recipe=inputs.recipe,
-        words=tuple(grammar.labelled(rendered, record.to_labels())),
-        spec=spec.with_labels(record.to_labels()),
+        words=words,
+        spec=grammar.parse(words),
         record=record,
         digest=digest,
         footprint=inputs.footprint,

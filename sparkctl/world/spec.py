@@ -158,5 +158,5 @@ class ContainerSpec:
         Of sparkctl's own labels only those count that say what the command does not (``labels.IN_DIGEST``).
         """
         counted = tuple(pair for pair in self.labels if not pair[0].startswith(PREFIX) or pair[0] in IN_DIGEST)
-        text = json.dumps(asdict(replace(self, labels=counted)), sort_keys=True, ensure_ascii=True)
+        text = json.dumps(asdict(replace(self, labels=tuple(sorted(counted)))), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
