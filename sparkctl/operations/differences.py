@@ -74,9 +74,11 @@ def of_command(spec: ContainerSpec, running: Container) -> list[str]:
 
 def of_image(running: Container, image: Image | None) -> list[str]:
     """Return that the tag of a container's image names another image now: it was pulled, built or tagged again."""
-    if image is None or image.id == running.image_id:
+    # What the engine calls an image is compared with what it called it then: a container's own word may be another.
+    ran = labels.read(running.labels).image_id or running.image_id
+    if image is None or image.id == ran:
         return []
-    ids = f"{_short(running.image_id)} runs, {_short(image.id)} is there now"
+    ids = f"{_short(ran)} runs, {_short(image.id)} is there now"
     return [f"changed: the image behind this tag ({running.image}): {ids}"]
 
 

@@ -138,10 +138,15 @@ class Service:
         """The address of the server on this host."""
         return url_of(self.recipe)
 
-    def at_creation(self, secrets: SecretDigests) -> ContainerSpec:
+    def at_creation(self, image_id: str | None, secrets: SecretDigests) -> ContainerSpec:
         """Return the container to create now: its claim is what starts here took, where one is known."""
-        claim, peak = self.expected.steady_bytes, self.expected.peak_bytes
-        record = replace(self.record, claim_bytes=claim, peak_bytes=peak, secrets=secrets)
+        record = replace(
+            self.record,
+            claim_bytes=self.expected.steady_bytes,
+            peak_bytes=self.expected.peak_bytes,
+            image_id=image_id,
+            secrets=secrets,
+        )
         return self.spec.with_labels(record.to_labels())
 
 

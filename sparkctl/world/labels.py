@@ -7,9 +7,8 @@ Three kinds of what is recorded:
 
 * what the command says too, so that it need not be taken apart: service, recipe, served names, URL, mods, digest
 * what the command does not say: what was laid over the recipe, and when the service counts as ready
-* what is so at the moment of the creation: the claim, and a digest of the secrets' values. It is in no spec digest:
-  a better estimate never makes a running service "changed". The id of the image is of this kind too; the engine keeps
-  it itself, for each container, and no label could be truer (``Container.image_id``).
+* what is so at the moment of the creation: the claim, the id of the image behind its tag, and a digest of the secrets'
+  values. It is in no spec digest: a better estimate never makes a running service "changed".
 """
 
 from __future__ import annotations
@@ -38,6 +37,7 @@ LABEL_MODS: Final = "sparkctl.mods"
 LABEL_READY: Final = "sparkctl.ready"
 LABEL_CLAIM: Final = "sparkctl.claim"
 LABEL_PEAK: Final = "sparkctl.peak"
+LABEL_IMAGE_ID: Final = "sparkctl.image-id"
 LABEL_SECRETS: Final = "sparkctl.secrets"
 LABEL_SPEC: Final = "sparkctl.spec"
 
@@ -50,8 +50,8 @@ LABEL_CODE: Final = "sparkctl.code"
 
 IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 """Those of sparkctl's labels that a spec's digest counts; the others are said by the command, or are of the moment."""
-OF_THE_MOMENT: Final = frozenset({LABEL_CLAIM, LABEL_PEAK, LABEL_SECRETS})
-"""What ``up`` writes otherwise than ``render``: what starts on this host took, and the digest of the secrets."""
+OF_THE_MOMENT: Final = frozenset({LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS})
+"""What ``up`` writes otherwise than ``render``: what starts on this host took, and of image and secrets it alone."""
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
@@ -59,6 +59,7 @@ _OURS: Final = frozenset({LABEL_SERVICE, LABEL_READER, LABEL_BAKE, LABEL_CODE})
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
 _BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
+_IMAGE_ID: Final = re.compile(r"[A-Za-z0-9:._/@+-]{1,255}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _HIGHEST_PORT: Final = 65535
 _EXCERPT: Final = 40
@@ -137,8 +138,9 @@ class ServiceLabels:
     """What a container says of itself. None is unknown. Sizes are in bytes.
 
     ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
-    those that clients use, the first one the server's own. ``secrets`` is None also for a container that was made from
-    a pasted command. ``damaged`` has a line for each label that is missing or cannot be read.
+    those that clients use, the first one the server's own. ``image_id`` is what the engine had behind the image's tag.
+    It and ``secrets`` are None also for a container that was made from a pasted command. ``damaged`` has a line for
+    each other label that is missing, and for each that cannot be read.
     """
 
     service: str | None = None
@@ -150,6 +152,7 @@ class ServiceLabels:
     ready: ReadySettings | None = None
     claim_bytes: int | None = None
     peak_bytes: int | None = None
+    image_id: str | None = None
     secrets: SecretDigests | None = None
     digest: str | None = None
     damaged: tuple[str, ...] = field(default=(), compare=False)
@@ -230,6 +233,7 @@ _ROWS: Final = (
     _json(LABEL_READY, "ready", "timeout, probe, acceptance and checks as JSON", TypeAdapter(ReadySettings)),
     _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),
     _Row(LABEL_PEAK, "peak_bytes", "a number of bytes", _bytes),
+    _Row(LABEL_IMAGE_ID, "image_id", "an image's id", _matched(_IMAGE_ID), optional=True),
     _json(LABEL_SECRETS, "secrets", "digests of secrets as JSON", TypeAdapter(SecretDigests), optional=True),
     _Row(LABEL_SPEC, "digest", "12 hex digits", _matched(_DIGEST)),
 )

@@ -44,6 +44,8 @@ def test_a_tag_that_names_another_image_is_said_with_both_ids() -> None:
     running = RUNNING._replace(image_id="sha256:" + "a" * 64)
     assert of_image(running, Image("sha256:" + "a" * 64, (), 1)) == []
     assert of_image(running, None) == [], "removed since: nothing is behind the tag"
+    recorded_then = running._replace(labels=ServiceLabels(image_id="sha256:" + "b" * 64).to_labels())
+    assert of_image(recorded_then, Image("sha256:" + "b" * 64, (), 1)) == [], "as this engine names it"
     assert of_image(running, Image("sha256:" + "b" * 64, (), 1)) == [
         "changed: the image behind this tag (vllm/vllm-openai:old): aaaaaaaaaaaa runs, bbbbbbbbbbbb is there now"
     ]

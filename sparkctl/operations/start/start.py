@@ -105,7 +105,8 @@ class Starter:
         files = self._ports.files
         prepare.stage(files, service)
         values = self._secret_values.get(service.name, {})
-        spec = service.at_creation(secrets.digests(values))
+        image = self._ports.engine.image(service.spec.image)
+        spec = service.at_creation(None if image is None else image.id, secrets.digests(values))
         if service.secrets_file is None:
             return self._ports.engine.create(spec)
         files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
