@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.plan import Plan
     from sparkctl.planning.ways import Way
     from sparkctl.recipes.service import Service
+    from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.ports import Report
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Rendered",
     "Report",
     "Service",
+    "ServiceLabels",
     "ServiceNow",
     "ServiceStatus",
     "SetDoesNotFitError",
@@ -66,6 +68,7 @@ _PLACES: Final = {
     "Rendered": "operations.files.render",
     "Report": "world.ports",
     "Service": "recipes.service",
+    "ServiceLabels": "world.labels",
     "ServiceNow": "operations.status.services",
     "ServiceStatus": "operations.status.services",
     "SetDoesNotFitError": "operations.memory.plan",

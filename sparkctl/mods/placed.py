@@ -6,9 +6,8 @@ The bytes that are hashed are the bytes that are staged.
 from __future__ import annotations
 
 import hashlib
-import json
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from packaging.specifiers import SpecifierSet
 from sparkctl.base.errors import InputError
 from sparkctl.mods.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
 from sparkctl.vllm import releases
+from sparkctl.world.labels import RecordedMod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -174,27 +174,34 @@ def refuse_overlaps(mods: Sequence[MountedMod]) -> None:
         owners[mod.target] = mod.mod
 
 
-# --- the label -------------------------------------------------------------------------------------------------------
+# --- the record -------------------------------------------------------------------------------------------------------
 
 
-def label(mods: Sequence[MountedMod]) -> str:
-    """Return what a container says of its mods: compact JSON, so that it can be checked without its recipe."""
-    return json.dumps(
-        [{"mod": mod.mod, "target": mod.target, "md5": mod.md5} for mod in mods], separators=(",", ":"), sort_keys=True
-    )
+def recorded(mods: Sequence[MountedMod]) -> tuple[RecordedMod, ...]:
+    """Return what a container says of its mods, so that it can be checked without its recipe."""
+    return tuple(RecordedMod(mod.mod, mod.target, mod.md5) for mod in mods)
 
 
-def from_label(text: str) -> list[MountedMod]:
-    """Return the mods that a label names, without their sources; [] for a label that is not ours."""
-    try:
-        return [
-            MountedMod(str(one["mod"]), posixpath.basename(one["target"]), None, NOWHERE, one["target"], one["md5"])
-            for one in json.loads(text or "[]")
-        ]
-    except (ValueError, KeyError, TypeError):
-        return []
+def as_recorded(mods: Sequence[RecordedMod], now: Sequence[MountedMod]) -> list[MountedMod]:
+    """Return the mods that a container was started with, with where they come from as far as ``now`` knows them.
+
+    Where a mod has another checksum by now, the older one is what the container has to have.
+    """
+    known = {(mod.mod, mod.target): mod for mod in now}
+    return [
+        mod if (own := known.get((mod.mod, mod.target))) is None else _of_then(own, mod.md5)
+        for mod in from_record(mods)
+    ]
 
 
-def names_in_label(text: str) -> tuple[str, ...]:
-    """Return the names of the mods in a label, each once."""
-    return tuple(dict.fromkeys(mod.mod for mod in from_label(text)))
+def _of_then(mod: MountedMod, md5: str) -> MountedMod:
+    if mod.md5 == md5:
+        return mod
+    source = mod.source.parent.parent / md5 / mod.source.name
+    fetched = mod.original == mod.source
+    return replace(mod, md5=md5, sha256=None, source=source, original=source if fetched else mod.original)
+
+
+def from_record(mods: Sequence[RecordedMod]) -> list[MountedMod]:
+    """Return the mods that a container's label names, without their sources."""
+    return [MountedMod(one.mod, posixpath.basename(one.target), None, NOWHERE, one.target, one.md5) for one in mods]

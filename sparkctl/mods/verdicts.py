@@ -13,15 +13,14 @@ from sparkctl.mods import in_container, in_image, on_disk
 from sparkctl.mods.in_container import Sight
 from sparkctl.mods.in_image import Fit
 from sparkctl.mods.on_disk import FileState
-from sparkctl.mods.placed import NOWHERE, md5_of
+from sparkctl.mods.placed import NOWHERE, MountedMod, md5_of
 from sparkctl.world.engine import ImportedFile
-from sparkctl.world.spec import LABEL_BAKE, LABEL_SERVICE
+from sparkctl.world.labels import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.mods.images import Images
-    from sparkctl.mods.placed import MountedMod
     from sparkctl.world.engine import Container, Engine, Package
 
 _GOOD: Final = {FileState.OK, FileState.NOT_COMPARED, FileState.NOT_RUNNING, FileState.OUTSIDE}
@@ -65,7 +64,8 @@ class ModVerdict:
 class Meant(NamedTuple):
     """A service whose mods are verified, and its container if it has one.
 
-    ``marks`` are words of a command that serves the same model.
+    ``marks`` are words of a command that serves the same model. ``unknown`` says why nobody can say which mods it has;
+    "": they are known.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Meant(NamedTuple):
     mods: Sequence[MountedMod]
     container: Container | None
     marks: tuple[str, ...] = ()
+    unknown: str = ""
 
 
 def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
@@ -81,13 +82,19 @@ def verify(engine: Engine, images: Images, one: Meant) -> list[ModVerdict]:
     Raises:
         EngineError: the engine does not answer.
     """
+    doubt = [_unknown(one)] if one.unknown else []
     covered = image_readings(images, one.image, one.mods)
     idle = [Sight(FileState.NOT_RUNNING)] * len(one.mods)
     run = container_readings(engine, one.container, one.mods) if _runs(one.container) else idle
-    return [
-        ModVerdict(one.name, mod, host_reading(mod), there, runs)
-        for mod, there, runs in zip(one.mods, covered, run, strict=True)
-    ]
+    known = zip(one.mods, covered, run, strict=True)
+    return [*doubt, *(ModVerdict(one.name, mod, host_reading(mod), there, runs) for mod, there, runs in known)]
+
+
+def _unknown(one: Meant) -> ModVerdict:
+    """Return the row of mods that nobody knows: no service that runs holds with it."""
+    nowhere = Sight(FileState.NOT_COMPARED)
+    runs = Sight(FileState.UNKNOWN if _runs(one.container) else FileState.NOT_RUNNING, one.unknown)
+    return ModVerdict(one.name, MountedMod("?", "?", None, NOWHERE, "?", "?"), nowhere, nowhere, runs)
 
 
 def host_reading(mod: MountedMod) -> Sight:
@@ -200,8 +207,7 @@ def outsiders(engine: Engine, services: Sequence[Meant]) -> list[ModVerdict]:
         EngineError: the engine does not answer.
     """
     images = {one.image: engine.image(one.image) for one in services if one.mods}
-    ours = {LABEL_SERVICE, LABEL_BAKE}
-    strangers = [c for c in engine.containers() if c.state == "running" and not ours & set(c.labels)]
+    strangers = [c for c in engine.containers() if c.state == "running" and not is_ours(c.labels)]
     found: dict[tuple[str, str], ModVerdict] = {}
     for one in services:
         image = images.get(one.image)

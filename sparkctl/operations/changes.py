@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
 from sparkctl.operations import deployed as observing
-from sparkctl.operations import differences
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.start import STOP_GRACE_S, Starter
 from sparkctl.planning.plan import Action
-from sparkctl.world.spec import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +84,8 @@ class Controller:
         with self._locked():
             wanted = self._planner.expected(wanted)
             plan = self._admitted(wanted, options)
+            for line in plan.unknown:
+                self._report.warn(line)
             services = {service.name: service for service in wanted}
             starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
             prepare.prepare(self._ports, self._report, starting)
@@ -136,31 +136,25 @@ class Controller:
     def down(self, names: Sequence[str]) -> list[str]:
         """Stop and remove the services of these names, and return those that had a container."""
         with self._locked():
-            found = [c for c in observing.services(self._ports.engine) if c.labels[LABEL_SERVICE] in names]
-            for container in found:
+            found = [(name, one) for name, one in observing.services(self._ports.engine) if name in names]
+            for _, container in found:
                 self._report.progress(container.name, "stopping", "")
                 if container.state == "running":
                     self._ports.engine.stop(container.id, grace_s=STOP_GRACE_S)
                 self._ports.engine.remove(container.id)
                 self._report.say(f"{container.name}: stopped and removed")
-        return [container.labels[LABEL_SERVICE] for container in found]
+        return [name for name, _ in found]
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
     def _admitted(self, wanted: Sequence[Service], options: Options) -> Plan:
         plan = self._planner.plan(wanted, replace=options.replace)
-        changed = [step.service for step in plan.steps if step.action is Action.CHANGED]
-        if changed:
-            lines = [line for service in wanted if service.name in changed for line in self._differences(service)]
-            message = "what runs differs from its recipe:\n" + "\n".join(f"  {line}" for line in lines)
-            raise InputError(message, hint="--replace stops it and starts it as the recipe says now")
+        if any(step.needs_replace for step in plan.steps):
+            message = "\n".join(["what runs differs from what is wanted now:", *(f"  {line}" for line in plan.changes)])
+            raise InputError(message, hint="--replace stops it and starts it as its recipe says now")
         if not plan.fits:
             raise RefusedError(plan)
         return plan
-
-    def _differences(self, service: Service) -> list[str]:
-        container = self._ports.engine.container(service.name)
-        return differences.differences(service.spec, container) if container is not None else []
 
     # --- acting ------------------------------------------------------------------------------------------------------
 

@@ -9,89 +9,88 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
-from sparkctl.mods import placed as mods
 from sparkctl.planning.plan import Running
 from sparkctl.vllm.answers import Healthy, OtherAnswer, ServedModels
 from sparkctl.vllm.server import Server
-from sparkctl.world.spec import (
-    LABEL_CLAIM,
-    LABEL_MODEL,
-    LABEL_MODS,
-    LABEL_PEAK,
-    LABEL_PRIORITY,
-    LABEL_RECIPE,
-    LABEL_SERVICE,
-    LABEL_SPEC,
-    LABEL_URL,
-)
+from sparkctl.world import labels
+from sparkctl.world.labels import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host
+    from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.web import Http
 
 
 class Deployed(NamedTuple):
-    """A service that has a container. ``ready`` is None where it cannot be asked (the engine is elsewhere)."""
+    """A service that has a container. ``record`` is what its labels say; of that, None is unknown.
+
+    ``ready`` is None where it cannot be asked: the engine is elsewhere, or its address is not known. ``resident_bytes``
+    is what its processes hold of the pool now, None where that is not known or none run.
+    """
 
     name: str
-    recipe: str
-    digest: str
-    claim_bytes: int
-    url: str
-    served_name: str
-    mods: tuple[str, ...]
+    record: ServiceLabels
     container: Container
     ready: bool | None
     resident_bytes: int | None = None
-    peak_bytes: int = 0
-    priority: int = 0
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether its container has another name: it is kept beside the service that took its place."""
+        return self.container.name != self.name
+
+    @property
+    def url(self) -> str:
+        """Its address, "" where it is not known."""
+        return self.record.url or ""
 
     @property
     def running(self) -> Running:
         """The service as the plan sees it."""
         state = "stopped" if self.container.state != "running" else "ready" if self.ready else "starting"
+        laid_over = self.record.laid_over
         return Running(
             name=self.name,
-            recipe=self.recipe,
-            digest=self.digest,
+            recipe=self.record.recipe or "",
+            digest=self.record.digest,
             state=state,
-            claim_bytes=self.claim_bytes,
+            claim_bytes=self.record.claim_bytes,
             resident_bytes=self.resident_bytes,
-            priority=self.priority,
-            peak_bytes=self.peak_bytes,
+            priority=None if laid_over is None else laid_over.priority,
+            peak_bytes=self.record.peak_bytes,
         )
 
 
-def services(engine: Engine) -> list[Container]:
-    """Return the containers that carry a service's label, by name."""
-    return sorted((c for c in engine.containers() if LABEL_SERVICE in c.labels), key=lambda c: c.labels[LABEL_SERVICE])
+def service_name(container: Container) -> str | None:
+    """Return the service that a container is, None: it is none. One whose label is damaged goes by its own name."""
+    if LABEL_SERVICE not in container.labels:
+        return None
+    return labels.read(container.labels).service or container.name
+
+
+def services(engine: Engine) -> list[tuple[str, Container]]:
+    """Return the services and their containers, by name; one that was set aside is its service's too."""
+    found = [(service_name(container), container) for container in engine.containers()]
+    return sorted(((name, one) for name, one in found if name is not None), key=lambda pair: (pair[0], pair[1].name))
 
 
 def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | None) -> list[Deployed]:
     """Return what is deployed. ``host`` and ``http`` are None for an engine elsewhere; ``key`` is the servers' key."""
     gpu_bytes = host.gpu_bytes() if host is not None else {}
     found = []
-    for container in services(engine):
-        labels = container.labels
-        name, url, served = labels[LABEL_SERVICE], labels.get(LABEL_URL, ""), labels.get(LABEL_MODEL, "")
+    for name, container in services(engine):
+        record = labels.read(container.labels)
         running = container.state == "running"
         found.append(
             Deployed(
                 name=name,
-                recipe=labels.get(LABEL_RECIPE, ""),
-                digest=labels.get(LABEL_SPEC, ""),
-                claim_bytes=_number(labels.get(LABEL_CLAIM, "")),
-                url=url,
-                served_name=served,
-                mods=mods.names_in_label(labels.get(LABEL_MODS, "")),
+                record=record,
                 container=container,
-                ready=(_serves(http, url, served, key) if running else False) if http else None,
+                ready=_ready(http, record, key, running=running),
                 resident_bytes=_resident(engine, host, gpu_bytes, container.id) if host and running else None,
-                peak_bytes=_number(labels.get(LABEL_PEAK, "")),
-                priority=_signed(labels.get(LABEL_PRIORITY, "")),
             )
         )
     return found
@@ -100,13 +99,13 @@ def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | No
 def find(engine: Engine, name: str) -> Container | None:
     """Return the container of a service, or None. One that was set aside is nobody's service."""
     container = engine.container(name)
-    ours = container is not None and container.name == name and LABEL_SERVICE in container.labels
+    ours = container is not None and container.name == name and service_name(container) is not None
     return container if ours else None
 
 
 def names(engine: Engine) -> list[str]:
     """Return the names of the services that have a container."""
-    return sorted({container.labels[LABEL_SERVICE] for container in services(engine)})
+    return sorted({name for name, _ in services(engine)})
 
 
 def refuse_elsewhere(engine: Engine) -> None:
@@ -134,15 +133,26 @@ def pool(host: Host, reserve_bytes: int) -> Pool:
     )
 
 
-def _serves(http: Http, url: str, served_name: str, key: str | None) -> bool:
-    """Return whether the server answers and lists its model: quick, and it disturbs no busy server."""
+def _ready(http: Http | None, record: ServiceLabels, key: str | None, *, running: bool) -> bool | None:
+    if http is None:
+        return None
+    if not running:
+        return False
+    return None if record.url is None else _serves(http, record.url, record.served_names, key)
+
+
+def _serves(http: Http, url: str, names: Sequence[str] | None, key: str | None) -> bool:
+    """Return whether the server answers and lists its model: quick, and it disturbs no busy server.
+
+    ``names`` are those that it was started with; where they are not known, any model will do.
+    """
     server = Server(http, url, key)
     if not isinstance(server.health(), Healthy):
         return False
     # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.
     match server.models():
-        case ServedModels(names):
-            return served_name in names
+        case ServedModels(listed):
+            return bool(listed) if names is None else set(names) <= set(listed)
         case OtherAnswer() as other:
             return other.wants_key
     return False
@@ -151,18 +161,12 @@ def _serves(http: Http, url: str, served_name: str, key: str | None) -> bool:
 def _resident(engine: Engine, host: Host, gpu_bytes: Mapping[int, int], container: str) -> int | None:
     """Return the bytes of the pool that a container's processes hold now: on the GPU and on the host side.
 
-    None where a process hides its memory: what is not known must not count as already taken.
+    None where a process hides its memory, or none is seen: what is not known must not count as already taken.
     """
     pids: Sequence[int] = engine.processes(container)
+    if not pids:
+        return None
     host_side = [host.resident_bytes(pid) for pid in pids]
     if None in host_side:
         return None
     return sum(bytes_ or 0 for bytes_ in host_side) + sum(gpu_bytes.get(pid, 0) for pid in pids)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
-
-
-def _signed(text: str) -> int:
-    return -_number(text[1:]) if text.startswith("-") else _number(text)

@@ -14,13 +14,15 @@ from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.vllm import failures
-from sparkctl.world.spec import LABEL_RECIPE
+from sparkctl.world import labels
+from sparkctl.world.labels import LABEL_LAID_OVER, LABEL_SECRETS, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
     from sparkctl.world.engine import Container
+    from sparkctl.world.labels import ServiceLabels
 
 _SHOWN: Final = 3000
 
@@ -54,12 +56,12 @@ def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
 
 def _text(world: World, name: str, container: Container | None, kept: Path) -> str:
     lines = world.engine.logs(container.id, tail=READ_LINES) if container is not None else _read(kept)
-    recipe = container.labels.get(LABEL_RECIPE, name) if container is not None else name
+    record = labels.read(container.labels) if container is not None else None
     sections = {
         "Versions": lambda: _versions(world),
         "Host": lambda: _host(world),
         "Container": lambda: _container(container),
-        "Recipe": lambda: _recipe(world, recipe),
+        "Recipe": lambda: _recipe(world, name, record),
         "Diagnosis": lambda: _diagnosis(lines, container),
         "Measurements": lambda: _measurements(world, name),
         "Log": lambda: "\n".join(lines[-_SHOWN:]),
@@ -109,7 +111,6 @@ def _host(world: World) -> str:
 def _container(container: Container | None) -> str:
     if container is None:
         return "there is none"
-    labels = {name: value for name, value in container.labels.items() if name.startswith("sparkctl.")}
     shown = {
         "image": container.image,
         "image_id": container.image_id,
@@ -120,13 +121,30 @@ def _container(container: Container | None) -> str:
         "command": shlex.join(container.command),
         "mounts": [f"{source} -> {target}{' (read-only)' if ro else ''}" for source, target, ro in container.mounts],
         "env": sorted(name for name, _ in container.env),
-        "labels": labels,
+        "labels": _labels(container),
     }
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def _recipe(world: World, recipe: str) -> str:
-    loaded = world.catalog.recipe(recipe)
+def _labels(container: Container) -> dict[str, object]:
+    """Return sparkctl's labels; of secrets, and of values that may be some, the names alone."""
+    found: dict[str, object] = {name: text for name, text in container.labels.items() if name.startswith(PREFIX)}
+    record = labels.read(container.labels)
+    if LABEL_SECRETS in found:
+        found[LABEL_SECRETS] = list(record.secrets.digests) if record.secrets is not None else secrets.HIDDEN
+    if LABEL_LAID_OVER in found:
+        laid = record.laid_over
+        found[LABEL_LAID_OVER] = list(map(secrets.shown, laid.overrides)) if laid is not None else secrets.HIDDEN
+    return found
+
+
+def _recipe(world: World, name: str, record: ServiceLabels | None) -> str:
+    """Return the recipe as it is now, with what was laid over it for the container."""
+    if record is None:
+        loaded = world.catalog.recipe(name)
+    else:
+        overrides = record.laid_over.overrides if record.laid_over is not None else ()
+        loaded = world.catalog.recipe(record.recipe or name, overrides)
     return loaded.recipe.model_dump_json(indent=2, by_alias=True, exclude_defaults=True)
 
 

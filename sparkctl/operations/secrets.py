@@ -5,10 +5,14 @@ A value reaches the container in an env-file that only its owner can read, so th
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.labels import SecretDigests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +26,7 @@ _TOKENS: Final = re.compile(
 )
 """What tokens of the hub, of OpenAI's kind and of GitHub look like, and where a key stands on a command line."""
 HIDDEN: Final = "(hidden)"
+_SALT_BYTES: Final = 16
 _SHORTEST: Final = 4
 """A value that is shorter would hide half of the words of a log."""
 
@@ -64,6 +69,40 @@ def env_file(values: Mapping[str, str]) -> bytes:
             message = f"the secret {name} contains a line break"
             raise InputError(message, hint="docker's env-files hold one line a variable: check the value you set")
     return "".join(f"{name}={value}\n" for name, value in values.items()).encode()
+
+
+def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDigests:
+    """Return what a container's label says of its secrets: that a value is another later, and nothing of the value.
+
+    The salt is the container's own (random unless given), and scrypt is slow (RFC 7914: here 16 MiB and some 50 ms a
+    guess), so that not even a short value can be guessed from labels that were shown to somebody.
+    """
+    if not values:
+        return SecretDigests()
+    salt = os.urandom(_SALT_BYTES) if salt is None else salt
+    return SecretDigests(salt.hex(), {name: _digest(value, salt) for name, value in values.items()})
+
+
+def changed(recorded: SecretDigests, values: Mapping[str, str]) -> list[str]:
+    """Return the names of those values that are not the recorded ones, in their order."""
+    salt = bytes.fromhex(recorded.salt)
+    return [
+        name
+        for name, value in values.items()
+        if name not in recorded.digests or not hmac.compare_digest(recorded.digests[name], _digest(value, salt))
+    ]
+
+
+def _digest(value: str, salt: bytes) -> str:
+    return hashlib.scrypt(value.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+
+
+def shown(override: str) -> str:
+    """Return ``PATH=VALUE`` without the value where that may be a secret: a variable's, or a key's."""
+    path, _, value = override.partition("=")
+    if path.partition(".")[0].strip() == "env" or "api-key" in override or "api_key" in override:
+        return f"{path}={HIDDEN}"
+    return redacted(f"{path}={value}", ())
 
 
 def redacted(text: str, values: Iterable[str]) -> str:

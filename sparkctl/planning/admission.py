@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.units import format_gib
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -136,18 +138,20 @@ class Wanted:
 class Running:
     """A service that has a container. ``state`` is ready, starting or stopped; a stopped one holds nothing.
 
-    ``claim_bytes`` is what it will hold, ``peak_bytes`` the most that it takes until then (0: no more than its claim).
-    ``resident_bytes`` is what it holds now, None where that is not known.
+    ``claim_bytes`` is what it will hold, ``peak_bytes`` the most that it takes until then, ``resident_bytes`` what it
+    holds now; None where that is not known. Without a claim it counts as what it holds, and ``doubt`` says so.
+    ``changes`` are in words how it differs from what is wanted of it. ``priority`` None is not known either.
     """
 
     name: str
     recipe: str
-    digest: str
+    digest: str | None
     state: str
-    claim_bytes: int
+    claim_bytes: int | None
     resident_bytes: int | None = None
-    priority: int = 0
-    peak_bytes: int = 0
+    priority: int | None = 0
+    peak_bytes: int | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def outstanding_bytes(self) -> int:
@@ -157,10 +161,25 @@ class Running:
     @property
     def unfinished_bytes(self) -> int:
         """What it may still take beside another's start: while it starts itself, up to its peak."""
-        return self._still_to_take(max(self.claim_bytes, self.peak_bytes if self.state == "starting" else 0))
+        known = [self.claim_bytes, self.peak_bytes if self.state == "starting" else None]
+        return self._still_to_take(max((one for one in known if one is not None), default=None))
 
-    def _still_to_take(self, whole: int) -> int:
+    @property
+    def doubt(self) -> str:
+        """What is not known of the memory that it will hold, in words; "" where nothing is."""
         if self.state == "stopped":
+            return ""
+        if self.claim_bytes is not None:
+            known = self.peak_bytes is not None or self.state != "starting"
+            return "" if known else f"what {self.name} takes at most while it starts is not known: its claim is counted"
+        unknown = f"the claim of {self.name} is not known"
+        if self.resident_bytes is None:
+            return f"{unknown}, nor what its processes hold: nothing is counted for it but what is in use already"
+        more = "; what it still takes for its start is not known" if self.state == "starting" else ""
+        return f"{unknown}: it counts as the {format_gib(self.resident_bytes)} that its processes hold{more}"
+
+    def _still_to_take(self, whole: int | None) -> int:
+        if self.state == "stopped" or whole is None:
             return 0
         if self.resident_bytes is None:
             return whole if self.state == "starting" else 0
@@ -172,7 +191,7 @@ class Running:
         if self.state == "stopped":
             return 0
         if self.resident_bytes is None:
-            return self.claim_bytes if self.state == "ready" else 0
+            return self.claim_bytes or 0 if self.state == "ready" else 0
         return self.resident_bytes
 
 
@@ -180,13 +199,15 @@ class Running:
 class Step:
     """One action on one service. ``free_bytes`` is what a start leaves above the reserve at its peak.
 
-    ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for.
+    ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for. ``changes`` are in words how what
+    runs differs from what is wanted, for a step that is ``changed`` or ``replace``.
     """
 
     action: Action
     service: str
     free_bytes: int | None = None
     check_free_bytes: int | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def admitted(self) -> bool:
@@ -252,12 +273,16 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
     ]
     available = pool.available_bytes - sum(spoken.values())
     ordered = _ordered(starts, available, pool.reserve_bytes)
-    steps = [Step(action, name) for name, action in actions.items() if action not in STARTS]
+    changes = {one.name: one.changes for one in running if actions.get(one.name) in {Action.CHANGED, Action.REPLACE}}
+    steps = [
+        Step(action, name, changes=changes.get(name, ())) for name, action in actions.items() if action not in STARTS
+    ]
     left = available
     for start in ordered:
         left += start.freed_bytes
         check = left - start.check_bytes if start.check_bytes else None
-        steps.append(Step(start.action, start.name, left - start.peak_bytes - pool.reserve_bytes, check))
+        free = left - start.peak_bytes - pool.reserve_bytes
+        steps.append(Step(start.action, start.name, free, check, changes.get(start.name, ())))
         left -= start.steady_bytes
     return Admission(tuple(ordered), tuple(steps), spoken, available)
 
@@ -275,7 +300,7 @@ def foreign_bytes(running: Sequence[Running], pool: Pool) -> int:
 def _action(wanted: Wanted, running: Running | None, *, replace: bool) -> Action:
     if running is None or running.state == "stopped":
         return Action.START
-    if running.digest != wanted.digest:
+    if running.digest != wanted.digest or running.changes:
         return Action.REPLACE if replace else Action.CHANGED
     return Action.KEEP if running.state == "ready" else Action.WAIT
 

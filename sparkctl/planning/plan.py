@@ -24,14 +24,16 @@ __all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan
 class Plan:
     """The decision. ``order`` are the starts; ``foreign_bytes`` are in use by what is none of sparkctl's services.
 
-    For a set that does not fit, ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways``
-    what would make it fit, the one of the least loss first.
+    ``unknown`` says what is not known of services that run, and what they count as. For a set that does not fit,
+    ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways`` what would make it fit, the one
+    of the least loss first.
     """
 
     fits: bool
     pool: Pool
     steps: tuple[Step, ...]
     foreign_bytes: int = 0
+    unknown: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     ways: tuple[Way, ...] = ()
@@ -40,6 +42,17 @@ class Plan:
     def order(self) -> tuple[str, ...]:
         """The services that are started, first to last."""
         return tuple(step.service for step in self.steps if step.action in STARTS)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """How what runs differs from what is wanted, a line each, with the service's name before it."""
+        return tuple(f"{step.service}: {line}" for step in self.steps for line in step.changes)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What an operator has to know of what runs before they start anything, beside the reasons of a refusal."""
+        waits = [f"{step.service}: `up` changes it only with --replace" for step in self.steps if step.needs_replace]
+        return (*self.changes, *waits, *(self.unknown if self.fits else ()))
 
 
 def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Plan:
@@ -50,13 +63,15 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
     """
     admission = admit(wanted, running, pool, replace=replace)
     others = foreign_bytes(running, pool)
+    unknown = tuple(one.doubt for one in running if one.doubt)
     if admission.fits:
-        return Plan(fits=True, pool=pool, steps=admission.steps, foreign_bytes=others)
+        return Plan(fits=True, pool=pool, steps=admission.steps, foreign_bytes=others, unknown=unknown)
     return Plan(
         fits=False,
         pool=pool,
         steps=admission.steps,
         foreign_bytes=others,
+        unknown=unknown,
         reasons=tuple(arithmetic(wanted, running, pool, admission)),
         segments=segments(running, pool, admission),
         ways=tuple(ways.ways(wanted, running, pool, replace=replace)),

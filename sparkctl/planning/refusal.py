@@ -81,6 +81,7 @@ def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool,
     else:
         yield from _check(by_name[start.name], pool)
     yield _line("=", -missing, "")
+    yield from (f"  {one.doubt}" for one in running if one.doubt)
     if pool.available_bytes < pool.reserve_bytes:
         yield "  the reserve is larger than what is available: nothing can start"
     later = [one.name for one in admission.starts[admission.starts.index(start) + 1 :]]

@@ -143,7 +143,7 @@ class _Search:
             recipes=recipes or {},
             stops=tuple(one.name for one in ended),
             without=tuple(one.name for one in without),
-            priority=sum(one.priority for one in ended) + sum(one.priority for one in without),
+            priority=sum(one.priority or 0 for one in ended) + sum(one.priority for one in without),
         )
 
     # --- smaller services ---------------------------------------------------------------------------------------------
@@ -271,12 +271,15 @@ class _Search:
         return []
 
     def _may_stop(self) -> list[Running]:
-        """Return what may be stopped, those of lower priority first, and of these the smallest."""
+        """Return what may be stopped, those of lower priority first, and of these the smallest.
+
+        One whose priority is not known may matter more than all that is wanted.
+        """
         names = {one.name for one in self._wanted}
         most = max((one.priority for one in self._wanted), default=0)
         others = [one for one in self._running if one.name not in names and one.state != "stopped"]
-        others = [one for one in others if one.priority <= most]
-        return sorted(others, key=lambda one: (one.priority, one.held_bytes))
+        others = [one for one in others if one.priority is not None and one.priority <= most]
+        return sorted(others, key=lambda one: (one.priority or 0, one.held_bytes))
 
     def _after(self, *stops: Running) -> _Search:
         return _Search(self._wanted, self._running, self._pool, replace=self._replace, stops=stops)

@@ -95,6 +95,11 @@ class LoadedRecipe:
     warnings: tuple[Problem, ...] = ()
 
     @property
+    def reference(self) -> str:
+        """What the recipe can be found by from any folder: its name, or its file's absolute path."""
+        return str(self.entry.path.resolve()) if self.entry.label == "file" else self.name
+
+    @property
     def origins(self) -> Mapping[KeyPath, Place]:
         """Where each single value was written: a file, or a ``--set``."""
         return {path: node.place for path, node in self.document.root.walk()}
@@ -102,13 +107,17 @@ class LoadedRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it."""
+    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
+
+    ``stack`` is the stack's name, "" for a service of its own.
+    """
 
     service: str
     recipe: str
     priority: int = 0
-    overrides: tuple[Override, ...] = ()
+    overrides: tuple[str | Override, ...] = ()
     asked: str = ""
+    stack: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +232,11 @@ class Catalog:
         stack = validate(source, Stack)
         members = []
         for service, declared in stack.services.items():
-            laid = source.node(("services", service, "set")).children
-            own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in laid.items())
+            given = source.node(("services", service, "set")).children
+            own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
             recipe = _beside(entry.path, declared.recipe)
-            members.append(Member(service, recipe, declared.priority, own if declared.set else ()))
+            laid = own if declared.set else ()
+            members.append(Member(service, recipe, declared.priority, laid, stack=entry.name))
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
 
     def members(self, name: str) -> tuple[Member, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,14 @@ def _existing(root: Node, path: KeyPath, otherwise: Place) -> Place:
             return otherwise
         node = child
     return node.key
+
+
+def written(override: str | Override) -> str:
+    """Return an override as ``--set`` takes it: ``PATH=VALUE``, of one in a stack the value as JSON, which is YAML."""
+    if isinstance(override, str):
+        return override
+    path = ".".join(str(key) for key in override.path)
+    return f"{path}={json.dumps(override.node.plain(), ensure_ascii=False)}"
 
 
 def parse_path(text: str) -> KeyPath:

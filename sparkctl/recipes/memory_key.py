@@ -6,7 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.mods import placed
 from sparkctl.planning.measured import Key
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _beside(service: Service) -> Iterator[tuple[str, str]]:
         if name.startswith(("VLLM_", "PYTORCH_")) and not _NO_MATTER.search(name):
             yield name, str(value)
     if service.mods:
-        yield "mods", placed.label(service.mods)
+        yield "mods", _dumped([{"mod": mod.mod, "target": mod.target, "md5": mod.md5} for mod in service.mods])
     if service.footprint.loaded.checkpoint_bytes is not None:
         yield "checkpoint-bytes", str(service.footprint.loaded.checkpoint_bytes)
     if service.recipe.gpus == "none":

@@ -16,12 +16,13 @@ from sparkctl.memory.weights import checkpoint
 from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
-from sparkctl.recipes import smaller
+from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.recipes.template import package_root
 from sparkctl.vllm import flags
+from sparkctl.world.labels import LaidOver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
     from sparkctl.world.host import Models
+    from sparkctl.world.labels import ServiceLabels
 
 PINS: Final = "pins.yaml"
 
@@ -50,6 +52,11 @@ class Located:
     model: Source
     draft: Source | None
     overrides: tuple[str, ...] = ()
+
+    @property
+    def laid_over(self) -> tuple[str, ...]:
+        """What was laid over the recipe, as ``--set`` takes it: its stack's before the operator's."""
+        return tuple(layers.written(override) for override in (*self.member.overrides, *self.overrides))
 
     @property
     def missing(self) -> list[Source]:
@@ -98,6 +105,18 @@ class Loader:
         source = self._source(loaded.recipe, model.repo, model.revision, model.path)
         return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
 
+    def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
+        """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.
+
+        Raises:
+            InputError: the record does not say which recipe, or this cannot be used any more.
+        """
+        if record.service is None or record.recipe is None:
+            raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
+        laid = record.laid_over or LaidOver()
+        member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
+        return self._located(member, tuple(more), strict=False)
+
     def services(self, located: Sequence[Located]) -> list[Service]:
         """Return the services of the recipes.
 
@@ -107,7 +126,7 @@ class Loader:
         return [self._service(one, located) for one in located]
 
     def _service(self, one: Located, beside: Sequence[Located]) -> Service:
-        recipe, version = one.loaded.recipe, one.loaded.version.version
+        recipe, version, member = one.loaded.recipe, one.loaded.version.version, one.member
         template = self._template(recipe.template)
         facts, draft_facts = self.facts(one)
         resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
@@ -119,6 +138,8 @@ class Loader:
             Inputs(
                 name=one.member.service,
                 recipe_name=one.loaded.name,
+                recipe_reference=one.loaded.reference,
+                laid_over=LaidOver(member.stack, member.priority, one.laid_over),
                 recipe=recipe,
                 version=version,
                 template=template,

@@ -16,17 +16,7 @@ from sparkctl.mods import placed
 from sparkctl.recipes.template import expand
 from sparkctl.vllm.flags import backend_words
 from sparkctl.world.docker_run import grammar
-from sparkctl.world.spec import (
-    LABEL_CLAIM,
-    LABEL_MODEL,
-    LABEL_MODS,
-    LABEL_PEAK,
-    LABEL_PRIORITY,
-    LABEL_RECIPE,
-    LABEL_SERVICE,
-    LABEL_SPEC,
-    LABEL_URL,
-)
+from sparkctl.world.labels import PREFIX, ReadySettings, ServiceLabels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.catalog import Operator
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.smaller import Resizer
+    from sparkctl.world.labels import LaidOver, SecretDigests
     from sparkctl.world.spec import ContainerSpec
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"
@@ -69,10 +60,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that decides what a service's container will be."""
+    """Everything that decides what a service's container will be.
+
+    ``recipe_reference`` is what the recipe can be found by again: its name, or its file's absolute path.
+    """
 
     name: str
     recipe_name: str
+    recipe_reference: str
+    laid_over: LaidOver
     recipe: Recipe
     version: Version
     template: Template
@@ -92,7 +88,7 @@ class Service:
 
     ``secrets_file`` is the env-file that the command names, None for a recipe without secrets; ``wanted`` is what the
     plan needs to know of it. ``footprint`` is estimated, and its flags follow from it; ``expected`` is the same with
-    what starts on this host have taken.
+    what starts on this host have taken. ``record`` are the labels that the words have.
     """
 
     name: str
@@ -100,6 +96,7 @@ class Service:
     recipe: Recipe
     words: tuple[str, ...]
     spec: ContainerSpec
+    record: ServiceLabels
     digest: str
     footprint: Footprint
     sizing: Sizing
@@ -121,6 +118,17 @@ class Service:
         """The address of the server on this host."""
         return url_of(self.recipe)
 
+    def at_creation(self, image_id: str | None, secrets: SecretDigests) -> ContainerSpec:
+        """Return the container to create now: its claim is what starts here took, where one is known."""
+        record = replace(
+            self.record,
+            claim_bytes=self.expected.steady_bytes,
+            peak_bytes=self.expected.peak_bytes,
+            image_id=image_id,
+            secrets=secrets,
+        )
+        return self.spec.with_labels(record.to_labels())
+
 
 def url_of(recipe: Recipe) -> str:
     """Return where the server answers on this host; one that is open to the network also answers on the loopback."""
@@ -134,20 +142,21 @@ def assemble(inputs: Inputs) -> Service:
     Raises:
         InputError: the template fails, or renders words that are no docker run command of this service.
     """
-    # The digest of what was rendered is itself one of the labels: it is rendered empty, and filled in afterwards.
     template = inputs.template
-    unlabelled = expand(template.text, template.name, context(inputs), loader_folders=template.folders)
-    digest = grammar.parse(unlabelled).digest()
-    empty = f"{LABEL_SPEC}="
-    words = [word + digest if word.endswith(empty) else word for word in unlabelled]
-    spec = grammar.parse(words)
+    rendered = expand(template.text, template.name, context(inputs), loader_folders=template.folders)
+    spec = grammar.parse(rendered)
     _check(inputs, spec)
+    record = _record(inputs)
+    digest = spec.with_labels(record.to_labels()).digest()
+    record = replace(record, digest=digest)
+    words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Service(
         name=inputs.name,
         recipe_name=inputs.recipe_name,
         recipe=inputs.recipe,
-        words=tuple(words),
-        spec=spec,
+        words=words,
+        spec=grammar.parse(words),
+        record=record,
         digest=digest,
         footprint=inputs.footprint,
         sizing=inputs.sizing,
@@ -162,15 +171,15 @@ def assemble(inputs: Inputs) -> Service:
 
 
 def _check(inputs: Inputs, spec: ContainerSpec) -> None:
-    """Refuse what sparkctl could start but not find again."""
-    wanted = {
-        "--name": (inputs.name, spec.name),
-        f"--label {LABEL_SERVICE}=": (inputs.name, spec.label(LABEL_SERVICE)),
-    }
-    for flag, (expected, found) in wanted.items():
-        if found != expected:
-            message = f"template {inputs.template.name}: expected {flag} {expected}, found {found or 'none'}"
-            raise InputError(message, hint="render the context's `name` and `labels`, as the shipped templates do")
+    """Refuse what sparkctl could start but not find again, and labels that only sparkctl can know."""
+    template = f"template {inputs.template.name}"
+    if spec.name != inputs.name:
+        message = f"{template}: expected --name {inputs.name}, found {spec.name or 'none'}"
+        raise InputError(message, hint="render the context's `name`, as the shipped templates do")
+    own = [name for name, _ in spec.labels if name.startswith(PREFIX)]
+    if own:
+        message = f"{template}: expected no label of sparkctl's, found --label {own[0]}"
+        raise InputError(message, hint="remove it: sparkctl writes its labels itself, and reads them as what runs")
 
 
 def context(inputs: Inputs) -> dict[str, object]:
@@ -184,7 +193,7 @@ def context(inputs: Inputs) -> dict[str, object]:
     return {
         "name": inputs.name,
         "image": recipe.image,
-        "labels": [[key, value] for key, value in _labels(inputs).items()],
+        "labels": [],
         "env": [[key, _env_text(value)] for key, value in env.items()],
         "secrets_env_file": str(inputs.operator.secrets_file(inputs.name)) if recipe.secrets else "",
         "ports": [] if on_host else ports,
@@ -213,18 +222,19 @@ def _draft_argument(draft: Source) -> str:
     return draft.repo if draft.folder is None else f"/models/draft/{draft.folder.name}"
 
 
-def _labels(inputs: Inputs) -> dict[str, str]:
-    return {
-        LABEL_SERVICE: inputs.name,
-        LABEL_RECIPE: inputs.recipe_name,
-        LABEL_MODEL: inputs.recipe.serve.name,
-        LABEL_URL: url_of(inputs.recipe),
-        LABEL_MODS: placed.label(inputs.mods),
-        LABEL_CLAIM: str(inputs.footprint.steady_bytes),
-        LABEL_PEAK: str(inputs.footprint.peak_bytes),
-        **({LABEL_PRIORITY: str(inputs.wanted.priority)} if inputs.wanted.priority else {}),
-        LABEL_SPEC: "",
-    }
+def _record(inputs: Inputs) -> ServiceLabels:
+    recipe, ready = inputs.recipe, inputs.recipe.ready
+    return ServiceLabels(
+        service=inputs.name,
+        recipe=inputs.recipe_reference,
+        laid_over=inputs.laid_over,
+        served_names=(recipe.serve.name,),
+        url=url_of(recipe),
+        mods=placed.recorded(inputs.mods),
+        ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
+        claim_bytes=inputs.footprint.steady_bytes,
+        peak_bytes=inputs.footprint.peak_bytes,
+    )
 
 
 def _gpus(gpus: str) -> dict[str, str]:

@@ -9,27 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.labels import IN_DIGEST, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-LABEL_SERVICE: Final = "sparkctl.service"
-LABEL_RECIPE: Final = "sparkctl.recipe"
-LABEL_SPEC: Final = "sparkctl.spec"
-LABEL_CLAIM: Final = "sparkctl.claim"
-LABEL_PEAK: Final = "sparkctl.peak"
-LABEL_PRIORITY: Final = "sparkctl.priority"
-LABEL_MODS: Final = "sparkctl.mods"
-LABEL_URL: Final = "sparkctl.url"
-LABEL_MODEL: Final = "sparkctl.model"
-LABEL_BAKE: Final = "sparkctl.bake"
-"""On a throwaway container: the mod that is baked in it."""
-
-# A better estimate must not make a running service "changed", and a digest cannot contain itself.
-_NOT_IN_DIGEST: Final = frozenset({LABEL_SPEC, LABEL_CLAIM, LABEL_PEAK, LABEL_PRIORITY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +149,17 @@ class ContainerSpec:
     pull: str = ""
     health: HealthCheck | None = field(default=None)
 
-    def with_label(self, name: str, value: str) -> ContainerSpec:
-        """Return the spec with another value of a label that it has."""
-        return replace(self, labels=tuple((key, value if key == name else old) for key, old in self.labels))
-
-    def label(self, name: str) -> str | None:
-        """Return the value of a label, or None."""
-        return dict(self.labels).get(name)
+    def with_labels(self, labels: Mapping[str, str]) -> ContainerSpec:
+        """Return the spec with these labels, each in the place of one of the same name."""
+        return replace(self, labels=tuple({**dict(self.labels), **labels}.items()))
 
     def digest(self) -> str:
-        """Return 12 hex digits that change when anything changes that would change what runs."""
-        labels = tuple(pair for pair in self.labels if pair[0] not in _NOT_IN_DIGEST)
-        text = json.dumps(asdict(replace(self, labels=labels)), sort_keys=True, ensure_ascii=True)
+        """Return 12 hex digits that change when anything changes that would change what runs.
+
+        Of sparkctl's own labels only those count that say what the command does not (``labels.IN_DIGEST``).
+        """
+        counted = tuple(pair for pair in self.labels if not pair[0].startswith(PREFIX) or pair[0] in IN_DIGEST)
+        text = json.dumps(asdict(replace(self, labels=tuple(sorted(counted)))), sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -101,7 +101,7 @@ def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> No
     spark.run("up", "e4b-nvfp4").expect(0)
     done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192").expect(2)
     assert "--max-model-len: 16384 runs, 8192 wanted" in done.err
-    assert "→ --replace stops it and starts it as the recipe says now" in done.err
+    assert "→ --replace stops it and starts it as its recipe says now" in done.err
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_touched(spark: FakeSpark) -> None:
@@ -227,7 +227,7 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
 
 def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
     plan = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json
-    assert list(plan) == ["fits", "pool", "services", "order", "steps", "reasons", "ways"]
+    assert list(plan) == ["fits", "pool", "services", "order", "steps", "unknown", "reasons", "ways"]
     assert plan["pool"] == {
         "total_bytes": 120 * GIB,
         "available_bytes": 110 * GIB,
@@ -248,7 +248,7 @@ def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
     ]
     assert plan["fits"] is True
     assert plan["order"] == ["e4b-nvfp4"]
-    assert plan["steps"] == [{"action": "start", "service": "e4b-nvfp4"}]
+    assert plan["steps"] == [{"action": "start", "service": "e4b-nvfp4", "changes": []}]
     assert spark.engine.calls == []
 
 

@@ -17,8 +17,9 @@ from sparkctl.mods.manifest import Mod
 from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.world.engine import Container
+from sparkctl.world.labels import LABEL_BAKE
 from sparkctl.world.local.folders import write_folder
-from sparkctl.world.spec import LABEL_BAKE, ContainerSpec
+from sparkctl.world.spec import ContainerSpec
 from sparkctl.world.workbench import PathEntry
 from tests.cli.test_json import documented
 from tests.support.fake_bench import BASH, FakeBench, ScriptEngine, text

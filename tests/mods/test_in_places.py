@@ -15,7 +15,7 @@ from sparkctl.mods.manifest import Mod
 from sparkctl.mods.placed import MountedMod
 from sparkctl.mods.verdicts import check_image
 from sparkctl.world.engine import Container
-from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
+from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeFiles

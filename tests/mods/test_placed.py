@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,16 @@ from sparkctl.base.validation import validate
 from sparkctl.mods import on_disk
 from sparkctl.mods.manifest import Mod, ModFile
 from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
-from sparkctl.mods.placed import MountedMod, from_label, label, md5_of, misfits, names_in_label, refuse_overlaps
+from sparkctl.mods.placed import (
+    NOWHERE,
+    MountedMod,
+    as_recorded,
+    from_record,
+    md5_of,
+    misfits,
+    recorded,
+    refuse_overlaps,
+)
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import REPOSITORY
@@ -245,15 +255,22 @@ def test_a_disk_that_takes_no_copy_leaves_nothing(source: Path) -> None:
 @given(
     st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1), st.text("0123456789abcdef", min_size=32)), max_size=3)
 )
-def test_a_label_names_what_it_was_made_of(given_mods: list[tuple[str, str, str]]) -> None:
+def test_a_record_names_what_it_was_made_of(given_mods: list[tuple[str, str, str]]) -> None:
     made = [placed(Path("/m/fix.py"), mod=name, target=target, md5=md5) for name, target, md5 in given_mods]
-    found = from_label(label(made))
+    found = from_record(recorded(made))
     assert [(one.mod, one.target, one.md5) for one in found] == given_mods
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "{}", "[1]", '[{"mod": "a"}]', "null"])
-def test_a_label_that_is_not_ours_names_nothing(text: str) -> None:
-    assert names_in_label(text) == ()
+def test_a_recorded_mod_is_what_its_container_was_started_with_and_its_source_is_todays() -> None:
+    then, now = "0" * 32, "1" * 32
+    kept, pinned_anew = placed(Path("/m/a.py"), target="/a.py"), placed(Path("/m/b.py"), target="/b.py", md5=now)
+    gone = placed(Path("/m/c.py"), target="/c.py")
+    record = recorded([kept, replace(pinned_anew, md5=then), gone])
+    found = as_recorded(record, [pinned_anew, kept, placed(Path("/m/d.py"), target="/d.py")])
+    assert found[0] == kept
+    assert (found[1].md5, found[1].original, found[1].source.parent.name) == (then, pinned_anew.original, then)
+    assert (found[2].md5, found[2].source) == (gone.md5, NOWHERE)
+    assert len(found) == 3
 
 
 def test_a_mod_for_another_image_or_vllm_is_said() -> None:

@@ -13,11 +13,11 @@ import pytest
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.mods.images import Images
 from sparkctl.mods.on_disk import FileState
-from sparkctl.mods.placed import MountedMod, from_label, label
+from sparkctl.mods.placed import MountedMod, from_record, recorded
 from sparkctl.mods.verdicts import Meant, check_container, check_image, verify
 from sparkctl.operations import deployed
 from sparkctl.world.engine import Container, ImportedFile
-from sparkctl.world.spec import LABEL_SERVICE, LABEL_URL
+from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE, RecordedMod, ServiceLabels
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import IMAGE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles
@@ -209,7 +209,7 @@ def test_a_container_that_is_gone_cannot_pass_the_check(engine: FakeEngine, mod:
 
 def test_a_new_file_that_is_known_by_its_label_is_not_missed_in_the_image(engine: FakeEngine, mod: MountedMod) -> None:
     engine.images["image"].clear()
-    (known,) = from_label(label([mod]))
+    (known,) = from_record(recorded([mod]))
     assert places(engine, known) == ([FileState.NOT_COMPARED, FileState.NOT_COMPARED, FileState.OK], "ok", True, [])
 
 
@@ -360,13 +360,13 @@ def test_an_image_that_is_not_here_is_a_warning_for_a_recipe_and_not_ok_for_a_se
 def test_a_recipe_that_cannot_be_used_does_not_hide_what_runs(spark: FakeSpark) -> None:
     (spark.folder / "recipes" / "mine.yaml").write_text("modle: 1\n")
     text = f'[{{"md5":"{md5(GOOD)}","mod":"fix","target":"{TARGET}"}}]'
-    labels = {LABEL_SERVICE: "mine", "sparkctl.mods": text}
+    labels = {LABEL_SERVICE: "mine", LABEL_RECIPE: "mine", "sparkctl.mods": text}
     spark.engine.there["id-0"] = Container("id-0", "mine", IMAGE, "sha", "running", labels)
     spark.engine.files["mine", TARGET] = COVERED
     done = spark.run("verify-mods", "--json").expect(6)
     assert ("mine", "missing") in [(row["service"], row["verdict"]) for row in done.json]
-    assert "warning: mine is not verified by its recipe, which cannot be used: " in done.err
-    assert "unknown key 'modle'" in spark.run("verify-mods", "mine").expect(2).err
+    assert "warning: mine is verified by its labels alone: " in done.err
+    assert "unknown key 'modle'" in spark.run("verify-mods", "mine").expect(6).err
 
 
 def test_a_name_that_is_nothing_is_refused(spark: FakeSpark) -> None:
@@ -486,7 +486,8 @@ def drafting(drafts: int, *accepted: int) -> str:
 def test_what_drafts_says_what_its_mods_are_for(
     spark: FakeSpark, text: str, content: bytes, code: int, words: str
 ) -> None:
-    labels = {LABEL_SERVICE: "mine", LABEL_URL: "http://127.0.0.1:8003"}
+    fix = RecordedMod("fix", TARGET, md5(GOOD))
+    labels = ServiceLabels("mine", "mine", url="http://127.0.0.1:8003", mods=(fix,)).to_labels()
     running = Container("id-0", "mine", IMAGE, "sha", "running", labels, mounts=(("/staged", TARGET, True),))
     spark.engine.there["id-0"] = running
     spark.engine.files["mine", TARGET] = content

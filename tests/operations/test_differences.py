@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sparkctl.operations.differences import differences, flags
-from sparkctl.world.engine import Container
+from sparkctl.operations import secrets
+from sparkctl.operations.differences import flags, of_command, of_image, of_secrets
+from sparkctl.world.engine import Container, Image
+from sparkctl.world.labels import SecretDigests, ServiceLabels
 from sparkctl.world.spec import ContainerSpec, Mount
 
 RUNNING = Container(
@@ -26,7 +28,7 @@ def test_every_difference_is_a_line_and_no_value_of_a_variable_is_shown() -> Non
         env=(("VLLM_MODE", "two"), ("NEW", "1"), ("HF_TOKEN", None)),
         mounts=(Mount("/models/e4b", "/m/new"), Mount("/mod.py", "/state/mod.py")),
     )
-    assert differences(spec, RUNNING) == [
+    assert of_command(spec, RUNNING) == [
         "image: vllm/vllm-openai:old runs, vllm/vllm-openai:new wanted",
         "--max-model-len: 16384 runs, 32768 wanted",
         "--kv-cache-dtype: not in what runs, fp8 wanted",
@@ -38,11 +40,34 @@ def test_every_difference_is_a_line_and_no_value_of_a_variable_is_shown() -> Non
     ]
 
 
-def test_what_no_flag_shows_is_said_in_general() -> None:
-    spec = ContainerSpec(
-        image=RUNNING.image, command=RUNNING.command, mounts=(Mount("/models/e4b", "/m/old"),), ipc="host"
-    )
-    assert differences(spec, RUNNING) == ["the container's settings (docker run's own flags, or its labels)"]
+def test_a_tag_that_names_another_image_is_said_with_both_ids() -> None:
+    running = RUNNING._replace(image_id="sha256:" + "a" * 64)
+    assert of_image(running, Image("sha256:" + "a" * 64, (), 1)) == []
+    assert of_image(running, None) == [], "removed since: nothing is behind the tag"
+    recorded_then = running._replace(labels=ServiceLabels(image_id="sha256:" + "b" * 64).to_labels())
+    assert of_image(recorded_then, Image("sha256:" + "b" * 64, (), 1)) == [], "as this engine names it"
+    assert of_image(running, Image("sha256:" + "b" * 64, (), 1)) == [
+        "changed: the image behind this tag (vllm/vllm-openai:old): aaaaaaaaaaaa runs, bbbbbbbbbbbb is there now"
+    ]
+
+
+def recorded(digests: SecretDigests | None) -> Container:
+    return RUNNING._replace(labels=ServiceLabels(secrets=digests).to_labels())
+
+
+def test_secrets_are_compared_by_digest_and_only_their_names_are_said() -> None:
+    running = recorded(secrets.digests({"HF_TOKEN": "hf_secret", "VLLM_API_KEY": "old"}))
+    assert of_secrets(running, {"HF_TOKEN": "hf_secret", "VLLM_API_KEY": "old"}) == []
+    assert of_secrets(running, {"HF_TOKEN": "hf_secret", "VLLM_API_KEY": "new", "MORE": "x"}) == [
+        "changed: secret VLLM_API_KEY",
+        "changed: secret MORE",
+    ]
+    assert of_secrets(running, {}) == [], "without their values nothing is known"
+
+
+def test_a_container_without_digests_is_compared_by_its_environment() -> None:
+    assert of_secrets(recorded(None), {"HF_TOKEN": "hf_secret"}) == []
+    assert of_secrets(recorded(None), {"HF_TOKEN": "hf_other"}) == ["changed: secret HF_TOKEN"]
 
 
 def test_words_before_the_first_flag_and_values_of_several_words_are_kept() -> None:

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.secrets import env_file, parse, resolve
+from sparkctl.operations.secrets import changed, digests, env_file, parse, resolve, shown
+from sparkctl.world import labels
+from sparkctl.world.labels import ServiceLabels
 
 
 def test_the_environment_comes_before_the_file_and_what_is_missing_is_named() -> None:
@@ -36,3 +38,37 @@ def test_a_value_with_a_line_break_is_refused_without_showing_it() -> None:
 def test_what_is_written_is_what_is_read(values: dict[str, str]) -> None:
     stripped = {name: value.strip() for name, value in values.items()}
     assert parse(env_file(values).decode(), "f") == stripped
+
+
+def test_a_digest_says_whether_a_value_is_the_same_and_nothing_else() -> None:
+    values = {"VLLM_API_KEY": "correct horse", "HF_TOKEN": "hf_x"}
+    first, second = digests(values), digests(values)
+    assert changed(first, values) == changed(second, values) == []
+    assert first.digests != second.digests, "each container has a salt of its own"
+    assert changed(first, values | {"HF_TOKEN": "hf_y", "NEW": "n"}) == ["HF_TOKEN", "NEW"]
+    label = ServiceLabels(secrets=first).to_labels()["sparkctl.secrets"]
+    assert not any(value in label for value in values.values())
+    assert labels.read({"sparkctl.secrets": label}).secrets == first
+    assert digests({}).salt == ""
+    assert changed(digests({}), {"A": "1"}) == ["A"]
+
+
+def test_the_same_salt_gives_the_digest_of_rfc_7914() -> None:
+    # Its third vector, with half of the length: scrypt (P="pleaseletmein", S="SodiumChloride", N=16384, r=8, p=1).
+    found = digests({"A": "pleaseletmein"}, b"SodiumChloride").digests["A"]
+    assert found == "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
+
+
+@pytest.mark.parametrize(
+    ("override", "seen"),
+    [
+        ("limits.context=4096", "limits.context=4096"),
+        ("env.ANY=secret", "env.ANY=(hidden)"),
+        ("env={A: secret}", "env=(hidden)"),
+        ("args.api-key=secret", "args.api-key=(hidden)"),
+        ("args={api_key: secret}", "args=(hidden)"),
+        ("model.revision=hf_abcdefghijklmnopqr", "model.revision=(hidden)"),
+    ],
+)
+def test_an_override_is_shown_without_what_may_be_a_secret(override: str, seen: str) -> None:
+    assert shown(override) == seen

@@ -42,7 +42,7 @@ def situation(random: Random) -> Situation:
         )
     running = []
     for name in random.sample("abcdefghi", random.randint(0, 4)):
-        claim = random.randint(0, 40)
+        claim = random.choice([random.randint(0, 40)] * 5 + [None])
         running.append(
             Running(
                 name,
@@ -51,7 +51,7 @@ def situation(random: Random) -> Situation:
                 random.choice(["ready", "starting", "stopped"]),
                 claim,
                 random.choice([None, random.randint(0, 50)]),
-                peak_bytes=random.choice([0, claim + random.randint(0, 20)]),
+                peak_bytes=random.choice([None, (claim or 0) + random.randint(0, 20)]),
             )
         )
     available = random.randint(0, 250)
@@ -78,9 +78,10 @@ class Machine:
         if service.state == "stopped":
             return 0, 0
         starting = service.state == "starting"
-        most = max(service.claim_bytes, service.peak_bytes if starting and not past_its_peak else 0)
+        claim, peak = service.claim_bytes, service.peak_bytes if starting and not past_its_peak else None
+        most = max(claim or 0, peak or 0)
         if service.resident_bytes is None:  # a ready one has taken its claim; of a starting one nothing is known
-            return (0, most) if starting else (service.claim_bytes, service.claim_bytes)
+            return (0, most) if starting else (claim or 0, claim or 0)
         return service.resident_bytes, max(most, service.resident_bytes)
 
     @property

@@ -206,3 +206,34 @@ def test_a_check_is_met_by_starting_its_service_first_although_another_order_nee
     assert plan.fits
     assert plan.order == ("picky", "wild")
     assert make_plan([wanted("picky", 10, 11), services[1]], [], pool(100), replace=False).order == ("wild", "picky")
+
+
+def test_what_is_not_known_of_a_service_is_said_and_counted_as_what_it_holds() -> None:
+    def plan(state: str = "ready", claim_bytes: int | None = None, **known: int) -> Plan:
+        one = Running("a", "a", "d", state, claim_bytes, **known)
+        return make_plan([wanted("b", 20, 30)], [one], pool(60), replace=False)
+
+    assert plan(resident_bytes=5 * GIB).unknown == (
+        "the claim of a is not known: it counts as the 5.0 GiB that its processes hold",
+    )
+    assert plan(resident_bytes=5 * GIB).foreign_bytes == plan(claim_bytes=5 * GIB, resident_bytes=5 * GIB).foreign_bytes
+    (nothing,) = plan().unknown
+    assert nothing.startswith("the claim of a is not known, nor what its processes hold: nothing is counted")
+    starting = plan(state="starting", resident_bytes=GIB, peak_bytes=9 * GIB)
+    assert starting.unknown[0].endswith("hold; what it still takes for its start is not known")
+    assert (
+        starting.steps[0].free_bytes
+        == plan(state="starting", claim_bytes=9 * GIB, resident_bytes=GIB).steps[0].free_bytes
+    )
+    assert plan(state="starting", claim_bytes=9 * GIB).unknown == (
+        "what a takes at most while it starts is not known: its claim is counted",
+    )
+    assert plan(claim_bytes=9 * GIB).unknown == plan(state="stopped").unknown == ()
+
+
+def test_a_step_says_what_has_changed() -> None:
+    one = wanted("a", 20, 30)
+    runs = Running("a", "a", one.digest, "ready", 20 * GIB, 20 * GIB, changes=("changed: secret KEY",))
+    for allowed, action in ((False, Action.CHANGED), (True, Action.REPLACE)):
+        (step,) = make_plan([one], [runs], pool(60), replace=allowed).steps
+        assert (step.action, step.changes) == (action, ("changed: secret KEY",))

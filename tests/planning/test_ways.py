@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,8 @@ from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import Change, Need, Sizes, Switch, Variant, admit
 from sparkctl.planning.plan import Running, Wanted, make_plan
+from sparkctl.world import labels
+from sparkctl.world.labels import LaidOver
 from tests.support.command_line import Operator, free_port
 
 if TYPE_CHECKING:
@@ -324,7 +325,8 @@ def test_a_priority_is_on_the_container_and_decides_what_may_be_stopped(operator
     operator.run("up", "first").expect(0)
     try:
         rendered = operator.run("render", "first", "--json").expect(0).json
-        assert ["sparkctl.priority", "7"] in json.loads(json.dumps(rendered["labels"]))
+        laid_over = labels.read(dict(rendered["labels"])).laid_over
+        assert laid_over == LaidOver("first", 7, (f"serve.port={port}",))
         # Only the end of `kept` would make room, and nothing that is wanted is worth as much.
         refused = operator.run("plan", "26b-a4b-fp8", "--set", "memory={kv: 40 GiB}").expect(3)
         assert "down kept" not in refused.err

@@ -26,7 +26,7 @@ SERVER = (
 RICH: dict[str, object] = {
     "name": "e4b-nvfp4",
     "image": "vllm/vllm-openai:gemma4-cu130",
-    "labels": [["sparkctl.service", "e4b-nvfp4"], ["sparkctl.mods", '["it\'s"]']],
+    "labels": [],
     "env": [["VLLM_NVFP4_GEMM_BACKEND", "marlin"], ["GREETING", "$(hello) 'world'\n"], ["EMPTY", ""]],
     "secrets_env_file": "/home/a b/secrets/e4b.env",
     "ports": [{"bind": "127.0.0.1", "host": 8003, "container": 8000}, {"bind": "::1", "host": 8003, "container": 8000}],
@@ -56,7 +56,6 @@ BARE: dict[str, object] = {
 SPEC = ContainerSpec(
     image="vllm/vllm-openai:gemma4-cu130",
     name="e4b-nvfp4",
-    labels=(("sparkctl.service", "e4b-nvfp4"), ("sparkctl.mods", '["it\'s"]')),
     env=(("VLLM_NVFP4_GEMM_BACKEND", "marlin"), ("GREETING", "$(hello) 'world'\n"), ("EMPTY", "")),
     env_files=("/home/a b/secrets/e4b.env",),
     ports=(Port(8000, 8003, "127.0.0.1"), Port(8000, 8003, "::1")),

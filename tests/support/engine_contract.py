@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.spec import LABEL_SERVICE
+from sparkctl.world.labels import LABEL_SERVICE
 from tests.support.command_line import free_port
 from tests.support.engine_bench import DYING, PACE, laid_over, published, until
 from tests.support.inside_contract import MODEL_FILE, InsideContract

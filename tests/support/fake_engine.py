@@ -56,7 +56,14 @@ class FakeEngine:
     clock: FakeClock = field(default_factory=FakeClock)
     disk: FakeFiles = field(default_factory=FakeFiles)
     taken_ports: set[int] = field(default_factory=set)
+    tagged: dict[str, str] = field(default_factory=dict)
+    """The id of the image that a tag names now, where it is not the usual one."""
     _last_start: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def created(self) -> list[ContainerSpec]:
+        """All specs that were created, in their order."""
+        return list(self.ordered.values())
 
     @property
     def specs(self) -> dict[str, ContainerSpec]:
@@ -70,7 +77,10 @@ class FakeEngine:
 
     def image(self, reference: str) -> Image | None:
         name = reference.removeprefix("sha256:")
-        return Image(f"sha256:{name}", (), 9 * GIB) if name in self.images else None
+        return Image(self._image_id(name), (), 9 * GIB) if name in self.images else None
+
+    def _image_id(self, name: str) -> str:
+        return self.tagged.get(name, f"sha256:{name}")
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")

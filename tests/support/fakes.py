@@ -30,6 +30,7 @@ class FakeHost:
     available: int = 110 * GIB
     taken_ports: set[int] = field(default_factory=set)
     resident: dict[int, int] = field(default_factory=dict)
+    hidden: set[int] = field(default_factory=set)
     cached: int = 0
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
@@ -53,7 +54,7 @@ class FakeHost:
         return self.resident
 
     def resident_bytes(self, pid: int) -> int | None:
-        return 0
+        return None if pid in self.hidden else 0
 
     def activity(self, pid: int) -> Activity | None:
         return self.activities.pop(0) if self.activities else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @names
 @overrides
 @strict
-@click.option("--replace", is_flag=True, help="Plan to replace what runs but differs from its recipe.")
+@click.option("--replace", is_flag=True, help="Plan to replace what has changed: its recipe, image or secrets.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--host", metavar="NAME|FILE", help="Plan for a described machine, such as gb10-119 or gb10-121.")
 @as_json
@@ -77,7 +77,8 @@ def _as_json(planned: PlannedSet) -> dict[str, object]:
             for service in planned.services
         ],
         "order": list(plan.order),
-        "steps": [{"action": str(step.action), "service": step.service} for step in plan.steps],
+        "steps": [{"action": step.action, "service": step.service, "changes": step.changes} for step in plan.steps],
+        "unknown": list(plan.unknown),
         "reasons": planned.reasons,
         "ways": [
             {
@@ -120,9 +121,8 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.result()
         out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
         out.result("fits" if plan.order else "nothing to start")
-    for step in plan.steps:
-        if step.needs_replace:
-            out.say(f"{step.service} runs and differs from its recipe: `up` would change it only with --replace")
+    for line in plan.doubts:
+        out.warn(line)
 
 
 def _bytes_of(service: Service, name: str) -> int:

@@ -8,7 +8,7 @@ import click
 
 from sparkctl.base import units
 from sparkctl.cli.options import as_json
-from sparkctl.operations.status.services import services
+from sparkctl.operations.status.services import laid_over, made_from, services
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -28,33 +28,47 @@ def command(session: Session, *, as_json: bool) -> None:
     else:
         headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
         session.out.table(headers, [_cells(service) for service in found])
+        for service in found:
+            for line in service.doubts:
+                session.out.warn(f"{service.deployed.container.name}: {line}")
 
 
 def _row(service: ServiceNow) -> dict[str, object]:
-    deployed = service.deployed
+    deployed, record = service.deployed, service.deployed.record
     return {
         "name": service.name,
-        "recipe": deployed.recipe,
+        "container": deployed.container.name,
+        "recipe": record.recipe,
+        "stack": record.laid_over.stack if record.laid_over is not None else None,
+        "overrides": laid_over(record),
         "state": deployed.container.state,
         "ready": service.ready,
         "doing": service.doing,
-        "url": service.url,
-        "claim_bytes": deployed.claim_bytes,
+        "url": record.url,
+        "served_names": _listed(record.served_names),
+        "claim_bytes": record.claim_bytes,
         "image": deployed.container.image,
-        "mods": list(deployed.mods),
+        "mods": _listed(record.mod_names),
+        "changed": list(service.changed),
+        "unknown": list(record.damaged),
     }
 
 
+def _listed(values: tuple[str, ...] | None) -> list[str] | None:
+    return None if values is None else list(values)
+
+
 def _cells(service: ServiceNow) -> list[str]:
-    deployed = service.deployed
+    deployed, record = service.deployed, service.deployed.record
+    mods = record.mod_names
     return [
-        service.name,
-        deployed.recipe,
+        f"{service.name} ({deployed.container.name})" if deployed.set_aside else service.name,
+        made_from(record),
         deployed.container.state,
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",
-        service.url,
-        units.format_gib(deployed.claim_bytes),
+        record.url or "unknown",
+        "unknown" if record.claim_bytes is None else units.format_gib(record.claim_bytes),
         deployed.container.image,
-        " ".join(deployed.mods) or "-",
+        "unknown" if mods is None else " ".join(mods) or "-",
     ]

@@ -13,6 +13,7 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json
 from sparkctl.operations.status import services
 from sparkctl.operations.status.liveness import Life
+from sparkctl.operations.status.services import laid_over, made_from
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 @click.option("--every", default="2s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
 def command(session: Session, name: str, *, as_json: bool, watch: bool, every: str) -> None:
-    """Show what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
+    """Show what a service does: ready, busy, starting, stuck, failing, dead or unknown, and how fast it is.
 
-    By its scheduler's own counters, which a busy server answers too. Exits 5 when it is stuck, failing or dead.
+    By its scheduler's own counters, which a busy server answers too. Exits 5 when it is none of the first three.
     """
     seconds = units.parse_duration(every)
     if seconds <= 0:
@@ -42,7 +43,7 @@ def command(session: Session, name: str, *, as_json: bool, watch: bool, every: s
     if as_json:
         session.out.json(row)
     else:
-        _show(session, row)
+        _show(session, found, row)
     if not found.well:
         raise NotReadyError(f"{name} is {found.state}: {found.why}", hint=f"sparkctl logs {name} --tail 50")
 
@@ -56,12 +57,14 @@ def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> Non
 
 def _row(found: ServiceStatus) -> dict[str, object]:
     service, drafting = found.deployed, found.metrics.drafting
+    record = found.record
     return {
         "name": service.name if service is not None else "",
-        "recipe": service.recipe if service is not None else "",
+        "recipe": record.recipe,
+        "overrides": laid_over(record),
         "state": found.state,
         "why": found.why,
-        "url": service.url if service is not None else "",
+        "url": record.url,
         "running": found.metrics.running,
         "waiting": found.metrics.waiting,
         "generated_per_second": found.rates.generated,
@@ -70,10 +73,12 @@ def _row(found: ServiceStatus) -> dict[str, object]:
         "prefix_hit_rate": found.metrics.prefix_hit_rate,
         "preemptions": found.metrics.preemptions,
         "memory_bytes": service.resident_bytes if service is not None else None,
-        "claim_bytes": service.claim_bytes if service is not None else None,
+        "claim_bytes": record.claim_bytes,
         "acceptance": {"overall": drafting.overall, "positions": list(drafting.positions), "drafted": drafting.drafted}
         if drafting is not None
         else None,
+        "changed": list(found.changed),
+        "unknown": list(record.damaged),
     }
 
 
@@ -83,12 +88,12 @@ def _line(row: dict[str, object]) -> str:
     return "  ".join([*parts, str(row["why"]) if row["state"] not in {Life.READY, Life.BUSY} else ""]).rstrip()
 
 
-def _show(session: Session, row: dict[str, object]) -> None:
+def _show(session: Session, found: ServiceStatus, row: dict[str, object]) -> None:
     acceptance = row["acceptance"]
     shown = {
         "state": ": ".join(filter(None, [str(row["state"]), str(row["why"])])),
-        "recipe": row["recipe"],
-        "url": row["url"],
+        "recipe": made_from(found.record),
+        "url": row["url"] or "unknown",
         "requests": f"{_count(row['running'])} running, {_count(row['waiting'])} waiting",
         "tokens per second": f"{_tokens(row['generated_per_second'])}, {_tokens(row['prompt_per_second'])} of prompts",
         "KV cache": f"{_share(row['kv_usage'])} in use, {_count(row['preemptions'])} preemptions",
@@ -103,6 +108,8 @@ def _show(session: Session, row: dict[str, object]) -> None:
     width = max(map(len, shown))
     for key, value in shown.items():
         session.out.result(f"{key:{width}}  {value}")
+    for line in found.doubts:
+        session.out.warn(line)
 
 
 def _count(value: object) -> str:

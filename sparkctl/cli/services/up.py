@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @names
 @overrides
 @strict
-@click.option("--replace", is_flag=True, help="Stop and start again what runs but differs from its recipe.")
+@click.option("--replace", is_flag=True, help="Stop and start again what has changed: its recipe, image or secrets.")
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")

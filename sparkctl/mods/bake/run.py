@@ -17,7 +17,8 @@ from sparkctl.base.errors import EngineError, ModError
 from sparkctl.base.units import GIB, format_bytes, format_duration
 from sparkctl.mods.bake import folder, judge
 from sparkctl.mods.bake.judge import FileChange, Judged, PathRemark, ScriptFolders
-from sparkctl.world.spec import LABEL_BAKE, ContainerSpec, HealthCheck
+from sparkctl.world.labels import LABEL_BAKE
+from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,9 +11,11 @@ from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
+from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import Bench
 from sparkctl.operations.bench.rounds import Job, measure, prompts
 from sparkctl.operations.bench.saved import bench_record
+from sparkctl.operations.deployed_service import located
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 from sparkctl.vllm.answers import Healthy, ServerVersion
@@ -44,7 +46,7 @@ class BenchProtocol(NamedTuple):
 
 
 class Described(NamedTuple):
-    """A service that is deployed; ``service`` is its recipe's, None where that is gone."""
+    """A service that is deployed; ``service`` is its recipe's, with what was laid over it; None where that is gone."""
 
     deployed: Deployed
     service: Service | None
@@ -76,7 +78,7 @@ def described(world: World, name: str) -> Described:
     found = serving(world, name)
     try:
         loader = world.loader(world.ports.models, world.known_images)
-        (service,) = loader.services(loader.located([found.recipe], (), strict=False))
+        (service,) = loader.services([located(world, loader, name, found.container)])
     except (InputError, ValueError) as error:
         world.report.warn(f"what the recipe expects is not known: {getattr(error, 'message', error)}")
         return Described(found, None)
@@ -92,6 +94,10 @@ def serving(world: World, name: str) -> Deployed:
     found = next((one for one in world.deployed() if one.container.name == name), None)
     if found is None:
         raise InputError(f"no service {name} is deployed", hint=f"sparkctl up {name}, or sparkctl ps for what is")
+    if found.record.url is None or found.record.served_name is None:
+        raise NotReadyError(
+            f"it is not known where and by which name {name} answers: {'; '.join(found.record.damaged)}"
+        )
     server = Server(world.ports.http, found.url, world.api_key)
     if found.container.state != "running" or not isinstance(server.health(), Healthy):
         raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
@@ -107,10 +113,11 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
     """
     deployed, service = of
     server = Server(world.ports.http, deployed.url, world.api_key)
+    served_name = deployed.record.served_name or ""
     job = Job(
         deployed.name,
         server,
-        deployed.served_name,
+        served_name,
         asked.prompts or prompts(),
         asked.tokens,
         asked.rounds,
@@ -126,8 +133,8 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
     flags = _flags(deployed.container.command)
     found = Bench(
         service=deployed.name,
-        recipe=deployed.recipe,
-        model=recipe.model.repo if recipe is not None else deployed.served_name,
+        recipe=service.recipe_name if service is not None else deployed.record.recipe or "?",
+        model=recipe.model.repo if recipe is not None else served_name,
         image=deployed.container.image,
         vllm=log.vllm or _version(server, recipe),
         at=datetime.now(tz=UTC).timestamp(),
@@ -138,7 +145,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         acceptance_overall=drafting.overall if drafting is not None else None,
         expected=expect.tokens_per_second if expect is not None else None,
         expected_source=expect.source if expect is not None else "",
-        flags=flags | ({"mods": ",".join(deployed.mods)} if deployed.mods else {}),
+        flags=flags | _mods(deployed),
         notes=(*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
     return found if service is None else replace(found, roofline=_most(service, found))
@@ -160,6 +167,13 @@ def _version(server: Server, recipe: Recipe | None) -> str:
     return str(recipe.vllm) if recipe is not None else "?"
 
 
+def _mods(deployed: Deployed) -> dict[str, str]:
+    names = deployed.record.mod_names
+    if names is None:
+        return {"mods": "?"}
+    return {"mods": ",".join(names)} if names else {}
+
+
 def _flags(command: Sequence[str]) -> dict[str, str]:
     """Return the flags of a server that its memory depends on, as it runs."""
     return dict(memory_key.relevant_flags(memory_key.serve_flags(command)))
@@ -169,9 +183,13 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
     most = flags.get("max-num-seqs", "")
     if most.isdecimal() and max(concurrency) > int(most):
         yield f"{max(concurrency)} at once, of which the server runs {most}: the others wait for their first token"
+    laid_over = of.deployed.record.laid_over
     if of.service is not None and _flags(of.service.spec.command) != flags:
-        recipe = of.deployed.recipe
+        recipe = of.service.recipe_name
         yield f"it runs with other settings than recipe {recipe}, whose are the expected speed and the roofline"
+    elif of.service is not None and laid_over is not None and laid_over.overrides:
+        shown = " ".join(map(secrets.shown, laid_over.overrides))
+        yield f"it runs with {shown} laid over recipe {of.service.recipe_name}, whose is the expected speed"
 
 
 def _most(service: Service, found: Bench) -> float | None:

@@ -10,7 +10,7 @@ from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
 from sparkctl.operations import deployed
 from sparkctl.operations.bench.service import Described, kept, measured, serving
 from sparkctl.operations.changes import Options, controller
-from sparkctl.operations.deployed_service import service_of
+from sparkctl.operations.deployed_service import service_at, service_of
 from sparkctl.operations.planner import planner
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def sweep(
     soon as they are there, so that they are known also when a later value fails. ``setting`` is as for ``values``.
 
     Raises:
-        InputError: no such recipe, or a value that it cannot have; before anything is stopped.
+        InputError: no such recipe, a value that it cannot have, or what runs is not what its recipe, image and secrets
+            are now; before anything is stopped.
         DoesNotFitError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
     """
     world.refuse_elsewhere()
@@ -75,7 +76,7 @@ def sweep(
 def _service(world: World, name: str, running: Container | None, override: str) -> Service:
     """Return the service at a value: as it runs where it does, else as its recipe says."""
     if running is not None:
-        return service_of(world, name, running, world.images, [override])
+        return service_at(world, name, running, override)
     loader = world.loader(world.ports.models, world.images)
     (service,) = world.services(loader, loader.located([name], [override], strict=False))
     return service

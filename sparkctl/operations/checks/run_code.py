@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import MIB, format_duration
+from sparkctl.world.labels import LABEL_CODE
 from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ TIMEOUT_S: Final = 20.0
 _MEMORY: Final = 512 * MIB
 _PIDS: Final = 64
 _LOOK_S: Final = 0.2
-_LABEL: Final = "sparkctl.code"
 
 
 class CodeRunner:
@@ -48,7 +48,7 @@ class CodeRunner:
             name=self._name,
             entrypoint="python3",
             command=("-I", "-c", code),
-            labels=((_LABEL, "1"),),
+            labels=((LABEL_CODE, "1"),),
             network="none",
             memory=_MEMORY,
             memory_swap=_MEMORY,
@@ -75,5 +75,5 @@ class CodeRunner:
 
     def _gone(self) -> None:
         there = self._engine.container(self._name)
-        if there is not None and _LABEL in there.labels:
+        if there is not None and LABEL_CODE in there.labels:
             self._engine.remove(there.id)

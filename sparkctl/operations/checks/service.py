@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError
@@ -10,6 +9,7 @@ from sparkctl.operations.checks import checker
 from sparkctl.operations.checks.checker import Checker
 from sparkctl.operations.checks.named import named
 from sparkctl.operations.checks.run_code import CodeRunner
+from sparkctl.operations.deployed_service import located, recipe_of_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
 
     Raises:
         InputError: no such service, or no such check, or something is wrong with its file.
-        NotReadyError: the service is not ready.
+        NotReadyError: the service is not ready, or its labels do not say by which name it answers.
         EngineError: the engine is elsewhere or does not answer; with ``run_code``, it is simulated.
     """
     world.refuse_elsewhere()
@@ -69,17 +69,20 @@ def _runner(world: World, deployed: Deployed) -> CodeRunner:
 
 
 def _server(world: World, deployed: Deployed) -> AskedServer:
-    """Return what is known of the server: its address and its name from its container, the rest from its recipe."""
+    """Return what is known of the server: its address, name and limits as it was started, the rest of its recipe."""
+    record, command = deployed.record, deployed.container.command
+    if record.served_name is None:
+        raise NotReadyError(f"it is not known by which name {deployed.name} answers: {'; '.join(record.damaged)}")
     loader = world.loader(world.ports.models)
     try:
-        (located,) = loader.located([deployed.recipe], [], strict=False)
+        found = located(world, loader, deployed.name, deployed.container)
     except InputError as error:
         world.report.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checker.stranger(deployed.name, deployed.url, deployed.served_name, world.api_key)
+        return checker.stranger(deployed.name, deployed.url, record.served_name, world.api_key)
     try:
-        facts = loader.facts(located)[0]
+        facts = loader.facts(found)[0]
     except InputError as error:
         world.report.warn(f"what the model takes beside text is not known: {error.message}")
         facts = None
-    known = checker.subject(located.loaded.recipe, facts, deployed.name, deployed.url, world.api_key)
-    return replace(known, served_name=deployed.served_name)
+    recipe = recipe_of_command(found.loaded.recipe, record, command)
+    return checker.subject(recipe, facts, deployed.name, deployed.url, world.api_key)

@@ -10,10 +10,11 @@ from sparkctl.mods import placed
 from sparkctl.mods import verdicts as verification
 from sparkctl.mods.verdicts import Meant
 from sparkctl.operations import deployed
+from sparkctl.operations.deployed_service import located
 from sparkctl.recipes import reading
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.vllm.server import Server
-from sparkctl.world.spec import LABEL_MODS, LABEL_RECIPE, LABEL_URL
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,7 +124,9 @@ def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[DraftingServi
 
 
 def _counts(world: World, container: Container) -> DraftCounts | None:
-    url = container.labels.get(LABEL_URL, "")
+    url = labels.read(container.labels).url
+    if url is None:
+        return None
     counted = Server(world.ports.http, url, world.api_key).metrics()
     return counted.drafting if isinstance(counted, Metrics) else None
 
@@ -148,10 +151,7 @@ def _verdicts(world: World, names: Sequence[str], tell: Tell) -> list[ModVerdict
 
 
 def _all(world: World, tell: Tell) -> list[Meant]:
-    """Return all services; a recipe that cannot be used is told, and must not hide what the others are.
-
-    What such a recipe's container runs is still checked, by its label.
-    """
+    """Return all services; a recipe that cannot be used is told, and must not hide what the others are."""
     found: list[Meant] = []
     there = deployed.names(world.engine)
     for name in dict.fromkeys([*there, *(entry.name for entry in world.catalog.recipes())]):
@@ -159,52 +159,58 @@ def _all(world: World, tell: Tell) -> list[Meant]:
             if name in there or world.catalog.recipe(name).recipe.mods:
                 found += _of(world, name, tell)
         except InputError as error:
-            tell(f"{name} is not verified by its recipe, which cannot be used: {error.message}")
-            found += _by_label(world, name, tell) if name in there else []
+            tell(f"{name} is not verified, as its recipe cannot be used: {error.message}")
     return found
 
 
 def _of(world: World, name: str, tell: Tell) -> list[Meant]:
-    """Return what one name means: by its recipe or stack where there is one, else by its container's label."""
+    """Return what one name means: a service that is deployed, else the recipe or the members of the stack."""
+    if deployed.find(world.engine, name) is not None:
+        return [_started(world, name, tell)]
     if not world.catalog.knows(name):
-        return _by_label(world, name, tell)
-    loader = world.loader(world.ports.models, world.images)
-    located = loader.located([name], (), strict=False)
-    services = loader.services(located)
-    for misfit in (misfit for one in located for misfit in reading.misfits(world.catalog, one.loaded)):
-        tell(str(misfit))
-    return [_meant(world, service) for service in services]
-
-
-def _meant(world: World, service: Service) -> Meant:
-    container = deployed.find(world.engine, service.name)
-    image = container.image if container is not None else service.spec.image
-    model = service.recipe.model
-    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
-    return Meant(service.name, image, service.mods, container, marks)
-
-
-def _by_label(world: World, name: str, tell: Tell) -> list[Meant]:
-    """Return a deployed service by what its container says of itself."""
-    container = deployed.find(world.engine, name)
-    if container is None:
         message = f"no service {name} is deployed, and no recipe has this name"
         raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
-    declared = placed.from_label(container.labels.get(LABEL_MODS, ""))
-    known = {(mod.mod, mod.target): mod for mod in _of_recipe(world, name, container, tell)}
-    found = [known.get((mod.mod, mod.target), mod) for mod in declared]
-    return [Meant(name, container.image, found, container)]
+    loader = world.loader(world.ports.models, world.images)
+    located = loader.located([name], (), strict=False)
+    there = [one.member.service for one in located if deployed.find(world.engine, one.member.service) is not None]
+    idle = [one for one in located if one.member.service not in there]
+    for misfit in (misfit for one in idle for misfit in reading.misfits(world.catalog, one.loaded)):
+        tell(str(misfit))
+    started = [_started(world, service, tell) for service in there]
+    return [*started, *(_meant(service, service.spec.image, service.mods, None) for service in loader.services(idle))]
 
 
-def _of_recipe(world: World, name: str, container: Container, tell: Tell) -> tuple[MountedMod, ...]:
-    """Return the mods of the recipe that a stack's container was made from; () when it is gone or cannot be used."""
-    recipe = container.labels.get(LABEL_RECIPE, "")
-    if recipe == name or recipe not in {entry.name for entry in world.catalog.recipes()}:
-        return ()
+def _meant(service: Service, image: str, mods: Sequence[MountedMod], container: Container | None) -> Meant:
+    model = service.recipe.model
+    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
+    return Meant(service.name, image, mods, container, marks)
+
+
+def _started(world: World, name: str, tell: Tell) -> Meant:
+    """Return a service that is deployed, with the mods that it was started with.
+
+    What its recipe still has of them says where they come from, and which checksum they must have: one that was pinned
+    anew since is to run. Where its recipe is gone or cannot be used, its label alone says what it has to have.
+    """
+    container = deployed.find(world.engine, name)
+    if container is None:
+        raise InputError(f"no service {name} is deployed", hint="sparkctl ps lists the services")
+    record = labels.read(container.labels)
+    unknown = "" if record.mods is not None else f"{name}: its labels do not say with which mods it was started"
+    recorded = placed.from_record(record.mods or ())
     try:
         loader = world.loader(world.ports.models, world.images)
-        (service,) = loader.services(loader.located([recipe], (), strict=False))
+        service = loader.services([located(world, loader, name, container)])[0]
     except InputError as error:
-        tell(f"{name} is verified by its label alone: {recipe} cannot be used: {error.message}")
-        return ()
-    return service.mods
+        tell(f"{name} is verified by its labels alone: {error.message}")
+        return Meant(name, container.image, recorded, container, unknown=unknown)
+    if record.digest == service.digest:
+        return _meant(service, container.image, service.mods, container)
+    if unknown:
+        return _meant(service, container.image, service.mods, container)._replace(unknown=unknown)
+    known = {(mod.mod, mod.target): mod for mod in service.mods}
+    found = [known.get((mod.mod, mod.target), mod) for mod in recorded]
+    later = dict.fromkeys(mod.mod for mod in service.mods if mod not in found)
+    for mod in later:
+        tell(f"{name} was started without mod {mod}, which its recipe has by now: sparkctl up --replace {name}")
+    return _meant(service, container.image, found, container)

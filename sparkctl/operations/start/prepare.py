@@ -9,7 +9,7 @@ from sparkctl.base.errors import EngineError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
-from sparkctl.world.spec import LABEL_SERVICE
+from sparkctl.world.labels import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,9 @@ def verify_container(engine: Engine, service: Service) -> None:
 
 def _name_is_free(engine: Engine, service: Service) -> None:
     there = engine.container(service.name)
-    if there is not None and there.labels.get(LABEL_SERVICE) != service.name:
-        message = f"a container named {service.name} is there already, and sparkctl did not make it"
+    if there is not None and deployed.service_name(there) != service.name:
+        whose = "it is not of this service" if is_ours(there.labels) else "sparkctl did not make it"
+        message = f"a container named {service.name} is there already, and {whose}"
         raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {service.name}")
 
 

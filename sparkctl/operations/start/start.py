@@ -13,7 +13,7 @@ from sparkctl.operations.start import progress as telling
 from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
 from sparkctl.vllm.server import Server
-from sparkctl.world.spec import LABEL_CLAIM, LABEL_PEAK, LABEL_SERVICE
+from sparkctl.world.labels import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,11 +103,11 @@ class Starter:
         self._report.progress(service.name, "creating", "")
         files = self._ports.files
         prepare.stage(files, service)
-        spec = service.spec.with_label(LABEL_CLAIM, str(service.expected.steady_bytes))
-        spec = spec.with_label(LABEL_PEAK, str(service.expected.peak_bytes))
+        values = self._secret_values.get(service.name, {})
+        image = self._ports.engine.image(service.spec.image)
+        spec = service.at_creation(None if image is None else image.id, secrets.digests(values))
         if service.secrets_file is None:
             return self._ports.engine.create(spec)
-        values = self._secret_values.get(service.name, {})
         files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
         try:
             return self._ports.engine.create(spec)

@@ -30,6 +30,7 @@ class Life(StrEnum):
     STUCK = "stuck"
     FAILING = "failing"
     DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Look:
     """One look, at ``at`` on a clock that only runs forward (seconds).
 
     ``container`` is None where there is none; ``health`` is the status of /health, None without an answer; ``served``
-    is whether its log says that this server came up; ``metrics`` is None where /metrics did not answer.
+    is whether its log says that this server came up; ``metrics`` is None where /metrics did not answer. ``asked`` is
+    False where nothing could be asked, as the server's address is not known.
     """
 
     at: float
@@ -45,6 +47,7 @@ class Look:
     health: int | None = None
     served: bool = False
     metrics: Metrics | None = None
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,9 @@ class Rates:
 
 def judge(first: Look, last: Look) -> tuple[Life, str]:
     """Return what a service does, by the first of some looks and the last, and in words why where it is not plain."""
-    dead = _dead(last.container)
-    if dead:
-        return Life.DEAD, dead
-    if not _same(first.container, last.container):
-        return Life.STARTING, "it was started again meanwhile"
+    found = _unasked(first, last)
+    if found is not None:
+        return found
     if last.health is None and last.metrics is None:
         return (Life.FAILING, _silence(first, last)) if last.served else (Life.STARTING, "")
     # A server that is busy may answer one question in time and not the other.
@@ -71,6 +72,16 @@ def judge(first: Look, last: Look) -> tuple[Life, str]:
     if last.metrics is None or not last.metrics.says_anything:
         return Life.READY, "/metrics says nothing: whether it works cannot be told"
     return _working(first, last, last.metrics)
+
+
+def _unasked(first: Look, last: Look) -> tuple[Life, str] | None:
+    """Return what a service does that no server was asked about, None where one was."""
+    dead = _dead(last.container)
+    if dead:
+        return Life.DEAD, dead
+    if not _same(first.container, last.container):
+        return Life.STARTING, "it was started again meanwhile"
+    return None if last.asked else (Life.UNKNOWN, "its labels do not say where it answers")
 
 
 def doubtful(first: Look, last: Look) -> bool:

@@ -10,7 +10,7 @@ from sparkctl.vllm import phases
 from sparkctl.vllm.answers import status_of
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.vllm.server import Server
-from sparkctl.world.spec import LABEL_URL
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Ports
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 _LOG_LINES: Final = 2000
 
 
-def look(ports: Ports, name: str, key: str | None) -> Look:
-    """Return what a service shows now; ``key`` is the operator's for its server.
+def look(ports: Ports, container_name: str, key: str | None) -> Look:
+    """Return what a service's container shows now; ``key`` is the operator's for its server.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    container = deployed.find(ports.engine, name)
+    container = deployed.find(ports.engine, container_name)
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
-    server = Server(ports.http, container.labels.get(LABEL_URL, ""), key)
+    url = labels.read(container.labels).url
+    if url is None:
+        return Look(ports.clock.monotonic(), container, asked=False)
+    server = Server(ports.http, url, key)
     health, counted = status_of(server.health()), server.metrics()
     found = counted if isinstance(counted, Metrics) else None
     served = health is None and found is None and _served(ports, container.id)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
+from sparkctl.operations import differences, secrets
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look
 from sparkctl.vllm.metrics import Metrics
+from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +29,13 @@ class ServiceNow:
     """A service that is deployed, and what it does by one look, with ``why`` where that is not plain.
 
     ``doing`` is None where the server cannot be asked: the engine is elsewhere. A stuck one needs more than one look.
+    ``changed`` are in words the image behind the tag and the secrets that are others than what it was started with.
     """
 
     deployed: Deployed
     doing: Life | None
     why: str = ""
+    changed: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -40,8 +44,18 @@ class ServiceNow:
 
     @property
     def url(self) -> str:
-        """Where its server listens."""
+        """Where its server listens, "" where that is not known."""
         return self.deployed.url
+
+    @property
+    def record(self) -> ServiceLabels:
+        """What its container says that it was started as."""
+        return self.deployed.record
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What has changed since it was started, and what is not known of it, in words."""
+        return (*self.changed, *self.record.damaged)
 
     @property
     def ready(self) -> bool | None:
@@ -53,7 +67,7 @@ class ServiceNow:
 class ServiceStatus:
     """What a service does, by looks at its counters over a time; ``deployed`` is None where it was just removed.
 
-    ``metrics`` are of the last look, ``rates`` in tokens per second.
+    ``metrics`` are of the last look, ``rates`` in tokens per second; ``changed`` is as for ``ServiceNow``.
     """
 
     deployed: Deployed | None
@@ -61,15 +75,26 @@ class ServiceStatus:
     why: str
     metrics: Metrics
     rates: Rates
+    changed: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> ServiceLabels:
+        """What its container says that it was started as."""
+        return ServiceLabels() if self.deployed is None else self.deployed.record
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What has changed since it was started, and what is not known of it, in words."""
+        return (*self.changed, *self.record.damaged)
 
     @property
     def well(self) -> bool:
-        """Whether it is ready, busy or starting: not stuck, failing or dead."""
+        """Whether it is ready, busy or starting: not stuck, failing, dead or unknown."""
         return self.state in {Life.READY, Life.BUSY, Life.STARTING}
 
 
 def services(world: World) -> list[ServiceNow]:
-    """Return the services that have a container, by name.
+    """Return the services that have a container, by name; one that is set aside beside that which took its place.
 
     Raises:
         EngineError: the engine does not answer.
@@ -78,14 +103,37 @@ def services(world: World) -> list[ServiceNow]:
 
 
 def _now(world: World, deployed: Deployed) -> ServiceNow:
-    if deployed.ready is None:
-        return ServiceNow(deployed, None)
-    seen = look(world.ports, deployed.name, world.api_key)
-    return ServiceNow(deployed, *liveness.judge(seen, seen))
+    changed = changed_since(world, deployed)
+    if world.engine.info().elsewhere is not None:
+        return ServiceNow(deployed, None, changed=changed)
+    seen = look(world.ports, deployed.container.name, world.api_key)
+    return ServiceNow(deployed, *liveness.judge(seen, seen), changed)
+
+
+def laid_over(record: ServiceLabels) -> list[str] | None:
+    """Return what was laid over a service's recipe, to be shown: without values that may be secrets; None: unknown."""
+    return None if record.laid_over is None else [secrets.shown(one) for one in record.laid_over.overrides]
+
+
+def made_from(record: ServiceLabels) -> str:
+    """Return a service's recipe and what was laid over it, to be shown."""
+    return " + ".join([record.recipe or "unknown", *(laid_over(record) or ())])
+
+
+def changed_since(world: World, deployed: Deployed) -> tuple[str, ...]:
+    """Return in words what is another than what a service was started with, and stands in no recipe.
+
+    Of the secrets those whose values this operator has.
+    """
+    recorded = deployed.record.secrets
+    values, _ = secrets.resolve(list(recorded.digests) if recorded else [], world.environ, world.stored_secrets)
+    image = world.engine.image(deployed.container.image)
+    found = [*differences.of_image(deployed.container, image), *differences.of_secrets(deployed.container, values)]
+    return tuple(found)
 
 
 def status(world: World, name: str) -> ServiceStatus:
-    """Return what a service does: starting, ready, busy, stuck, failing or dead, and how fast it is.
+    """Return what a service does: starting, ready, busy, stuck, failing, dead or unknown, and how fast it is.
 
     By its scheduler's own counters, which a busy server answers too. It is looked at for a second, and for up to
     twenty where a slow service cannot be told from a stuck one sooner.
@@ -96,7 +144,7 @@ def status(world: World, name: str) -> ServiceStatus:
     """
     world.refuse_elsewhere()
     first, last = _looks(world, name)
-    return _status(_deployed(world, name), first, last)
+    return _status(world, _deployed(world, name), first, last)
 
 
 def watch(world: World, name: str, every_s: float) -> Iterator[ServiceStatus]:
@@ -109,19 +157,22 @@ def watch(world: World, name: str, every_s: float) -> Iterator[ServiceStatus]:
     first, last = _looks(world, name)
     since = first
     while True:
-        yield _status(_deployed(world, name), since, last, liveness.rates(first, last))
+        yield _status(world, _deployed(world, name), since, last, liveness.rates(first, last))
         world.ports.clock.sleep(every_s)
         since = since if liveness.doubtful(first, last) else last
         first, last = last, look(world.ports, name, world.api_key)
 
 
-def _status(deployed: Deployed | None, first: Look, last: Look, rates: Rates | None = None) -> ServiceStatus:
+def _status(
+    world: World, deployed: Deployed | None, first: Look, last: Look, rates: Rates | None = None
+) -> ServiceStatus:
     life, why = liveness.judge(first, last)
-    return ServiceStatus(deployed, life, why, last.metrics or Metrics(), rates or liveness.rates(first, last))
+    changed = changed_since(world, deployed) if deployed is not None else ()
+    return ServiceStatus(deployed, life, why, last.metrics or Metrics(), rates or liveness.rates(first, last), changed)
 
 
 def _deployed(world: World, name: str) -> Deployed | None:
-    return next((one for one in world.deployed() if one.name == name), None)
+    return next((one for one in world.deployed() if one.name == name and not one.set_aside), None)
 
 
 def _looks(world: World, name: str) -> tuple[Look, Look]:

@@ -14,6 +14,7 @@ from docker.errors import APIError, NotFound
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import within
+from sparkctl.world.labels import LABEL_READER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from sparkctl.world.engine import Container
 
-LABEL_READER: Final = "sparkctl.reader"
 _NO_SUCH_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _GONE: Final = ("No such file or directory", "Not a directory")
 _FOLDER: Final = 1 << 31  # os.ModeDir of Go, in the mode that the engine reports

@@ -13,8 +13,9 @@ from docker.errors import APIError, NotFound
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import inside
 from sparkctl.world.docker.errors import within
-from sparkctl.world.docker.image_files import LABEL_READER, execute
+from sparkctl.world.docker.image_files import execute
 from sparkctl.world.engine import ImportedFile, Package
+from sparkctl.world.labels import LABEL_READER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ from sparkctl.world.docker_run.options import ALIASES, NOT_CARRIED, OPTIONS, SHO
 from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _VERBS: Final = ("run", "create")
 _ROWS: Final = {option.long: [row for row in OPTIONS if row.long == option.long] for option in OPTIONS}
@@ -62,6 +62,19 @@ def words(spec: ContainerSpec, verb: str = "run") -> list[str]:
     """Return the command that creates the container, ``run`` or ``create``: what ``parse`` turns into ``spec``."""
     options = [word for name in _FIELDS for word in _written(spec, name)]
     return ["docker", verb, *(["--detach"] if verb == "run" else []), *options, spec.image, *spec.command]
+
+
+def labelled(words: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+    """Return the command with labels besides its own, behind its ``--name`` where it has one.
+
+    Raises:
+        InputError: as for ``parse``.
+    """
+    _, position = _verb(words)
+    given, _ = _scan(words, position)
+    place = next((option.end for option in given if option.name == "name"), position)
+    added = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+    return [*words[:place], *added, *words[place:]]
 
 
 def shell_text(words: Sequence[str]) -> str:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
+from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import addresses, data, mounts, orders
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
 from sparkctl.world.sim.log import FileTail
-from sparkctl.world.spec import LABEL_RECIPE, LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -51,13 +51,19 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
     assert 0 < claim < 2**33
     assert row == {
         "name": name,
+        "container": name,
         "recipe": name,
+        "stack": "",
+        "overrides": [],
         "state": "running",
         "ready": True,
         "doing": "ready",
         "url": f"http://127.0.0.1:{port}",
+        "served_names": ["tiny"],
         "image": "sparkctl-test/standin:latest",
         "mods": [],
+        "changed": [],
+        "unknown": [],
     }
     assert "Application startup complete." in spark.run("logs", name).expect(0).out
     assert spark.run("logs", name, "--tail", "1").expect(0).out.count("\n") == 1

@@ -385,3 +385,23 @@ def test_what_is_not_understood_is_named(command: str, message: str, hint: str |
 def test_an_option_that_is_not_carried_is_never_dropped(name: str) -> None:
     with pytest.raises(InputError, match=f"docker run has --{name}, sparkctl does not carry it"):
         grammar.parse(["docker", "run", f"--{name}=1", "image"])
+
+
+@given(SPECS.filter(possible), st.dictionaries(KEY, ANY, max_size=3))
+def test_labels_are_added_behind_the_name_and_nothing_else_changes(spec: ContainerSpec, labels: dict[str, str]) -> None:
+    given = {label: text for label, text in labels.items() if label not in dict(spec.labels)}
+    found = grammar.parse(grammar.labelled(grammar.words(spec), given))
+    assert found == replace(spec, labels=(*given.items(), *spec.labels))
+    assert found.digest() == spec.with_labels(given).digest()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("docker run --name x -d i --name y", "docker run --name x --label a=1 -d i --name y"),
+        ("docker run -d --name=x i", "docker run -d --name=x --label a=1 i"),
+        ("docker container create i --name x", "docker container create --label a=1 i --name x"),
+    ],
+)
+def test_labels_stand_where_a_reader_looks_for_them(command: str, expected: str) -> None:
+    assert shlex.join(grammar.labelled(shlex.split(command), {"a": "1"})) == expected

@@ -16,10 +16,11 @@ import pytest
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
+from sparkctl.world.labels import LABEL_RECIPE
 from sparkctl.world.opening import simulated
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
-from sparkctl.world.spec import LABEL_RECIPE, ContainerSpec, Mount, Port
+from sparkctl.world.spec import ContainerSpec, Mount, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,0 +1,286 @@
+"""The record of what runs: the labels that sparkctl writes on a service's container, written and read in one place.
+
+Labels are the state: no file can disagree with them. Each of them stands for itself. One that is missing or damaged is
+None, which is *unknown*, never 0 and never "nothing"; ``ServiceLabels.damaged`` says in words which one and why.
+
+Three kinds of what is recorded:
+
+* what the command says too, so that it need not be taken apart: service, recipe, served names, URL, mods, digest
+* what the command does not say: what was laid over the recipe, and when the service counts as ready
+* what is so at the moment of the creation: the claim, the id of the image behind its tag, and a digest of the secrets'
+  values. It is in no spec digest: a better estimate never makes a running service "changed".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SCHEMA: Final = 1
+"""The version of what the labels mean. Labels of a newer one are unknown to this sparkctl."""
+
+PREFIX: Final = "sparkctl."
+LABEL_SCHEMA: Final = "sparkctl.schema"
+LABEL_SERVICE: Final = "sparkctl.service"
+LABEL_RECIPE: Final = "sparkctl.recipe"
+LABEL_LAID_OVER: Final = "sparkctl.laid-over"
+LABEL_SERVED_NAMES: Final = "sparkctl.served-names"
+LABEL_URL: Final = "sparkctl.url"
+LABEL_MODS: Final = "sparkctl.mods"
+LABEL_READY: Final = "sparkctl.ready"
+LABEL_CLAIM: Final = "sparkctl.claim"
+LABEL_PEAK: Final = "sparkctl.peak"
+LABEL_IMAGE_ID: Final = "sparkctl.image-id"
+LABEL_SECRETS: Final = "sparkctl.secrets"
+LABEL_SPEC: Final = "sparkctl.spec"
+
+LABEL_READER: Final = "sparkctl.reader"
+"""On a throwaway container that files of an image are read from."""
+LABEL_BAKE: Final = "sparkctl.bake"
+"""On a throwaway container in which a mod is baked: the mod's name."""
+LABEL_CODE: Final = "sparkctl.code"
+"""On a throwaway container that runs code which a model wrote."""
+
+IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
+"""Those of sparkctl's labels that a spec's digest counts; the others are said by the command, or are of the moment."""
+OF_THE_MOMENT: Final = frozenset({LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS})
+"""What ``up`` writes otherwise than ``render``: what starts on this host took, and of image and secrets it alone."""
+MOST_CHARACTERS: Final = 131072
+"""The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
+
+_OURS: Final = frozenset({LABEL_SERVICE, LABEL_READER, LABEL_BAKE, LABEL_CODE})
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
+_BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
+_IMAGE_ID: Final = re.compile(r"[A-Za-z0-9:._/@+-]{1,255}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{12}")
+_HIGHEST_PORT: Final = 65535
+_EXCERPT: Final = 40
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters")
+    return text
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a repetition")
+    return values
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable), Field(min_length=1, max_length=4096)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Hex = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2})*$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ServedNames = Annotated[tuple[Text, ...], Field(min_length=1), AfterValidator(_each_once)]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedMod:
+    """One file of a mod that a container was started with. ``md5`` is 32 hex digits, or ``unpinned``."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    mod: Text
+    target: Annotated[Text, Field(pattern=r"^/.")]
+    md5: Annotated[str, Field(pattern=r"^(?:[0-9a-f]{32}|unpinned)$")]
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOver:
+    """What was laid over a recipe: its ``stack`` ("": none), and ``PATH=VALUE`` in their order, the stack's first.
+
+    ``priority`` is the stack's: who stays when not all fit, the higher number.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    stack: Annotated[str, AfterValidator(_printable)] = ""
+    priority: Annotated[int, Field(ge=-(10**9), le=10**9)] = 0
+    overrides: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySettings:
+    """When a service counts as ready, as its recipe had it: seconds, shares by position, names of checks."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    timeout: Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+    probe: bool
+    acceptance: dict[Text, Share]
+    checks: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretDigests:
+    """A slow digest of each secret's value, by the secret's name; ``salt`` is the container's own ("": no secrets)."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    salt: Hex = ""
+    digests: dict[Variable, Hex] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLabels:
+    """What a container says of itself. None is unknown. Sizes are in bytes.
+
+    ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
+    those that clients use, the first one the server's own. ``image_id`` is what the engine had behind the image's tag.
+    It and ``secrets`` are None also for a container that was made from a pasted command. ``damaged`` has a line for
+    each other label that is missing, and for each that cannot be read.
+    """
+
+    service: str | None = None
+    recipe: str | None = None
+    laid_over: LaidOver | None = None
+    served_names: tuple[str, ...] | None = None
+    url: str | None = None
+    mods: tuple[RecordedMod, ...] | None = None
+    ready: ReadySettings | None = None
+    claim_bytes: int | None = None
+    peak_bytes: int | None = None
+    image_id: str | None = None
+    secrets: SecretDigests | None = None
+    digest: str | None = None
+    damaged: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def served_name(self) -> str | None:
+        """The name that a client asks by."""
+        return self.served_names[0] if self.served_names else None
+
+    @property
+    def mod_names(self) -> tuple[str, ...] | None:
+        """The names of the mods, each once."""
+        return None if self.mods is None else tuple(dict.fromkeys(mod.mod for mod in self.mods))
+
+    def to_labels(self) -> dict[str, str]:
+        """Return the labels; what is unknown has none."""
+        given = ((row.label, row.write, getattr(self, row.field)) for row in _ROWS)
+        known = {label: write(value) for label, write, value in given if value is not None}
+        return {LABEL_SCHEMA: str(SCHEMA), **known}
+
+
+class _Row(NamedTuple):
+    """A label and its field. ``read`` raises ValueError for what is not ``expected``."""
+
+    label: str
+    field: str
+    expected: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str] = str
+    optional: bool = False
+
+
+def _matched(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(pattern.pattern)
+        return text
+
+    return read
+
+
+def _bytes(text: str) -> int:
+    return int(_matched(_BYTES)(text))
+
+
+def _url(text: str) -> str:
+    found = _URL.fullmatch(text)
+    if not found or int(found[1]) > _HIGHEST_PORT:
+        raise ValueError(text)
+    return text
+
+
+def _recipe(text: str) -> str:
+    if not text:
+        raise ValueError("nothing")
+    return _printable(text)
+
+
+def _json(label: str, name: str, expected: str, adapter: TypeAdapter[Any], *, optional: bool = False) -> _Row:
+    """Return the row of a label that holds JSON; what is as by default is left out."""
+
+    def read(text: str) -> object:
+        return adapter.validate_json(text, strict=True)
+
+    def write(value: object) -> str:
+        return adapter.dump_json(value, exclude_defaults=True).decode()
+
+    return _Row(label, name, expected, read, write, optional)
+
+
+_ROWS: Final = (
+    _Row(LABEL_SERVICE, "service", "a service's name", _matched(_SERVICE)),
+    _Row(LABEL_RECIPE, "recipe", "a recipe's name or file", _recipe),
+    _json(LABEL_LAID_OVER, "laid_over", "stack, priority and overrides as JSON", TypeAdapter(LaidOver)),
+    _json(LABEL_SERVED_NAMES, "served_names", "a JSON list of names", TypeAdapter(ServedNames)),
+    _Row(LABEL_URL, "url", "the server's address, such as http://127.0.0.1:8000", _url),
+    _json(LABEL_MODS, "mods", "a JSON list of mods with target and md5", TypeAdapter(tuple[RecordedMod, ...])),
+    _json(LABEL_READY, "ready", "timeout, probe, acceptance and checks as JSON", TypeAdapter(ReadySettings)),
+    _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),
+    _Row(LABEL_PEAK, "peak_bytes", "a number of bytes", _bytes),
+    _Row(LABEL_IMAGE_ID, "image_id", "an image's id", _matched(_IMAGE_ID), optional=True),
+    _json(LABEL_SECRETS, "secrets", "digests of secrets as JSON", TypeAdapter(SecretDigests), optional=True),
+    _Row(LABEL_SPEC, "digest", "12 hex digits", _matched(_DIGEST)),
+)
+"""Every label but the schema's, in the order in which they are written."""
+
+
+def read(labels: Mapping[str, str]) -> ServiceLabels:
+    """Return what a container's labels say. Nothing in them is an error: what cannot be read is unknown.
+
+    Labels of a newer schema are all unknown but the service's name, since they may mean something else.
+    """
+    schema = labels.get(LABEL_SCHEMA, "")
+    if schema not in {"", str(SCHEMA)}:
+        found, _ = _readings({name: labels[name] for name in labels if name == LABEL_SERVICE})
+        expected = f"{LABEL_SCHEMA}: expected {SCHEMA}, found {_excerpt(schema)}: written by another sparkctl"
+        return ServiceLabels(**found, damaged=(expected,))
+    found, damaged = _readings(labels)
+    return ServiceLabels(**found, damaged=tuple(damaged))
+
+
+def is_ours(labels: Mapping[str, str]) -> bool:
+    """Return whether sparkctl made a container: a service's, a reader's, a bake's, or one that runs a model's code."""
+    return not _OURS.isdisjoint(labels)
+
+
+def _readings(labels: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    found: dict[str, Any] = {}
+    damaged = [] if LABEL_SCHEMA in labels else [f"{LABEL_SCHEMA} is missing"]
+    for row in _ROWS:
+        text = labels.get(row.label)
+        if text is None:
+            damaged += [] if row.optional else [f"{row.label} is missing"]
+            continue
+        try:
+            found[row.field] = row.read(_short(text))
+        except ValueError:
+            damaged.append(f"{row.label}: expected {row.expected}, found {_excerpt(text)}")
+    return found, damaged
+
+
+def _short(text: str) -> str:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError("too long")
+    return text
+
+
+def _excerpt(text: str) -> str:
+    """Return the beginning of a label, with every character escaped that could move a terminal's cursor."""
+    cut = f"… ({len(text):,} characters)" if len(text) > _EXCERPT else ""
+    return f"{json.dumps(text[:_EXCERPT])}{cut}"
