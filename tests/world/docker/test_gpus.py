@@ -8,7 +8,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.spec import ContainerSpec, GpuRequest
-from tests.support.engine_contract import Bench
+from tests.support.engine_bench import Bench
 from tests.support.engine_fixtures import BASE, FIRST, NEW
 
 if TYPE_CHECKING:
