@@ -45,7 +45,7 @@ from sparkctl.world.sim.boot import TOTAL_BYTES, Boot, EndError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.world.sim.answers import SimGeneration
+    from sparkctl.world.sim.answers import SimAnswer
 
 # Measured on a GB10 with MTP by the author of coolthor/Huihui-gemma-4-26B-A4B-it-abliterated-FP8-Dynamic: 69 % at
 # position 0 with one drafted token; with four it falls as 65.6, 43.3, 29.2, 20.5 %.
@@ -98,7 +98,7 @@ class SimServer(ThreadingHTTPServer):
         self.boot.tell("dead")
         time.sleep(0.5)  # 503 lasts about as long before the server exits with 0 (seen on 0.20.2)
 
-    def generate(self, answer: SimGeneration) -> Iterator[str]:
+    def generate(self, answer: SimAnswer) -> Iterator[str]:
         """Yield the tokens of an answer, at the ordered pace."""
         while self.faults.get("stuck_scheduler"):
             time.sleep(3600)
@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send({"error": "Unauthorized"}, status=401)
         return False
 
-    def _answer(self, answer: SimGeneration) -> None:
+    def _answer(self, answer: SimAnswer) -> None:
         """Send an answer while it is made; nothing is sent before its first token is there."""
         kind = ("chat.completion" + ".chunk" * answer.streamed) if answer.chat else "text_completion"
         common = {"id": "simulated", "object": kind, "created": int(time.time()), "model": self.server.names[0]}
@@ -206,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
-    def _whole(answer: SimGeneration, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
+    def _whole(answer: SimAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
         """Yield the one JSON object that is an answer."""
         said = {"message": {"role": "assistant", "content": _HERE}} if answer.chat else {"text": _HERE}
         choice = {"index": 0, **said, "finish_reason": answer.finish}
@@ -217,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
         yield after
 
     @staticmethod
-    def _events(answer: SimGeneration, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
+    def _events(answer: SimAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
         """Yield an event for each token, and one for the usage where that is asked for."""
         for number, token in enumerate(tokens, start=1):
             said: dict[str, Any] = {"delta": {"content": token}} if answer.chat else {"text": token}
