@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from tests.support.docker_spark import docker_spark
 from tests.support.engine_fixtures import docker_engine, docker_host, first_host, prefix, pytest_generate_tests
+from tests.support.shipped_ports import shipped_ports
 from tests.support.vllm_machine import machine
 from tests.support.workers import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
@@ -30,6 +31,7 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "pytest_collection_modifyitems",
     "pytest_generate_tests",
     "pytest_xdist_make_scheduler",
+    "shipped_ports",
 ]
 
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.

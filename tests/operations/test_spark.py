@@ -184,6 +184,7 @@ print([name for name in heavy if name in sys.modules])
     assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
 
 
+@pytest.mark.usefixtures("shipped_ports")
 def test_the_example_runs_on_a_simulated_spark(environ: dict[str, str]) -> None:
     program = "\n".join(SHOWN)
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)

@@ -17,6 +17,8 @@ from tests.support.paths import REPOSITORY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.usefixtures("shipped_ports"), pytest.mark.timeout(300)]
+
 ROOT = REPOSITORY
 ELSEWHERE = {
     "make demo": "test_the_demo_does_the_main_job below",
