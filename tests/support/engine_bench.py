@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.world.local.http_client import HttpxHttp
+from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.spec import ContainerSpec, Mount, Port
 
@@ -34,7 +34,7 @@ class Bench:
     image: str
     prefix: str
     host: Host = field(default_factory=LinuxHost)
-    http: Http = field(default_factory=HttpxHttp)
+    http: Http = field(default_factory=SocketHttp)
 
     def spec(self, name: str = "one", **changes: Any) -> ContainerSpec:  # noqa: ANN401 (any field)
         """Return a container that serves a model for which the simulated Spark has room twice."""
