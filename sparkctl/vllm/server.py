@@ -11,18 +11,23 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base.bounded import UnreadableError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import KIB, MIB
-from sparkctl.vllm import answers, metrics
+from sparkctl.vllm import answers
 from sparkctl.vllm.answers import Healthy, NoAnswer, OtherAnswer
-from sparkctl.vllm.streams import completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.vllm import metrics, streams
     from sparkctl.vllm.answers import Generation, NotAnswered, ServedModels, ServerVersion, TokenIds
     from sparkctl.vllm.metrics import Metrics
     from sparkctl.vllm.streams import Completion
     from sparkctl.world.web import Http, Reply, Streams
+else:
+    # They import prometheus_client and h11: who asks for health and names alone does without.
+    metrics = LazyModule("sparkctl.vllm.metrics")
+    streams = LazyModule("sparkctl.vllm.streams")
 
 T = TypeVar("T")
 
@@ -111,11 +116,11 @@ class Server:
         """Ask for the next message of a chat."""
         return self._post(Route.CHAT, body, answers.generation, timeout_s)
 
-    def stream(self, streams: Streams, bodies: Sequence[Mapping[str, object]], *, tokens: int) -> list[Completion]:
+    def stream(self, through: Streams, bodies: Sequence[Mapping[str, object]], *, tokens: int) -> list[Completion]:
         """Ask for streamed completions of at most ``tokens`` each, all at the same moment."""
         url, most = self.url + Route.COMPLETIONS, _STREAM_BYTES + tokens * _TOKEN_BYTES
-        raw = streams.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=most)
-        return [completion(one, self._hidden) for one in raw]
+        raw = through.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=most)
+        return [streams.completion(one, self._hidden) for one in raw]
 
     def _get(self, route: Route, read: Callable[[str], T]) -> T | NotAnswered:
         return self._read(self.http.get(self.url + route, key=self.key, timeout_s=TIMEOUTS_S[route]), read)

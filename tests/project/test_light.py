@@ -21,7 +21,16 @@ from sparkctl.cli import run
 code = run(sys.argv[1:], None)
 print(json.dumps([code, sorted(sys.modules)]))
 """
-SERVERS = {"docker", "httpx", "huggingface_hub", "jsonschema", "prometheus_client", "rich", "sparkctl.operations.start"}
+SERVERS = {
+    "docker",
+    "h11",
+    "httpx",
+    "huggingface_hub",
+    "jsonschema",
+    "prometheus_client",
+    "rich",
+    "sparkctl.operations.start",
+}
 RECIPES = {"jinja2", "sparkctl.mods", "sparkctl.planning", "sparkctl.recipes.service", "sparkctl.world.docker_run"}
 LIBRARIES = {"jinja2", "packaging", "pydantic", "yaml"}
 

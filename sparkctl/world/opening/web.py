@@ -1,4 +1,4 @@
-"""Requests to servers, opened when the first is made: what parses HTTP takes as long to import as half a plan."""
+"""Requests to servers, opened when the first is made: what speaks HTTP takes half as long to import as click."""
 
 from __future__ import annotations
 

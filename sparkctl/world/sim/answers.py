@@ -34,7 +34,7 @@ class RequestRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SimAnswer:
+class SimulatedAnswer:
     """What a request gets: how many tokens of which text. ``counted``: a stream ends with its usage."""
 
     chat: bool
@@ -82,7 +82,7 @@ def parse(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def answer(body: Mapping[str, Any], *, chat: bool, names: Sequence[str], length: int) -> SimAnswer:
+def answer(body: Mapping[str, Any], *, chat: bool, names: Sequence[str], length: int) -> SimulatedAnswer:
     """Return what a request gets from a server of these names, whose context is ``length`` tokens.
 
     Raises:
@@ -114,7 +114,7 @@ def answer(body: Mapping[str, Any], *, chat: bool, names: Sequence[str], length:
     tokens = ends if ends is not None and whole else room
     options = body.get("stream_options")
     counted = isinstance(options, dict) and bool(options.get("include_usage"))
-    return SimAnswer(chat, bool(body.get("stream")), counted, asked, tokens, "stop" if whole else "length", fixed)
+    return SimulatedAnswer(chat, bool(body.get("stream")), counted, asked, tokens, "stop" if whole else "length", fixed)
 
 
 def _limit(body: Mapping[str, Any], *, chat: bool) -> tuple[str, int | None]:

@@ -45,7 +45,7 @@ from sparkctl.world.sim.boot import TOTAL_BYTES, Boot, EndError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.world.sim.answers import SimAnswer
+    from sparkctl.world.sim.answers import SimulatedAnswer
 
 # Measured on a GB10 with MTP by the author of coolthor/Huihui-gemma-4-26B-A4B-it-abliterated-FP8-Dynamic: 69 % at
 # position 0 with one drafted token; with four it falls as 65.6, 43.3, 29.2, 20.5 %.
@@ -58,7 +58,7 @@ _POSTS: Final = ("/v1/completions", "/v1/chat/completions")
 _HERE: Final = "<the text>"
 
 
-class SimServer(ThreadingHTTPServer):
+class SimulatedServer(ThreadingHTTPServer):
     """Bound when made, at the address that it is told, else at that of its flags."""
 
     def __init__(self, boot: Boot) -> None:
@@ -98,7 +98,7 @@ class SimServer(ThreadingHTTPServer):
         self.boot.tell("dead")
         time.sleep(0.5)  # 503 lasts about as long before the server exits with 0 (seen on 0.20.2)
 
-    def generate(self, answer: SimAnswer) -> Iterator[str]:
+    def generate(self, answer: SimulatedAnswer) -> Iterator[str]:
         """Yield the tokens of an answer, at the ordered pace."""
         while self.faults.get("stuck_scheduler"):
             time.sleep(3600)
@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
-    server: SimServer
+    server: SimulatedServer
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Print the request as uvicorn does."""
@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send({"error": "Unauthorized"}, status=401)
         return False
 
-    def _answer(self, answer: SimAnswer) -> None:
+    def _answer(self, answer: SimulatedAnswer) -> None:
         """Send an answer while it is made; nothing is sent before its first token is there."""
         kind = ("chat.completion" + ".chunk" * answer.streamed) if answer.chat else "text_completion"
         common = {"id": "simulated", "object": kind, "created": int(time.time()), "model": self.server.names[0]}
@@ -206,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
-    def _whole(answer: SimAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
+    def _whole(answer: SimulatedAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
         """Yield the one JSON object that is an answer."""
         said = {"message": {"role": "assistant", "content": _HERE}} if answer.chat else {"text": _HERE}
         choice = {"index": 0, **said, "finish_reason": answer.finish}
@@ -217,7 +217,7 @@ class Handler(BaseHTTPRequestHandler):
         yield after
 
     @staticmethod
-    def _events(answer: SimAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
+    def _events(answer: SimulatedAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
         """Yield an event for each token, and one for the usage where that is asked for."""
         for number, token in enumerate(tokens, start=1):
             said: dict[str, Any] = {"delta": {"content": token}} if answer.chat else {"text": token}
@@ -248,7 +248,7 @@ def run(words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int],
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         boot = Boot(words, env, hold)
-        with SimServer(boot) as server:
+        with SimulatedServer(boot) as server:
             boot.run()
             server.serve()
     except (EndError, KeyboardInterrupt) as end:
