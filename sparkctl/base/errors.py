@@ -84,12 +84,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong (or doubtful: ``warning``) in an operator's file, and where."""
+    """One thing that is wrong (or doubtful: ``warning``) in an operator's file, and where.
+
+    ``path`` leads to the key, for whoever knows the file that it is in and puts the ``place`` beside it.
+    """
 
     message: str
     place: Place | None = None
     hint: str | None = None
     warning: bool = False
+    path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
         """Return the text as shown: ``file:line:column: message``, the line with a caret, the hint."""

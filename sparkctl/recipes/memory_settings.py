@@ -98,12 +98,13 @@ def problems(recipe: Recipe, facts: ModelFacts, geometry: Geometry | None) -> li
     if item is not None and limits.batched_tokens < item and open_inputs(recipe, facts):
         message = f"limits.batched-tokens: {limits.batched_tokens} is less than the model's largest item, {item} tokens"
         zeros = ", ".join(f"{name}: 0" for name in open_inputs(recipe, facts))
-        found.append(Problem(message, hint=f"set it to {item} or more, or limits.multimodal to {{{zeros}}}"))
+        hint = f"set it to {item} or more, or limits.multimodal to {{{zeros}}}"
+        found.append(Problem(message, hint=hint, path=("limits", "batched-tokens")))
     longest = geometry.max_context if geometry else None
     stretched = recipe.env.get(LARGER_CONTEXT) or "hf-overrides" in recipe.args or "rope-scaling" in recipe.args
     if longest is not None and limits.context > longest and not stretched:
         message = f"limits.context: {limits.context} is more than the model's longest context, {longest} tokens"
-        found.append(Problem(message, hint=f"set it to {longest} or less"))
+        found.append(Problem(message, hint=f"set it to {longest} or less", path=("limits", "context")))
     return found
 
 

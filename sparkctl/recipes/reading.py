@@ -315,11 +315,8 @@ def _estimate(of: Resizer) -> Footprint:
     try:
         return estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
     except ProblemsError as error:
-        problems = [
-            replace(problem, place=loaded.document.place(tuple(problem.message.partition(":")[0].split("."))))
-            for problem in error.problems
-        ]
-        raise ProblemsError(problems) from None
+        located = [replace(problem, place=loaded.document.place(problem.path)) for problem in error.problems]
+        raise ProblemsError(located) from None
 
 
 def pins_of(own: Path, folder: Path) -> Pins:

@@ -156,6 +156,8 @@ def test_a_batch_below_the_largest_item_and_a_context_beyond_the_model_are_refus
         "limits.context: 300000 is more than the model's longest context, 262144 tokens\n"
         "  set it to 262144 or less"
     )
+    # Keys lead to the place in the file: a text is for reading, and a key may have a colon in it.
+    assert [one.path for one in error.value.problems] == [("limits", "batched-tokens"), ("limits", "context")]
     estimate(e26b(limits={"batched-tokens": 2048, "multimodal": TEXT_ONLY}), known, None, V19, PROFILE)
     only_text = recipe("google/gemma-4-26B-A4B-it", args={"language-model-only": True})
     estimate(only_text, known, None, V19, PROFILE)
