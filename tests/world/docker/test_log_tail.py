@@ -66,10 +66,13 @@ def test_a_line_without_an_end_is_cut_in_whatever_pieces_it_comes(length: int, p
 
 
 @contextmanager
-def following(engine: DockerEngine, prefix: str, script: str, *, tty: bool = False) -> Iterator[LogTail]:
+def following(
+    engine: DockerEngine, prefix: str, script: str, *, tty: bool = False, by: DockerEngine | None = None
+) -> Iterator[LogTail]:
+    """Start a container and follow its log, ``by`` another connection than the one that starts it."""
     engine.create(ContainerSpec(BASE, ("sh", "-c", script), f"{prefix}-log", tty=tty))
     engine.start(f"{prefix}-log")
-    tail = engine.follow(f"{prefix}-log")
+    tail = (by or engine).follow(f"{prefix}-log")
     try:
         yield tail
     finally:
@@ -83,10 +86,13 @@ def read(tail: LogTail, count: int) -> list[str]:
 
 
 @pytest.mark.docker
-def test_a_quiet_log_is_followed_beyond_the_time_that_a_call_may_take(docker_host: str, prefix: str) -> None:
+def test_a_quiet_log_is_followed_beyond_the_time_that_a_call_may_take(
+    docker_engine: DockerEngine, docker_host: str, prefix: str
+) -> None:
+    script = "echo first; sleep 2; echo second; exec sleep 60"
     with (
-        connect(timeout_s=0.5, environment={"DOCKER_HOST": docker_host}) as engine,
-        following(engine, prefix, "echo first; sleep 2; echo second; exec sleep 60") as tail,
+        connect(timeout_s=1, environment={"DOCKER_HOST": docker_host}) as hasty,
+        following(docker_engine, prefix, script, by=hasty) as tail,
     ):
         assert read(tail, 2) == ["first", "second"]
 
