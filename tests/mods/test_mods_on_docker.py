@@ -109,7 +109,9 @@ def test_a_module_is_found_wherever_the_image_keeps_it(
     assert (row["host"], row["image"], row["container"], row["verdict"]) == ("ok", "not compared", "ok", "ok")
     mounts = spark.docker("inspect", "--format", "{{range .Mounts}}{{.Destination}} {{end}}", name).split()
     assert f"{root}/{BELOW}" in mounts
-    assert spark.run("plan", name, "--json").expect(0).json["steps"] == [{"action": "keep", "service": name}]
+    assert spark.run("plan", name, "--json").expect(0).json["steps"] == [
+        {"action": "keep", "service": name, "changes": []}
+    ]
 
 
 def test_a_package_in_a_zip_file_is_refused_with_the_reason(spark: Spark, build: Callable[..., str]) -> None:

@@ -43,19 +43,15 @@ def test_a_rotated_key_is_said_and_the_old_one_ends_with_replace(docker_spark: S
     name = spark.recipe("key", port=port, more="secrets: [VLLM_API_KEY]\n")
     spark.environ["VLLM_API_KEY"] = "sk-the-first-one"
     spark.run("up", name).expect(0)
-    assert "already up" in spark.run("up", name).expect(0).err
-
     spark.environ["VLLM_API_KEY"] = "sk-the-second-one"
     refused = spark.run("up", name).expect(2)
     assert f"{name}: changed: secret VLLM_API_KEY" in refused.err
-    assert row(spark, name)["changed"] == ["changed: secret VLLM_API_KEY"]
     assert (status_of(port, "sk-the-first-one"), status_of(port, "sk-the-second-one")) == (200, 401)
     replaced = spark.run("up", name, "--replace").expect(0)
     assert (status_of(port, "sk-the-first-one"), status_of(port, "sk-the-second-one")) == (401, 200)
-    assert row(spark, name)["changed"] == []
     shown = refused.err + replaced.err + json.dumps(labels(spark, name))
     assert "sk-the" not in shown
-    assert "already up" in spark.run("up", name).expect(0).err
+    assert row(spark, name)["changed"] == []
 
 
 def test_a_pasted_command_has_the_labels_of_up_but_those_of_the_moment_and_its_key_is_compared(
@@ -87,13 +83,11 @@ def test_an_image_that_was_tagged_anew_is_said_and_replaced(docker_spark: Spark)
     try:
         spark.run("up", *wanted).expect(0)
         ran = spark.docker("inspect", "--format", "{{.Image}}", name)
-        assert "already up" in spark.run("up", *wanted).expect(0).err
         spark.docker("create", "--name", f"{spark.prefix}-newer", image)
         spark.docker("commit", f"{spark.prefix}-newer", image)
         now = spark.docker("inspect", "--format", "{{.Id}}", image)
         line = f"changed: the image behind this tag ({image}): {ran[7:19]} runs, {now[7:19]} is there now"
         assert f"{name}: {line}" in spark.run("up", *wanted).expect(2).err
-        assert f"{name}: {line}" in spark.run("plan", *wanted).expect(0).err
         assert row(spark, name)["changed"] == [line]
         spark.run("up", *wanted, "--replace").expect(0)
         assert spark.docker("inspect", "--format", "{{.Image}}", name) == now
