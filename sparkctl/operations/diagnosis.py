@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sparkctl.base.errors import InputError
@@ -32,16 +31,9 @@ def diagnose(world: World, log: BinaryIO) -> Diagnosis | None:
     """Return why the last run in a log failed, None where nothing in it is known; no secret is in the answer.
 
     Raises:
-        InputError: the log cannot be read.
+        InputError: the log cannot be read, or the operator's secrets, which the answer must not hold.
     """
-    return failures.diagnose(secrets.redacted(text_of(log), _hidden(world)).split("\n"))
-
-
-def _hidden(world: World) -> list[str]:
-    """Return the operator's secrets; a file of them that cannot be used is no reason to leave a log unread."""
-    with suppress(InputError):
-        return [*world.stored_secrets.values(), world.api_key or ""]
-    return []
+    return failures.diagnose(secrets.redacted(text_of(log), world.hidden()).split("\n"))
 
 
 def text_of(log: BinaryIO) -> str:
