@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "recipes": ("files", "List, show and check recipes."),
     "schema": ("files", "Print the JSON Schema of a file format."),
     "download": ("files", "Download a recipe's model into its cache."),
+    "diagnose": ("proof", "Say why the server that wrote a log failed."),
     "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),
 }
 """Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes import reading
     from sparkctl.recipes.reading import Loader, Located
     from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Engine
+    from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
     from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Report
@@ -187,6 +187,16 @@ class World:
         """The operator's key for the servers that want one."""
         values, _ = secrets.resolve([secrets.API_KEY], self.environ, self.stored_secrets)
         return values.get(secrets.API_KEY)
+
+    def hidden(self, container: Container | None = None) -> list[str]:
+        """Return what nothing that is shown may hold: the operator's secrets, and those that a container was given.
+
+        Raises:
+            InputError: as for ``stored_secrets``: what is not known cannot be hidden.
+        """
+        own = [self.environ.get(name, "") for name in ("HF_TOKEN", secrets.API_KEY)]
+        given = secrets.in_environment(container.env) if container is not None else []
+        return [*self.stored_secrets.values(), *own, *given]
 
     @cached_property
     def stored_secrets(self) -> dict[str, str]:

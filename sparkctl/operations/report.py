@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.operations import deployed, secrets
+from sparkctl.operations.start import kept_failures
 from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.vllm import failures
 from sparkctl.world import labels
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.start.kept_failures import KeptFailure, KeptFailures
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
 
@@ -42,9 +44,8 @@ def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
             be written.
         EngineError: the engine does not answer.
     """
-    container = deployed.find(world.engine, name)
-    kept = world.operator.state / "logs" / f"{name}.log"
-    if container is None and not kept.is_file():
+    container, kept = deployed.find(world.engine, name), kept_failures.of_world(world)
+    if container is None and kept.log(name) is None:
         message = f"no service {name} is deployed, and no log of a failed start of it is kept"
         raise InputError(message, hint="sparkctl ps lists the services")
     world.report.progress(name, "collecting", "")
@@ -54,8 +55,9 @@ def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
     return WrittenReport(path, len(content))
 
 
-def _text(world: World, name: str, container: Container | None, kept: Path) -> str:
-    lines = world.engine.logs(container.id, tail=READ_LINES) if container is not None else _read(kept)
+def _text(world: World, name: str, container: Container | None, kept: KeptFailures) -> str:
+    old, failure = (kept.log(name) or [])[-READ_LINES:], kept.failure(name)
+    lines = world.engine.logs(container.id, tail=READ_LINES) if container is not None else old
     record = labels.read(container.labels) if container is not None else None
     sections = {
         "Versions": lambda: _versions(world),
@@ -63,11 +65,12 @@ def _text(world: World, name: str, container: Container | None, kept: Path) -> s
         "Container": lambda: _container(container),
         "Recipe": lambda: _recipe(world, name, record),
         "Diagnosis": lambda: _diagnosis(lines, container),
+        "Last failure": lambda: _last_failure(failure),
         "Measurements": lambda: _measurements(world, name),
         "Log": lambda: "\n".join(lines[-_SHOWN:]),
     }
     parts = [f"# {name}\n", *(f"## {title}\n\n```\n{_safely(make)}\n```\n" for title, make in sections.items())]
-    return secrets.redacted("\n".join(parts), _hidden(world, container))
+    return secrets.redacted("\n".join(parts), world.hidden(container))
 
 
 def _safely(make: Callable[[], str]) -> str:
@@ -76,19 +79,6 @@ def _safely(make: Callable[[], str]) -> str:
         return make().rstrip()
     except SparkctlError as error:
         return f"not known: {error.message}"
-
-
-def _hidden(world: World, container: Container | None) -> list[str]:
-    """Return the values that a reader must not see: stored secrets, the key, and what a container's env has of them."""
-    values = [*world.stored_secrets.values(), world.api_key or ""]
-    for name, value in container.env if container is not None else ():
-        if any(word in name.upper() for word in ("TOKEN", "KEY", "SECRET", "PASSWORD")):
-            values.append(value)
-    return [*values, *(world.environ.get(name, "") for name in ("HF_TOKEN", secrets.API_KEY))]
-
-
-def _read(path: Path) -> list[str]:
-    return path.read_text(errors="replace").splitlines()[-READ_LINES:]
 
 
 def _versions(world: World) -> str:
@@ -150,10 +140,17 @@ def _recipe(world: World, name: str, record: ServiceLabels | None) -> str:
 
 def _diagnosis(lines: list[str], container: Container | None) -> str:
     found = failures.diagnose(lines)
-    how = failures.ended(container) if container is not None else ""
+    how = failures.ended(container, found) if container is not None else ""
     if found is None:
         return how or "the log says nothing of a failure"
-    return "\n".join(filter(None, [found.failure, found.cause, found.fix, *found.lines, how]))
+    reached = f"while {found.phase}" if found.phase else None
+    return "\n".join(filter(None, [found.failure, found.cause, found.fix, reached, *found.lines, how]))
+
+
+def _last_failure(failure: KeptFailure | None) -> str:
+    if failure is None:
+        return "none is kept"
+    return "\n".join(filter(None, [failure.told, failure.entry, failure.fix, *failure.lines]))
 
 
 def _measurements(world: World, name: str) -> str:

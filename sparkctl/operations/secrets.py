@@ -105,6 +105,12 @@ def shown(override: str) -> str:
     return redacted(f"{path}={value}", ())
 
 
+def in_environment(environment: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the values of a container's environment whose names say that they are secrets."""
+    words = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+    return [value for name, value in environment if any(word in name.upper() for word in words)]
+
+
 def redacted(text: str, values: Iterable[str]) -> str:
     """Return a text without these values, and without what looks like a token."""
     for value in sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True):

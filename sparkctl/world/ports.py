@@ -51,6 +51,9 @@ class Files(Protocol):
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
 
+    def content(self, path: Path) -> bytes | None:
+        """Return what is in a file; None where there is none, or it cannot be read."""
+
 
 class Hub(Protocol):
     """The hub that models come from. Every method raises InputError when the hub, the network or the disk refuses."""

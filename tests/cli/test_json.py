@@ -10,11 +10,12 @@ import pytest
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeStore
 from tests.support.measured import MEASURED
-from tests.support.paths import REPOSITORY
+from tests.support.paths import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+FAILED = next((FIXTURES / "vllm-0.20.2-h200" / "failures").glob("f2-*.log"))
 PAGE = (REPOSITORY / "docs" / "json.md").read_text()
 
 
@@ -39,6 +40,7 @@ def documented(command: str) -> list[str]:
         ("render NAME", ["render", "e4b-nvfp4"]),
         ("recipes", ["recipes"]),
         ("recipes show NAME", ["recipes", "show", "e4b-nvfp4"]),
+        ("diagnose FILE", ["diagnose", str(FAILED)]),
         ("doctor", ["doctor"]),
     ],
 )

@@ -39,27 +39,29 @@ def command(session: Session, name: str, *, as_json: bool, watch: bool, every: s
         return
     with session.out.reporting():
         found = services.status(session.world, name)
-    row = _row(found)
+    row = _row(name, found)
     if as_json:
         session.out.json(row)
     else:
         _show(session, found, row)
     if not found.well:
-        raise NotReadyError(f"{name} is {found.state}: {found.why}", hint=f"sparkctl logs {name} --tail 50")
+        raise NotReadyError(
+            f"{name} is {found.state}: {found.why}", hint=found.fix or f"sparkctl logs {name} --tail 50"
+        )
 
 
 def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> None:
     """Print a line at each look until the operator has seen enough."""
     for found in services.watch(session.world, name, every_s):
-        row, now = _row(found), datetime.now().astimezone().isoformat(timespec="seconds")
+        row, now = _row(name, found), datetime.now().astimezone().isoformat(timespec="seconds")
         session.out.raw(json.dumps({"at": now, **row})) if as_json else session.out.result(f"{now}  {_line(row)}")
 
 
-def _row(found: ServiceStatus) -> dict[str, object]:
+def _row(name: str, found: ServiceStatus) -> dict[str, object]:
     service, drafting = found.deployed, found.metrics.drafting
     record = found.record
     return {
-        "name": service.name if service is not None else "",
+        "name": name,
         "recipe": record.recipe,
         "overrides": laid_over(record),
         "state": found.state,

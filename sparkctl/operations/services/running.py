@@ -9,6 +9,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.changes import controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
+from sparkctl.operations.start import kept_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,13 +71,18 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
 def logs(world: World, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:
     """Return a service's log line by line, as its server wrote it; with ``follow`` until the service ends.
 
-    ``tail``: of what is there already, only so many lines.
+    Of one that is gone, what was kept when it failed, without secrets. ``tail``: of what is there already, only so
+    many lines.
 
     Raises:
-        InputError: no service of this name is deployed.
+        InputError: no service of this name is deployed, and no log of a failure of it is kept.
         EngineError: the engine does not answer.
     """
     container = deployed.find(world.engine, name)
+    kept = kept_failures.of_world(world).log(name) if container is None else None
+    if kept is not None:
+        world.report.warn(f"{name} is not deployed: this is the log of its last failure")
+        return iter(kept if tail is None else kept[len(kept) - tail :])
     if container is None:
         known = ", ".join(deployed.names(world.engine)) or "nothing"
         message = f"no service {name} is deployed (deployed: {known})"

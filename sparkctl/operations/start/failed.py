@@ -1,60 +1,82 @@
-"""A failed start, explained: its cause, the fix, the lines that say so, and where the whole log is kept."""
+"""A failed start, explained: its cause, the fix, the lines that say so, and where the whole log is kept.
+
+The same is kept of a container that died by itself, before another takes its place.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.errors import EngineError
 from sparkctl.operations import secrets
+from sparkctl.operations.start.kept_failures import failure_of
 from sparkctl.vllm import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from sparkctl.operations.start.kept_failures import KeptFailures
     from sparkctl.operations.start.readiness import Progress
     from sparkctl.world.engine import Container, Engine
-    from sparkctl.world.ports import Files
 
 READ_LINES: Final = 20_000
 """Of a log, from its end: a start writes a few hundred."""
 SHOWN_LINES: Final = 20
 
 
-def explain(
-    engine: Engine, files: Files, logs: Path, progress: Progress, hidden: Iterable[str]
-) -> tuple[str, str | None]:
-    """Return what to tell of a start that failed, and the fix; the log is kept in the folder ``logs``.
+def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iterable[str]) -> tuple[str, str | None]:
+    """Return what to tell of a start that failed, and the fix; the failure and its log are ``kept``.
 
-    ``hidden`` are the values of secrets, which neither the message nor the kept log holds.
+    ``hidden`` are the values of secrets, which neither the message nor what is kept holds.
     """
     name, outcome = progress.target.service, progress.outcome
-    container, lines = _log(engine, name)
-    safe = secrets.redacted("\n".join(lines), hidden)
-    lines = safe.split("\n") if safe else []
+    container, lines = _log(engine, name, hidden)
     found = failures.diagnose(lines)
-    head = f"{name} is not ready: {outcome.message if outcome is not None else ''} ({progress.phase})"
-    how = failures.ended(container) if container is not None else ""
-    told = [f"{head}; {how}" if how else head]
+    message = outcome.message if outcome is not None else ""
+    how = failures.ended(container, found) if container is not None else ""
+    told = ["; ".join(filter(None, [f"{name} is not ready: {message} ({progress.phase})", how]))]
     if found is not None and found.failure:
         told.append(f"cause: {found.cause} ({found.source})")
         told += _quoted(found.lines)
     elif found is not None:
-        told += ["cause: not known to sparkctl; its last exception:", *_quoted(found.lines), *_last(lines)]
+        told += ["cause: not known to sparkctl; the exception that ended it:", *_quoted(found.lines), *_last(lines)]
     else:
         told += _last(lines)
-    told += _kept(files, logs / f"{name}.log", safe)
+    path = kept.keep(name, failure_of("; ".join(filter(None, [message, how])), container, found), lines)
+    told += _whole(path)
     fix = found.fix if found is not None else None
     hint = fix or (outcome.hint if outcome is not None else None)
     return "\n".join(told), hint or f"a file for a bug report, without secrets: sparkctl report {name}"
 
 
-def _log(engine: Engine, name: str) -> tuple[Container | None, list[str]]:
+def keep_dead(engine: Engine, kept: KeptFailures, container: Container, hidden: Iterable[str]) -> list[str]:
+    """Keep the log of a container that ended and what it says, and return that in lines; none for one that goes on.
+
+    The values of secrets that the container itself was given are hidden too: they may be others than today's.
+    """
+    if container.state not in {"exited", "dead"}:
+        return []
+    name = container.name
+    _, lines = _log(engine, name, [*hidden, *secrets.in_environment(container.env)])
+    found = failures.diagnose(lines)
+    how = failures.ended(container, found)
+    code = "" if container.exit_code is None else f" with code {container.exit_code}"
+    failure = failure_of("; ".join(filter(None, [f"the container {container.state}{code}", how])), container, found)
+    path = kept.keep(name, failure, lines)
+    fix = [f"  → {failure.fix}"] if failure.fix else []
+    return [f"{name}: the one that was here: {failure.told}", *fix, *_whole(path)]
+
+
+def _log(engine: Engine, name: str, hidden: Iterable[str]) -> tuple[Container | None, list[str]]:
+    """Return a container and the end of its log, without secrets."""
     try:
         container = engine.container(name)
-        return container, engine.logs(container.id, tail=READ_LINES) if container is not None else []
+        lines = engine.logs(container.id, tail=READ_LINES) if container is not None else []
     except EngineError:
         return None, []  # the failure is what counts, not that its log cannot be read
+    safe = secrets.redacted("\n".join(lines), hidden)
+    return container, safe.split("\n") if safe else []
 
 
 def _quoted(lines: Iterable[str]) -> list[str]:
@@ -65,11 +87,5 @@ def _last(lines: Sequence[str]) -> list[str]:
     return ["the last lines of its log:", *_quoted(lines[-SHOWN_LINES:])] if lines else []
 
 
-def _kept(files: Files, path: Path, text: str) -> list[str]:
-    if not text:
-        return []
-    try:
-        files.write(path, text.encode(errors="replace"), mode=0o600)
-    except InputError:
-        return []
-    return [f"its whole log: {path}"]
+def _whole(path: Path | None) -> list[str]:
+    return [] if path is None else [f"its whole log: {path}"]

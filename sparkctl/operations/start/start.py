@@ -10,6 +10,7 @@ from sparkctl.operations import secrets
 from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
 from sparkctl.operations.start import failed as explaining
 from sparkctl.operations.start import progress as telling
+from sparkctl.operations.start.kept_failures import KeptFailures
 from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
 from sparkctl.vllm.server import Server
@@ -70,7 +71,7 @@ class Starter:
         logs: Path,
     ) -> None:
         self._ports = ports
-        self._logs = logs
+        self._kept = KeptFailures(ports.files, logs)
         self._history = history
         self._report = report
         self._secret_values = secret_values
@@ -138,7 +139,7 @@ class Starter:
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
         hidden = self._secret_values.get(service.name, {}).values()
-        text, fix = explaining.explain(self._ports.engine, self._ports.files, self._logs, progress, hidden)
+        text, fix = explaining.explain(self._ports.engine, self._kept, progress, hidden)
         raise NotReadyError(text, hint=fix)
 
     def check(self, service: Service, require: Require | None) -> None:
@@ -229,6 +230,7 @@ class Starter:
             yield
             return
         was_running = earlier.state == "running"
+        self._keep_dead(service, earlier)
         if was_running:
             self._report.say(f"{service.name}: stopping the one that runs")
             engine.stop(earlier.id, grace_s=STOP_GRACE_S)
@@ -251,6 +253,13 @@ class Starter:
                     self._report.say(f"{service.name}: started again as it was before")
             else:
                 self._report.say(f"{service.name}: what ran before is kept, stopped, as {aside}")
+
+    def _keep_dead(self, service: Service, earlier: Container) -> None:
+        """Keep the log of a container that died by itself, and say what it found; one set aside was stopped here."""
+        if earlier.name == service.name:
+            hidden = self._secret_values.get(service.name, {}).values()
+            for line in explaining.keep_dead(self._ports.engine, self._kept, earlier, hidden):
+                self._report.say(line)
 
     def _earlier(self, service: Service, aside: str) -> Container | None:
         """Return the service's earlier container; a sparkctl that was killed may have left it aside already."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.operations import differences, secrets
+from sparkctl.operations.deployed import find
+from sparkctl.operations.start import kept_failures
+from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look
+from sparkctl.vllm import failures
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.labels import ServiceLabels
 
@@ -67,7 +71,8 @@ class ServiceNow:
 class ServiceStatus:
     """What a service does, by looks at its counters over a time; ``deployed`` is None where it was just removed.
 
-    ``metrics`` are of the last look, ``rates`` in tokens per second; ``changed`` is as for ``ServiceNow``.
+    ``metrics`` are of the last look, ``rates`` in tokens per second; ``changed`` is as for ``ServiceNow``. ``fix`` is
+    what to do about one that is dead, where its log says why.
     """
 
     deployed: Deployed | None
@@ -76,6 +81,7 @@ class ServiceStatus:
     metrics: Metrics
     rates: Rates
     changed: tuple[str, ...] = ()
+    fix: str | None = None
 
     @property
     def record(self) -> ServiceLabels:
@@ -136,15 +142,30 @@ def status(world: World, name: str) -> ServiceStatus:
     """Return what a service does: starting, ready, busy, stuck, failing, dead or unknown, and how fast it is.
 
     By its scheduler's own counters, which a busy server answers too. It is looked at for a second, and for up to
-    twenty where a slow service cannot be told from a stuck one sooner.
+    twenty where a slow service cannot be told from a stuck one sooner. Of one that is dead its log says why, and of one
+    that is gone what was kept when it failed.
 
     Raises:
-        InputError: no service of this name is deployed.
+        InputError: no service of this name is deployed, and no failure of it is kept.
         EngineError: the engine is elsewhere, or does not answer.
     """
     world.refuse_elsewhere()
+    failure = kept_failures.of_world(world).failure(name) if find(world.engine, name) is None else None
+    if failure is not None:
+        why = f"it is not deployed; {failure.told}"
+        return ServiceStatus(None, Life.DEAD, why, Metrics(), Rates(), fix=failure.fix)
     first, last = _looks(world, name)
-    return _status(world, _deployed(world, name), first, last)
+    found = _status(world, _deployed(world, name), first, last)
+    return _explained(world, found) if found.state is Life.DEAD else found
+
+
+def _explained(world: World, found: ServiceStatus) -> ServiceStatus:
+    """Return the status of a dead service with what its log says."""
+    if found.deployed is None or found.deployed.container.state not in {"exited", "dead"}:
+        return found
+    lines = world.engine.logs(found.deployed.container.id, tail=READ_LINES)
+    cause = failures.diagnose(secrets.redacted("\n".join(lines), world.hidden(found.deployed.container)).split("\n"))
+    return found if cause is None else replace(found, why=f"{found.why}: {cause.cause}", fix=cause.fix)
 
 
 def watch(world: World, name: str, every_s: float) -> Iterator[ServiceStatus]:

@@ -51,3 +51,10 @@ class DiskFiles:
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
         path.unlink(missing_ok=True)
+
+    def content(self, path: Path) -> bytes | None:
+        """Return what is in a file; None where there is none, or it cannot be read."""
+        try:
+            return path.read_bytes()
+        except OSError:
+            return None

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.operations.secrets import redacted
+from sparkctl.operations.start.kept_failures import KeptFailure, KeptFailures
+from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_engine import dies
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import FIXTURES
@@ -51,7 +53,7 @@ def test_cause_fix_lines_and_where_the_log_is(spark: FakeSpark) -> None:
 def test_a_failure_that_nobody_knows_ends_with_its_own_words_and_a_report(spark: FakeSpark) -> None:
     spark.engine.prints[NAME] = ["loading", "Traceback (most recent call last):", "strange.OddError: never seen"]
     failed = spark.run("up", NAME).expect(5).err
-    assert "cause: not known to sparkctl; its last exception:" in failed
+    assert "cause: not known to sparkctl; the exception that ended it:" in failed
     assert "  | strange.OddError: never seen" in failed
     assert f"sparkctl report {NAME}" in failed
 
@@ -113,3 +115,81 @@ def test_what_looks_like_a_token_is_hidden_and_words_are_not() -> None:
     assert TOKEN not in safe
     assert "sk-xyz" not in safe
     assert "Authorization: Bearer (hidden) and (hidden) and --api-key (hidden) task-" in safe
+
+
+# --- what is kept ----------------------------------------------------------------------------------------------------
+
+CAUSE = "one request of 131072 tokens needs 2.1 GiB of KV cache, and 1.0 GiB are there"
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> FakeSpark:
+    """Return a Spark whose service came up and died later."""
+    spark = FakeSpark(tmp_path)
+    spark.run("up", NAME).expect(0)
+    (identity,) = spark.engine.there
+    spark.engine.there[identity] = spark.engine.there[identity]._replace(
+        state="exited", exit_code=1, finished_at=1_795_000_000.0, env=(("MY_KEY", "what-it-was-given"),)
+    )
+    spark.engine.log[identity] = ["it was given what-it-was-given", *log("f2-")]
+    return spark
+
+
+def test_what_died_is_kept_and_told_before_it_is_replaced(dead: FakeSpark) -> None:
+    told = dead.run("up", NAME).expect(0).err
+    assert f"{NAME}: the one that was here: the container exited with code 1 on 2026-11-1" in told
+    assert f": {CAUSE}" in told
+    assert "  → --set limits.context=" in told
+    (path,) = [path for path in dead.files.written if path.name == f"{NAME}.log"]
+    assert f"its whole log: {path}" in told
+    assert b"To serve at least one request" in dead.files.written[path][0]
+    assert b"what-it-was-given" not in dead.files.written[path][0]
+    (record,) = [path for path in dead.files.written if path.name == f"{NAME}.json"]
+    assert dead.files.written[record][1] == 0o600
+
+
+def test_what_is_replaced_while_it_runs_is_no_failure(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.run("up", NAME).expect(0)
+    told = spark.run("up", NAME, "--replace", "--set", "limits.sequences=2").expect(0).err
+    assert "the one that was here" not in told
+    assert not [path for path in spark.files.written if path.suffix == ".log"]
+
+
+def test_status_says_why_a_service_is_dead(dead: FakeSpark) -> None:
+    done = dead.run("status", NAME, "--json").expect(5)
+    assert (done.json["state"], done.json["why"]) == ("dead", f"it exited with code 1: {CAUSE}")
+    assert "→ --set limits.context=" in done.err
+
+
+def test_a_service_that_failed_and_is_gone_still_has_status_logs_and_a_report(spark: FakeSpark, tmp_path: Path) -> None:
+    spark.run("up", NAME).expect(5)
+    assert not spark.engine.there
+    done = spark.run("status", NAME, "--json").expect(5)
+    assert (done.json["state"], done.json["name"], done.json["recipe"]) == ("dead", NAME, "")
+    assert done.json["why"].startswith("it is not deployed; the container exited with code 1 on 19")
+    assert done.json["why"].endswith(f": {CAUSE}")
+    assert "→ --set limits.context=" in done.err
+    shown = spark.run("logs", NAME, "--tail", "5").expect(0)
+    assert f"{NAME} is not deployed: this is the log of its last failure" in shown.err
+    assert len(shown.out.splitlines()) == 5
+    assert "To serve at least one request" in spark.run("logs", NAME).expect(0).out
+    out = tmp_path / "report.md"
+    spark.run("report", NAME, "--output", str(out)).expect(0)
+    assert f"{CAUSE}\ncontext-over-cache" in out.read_text().partition("## Last failure")[2]
+    for command in ("status", "logs", "report"):
+        assert "no service nobody is deployed" in spark.run(command, "nobody").expect(2).err
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"ended": 3}', b'{"ended": "x", "at": "soon"}', b"\xff"])
+def test_a_damaged_record_is_none(tmp_path: Path, content: bytes) -> None:
+    kept = KeptFailures(DiskFiles(), tmp_path)
+    failure = KeptFailure("the container exited", 1e300, "why", "fix", "entry", "compiling", ("a", "b"))
+    assert kept.keep("s", failure, ["line", "other"]) == tmp_path / "s.log"
+    assert (kept.failure("s"), kept.log("s")) == (failure, ["line", "other"])
+    assert failure.told == "the container exited: why"
+    (tmp_path / "s.json").write_bytes(content)
+    assert kept.failure("s") is None
+    assert (kept.failure("../s"), kept.log("a\0b"), kept.log("x" * 300)) == (None, None, None)
+    (tmp_path / "file").write_text("")
+    assert KeptFailures(DiskFiles(), tmp_path / "file").keep("s", failure, ["x"]) is None

@@ -105,6 +105,25 @@ def test_an_engine_that_dies_exits_with_0_and_is_a_failure(spark: Spark) -> None
     assert f"{name} is not ready: the container exited with code 0" in failed.err
 
 
+def test_what_died_is_kept_before_it_is_replaced_and_what_failed_is_told_when_it_is_gone(spark: Spark) -> None:
+    name = spark.recipe("a", faults="load_s=0.3")
+    spark.run("up", name).expect(0)
+    spark.docker("kill", name)
+    told = spark.run("up", name).expect(0).err
+    assert f"{name}: the one that was here: the container exited with code 137; it was killed (SIGKILL)" in told
+    kept = spark.home / ".local" / "state" / "sparkctl" / "logs" / f"{name}.log"
+    assert f"its whole log: {kept}" in told
+    assert "Application startup complete." in kept.read_text()
+    spark.run("down", name).expect(0)
+    spark.recipe("a", faults="oom")
+    spark.run("up", name).expect(5)
+    status = spark.run("status", name).expect(5)
+    assert f"{name} is dead: it is not deployed; the container exited with code 1" in status.err
+    shown = spark.run("logs", name).expect(0)
+    assert "this is the log of its last failure" in shown.err
+    assert "CUDA out of memory" in shown.out
+
+
 def test_keep_leaves_the_failed_container_to_look_at(spark: Spark) -> None:
     name = spark.recipe("a", faults="oom")
     spark.run("up", name, "--keep").expect(5)
