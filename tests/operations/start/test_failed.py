@@ -166,7 +166,7 @@ def test_a_service_that_failed_and_is_gone_still_has_status_logs_and_a_report(sp
     spark.run("up", NAME).expect(5)
     assert not spark.engine.there
     done = spark.run("status", NAME, "--json").expect(5)
-    assert (done.json["state"], done.json["name"], done.json["recipe"]) == ("dead", NAME, "")
+    assert (done.json["state"], done.json["name"], done.json["recipe"]) == ("dead", NAME, None)
     assert done.json["why"].startswith("it is not deployed; the container exited with code 1 on 19")
     assert done.json["why"].endswith(f": {CAUSE}")
     assert "→ --set limits.context=" in done.err
