@@ -69,7 +69,9 @@ def test_a_pasted_command_has_the_labels_of_up_but_those_of_the_moment_and_its_k
     assert {**by_up, **by_hand} == by_up | {label: by_hand[label] for label in OF_THE_MOMENT & by_hand.keys()}
     assert set(by_up) - set(by_hand) == {"sparkctl.image-id", "sparkctl.secrets"}
     assert by_up["sparkctl.image-id"] == spark.docker("inspect", "--format", "{{.Image}}", name)
-    assert "already up" in spark.run("up", name).expect(0).err
+    container = spark.docker("inspect", "--format", "{{.Id}}", name)
+    spark.run("up", name).expect(0)
+    assert spark.docker("inspect", "--format", "{{.Id}}", name) == container, "it is what is wanted, starting or ready"
     spark.environ["VLLM_API_KEY"] = "sk-the-second-one"
     assert f"{name}: changed: secret VLLM_API_KEY" in spark.run("up", name).expect(2).err
 
