@@ -65,7 +65,7 @@ def _runner(world: World, deployed: Deployed) -> CodeRunner:
     if world.ports.bench is None:
         message = "a simulated engine runs no images: no code can be run in it"
         raise EngineError(message, hint="without --run-code the code is parsed")
-    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
+    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, world.ports.locks.me)
 
 
 def _server(world: World, deployed: Deployed) -> AskedServer:

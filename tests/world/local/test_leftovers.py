@@ -33,9 +33,9 @@ sys.addaudithook(hook)
 """
 """Python that is killed as it is about to rename for the so many-th time."""
 WRITE = f"{KILLED}DiskFiles().write(Path(sys.argv[1]), b'secret', mode=0o600)"
-REPLACE = f"{KILLED}from sparkctl.world.local.folders import write_folder\n" + (
-    "write_folder(Path(sys.argv[1]), {'mod.yaml': b'new'}, replace=True)"
-)
+REPLACE = f"""{KILLED}
+from sparkctl.world.local.folders import write_folder
+write_folder(Path(sys.argv[1]), {{'mod.yaml': b'new'}}, replace=True)"""
 
 
 def python(program: str, *arguments: str) -> subprocess.Popen[str]:
