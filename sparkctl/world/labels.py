@@ -43,13 +43,19 @@ LABEL_SPEC: Final = "sparkctl.spec"
 
 LABEL_PROCESS: Final = "sparkctl.process"
 """Which process made a container (``Locks.me``): what it left when it was killed is known by it."""
+LABEL_TRIAL: Final = "sparkctl.trial"
+"""On the container of one value of a sweep: it never stays, however ready it is."""
+LABEL_KEPT: Final = "sparkctl.kept"
+"""On a container that is to stay to be looked at, should it fail (--keep)."""
 LABEL_THROWAWAY: Final = "sparkctl.throwaway"
 """On a container for a moment: what it is for (reader, bake, code)."""
 
+OF_THE_MOMENT: Final = frozenset(
+    {LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS, LABEL_PROCESS, LABEL_TRIAL, LABEL_KEPT}
+)
+"""What ``up`` writes otherwise than ``render``: what starts on this host took; and what it alone writes."""
 IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 """Those of sparkctl's labels that a spec's digest counts; the others are said by the command, or are of the moment."""
-OF_THE_MOMENT: Final = frozenset({LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS})
-"""What ``up`` writes otherwise than ``render``: what starts on this host took, and of image and secrets it alone."""
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 

@@ -115,6 +115,8 @@ class FakeClock:
 
     now: float = 0.0
     interrupt_at: float | None = None
+    dies: Callable[[], object] | None = None
+    """What happens, once, while somebody sleeps."""
 
     def monotonic(self) -> float:
         return self.now
@@ -124,6 +126,9 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        if self.dies is not None:
+            happens, self.dies = self.dies, None
+            happens()
         if self.interrupt_at is not None and self.now >= self.interrupt_at:
             self.interrupt_at = None
             raise KeyboardInterrupt

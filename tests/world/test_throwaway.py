@@ -13,7 +13,8 @@ from sparkctl.world.local import processes
 from sparkctl.world.spec import ContainerSpec
 from sparkctl.world.throwaway import left, sweep, throwaway
 from tests.support.engine_fixtures import BASE
-from tests.support.fakes import FakeEngine, FakeLocks
+from tests.support.fake_engine import FakeEngine
+from tests.support.fakes import FakeLocks
 
 if TYPE_CHECKING:
     from sparkctl.world.docker.engine import DockerEngine
@@ -57,14 +58,14 @@ def test_a_create_that_was_interrupted_leaves_none() -> None:
 
 def test_only_what_a_process_left_that_is_known_to_be_gone_is_swept() -> None:
     fake, number = engine(), count()
-    for process in ("me", "gone", "of another host", "gone"):
+    for process in ("me", "gone", "elsewhere", "gone"):
         labels = ((LABEL_THROWAWAY, "bake"), (LABEL_PROCESS, process))
         fake.create(ContainerSpec(image="image:1", name=f"{process}-{next(number)}", labels=labels))
     fake.create(ContainerSpec(image="image:1", name="foreign", labels=((LABEL_PROCESS, "gone"),)))
     fake.create(ContainerSpec(image="image:1", name="older", labels=((LABEL_THROWAWAY, "bake"),)))
     assert [one.name for one in left(fake.containers(), FakeLocks().lives)] == ["gone-1", "gone-3"]
     assert [one.name for one in sweep(fake, FakeLocks().lives)] == ["gone-1", "gone-3"]
-    assert sorted(one.name for one in fake.containers()) == ["foreign", "me-0", "of another host-2", "older"]
+    assert sorted(one.name for one in fake.containers()) == ["elsewhere-2", "foreign", "me-0", "older"]
 
 
 @pytest.mark.docker
