@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,6 +98,10 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
     gc.set_threshold(OBJECTS)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        # Who ends us, or closes our terminal, means what Ctrl-C means; what nohup ignores stays ignored.
+        if signal.getsignal(one) is signal.SIG_DFL:
+            signal.signal(one, signal.default_int_handler)
     sys.exit(run(arguments, session))
 
 

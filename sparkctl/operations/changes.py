@@ -1,4 +1,8 @@
-"""Walks a plan over the ports: the only place where decisions meet effects."""
+"""Walks a plan over the ports: the only place where decisions meet effects.
+
+The engine's lock is held while what runs is looked at, the set is admitted, and a container is created and started with
+its claim on it: for seconds. Waiting for it to be ready is outside.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,44 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, EngineError, InputError
+from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import deployed as observing
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
-from sparkctl.operations.start.start import STOP_GRACE_S, Starter
+from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
+from sparkctl.operations.start.start import Begun, Starter
+from sparkctl.planning.admission import STARTS
 from sparkctl.planning.plan import Action
+from sparkctl.world import throwaway
+from sparkctl.world.labels import LABEL_PROCESS, LABEL_TRIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.planner import Planner
     from sparkctl.operations.start.start import Require
     from sparkctl.planning.plan import Plan
+    from sparkctl.recipes.catalog import Operator
     from sparkctl.recipes.service import Service
+    from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report
 
-
-BEFORE: Final = ".before"
-"""What the name of a container ends with that is to come back after others were tried in its place."""
+TURN_S: Final = 1.0
+"""Between two looks at a start that is in the way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it."""
+    """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it.
+
+    ``trial``: what is started is not to stay, and what ran before comes back by ``put_back``.
+    """
 
     replace: bool = False
     keep: bool = False
     require: Require | None = None
+    trial: bool = False
 
 
 class RefusedError(DoesNotFitError):
@@ -49,13 +61,13 @@ class RefusedError(DoesNotFitError):
 def controller(world: World, services: Sequence[Service]) -> Controller:
     """Return a controller of the world's engine that knows the secrets of ``services``."""
     values = {service.name: world.secret_values(service)[0] for service in services}
-    return Controller(world.ports, world.report, planner(world), values, world.operator.state / "logs")
+    return Controller(world.ports, world.report, planner(world), values, world.operator)
 
 
 class Controller:
     """Changes what runs on one engine, as ``planner`` plans it.
 
-    ``secret_values`` are by service and name; the logs of starts that failed are kept in ``logs``.
+    ``secret_values`` are by service and name; the logs of starts that failed are kept in the operator's state folder.
     """
 
     def __init__(
@@ -64,12 +76,25 @@ class Controller:
         report: Report,
         planner: Planner,
         secret_values: Mapping[str, Mapping[str, str]],
-        logs: Path,
+        operator: Operator,
     ) -> None:
         self._ports = ports
         self._report = report
         self._planner = planner
-        self._starter = Starter(ports, report, secret_values, planner.history, logs)
+        self._operator = operator
+        self._starter = Starter(ports, report, secret_values, planner.history, operator.state / "logs")
+        self._aside = Aside(ports, report, planner.now.ready, planner.now.no_room)
+
+    def put_right(self, *, but: Collection[str] = ()) -> None:
+        """Put right what killed commands left, and tell it: of services, throwaway containers, unfinished files.
+
+        Services in ``but`` are left as they are.
+
+        Raises:
+            EngineError: the engine refuses.
+        """
+        with self._locked():
+            self._put_right(but=but)
 
     def up(self, wanted: Sequence[Service], options: Options) -> None:
         """Bring ``wanted`` up, one start at a time, each proved healthy before the next.
@@ -82,68 +107,64 @@ class Controller:
         """
         self._planner.refuse(wanted)
         with self._locked():
+            self._put_right()
             wanted = self._planner.expected(wanted)
             plan = self._admitted(wanted, options)
-            for line in plan.unknown:
-                self._report.warn(line)
-            services = {service.name: service for service in wanted}
-            starting = [services[step.service] for step in plan.steps if step.action in {Action.START, Action.REPLACE}]
-            prepare.prepare(self._ports, self._report, starting)
-            for step in plan.steps:
-                self._walk(step.action, services[step.service], wanted, options)
+        for line in plan.unknown:
+            self._report.warn(line)
+        services = {service.name: service for service in wanted}
+        starting = [services[step.service] for step in plan.steps if step.action in STARTS]
+        prepare.prepare(self._ports, self._report, starting)
+        for step in plan.steps:
+            self._walk(services[step.service], wanted, options)
 
     def attach(self, service: Service, require: Require | None = None) -> None:
         """Wait for a service that somebody else started, and prove it as ``up`` does; the engine is not locked for it.
 
         Raises:
-            EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; nothing is removed.
+            EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; it is removed only
+                where no other command waits for it and what ran before comes back in its place.
         """
-        self._starter.wait(service)
-        prepare.verify_container(self._ports.engine, service)
-        self._starter.check(service, require)
+        container = observing.find(self._ports.engine, service.name)
+        if container is None:
+            raise NotReadyError(f"{service.name}: its container was removed", hint=f"sparkctl up {service.name}")
+        self._joined(service, container, require)
         self._report.say(f"{service.name}: ready at {service.url}")
 
-    def set_aside(self, name: str) -> None:
-        """Stop a service's container and keep it under another name, so that it can come back as it is.
+    def _joined(self, service: Service, container: Container, require: Require | None) -> None:
+        """Wait for a start of another command, or of one that was killed, and prove it."""
+        with self._settled(service.name, container.id, None):
+            self._starter.wait(service, container.id)
+            prepare.verify_container(self._ports.engine, service)
+            self._starter.check(service, require)
 
-        Raises:
-            EngineError: the name is taken, by what a command that was killed has left; nothing was touched.
-        """
+    def put_back(self, name: str) -> None:
+        """End a trial: its container goes, and what ran before is started again."""
         with self._locked():
-            there = observing.find(self._ports.engine, name)
-            if there is not None:
-                self._refuse_left(name)
-                self._report.progress(name, "stopping", "")
-                self._ports.engine.stop(there.id, grace_s=STOP_GRACE_S)
-                self._ports.engine.rename(there.id, name + BEFORE)
-
-    def _refuse_left(self, name: str) -> None:
-        if self._ports.engine.container(name + BEFORE) is not None:
-            message = f"{name} cannot be set aside: a command that was killed has left {name + BEFORE}"
-            raise EngineError(message, hint=f"sparkctl down {name} removes both; sparkctl up {name} starts it anew")
-
-    def bring_back(self, name: str) -> None:
-        """Remove what took a service's place, and start the container that was set aside."""
-        with self._locked():
-            now, before = (self._ports.engine.container(one) for one in (name, name + BEFORE))
-            if before is None:
-                return
-            if now is not None:
+            now = observing.find(self._ports.engine, name)
+            mine = now is not None and now.labels.get(LABEL_PROCESS) == self._ports.locks.me
+            if now is not None and mine and LABEL_TRIAL in now.labels:
                 self._ports.engine.remove(now.id)
-            self._ports.engine.rename(before.id, name)
-            self._ports.engine.start(before.id)
+            self._aside.come_back(name)
 
     def down(self, names: Sequence[str]) -> list[str]:
-        """Stop and remove the services of these names, and return those that had a container."""
+        """Stop and remove the services of these names, and return those that had a container.
+
+        What is set aside of them goes too; of other services, what killed commands left is put right.
+        """
+        self.put_right(but=names)
+        return [name for name in names if self._down(name)]
+
+    def _down(self, name: str) -> bool:
         with self._locked():
-            found = [(name, one) for name, one in observing.services(self._ports.engine) if name in names]
-            for _, container in found:
+            found = [one for service, one in observing.services(self._ports.engine) if service == name]
+            for container in found:
                 self._report.progress(container.name, "stopping", "")
                 if container.state == "running":
                     self._ports.engine.stop(container.id, grace_s=STOP_GRACE_S)
                 self._ports.engine.remove(container.id)
                 self._report.say(f"{container.name}: stopped and removed")
-        return [name for name, _ in found]
+        return bool(found)
 
     # --- deciding ----------------------------------------------------------------------------------------------------
 
@@ -158,20 +179,107 @@ class Controller:
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
-    def _walk(self, action: Action, service: Service, wanted: Sequence[Service], options: Options) -> None:
-        if action is Action.KEEP:
+    def _walk(self, service: Service, wanted: Sequence[Service], options: Options) -> None:
+        now = self._begun(service, wanted, options)
+        if now is None:
             prepare.verify_container(self._ports.engine, service)
             self._report.say(f"{service.name}: already up at {service.url}")
             return
-        if action is Action.WAIT:
-            self._starter.wait(service)
-            prepare.verify_container(self._ports.engine, service)
-            self._starter.check(service, options.require)
+        if isinstance(now, Begun):
+            with self._settled(service.name, now.container, options):
+                self._starter.prove(service, now, options.require)
         else:
-            # Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
-            self._admitted(wanted, options)
-            self._starter.start(service, options.require, keep=options.keep)
+            self._joined(service, now, options.require)
         self._report.say(f"{service.name}: ready at {service.url}")
+
+    def _begun(self, service: Service, wanted: Sequence[Service], options: Options) -> Begun | Container | None:
+        """Start a service when its turn has come; return the start, or a container that starts already; None: it is up.
+
+        Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
+        """
+        while True:
+            self._wait_for_turn(service)
+            with self._locked():
+                if self._planner.now.in_the_way(service):
+                    continue
+                self._put_right()
+                plan = self._admitted(wanted, options)
+                action = next(step.action for step in plan.steps if step.service == service.name)
+                if action not in STARTS:
+                    return observing.find(self._ports.engine, service.name) if action is Action.WAIT else None
+                prepare.refuse_taken(self._ports, service)
+                return self._starter.begin(service, self._aside, keep=options.keep, trial=options.trial)
+
+    def _wait_for_turn(self, service: Service) -> None:
+        """Wait, without the lock, while another start is in the way; say which one and why."""
+        told = ""
+        while why := self._planner.now.in_the_way(service):
+            if why != told:
+                self._report.say(f"{service.name}: waiting: {why}")
+                told = why
+            self._ports.clock.sleep(TURN_S)
+
+    @contextmanager
+    def _settled(self, name: str, container: str, own: Options | None) -> Iterator[None]:
+        """Drop what was set aside once its successor has proved itself, else remove that and bring back what ran.
+
+        ``own`` are the options of this command's own start, None for a start that another command made. What another
+        command waits for is that command's to settle. A wait that was interrupted is no failure: the container goes on
+        loading, unless it is a trial.
+        """
+        try:
+            yield
+        except WaitInterruptedError:
+            if own is None or not own.trial:
+                raise
+            self._undone(name, container, own)
+            raise WaitInterruptedError(f"stopped trying settings of {name}") from None
+        except BaseException as error:
+            there = self._undone(name, container, own)
+            if there or not isinstance(error, SparkctlError):
+                raise
+            message = f"{name}: its container was removed while it started"
+            raise NotReadyError(message, hint=f"by another command, as `sparkctl down {name}` does") from None
+        with self._locked():
+            if (own is None or not own.trial) and self._to_settle(container, own):
+                self._aside.drop(name)
+
+    def _undone(self, name: str, container: str, own: Options | None) -> bool:
+        """Remove a container that did not prove itself, and bring back what ran before; return whether it was there.
+
+        One of another command is removed only where something comes back in its place.
+        """
+        with self._locked():
+            aside = self._aside.of(name)
+            there = self._ports.engine.container(container) is not None
+            if there and (not self._to_settle(container, own) or (own is None and not aside)):
+                return True
+            if there and own is not None and own.keep:
+                for one in aside:
+                    self._report.say(f"{name}: what ran before is kept, stopped, as {one.name}")
+                return True
+            if there:
+                self._ports.engine.remove(container)
+            self._aside.come_back(name)  # before a word is said: the terminal may be gone
+            if there:
+                self._report.say(f"{name}: removed the container that failed (--keep leaves it)")
+            return there
+
+    def _to_settle(self, container: str, own: Options | None) -> bool:
+        """Return whether a container is there, and no other command that still runs waits for it."""
+        there = self._ports.engine.container(container)
+        process = None if there is None else there.labels.get(LABEL_PROCESS)
+        gone = process is None or self._ports.locks.lives(process) is False
+        return there is not None and (own is not None or gone)
+
+    def _put_right(self, *, but: Collection[str] = ()) -> None:
+        if self._ports.engine.info().elsewhere is None:
+            self._aside.put_right(but=but)
+        for container in throwaway.sweep(self._ports.engine, self._ports.locks.lives):
+            self._report.say(f"removed the container {container.name}, which a killed command left")
+        for folder in (self._operator.state, self._operator.config):
+            for path in self._ports.files.sweep(folder):
+                self._report.say(f"removed {path}, which a killed command left unfinished")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -177,10 +177,13 @@ class World:
         deployed.refuse_elsewhere(self.engine)
 
     def deployed(self) -> list[Deployed]:
-        """Return what is deployed; whether it is ready is asked only where the server's address is this host's."""
+        """Return what is deployed, each service once; what is set aside only where nothing has taken its place.
+
+        Whether it is ready is asked only where the server's address is this host's.
+        """
         here = self.engine.info().elsewhere is None
         host, http = (self.ports.host, self.ports.http) if here else (None, None)
-        return deployed.deployed(self.engine, host, http, self.api_key)
+        return deployed.current(deployed.deployed(self.engine, host, http, self.api_key))
 
     @property
     def api_key(self) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
+from sparkctl.operations.start.aside import is_set_aside
 from sparkctl.planning.plan import Running
 from sparkctl.vllm.answers import Healthy, OtherAnswer, ServedModels
 from sparkctl.vllm.server import Server
@@ -89,11 +90,17 @@ def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | No
                 name=name,
                 record=record,
                 container=container,
-                ready=_ready(http, record, key, running=running),
+                ready=None if http is None else ready(http, container, key),
                 resident_bytes=_resident(engine, host, gpu_bytes, container.id) if host and running else None,
             )
         )
     return found
+
+
+def current(found: Sequence[Deployed]) -> list[Deployed]:
+    """Return the services without what is set aside of them, unless nothing has taken its place."""
+    named = {one.name for one in found if one.container.name == one.name}
+    return [one for one in found if not is_set_aside(one.container) or one.name not in named]
 
 
 def find(engine: Engine, name: str) -> Container | None:
@@ -133,11 +140,11 @@ def pool(host: Host, reserve_bytes: int) -> Pool:
     )
 
 
-def _ready(http: Http | None, record: ServiceLabels, key: str | None, *, running: bool) -> bool | None:
-    if http is None:
-        return None
-    if not running:
+def ready(http: Http, container: Container, key: str | None) -> bool | None:
+    """Return whether a container's server answers and lists its model; None where its address is not known."""
+    if container.state != "running":
         return False
+    record = labels.read(container.labels)
     return None if record.url is None else _serves(http, record.url, record.served_names, key)
 
 

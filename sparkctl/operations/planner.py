@@ -1,23 +1,37 @@
-"""Plans what `up` would do, from what runs, what is wanted, and what earlier starts have taken. Touches nothing."""
+"""What the engine runs now, as decisions need it, and what `up` would do beside that. Touches nothing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
-from sparkctl.planning.plan import make_plan
+from sparkctl.operations.start.aside import ASIDE, findings, must_start, process_words, set_aside_of
+from sparkctl.operations.status import liveness
+from sparkctl.operations.status.liveness import Life
+from sparkctl.operations.status.look import look_at
+from sparkctl.planning.plan import Running, Wanted, make_plan
+from sparkctl.recipes import memory_key
+from sparkctl.world import labels
+from sparkctl.world.labels import LABEL_PROCESS, LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from sparkctl.memory.pool import Pool
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
-    from sparkctl.planning.plan import Plan, Running
+    from sparkctl.operations.start.aside import AsideFinding
+    from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
+    from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports
+
+ROOM_S: Final = 10.0
+"""How long the memory of a container that was removed may take to be available again (an estimate: at once)."""
+_LOOK_S: Final = 0.5
 
 
 def planner(world: World) -> Planner:
@@ -50,9 +64,8 @@ class Planner:
     ) -> None:
         self.history = history
         self._ports = ports
-        self._reserve_bytes = reserve_bytes
-        self._key = key
         self._secret_values = secret_values
+        self.now = EngineNow(ports, reserve_bytes, key)
 
     def refuse(self, wanted: Sequence[Service]) -> None:
         """Refuse what cannot be planned at all.
@@ -68,26 +81,36 @@ class Planner:
         """Return the services with what their starts on this host took in place of what was estimated."""
         return self.history.expected(wanted)
 
-    def plan(self, wanted: Sequence[Service], *, replace: bool) -> Plan:
+    def aside(self) -> list[AsideFinding]:
+        """Return what is set aside, and what killed commands left.
+
+        Raises:
+            EngineError: the engine does not answer.
+        """
+        return findings(self._ports.engine.containers(), self._ports.locks.lives, self.now.ready)
+
+    def plan(self, wanted: Sequence[Service], *, replace: bool, aside: Sequence[AsideFinding] = ()) -> Plan:
         """Return the steps from what runs now to ``wanted``.
+
+        What comes back of ``aside`` with the next command counts as if it did so already.
 
         Raises:
             EngineError, InputError: as for ``refuse``.
         """
         self.refuse(wanted)
-        now = deployed.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
-        pool = deployed.pool(self._ports.host, self._reserve_bytes)
         services = {service.name: service for service in wanted}
-        running = [self._running(one, services.get(one.name)) for one in now if not one.set_aside]
-        return make_plan([service.wanted for service in wanted], running, pool, replace=replace)
+        running = self.now.running([one.back for one in aside if one.back is not None])
+        changed = [self._changed(one, services.get(one.name)) for one in running]
+        return make_plan([service.wanted for service in wanted], changed, self.now.pool(), replace=replace)
 
-    def _running(self, one: Deployed, service: Service | None) -> Running:
+    def _changed(self, running: Running, service: Service | None) -> Running:
         """Return a service as the plan sees it; of one that is wanted, with how it differs."""
-        if service is None:
-            return one.running
-        image = self._ports.engine.image(one.container.image)
-        found = differences.differences(service, one.container, image, self._secret_values(service))
-        return replace(one.running, changes=tuple(found))
+        container = None if service is None else deployed.find(self._ports.engine, service.name)
+        if service is None or container is None:
+            return running
+        image = self._ports.engine.image(container.image)
+        found = differences.differences(service, container, image, self._secret_values(service))
+        return replace(running, changes=tuple(found))
 
 
 def refuse_clashes(wanted: Sequence[Service]) -> None:
@@ -104,3 +127,111 @@ def refuse_clashes(wanted: Sequence[Service]) -> None:
         if twice:
             message = f"two of the services want the same {what}: {', '.join(twice)}"
             raise InputError(message, hint="give one of them another: --set serve.port=… or a stack's own names")
+
+
+class EngineNow:
+    """Looks at one engine and its host; ``reserve_bytes`` are kept free, ``key`` is the operator's for the servers."""
+
+    def __init__(self, ports: Ports, reserve_bytes: int, key: str | None) -> None:
+        self._ports = ports
+        self._reserve_bytes = reserve_bytes
+        self._key = key
+
+    def ready(self, container: Container) -> bool:
+        """Return whether a container's server answers and lists its model; not where its address is another host's."""
+        here = self._ports.engine.info().elsewhere is None
+        return here and deployed.ready(self._ports.http, container, self._key) is True
+
+    def pool(self) -> Pool:
+        """Return the host's memory now, with the reserve to keep free."""
+        return deployed.pool(self._ports.host, self._reserve_bytes)
+
+    def running(self, coming: Sequence[Container] = ()) -> list[Running]:
+        """Return the services as the plan sees them; those of the containers ``coming`` as if they were started."""
+        now = deployed.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
+        names = {one.name: one for one in now if one.container.name == one.name}
+        found = [_with_what_comes_back(one, now) for one in names.values()]
+        started = {one.id for one in coming if must_start(one) or one.state == "running"}
+        back = [one for one in now if one.container.id in started and one.name not in names]
+        return [*found, *(replace(one.running, state="ready" if one.ready else "starting") for one in back)]
+
+    def no_room(self, container: Container) -> str:
+        """Return why there is no memory to start a container again, "" where there is.
+
+        A container that was just removed gives its memory back in a moment, for which this waits.
+        """
+        record = labels.read(container.labels)
+        if record.service is None or record.claim_bytes is None:
+            return ""
+        peak = max(record.claim_bytes, record.peak_bytes or 0)
+        wanted = Wanted(record.service, record.recipe or "", "", record.claim_bytes, peak)
+        end = self._ports.clock.monotonic() + ROOM_S
+        while True:
+            running = [one for one in self.running() if one.name != wanted.name]
+            plan = make_plan([wanted], running, self.pool(), replace=False)
+            if plan.fits:
+                return ""
+            if self._ports.clock.monotonic() >= end:
+                return plan.reasons[0]
+            self._ports.clock.sleep(_LOOK_S)
+
+    def in_the_way(self, service: Service) -> str:
+        """Return why a service cannot be started before something else has ended, "" where nothing is in its way.
+
+        Another command that starts it otherwise, or a vLLM that loads where one of the two measures the free memory.
+        """
+        containers = self._ports.engine.containers()
+        own = next((one for one in containers if one.name == service.name), None)
+        why = self._being_changed(service, own, containers) if own is not None else ""
+        return why or next(filter(None, (self._loads(one, service) for one in containers)), "")
+
+    def _being_changed(self, service: Service, own: Container, containers: Sequence[Container]) -> str:
+        process = own.labels.get(LABEL_PROCESS, "")
+        if process == self._ports.locks.me or self._ports.locks.lives(process) is not True:
+            return ""
+        if LABEL_TRIAL in own.labels:
+            return f"{process_words(process)} tries settings in its place; {service.name} comes back afterwards"
+        if own.labels.get(LABEL_SPEC) == service.digest:
+            return ""
+        unproved = set_aside_of(service.name, containers) or self._starting(own)
+        return f"{process_words(process)} is starting {service.name} with other settings" if unproved else ""
+
+    def _loads(self, other: Container, service: Service) -> str:
+        """Return why a container's start is in the way of a service's.
+
+        vLLM makes the cache of what the fraction leaves by measuring the free memory before and after a trial run
+        (0.33.0 v1/worker/gpu_worker.py, determine_available_memory): what another one takes meanwhile is missing in the
+        cache, and what it gives back ends the start.
+        """
+        name = other.labels.get(LABEL_SERVICE)
+        if name is None or other.name != name or name == service.name:
+            return ""
+        both = {name: other.command, service.name: service.spec.command}
+        measures = [one for one, command in both.items() if _measures(command)]
+        if not measures or not self._starting(other):
+            return ""
+        return (
+            f"{name} is loading, and {measures[0]} sizes its cache by the memory that it finds free while it starts "
+            f"(its command has no --kv-cache-memory-bytes); this goes on when {name} is ready or gone"
+        )
+
+    def _starting(self, container: Container) -> bool:
+        if container.state != "running":
+            return False
+        seen = look_at(self._ports, container, self._key)
+        return liveness.judge(seen, seen)[0] is Life.STARTING
+
+
+def _with_what_comes_back(service: Deployed, now: Sequence[Deployed]) -> Running:
+    """Return a service as the plan sees it: what is set aside of it may come back, and no other may have its room."""
+    aside = [one for one in now if one.container.name == service.name + ASIDE and one.name == service.name]
+    both = [service.record, *(one.record for one in aside)]
+    claim = max((one.claim_bytes for one in both if one.claim_bytes is not None), default=None)
+    peak = max((one.peak_bytes for one in both if one.peak_bytes is not None), default=None)
+    return replace(service.running, claim_bytes=claim, peak_bytes=peak)
+
+
+def _measures(command: Sequence[str]) -> bool:
+    """Return whether a vLLM with this command makes its cache of the memory that it finds free."""
+    flags = {name.replace("_", "-") for name in memory_key.serve_flags(command)}
+    return "kv-cache-memory-bytes" not in flags

@@ -64,11 +64,20 @@ def env_file(values: Mapping[str, str]) -> bytes:
     Raises:
         InputError: a value has a line break, which an env-file cannot hold.
     """
+    return "".join(f"{name}={value}\n" for name, value in variables(values).items()).encode()
+
+
+def variables(values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the values of some secrets, which an env-file can hold: what `up` creates is what the command would.
+
+    Raises:
+        InputError: a value has a line break.
+    """
     for name, value in values.items():
         if "\n" in value or "\r" in value:
             message = f"the secret {name} contains a line break"
             raise InputError(message, hint="docker's env-files hold one line a variable: check the value you set")
-    return "".join(f"{name}={value}\n" for name, value in values.items()).encode()
+    return values
 
 
 def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDigests:

@@ -41,21 +41,25 @@ LABEL_IMAGE_ID: Final = "sparkctl.image-id"
 LABEL_SECRETS: Final = "sparkctl.secrets"
 LABEL_SPEC: Final = "sparkctl.spec"
 
-LABEL_READER: Final = "sparkctl.reader"
-"""On a throwaway container that files of an image are read from."""
-LABEL_BAKE: Final = "sparkctl.bake"
-"""On a throwaway container in which a mod is baked: the mod's name."""
-LABEL_CODE: Final = "sparkctl.code"
-"""On a throwaway container that runs code which a model wrote."""
+LABEL_PROCESS: Final = "sparkctl.process"
+"""Which process made a container (``Locks.me``): what it left when it was killed is known by it."""
+LABEL_TRIAL: Final = "sparkctl.trial"
+"""On the container of one value of a sweep: it never stays, however ready it is."""
+LABEL_KEPT: Final = "sparkctl.kept"
+"""On a container that is to stay to be looked at, should it fail (--keep)."""
+LABEL_THROWAWAY: Final = "sparkctl.throwaway"
+"""On a container for a moment: what it is for (reader, bake, code)."""
 
+OF_THE_MOMENT: Final = frozenset(
+    {LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS, LABEL_PROCESS, LABEL_TRIAL, LABEL_KEPT}
+)
+"""What ``up`` writes otherwise than ``render``: what starts on this host took; and what it alone writes."""
 IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 """Those of sparkctl's labels that a spec's digest counts; the others are said by the command, or are of the moment."""
-OF_THE_MOMENT: Final = frozenset({LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS})
-"""What ``up`` writes otherwise than ``render``: what starts on this host took, and of image and secrets it alone."""
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
-_OURS: Final = frozenset({LABEL_SERVICE, LABEL_READER, LABEL_BAKE, LABEL_CODE})
+_OURS: Final = frozenset({LABEL_SERVICE, LABEL_THROWAWAY})
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
 _BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
@@ -255,7 +259,7 @@ def read(labels: Mapping[str, str]) -> ServiceLabels:
 
 
 def is_ours(labels: Mapping[str, str]) -> bool:
-    """Return whether sparkctl made a container: a service's, a reader's, a bake's, or one that runs a model's code."""
+    """Return whether sparkctl made a container: a service's, or one for a moment."""
     return not _OURS.isdisjoint(labels)
 
 

@@ -54,6 +54,9 @@ class Files(Protocol):
     def content(self, path: Path) -> bytes | None:
         """Return what is in a file; None where there is none, or it cannot be read."""
 
+    def sweep(self, folder: Path) -> list[Path]:
+        """Remove what writes that were killed left in a folder and below, and return what that was."""
+
 
 class Hub(Protocol):
     """The hub that models come from. Every method raises InputError when the hub, the network or the disk refuses."""
@@ -129,7 +132,14 @@ class Store(Protocol):
 
 
 class Locks(Protocol):
-    """One lock per engine, across all users of this host."""
+    """One lock per engine, across all users of this host, and whether the process that made something still runs."""
+
+    @property
+    def me(self) -> str:
+        """The process that runs, as a text that no other has: for the labels and the names of what it makes."""
+
+    def lives(self, process: str) -> bool | None:
+        """Return whether the process ``me`` of another moment still runs; None where that cannot be known from here."""
 
     def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""

@@ -17,7 +17,7 @@ from sparkctl.mods.manifest import Mod
 from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.world.engine import Container
-from sparkctl.world.labels import LABEL_BAKE
+from sparkctl.world.labels import LABEL_THROWAWAY
 from sparkctl.world.local.folders import write_folder
 from sparkctl.world.spec import ContainerSpec
 from sparkctl.world.workbench import PathEntry
@@ -165,7 +165,7 @@ def test_json_of_a_refusal_names_no_mod(spark: Baker) -> None:
     assert (said["mod"], said["files"], [one["path"] for one in said["refused"]]) == (None, [], [TARGET])
 
 
-@pytest.mark.parametrize(("label", "named"), [({LABEL_BAKE: "fix"}, 0), ({}, 1)])
+@pytest.mark.parametrize(("label", "named"), [({LABEL_THROWAWAY: "bake"}, 0), ({}, 1)])
 def test_a_container_that_bakes_is_none_that_was_started_without_its_mods(label: dict[str, str], named: int) -> None:
     mod = MountedMod("fix", "a.py", None, NOWHERE, TARGET, md5("NEW"), root=ROOT)
     engine = FakeEngine(images={"image:1": {}})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.world.local import processes
 from tests.support.command_line import Operator, free_port
 from tests.support.engine_fixtures import STANDIN
 
@@ -51,8 +52,13 @@ class Baker(Operator):
         done = self.bake(script, *more, **files).expect(6)
         assert done.out == ""
         assert not self.made.exists()
-        assert self.docker("ps", "--all", "--quiet", "--filter", "label=sparkctl.bake=fix") == ""
+        assert [one for one in self.baking() if processes.lives(one) is False] == []
         return done.err
+
+    def baking(self) -> list[str]:
+        """Return the processes that have containers in which a mod is baked."""
+        form = '{{.Label "sparkctl.process"}}'
+        return self.docker("ps", "--all", "--filter", "label=sparkctl.throwaway=bake", "--format", form).split()
 
     @property
     def made(self) -> Path:
@@ -207,14 +213,17 @@ def test_a_script_without_an_interpreter_of_the_image_fails(baker: Baker) -> Non
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_ends_it_leaves_nothing(baker: Baker, told: signal.Signals) -> None:
     process = baker.start("mods", "bake", str(baker.mod("sleep 1000")), "--image", STANDIN)
-    running = ["ps", "--quiet", "--filter", "label=sparkctl.bake=fix"]
-    while not baker.docker(*running):
+
+    def there() -> bool:
+        return any(f"~{process.pid}~" in one for one in baker.baking())
+
+    while not there():
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(told)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "error: interrupted" in err) == (130, True)
-    assert baker.docker(*running, "--all") == ""
+    assert not there()
     assert not baker.made.exists()
 
 

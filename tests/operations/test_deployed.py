@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.units import GIB
 from sparkctl.operations import deployed
 from sparkctl.world.engine import Container
-from sparkctl.world.labels import LABEL_CODE, LABEL_SERVICE
+from sparkctl.world.labels import LABEL_SERVICE, LABEL_THROWAWAY
 from tests.support.fake_world import IMAGE, FakeSpark
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_a_container_of_ours_that_is_no_service_is_none_and_is_not_somebody_else
     manifest = 'files: [{path: /usr/lib/x.py, source: fix.py, md5: "00000000000000000000000000000000"}]\n'
     (spark.folder / "mods" / "fix" / "mod.yaml").write_text(manifest)
     (spark.folder / "recipes" / "mine.yaml").write_text(f"extends: {NAME}\nmods: [fix]\n")
-    code = Container("id-7", "mine-code", IMAGE, f"sha256:{IMAGE}", "running", {LABEL_CODE: "1"})
+    code = Container("id-7", "mine-code", IMAGE, f"sha256:{IMAGE}", "running", {LABEL_THROWAWAY: "1"})
     spark.engine.there[code.id] = code
     assert deployed.services(spark.engine) == []
     assert "which sparkctl did not start" not in spark.run("verify-mods", "mine").err

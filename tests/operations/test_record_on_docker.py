@@ -148,7 +148,7 @@ def test_a_container_that_runs_a_models_code_is_ours(docker_spark: Spark) -> Non
     spark.write("mods/fix/mod.yaml", manifest)
     name = spark.recipe("mods", more="mods: [fix]\n")
     run = ("run", "--detach", "--name", f"{name}-code", "--entrypoint", "sleep")
-    spark.docker(*run, "--label", "sparkctl.code=1", "sparkctl-test/standin:latest", "60")
+    spark.docker(*run, "--label", "sparkctl.throwaway=code", "sparkctl-test/standin:latest", "60")
     assert f"{name}-code" not in spark.run("verify-mods", name).err
     spark.docker("rm", "--force", f"{name}-code")
     spark.docker(*run, "sparkctl-test/standin:latest", "60")

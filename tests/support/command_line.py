@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.command_server import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CHANCE = SystemRandom()
@@ -88,3 +90,11 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def wait_for(holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait until a real process got somewhere."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"it did not happen within {seconds:g} s"
+        time.sleep(0.05)

@@ -51,19 +51,23 @@ class FakeSpark:
         output = Output(out, err)
         return Done(run(list(arguments), Session(self.world(output), output)), out.getvalue(), err.getvalue())
 
+    @property
+    def operator(self) -> Operator:
+        """Whose Spark it is."""
+        return Operator(home=HOME, config=self.folder / "config", state=Path("/state"))
+
     def world(self, report: Report) -> World:
         """Return what operations act on."""
         self.engine.environ, self.engine.clock, self.engine.disk = self.environ, self.clock, self.files
         self.engine.taken_ports, self.host.listening = self.host.taken_ports, self.engine.listening
         if isinstance(self.http, FakeHttp):
             self.http.closed = self.engine.closed
-        operator = Operator(home=HOME, config=self.folder / "config", state=Path("/state"))
         ports = Ports(
             self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
         )
         return World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
-            operator=operator,
+            operator=self.operator,
             environ=self.environ,
             report=report,
             profile="gb10",

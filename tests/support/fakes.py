@@ -115,6 +115,8 @@ class FakeClock:
 
     now: float = 0.0
     interrupt_at: float | None = None
+    dies: Callable[[], object] | None = None
+    """What happens, once, while somebody sleeps."""
 
     def monotonic(self) -> float:
         return self.now
@@ -124,6 +126,9 @@ class FakeClock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        if self.dies is not None:
+            happens, self.dies = self.dies, None
+            happens()
         if self.interrupt_at is not None and self.now >= self.interrupt_at:
             self.interrupt_at = None
             raise KeyboardInterrupt
@@ -131,10 +136,15 @@ class FakeClock:
 
 @dataclass
 class FakeLocks:
-    """A lock that somebody may hold."""
+    """A lock that somebody may hold. Of processes, ``me`` and those in ``living`` run; "gone" does not."""
 
     holder: str | None = None
     held: list[str] = field(default_factory=list)
+    me: str = "me"
+    living: set[str] = field(default_factory=set)
+
+    def lives(self, process: str) -> bool | None:
+        return True if process in {self.me, *self.living} else False if process == "gone" else None
 
     @contextmanager
     def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> Iterator[None]:
@@ -168,6 +178,8 @@ class FakeFiles:
     written: dict[Path, tuple[bytes, int]] = field(default_factory=dict)
     removed: list[Path] = field(default_factory=list)
     folders: tuple[Path, ...] = ()
+    left: list[Path] = field(default_factory=list)
+    """What killed writes left."""
 
     def write(self, path: Path, content: bytes, *, mode: int) -> None:
         self.written[path] = (content, mode)
@@ -195,6 +207,11 @@ class FakeFiles:
         """Return what is in a file, or raise OSError as the system does."""
         content = self.content(Path(path))
         return Path(path).read_bytes() if content is None else content
+
+    def sweep(self, folder: Path) -> list[Path]:
+        swept = [path for path in self.left if folder in path.parents]
+        self.left = [path for path in self.left if path not in swept]
+        return swept
 
 
 @dataclass

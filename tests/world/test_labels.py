@@ -202,7 +202,7 @@ def test_repeated_keys_of_json_are_read_without_an_error() -> None:
     assert read.mods in {None, (RecordedMod("a", "/b", "0" * 32),)}
 
 
-@pytest.mark.parametrize("label", ["sparkctl.service", "sparkctl.reader", "sparkctl.bake", "sparkctl.code"])
+@pytest.mark.parametrize("label", ["sparkctl.service", "sparkctl.throwaway"])
 def test_containers_of_sparkctl_are_known_by_any_of_their_labels(label: str) -> None:
     assert labels.is_ours({label: "1"})
 

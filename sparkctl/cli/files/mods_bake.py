@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +15,6 @@ from sparkctl.mods.placed import md5_of
 from sparkctl.operations.mods.bake import BakeOptions, bake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sparkctl.cli.session import Session
     from sparkctl.mods.bake.judge import BakedFile
     from sparkctl.operations.mods.bake import BakedMod
@@ -44,7 +40,7 @@ def command(session: Session, /, folder: Path, env: tuple[str, ...], timeout: st
     """
     as_json: bool = options.pop("as_json")
     how = BakeOptions(env=tuple(map(_variable, env)), timeout_s=parse_duration(timeout), **options)
-    with _terminable(), session.out.reporting():
+    with session.out.reporting():
         made = bake(session.world, folder, how)
     for line in made.baked.lines[-_SHOWN_LINES:]:
         session.out.say(f"{made.scripted.name} │ {line}")
@@ -55,18 +51,6 @@ def command(session: Session, /, folder: Path, env: tuple[str, ...], timeout: st
     if made.refusal is not None:
         raise made.refusal
     _tell_made(session, made, as_json=as_json)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let a signal that ends us, or a terminal that is closed, end us as Ctrl-C does: the containers go too."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(one, signal.default_int_handler) for one in signals]
-    try:
-        yield
-    finally:
-        for one, handler in zip(signals, before, strict=True):
-            signal.signal(one, handler)
 
 
 def _variable(text: str) -> tuple[str, str | None]:

@@ -79,6 +79,7 @@ def _as_json(planned: PlannedSet) -> dict[str, object]:
         "order": list(plan.order),
         "steps": [{"action": step.action, "service": step.service, "changes": step.changes} for step in plan.steps],
         "unknown": list(plan.unknown),
+        "aside": list(planned.aside),
         "reasons": planned.reasons,
         "ways": [
             {
@@ -121,7 +122,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.result()
         out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
         out.result("fits" if plan.order else "nothing to start")
-    for line in plan.doubts:
+    for line in (*planned.aside, *plan.doubts):
         out.warn(line)
 
 

@@ -29,7 +29,7 @@ def command(session: Session, *, as_json: bool) -> None:
         headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
         session.out.table(headers, [_cells(service) for service in found])
         for service in found:
-            for line in service.doubts:
+            for line in filter(None, [service.aside, *service.doubts]):
                 session.out.warn(f"{service.deployed.container.name}: {line}")
 
 
@@ -51,6 +51,7 @@ def _row(service: ServiceNow) -> dict[str, object]:
         "mods": _listed(record.mod_names),
         "changed": list(service.changed),
         "unknown": list(record.damaged),
+        "aside": service.aside or None,
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,17 +16,19 @@ from sparkctl.base.errors import EngineError, ModError
 from sparkctl.base.units import GIB, format_bytes, format_duration
 from sparkctl.mods.bake import folder, judge
 from sparkctl.mods.bake.judge import FileChange, Judged, PathRemark, ScriptFolders
-from sparkctl.world.labels import LABEL_BAKE
 from sparkctl.world.spec import ContainerSpec, HealthCheck
+from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.mods.bake.folder import ScriptedMod
     from sparkctl.world.engine import Container, Engine, Image
     from sparkctl.world.ports import Clock, Ports, Report
     from sparkctl.world.workbench import Workbench
 
+PURPOSE: Final = "bake"
+"""What its throwaway containers are for, in their labels."""
 MODS: Final = "/workspace/mods"
 MEMORY_BYTES: Final = 8 * GIB
 """A bound of ours: the pool is shared with the services that run, and no patch needs as much."""
@@ -81,9 +82,10 @@ def bake(ports: Ports, report: Report, order: Order) -> Baked:
     if image is None:
         message = f"the engine does not have the image {order.image}"
         raise EngineError(message, hint=f"fetch it: docker pull {order.image}")
+    engine, me = ports.engine, ports.locks.me
     with (
-        _throwaway(ports.engine, _spec(order, image, f"{order.container}-before")) as before,
-        _throwaway(ports.engine, _spec(order, image, order.container)) as container,
+        throwaway(engine, _spec(order, image, f"{order.container}-before"), PURPOSE, me) as before,
+        throwaway(engine, _spec(order, image, order.container), PURPOSE, me) as container,
     ):
         _refuse_no_bash(ports.bench, before, order.image)
         own = f"{MODS}/{order.mod.name}"
@@ -105,7 +107,6 @@ def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
         entrypoint="bash",
         command=("-c", f"export WORKSPACE_DIR=$PWD && cd {own} && ./{folder.SCRIPT}"),
         env=order.env,
-        labels=((LABEL_BAKE, order.mod.name),),
         network="" if order.network else "none",
         memory=MEMORY_BYTES,
         memory_swap=MEMORY_BYTES,
@@ -114,17 +115,6 @@ def _spec(order: Order, image: Image, name: str) -> ContainerSpec:
         log_opts=_LOG,
         health=HealthCheck(disable=True),
     )
-
-
-@contextmanager
-def _throwaway(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
-    """Create a container and remove it afterwards; by its name, so that a create that was interrupted leaves none."""
-    try:
-        yield engine.create(spec)
-    finally:
-        made = engine.container(spec.name)
-        if made is not None:
-            engine.remove(made.id)
 
 
 def _refuse_no_bash(bench: Workbench, container: str, image: str) -> None:

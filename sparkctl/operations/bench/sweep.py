@@ -56,6 +56,7 @@ def sweep(
     """
     world.refuse_elsewhere()
     path, found = values(setting)
+    controller(world, []).put_right()
     container = deployed.find(world.engine, name)
     running = container if container is not None and container.state == "running" else None
     services = [_service(world, name, running, f"{path}={value}") for value in found]
@@ -65,7 +66,7 @@ def sweep(
     with _put_back(world, name, running):
         for value, service in zip(found, services, strict=True):
             world.report.say(f"{name}: {path}={value}")
-            controller(world, [service]).up([service], Options(replace=True))
+            controller(world, [service]).up([service], Options(replace=True, trial=True))
             result = measured(world, Described(serving(world, name), service), asked)
             rows.append((value, result))
             each(value, result)
@@ -92,19 +93,15 @@ def _refuse_unfit(world: World, service: Service, override: str) -> None:
 
 @contextmanager
 def _put_back(world: World, name: str, running: Container | None) -> Iterator[None]:
-    """Set aside what runs, and bring it back; where nothing ran, nothing is left."""
+    """Bring back what ran; where nothing ran, nothing is left."""
     changes = controller(world, [])
-    if running is not None:
-        changes.set_aside(name)
     try:
         yield
     finally:
-        world.report.say(f"{name}: putting back what ran before" if running else f"{name}: stopping it, as before")
         try:
-            if running is None:
-                changes.down([name])
-            else:
-                changes.bring_back(name)
+            changes.put_back(name)  # before a word is said: the terminal may be gone
+            world.report.say(f"{name}: put back what ran before" if running else f"{name}: stopped it, as before")
+            if running is not None:
                 changes.attach(service_of(world, name, running, world.known_images))
         except SparkctlError as error:
             why = f"{error.message}{f' ({error.hint})' if error.hint else ''}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import MIB, format_duration
-from sparkctl.world.labels import LABEL_CODE
 from sparkctl.world.spec import ContainerSpec, HealthCheck
+from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
     from sparkctl.world.engine import Engine
@@ -20,13 +21,13 @@ _LOOK_S: Final = 0.2
 
 
 class CodeRunner:
-    """Runs Python in throwaway containers of one image, which has to have one; ``name`` begins their names."""
+    """Runs Python in throwaway containers of one image, which has to have one; ``process`` is ``Locks.me``."""
 
-    def __init__(self, engine: Engine, clock: Clock, image: str, name: str) -> None:
+    def __init__(self, engine: Engine, clock: Clock, image: str, process: str) -> None:
         self._engine = engine
         self._clock = clock
         self._image = image
-        self._name = f"{name}-code"
+        self._process = process
 
     def run(self, code: str) -> tuple[bool, str]:
         """Return whether a program ended well, and its last line, or why it did not. The container is gone afterwards.
@@ -34,21 +35,16 @@ class CodeRunner:
         Raises:
             EngineError: the engine refuses.
         """
-        self._gone()
-        try:
-            created = self._engine.create(self._spec(code))
+        with throwaway(self._engine, self._spec(code), "code", self._process) as created:
             self._engine.start(created)
             return self._ended(created)
-        finally:
-            self._gone()
 
     def _spec(self, code: str) -> ContainerSpec:
         return ContainerSpec(
             image=self._image,
-            name=self._name,
+            name=f"sparkctl-code-{uuid4().hex[:12]}",
             entrypoint="python3",
             command=("-I", "-c", code),
-            labels=((LABEL_CODE, "1"),),
             network="none",
             memory=_MEMORY,
             memory_swap=_MEMORY,
@@ -65,15 +61,10 @@ class CodeRunner:
         while True:
             now = self._engine.container(created)
             if now is None:
-                raise EngineError(f"the container {self._name} was removed by somebody else")
+                raise EngineError("the container in which the model's code ran was removed by somebody else")
             if now.state in {"exited", "dead"}:
                 last = next(iter(self._engine.logs(created, tail=1)), "")
                 return now.exit_code == 0, last or f"exit code {now.exit_code} and no word"
             if self._clock.monotonic() - began >= TIMEOUT_S:
                 return False, f"it did not end within {format_duration(TIMEOUT_S)}"
             self._clock.sleep(_LOOK_S)
-
-    def _gone(self) -> None:
-        there = self._engine.container(self._name)
-        if there is not None and LABEL_CODE in there.labels:
-            self._engine.remove(there.id)

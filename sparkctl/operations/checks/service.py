@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError
+from sparkctl.operations.changes import controller
 from sparkctl.operations.checks import checker
 from sparkctl.operations.checks.checker import Checker
 from sparkctl.operations.checks.named import named
@@ -57,7 +58,7 @@ def _ready(world: World, name: str) -> Deployed:
 
 
 def _runner(world: World, deployed: Deployed) -> CodeRunner:
-    """Return what runs code.
+    """Return what runs code; what a killed command left on the engine is put right before.
 
     Raises:
         EngineError: a simulated engine, which runs no images.
@@ -65,7 +66,8 @@ def _runner(world: World, deployed: Deployed) -> CodeRunner:
     if world.ports.bench is None:
         message = "a simulated engine runs no images: no code can be run in it"
         raise EngineError(message, hint="without --run-code the code is parsed")
-    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, deployed.name)
+    controller(world, []).put_right()
+    return CodeRunner(world.engine, world.ports.clock, deployed.container.image_id, world.ports.locks.me)
 
 
 def _server(world: World, deployed: Deployed) -> AskedServer:

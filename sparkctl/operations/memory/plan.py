@@ -25,12 +25,14 @@ class PlannedSet(NamedTuple):
     """A plan, and what it is for: what was asked, and the services that this means.
 
     ``took`` is the way to fit that was taken where the set as it was asked did not fit; ``asked`` is then with it.
+    ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it.
     """
 
     asked: AskedSet
     services: Sequence[Service]
     plan: Plan
     took: Way | None = None
+    aside: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -108,5 +110,6 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
         EngineError, InputError: as for ``plan``.
     """
     plans = planner(world)
-    expected = plans.expected(services)
-    return PlannedSet(asked, expected, plans.plan(expected, replace=asked.replace))
+    expected, aside = plans.expected(services), plans.aside()
+    plan = plans.plan(expected, replace=asked.replace, aside=aside)
+    return PlannedSet(asked, expected, plan, aside=tuple(f"{finding.service}: {finding}" for finding in aside))

@@ -10,6 +10,7 @@ from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.mods.bake import folder as baking_folder
 from sparkctl.mods.bake import judge, run
 from sparkctl.mods.placed import md5_of
+from sparkctl.operations.changes import controller
 from sparkctl.operations.mods.add import public_version
 from sparkctl.recipes import template
 
@@ -79,6 +80,9 @@ def bake(world: World, folder: Path, options: BakeOptions) -> BakedMod:
     for note in scripted.notes:
         world.report.say(f"{scripted.name}: {note}")
     target = _target(world, options.name or scripted.name, force=options.force)
+    controller(world, []).put_right()
+    for path in world.files.sweep(target.parent):
+        world.report.say(f"removed {path}, which a killed command left unfinished")
     vllm, declared = _vllm(world, options.image), _template_roots(world)
     order = run.Order(
         mod=scripted,

@@ -31,7 +31,7 @@ def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iter
     ``hidden`` are the values of secrets, which neither the message nor what is kept holds.
     """
     name, outcome = progress.target.service, progress.outcome
-    container, lines = _log(engine, name, hidden)
+    container, lines = _log(engine, progress.target.container or name, hidden)
     found = failures.diagnose(lines)
     message = outcome.message if outcome is not None else ""
     how = failures.ended(container, found) if container is not None else ""

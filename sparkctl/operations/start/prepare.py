@@ -9,13 +9,14 @@ from sparkctl.base.errors import EngineError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
-from sparkctl.world.labels import is_ours
+from sparkctl.operations.start.aside import ASIDE, STOPPED
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Engine
+    from sparkctl.world.engine import Container, Engine
     from sparkctl.world.ports import Files, Ports, Report
 
 
@@ -27,13 +28,39 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
         ModError: a mod's file, or the file that it covers in the image, is not what it has to be.
     """
     for service in services:
-        _name_is_free(ports.engine, service)
-        _port_is_free(ports, service)
+        refuse_taken(ports, service)
         on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:
         _pull(ports.engine, report, service)
         verdicts.check_image(images, service.spec.image, service.mods)
+
+
+def refuse_taken(ports: Ports, service: Service) -> None:
+    """Refuse a service whose name or port somebody else has, or the name under which its container is set aside.
+
+    Raises:
+        EngineError: which it is; nothing was touched.
+    """
+    own = ports.engine.container(service.name)
+    for name in (service.name, service.name + ASIDE, service.name + STOPPED):
+        there = ports.engine.container(name)
+        if there is not None and deployed.service_name(there) != service.name:
+            whose = "it is not of this service" if labels.is_ours(there.labels) else "sparkctl did not make it"
+            message = f"a container named {name} is there already, and {whose}"
+            if name != service.name:
+                message += f"; {service.name} would have this name while its successor starts"
+            raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {name}")
+    serve = service.recipe.serve
+    has_it = own is not None and own.state == "running" and _port_of(own) == serve.port
+    if not has_it and ports.host.port_taken(serve.bind, serve.port):
+        message = f"{service.name}: port {serve.port} on {serve.bind} is in use"
+        raise EngineError(message, hint=f"who has it: ss -tlnp 'sport = :{serve.port}'; another: --set serve.port=…")
+
+
+def _port_of(container: Container) -> int:
+    port = (labels.read(container.labels).url or "").rpartition(":")[2]
+    return int(port) if port.isdecimal() else 0
 
 
 def stage(files: Files, service: Service) -> None:
@@ -48,24 +75,6 @@ def verify_container(engine: Engine, service: Service) -> None:
         ModError: a file is not the mod's.
     """
     verdicts.check_container(engine, service.name, deployed.find(engine, service.name), service.mods)
-
-
-def _name_is_free(engine: Engine, service: Service) -> None:
-    there = engine.container(service.name)
-    if there is not None and deployed.service_name(there) != service.name:
-        whose = "it is not of this service" if is_ours(there.labels) else "sparkctl did not make it"
-        message = f"a container named {service.name} is there already, and {whose}"
-        raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {service.name}")
-
-
-def _port_is_free(ports: Ports, service: Service) -> None:
-    serve = service.recipe.serve
-    there = ports.engine.container(service.name)
-    own = there is not None and there.state == "running"
-    if own or not ports.host.port_taken(serve.bind, serve.port):
-        return
-    message = f"{service.name}: port {serve.port} on {serve.bind} is in use"
-    raise EngineError(message, hint=f"who has it: ss -tlnp 'sport = :{serve.port}'; another: --set serve.port=…")
 
 
 def _pull(engine: Engine, report: Report, service: Service) -> None:

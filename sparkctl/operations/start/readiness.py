@@ -55,6 +55,7 @@ Probed: TypeAlias = Healthy | ServedModels | Generation | Metrics | NoAnswer | O
 class Target:
     """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated.
 
+    ``container`` is the id of its container: under the service's name, there may be another one by and by.
     ``floor`` is what its drafts have to reach, None for one that does not draft; ``context`` bounds what it is asked.
     ``kind`` decides how it has to prove itself.
     """
@@ -66,6 +67,7 @@ class Target:
     floor: Floor | None = None
     context: int = 4096
     kind: ServerKind = ServerKind.GENERATE
+    container: str = ""
 
 
 class Seen(NamedTuple):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from sparkctl.base.errors import ModError, NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import ModError, NotReadyError, WaitInterruptedError
 from sparkctl.operations import secrets
 from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
 from sparkctl.operations.start import failed as explaining
@@ -14,23 +14,29 @@ from sparkctl.operations.start.kept_failures import KeptFailures
 from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
 from sparkctl.vllm.server import Server
-from sparkctl.world.labels import LABEL_SERVICE
+from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_TRIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sparkctl.operations.history import History
+    from sparkctl.operations.start.aside import Aside
     from sparkctl.operations.start.readiness import Probed
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report
+    from sparkctl.world.spec import ContainerSpec
 
 # Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
 POLL_S: Final = 0.5
-STOP_GRACE_S: Final = 30.0
-ASIDE: Final = ".replaced"
-"""What the name of a container ends with while its successor has not proved itself."""
+
+
+class Begun(NamedTuple):
+    """A start: the id of its container, and what takes samples of it."""
+
+    container: str
+    sampler: Sampler
 
 
 class Require(Protocol):
@@ -44,7 +50,7 @@ class Require(Protocol):
         """
 
 
-def _target(service: Service) -> Target:
+def _target(service: Service, container: str) -> Target:
     recipe = service.recipe
     floor = None
     if recipe.speculative is not None:
@@ -56,6 +62,7 @@ def _target(service: Service) -> Target:
         generate=recipe.ready.probe,
         floor=floor,
         context=recipe.limits.context,
+        container=container,
     )
 
 
@@ -76,10 +83,48 @@ class Starter:
         self._report = report
         self._secret_values = secret_values
 
-    def start(self, service: Service, require: Require | None, *, keep: bool) -> None:
-        """Create the service's container, start it, wait until it is ready, verify its mods, ``require`` more of it.
+    def begin(self, service: Service, aside: Aside, *, keep: bool, trial: bool) -> Begun:
+        """Create the service's container and start it; the caller holds the engine's lock.
 
-        A container of the same service that is there already is set aside, and comes back if this start fails.
+        A container of the same service is set aside before and stopped only when its successor was created; whatever
+        fails, it comes back. ``keep`` and ``trial`` are labels of the new one. What is there of a trial goes, as does,
+        where something is set aside already, a successor that did not prove itself.
+
+        Raises:
+            EngineError: the engine refused.
+            ModError, InputError: a mod's file is not what it has to be, or cannot be copied.
+        """
+        engine, name = self._ports.engine, service.name
+        self._report.progress(name, "creating", "")
+        prepare.stage(self._ports.files, service)
+        earlier = engine.container(name)
+        if earlier is not None:
+            self._keep_dead(service, earlier)
+        created = None
+        try:
+            if earlier is not None and (LABEL_TRIAL in earlier.labels or aside.of(name)):
+                engine.remove(earlier.id)
+            elif earlier is not None:
+                aside.rename(earlier)
+            created = engine.create(self._spec(service, keep=keep, trial=trial))
+            aside.stop(name)
+            sampler = Sampler(engine, self._ports.host, created, self._ports.clock.monotonic())
+            engine.start(created)
+        except BaseException:
+            if created is not None:
+                engine.remove(created)
+            aside.come_back(name)
+            raise
+        return Begun(created, sampler)
+
+    def _keep_dead(self, service: Service, earlier: Container) -> None:
+        """Keep the log of a container that died by itself, and say what it found."""
+        hidden = self._secret_values.get(service.name, {}).values()
+        for line in explaining.keep_dead(self._ports.engine, self._kept, earlier, hidden):
+            self._report.say(line)
+
+    def prove(self, service: Service, begun: Begun, require: Require | None) -> None:
+        """Wait until a service that was begun is ready, verify its mods, ``require`` more of it, keep what it took.
 
         Raises:
             NotReadyError: the server died, answered wrongly, or took too long.
@@ -88,43 +133,39 @@ class Starter:
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
-        with self._predecessor_aside(service):
-            created = self._create(service)
-            with self._removed_unless_ready(created, service, keep=keep):
-                sampler = Sampler(self._ports.engine, self._ports.host, created, self._ports.clock.monotonic())
-                self._ports.engine.start(created)
-                self.wait(service, sampler)
-                prepare.verify_container(self._ports.engine, service)
-                self.check(service, require)
-                sampler.look(self._ports.clock.monotonic(), closely=True)
-                measurement.keep(self._history, self._ports, self._report, service, created, sampler.samples)
+        self.wait(service, begun.container, begun.sampler)
+        prepare.verify_container(self._ports.engine, service)
+        self.check(service, require)
+        begun.sampler.look(self._ports.clock.monotonic(), closely=True)
+        samples = begun.sampler.samples
+        measurement.keep(self._history, self._ports, self._report, service, begun.container, samples)
 
-    def _create(self, service: Service) -> str:
-        """Create the container; its secrets are on the disk only meanwhile."""
-        self._report.progress(service.name, "creating", "")
-        files = self._ports.files
-        prepare.stage(files, service)
+    def _spec(self, service: Service, *, keep: bool, trial: bool) -> ContainerSpec:
+        """Return what is created: with what is so at this moment, who makes it, and the values of its secrets.
+
+        The values are laid in as docker reads them out of the env-file that the command names, which is no file here: a
+        kill could leave it.
+        """
         values = self._secret_values.get(service.name, {})
         image = self._ports.engine.image(service.spec.image)
         spec = service.at_creation(None if image is None else image.id, secrets.digests(values))
+        own = {LABEL_PROCESS: self._ports.locks.me, LABEL_KEPT: "1" if keep else "", LABEL_TRIAL: "1" if trial else ""}
+        spec = replace(spec, labels=(*spec.labels, *((name, text) for name, text in own.items() if text)))
         if service.secrets_file is None:
-            return self._ports.engine.create(spec)
-        files.write(service.secrets_file, secrets.env_file(values), mode=0o600)
-        try:
-            return self._ports.engine.create(spec)
-        finally:
-            files.remove(service.secrets_file)
+            return spec
+        files = tuple(file for file in spec.env_files if file != str(service.secrets_file))
+        return replace(spec, env_files=files, env=(*secrets.variables(values).items(), *spec.env))
 
-    def wait(self, service: Service, sampler: Sampler | None = None) -> None:
-        """Wait until a service that runs is ready; the ``sampler`` looks at what it takes meanwhile.
+    def wait(self, service: Service, container: str, sampler: Sampler | None = None) -> None:
+        """Wait until a service's container is ready; the ``sampler`` looks at what it takes meanwhile.
 
         Raises:
-            NotReadyError, EngineError, WaitInterruptedError: as for ``start``.
+            NotReadyError, EngineError, WaitInterruptedError: as for ``prove``.
         """
-        before_s = self._age_s(service) if sampler is None else 0.0
-        own = sampler or Sampler(self._ports.engine, self._ports.host, service.name, self._ports.clock.monotonic())
+        before_s = self._age_s(container) if sampler is None else 0.0
+        own = sampler or Sampler(self._ports.engine, self._ports.host, container, self._ports.clock.monotonic())
         try:
-            progress = self._watch(service, own, before_s)
+            progress = self._watch(service, container, own, before_s)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
@@ -162,17 +203,17 @@ class Starter:
             return f"mods lost: {error.message}"
         return "its mods hold: is the fix in them, and is it the draft that this model was trained with?"
 
-    def _age_s(self, service: Service) -> float:
-        """Return for how long the service's container has run; 0 where a clock that was set has it in the future."""
-        container = self._ports.engine.container(service.name)
-        started = None if container is None else container.started_at
+    def _age_s(self, container: str) -> float:
+        """Return for how long a container has run; 0 where a clock that was set has it in the future."""
+        there = self._ports.engine.container(container)
+        started = None if there is None else there.started_at
         return 0.0 if started is None else max(0.0, self._ports.clock.epoch() - started)
 
-    def _watch(self, service: Service, sampler: Sampler, before_s: float) -> Progress:
+    def _watch(self, service: Service, container: str, sampler: Sampler, before_s: float) -> Progress:
         clock = self._ports.clock
         usual = self._history.usual(service)
-        progress = readiness.begin(_target(service), clock.monotonic(), before_s)
-        tail = self._ports.engine.follow(service.name)
+        progress = readiness.begin(_target(service, container), clock.monotonic(), before_s)
+        tail = self._ports.engine.follow(container)
         try:
             while True:
                 asked = progress.probe
@@ -188,7 +229,7 @@ class Starter:
             tail.close()
 
     def _look(self, service: Service, progress: Progress, lines: list[str]) -> Seen:
-        container = self._ports.engine.container(service.name)
+        container = self._ports.engine.container(progress.target.container)
         answer = None
         if container is not None and container.state == "running":
             answer = self._ask(service, progress)
@@ -202,72 +243,3 @@ class Starter:
         now = self._ports.clock.monotonic()
         told = telling.moment(progress, now, usual, sampler)
         self._report.progress(service.name, told.phase, told.detail, progress.fraction, told.facts)
-
-    @contextmanager
-    def _removed_unless_ready(self, created: str, service: Service, *, keep: bool) -> Iterator[None]:
-        """Remove what this start created unless it became ready; a wait that was interrupted is no failure."""
-        leave = False
-        try:
-            yield
-            leave = True
-        except WaitInterruptedError:
-            leave = True
-            raise
-        except SparkctlError:
-            leave = keep
-            raise
-        finally:
-            if not leave:
-                self._ports.engine.remove(created)
-                self._report.say(f"{service.name}: removed the container that failed (--keep leaves it)")
-
-    @contextmanager
-    def _predecessor_aside(self, service: Service) -> Iterator[None]:
-        """Set the service's earlier container aside, stopped; bring it back if nothing took its place."""
-        engine, aside = self._ports.engine, service.name + ASIDE
-        earlier = self._earlier(service, aside)
-        if earlier is None:
-            yield
-            return
-        was_running = earlier.state == "running"
-        self._keep_dead(service, earlier)
-        if was_running:
-            self._report.say(f"{service.name}: stopping the one that runs")
-            engine.stop(earlier.id, grace_s=STOP_GRACE_S)
-        if earlier.name != aside:
-            engine.rename(earlier.id, aside)
-        failed = True
-        try:
-            yield
-            failed = False
-        except WaitInterruptedError:
-            failed = False
-            raise
-        finally:
-            if not failed:
-                engine.remove(earlier.id)
-            elif engine.container(service.name) is None:
-                engine.rename(earlier.id, service.name)
-                if was_running:
-                    engine.start(earlier.id)
-                    self._report.say(f"{service.name}: started again as it was before")
-            else:
-                self._report.say(f"{service.name}: what ran before is kept, stopped, as {aside}")
-
-    def _keep_dead(self, service: Service, earlier: Container) -> None:
-        """Keep the log of a container that died by itself, and say what it found; one set aside was stopped here."""
-        if earlier.name == service.name:
-            hidden = self._secret_values.get(service.name, {}).values()
-            for line in explaining.keep_dead(self._ports.engine, self._kept, earlier, hidden):
-                self._report.say(line)
-
-    def _earlier(self, service: Service, aside: str) -> Container | None:
-        """Return the service's earlier container; a sparkctl that was killed may have left it aside already."""
-        engine = self._ports.engine
-        earlier, left = engine.container(service.name), engine.container(aside)
-        if left is None or left.labels.get(LABEL_SERVICE) != service.name:
-            return earlier
-        if earlier is not None:
-            engine.remove(left.id)
-            return earlier
-        return left

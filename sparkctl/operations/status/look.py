@@ -13,6 +13,7 @@ from sparkctl.vllm.server import Server
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
+    from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports
 
 _LOG_LINES: Final = 2000
@@ -24,7 +25,15 @@ def look(ports: Ports, container_name: str, key: str | None) -> Look:
     Raises:
         EngineError: the engine does not answer.
     """
-    container = deployed.find(ports.engine, container_name)
+    return look_at(ports, deployed.find(ports.engine, container_name), key)
+
+
+def look_at(ports: Ports, container: Container | None, key: str | None) -> Look:
+    """Return what a service's container shows now, whatever its name is; None: there is none.
+
+    Raises:
+        EngineError: the engine does not answer.
+    """
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
     url = labels.read(container.labels).url

@@ -9,11 +9,12 @@ from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.deployed import find
+from sparkctl.operations.planner import planner
 from sparkctl.operations.start import kept_failures
 from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life, Rates
-from sparkctl.operations.status.look import look
+from sparkctl.operations.status.look import look, look_at
 from sparkctl.vllm import failures
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.labels import ServiceLabels
@@ -34,12 +35,14 @@ class ServiceNow:
 
     ``doing`` is None where the server cannot be asked: the engine is elsewhere. A stuck one needs more than one look.
     ``changed`` are in words the image behind the tag and the secrets that are others than what it was started with.
+    ``aside`` is what is set aside of it, or was left by a killed command, and what becomes of that; "" for nothing.
     """
 
     deployed: Deployed
     doing: Life | None
     why: str = ""
     changed: tuple[str, ...] = ()
+    aside: str = ""
 
     @property
     def name(self) -> str:
@@ -100,20 +103,22 @@ class ServiceStatus:
 
 
 def services(world: World) -> list[ServiceNow]:
-    """Return the services that have a container, by name; one that is set aside beside that which took its place.
+    """Return the services that have a container, by name; also one whose only container is set aside.
 
     Raises:
         EngineError: the engine does not answer.
     """
-    return [_now(world, deployed) for deployed in world.deployed()]
+    aside = {finding.service: str(finding) for finding in planner(world).aside()}
+    return [_now(world, deployed, aside.get(deployed.name, "")) for deployed in world.deployed()]
 
 
-def _now(world: World, deployed: Deployed) -> ServiceNow:
+def _now(world: World, deployed: Deployed, aside: str) -> ServiceNow:
     changed = changed_since(world, deployed)
     if world.engine.info().elsewhere is not None:
-        return ServiceNow(deployed, None, changed=changed)
-    seen = look(world.ports, deployed.container.name, world.api_key)
-    return ServiceNow(deployed, *liveness.judge(seen, seen), changed)
+        return ServiceNow(deployed, None, changed=changed, aside=aside)
+    # The very container: under the service's name there may be another one by now.
+    seen = look_at(world.ports, world.engine.container(deployed.container.id), world.api_key)
+    return ServiceNow(deployed, *liveness.judge(seen, seen), changed, aside)
 
 
 def laid_over(record: ServiceLabels) -> list[str] | None:

@@ -37,11 +37,12 @@ def connect(
     timeout_s: float = 60.0,
     environment: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
+    process: str = "",
 ) -> DockerEngine:
     """Return the engine at DOCKER_HOST, or else of docker's active context, or else at the local socket.
 
     ``timeout_s`` is how long one call may take; ``environment`` is the operator's (None: this process's own);
-    ``tell`` is told what each call is about to do.
+    ``tell`` is told what each call is about to do; ``process`` is this one, for the labels of throwaway containers.
 
     Raises:
         EngineError: there is none, it may not be used, or it is too old.
@@ -57,7 +58,7 @@ def connect(
         client.close()
         message = f"the Docker engine at {endpoint.address} is too old: its API is {client.api_version}"
         raise EngineError(message, hint="update Docker Engine to 20.10 or newer")
-    return DockerEngine(client, endpoint, variables)
+    return DockerEngine(client, endpoint, variables, process)
 
 
 def _api_of(client: APIClient) -> tuple[int, ...]:
@@ -91,8 +92,11 @@ def _knock(endpoint: Endpoint) -> None:
 class DockerEngine:
     """An Engine and a Workbench over one connection. A context manager: leaving it disconnects."""
 
-    def __init__(self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str], process: str = ""
+    ) -> None:
         self._client = client
+        self._process = process
         self._endpoint = endpoint
         self._asked = endpoint.asked
         self._environment = environment
@@ -222,12 +226,12 @@ class DockerEngine:
     def read_image_files(self, reference: str, paths: Sequence[str]) -> Mapping[str, bytes | None]:
         """Return files of an image without running it, None for one that is not there. Symbolic links are followed."""
         with self._asked(f"read {paths[0] if len(paths) == 1 else f'{len(paths)} files'} in the image {reference}"):
-            return image_files.read_in_image(self._client, reference, paths)
+            return image_files.read_in_image(self._client, reference, paths, self._process)
 
     def packages(self, reference: str, names: Sequence[str]) -> Mapping[str, Package]:
         """Return what the Python of an image says of some packages."""
         with self._asked(f"ask the Python of the image {reference} for {', '.join(names)}"):
-            return python.packages(self._client, reference, names)
+            return python.packages(self._client, reference, names, self._process)
 
     def imported(self, container: str, files: Sequence[tuple[str, str | None]]) -> Mapping[str, ImportedFile] | None:
         """Return what the Python of a running container makes of some files, or None where it has no Python."""

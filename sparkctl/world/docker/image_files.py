@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import tarfile
-import uuid
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 from docker.errors import APIError, NotFound
 
 from sparkctl.base.errors import EngineError
+from sparkctl.world.docker import create
 from sparkctl.world.docker.errors import within
-from sparkctl.world.labels import LABEL_READER
+from sparkctl.world.spec import ContainerSpec
+from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from sparkctl.world.engine import Container
 
+READER: Final = "reader"
+"""What the throwaway containers are for in which an image is looked into."""
 _NO_SUCH_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _GONE: Final = ("No such file or directory", "Not a directory")
 _FOLDER: Final = 1 << 31  # os.ModeDir of Go, in the mode that the engine reports
@@ -58,22 +62,49 @@ def read_in_container(client: APIClient, container: Container, path: str) -> byt
     raise EngineError(f"cannot read {path} in the container {container.name}: {reason}")
 
 
-def read_in_image(client: APIClient, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+class Bare:
+    """Makes and removes containers within a call that has its own words for what fails."""
+
+    def __init__(self, client: APIClient) -> None:
+        self._client = client
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create, without starting, the container and return its id.
+
+        Raises:
+            docker.errors.DockerException: as the SDK raises.
+        """
+        return str(self._client.create_container(**create.arguments(spec, {}), use_config_proxy=False)["Id"])
+
+    def remove(self, container: str) -> None:
+        """Remove a container by its name or id. One that is gone already is no error."""
+        with suppress(NotFound):
+            self._client.remove_container(container, v=True, force=True)
+
+
+def reader(reference: str, *, entrypoint: str | None = None, command: tuple[str, ...] = ("true",)) -> ContainerSpec:
+    """Return a container to look into an image with: without a network, and without a GPU."""
+    return ContainerSpec(
+        image=reference,
+        name=f"sparkctl-reader-{uuid4().hex[:12]}",
+        entrypoint=entrypoint,
+        command=command,
+        network="none",
+        env=(("NVIDIA_VISIBLE_DEVICES", "void"),),
+    )
+
+
+def read_in_image(client: APIClient, reference: str, paths: Sequence[str], process: str) -> dict[str, bytes | None]:
     """Return files of an image, None for one that is not there, from a container that is created and never started.
+
+    ``process`` is the one that asks, for the container's label.
 
     Raises:
         EngineError: one is a folder.
         docker.errors.DockerException: as the SDK raises.
     """
-    name = f"sparkctl-reader-{uuid.uuid4().hex[:12]}"  # known before the create, so that it goes whatever happens
-    try:
-        client.create_container(
-            reference, ["true"], name=name, labels={LABEL_READER: "1"}, network_disabled=True, use_config_proxy=False
-        )
-        return {path: _archived(client, name, path) for path in paths}
-    finally:
-        with suppress(NotFound):
-            client.remove_container(name, v=True, force=True)
+    with throwaway(Bare(client), reader(reference), READER, process) as made:
+        return {path: _archived(client, made, path) for path in paths}
 
 
 def _archived(client: APIClient, container: str, path: str) -> bytes | None:

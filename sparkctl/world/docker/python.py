@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import inside
 from sparkctl.world.docker.errors import within
-from sparkctl.world.docker.image_files import execute
+from sparkctl.world.docker.image_files import READER, Bare, execute, reader
 from sparkctl.world.engine import ImportedFile, Package
-from sparkctl.world.labels import LABEL_READER
+from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,10 +27,10 @@ _ANSWER_S: Final = 60.0
 _NO_PROGRAM: Final = (126, 127)
 
 
-def packages(client: APIClient, reference: str, names: Sequence[str]) -> dict[str, Package]:
+def packages(client: APIClient, reference: str, names: Sequence[str], process: str) -> dict[str, Package]:
     """Return the packages that an image's Python finds, from a container that runs nothing but that question.
 
-    It has no network and no GPU, and is removed whatever happens.
+    It has no network and no GPU, and is removed whatever happens. ``process`` is the one that asks, for its label.
 
     Raises:
         EngineError: the image has no Python, or it answers something else.
@@ -40,7 +38,7 @@ def packages(client: APIClient, reference: str, names: Sequence[str]) -> dict[st
     """
     request = json.dumps({"packages": list(names), "files": []})
     for python in _PYTHONS:
-        answer = _run(client, reference, [python, *_words(request)])
+        answer = _run(client, reference, [python, *_words(request)], process)
         if answer is not None:
             found = _answered(answer, f"the image {reference}")["packages"]
             return {name: Package(**package) for name, package in found.items()}
@@ -73,33 +71,20 @@ def _words(request: str) -> list[str]:
     return ["-c", inside.STARTER, Path(inside.__file__).read_text(encoding="utf-8"), request]
 
 
-def _run(client: APIClient, reference: str, words: list[str]) -> bytes | None:
+def _run(client: APIClient, reference: str, words: list[str], process: str) -> bytes | None:
     """Run a program in a throwaway container and return what it printed; None where the image has no such program."""
-    name = f"sparkctl-reader-{uuid.uuid4().hex[:12]}"  # known before the create, so that it goes whatever happens
-    try:
-        client.create_container(
-            reference,
-            words[1:],
-            entrypoint=words[:1],
-            name=name,
-            labels={LABEL_READER: "1"},
-            network_disabled=True,
-            environment={"NVIDIA_VISIBLE_DEVICES": "void"},
-            use_config_proxy=False,
-        )
+    spec = reader(reference, entrypoint=words[0], command=tuple(words[1:]))
+    with throwaway(Bare(client), spec, READER, process) as made:
         try:
-            client.start(name)
+            client.start(made)
         except APIError as error:
             if "executable file not found" in str(error.explanation) or "no such file" in str(error.explanation):
                 return None
             raise
-        code = within(_ANSWER_S, lambda: client.wait(name))["StatusCode"]
+        code = within(_ANSWER_S, lambda: client.wait(made))["StatusCode"]
         if code:
-            raise _no_answer(f"the image {reference}", client.logs(name, stdout=False, stderr=True))
-        return bytes(client.logs(name, stdout=True, stderr=False))
-    finally:
-        with suppress(NotFound):
-            client.remove_container(name, v=True, force=True)
+            raise _no_answer(f"the image {reference}", client.logs(made, stdout=False, stderr=True))
+        return bytes(client.logs(made, stdout=True, stderr=False))
 
 
 def _answered(output: bytes, where: str) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.local import folders
+from sparkctl.world.local import folders, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,9 @@ class DiskFiles:
         temporary: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            descriptor, name = tempfile.mkstemp(
+                dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
+            )
             temporary = Path(name)
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, mode)
@@ -58,3 +60,7 @@ class DiskFiles:
             return path.read_bytes()
         except OSError:
             return None
+
+    def sweep(self, folder: Path) -> list[Path]:
+        """Remove what writes that were killed left in a folder and below, and return what that was."""
+        return unfinished.sweep(folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.local import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,9 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Two levels deep, where no catalog looks: what a kill leaves behind is no mod.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+        with tempfile.TemporaryDirectory(
+            dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
+        ) as beside:
             new = Path(beside) / "new"
             new.mkdir(mode=0o755)
             for name, content in contents.items():

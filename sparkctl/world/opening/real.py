@@ -37,14 +37,15 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     Raises:
         EngineError: no engine answers.
     """
-    engine = connect(tell=tell)
+    locks = FileLocks(shared_folder(), whoami())
+    engine = connect(tell=tell, process=locks.me)
     atexit.register(engine.close)
     return Ports(
         engine=engine,
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),
-        locks=FileLocks(shared_folder(), whoami()),
+        locks=locks,
         models=DiskModels(),
         files=DiskFiles(),
         bench=engine,

@@ -9,6 +9,7 @@ import pytest
 from sparkctl.operations.checks.check import Runs
 from sparkctl.operations.checks.judge import ran
 from sparkctl.operations.checks.run_code import TIMEOUT_S, CodeRunner
+from sparkctl.world.labels import LABEL_PROCESS
 from sparkctl.world.local.clock import SystemClock
 from tests.support.engine_fixtures import BASE
 from tests.support.fake_engine import FakeEngine
@@ -42,7 +43,7 @@ def test_what_an_answers_code_computes_is_judged() -> None:
 def test_a_program_that_does_not_end_is_ended() -> None:
     engine = FakeEngine(images={"image:1": {}})
     clock = FakeClock()
-    assert CodeRunner(engine, clock, "image:1", "e4b").run("while True: pass") == (False, "it did not end within 20s")
+    assert CodeRunner(engine, clock, "image:1", "me").run("while True: pass") == (False, "it did not end within 20s")
     assert clock.now >= TIMEOUT_S
     assert engine.there == {}
 
@@ -58,7 +59,7 @@ def test_it_runs_without_a_network_and_leaves_nothing(docker_engine: DockerEngin
     assert not well
     assert "PermissionError" in last
     assert runner.run("raise SystemExit(3)") == (False, "exit code 3 and no word")
-    assert docker_engine.container(f"{prefix}-code") is None
+    assert [one for one in docker_engine.containers() if one.labels.get(LABEL_PROCESS) == prefix] == []
 
 
 def test_a_simulated_engine_runs_no_code(tmp_path: Path) -> None:

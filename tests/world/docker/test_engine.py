@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.docker.image_files import LABEL_READER, read_in_image
+from sparkctl.world.docker.image_files import read_in_image
+from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
 from sparkctl.world.spec import ContainerSpec, Mount
 from tests.support.engine_bench import Bench
 from tests.support.engine_contract import EngineContract
@@ -122,7 +123,7 @@ class _Interrupted:
         self.timeout = 5
 
     def create_container(self, *_: object, name: str, labels: dict[str, str], **__: object) -> None:
-        assert labels == {LABEL_READER: "1"}
+        assert labels == {LABEL_THROWAWAY: "reader", LABEL_PROCESS: "me"}
         self.created.append(name)
         raise KeyboardInterrupt
 
@@ -134,7 +135,7 @@ def test_an_interrupted_reading_of_an_image_leaves_no_container() -> None:
     client = _Interrupted()
 
     with pytest.raises(KeyboardInterrupt):
-        read_in_image(client, "image", "/etc/passwd")  # type: ignore[arg-type]
+        read_in_image(client, "image", ["/etc/passwd"], "me")  # type: ignore[arg-type]
     assert client.removed == client.created != []
 
 

@@ -1,0 +1,74 @@
+"""kill -9 after each change of a command on a real Docker Engine: the next command puts it right.
+
+The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command_line import free_port
+from tests.support.docker_spark import HOST, RECIPE
+from tests.support.engine_fixtures import STANDIN
+from tests.support.killed import Machine
+from tests.support.killing import ANOTHER, BAKE, SCENARIOS, Scenario, Subject, kill_after_each_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sparkctl.world.docker.engine import DockerEngine
+
+pytestmark = pytest.mark.docker
+
+AT_ONCE = 2
+SOURCE = "FIXED = True\n"
+MD5 = hashlib.md5(SOURCE.encode(), usedforsecurity=False).hexdigest()
+MOD = f"files:\n  - module: vllm.model_executor.models.gemma4_mtp\n    source: fix.py\n    md5: {MD5}\n"
+SCRIPT = "#!/bin/bash\necho '# more' >> /usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/gemma4.py\n"
+
+
+@pytest.fixture
+def make(
+    tmp_path: Path, docker_host: str, docker_engine: DockerEngine, tiny_model: Path
+) -> Iterator[Callable[[str], Subject]]:
+    made: list[Subject] = []
+
+    def subject(name: str) -> Subject:
+        home = tmp_path / name
+        machine = Machine(home, home / "folder", home, docker_host, "test")
+        prefix = f"k{time.monotonic_ns() % 10**10}"
+        names = {"A": f"{prefix}-a", "B": f"{prefix}-b", "FOLDER": str(home / "community" / "more"), "IMAGE": STANDIN}
+        files = {"recipes/hosts/test.yaml": HOST, "mods/fix/fix.py": SOURCE, "mods/fix/mod.yaml": MOD}
+        for letter in "AB":
+            text = RECIPE.format(model=tiny_model, port=free_port(), faults="load_s=0.2")
+            files[f"recipes/{names[letter]}.yaml"] = f"{text}mods: [fix]\n"
+        for path, text in files.items():
+            (machine.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (machine.folder / path).write_text(text)
+        script = home / "community" / "more" / "run.sh"
+        script.parent.mkdir(parents=True)
+        script.write_text(SCRIPT)
+        script.chmod(0o755)
+        made.append(Subject(machine, docker_engine, names, prefix))
+        return made[-1]
+
+    yield subject
+    for one in made:
+        one.clear()
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [*SCENARIOS, "mods bake", "mods bake, then down"])
+def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(name: str, make: Callable[[str], Subject]) -> None:
+    more = {
+        "mods bake": Scenario(BAKE, then=BAKE, up=""),
+        "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
+    }
+    count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE)
+    assert wrong == []
+    assert count >= 4

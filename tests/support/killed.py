@@ -1,0 +1,159 @@
+"""The command line over a world whose changes are counted: ``python -m tests.support.killed N COMMAND …`` is killed.
+
+After its N-th change of an engine or a file the process kills itself, as ``kill -9`` would. With N 0 it lives, and its
+last line on stderr is the count.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from docker import APIClient
+
+from sparkctl.cli import run
+from sparkctl.cli.output import Output
+from sparkctl.cli.session import Session
+from sparkctl.operations.context import World
+from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.world.docker.engine import DockerEngine
+from sparkctl.world.docker.errors import Endpoint
+from sparkctl.world.local.clock import SystemClock
+from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
+from sparkctl.world.local.machine import LinuxHost
+from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.opening import Doors
+from sparkctl.world.opening.web import HttpOnDemand
+from sparkctl.world.ports import Ports
+from sparkctl.world.sim.engine import SimEngine
+from sparkctl.world.sim.host import SimHost, SimModels
+from tests.support.command_line import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENGINE: Final = {"create", "start", "stop", "rename", "remove"}
+CLIENT: Final = {"create_container", "start", "stop", "rename", "remove_container", "put_archive"}
+"""What changes something, of Docker's SDK: also what the adapter does by itself, as when it looks into an image."""
+FILES: Final = {"write", "write_folder", "remove"}
+
+
+class Changes:
+    """Counts changes, and kills this process after the last one that it is to make; 0: never."""
+
+    def __init__(self, last: int = 0) -> None:
+        self.last = last
+        self.count = 0
+
+    def made(self) -> None:
+        self.count += 1
+        if self.count == self.last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Counted:
+    """A door whose ``methods`` count as a change each; all else is the door's own."""
+
+    def __init__(self, door: Any, methods: set[str], changes: Changes) -> None:  # noqa: ANN401  (any door)
+        self._door = door
+        self._methods = methods
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (any method)
+        found = getattr(self._door, name)
+        if name not in self._methods:
+            return found
+
+        def counted(*given: Any, **named: Any) -> Any:  # noqa: ANN401
+            came = found(*given, **named)
+            self._changes.made()
+            return came
+
+        return counted
+
+
+class EndedLocks(FileLocks):
+    """The locks of a process that has ended: what is made with them is its own as the next command sees it."""
+
+    @property
+    def me(self) -> str:
+        *machine, _, start = super().me.split("~")
+        return "~".join([*machine, str(2**22 + 1), start])
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An operator's machine: a home, a folder of recipes, and an engine: at ``docker``, else simulated in ``sim``."""
+
+    home: Path
+    folder: Path
+    sim: Path
+    docker: str | None
+    profile: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What makes the same machine in another process."""
+        given = {"home": self.home, "folder": self.folder, "sim": self.sim, "docker": self.docker or ""}
+        return {f"KILLED_{name.upper()}": str(value) for name, value in given.items()} | {
+            "KILLED_PROFILE": self.profile
+        }
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str]) -> Machine:
+        home, folder, sim = (Path(variables[f"KILLED_{name}"]) for name in ("HOME", "FOLDER", "SIM"))
+        return cls(home, folder, sim, variables["KILLED_DOCKER"] or None, variables["KILLED_PROFILE"])
+
+    def engine(self, changes: Changes, locks: FileLocks) -> Any:  # noqa: ANN401  (an engine, counted)
+        if self.docker is None:
+            return Counted(SimEngine(self.sim, {"SPARKCTL_SIM_FAULTS": "load_s=0.1"}), ENGINE, changes)
+        client: Any = Counted(APIClient(base_url=self.docker, timeout=60), CLIENT, changes)
+        return DockerEngine(client, Endpoint(self.docker, 60, lambda _: None), {}, locks.me)
+
+    def session(self, changes: Changes, out: Output, locks: FileLocks) -> Session:
+        engine = self.engine(changes, locks)
+        files: Any = Counted(DiskFiles(), FILES, changes)
+        simulated = self.docker is None
+        ports = Ports(
+            engine=engine,
+            host=SimHost(self.sim) if simulated else LinuxHost(),
+            http=HttpOnDemand(),
+            clock=SystemClock(),
+            locks=locks,
+            models=SimModels() if simulated else DiskModels(),
+            files=files,
+            bench=None if simulated else engine,
+        )
+        operator = Operator(home=self.home, config=self.home / "config", state=self.home / "state")
+        world = World(
+            catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
+            operator=operator,
+            environ={},
+            report=out,
+            profile=self.profile,
+            doors=Doors(lambda: ports.host, lambda: SqliteStore(operator.state), lambda: ports, lambda: files),
+            simulated=simulated,
+        )
+        return Session(world, out)
+
+    def run(self, *arguments: str, ended: bool = False) -> Done:
+        """Run a command in this process; ``ended``: what it makes is a process's that has ended, for other commands."""
+        out, err = io.StringIO(), io.StringIO()
+        locks = EndedLocks if ended else FileLocks
+        session = self.session(Changes(), Output(out, err), locks(shared_folder(), "a test"))
+        return Done(run(list(arguments), session), out.getvalue(), err.getvalue())
+
+
+if __name__ == "__main__":
+    changes = Changes(int(sys.argv[1]))
+    session = Machine.of(os.environ).session(changes, Output(), FileLocks(shared_folder(), whoami()))
+    code = run(sys.argv[2:], session)
+    print(changes.count, file=sys.stderr)  # noqa: T201  (for the test that counts)
+    sys.exit(code)

@@ -1,0 +1,185 @@
+"""Commands that are killed after each of their changes, and what must hold afterwards, on any engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.world.spec import LABEL_PROCESS, LABEL_THROWAWAY
+from tests.support.command_line import Done
+from tests.support.paths import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.world.engine import Container, Engine
+    from tests.support.killed import Machine
+
+AT_ONCE = 4
+"""Kills that are tried at once on a simulator, each with a home of its own: they wait more than they compute."""
+LOAD_S = 60
+LOOKS = 4
+"""How often `ps` may say what is not so any more: another command may have put it right between two looks."""
+
+
+class Scenario(NamedTuple):
+    """A command that is killed. ``before`` are commands that come before it, ``then`` the one after the kill.
+
+    ``up`` are the services that must be up at the end, and no container beside; A and B stand for their names.
+    """
+
+    killed: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    then: tuple[str, ...] = ("up", "A")
+    up: str = "A"
+
+
+REPLACE = ("up", "A", "--set", "limits.context=512", "--replace")
+SWEEP = ("bench", "A", "--sweep", "limits.sequences=1,2", "--tokens", "4", "--rounds", "1", "--concurrency", "1")
+ANOTHER = ("down", "B")
+"""A command on something else, which waits for nothing: what was left loading is left so until it is ready."""
+BAKE = ("mods", "bake", "FOLDER", "--image", "IMAGE", "--force")
+SCENARIOS = {
+    "up": Scenario(("up", "A")),
+    "up of two": Scenario(("up", "A", "B"), then=("up", "A", "B"), up="AB"),
+    "up --replace": Scenario(REPLACE, (("up", "A"),), REPLACE),
+    "up --replace, then another command": Scenario(REPLACE, (("up", "A"),), ANOTHER, up="A"),
+    "up --replace, then down": Scenario(REPLACE, (("up", "A"),), ("down", "A"), up=""),
+    "bench --sweep": Scenario(SWEEP, (("up", "A"),)),
+    "bench --sweep of what did not run, then down": Scenario(SWEEP, (), ANOTHER, up=""),
+}
+
+
+@dataclass
+class Subject:
+    """A machine with two recipes, on an engine where the names of what is theirs begin with ``prefix``."""
+
+    machine: Machine
+    engine: Engine
+    names: dict[str, str]
+    prefix: str
+    killed_ones: list[int] = field(default_factory=list)
+
+    def words(self, command: tuple[str, ...]) -> list[str]:
+        return [self.names.get(word, word) for word in command]
+
+    def containers(self) -> dict[str, Container]:
+        """Return what is there of this operator's, by name; also what a process made that was killed."""
+        marks = [f"~{number}~" for number in self.killed_ones]
+        return {
+            one.name: one
+            for one in self.engine.containers()
+            if one.name.startswith(self.prefix) or any(mark in one.labels.get(LABEL_PROCESS, "") for mark in marks)
+        }
+
+    def killed(self, last: int, command: tuple[str, ...]) -> Done:
+        """Run a command that is killed after so many changes; 0: it is not."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.killed", str(last), *self.words(command)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.machine.variables},
+            cwd=self.machine.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.killed_ones.append(process.pid)
+        out, err = process.communicate(timeout=200)
+        return Done(process.returncode, out, err)
+
+    def changes(self, scenario: Scenario) -> int:
+        """Return how many changes a command makes that is not killed."""
+        try:
+            self.prepare(scenario)
+            return int(self.killed(0, scenario.killed).expect(0).err.splitlines()[-1])
+        finally:
+            self.clear()
+
+    def prepare(self, scenario: Scenario) -> None:
+        for command in scenario.before:
+            if self.machine.docker is None:
+                self.machine.run(*self.words(command), ended=True).expect(0)
+            else:  # its throwaway containers are in use: they must not look as if they were left over
+                self.killed(0, command).expect(0)
+
+    def check(self, scenario: Scenario, last: int) -> str:
+        """Kill the command, and return what was wrong afterwards, "" for nothing."""
+        try:
+            return self._check(scenario, last)
+        finally:
+            self.clear()
+
+    def clear(self) -> None:
+        """Remove what is there of this operator's."""
+        for container in self.containers().values():
+            self.engine.remove(container.id)
+
+    def _check(self, scenario: Scenario, last: int) -> str:
+        self.prepare(scenario)
+        before = {container.id for container in self.containers().values()}
+        done = self.killed(last, scenario.killed)
+        assert done.code == -signal.SIGKILL, f"it was not killed: {done.err}"
+        left = {name: container.state for name, container in self.containers().items()}
+        wrong = self.untruths()
+        if scenario.then == ANOTHER:
+            self.loaded()
+        then = self.machine.run(*self.words(scenario.then))
+        if then.code:
+            wrong.append(f"{' '.join(scenario.then)} exits with {then.code}: {then.err}")
+        wrong += self.untruths()
+        now = self.containers()
+        if sorted(now) != sorted(self.names[letter] for letter in scenario.up):
+            wrong.append(f"there is {sorted(now)}")
+        wrong += [f"{name} is {one.state}" for name, one in now.items() if one.state != "running"]
+        if before and scenario.killed is SWEEP and {one.id for one in now.values()} != before:
+            wrong.append("another container runs than before")
+        wrong += [f"{path} is left" for path in self.machine.home.rglob("*.part")]
+        return f"killed after {last}, when there was {left}: {'; '.join(wrong)}" if wrong else ""
+
+    def loaded(self) -> None:
+        """Wait until nothing loads any more."""
+        end = time.monotonic() + LOAD_S
+        while any(row["doing"] == "starting" for row in self.machine.run("ps", "--json").expect(0).json):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    def untruths(self) -> list[str]:
+        """Return what `ps` says that is not so, or does not say, however often it is asked."""
+        for _ in range(LOOKS):
+            wrong = self._untruths()
+            if not wrong:
+                break
+        return wrong
+
+    def _untruths(self) -> list[str]:
+        there = self.containers()
+        rows = {row["name"]: row for row in self.machine.run("ps", "--json").expect(0).json}
+        told = " ".join(str(row["aside"]) for row in rows.values())
+        wrong = []
+        for name, container in there.items():
+            if LABEL_THROWAWAY in container.labels:
+                continue
+            row = rows.get(name)
+            if row is None and name not in told:
+                wrong.append(f"ps says nothing of {name}")
+            elif row is not None and row["state"] != container.state:
+                wrong.append(f"ps says {row['state']} of {name}, which is {container.state}")
+            elif row is not None and row["ready"] and container.state != "running":
+                wrong.append(f"ps says ready of {name}, which is {container.state}")
+        return wrong
+
+
+def kill_after_each_change(
+    scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE
+) -> tuple[int, list[str]]:
+    """Kill a command after each of its changes; return how many those are, and what was wrong afterwards."""
+    count = subject("whole").changes(scenario)
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(lambda last: subject(f"k{last}").check(scenario, last), range(1, count + 1)))
+    return count, [text for text in found if text]
