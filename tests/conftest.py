@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,17 +40,21 @@ settings.register_profile("sparkctl", deadline=None)
 settings.load_profile("sparkctl")
 
 
+NUMBERS = count()
 TESTBED = Path(__file__).parent / "testbed" / "testbed"
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path) -> Iterator[None]:
-    """Give each test an empty home and no engine, and fail one that leaves the environment changed."""
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give each test an empty home and no engine, and fail one that leaves the environment changed.
+
+    The home is a path of the test's own where nothing is: most tests have no use for a folder, and thousands cost time.
+    """
     with pytest.MonkeyPatch.context() as own:
         for name in [name for name in os.environ if name.startswith(("SPARKCTL_", "DOCKER_", "XDG_", "HF_"))]:
             if not name.startswith("SPARKCTL_TEST"):
                 own.delenv(name)
-        own.setenv("HOME", str(tmp_path / "home"))
+        own.setenv("HOME", str(tmp_path_factory.getbasetemp() / f"home-{next(NUMBERS)}"))
         before = _environment()
         yield
         assert _environment() == before, "a test changed the environment"
@@ -71,5 +76,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once what was skipped, and how to enable it."""
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
-    for reason, count in reasons.items():
-        terminalreporter.write_line(f"skipped {count} tests: {reason}")
+    for reason, number in reasons.items():
+        terminalreporter.write_line(f"skipped {number} tests: {reason}")

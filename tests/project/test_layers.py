@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,10 +82,16 @@ def room_of(module: str) -> str:
     return max(fits, key=len)
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Return all nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imported(path: Path) -> set[str]:
     """Return the modules that a file imports, those for types among them; of ours always the module itself."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -115,7 +122,7 @@ def test_a_module_imports_only_from_the_rooms_below_it(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_stand_at_the_top(module: str) -> None:
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             inner = [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
             assert not inner, f"{node.name} imports at line {inner[0].lineno}"
@@ -138,7 +145,7 @@ def test_a_room_is_small() -> None:
 def test_a_class_name_is_used_once() -> None:
     places = defaultdict(set)
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 places[node.name].add(module)
     assert not {name: sorted(found) for name, found in places.items() if len(found) > 1}
@@ -148,7 +155,7 @@ def test_a_class_name_is_used_once() -> None:
 def test_a_module_a_function_and_a_signature_are_short(module: str) -> None:
     text = MODULES[module].read_text()
     assert text.count("\n") <= LINES
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < STATEMENTS, node.name
             given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
