@@ -6,23 +6,31 @@ its claim on it: for seconds. Waiting for it to be ready is outside.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import (
+    DoesNotFitError,
+    EngineError,
+    InputError,
+    NotReadyError,
+    SparkctlError,
+    WaitInterruptedError,
+)
 from sparkctl.operations import deployed as observing
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
-from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
+from sparkctl.operations.start.aside import STOP_GRACE_S, Aside, worker
 from sparkctl.operations.start.start import Begun, Starter
 from sparkctl.planning.admission import STARTS
 from sparkctl.planning.plan import Action
 from sparkctl.world import throwaway
-from sparkctl.world.labels import LABEL_PROCESS, LABEL_TRIAL
+from sparkctl.world.labels import LABEL_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from sparkctl.operations.context import World
     from sparkctl.operations.planner import Planner
@@ -41,7 +49,7 @@ TURN_S: Final = 1.0
 class Options:
     """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it.
 
-    ``trial``: what is started is not to stay, and what ran before comes back by ``put_back``.
+    ``trial``: what is started is not to stay: within ``Controller.trying`` alone.
     """
 
     replace: bool = False
@@ -83,7 +91,7 @@ class Controller:
         self._planner = planner
         self._operator = operator
         self._starter = Starter(ports, report, secret_values, planner.history, operator.state / "logs")
-        self._aside = Aside(ports, report, planner.now.ready, planner.now.no_room)
+        self._aside = Aside(ports, report, planner.now.worked_on, planner.now.ready, planner.now.no_room)
 
     def put_right(self, *, but: Collection[str] = ()) -> None:
         """Put right what killed commands left, and tell it: of services, throwaway containers, unfinished files.
@@ -128,22 +136,41 @@ class Controller:
         container = observing.find(self._ports.engine, service.name)
         if container is None:
             raise NotReadyError(f"{service.name}: its container was removed", hint=f"sparkctl up {service.name}")
-        self._joined(service, container, require)
+        with self._work_on(service.name) as mine:
+            self._joined(service, container, require, mine=mine)
         self._report.say(f"{service.name}: ready at {service.url}")
 
-    def _joined(self, service: Service, container: Container, require: Require | None) -> None:
-        """Wait for a start of another command, or of one that was killed, and prove it."""
-        with self._settled(service.name, container.id, None):
+    def _joined(self, service: Service, container: Container, require: Require | None, *, mine: bool) -> None:
+        """Wait for a start of another command, and prove it; of one that was killed, it is ``mine`` to settle."""
+        with self._settled(service.name, container.id, None) if mine else nullcontext():
             self._starter.wait(service, container.id)
             prepare.verify_container(self._ports.engine, service)
             self._starter.check(service, require)
 
-    def put_back(self, name: str) -> None:
+    @contextmanager
+    def trying(self, name: str) -> Iterator[None]:
+        """Let settings be tried in a service's place (``Options.trial``), after ``put_right``; what ran comes back.
+
+        Where nothing ran, nothing is left.
+
+        Raises:
+            EngineError: another command works on the service, or the engine refuses.
+        """
+        with self._work_on(name) as mine:
+            if not mine:
+                who = worker(observing.find(self._ports.engine, name))
+                hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
+                raise EngineError(f"{name}: {who} works on it", hint=hint)
+            try:
+                yield
+            finally:
+                self._put_back(name)
+
+    def _put_back(self, name: str) -> None:
         """End a trial: its container goes, and what ran before is started again."""
         with self._locked():
             now = observing.find(self._ports.engine, name)
-            mine = now is not None and now.labels.get(LABEL_PROCESS) == self._ports.locks.me
-            if now is not None and mine and LABEL_TRIAL in now.labels:
+            if now is not None and LABEL_TRIAL in now.labels:
                 self._ports.engine.remove(now.id)
             self._aside.come_back(name)
 
@@ -180,40 +207,48 @@ class Controller:
     # --- acting ------------------------------------------------------------------------------------------------------
 
     def _walk(self, service: Service, wanted: Sequence[Service], options: Options) -> None:
-        now = self._begun(service, wanted, options)
-        if now is None:
-            prepare.verify_container(self._ports.engine, service)
-            self._report.say(f"{service.name}: already up at {service.url}")
-            return
-        if isinstance(now, Begun):
-            with self._settled(service.name, now.container, options):
-                self._starter.prove(service, now, options.require)
-        else:
-            self._joined(service, now, options.require)
+        with ExitStack() as work:
+            now, mine = self._begun(service, wanted, options, work)
+            if now is None:
+                prepare.verify_container(self._ports.engine, service)
+                self._report.say(f"{service.name}: already up at {service.url}")
+                return
+            if isinstance(now, Begun):
+                with self._settled(service.name, now.container, options):
+                    self._starter.prove(service, now, options.require)
+            else:
+                self._joined(service, now, options.require, mine=mine)
         self._report.say(f"{service.name}: ready at {service.url}")
 
-    def _begun(self, service: Service, wanted: Sequence[Service], options: Options) -> Begun | Container | None:
-        """Start a service when its turn has come; return the start, or a container that starts already; None: it is up.
+    def _begun(
+        self, service: Service, wanted: Sequence[Service], options: Options, work: ExitStack
+    ) -> tuple[Begun | Container | None, bool]:
+        """Start a service when its turn has come, and hold it in ``work``; return the start.
 
-        Minutes may have passed since the plan: what has started meanwhile must not be met by surprise.
+        Or a container that starts already, and whether no other command works on it; or None: it is up. Minutes may
+        have passed since the plan: what has started meanwhile must not be met by surprise.
         """
         while True:
-            self._wait_for_turn(service)
+            self._wait_for_turn(service, options)
             with self._locked():
-                if self._planner.now.in_the_way(service):
-                    continue
-                self._put_right()
-                plan = self._admitted(wanted, options)
-                action = next(step.action for step in plan.steps if step.service == service.name)
-                if action not in STARTS:
-                    return observing.find(self._ports.engine, service.name) if action is Action.WAIT else None
-                prepare.refuse_taken(self._ports, service)
-                return self._starter.begin(service, self._aside, keep=options.keep, trial=options.trial)
+                mine = options.trial or work.enter_context(self._work_on(service.name))
+                if not self._planner.now.in_the_way(service, mine=mine):
+                    self._put_right()
+                    plan = self._admitted(wanted, options)
+                    action = next(step.action for step in plan.steps if step.service == service.name)
+                    if action not in STARTS:
+                        up = mine and action is Action.KEEP
+                        return None if up else observing.find(self._ports.engine, service.name), mine
+                    if mine:
+                        prepare.refuse_taken(self._ports, service)
+                        trial = options.trial
+                        return self._starter.begin(service, self._aside, keep=options.keep, trial=trial), mine
+            work.close()
 
-    def _wait_for_turn(self, service: Service) -> None:
+    def _wait_for_turn(self, service: Service, options: Options) -> None:
         """Wait, without the lock, while another start is in the way; say which one and why."""
         told = ""
-        while why := self._planner.now.in_the_way(service):
+        while why := self._planner.now.in_the_way(service, mine=options.trial):
             if why != told:
                 self._report.say(f"{service.name}: waiting: {why}")
                 told = why
@@ -223,9 +258,8 @@ class Controller:
     def _settled(self, name: str, container: str, own: Options | None) -> Iterator[None]:
         """Drop what was set aside once its successor has proved itself, else remove that and bring back what ran.
 
-        ``own`` are the options of this command's own start, None for a start that another command made. What another
-        command waits for is that command's to settle. A wait that was interrupted is no failure: the container goes on
-        loading, unless it is a trial.
+        ``own`` are the options of this command's own start, None for a start that a killed command made. A wait that
+        was interrupted is no failure: the container goes on loading, unless it is a trial.
         """
         try:
             yield
@@ -241,18 +275,18 @@ class Controller:
             message = f"{name}: its container was removed while it started"
             raise NotReadyError(message, hint=f"by another command, as `sparkctl down {name}` does") from None
         with self._locked():
-            if (own is None or not own.trial) and self._to_settle(container, own):
+            if (own is None or not own.trial) and self._ports.engine.container(container) is not None:
                 self._aside.drop(name)
 
     def _undone(self, name: str, container: str, own: Options | None) -> bool:
         """Remove a container that did not prove itself, and bring back what ran before; return whether it was there.
 
-        One of another command is removed only where something comes back in its place.
+        One that this command did not make is removed only where something comes back in its place.
         """
         with self._locked():
             aside = self._aside.of(name)
             there = self._ports.engine.container(container) is not None
-            if there and (not self._to_settle(container, own) or (own is None and not aside)):
+            if there and own is None and not aside:
                 return True
             if there and own is not None and own.keep:
                 for one in aside:
@@ -265,13 +299,6 @@ class Controller:
                 self._report.say(f"{name}: removed the container that failed (--keep leaves it)")
             return there
 
-    def _to_settle(self, container: str, own: Options | None) -> bool:
-        """Return whether a container is there, and no other command that still runs waits for it."""
-        there = self._ports.engine.container(container)
-        process = None if there is None else there.labels.get(LABEL_PROCESS)
-        gone = process is None or self._ports.locks.lives(process) is False
-        return there is not None and (own is not None or gone)
-
     def _put_right(self, *, but: Collection[str] = ()) -> None:
         if self._ports.engine.info().elsewhere is None:
             self._aside.put_right(but=but)
@@ -280,6 +307,9 @@ class Controller:
         for folder in (self._operator.state, self._operator.config):
             for path in self._ports.files.sweep(folder):
                 self._report.say(f"removed {path}, which a killed command left unfinished")
+
+    def _work_on(self, name: str) -> AbstractContextManager[bool]:
+        return self._ports.locks.work_on(self._ports.engine.info().id, name)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

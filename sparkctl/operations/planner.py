@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
-from sparkctl.operations.start.aside import ASIDE, findings, must_start, process_words, set_aside_of
+from sparkctl.operations.start.aside import ASIDE, findings, must_start, worker
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life
 from sparkctl.operations.status.look import look_at
 from sparkctl.planning.plan import Running, Wanted, make_plan
 from sparkctl.recipes import memory_key
 from sparkctl.world import labels
-from sparkctl.world.labels import LABEL_PROCESS, LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
+from sparkctl.world.labels import LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +87,7 @@ class Planner:
         Raises:
             EngineError: the engine does not answer.
         """
-        return findings(self._ports.engine.containers(), self._ports.locks.lives, self.now.ready)
+        return findings(self._ports.engine.containers(), self.now.worked_on, self.now.ready)
 
     def plan(self, wanted: Sequence[Service], *, replace: bool, aside: Sequence[AsideFinding] = ()) -> Plan:
         """Return the steps from what runs now to ``wanted``.
@@ -99,13 +99,13 @@ class Planner:
         """
         self.refuse(wanted)
         services = {service.name: service for service in wanted}
-        running = self.now.running([one.back for one in aside if one.back is not None])
-        changed = [self._changed(one, services.get(one.name)) for one in running]
+        back = {one.service: one.back for one in aside if one.back is not None}
+        changed = [self._changed(one, services.get(one.name), back) for one in self.now.running([*back.values()])]
         return make_plan([service.wanted for service in wanted], changed, self.now.pool(), replace=replace)
 
-    def _changed(self, running: Running, service: Service | None) -> Running:
+    def _changed(self, running: Running, service: Service | None, back: Mapping[str, Container]) -> Running:
         """Return a service as the plan sees it; of one that is wanted, with how it differs."""
-        container = None if service is None else deployed.find(self._ports.engine, service.name)
+        container = back.get(running.name) or deployed.find(self._ports.engine, running.name)
         if service is None or container is None:
             return running
         image = self._ports.engine.image(container.image)
@@ -175,26 +175,24 @@ class EngineNow:
                 return plan.reasons[0]
             self._ports.clock.sleep(_LOOK_S)
 
-    def in_the_way(self, service: Service) -> str:
+    def worked_on(self, service: str) -> bool:
+        """Return whether a command that runs works on a service."""
+        return self._ports.locks.worked_on(self._ports.engine.info().id, service)
+
+    def in_the_way(self, service: Service, *, mine: bool) -> str:
         """Return why a service cannot be started before something else has ended, "" where nothing is in its way.
 
-        Another command that starts it otherwise, or a vLLM that loads where one of the two measures the free memory.
+        Another command that works on it with other settings, unless it is ``mine`` to work on; or a vLLM that loads
+        where one of the two measures the free memory.
         """
         containers = self._ports.engine.containers()
         own = next((one for one in containers if one.name == service.name), None)
-        why = self._being_changed(service, own, containers) if own is not None else ""
-        return why or next(filter(None, (self._loads(one, service) for one in containers)), "")
-
-    def _being_changed(self, service: Service, own: Container, containers: Sequence[Container]) -> str:
-        process = own.labels.get(LABEL_PROCESS, "")
-        if process == self._ports.locks.me or self._ports.locks.lives(process) is not True:
-            return ""
-        if LABEL_TRIAL in own.labels:
-            return f"{process_words(process)} tries settings in its place; {service.name} comes back afterwards"
-        if own.labels.get(LABEL_SPEC) == service.digest:
-            return ""
-        unproved = set_aside_of(service.name, containers) or self._starting(own)
-        return f"{process_words(process)} is starting {service.name} with other settings" if unproved else ""
+        if not mine and self.worked_on(service.name):
+            if own is not None and LABEL_TRIAL in own.labels:
+                return f"{worker(own)} tries settings in its place, and puts it back afterwards"
+            if own is None or own.labels.get(LABEL_SPEC) != service.digest:
+                return f"{worker(own)} is starting {service.name} with other settings"
+        return next(filter(None, (self._loads(one, service) for one in containers)), "")
 
     def _loads(self, other: Container, service: Service) -> str:
         """Return why a container's start is in the way of a service's.

@@ -1,6 +1,7 @@
 """Secrets: names in recipes, values from the operator's environment or their secrets file; never shown.
 
-A value reaches the container in an env-file that only its owner can read, so that it stands on no command line.
+A value stands on no command line: `up` gives it to the engine, and a pasted command reads it from an env-file that only
+its owner can read.
 """
 
 from __future__ import annotations

@@ -187,7 +187,8 @@ class Spark:
 
         Raises:
             InputError: no service of this name is deployed, or its recipe is gone.
-            EngineError, ModError, NotReadyError, CheckError: as for ``up``; nothing is removed.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; what failed is removed only where it
+                was left by a killed command and what ran before comes back in its place.
         """
         return running.attach(self._world, name)
 

@@ -59,7 +59,7 @@ class Operator:
         return self.config / "mods" / mod
 
     def secrets_file(self, service: str) -> Path:
-        """Return the env-file that ``up`` writes for a service, readable by its owner alone."""
+        """Return the env-file that a service's command names, for its owner alone; ``render --stage`` makes it."""
         return self.state / "secrets" / f"{service}.env"
 
 

@@ -352,5 +352,5 @@ def notes(service: Service) -> list[str]:
             found.append(f"assumed: the image keeps Python packages under {mod.root} (mod {mod.mod}); `up` checks it")
     if service.secrets_file is not None and not service.secrets_file.is_file():
         names = ", ".join(service.recipe.secrets)
-        found.append(f"missing: {service.secrets_file} with {names}; `up` writes it for a moment, `--stage` to stay")
+        found.append(f"missing: {service.secrets_file} with {names}: --stage makes it for the command, `up` needs none")
     return found

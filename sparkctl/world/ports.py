@@ -144,6 +144,15 @@ class Locks(Protocol):
     def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
         """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""
 
+    def work_on(self, engine_id: str, service: str) -> AbstractContextManager[bool]:
+        """Say, until this is left, that this command works on a service; False: another one does, or this one already.
+
+        Whoever holds the engine's lock asks for it; it may be held longer, and ends with the process.
+        """
+
+    def worked_on(self, engine_id: str, service: str) -> bool:
+        """Return whether a command that runs works on a service."""
+
 
 class Report(Protocol):
     """What is told while sparkctl works: to the operator of the command line, to the program that uses the API."""

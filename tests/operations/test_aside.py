@@ -12,7 +12,6 @@ from sparkctl.operations.start.aside import findings
 from sparkctl.world.engine import Container
 from tests.support.bench_streams import FakeStreams
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeLocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,14 +32,14 @@ RAN = one("s.aside", "exited")
 STOOD = one("s.aside.stopped", "exited")
 
 
-def found(*containers: Container, ready: bool = False) -> tuple[list[str], str | None]:
+def found(*containers: Container, ready: bool = False, busy: str = "") -> tuple[list[str], str | None]:
     """Return the names of what goes and of what comes back, of the service s."""
-    (finding,) = findings(containers, FakeLocks(living={"other"}).lives, lambda _: ready)
+    (finding,) = findings(containers, lambda service: service in busy, lambda _: ready)
     return [container.name for container in finding.remove], finding.back.name if finding.back is not None else None
 
 
-def nothing(*containers: Container) -> bool:
-    return findings(containers, FakeLocks(living={"other"}).lives, lambda _: True) == []
+def nothing(*containers: Container, busy: str = "") -> bool:
+    return findings(containers, lambda service: service in busy, lambda _: True) == []
 
 
 def test_what_is_set_aside_comes_back_where_nothing_has_its_place() -> None:
@@ -74,12 +73,14 @@ def test_a_successor_that_no_command_waits_for_is_asked_whether_it_is_ready() ->
     assert found(one("s"), RAN, ready=True) == (["s.aside"], None), "a pasted one has taken its place"
 
 
-@pytest.mark.parametrize("process", ["me", "other", "of another host"])
-def test_what_a_command_is_doing_or_may_be_doing_is_left_to_it(process: str) -> None:
+def test_what_a_command_is_doing_is_left_to_it() -> None:
     for state in ("created", "running", "exited"):
-        assert found(one("s", state, process=process), RAN, ready=True) == ([], None)
-        assert found(one("s", state, process=process, trial="1"), ready=True) == ([], None)
-        assert nothing(one("s", state, process=process))
+        now = NOW._replace(state=state)
+        trial = one("s", state, process="gone", trial="1")
+        assert found(now, RAN, ready=True, busy="s") == ([], None)
+        assert found(trial, ready=True, busy="s") == ([], None)
+        assert nothing(now, busy="s")
+    assert found(RAN, busy="s") == ([], None)
 
 
 def test_what_is_not_sparkctls_is_never_touched() -> None:
@@ -189,8 +190,10 @@ def test_ps_and_plan_say_what_is_set_aside_and_touch_nothing(spark: FakeSpark) -
     assert spark.run("ps").err == f"warning: {NAME}.aside: {expected}\n"
     planned = spark.run("plan", NAME, "--json").expect(0).json
     assert planned["aside"] == [f"{NAME}: {expected}"]
-    assert planned["steps"] == [{"action": "wait", "service": NAME}]
+    assert planned["steps"] == [{"action": "wait", "service": NAME, "changes": []}]
     assert f"warning: {NAME}: {expected}\n" in spark.run("plan", NAME).expect(0).err
+    (step,) = spark.run("plan", NAME, "--set", "limits.context=8192", "--json").expect(0).json["steps"]
+    assert (step["action"], step["changes"][0]) == ("changed", "--max-model-len: 16384 runs, 8192 wanted")
     assert spark.engine.calls == []
 
 
@@ -260,8 +263,7 @@ def test_what_has_no_room_any_more_stays_aside_and_is_told(spark: FakeSpark) -> 
 def test_the_place_of_what_may_come_back_is_not_given_to_another(spark: FakeSpark) -> None:
     ran = change(spark, NAME)
     large = {**ran.labels, "sparkctl.claim": str(90 * GIB)}
-    spark.locks.living.add("other")
-    spark.engine.there[ran.id] = ran._replace(labels={**ran.labels, "sparkctl.process": "other"})
+    spark.locks.working.add(NAME)
     assert spark.run("plan", "26b-a4b-fp8", "--json").json["fits"]
     spark.engine.there["id-9"] = ran._replace(id="id-9", name=f"{NAME}.aside", state="exited", labels=large)
     assert not spark.run("plan", "26b-a4b-fp8", "--json").json["fits"]

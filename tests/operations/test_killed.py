@@ -40,8 +40,11 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(name: str, make: Callable[[str], Subject]) -> None:
+def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
+    name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
+) -> None:
     count, wrong = kill_after_each_change(SCENARIOS[name], make)
+    record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count >= 2
 

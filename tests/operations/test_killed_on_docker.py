@@ -64,11 +64,14 @@ def make(
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [*SCENARIOS, "mods bake", "mods bake, then down"])
-def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(name: str, make: Callable[[str], Subject]) -> None:
+def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
+    name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
+) -> None:
     more = {
         "mods bake": Scenario(BAKE, then=BAKE, up=""),
         "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
     }
     count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE)
+    record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count >= 4

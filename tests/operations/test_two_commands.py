@@ -70,7 +70,7 @@ def test_down_ps_plan_and_another_up_do_not_wait_behind_a_load(spark: Simulated)
     spark.run("up", quick).expect(0)
     (row,) = [row for row in spark.run("ps", "--json").expect(0).json if row["name"] == slow]
     assert (row["state"], row["ready"], row["doing"]) == ("running", False, "starting")
-    assert spark.run("plan", slow, "--json").expect(0).json["steps"] == [{"action": "wait", "service": slow}]
+    assert spark.run("plan", slow, "--json").expect(0).json["steps"][0]["action"] == "wait"
     assert f"{slow}: stopped and removed" in spark.run("down", slow).expect(0).err
     _, err = first.communicate(timeout=60)
     assert first.returncode == 5
@@ -171,10 +171,10 @@ def loading(spark: FakeSpark, **labels: str) -> Container:
     """Make what runs load, as another command's."""
     (there,) = spark.engine.containers()
     named = {f"sparkctl.{key}": value for key, value in labels.items()}
-    given = {**there.labels, "sparkctl.process": "other", **named}
+    given = {**there.labels, "sparkctl.process": "host~boot~ns~123~4", **named}
     spark.engine.there[there.id] = there._replace(labels=given)
     spark.engine.log[there.id] = ["Starting to load model /models/m..."]
-    spark.locks.living.add("other")
+    spark.locks.working.add(NAME)
     return spark.engine.there[there.id]
 
 
@@ -182,7 +182,12 @@ def test_what_another_command_tries_is_waited_for_whatever_is_wanted(tmp_path: P
     spark = FakeSpark(tmp_path)
     spark.run("up", NAME).expect(0)
     trial = loading(spark, trial="1")
-    spark.clock.dies = lambda: spark.engine.there.pop(trial.id)
+
+    def ended() -> None:
+        spark.engine.there.pop(trial.id)
+        spark.locks.working.clear()
+
+    spark.clock.dies = ended
     said = spark.run("up", NAME).expect(0).err
-    assert f"{NAME}: waiting: process other tries settings in its place" in said
+    assert f"{NAME}: waiting: process 123 tries settings in its place" in said
     assert [one.name for one in spark.engine.containers()] == [NAME]

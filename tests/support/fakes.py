@@ -136,12 +136,29 @@ class FakeClock:
 
 @dataclass
 class FakeLocks:
-    """A lock that somebody may hold. Of processes, ``me`` and those in ``living`` run; "gone" does not."""
+    """A lock that somebody may hold. Of processes, ``me`` and those in ``living`` run; "gone" does not.
+
+    ``working`` are the services that commands work on, other commands' among them.
+    """
 
     holder: str | None = None
     held: list[str] = field(default_factory=list)
     me: str = "me"
     living: set[str] = field(default_factory=set)
+    working: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def work_on(self, engine_id: str, service: str) -> Iterator[bool]:
+        free = service not in self.working
+        self.working.add(service)
+        try:
+            yield free
+        finally:
+            if free:
+                self.working.discard(service)
+
+    def worked_on(self, engine_id: str, service: str) -> bool:
+        return service in self.working
 
     def lives(self, process: str) -> bool | None:
         return True if process in {self.me, *self.living} else False if process == "gone" else None

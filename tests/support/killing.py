@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.world.spec import LABEL_PROCESS, LABEL_THROWAWAY
+from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
 from tests.support.command_line import Done
 from tests.support.paths import REPOSITORY
 

@@ -94,15 +94,21 @@ def _refuse_unfit(world: World, service: Service, override: str) -> None:
 @contextmanager
 def _put_back(world: World, name: str, running: Container | None) -> Iterator[None]:
     """Bring back what ran; where nothing ran, nothing is left."""
-    changes = controller(world, [])
+    changes, tried = controller(world, []), False
     try:
-        yield
+        with changes.trying(name):
+            tried = True
+            yield
     finally:
-        try:
-            changes.put_back(name)  # before a word is said: the terminal may be gone
-            world.report.say(f"{name}: put back what ran before" if running else f"{name}: stopped it, as before")
-            if running is not None:
-                changes.attach(service_of(world, name, running, world.known_images))
-        except SparkctlError as error:
-            why = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
-            world.report.warn(f"{name} could not be put back: {why}")
+        if tried:
+            _served_again(world, name, running)
+
+
+def _served_again(world: World, name: str, running: Container | None) -> None:
+    world.report.say(f"{name}: put back what ran before" if running else f"{name}: stopped it, as before")
+    try:
+        if running is not None:
+            controller(world, []).attach(service_of(world, name, running, world.known_images))
+    except SparkctlError as error:
+        why = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
+        world.report.warn(f"{name} does not serve again: {why}")

@@ -29,11 +29,12 @@ class Stopped(NamedTuple):
 
 
 def attach(world: World, name: str) -> Service:
-    """Watch a service's start to its end, without a part in it, and return the service.
+    """Watch a service's start to its end, and return the service.
 
     Raises:
         InputError: no service of this name is deployed, or its recipe is gone.
-        EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; nothing is removed.
+        EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; what failed is removed
+            only where a killed command had started it and what ran before comes back in its place.
     """
     world.refuse_elsewhere()
     hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"

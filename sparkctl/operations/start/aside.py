@@ -79,35 +79,34 @@ def is_set_aside(container: Container) -> bool:
 
 
 def findings(
-    containers: Sequence[Container], lives: Callable[[str], bool | None], ready: Callable[[Container], bool]
+    containers: Sequence[Container], worked_on: Callable[[str], bool], ready: Callable[[Container], bool]
 ) -> list[AsideFinding]:
     """Return what is set aside, and what killed commands left, by service.
 
-    ``lives`` is ``Locks.lives``; ``ready`` asks whether a container's server answers, and is asked only of a successor
-    that no command waits for any more.
+    ``worked_on`` says whether a command that runs works on a service; ``ready`` asks whether a container's server
+    answers, and is asked only of a successor that no command waits for any more.
     """
     names = {container.name: container for container in containers}
     services = sorted({one.labels[LABEL_SERVICE] for one in containers if LABEL_SERVICE in one.labels})
-    found = [_finding(service, names, lives, ready) for service in services]
+    found = [_finding(service, names, worked_on, ready) for service in services]
     return [finding for finding in found if finding is not None]
 
 
 def _finding(
     service: str,
     names: Mapping[str, Container],
-    lives: Callable[[str], bool | None],
+    worked_on: Callable[[str], bool],
     ready: Callable[[Container], bool],
 ) -> AsideFinding | None:
     aside, now = set_aside_of(service, list(names.values())), names.get(service)
+    if worked_on(service):
+        return _watched(service, now, aside)
     if now is None:
         return _alone(service, aside) if aside else None
     if now.labels.get(LABEL_SERVICE) != service:
         return _name_taken(service, aside) if aside else None
-    process = now.labels.get(LABEL_PROCESS)
-    if process is not None and lives(process) is not False:
-        return _watched(service, now, aside)
     back, rest = (aside[0], tuple(aside[1:])) if aside else (None, ())
-    if process is not None and now.state == "created":
+    if now.state == "created" and LABEL_PROCESS in now.labels:
         return AsideFinding(service, "a killed command had created a container and not started it", (now, *rest), back)
     if LABEL_TRIAL in now.labels:
         return AsideFinding(service, "a killed sweep left the container of one of its values", (now, *rest), back)
@@ -125,12 +124,12 @@ def _name_taken(service: str, aside: Sequence[Container]) -> AsideFinding:
     return AsideFinding(service, f"{words}: rename or remove the other one (docker rename, docker rm)")
 
 
-def _watched(service: str, now: Container, aside: Sequence[Container]) -> AsideFinding | None:
+def _watched(service: str, now: Container | None, aside: Sequence[Container]) -> AsideFinding | None:
     """Say what a command is doing that still runs: nothing of it is left over."""
-    trial = LABEL_TRIAL in now.labels
+    trial = now is not None and LABEL_TRIAL in now.labels
     if not aside and not trial:
         return None
-    who = process_words(now.labels[LABEL_PROCESS])
+    who = worker(now)
     doing = f"{who} tries settings in its place" if trial else f"{who} starts its successor"
     if not aside:
         return AsideFinding(service, doing)
@@ -156,28 +155,30 @@ def _unproved(
     return AsideFinding(service, "a killed command had started a successor, which ended", (now, *aside[1:]), aside[0])
 
 
-def process_words(process: str) -> str:
-    """Return a process (``Locks.me``) as an operator knows it: its number."""
-    parts = process.split("~")
-    return f"process {parts[3]}" if len(parts) > 3 else f"process {process}"  # noqa: PLR2004
+def worker(container: Container | None) -> str:
+    """Return who made a container, as an operator knows a process: by its number."""
+    parts = "" if container is None else container.labels.get(LABEL_PROCESS, "")
+    number = parts.split("~")[-2:-1]
+    return f"process {number[0]}" if number else "another command"
 
 
 class Aside:
     """Sets containers aside and brings them back, over the ports. Whoever uses it holds the engine's lock.
 
-    ``ready`` is as for ``findings``; ``no_room`` says why a container cannot be started for want of memory, "" where
-    it can.
+    ``worked_on`` and ``ready`` are as for ``findings``; ``no_room`` says why there is no memory to start a container
+    again, "" where there is.
     """
 
     def __init__(
         self,
         ports: Ports,
         report: Report,
+        worked_on: Callable[[str], bool],
         ready: Callable[[Container], bool],
         no_room: Callable[[Container], str],
     ) -> None:
         self._engine = ports.engine
-        self._lives = ports.locks.lives
+        self._worked_on = worked_on
         self._report = report
         self._ready = ready
         self._no_room = no_room
@@ -215,7 +216,7 @@ class Aside:
 
     def put_right(self, *, but: Collection[str] = ()) -> None:
         """Put right what killed commands left, and tell what was found and done; not of the services in ``but``."""
-        for finding in findings(self._engine.containers(), self._lives, self._ready):
+        for finding in findings(self._engine.containers(), self._worked_on, self._ready):
             if not finding.left_over or finding.service in but:
                 continue
             try:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import hashlib
 import os
 import re
 import shlex
 import stat
+import struct
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.local import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_FLOCK: Final = "hhqqi"
+"""struct flock of 64-bit Linux: type, whence, start, length, process (0 for a lock of an open file)."""
 
 
 def shared_folder() -> Path:
@@ -63,8 +68,7 @@ class FileLocks:
         Raises:
             EngineError: the lock file cannot be opened.
         """
-        path = self._folder / f"sparkctl-{re.sub(r'[^A-Za-z0-9]+', '-', engine_id)[:64]}.lock"
-        descriptor = _open(path)
+        descriptor = _open(self._path(engine_id))
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +81,50 @@ class FileLocks:
             os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def work_on(self, engine_id: str, service: str) -> Iterator[bool]:
+        """Say, until this is left, that this command works on a service; False: another one does, or this one already.
+
+        Raises:
+            EngineError: the lock file cannot be opened.
+        """
+        descriptor = _open(self._path(engine_id))
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _byte_of(service))
+        except OSError:
+            os.close(descriptor)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def worked_on(self, engine_id: str, service: str) -> bool:
+        """Return whether a command that runs works on a service."""
+        try:
+            descriptor = os.open(self._path(engine_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return False  # no command has ever held it here
+        try:
+            found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _byte_of(service))
+            return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
+        finally:
+            os.close(descriptor)
+
+    def _path(self, engine_id: str) -> Path:
+        return self._folder / f"sparkctl-{re.sub(r'[^A-Za-z0-9]+', '-', engine_id)[:64]}.lock"
+
+
+def _byte_of(service: str) -> bytes:
+    """Return a lock on one byte of the file, which stands for a service: no service needs a file of its own.
+
+    Linux locks bytes that a file has not; such a lock belongs to the open file and goes with it (fcntl(2), "open file
+    description locks"). The first byte is left to nobody.
+    """
+    place = 1 + int.from_bytes(hashlib.sha256(service.encode()).digest()[:7]) // 4
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
 
 
 def _holder(descriptor: int) -> str:

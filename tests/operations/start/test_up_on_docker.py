@@ -202,15 +202,33 @@ def test_a_kill_in_the_wait_leaves_the_truth(spark: Spark) -> None:
     spark.run("down", name).expect(0)
 
 
-def test_a_second_sparkctl_names_the_first_and_waits(spark: Spark) -> None:
-    slow, quick = spark.recipe("slow", faults="load_s=5"), spark.recipe("quick")
+def test_down_and_a_second_up_do_not_wait_behind_a_load(spark: Spark) -> None:
+    slow, quick = spark.recipe("slow", faults="load_s=60"), spark.recipe("quick")
     first = spark.start("up", slow)
     wait_for(lambda: spark.state(slow) == "running")
-    second = spark.run("up", quick).expect(0)
-    assert f"sparkctl up {slow}" in second.err
-    assert f"process {first.pid}" in second.err
-    first.communicate(timeout=30)
-    assert first.returncode == 0
+    spark.run("up", quick).expect(0)
+    assert first.poll() is None
+    assert f"{slow}: stopped and removed" in spark.run("down", slow).expect(0).err
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 5
+    assert f"error: {slow}: its container was removed while it started" in err
+    assert (spark.state(slow), spark.state(quick)) == ("", "running")
+
+
+@pytest.mark.parametrize("name", ["{}.aside", "{}.aside.stopped"])
+def test_a_foreign_container_under_the_name_to_set_aside_is_found_out_before_anything(spark: Spark, name: str) -> None:
+    service = spark.recipe("a")
+    spark.run("up", service).expect(0)
+    before = spark.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", service)
+    foreign = name.format(service)
+    spark.docker("create", "--name", foreign, "sparkctl-test/base:latest", "sleep", "60")
+    replace = ("up", service, "--set", "limits.context=512", "--replace")
+    for command in (replace, ("bench", service, "--sweep", "limits.sequences=1,2")):
+        assert f"a container named {foreign} is there already" in spark.run(*command).expect(4).err
+    assert spark.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", service) == before
+    assert spark.state(foreign) == "created"
+    spark.docker("rm", foreign)
+    spark.run(*replace).expect(0)
 
 
 def test_a_service_with_a_key_is_asked_with_it_and_the_key_is_never_shown(spark: Spark) -> None:

@@ -132,3 +132,32 @@ def test_a_pipe_in_the_place_of_the_lock_is_an_error_in_words(tmp_path: Path) ->
     refused = pytest.raises(EngineError, match="it is no regular file")
     with refused, FileLocks(tmp_path, "me").hold("engine", waiting=print):
         pass
+
+
+WORK = """\
+import sys
+from pathlib import Path
+from sparkctl.world.local.locks import FileLocks
+with FileLocks(Path(sys.argv[1]), "other").work_on("engine", sys.argv[2]) as mine:
+    print(mine, flush=True)
+    input()
+"""
+
+
+def test_who_works_on_a_service_is_known_until_its_end_beside_the_engines_lock(tmp_path: Path) -> None:
+    locks = FileLocks(tmp_path, "me")
+    assert not locks.worked_on("engine", "a"), "no command has ever locked this engine"
+    with python(WORK, str(tmp_path), "a") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        with locks.hold("engine", waiting=pytest.fail), locks.work_on("engine", "a") as mine:
+            assert not mine
+        assert (locks.worked_on("engine", "a"), locks.worked_on("engine", "b")) == (True, False)
+        with locks.work_on("engine", "b") as mine, locks.work_on("engine", "b") as again:
+            assert (mine, again, locks.worked_on("engine", "b")) == (True, False, True)
+        assert not locks.worked_on("engine", "b")
+        process.kill()
+        process.wait()
+        assert not locks.worked_on("engine", "a")
+    with locks.work_on("engine", "a") as mine:
+        assert mine
