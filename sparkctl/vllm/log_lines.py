@@ -132,7 +132,7 @@ _ZONED: Final = re.compile(r"\d{4}-\d\d-\d\dT\S{8,20}(?:Z|[+-]\d\d:?\d\d)")
 _BRACKETED: Final = re.compile(
     rf"\[{_DATE}[^\]]{{0,40}}\]\s?(?:\[[^\]]{{1,60}}\]:\s)?|\[ {{0,8}}\d{{1,9}}\.\d{{1,9}}\] "
 )
-_POD: Final = re.compile(r"\[pod/[^\]\s]{1,300}\] ?|Line \d{1,8}: ")
+_POD: Final = re.compile(r"\[(?:pod/[^\]\s]{1,300}|vLLM|vllm|stdout|stderr)\] ?|Line \d{1,8}: |│ ")
 _JOURNAL: Final = re.compile(
     r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d )?[\w.-]{1,64} (?:[\w.@:/-]{1,80}\[\d{1,10}\]|kernel): "
 )
