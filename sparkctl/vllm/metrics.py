@@ -10,12 +10,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from prometheus_client import parser
+else:
+    # It brings an HTTP server along, which takes longer to import than a small plan: only who parses counters pays.
+    parser = LazyModule("prometheus_client.parser")
 
 _PREFIX: Final = "vllm:"
 _OLDER: Final = {"gpu_cache_usage_perc": "kv_cache_usage_perc"}
@@ -110,7 +114,7 @@ def parse(text: str) -> Metrics:
     if len(text) > _LONGEST or any(len(line) > _LONGEST_LINE for line in text.split("\n")):
         return Metrics()
     try:
-        for family in text_string_to_metric_families(text):
+        for family in parser.text_string_to_metric_families(text):
             for sample in family.samples:
                 if not abs(sample.value) <= _MOST:
                     continue  # no count; NaN and Infinity are no JSON either

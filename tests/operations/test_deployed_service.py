@@ -94,7 +94,9 @@ def test_a_recipe_that_was_named_by_its_file_is_found_again(spark: FakeSpark) ->
     assert f"mine was made from the recipe {file}, which is not there any more" in done.err
 
 
-PATHS = st.lists(st.sampled_from(["limits", "context", "env", "A_B", "kv-cache-dtype"]), min_size=1).map(".".join)
+PATHS = st.lists(st.sampled_from(["limits", "context", "env", "A_B", "kv-cache-dtype"]), min_size=1, max_size=8).map(
+    ".".join
+)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
