@@ -216,3 +216,13 @@ def test_a_write_replaces_a_file_whole_with_its_mode(tmp_path: Path) -> None:
     DiskFiles().remove(target)
     DiskFiles().remove(target)
     assert not target.exists()
+
+
+def test_folders_that_are_made_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        DiskFiles().write(tmp_path / "a/b/c/file", b"", mode=0o600)
+        DiskFiles().write_folder(tmp_path / "d/e/mod", {"file": b""}, replace=False)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c", "d", "d/e")} == {0o700}
