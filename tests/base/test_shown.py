@@ -27,7 +27,7 @@ from sparkctl.base.shown import (
 
 VALUES = st.text(
     st.characters(exclude_characters="()hiden", exclude_categories=["Cs"]), min_size=4, max_size=40
-).filter(lambda value: value == value.strip() and value.lower() not in {"true", "null", "auto"})
+).filter(lambda value: value == value.strip() and value.lower() not in {"true", "false", "none", "null", "auto"})
 
 
 @given(st.text())

@@ -112,16 +112,6 @@ def test_every_user_of_the_host_can_open_the_lock(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o666
 
 
-def test_a_link_planted_as_the_lock_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sparkctl-e.lock").symlink_to(tmp_path / "precious")
-    with (
-        pytest.raises(EngineError, match="cannot open the lock file"),
-        FileLocks(tmp_path, "bob").hold("e", waiting=pytest.fail),
-    ):
-        pass
-    assert not (tmp_path / "precious").exists()
-
-
 def test_a_port_that_listens_is_taken() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
