@@ -29,6 +29,10 @@ class Finding(NamedTuple):
     secret: bool = False
 
 
+class Unshown:
+    """Marks a field (in its ``Annotated``) of which no message shows what was found: it may be a secret."""
+
+
 class FieldError(ValueError):
     """What a check raises inside of a declaration; ``sparkctl.base.validation`` gives each finding its place."""
 

@@ -7,7 +7,6 @@ Scalars are read as YAML 1.2's core schema has them (https://yaml.org/spec/1.2.2
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -141,20 +140,12 @@ class _Source:
             excerpt = ""
         elif len(excerpt) > _SHOWN_CHARACTERS:
             excerpt = excerpt[:_SHOWN_CHARACTERS] + "…"
-        return Place(self.file, line + 1, column + 1, _shown(excerpt))
+        return Place(self.file, line + 1, column + 1, excerpt)
 
     def place_of_index(self, index: int) -> Place:
         """Return the place of the character at ``index``."""
         before = _BREAK.split(self.text[:index])
         return self.place(len(before) - 1, len(before[-1]))
-
-
-def _shown(excerpt: str) -> str:
-    """Return a line as it may be printed: with � for what moves a cursor or cannot be seen."""
-    if excerpt.isprintable():
-        return excerpt
-    seen = (c if c.isprintable() or c == "\t" or unicodedata.category(c) == "Zs" else "�" for c in excerpt)
-    return "".join(seen)
 
 
 def _decode(data: bytes, file: str) -> str:

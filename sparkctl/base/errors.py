@@ -7,7 +7,14 @@ Only the door (``sparkctl.cli``) catches the root and turns it into text and an 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from sparkctl.base.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from sparkctl.base import shown
+else:
+    shown = LazyModule("sparkctl.base.shown")
 
 
 class SparkctlError(Exception):
@@ -96,13 +103,18 @@ class Problem:
     path: tuple[str | int, ...] = ()
 
     def __str__(self) -> str:
-        """Return the text as shown: ``file:line:column: message``, the line with a caret, the hint."""
+        """Return the text as shown: ``file:line:column: message``, the line with a caret, the hint.
+
+        The line is shown without the values of keys that look like a secret's.
+        """
         head = f"{self.place}: {self.message}" if self.place else self.message
         lines = [head]
         if self.place and self.place.excerpt:
             number = str(self.place.line)
-            caret = "".join(c if c == "\t" else " " for c in self.place.excerpt[: self.place.column - 1])
-            lines += [f"  {number} | {self.place.excerpt}", f"  {' ' * len(number)} | {caret}^"]
+            excerpt = shown.visible(shown.yaml_line(self.place.excerpt))
+            before = shown.visible(shown.yaml_line(self.place.excerpt[: self.place.column - 1]))
+            caret = "".join(c if c == "\t" else " " for c in before[: len(excerpt)])
+            lines += [f"  {number} | {excerpt}", f"  {' ' * len(number)} | {caret}^"]
         if self.hint:
             lines.append(f"  {self.hint}")
         return "\n".join(lines)

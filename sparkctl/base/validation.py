@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sparkctl.base.declarations import Declaration, FieldError, Finding
+from sparkctl.base.declarations import Declaration, FieldError, Finding, Unshown
 from sparkctl.base.errors import Problem, ProblemsError
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _explain(document: Document, model: type[Declaration], group: Sequence[_Loca
             problems.append(_missing(model, located))
         elif located.kind == "extra_forbidden":
             problems.append(_unknown(model, located))
-    return problems or [_mismatch(group)]
+    return problems or [_mismatch(group, unshown=_is_unshown(model, group[0].path))]
 
 
 def _findings(document: Document, located: _Located) -> list[Problem]:
@@ -204,7 +204,13 @@ def _unknown(model: type[Declaration], located: _Located) -> Problem:
     return Problem(f"unknown key {key!r}" + (f" in {above}" if above else ""), located.node.key, hint)
 
 
-def _mismatch(group: Sequence[_Located]) -> Problem:
+def _is_unshown(model: type[BaseModel], path: KeyPath) -> bool:
+    """Return whether what was found at ``path`` may be a secret."""
+    field = _fields(model).get(str(path[0])) if path else None
+    return field is not None and any(isinstance(one, Unshown) for one in field.metadata)
+
+
+def _mismatch(group: Sequence[_Located], *, unshown: bool) -> Problem:
     first = group[0]
     expected = list(dict.fromkeys(_expected(located.details) for located in group))
     if "a number" in expected and "a whole number" in expected:
@@ -212,8 +218,9 @@ def _mismatch(group: Sequence[_Located]) -> Problem:
     if len(expected) > 1:
         expected = [", ".join(expected[:-1]), expected[-1]]
     name = shown(first.path)
-    message = f"expected {' or '.join(expected)}, found {found(first.node)}"
-    return Problem(f"{name}: {message}" if name else message, first.node.place, _hint(group))
+    message = f"expected {' or '.join(expected)}, found {'something else' if unshown else found(first.node)}"
+    place = replace(first.node.place, excerpt="") if unshown else first.node.place
+    return Problem(f"{name}: {message}" if name else message, place, None if unshown else _hint(group))
 
 
 def _expected(details: ErrorDetails) -> str:

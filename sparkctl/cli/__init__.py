@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import gc
 import importlib
-import os
-import signal
+import io
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from sparkctl.base.errors import SparkctlError
+from sparkctl.base.lazy import LazyModule
+from sparkctl.cli import process
+from sparkctl.cli.process import INTERRUPTED
 
 if TYPE_CHECKING:
+    from sparkctl.base import shown
+    from sparkctl.base.shown import Boundary
     from sparkctl.cli.session import Session
+else:
+    shown = LazyModule("sparkctl.base.shown")
 
 COMMANDS: Final = {
     "up": ("services", "Start services, one after another, and prove each healthy."),
@@ -45,7 +51,6 @@ COMMANDS: Final = {
 
 OBJECTS: Final = 100_000
 """New objects after which Python looks for garbage; at its own 700 it does so a hundred times while modules load."""
-INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 """As a shell has it for a program that SIGPIPE ended."""
 
@@ -93,16 +98,14 @@ def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str
 
 
 def main(arguments: list[str] | None = None, session: Session | None = None) -> None:
-    """Run the command line and exit: 0, or the error's own code, 130 when interrupted.
+    """Run the command line and exit: 0, or the error's own code; when interrupted 130, 143 (SIGTERM) or 129 (SIGHUP).
 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
     gc.set_threshold(OBJECTS)
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        # Who ends us, or closes our terminal, means what Ctrl-C means; what nohup ignores stays ignored.
-        if signal.getsignal(one) is signal.SIG_DFL:
-            signal.signal(one, signal.default_int_handler)
-    sys.exit(run(arguments, session))
+    process.prepare()
+    code = run(arguments, session)
+    sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)
 
 
 def run(arguments: list[str] | None, session: Session | None) -> int:
@@ -116,12 +119,12 @@ def run(arguments: list[str] | None, session: Session | None) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        click.echo(_boundary(context).text(told.getvalue()), err=True, nl=False)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever reads has gone (`| head`): nothing is said, and Python's own last flush must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return BROKEN_PIPE  # whoever reads has gone (`| head`): nothing is said
     except (KeyboardInterrupt, click.Abort):
         _say(context, "interrupted", None)
         return INTERRUPTED
@@ -130,9 +133,20 @@ def run(arguments: list[str] | None, session: Session | None) -> int:
         return error.exit_code
 
 
+def _session(context: list[click.Context]) -> Session | None:
+    """Return the session, None before there is one."""
+    return context[0].obj if context else None
+
+
+def _boundary(context: list[click.Context]) -> Boundary:
+    session = _session(context)
+    return shown.Boundary() if session is None else session.out.boundary
+
+
 def _say(context: list[click.Context], message: str, hint: str | None) -> None:
-    session: Session | None = context[0].obj if context else None
+    session = _session(context)
     if session is None:
-        click.echo(f"error: {message}" + (f"\n  → {hint}" if hint else ""), err=True)
+        told = f"error: {message}" + (f"\n  → {hint}" if hint else "")
+        click.echo(_boundary(context).text(told), err=True)
     else:
         session.out.error(message, hint)

@@ -1,12 +1,12 @@
 """What a person or a program reads: results on stdout, talk on stderr, and nothing else prints.
 
 On a simulated engine every line says so. On a terminal there are colours, and tables as wide as it is (``terminal``);
-elsewhere everything is plain text.
+elsewhere everything is plain text. All of it passes the boundary (``sparkctl.base.shown``): no control character and no
+secret reaches a terminal, a pipe or a file.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
 from unicodedata import east_asian_width
 
+from sparkctl.base import shown
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.shown import Boundary
 from sparkctl.base.units import GIB
 
 if TYPE_CHECKING:
@@ -31,9 +33,13 @@ _QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
 
 class Output:
-    """The only printer, and what operations report to (the port ``Report``). ``simulated`` marks each line."""
+    """The only printer, and what operations report to (the port ``Report``). ``simulated`` marks each line.
+
+    ``boundary`` knows no value until the session gives it that of the world.
+    """
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        self.boundary = Boundary()
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
         self._teller: PlainLines = PlainLines(self)
@@ -45,31 +51,39 @@ class Output:
         """Whether a person watches stderr, where progress is shown."""
         return self._stderr.isatty() and os.environ.get("TERM") != "dumb"
 
+    @property
+    def unicode(self) -> bool:
+        """Whether stdout takes every character; what it does not take is written as an escape."""
+        return (self._stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
     def result(self, text: str = "") -> None:
         """Print a result to stdout."""
-        self._lines(self._stdout, text)
+        self._lines(self._stdout, self.boundary.text(text))
 
-    def raw(self, text: str) -> None:
-        """Print to stdout, byte for byte, what another program made: logs, a command to paste."""
-        self._stdout.write(text + "\n")
-        self._stdout.flush()
+    def shell(self, text: str) -> None:
+        """Print to stdout, as it is, a command to paste: what it is made of has no character that is not seen."""
+        self._as_it_is(text)
 
-    def json(self, value: object) -> None:
-        """Print a value to stdout as JSON."""
-        self.raw(json.dumps(value, indent=2, ensure_ascii=False))
+    def plain(self, text: str) -> None:
+        """Print to stdout without a word of ours before each line: logs, without their colours, and Markdown."""
+        self._as_it_is(self.boundary.text(shown.without_colours(text)))
+
+    def json(self, value: object, indent: int | None = 2) -> None:
+        """Print a value to stdout as JSON, in one line with ``indent`` None."""
+        self._as_it_is(shown.json_text(self.boundary.value(value), indent=indent, ascii_only=not self.unicode))
 
     def say(self, text: str) -> None:
         """Tell the person, on stderr, what happens."""
-        self._teller.say(text)
+        self._teller.say(self.boundary.text(text))
 
     def detail(self, text: str) -> None:
         """Tell what only ``-v`` wants to know."""
         if self.verbose:
-            self._lines(self._stderr, text, "dim")
+            self._lines(self._stderr, self.boundary.text(text), "dim")
 
     def warn(self, text: str) -> None:
         """Tell, on stderr, what may be wrong."""
-        self._teller.say(f"warning: {text}", "yellow")
+        self._teller.say(self.boundary.text(f"warning: {text}"), "yellow")
 
     def progress(
         self,
@@ -80,16 +94,18 @@ class Output:
         facts: Mapping[str, float | None] | None = None,
     ) -> None:
         """Tell, on stderr, where a start or a pull is."""
-        self._teller.progress(service, phase, tail, fraction, facts)
+        line = self.boundary.line
+        self._teller.progress(line(service), line(phase), line(tail), fraction, facts)
 
     def error(self, text: str, hint: str | None = None) -> None:
         """Tell, on stderr, what is wrong and what to do."""
-        self._lines(self._stderr, f"error: {text}", "red")
+        self._lines(self._stderr, self.boundary.text(f"error: {text}"), "red")
         if hint:
-            self._lines(self._stderr, f"  → {hint}")
+            self._lines(self._stderr, self.boundary.text(f"  → {hint}"))
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table to stdout; columns of nothing but quantities are right-aligned."""
+        headers, *rows = ([self.boundary.line(cell) for cell in row] for row in (headers, *rows))
         quantities = [all(_QUANTITY.fullmatch(row[index]) for row in rows) for index in range(len(headers))]
         right = [bool(rows) and only for only in quantities]
         if self._stdout.isatty():
@@ -111,7 +127,8 @@ class Output:
             cells = round(place * _WIDTH / max(whole, 1)) - drawn
             drawn += cells
             line.append((sign * cells, colour))
-            legend += [(f"{'  ' if legend else ''}{sign}", colour), (f" {name} {size / GIB:.1f}", "")]
+            told = f" {self.boundary.line(name)} {size / GIB:.1f}"
+            legend += [(f"{'  ' if legend else ''}{sign}", colour), (told, "")]
         for pieces in (line, legend):
             self._write(self._stderr, pieces)
 
@@ -132,8 +149,12 @@ class Output:
             self._teller = PlainLines(self)
 
     def line(self, text: str, style: str = "") -> None:
-        """Print to stderr, below what was printed before."""
+        """Print to stderr, below what was printed before, what has passed the boundary."""
         self._lines(self._stderr, text, style)
+
+    def _as_it_is(self, text: str) -> None:
+        self._stdout.write(text + "\n")
+        self._stdout.flush()
 
     def _lines(self, stream: TextIO, text: str, style: str = "") -> None:
         for line in text.split("\n"):
@@ -185,14 +206,14 @@ class JsonLines(PlainLines):
     def say(self, text: str, style: str = "") -> None:
         """Tell what was done."""
         del style
-        self._output.raw(json.dumps({"said": text}, ensure_ascii=False))
+        self._output.json({"said": text}, indent=None)
 
     def progress(
         self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
     ) -> None:
         """Tell where a start or a pull is."""
         moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction, **(facts or {})}
-        self._output.raw(json.dumps(moment, ensure_ascii=False))
+        self._output.json(moment, indent=None)
 
 
 def _plain(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

@@ -25,5 +25,6 @@ def begun(*, engine: str | None, folder: str | None, profile: str | None, verbos
     out = Output()
     out.verbose = verbose
     world = real_world(engine=engine, folder=folder, profile=profile, report=out, tell=out.detail, bars=True)
+    out.boundary = world.boundary
     out.simulated = world.simulated
     return Session(world, out)

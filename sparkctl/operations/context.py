@@ -6,15 +6,16 @@ What it hands out is imported when it is asked for: few commands want services, 
 from __future__ import annotations
 
 import os
-import stat
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from platformdirs import user_config_path, user_state_path
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
 from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
@@ -43,10 +44,15 @@ else:
     reading = LazyModule("sparkctl.recipes.reading")
 
 
+_FOLDERS: Final = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+"""The variables that say where an operator's folders are."""
+
+
 class World:
     """What an operation may touch, and whom it tells: ``report``. Tests make one of fakes.
 
-    ``simulated`` is whether its engine is the simulated Spark.
+    ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
+    is told every value that is known.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class World:
         self.simulated = simulated
         self._doors = doors
         self._profile = profile
+        self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))
 
     @cached_property
     def ports(self) -> Ports:
@@ -191,30 +198,26 @@ class World:
         values, _ = secrets.resolve([secrets.API_KEY], self.environ, self.stored_secrets)
         return values.get(secrets.API_KEY)
 
-    def hidden(self, container: Container | None = None) -> list[str]:
-        """Return what nothing that is shown may hold: the operator's secrets, and those that a container was given.
-
-        Raises:
-            InputError: as for ``stored_secrets``: what is not known cannot be hidden.
-        """
-        own = [self.environ.get(name, "") for name in ("HF_TOKEN", secrets.API_KEY)]
-        given = secrets.in_environment(container.env) if container is not None else []
-        return [*self.stored_secrets.values(), *own, *given]
-
     @cached_property
     def stored_secrets(self) -> dict[str, str]:
         """The operator's secrets file, ``secrets.env`` in their configuration folder.
 
         Raises:
-            InputError: others can read it, or a line is not NAME=value.
+            InputError: it cannot be read, others can read it, or a line is not NAME=value.
         """
-        path = self.operator.config / "secrets.env"
-        if not path.is_file():
-            return {}
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            message = f"{path} can be read by others"
-            raise InputError(message, hint=f"chmod 600 {path}")
-        return secrets.parse(path.read_text(), str(path))
+        return secrets.stored(self._secrets_file)
+
+    @property
+    def _secrets_file(self) -> Path:
+        return self.operator.config / "secrets.env"
+
+    @cached_property
+    def _secret_names(self) -> frozenset[str]:
+        return self.catalog.secret_names()
+
+    def hide_secrets_of(self, container: Container) -> None:
+        """Hide, from now on, the secrets that a container was started with: the operator may have others by now."""
+        self.boundary.know(secrets.of_environment(dict(container.env), self._secret_names))
 
 
 def real_world(
@@ -233,13 +236,12 @@ def real_world(
     What is not given is as the environment says: SPARKCTL_ENGINE, SPARKCTL_RECIPES, SPARKCTL_PROFILE.
 
     Raises:
-        InputError: the engine, or the folder of recipes, is none.
+        InputError: the engine or the folder of recipes is none, or the operator's folders are not known.
     """
-    config = user_config_path("sparkctl")
-    operator = Operator(home=Path.home(), config=config, state=user_state_path("sparkctl"))
+    operator = _operator(os.environ)
     folder = folder or os.environ.get("SPARKCTL_RECIPES")
-    roots = [Root(config, "yours"), Root(shipped_root(), "shipped")]
-    if folder and not Path(folder).is_dir():
+    roots = [Root(operator.config, "yours"), Root(shipped_root(), "shipped")]
+    if folder and not regular_file.is_folder(Path(folder)):
         message = f"--recipes (or SPARKCTL_RECIPES) names {folder}, which is no folder"
         raise InputError(message, hint="name a folder that holds recipes/, mods/ or templates/")
     if folder:
@@ -263,3 +265,28 @@ def _default_engine(environ: Mapping[str, str]) -> str:
     """Return docker where there is an NVIDIA driver or the operator named an engine, else the simulated Spark."""
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
     return "docker" if driver or environ.get("DOCKER_HOST") else "sim"
+
+
+def _operator(environ: Mapping[str, str]) -> Operator:
+    """Return the operator's folders; none of them is made.
+
+    Raises:
+        InputError: the home is not known, a variable that names a folder is no absolute path, or the working folder
+            was removed.
+    """
+    for name in _FOLDERS:
+        value = environ.get(name)
+        if value is not None and not value.startswith("/") and (value.strip() or name == "HOME"):
+            message = f"{name} is {value!r}, expected an absolute path"
+            raise InputError(message, hint=f"set {name}" + ("" if name == "HOME" else " or unset it"))
+    try:
+        home = Path.home()
+    except RuntimeError:
+        message = f"no home folder is known: HOME is not set, and the user id {os.getuid()} has no entry in passwd"
+        raise InputError(message, hint="set HOME to a folder of yours") from None
+    try:
+        Path.cwd()
+    except OSError as error:
+        message = f"the working folder cannot be used: {error.strerror}"
+        raise InputError(message, hint="was it removed? cd to a folder that is there") from None
+    return Operator(home=home, config=user_config_path("sparkctl"), state=user_state_path("sparkctl"))

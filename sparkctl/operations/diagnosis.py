@@ -8,7 +8,6 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations import secrets
 from sparkctl.vllm import failures
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def diagnose(world: World, log: BinaryIO) -> Diagnosis | None:
     Raises:
         InputError: the log cannot be read, or the operator's secrets, which the answer must not hold.
     """
-    return failures.diagnose(secrets.redacted(text_of(log), world.hidden()).split("\n"))
+    return failures.diagnose(world.boundary.hidden(text_of(log)).split("\n"))
 
 
 def text_of(log: BinaryIO) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, SparkctlError
+from sparkctl.base.shown import HIDDEN, is_plain, may_be_secret, without_colours
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations.start import kept_failures
 from sparkctl.operations.start.failed import READ_LINES
@@ -59,6 +60,8 @@ def _text(world: World, name: str, container: Container | None, kept: KeptFailur
     old, failure = (kept.log(name) or [])[-READ_LINES:], kept.failure(name)
     lines = world.engine.logs(container.id, tail=READ_LINES) if container is not None else old
     record = labels.read(container.labels) if container is not None else None
+    if container is not None:
+        world.hide_secrets_of(container)
     sections = {
         "Versions": lambda: _versions(world),
         "Host": lambda: _host(world),
@@ -70,7 +73,7 @@ def _text(world: World, name: str, container: Container | None, kept: KeptFailur
         "Log": lambda: "\n".join(lines[-_SHOWN:]),
     }
     parts = [f"# {name}\n", *(f"## {title}\n\n```\n{_safely(make)}\n```\n" for title, make in sections.items())]
-    return secrets.redacted("\n".join(parts), world.hidden(container))
+    return world.boundary.text(without_colours("\n".join(parts)))
 
 
 def _safely(make: Callable[[], str]) -> str:
@@ -121,21 +124,29 @@ def _labels(container: Container) -> dict[str, object]:
     found: dict[str, object] = {name: text for name, text in container.labels.items() if name.startswith(PREFIX)}
     record = labels.read(container.labels)
     if LABEL_SECRETS in found:
-        found[LABEL_SECRETS] = list(record.secrets.digests) if record.secrets is not None else secrets.HIDDEN
+        found[LABEL_SECRETS] = list(record.secrets.digests) if record.secrets is not None else HIDDEN
     if LABEL_LAID_OVER in found:
         laid = record.laid_over
-        found[LABEL_LAID_OVER] = list(map(secrets.shown, laid.overrides)) if laid is not None else secrets.HIDDEN
+        found[LABEL_LAID_OVER] = list(map(secrets.shown, laid.overrides)) if laid is not None else HIDDEN
     return found
 
 
 def _recipe(world: World, name: str, record: ServiceLabels | None) -> str:
-    """Return the recipe as it is now, with what was laid over it for the container."""
+    """Return the recipe as it is now, with what was laid over it for the container.
+
+    Of its variables only those of known libraries have their values in it.
+    """
     if record is None:
-        loaded = world.catalog.recipe(name)
+        recipe = world.catalog.recipe(name).recipe
     else:
         overrides = record.laid_over.overrides if record.laid_over is not None else ()
-        loaded = world.catalog.recipe(record.recipe or name, overrides)
-    return loaded.recipe.model_dump_json(indent=2, by_alias=True, exclude_defaults=True)
+        recipe = world.catalog.recipe(record.recipe or name, overrides).recipe
+    shown = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    hidden = {name: str(value) for name, value in recipe.env.items() if may_be_secret(name)}
+    world.boundary.know(value for value in hidden.values() if not is_plain(value))
+    if hidden:
+        shown["env"] |= dict.fromkeys(hidden, HIDDEN)
+    return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 def _diagnosis(lines: list[str], container: Container | None) -> str:

@@ -9,27 +9,39 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
+import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import HIDDEN, Boundary, is_plain, looks_secret, may_be_secret, sounds_secret
 from sparkctl.world.labels import SecretDigests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 API_KEY: Final = "VLLM_API_KEY"
 """The variable from which vLLM takes the key that clients must send."""
 
-_TOKENS: Final = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,})"
-    r"|(?<=Bearer )[^\s'\"]{4,}|(?<=--api-key )\S+|(?<=--api-key=)\S+"
-)
-"""What tokens of the hub, of OpenAI's kind and of GitHub look like, and where a key stands on a command line."""
-HIDDEN: Final = "(hidden)"
 _SALT_BYTES: Final = 16
-_SHORTEST: Final = 4
-"""A value that is shorter would hide half of the words of a log."""
+_MOST_BYTES: Final = 1024 * 1024
+"""Of a secrets file: more is none."""
+
+
+def stored(path: Path) -> dict[str, str]:
+    """Return the operator's secrets file; one that is not there has none.
+
+    Raises:
+        InputError: it cannot be read, others can read it, or a line is not NAME=value.
+    """
+    if not os.path.lexists(path):
+        return {}
+    text = regular_file.read_text(path, _MOST_BYTES)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise InputError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+    return parse(text, str(path))
 
 
 def parse(text: str, file: str) -> dict[str, str]:
@@ -108,21 +120,56 @@ def _digest(value: str, salt: bytes) -> str:
 
 
 def shown(override: str) -> str:
-    """Return ``PATH=VALUE`` without the value where that may be a secret: a variable's, or a key's."""
-    path, _, value = override.partition("=")
-    if path.partition(".")[0].strip() == "env" or "api-key" in override or "api_key" in override:
-        return f"{path}={HIDDEN}"
-    return redacted(f"{path}={value}", ())
+    """Return ``PATH=VALUE`` without the value where that may be a secret."""
+    return f"{override.partition('=')[0]}={HIDDEN}" if of_overrides([override]) else Boundary().hidden(override)
 
 
-def in_environment(environment: Iterable[tuple[str, str]]) -> list[str]:
-    """Return the values of a container's environment whose names say that they are secrets."""
-    words = ("TOKEN", "KEY", "SECRET", "PASSWORD")
-    return [value for name, value in environment if any(word in name.upper() for word in words)]
+def known(environ: Mapping[str, str], file: Path, names: Collection[str]) -> list[str]:
+    """Return every value that must not be shown: those of the secrets file, and the environment's.
+
+    A file that cannot be used has values all the same: whoever reads its refusal must not see them.
+    """
+    text = ""
+    with suppress(InputError):
+        text = regular_file.read_bytes(file, _MOST_BYTES).decode(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [*of_environment(environ, names), *(line.partition("=")[2].strip() or line for line in lines)]
 
 
-def redacted(text: str, values: Iterable[str]) -> str:
-    """Return a text without these values, and without what looks like a token."""
-    for value in sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
-    return _TOKENS.sub(HIDDEN, text)
+def of_environment(environ: Mapping[str, str], names: Collection[str]) -> list[str]:
+    """Return the values of an environment's secrets: of the names that recipes declare, and of those that sound so."""
+    return [value for name, value in environ.items() if name in names or sounds_secret(name)]
+
+
+def of_overrides(overrides: Iterable[str]) -> list[str]:
+    """Return the values in ``PATH=VALUE`` that may be secrets: of variables, under secrets, of flags named like one."""
+    found = []
+    for override in overrides:
+        path, _, value = override.partition("=")
+        keys = path.rpartition(":")[2].strip().split(".")
+        inner = _scalars(value)
+        found += [text for below, text in inner if _may_hold_secret([*keys, *below])]
+        if not inner or _may_hold_secret(keys):
+            found.append(value)
+    return [value for value in found if not is_plain(value)]
+
+
+def _may_hold_secret(keys: Sequence[str]) -> bool:
+    of_env = keys[0] == "env" and (len(keys) == 1 or may_be_secret(keys[1]))
+    return of_env or keys[0] == "secrets" or any(map(looks_secret, keys))
+
+
+def of_variables(variables: Iterable[str]) -> list[str]:
+    """Return the values in ``NAME=VALUE`` that may be secrets."""
+    given = [one.partition("=") for one in variables]
+    return [value for name, equals, value in given if equals and may_be_secret(name) and not is_plain(value)]
+
+
+def _scalars(text: str) -> list[tuple[list[str], str]]:
+    """Return the single values of a text in YAML, each with its keys; the name of a secret is none. [] for no YAML."""
+    try:
+        values = document.load(text, "").root.walk()
+    except InputError:
+        return []
+    found = [([str(key) for key in path], node.text) for path, node in values]
+    return [(keys, value) for keys, value in found if not (value.isupper() and value.isidentifier())]

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.shown import Boundary
 from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.fitting import AskedSet
 
@@ -57,15 +58,25 @@ _LOG.addHandler(logging.NullHandler())
 
 
 class LogReport:
-    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG."""
+    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG.
+
+    ``boundary`` hides secrets; it knows no value until ``connect`` gives it that of the world.
+    """
+
+    def __init__(self) -> None:
+        self.boundary = Boundary()
 
     def say(self, text: str) -> None:
         """Tell what was done."""
-        _LOG.info(text)
+        _LOG.info(self.boundary.text(text))
 
     def warn(self, text: str) -> None:
         """Tell what may be wrong."""
-        _LOG.warning(text)
+        _LOG.warning(self.boundary.text(text))
+
+    def detail(self, text: str) -> None:
+        """Tell of a call to the engine."""
+        _LOG.debug(self.boundary.text(text))
 
     def progress(
         self,
@@ -77,7 +88,7 @@ class LogReport:
     ) -> None:
         """Tell where a start or a pull is."""
         del fraction, facts
-        _LOG.debug("%s: %s  %s", service, phase, tail)
+        _LOG.debug(self.boundary.line(f"{service}: {phase}  {tail}"))
 
 
 def connect(
@@ -99,9 +110,11 @@ def connect(
     Raises:
         InputError: the engine, or the folder of recipes, is none.
     """
+    log = LogReport()
     world = real_world(
-        engine=engine, folder=recipes, profile=profile, report=report or LogReport(), tell=_LOG.debug, bars=False
+        engine=engine, folder=recipes, profile=profile, report=report or log, tell=log.detail, bars=False
     )
+    log.boundary = world.boundary
     return Spark(world)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl.base import document
+from sparkctl.base import document, regular_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
@@ -40,6 +41,8 @@ KINDS: Final = {
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 """The names that Docker accepts for a container."""
+_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_VARIABLE: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +160,15 @@ class Catalog:
         self.roots = tuple(roots)
 
     def entries(self, kind: str) -> list[CatalogEntry]:
-        """Return the files of a kind, by name; a name in an earlier root hides it in a later one."""
+        """Return the files of a kind, by name; a name in an earlier root hides it in a later one.
+
+        Raises:
+            InputError: a root cannot be read.
+        """
         found: dict[str, CatalogEntry] = {}
         folder, _, suffix = KINDS[kind].partition("{}")
         for root in self.roots:
-            for path in sorted((root.path / folder).glob(f"*{suffix}")):
+            for path in _files(root.path / folder, f"*{suffix}"):
                 name = path.relative_to(root.path / folder).as_posix().removesuffix(suffix)
                 found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
@@ -169,6 +176,15 @@ class Catalog:
     def recipes(self) -> list[CatalogEntry]:
         """Return the recipes to serve; one whose name begins with ``_`` is a base to extend."""
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
+
+    def secret_names(self) -> frozenset[str]:
+        """Return the names under ``secrets:`` in any recipe, read without YAML: a file that is none has names too."""
+        found: set[str] = set()
+        for root in self.roots:
+            with suppress(InputError):
+                for path in _files(root.path / "recipes", "*.yaml"):
+                    found.update(*(_VARIABLE.findall(text) for text in _SECRETS.findall(_text(path))))
+        return frozenset(found)
 
     def knows(self, name: str) -> bool:
         """Return whether a recipe or a stack has this name."""
@@ -287,13 +303,13 @@ class Catalog:
         """Return whether a name or a file means a stack; a recipe of the same name comes first."""
         if not _is_file(name):
             return self._find("recipe", name) is None and self._find("stack", name) is not None
-        path = Path(name).expanduser()
+        path = from_home(name)
         return _there(path) and "services" in document.read(path).root.children
 
     def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> CatalogEntry | None:
         """Return the first file of this name that is not one of ``besides``."""
         if _is_file(name):
-            path = Path(name).expanduser()
+            path = from_home(name)
             return CatalogEntry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
@@ -338,6 +354,19 @@ class Catalog:
         return Problem(f"extends: a recipe cannot extend itself: {names}", place)
 
 
+def from_home(name: str) -> Path:
+    """Return the path that a name is, with ``~`` and ``~USER`` as those homes.
+
+    Raises:
+        InputError: there is no such user, or their home is not known.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        user = name.partition("/")[0]
+        raise InputError(f"{name}: no home folder is known for {user}", hint="write the path from /") from None
+
+
 def _is_file(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
@@ -350,6 +379,21 @@ def _there(path: Path) -> bool:
         return False
 
 
+def _files(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError as error:
+        hint = "mend its owner or its mode; is HOME yours?"
+        raise InputError(f"cannot read {folder}: {error.strerror}", hint=hint) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return regular_file.read_bytes(path, document.MAX_BYTES).decode(errors="replace")
+    except InputError:
+        return ""
+
+
 def _beside(path: Path, name: str) -> str:
     """Return a name that a file mentions; a file is looked for from that file's folder."""
-    return str(path.parent / Path(name).expanduser()) if _is_file(name) else name
+    return str(path.parent / from_home(name)) if _is_file(name) else name

@@ -20,6 +20,7 @@ from sparkctl.base.declarations import (
     Names,
     Scalar,
     Size,
+    Unshown,
     complain,
     is_name,
 )
@@ -183,8 +184,8 @@ class Recipe(Declaration, title="sparkctl recipe"):
     gpus: Annotated[str, AfterValidator(values.gpus)] = Field(
         "all", description="all, none, cdi:NAME, or ids with commas between them"
     )
-    secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False)] = Field(
-        (), description="names; values come from the environment or a file"
+    secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
+        Field((), description="names; values come from the environment or a file")
     )
     serve: Serve = Field(description="under which name and where it is served")
     limits: Limits = Field(description="what the operator wants to serve")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import regular_file
@@ -12,6 +11,7 @@ from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.weights import checkpoint
+from sparkctl.recipes.catalog import from_home
 from sparkctl.recipes.memory_settings import settings_of
 from sparkctl.vllm import flags
 
@@ -94,7 +94,7 @@ class Reader:
         Raises:
             InputError: there is no such thing, or it cannot be used.
         """
-        folder = Path(name).expanduser()
+        folder = from_home(name)
         if regular_file.is_folder(folder):
             return checkpoint.facts_of_folder(folder)
         if name in self._known():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
+from sparkctl.base.shown import looks_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,15 +140,6 @@ def variable(name: str) -> str:
     return name
 
 
-def looks_secret(name: str) -> bool:
-    """Return whether a variable of this name holds a secret: HF_TOKEN does, TOKENIZERS_PARALLELISM does not."""
-    words = name.upper().split("_")
-    inside = {"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"}
-    if inside.intersection(words) or words[-1] in {"TOKEN", "APIKEY"}:
-        return True
-    return words[-2:] in (["API", "KEY"], ["ACCESS", "KEY"], ["PRIVATE", "KEY"])
-
-
 def argument(name: str) -> str:
     """Accept the name of a flag that no field owns."""
     bare = name.lstrip("-").replace("_", "-") if "." not in name else name.lstrip("-")
@@ -157,7 +149,7 @@ def argument(name: str) -> str:
         raise wrong(f"--{bare} belongs to a field of the recipe, not to args", f"write it as {field}")
     if owner in SECRET_FLAGS:
         hint = f"secrets: [{SECRET_FLAGS[owner]}] does the same; its value stays outside of files and of command lines"
-        raise wrong(f"--{owner} would show a secret in the command line", hint, secret=True)
+        raise wrong(f"a secret would stand in the command line, after --{owner}", hint, secret=True)
     if name != bare:
         raise wrong(f"expected a flag's name with dashes inside and none in front, found {name!r}", f"write {bare}")
     if name.startswith("no-"):

@@ -84,7 +84,10 @@ def test_an_alias_is_where_its_anchor_is_and_a_merge_is_overridden() -> None:
         ("# only a comment", "r.yaml:1:1: the file is empty: expected a map of keys and values"),
         (b"a: \xff", "r.yaml:1:4: not a text in UTF-8: found the byte 0xff"),
         (b"\xff\xfea\x00", "r.yaml:1:1: not a text in UTF-8: found the byte 0xff"),
-        ("a: \x01", "r.yaml:1:4: found the character U+0001, which a text file does not hold\n  1 | a: �\n    |    ^"),
+        (
+            "a: \x01",
+            "r.yaml:1:4: found the character U+0001, which a text file does not hold\n  1 | a: \\x01\n    |    ^",
+        ),
         ("a: 1\n---\nb: 1", "r.yaml:2:1: found a second document: a file holds one\n  2 | ---\n    | ^"),
         (
             "d: a: b",

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.secrets import changed, digests, env_file, parse, resolve, shown
+from sparkctl.operations.secrets import (
+    changed,
+    digests,
+    env_file,
+    known,
+    of_overrides,
+    of_variables,
+    parse,
+    resolve,
+    shown,
+    stored,
+)
 from sparkctl.world import labels
 from sparkctl.world.labels import ServiceLabels
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_environment_comes_before_the_file_and_what_is_missing_is_named() -> None:
@@ -72,3 +90,82 @@ def test_the_same_salt_gives_the_digest_of_rfc_7914() -> None:
 )
 def test_an_override_is_shown_without_what_may_be_a_secret(override: str, seen: str) -> None:
     assert shown(override) == seen
+
+
+# --- the operator's file ---------------------------------------------------------------------------------------------
+
+
+def odd(kind: str, path: Path) -> None:
+    """Make something odd in the place of the secrets file."""
+    if kind == "fifo":
+        os.mkfifo(path, 0o600)
+        return
+    if kind == "folder":
+        path.mkdir()
+        return
+    path.write_bytes({"latin": b"A=1\nB=\xff\n", "large": b"A=" + b"x" * 2**20}.get(kind, b"A=1\n"))
+    path.chmod({"open": 0o640}.get(kind, 0o600))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("fifo", ": it is no regular file"),
+        ("folder", ": it is a folder"),
+        ("latin", ": it is no text in UTF-8"),
+        ("large", ": it has more than 1,048,576 bytes"),
+        ("open", "can be read by others"),
+    ],
+)
+def test_an_odd_secrets_file_is_a_message(tmp_path: Path, kind: str, told: str) -> None:
+    path = tmp_path / "secrets.env"
+    odd(kind, path)
+    with pytest.raises(InputError, match=f"{re.escape(str(path))}.*{told}"):
+        stored(path)
+
+
+def test_a_secrets_file_that_is_not_there_holds_nothing_and_a_link_to_nothing_is_a_message(tmp_path: Path) -> None:
+    assert stored(tmp_path / "secrets.env") == {}
+    (tmp_path / "secrets.env").symlink_to(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"cannot read .*: No such file"):
+        stored(tmp_path / "secrets.env")
+
+
+@pytest.mark.parametrize("kind", ["latin", "open", "fifo", "folder"])
+def test_what_an_odd_secrets_file_holds_is_hidden_all_the_same(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "secrets.env"
+    odd(kind, path)
+    if path.is_file():
+        path.write_bytes(path.read_bytes() + b"no-name-1234\nNAME = value-1234\n# a comment\n")
+    environ = {"MINE": "mine-1234", "HF_TOKEN": "hub-1234", "PATH": "/usr/bin"}
+    values = set(known(environ, path, {"MINE"}))
+    assert {"mine-1234", "hub-1234"} <= values
+    assert ({"no-name-1234", "value-1234"} <= values) is path.is_file()
+    assert "/usr/bin" not in values
+    assert "# a comment" not in values
+
+
+# --- what is set on the command line ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "values"),
+    [
+        ("env.MINE=abcd", ["abcd", "abcd"]),
+        ("e4b:env.MINE='a b'", ["a b", "'a b'"]),
+        ("env.VLLM_USE_V1=abcd", []),
+        ("env.MINE=true", []),
+        ("env={MINE: abcd, VLLM_X: efgh}", ["abcd", "{MINE: abcd, VLLM_X: efgh}"]),
+        ("secrets=[HF_TOKEN, abcd]", ["abcd", "[HF_TOKEN, abcd]"]),
+        ("args={api-key: abcd, port: 1}", ["abcd"]),
+        ("limits.context=8192", []),
+        ("model.path=/models", []),
+        ("env.MINE=[", ["["]),
+    ],
+)
+def test_what_is_set_and_may_be_a_secret_is_found(override: str, values: list[str]) -> None:
+    assert of_overrides([override]) == values
+
+
+def test_variables_of_a_script_may_be_secrets() -> None:
+    assert of_variables(["MINE=abcd", "MINE", "CUDA_HOME=/usr", "X=1"]) == ["abcd"]

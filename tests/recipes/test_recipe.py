@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from sparkctl.base.document import load
 from sparkctl.base.errors import ProblemsError
+from sparkctl.base.shown import looks_secret
 from sparkctl.base.validation import validate
 from sparkctl.recipes.recipe import Limits, Recipe
 from sparkctl.recipes.stack import Stack
-from sparkctl.recipes.values import looks_secret
 from tests.support.paths import FIXTURES
 
 if TYPE_CHECKING:

@@ -49,7 +49,9 @@ class FakeSpark:
         """Run a command to its end."""
         out, err = io.StringIO(), io.StringIO()
         output = Output(out, err)
-        return Done(run(list(arguments), Session(self.world(output), output)), out.getvalue(), err.getvalue())
+        world = self.world(output)
+        output.boundary = world.boundary
+        return Done(run(list(arguments), Session(world, output)), out.getvalue(), err.getvalue())
 
     @property
     def operator(self) -> Operator:

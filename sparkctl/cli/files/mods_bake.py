@@ -12,6 +12,7 @@ from sparkctl.base.units import parse_duration
 from sparkctl.cli.options import as_json
 from sparkctl.mods.bake import judge
 from sparkctl.mods.placed import md5_of
+from sparkctl.operations import secrets
 from sparkctl.operations.mods.bake import BakeOptions, bake
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def command(session: Session, /, folder: Path, env: tuple[str, ...], timeout: st
     becomes a mod in your own folder. Exits 6 where that is not all that it did, and makes no mod.
     """
     as_json: bool = options.pop("as_json")
+    session.out.boundary.know(secrets.of_variables(env))
     how = BakeOptions(env=tuple(map(_variable, env)), timeout_s=parse_duration(timeout), **options)
     with session.out.reporting():
         made = bake(session.world, folder, how)

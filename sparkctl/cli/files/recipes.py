@@ -69,7 +69,9 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
 @click.pass_obj
 def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
     """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
-    found = recipes.lint(session.world.catalog, files, strict=strict)
+    found = recipes.lint(session.world, files, strict=strict)
+    for problem in found.reaches:
+        session.out.say(f"reaches: {problem}")
     for problem in found.warnings:
         session.out.warn(str(problem))
     if found.errors:

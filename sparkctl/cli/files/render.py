@@ -9,6 +9,7 @@ import click
 
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.operations.files.render import render
+from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -34,4 +35,4 @@ def command(
     if as_json:
         session.out.json(asdict(rendered.spec))
     else:
-        session.out.raw(rendered.text)
+        session.out.shell(grammar.shell_text(rendered.words, ascii_only=not session.out.unicode))

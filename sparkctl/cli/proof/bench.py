@@ -73,7 +73,7 @@ def _one(session: Session, name: str, asked: BenchProtocol, options: dict[str, o
     elif options["form"]:
         out.json(llama_benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:
-        out.raw(result.markdown(found))
+        out.plain(result.markdown(found))
     else:
         bench_tables.show(out, found)
     if not any(level.requests for level in found.levels):

@@ -43,7 +43,7 @@ def show_sweep(out: Output, path: str, found: Sequence[tuple[str, Bench]], *, ma
         for value, one in found
     ]
     if markdown:
-        out.raw("\n".join(result.markdown_table(headers, rows)))
+        out.plain("\n".join(result.markdown_table(headers, rows)))
     elif rows:
         out.table(headers, rows)
 

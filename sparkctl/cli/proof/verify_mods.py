@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -101,7 +100,7 @@ def _tell(session: Session, change: ChangedVerdict, at: str, *, as_json: bool) -
     verdict = change.verdict
     if as_json:
         row = _row(verdict) | {"verdict": change.now, "was": change.was, "at": at, "reasons": change.reasons}
-        session.out.raw(json.dumps(row, ensure_ascii=False))
+        session.out.json(row, indent=None)
     else:
         was = "gone" if change.was is None else change.was
         told = f"{at}  {verdict.service}  {verdict.mod.mod}  {verdict.mod.name}: {was} → {change.now}"

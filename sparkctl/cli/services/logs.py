@@ -20,4 +20,4 @@ if TYPE_CHECKING:
 def command(session: Session, name: str, *, follow: bool, tail: int | None) -> None:
     """Print a service's log as its server wrote it."""
     for line in logs(session.world, name, tail=tail, follow=follow):
-        session.out.raw(line)
+        session.out.plain(line)

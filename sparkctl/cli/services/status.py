@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,7 @@ def _watch(session: Session, name: str, every_s: float, *, as_json: bool) -> Non
     """Print a line at each look until the operator has seen enough."""
     for found in services.watch(session.world, name, every_s):
         row, now = _row(name, found), datetime.now().astimezone().isoformat(timespec="seconds")
-        session.out.raw(json.dumps({"at": now, **row})) if as_json else session.out.result(f"{now}  {_line(row)}")
+        session.out.json({"at": now, **row}, None) if as_json else session.out.result(f"{now}  {_line(row)}")
 
 
 def _row(name: str, found: ServiceStatus) -> dict[str, object]:

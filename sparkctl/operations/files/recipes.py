@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.operations.files import reach
 from sparkctl.recipes import reading
 from sparkctl.recipes.catalog import Member
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.base.errors import Place
+    from sparkctl.operations.context import World
     from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.reading import Loader, Located
 
 
 class ListedRecipe(NamedTuple):
@@ -27,10 +31,15 @@ class ListedRecipe(NamedTuple):
 
 
 class Linted(NamedTuple):
-    """What was checked, and everything that is wrong or doubtful with it."""
+    """What was checked, and everything that is wrong or doubtful with it.
+
+    ``reaches`` is what of this host is reached beside models, their cache and mods: it is no mistake, and says whom a
+    recipe has to be trusted from (docs/security.md).
+    """
 
     names: tuple[str, ...]
     problems: tuple[Problem, ...]
+    reaches: tuple[Problem, ...] = ()
 
     @property
     def errors(self) -> list[Problem]:
@@ -53,7 +62,7 @@ def listed(catalog: Catalog) -> list[ListedRecipe]:
     ]
 
 
-def lint(catalog: Catalog, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
+def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
     """Check recipes and stacks, by name or by file; all of them when none is named.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
@@ -61,12 +70,37 @@ def lint(catalog: Catalog, names: Sequence[str] = (), *, strict: bool = False) -
     Raises:
         InputError: there is none of a name.
     """
+    catalog = world.catalog
     every = [*(entry.name for entry in catalog.recipes()), *(entry.name for entry in catalog.entries("stack"))]
     checked = tuple(names or every)
     problems: dict[str, Problem] = {}
+    reaches: dict[str, Problem] = {}
     for name in checked:
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
-    return Linted(checked, tuple(problems.values()))
+        reaches |= {str(problem): problem for problem in _reaches(world, name)}
+    return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
+
+
+def _reaches(world: World, name: str) -> list[Problem]:
+    """Return what the services of a name reach; of what cannot be used, what can be told of it."""
+    found: list[Problem] = []
+    with suppress(InputError):
+        loader = world.loader(world.disk_models)
+        for one in loader.located([name], (), strict=False):
+            found += reach.of_recipe(one.loaded, world.operator)
+            found += _added(world, loader, one)
+    return found
+
+
+def _added(world: World, loader: Loader, one: Located) -> list[Problem]:
+    """Return what a service's template reaches; nothing where it cannot be put together."""
+    try:
+        (service,) = loader.services([one])
+    except InputError:
+        return []
+    place = one.loaded.document.node(("template",)).key
+    added = reach.of_template(service, world.operator)
+    return [Problem(f"the template adds {text}", place, warning=True) for text in added]
 
 
 def _description(catalog: Catalog, kind: str, name: str) -> str:

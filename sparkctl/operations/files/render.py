@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import unseen
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
 from sparkctl.recipes import reading
@@ -50,7 +51,20 @@ def render(
     (service,) = world.services(loader, located)
     if stage:
         _stage(world, service)
+    _warn(world, service.words)
     return Rendered(tuple(service.words), service.spec, tuple(reading.notes(service)))
+
+
+def _warn(world: World, words: Sequence[str]) -> None:
+    """Warn of what a reader of the command does not see, and of what nobody should see in it."""
+    for word in words:
+        found = ", ".join(unseen(word))
+        if found:
+            how = "such characters stand in the command as escapes in $'…', which bash, zsh and ksh read"
+            world.report.warn(f"not seen in {word}: {found}; {how}")
+        if world.boundary.hidden(word) != word:
+            how = "list its variable under secrets: the command then names a file instead"
+            world.report.warn(f"the command shows what may be a secret: {word}; {how}")
 
 
 def _stage(world: World, service: Service) -> None:

@@ -73,7 +73,8 @@ def logs(world: World, name: str, *, tail: int | None = None, follow: bool = Fal
     """Return a service's log line by line, as its server wrote it; with ``follow`` until the service ends.
 
     Of one that is gone, what was kept when it failed, without secrets. ``tail``: of what is there already, only so
-    many lines.
+    many lines. Secrets of one that is there are in it as the server wrote them: the world's boundary, which hides
+    them, is told of those that the container was started with.
 
     Raises:
         InputError: no service of this name is deployed, and no log of a failure of it is kept.
@@ -88,6 +89,7 @@ def logs(world: World, name: str, *, tail: int | None = None, follow: bool = Fal
         known = ", ".join(deployed.names(world.engine)) or "nothing"
         message = f"no service {name} is deployed (deployed: {known})"
         raise InputError(message, hint="sparkctl ps lists them")
+    world.hide_secrets_of(container)
     return _followed(world, container, tail) if follow else iter(world.engine.logs(container.id, tail=tail))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.shown import Boundary, without_colours
 from sparkctl.operations import secrets
 from sparkctl.operations.start.kept_failures import failure_of
 from sparkctl.vllm import failures
@@ -58,7 +59,7 @@ def keep_dead(engine: Engine, kept: KeptFailures, container: Container, hidden: 
     if container.state not in {"exited", "dead"}:
         return []
     name = container.name
-    _, lines = _log(engine, name, [*hidden, *secrets.in_environment(container.env)])
+    _, lines = _log(engine, name, [*hidden, *secrets.of_environment(dict(container.env), ())])
     found = failures.diagnose(lines)
     how = failures.ended(container, found)
     code = "" if container.exit_code is None else f" with code {container.exit_code}"
@@ -75,7 +76,7 @@ def _log(engine: Engine, name: str, hidden: Iterable[str]) -> tuple[Container | 
         lines = engine.logs(container.id, tail=READ_LINES) if container is not None else []
     except EngineError:
         return None, []  # the failure is what counts, not that its log cannot be read
-    safe = secrets.redacted("\n".join(lines), hidden)
+    safe = Boundary(hidden).text(without_colours("\n".join(lines)))
     return container, safe.split("\n") if safe else []
 
 

@@ -169,7 +169,8 @@ def _explained(world: World, found: ServiceStatus) -> ServiceStatus:
     if found.deployed is None or found.deployed.container.state not in {"exited", "dead"}:
         return found
     lines = world.engine.logs(found.deployed.container.id, tail=READ_LINES)
-    cause = failures.diagnose(secrets.redacted("\n".join(lines), world.hidden(found.deployed.container)).split("\n"))
+    world.hide_secrets_of(found.deployed.container)
+    cause = failures.diagnose(world.boundary.hidden("\n".join(lines)).split("\n"))
     return found if cause is None else replace(found, why=f"{found.why}: {cause.cause}", fix=cause.fix)
 
 

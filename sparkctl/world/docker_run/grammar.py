@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.world.docker_run import values
 from sparkctl.world.docker_run.options import ALIASES, NOT_CARRIED, OPTIONS, SHORT_NOT_CARRIED, Option
+from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.spec import ContainerSpec, HealthCheck
 
 if TYPE_CHECKING:
@@ -77,14 +78,14 @@ def labelled(words: Sequence[str], labels: Mapping[str, str]) -> list[str]:
     return [*words[:place], *added, *words[place:]]
 
 
-def shell_text(words: Sequence[str]) -> str:
-    """Return the words as a shell reads them, one option with its value a line."""
+def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
+    """Return the words as a shell reads them, one option with its value a line; see ``spelling.quote``."""
     starts = {0, *_line_starts(words)}
     lines: list[list[str]] = []
     for position, word in enumerate(words):
         if position in starts:
             lines.append([])
-        lines[-1].append(shlex.quote(word))
+        lines[-1].append(quote(word, ascii_only=ascii_only))
     return " \\\n  ".join(" ".join(line) for line in lines)
 
 

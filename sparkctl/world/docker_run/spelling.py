@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import unseen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +18,7 @@ _TOKEN: Final = re.compile(
     r"""
       (?P<space>[ \t\n]+)
     | (?P<joined>\\\n)
+    | (?P<octal>\$'(?:[^'\\]|\\[0-7]{3})*')
     | (?P<escaped>\\.)
     | (?P<single>'[^']*')
     | (?P<double>"(?:[^"\\$`]|\\.|\$(?![A-Za-z0-9_({@*\#?$!-]))*")
@@ -32,10 +35,32 @@ _CSV_FIELD: Final = re.compile(r'"((?:[^"\r]|"")*)"|([^",\r\n]*)')
 _CSV_QUOTED: Final = re.compile(r'[",\n]|^$|^\s')
 
 
+def quote(word: str, *, ascii_only: bool = False) -> str:
+    r"""Return a word as a shell reads it, made of characters that are seen, so that what is pasted is what is read.
+
+    A word with others is written as ``$'\033[31m'``, byte by byte in octal: bash, zsh, ksh and POSIX of 2024 read that.
+    ``ascii_only`` writes so whatever is not ASCII, for an output that takes nothing else.
+    """
+    if not unseen(word) and (word.isascii() or not ascii_only):
+        return shlex.quote(word)
+    return "$'" + "".join(_octal(one) if _needs_octal(one, ascii_only) else one for one in word) + "'"
+
+
+def _needs_octal(character: str, ascii_only: bool) -> bool:
+    # The backslash and the quote for the shell, the exclamation mark for the history of an interactive one.
+    return character in "\\'!" or (ascii_only and not character.isascii()) or bool(unseen(character))
+
+
+def _octal(character: str) -> str:
+    lone = "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"
+    return "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogatepass" if lone else "surrogateescape"))
+
+
 def split(text: str) -> list[str]:
     """Return the words of one shell command; unlike in a shell, a line end is white space and ends nothing.
 
-    Quotes, backslashes, joined lines and comments mean what they mean to a POSIX shell. Nothing is expanded or run.
+    Quotes, backslashes, joined lines and comments mean what they mean to a POSIX shell; of ``$'…'`` only what ``quote``
+    writes is read. Nothing is expanded or run.
 
     Raises:
         InputError: a quote that is never closed, or what a shell would expand or run (``$HOME``, ``;``, ``|`` …).
@@ -64,9 +89,17 @@ def _meaning(kind: str | None, token: str) -> str:
         return token[1:]
     if kind == "single":
         return token[1:-1]
+    if kind == "octal":
+        return _from_octal(token[2:-1])
     if kind == "double":
         return _ESCAPED_IN_DOUBLE.sub(lambda m: m.group(1).strip("\n"), token[1:-1])
     return token
+
+
+def _from_octal(text: str) -> str:
+    written = text.encode(errors="surrogateescape")
+    read = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 0xFF]), written)
+    return read.decode(errors="surrogateescape")
 
 
 def _cannot_split(text: str, position: int) -> InputError:

@@ -25,7 +25,7 @@ class DiskFiles:
         """
         temporary: Path | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folders.make(path.parent)
             descriptor, name = tempfile.mkstemp(
                 dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
             )

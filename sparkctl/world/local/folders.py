@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def make(path: Path) -> None:
+    """Make a folder and those above it that are missing, each for its owner alone, whatever the umask.
+
+    Python's own ``parents=True`` makes those above with the umask's mode: with 000 anybody could write in them.
+    """
+    for missing in [one for one in (path, *path.parents) if not one.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
     """Write a folder with these files; with ``replace`` in the place of the one that is there.
 
@@ -25,7 +34,7 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
         InputError: it is there already, there is no permission, or the disk is full; then nothing has changed.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make(path.parent)
         # Two levels deep, where no catalog looks: what a kill leaves behind is no mod.
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX

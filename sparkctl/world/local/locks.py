@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import hashlib
 import os
+import pwd
 import re
-import shlex
 import stat
 import struct
 import sys
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,10 +20,18 @@ from sparkctl.base.errors import EngineError
 from sparkctl.world.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _FLOCK: Final = "hhqqi"
 """struct flock of 64-bit Linux: type, whence, start, length, process (0 for a lock of an open file)."""
+LONGEST_S: Final = 600.0
+_POLL_S: Final = 0.05
+_NAMES: Final = 10
+"""How many names the lock of an engine may have: in a folder for all, anybody may have put something in its place."""
+_FOR_ALL: Final = 0o666
+_PROGRAMS: Final = {"sparkctl", "__main__.py"}
+_TAKE_A_VALUE: Final = {"--engine", "--recipes", "--profile"}
+_A_COMMAND: Final = re.compile(r"[a-z-]+")
 
 
 def shared_folder() -> Path:
@@ -33,24 +41,44 @@ def shared_folder() -> Path:
 
 
 def whoami() -> str:
-    """Return who holds a lock, for whoever waits for it: user, process and command.
+    """Return who holds a lock, for whoever waits for it: user, process, and the command without its arguments.
 
-    Every user of the host can read it: what is set (``--set env.NAME=VALUE``) is not in it.
+    Every user of the host can read it.
     """
-    words = [name + ("=…" if equals else "") for name, equals, _ in (word.partition("=") for word in sys.argv[1:])]
-    return f"{getpass.getuser()}, process {os.getpid()}: {' '.join(['sparkctl', *map(_shown, words)])}"
+    return f"{_user()}, process {os.getpid()}: {' '.join(['sparkctl', *_command(sys.argv)])}"
 
 
-def _shown(word: str) -> str:
-    return word if word.endswith("=…") else shlex.quote(word)
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """Return the name of the command in sparkctl's own arguments; a program that uses the API has none."""
+    if Path(arguments[0]).name not in _PROGRAMS:
+        return []
+    words = iter(arguments[1:])
+    for word in words:
+        if word in _TAKE_A_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return [word] if _A_COMMAND.fullmatch(word) else []
+    return []
 
 
 class FileLocks:
-    """Locks in ``folder``. The kernel lets go of a lock when its holder dies, so a killed sparkctl leaves none."""
+    """Locks in ``folder``. The kernel lets go of a lock when its holder dies, so a killed sparkctl leaves none.
 
-    def __init__(self, folder: Path, who: str) -> None:
+    ``longest_s`` is how long this waits for a holder, in seconds: a command holds the lock for as long as it stops and
+    creates containers, and whoever holds it for longer hangs, or means it.
+    """
+
+    def __init__(self, folder: Path, who: str, *, longest_s: float = LONGEST_S) -> None:
         self._folder = folder
         self._who = who
+        self._longest_s = longest_s
 
     @property
     def me(self) -> str:
@@ -66,15 +94,13 @@ class FileLocks:
         """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits.
 
         Raises:
-            EngineError: the lock file cannot be opened.
+            EngineError: the lock file cannot be opened, or somebody holds it for longer than any command does.
         """
-        descriptor = _open(self._path(engine_id))
+        path, descriptor = self._open(engine_id)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _taken(descriptor):
                 waiting(_holder(descriptor))
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                self._wait(path, descriptor)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, self._who.encode(), 0)
             yield
@@ -89,7 +115,7 @@ class FileLocks:
         Raises:
             EngineError: the lock file cannot be opened.
         """
-        descriptor = _open(self._path(engine_id))
+        _, descriptor = self._open(engine_id)
         try:
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _byte_of(service))
         except OSError:
@@ -103,18 +129,54 @@ class FileLocks:
 
     def worked_on(self, engine_id: str, service: str) -> bool:
         """Return whether a command that runs works on a service."""
-        try:
-            descriptor = os.open(self._path(engine_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
+        path = next((path for path in self._paths(engine_id) if _is_shared(path)), None)
+        if path is None:
             return False  # no command has ever held it here
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _byte_of(service))
             return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
         finally:
             os.close(descriptor)
 
-    def _path(self, engine_id: str) -> Path:
-        return self._folder / f"sparkctl-{re.sub(r'[^A-Za-z0-9]+', '-', engine_id)[:64]}.lock"
+    def _wait(self, path: Path, descriptor: int) -> None:
+        until = time.monotonic() + self._longest_s
+        while not _taken(descriptor):
+            if time.monotonic() > until:
+                message = f"the lock {path} has been held for {self._longest_s:g} s, by {_holder(descriptor)}"
+                hint = f"who it is: fuser -v {path}; end that process, or remove the file, as root or as its owner"
+                raise EngineError(message, hint=hint)
+            time.sleep(_POLL_S)
+
+    def _open(self, engine_id: str) -> tuple[Path, int]:
+        """Open the engine's lock file, which all users share; what somebody has put in its place is passed over."""
+        try:
+            for path in self._paths(engine_id):
+                if not os.path.lexists(path):
+                    _make(path)
+                if _is_shared(path):
+                    return path, os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            message = f"cannot open the lock file {path}: {error.strerror}"
+            raise EngineError(message, hint="mend the mode of its folder, or of the file") from None
+        message = (
+            f"cannot open the lock file {path}: it, and the {_NAMES - 1} before it, are no files that all may write"
+        )
+        raise EngineError(message, hint="remove what somebody has put there")
+
+    def _paths(self, engine_id: str) -> Iterator[Path]:
+        """Yield the names that the lock may have, in the order in which every user tries them."""
+        name = f"sparkctl-{re.sub(r'[^A-Za-z0-9]+', '-', engine_id)[:64]}"
+        yield self._folder / f"{name}.lock"
+        yield from (self._folder / f"{name}.{number}.lock" for number in range(1, _NAMES))
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _byte_of(service: str) -> bytes:
@@ -133,26 +195,22 @@ def _holder(descriptor: int) -> str:
     return "".join(character if character.isprintable() else "?" for character in text) or "another sparkctl"
 
 
-def _open(path: Path) -> int:
-    """Open the lock file, shared by all users, without following a link that somebody planted in a shared folder."""
-    hint = "is it owned by another user? remove it while no sparkctl runs"
+def _is_shared(path: Path) -> bool:
+    """Return whether a file is one that every user can lock: no link, pipe or device, and nobody's alone."""
     try:
-        descriptor = _opened(path)
-    except OSError as error:
-        raise EngineError(f"cannot open the lock file {path}: {error.strerror}", hint=hint) from None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise EngineError(f"cannot open the lock file {path}: it is no regular file", hint=hint)
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and mode & _FOR_ALL == _FOR_ALL
 
 
-def _opened(path: Path) -> int:
-    # Non-blocking: a pipe in its place would hold us for ever.
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+def _make(path: Path) -> None:
+    """Make a lock file that is for all from its first moment: whoever sees it otherwise takes the next name."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".sparkctl-")
     try:
-        # Opened before created: with fs.protected_regular, O_CREAT on another user's file in a sticky folder fails.
-        return os.open(path, flags)
-    except FileNotFoundError:
-        descriptor = os.open(path, flags | os.O_CREAT, 0o666)
-        os.fchmod(descriptor, 0o666)  # whatever the umask is
-        return descriptor
+        os.fchmod(descriptor, _FOR_ALL)  # whatever the umask is
+        with suppress(FileExistsError):  # another command was quicker
+            os.link(name, path)
+    finally:
+        os.close(descriptor)
+        os.unlink(name)  # noqa: PTH108

@@ -102,9 +102,15 @@ def test_a_folder_whose_replacement_was_killed_comes_back(tmp_path: Path) -> Non
 
 
 def test_the_lock_file_says_nothing_after_the_end_and_never_what_was_set(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "from sparkctl.world.local.locks import whoami; print(whoami())"]
-    told = subprocess.check_output([*words, "up", "e4b", "--set", "env.MY_AUTH=hunter2"], text=True)
-    assert told.strip().endswith("sparkctl up e4b --set env.MY_AUTH=…")
+    program = "import sys; from sparkctl.world.local.locks import whoami; del sys.argv[0]; print(whoami())"
+    for name, words, shown in (
+        ("/bin/sparkctl", ["up", "e4b", "--set", "env.MY_AUTH=hunter2"], "sparkctl up"),
+        ("/x/__main__.py", ["-v", "--engine", "sim", "--recipes=/x", "bench", "e4b"], "sparkctl bench"),
+        ("/x/sparkctl", ["hunter2 \x1b"], "sparkctl"),
+        ("/x/program.py", ["hunter2"], "sparkctl"),
+    ):
+        told = subprocess.check_output([sys.executable, "-c", program, name, *words], text=True)
+        assert told.strip().partition(": ")[2] == shown
     with FileLocks(tmp_path, whoami()).hold("engine", waiting=print):
         (file,) = tmp_path.iterdir()
         assert f"process {os.getpid()}" in file.read_text()
@@ -127,10 +133,42 @@ def test_who_holds_a_lock_is_told_without_what_moves_a_cursor(tmp_path: Path) ->
     assert (process.returncode, file.read_text()) == (0, "")
 
 
-def test_a_pipe_in_the_place_of_the_lock_is_an_error_in_words(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "sparkctl-engine.lock")
-    refused = pytest.raises(EngineError, match="it is no regular file")
+def in_the_place_of(path: Path, kind: str) -> None:
+    """Put something in the place of the lock, as any user of the host can."""
+    if kind == "pipe":
+        os.mkfifo(path, 0o666)
+    elif kind == "link":
+        path.symlink_to(path.parent / "precious")
+    elif kind == "folder":
+        path.mkdir(mode=0o777)
+    else:
+        path.touch(mode=0o600)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder", "file of somebody's own"])
+def test_what_somebody_puts_in_the_place_of_the_lock_is_passed_over_by_all(tmp_path: Path, kind: str) -> None:
+    in_the_place_of(tmp_path / "sparkctl-engine.lock", kind)
+    first, second = FileLocks(tmp_path, "first"), FileLocks(tmp_path, "second", longest_s=0.2)
+    with first.hold("engine", waiting=pytest.fail):
+        assert (tmp_path / "sparkctl-engine.1.lock").read_text() == "first"
+        with first.work_on("engine", "a"):
+            assert second.worked_on("engine", "a")
+        told: list[str] = []
+        held = pytest.raises(EngineError, match=r"has been held for 0.2 s, by first")
+        with held, second.hold("engine", waiting=told.append):
+            pass
+        assert told == ["first"]
+    assert not (tmp_path / "precious").exists()
+
+
+def test_where_every_name_of_the_lock_is_taken_there_is_a_message(tmp_path: Path) -> None:
+    for name in ("sparkctl-engine.lock", *(f"sparkctl-engine.{number}.lock" for number in range(1, 10))):
+        os.mkfifo(tmp_path / name)
+    refused = pytest.raises(EngineError, match=r"are no files that all may write")
     with refused, FileLocks(tmp_path, "me").hold("engine", waiting=print):
+        pass
+    refused = pytest.raises(EngineError, match=r"cannot open the lock file .*: No such file")
+    with refused, FileLocks(tmp_path / "nowhere", "me").hold("engine", waiting=print):
         pass
 
 

@@ -112,16 +112,6 @@ def test_every_user_of_the_host_can_open_the_lock(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o666
 
 
-def test_a_link_planted_as_the_lock_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "sparkctl-e.lock").symlink_to(tmp_path / "precious")
-    with (
-        pytest.raises(EngineError, match="cannot open the lock file"),
-        FileLocks(tmp_path, "bob").hold("e", waiting=pytest.fail),
-    ):
-        pass
-    assert not (tmp_path / "precious").exists()
-
-
 def test_a_port_that_listens_is_taken() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -216,3 +206,13 @@ def test_a_write_replaces_a_file_whole_with_its_mode(tmp_path: Path) -> None:
     DiskFiles().remove(target)
     DiskFiles().remove(target)
     assert not target.exists()
+
+
+def test_folders_that_are_made_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        DiskFiles().write(tmp_path / "a/b/c/file", b"", mode=0o600)
+        DiskFiles().write_folder(tmp_path / "d/e/mod", {"file": b""}, replace=False)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c", "d", "d/e")} == {0o700}

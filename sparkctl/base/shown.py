@@ -1,0 +1,285 @@
+"""What may be shown: control characters as escapes, and no secrets.
+
+The one boundary between sparkctl and whoever reads what it prints, writes into reports, or keeps of logs. Values that
+are known are hidden wherever they stand and however they are quoted; what only looks like a secret is hidden by its
+form. A value of fewer than ``SHORTEST`` characters is not known again: it would hide half of the words of a log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HIDDEN: Final = "(hidden)"
+SHORTEST: Final = 4
+BEGINNING: Final = 12
+"""Characters of a long value by which a piece of it is known: messages cut off what is long."""
+
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | frozenset(
+    map(chr, range(0xE0100, 0xE01F0))
+)
+"""Characters that count as letters or marks and of which nothing is seen (Default_Ignorable_Code_Point of Unicode)."""
+_COLOURS: Final = re.compile(r"\x1b\[[\d;]*m")
+_SAYS_NOTHING: Final = re.compile(r"(?i:true|false|none|null|auto)")
+_PLAIN: Final = re.compile(r"(?i:true|false|yes|no|on|off|none|null|auto)|[\d.]{1,5}")
+"""Values that are no secrets, whatever holds them: to hide them would hide the words of every message."""
+
+
+def is_plain(value: str) -> bool:
+    """Return whether a value is a switch or a small number: no secret, whatever holds it."""
+    return _PLAIN.fullmatch(value) is not None
+
+
+def visible(text: str) -> str:
+    r"""Return a text with every character that is not seen as an escape; line ends and tabs stay.
+
+    Not seen are control and format characters (bidirectional ones among them), odd spaces, lone surrogates (bytes of
+    the command line that are no UTF-8, shown as ``\xff``), and letters that are blank.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(one if one in "\n\t" or _is_seen(one) else _escaped(one) for one in text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a text as ``visible`` does, line ends as ``\n`` and tabs as a space."""
+    return visible(text).replace("\n", "\\n").replace("\t", " ")
+
+
+def without_colours(text: str) -> str:
+    """Return a text without the colours (SGR) that vLLM's log has where it is written for a terminal."""
+    return _COLOURS.sub("", text)
+
+
+def unseen(text: str) -> list[str]:
+    """Return the characters of a text that are not seen, each once, as U+202E; a line end is seen."""
+    return [f"U+{ord(one):04X}" for one in dict.fromkeys(text) if one != "\n" and not _is_seen(one)]
+
+
+def json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    r"""Return a value as JSON in which every character is seen: what is not is written as ``\u202e``."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    # What is not seen stands between quotes: outside of them json writes spaces and line ends alone.
+    return "".join(one if one == "\n" or _is_seen(one) else _utf16(one) for one in text)
+
+
+def _utf16(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
+
+
+def _is_seen(character: str) -> bool:
+    return character.isprintable() and character not in _BLANK
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004  (PEP 383: a byte that is no UTF-8)
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x100:  # noqa: PLR2004
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004
+
+
+# --- what looks like a secret ----------------------------------------------------------------------------------------
+
+_WORDS: Final = frozenset({"SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"})
+_MAYBE: Final = frozenset({"AUTH", "AUTHORIZATION", "PASS", "PAT", "SIGNATURE", "SIG", "KEY", "TOKEN"})
+_OF_LIBRARIES: Final = re.compile(
+    r"(?:VLLM|CUDA|CUBLAS|CUDNN|NCCL|NVIDIA|TORCH|TORCHINDUCTOR|PYTORCH|TRITON|FLASHINFER|OMP|MKL|UCX|GLOO|RAY|HF|"
+    r"TRANSFORMERS|TOKENIZERS|PYTHON|LD|NVTE|CUTE|CUTLASS)(?:_\w*)?"
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable of this name holds a secret: HF_TOKEN does, TOKENIZERS_PARALLELISM does not."""
+    words = _words(name)
+    if _WORDS.intersection(words) or words[-1] in {"TOKEN", "APIKEY"}:
+        return True
+    return words[-2:] in (["API", "KEY"], ["ACCESS", "KEY"], ["PRIVATE", "KEY"])
+
+
+def may_be_secret(name: str) -> bool:
+    """Return whether the value of a variable of this name is not to be shown: all but those of known libraries are."""
+    return sounds_secret(name) or not _OF_LIBRARIES.fullmatch(name)
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether a name has a word of secrets in it, MY_AUTH and SSH_KEY among them."""
+    return looks_secret(name) or not _MAYBE.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return name.upper().replace("-", "_").replace(".", "_").split("_")
+
+
+_QUOTED: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
+_VALUE: Final = rf"""(?:{_QUOTED}|[^\s,;'"{{}}\[\]()]+)"""
+_NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]*"
+_TOKEN: Final = re.compile(
+    r"\b(?:hf_(?:(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{8,}|[a-z]{16,})|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}"
+    r"|glpat-[\w-]{16,}|nvapi-[\w-]{16,}|xox[a-z]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}"
+    r"|(?<!-)eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"|(?<=Bearer )(?!token\b)[^\s'\"]{4,}|(?<=Authorization: Basic )[A-Za-z0-9+/]{4,}=*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+"""Tokens of the hub, OpenAI, GitHub, GitLab, NVIDIA, Slack, AWS and Google; JWT; HTTP's headers; keys in PEM."""
+_FLAG: Final = re.compile(
+    rf"(?P<head>--(?P<name>(?:[a-z0-9]+[-_])*(?:api[-_]key|token|password|secret|passphrase))"
+    rf"(?:['\"]?\s*,\s*|['\"]?:?[ \t]+|=))(?P<value>{_VALUE})"
+)
+_ASSIGNED: Final = re.compile(rf"(?<![\w.-])(?P<head>(?P<name>{_NAME})=)(?P<value>{_QUOTED}|[^\s'\"]+)")
+_ASSIGNED_IN_QUOTES: Final = re.compile(rf"(?<=')(?P<head>(?:[\w.-]+:)?(?P<name>{_NAME})=)(?P<value>[^'\n]+)")
+_QUOTED_KEY: Final = re.compile(
+    rf"(?P<head>(?P<quote>['\"])(?P<name>{_NAME})(?P=quote)\s*:\s*)(?P<value>{_VALUE}|\[[^\]\n]*\])"
+)
+_KEY_OF_YAML: Final = re.compile(rf"(?<![\w.-])['\"]?(?P<name>{_NAME})['\"]?\s*:\s+")
+_VALUE_OF_YAML: Final = re.compile(rf"\[[^\]\n]*\]?|\{{[^}}\n]*\}}?|{_QUOTED}|[^,}}\n]+")
+_SECRETS_OF_YAML: Final = re.compile(r"((?<![\w.-])secrets['\"]?\s*:)(.*)")
+_NO_NAME: Final = re.compile(r"(?<![\w.-])(?![A-Z_][A-Z0-9_]*(?![\w.-]))[\w.+/=-]+")
+_ADDRESS: Final = re.compile(
+    # With a password everything up to the last @ goes: people write the / and @ of a password as they are.
+    r"(?P<head>\b[A-Za-z][A-Za-z0-9+.-]{0,20}://)(?!\[)"
+    r"(?:[^\s/?#@:'\"]{0,300}:(?!\d*(?:[/?#\s'\"]|$))[^\s'\"]{0,1000}@|(?<!ssh://)[^\s/?#'\"]{0,300}@)"
+)
+_QUERY: Final = re.compile(
+    r"(?P<head>[?&;](?:[\w-]*(?:token|key|sig|signature|password|passwd|secret|credential|auth|policy)|key-pair-id)=)"
+    r"(?P<value>[^&;\s'\"#]+)",
+    re.IGNORECASE,
+)
+
+
+def _without_forms(text: str) -> str:
+    """Return a text without what has the form of a secret."""
+    text = _ADDRESS.sub(rf"\g<head>{HIDDEN}@", text)
+    text = _QUERY.sub(rf"\g<head>{HIDDEN}", text)
+    text = _FLAG.sub(_unless_plain, text)
+    text = _ASSIGNED_IN_QUOTES.sub(_if_secret, text)
+    text = _ASSIGNED.sub(_if_secret, text)
+    text = _QUOTED_KEY.sub(_if_secret, text)
+    return _TOKEN.sub(HIDDEN, text)
+
+
+def _if_secret(match: re.Match[str]) -> str:
+    name = match["name"]
+    base, dot, variable = name.rpartition(".")
+    of_env = dot and base.rpartition(".")[2].rpartition(":")[2] == "env"
+    return _unless_plain(match) if (may_be_secret(variable) if of_env else _is_hidden(name)) else match[0]
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether what is assigned to this name is hidden: of names in small letters only those that are plain."""
+    return sounds_secret(name) if name.isupper() else looks_secret(name)
+
+
+def _unless_plain(match: re.Match[str]) -> str:
+    value = match["value"].strip("'\"")
+    if is_plain(value) or HIDDEN in value or value.startswith(("$", "<", "…")):
+        return match[0]
+    return match["head"] + HIDDEN
+
+
+def yaml_line(text: str) -> str:
+    """Return a line of a recipe or another file without the values of keys that look like a secret's.
+
+    Under ``secrets:`` stand names: what is none may be the secret itself.
+    """
+    kept, position = [], 0
+    for key in _KEY_OF_YAML.finditer(text):
+        value = _VALUE_OF_YAML.match(text, key.end())
+        if key.start() >= position and sounds_secret(key["name"]) and value and not is_plain(value[0]):
+            kept += [text[position : key.end()], HIDDEN]
+            position = value.end()
+    text = "".join([*kept, text[position:]])
+    return _SECRETS_OF_YAML.sub(lambda match: match[1] + _names_alone(match[2]), text)
+
+
+def _names_alone(text: str) -> str:
+    code, mark, comment = text.partition(" #")
+    return _NO_NAME.sub(HIDDEN, code.replace(HIDDEN, "\0")).replace("\0", HIDDEN) + mark + comment
+
+
+# --- values that are known -------------------------------------------------------------------------------------------
+
+
+class Boundary:
+    """What hides secrets: those whose values it was told, and what looks like one."""
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._spelled: dict[str, list[str]] = {}
+        self._pattern: re.Pattern[str] | None = None
+        self.know(values)
+
+    def know(self, values: Iterable[str]) -> None:
+        """Hide these values from now on, as they are and as they are quoted in messages, JSON, shells and URLs."""
+        for value in values:
+            for spelled in _spellings(value):
+                known = self._spelled.setdefault(spelled[:BEGINNING], [])
+                if spelled not in known:
+                    known.append(spelled)
+        longest = sorted(self._spelled, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest))) if longest else None
+
+    def hidden(self, text: str) -> str:
+        """Return a text without secrets; every other character stays."""
+        return _without_forms(self._without_known(text))
+
+    def text(self, text: str) -> str:
+        """Return a text as it may be shown; its lines stay lines."""
+        return visible(self.hidden(text))
+
+    def line(self, text: str) -> str:
+        """Return a text as it may be shown in one line: a cell of a table, a moment of a start."""
+        return one_line(self.hidden(text))
+
+    def value(self, value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
+        """Return a value for JSON without secrets: those of its texts, and those that a variable's name tells."""
+        if isinstance(value, str):
+            return self.hidden(value)
+        if isinstance(value, dict):
+            return {self._key(key): self._named(key, one) for key, one in value.items()}
+        return [self.value(one) for one in value] if isinstance(value, list | tuple | set | frozenset) else value
+
+    def _key(self, key: Any) -> Any:  # noqa: ANN401
+        return self.hidden(key) if isinstance(key, str) else key
+
+    def _named(self, key: object, value: object) -> object:
+        secret = isinstance(key, str) and key.isupper() and looks_secret(key) and isinstance(value, str)
+        return HIDDEN if secret else self.value(value)
+
+    def _without_known(self, text: str) -> str:
+        """Return a text without known values, and without pieces that a value begins with."""
+        if self._pattern is None:
+            return text
+        kept, position = [], 0
+        while match := self._pattern.search(text, position):
+            start = match.start()
+            length = max(_common(text, start, spelled) for spelled in self._spelled[match[0]])
+            kept += [text[position:start], HIDDEN]
+            position = start + length
+        return "".join([*kept, text[position:]])
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """Yield how a value is written: as it is, and quoted; each line of one that has several."""
+    for one in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
+        if len(one) < SHORTEST or _SAYS_NOTHING.fullmatch(one) or one in HIDDEN:
+            continue
+        as_json = (json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1])
+        safe = one.encode(errors="surrogateescape")
+        quoted = (repr(one)[1:-1], ascii(one)[1:-1], shlex.quote(one).strip("'"), quote(safe), quote_plus(safe))
+        yield from {one, visible(one), one_line(one), *as_json, *quoted, quote(safe, safe="")}
+
+
+def _common(text: str, start: int, value: str) -> int:
+    """Return how many characters of a value stand at a place of a text."""
+    length = min(BEGINNING, len(value))
+    while length < len(value) and text[start + length : start + length + 1] == value[length]:
+        length += 1
+    return length

@@ -1,0 +1,114 @@
+"""What the process needs before anything else: streams that can be written, signals that clean up, a careful umask."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING, Final, TextIO
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import traceback
+    from types import FrameType, TracebackType
+
+    from sparkctl.base import shown
+else:
+    shown = LazyModule("sparkctl.base.shown")
+    traceback = LazyModule("traceback")
+
+INTERRUPTED: Final = 130
+_OF_A_SIGNAL: Final = 128
+"""What a shell adds to the number of the signal that ended a program."""
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+_STANDARD: Final = (0, 1, 2)
+_received: list[int] = []
+
+
+def prepare() -> None:
+    """Make the process ready; called once, at the door."""
+    _open_what_is_closed()
+    sys.stdout = _stream(_Results(1, "wb", closefd=False), sys.stdout)
+    sys.stderr = _stream(_Talk(2, "wb", closefd=False), sys.stderr)
+    # Where an operator's umask lets others write, they could put recipes and secrets into the folders that are made.
+    os.umask(os.umask(0o077) | 0o022)
+    for one in _ENDING:
+        if signal.getsignal(one) is signal.SIG_DFL:  # what nohup ignores stays ignored
+            signal.signal(one, _end)
+    sys.excepthook = _tell_defect
+
+
+def code_of_interruption() -> int:
+    """Return the exit code of a command that was interrupted: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    return _OF_A_SIGNAL + _received[0] if _received else INTERRUPTED
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does. A closed terminal sends several signals: the next must not interrupt what cleans up."""
+    for one in _ENDING:
+        signal.signal(one, signal.SIG_IGN)
+    _received.append(number)
+    raise KeyboardInterrupt
+
+
+def _open_what_is_closed() -> None:
+    """Open the standard streams that are closed: else the next file would take their number, and be printed into."""
+    for number in _STANDARD:
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+
+
+class _Results(io.FileIO):
+    """stdout. What cannot be written is told once, as an error; nothing more is written then."""
+
+    _broken = False
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        """Write, and wait where whoever reads is slow and does not let us block."""
+        try:
+            while not self._broken:
+                written = super().write(data)
+                if written is not None:
+                    return written
+                select.select([], [self], [])
+        except BrokenPipeError:
+            self._broken = True
+            raise
+        except OSError as error:
+            self._broken = True
+            message = f"cannot print the results: {error.strerror}"
+            raise InputError(message, hint="free some space, or send the output elsewhere") from None
+        return len(data)
+
+
+class _Talk(io.FileIO):
+    """stderr. Where nobody can be told, nobody is, and the command goes on."""
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        """Write, or do not."""
+        try:
+            written = super().write(data)
+        except OSError:
+            return len(data)
+        return len(data) if written is None else written
+
+
+def _stream(file: io.FileIO, like: TextIO | None) -> io.TextIOWrapper:
+    """Return a stream as Python makes it, which writes what its encoding does not have as an escape."""
+    encoding = getattr(like, "encoding", None) or "utf-8"
+    buffering = bool(getattr(like, "line_buffering", False))
+    return io.TextIOWrapper(io.BufferedWriter(file), encoding, "backslashreplace", line_buffering=buffering)
+
+
+def _tell_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as Python does, without secrets; the environment's are all that is known here."""
+    told = "".join(traceback.format_exception(kind, error, trace))
+    boundary = shown.Boundary(value for name, value in os.environ.items() if shown.looks_secret(name))
+    sys.stderr.write(f"{boundary.text(told)}this is a defect of sparkctl: please report it, with the lines above\n")
+    sys.stderr.flush()

@@ -1,0 +1,189 @@
+"""sparkctl in odd processes: streams that are closed, full or of another encoding, folders that are none, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.command_line import Operator, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPARKCTL = [sys.executable, "-m", "sparkctl"]
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    for name in ("home", "folder"):
+        (tmp_path / name).mkdir()
+    return Operator(tmp_path / "home", tmp_path / "folder", {"SPARKCTL_ENGINE": "sim"})
+
+
+def shell(operator: Operator, script: str, **environ: str) -> tuple[int, str, str]:
+    """Run a script in which $S is sparkctl; return its code and what it printed, bytes as they are."""
+    environ = operator.environment | {"S": " ".join(SPARKCTL)} | environ
+    done = subprocess.run(["bash", "-c", script], env=environ, cwd=operator.home, capture_output=True, check=False)
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "told"),
+    [
+        ("$S recipes >&-", 0, ""),
+        ("$S ps 2>&-", 0, ""),
+        ("$S ps <&- >&- 2>&-", 0, ""),
+        ("$S plan nosuch >&- 2>&-", 2, ""),
+        ("$S ps 2>/dev/full", 0, ""),
+        ("$S recipes >/dev/full", 2, "cannot print the results: No space left on device"),
+        ("$S recipes --json >/dev/full", 2, "cannot print the results: No space left on device"),
+        ("$S --help >/dev/full", 2, "cannot print the results: No space left on device"),
+        ("$S schema recipe | true; exit ${PIPESTATUS[0]}", 141, ""),
+        ("mkdir gone; cd gone; rmdir ../gone; $S ps", 2, "the working folder cannot be used"),
+        ("mkdir gone; cd gone; rmdir ../gone; $S --help >/dev/null", 0, ""),
+        ("HOME= $S ps", 2, "HOME is '', expected an absolute path"),
+        ("HOME=not/absolute $S ps", 2, "HOME is 'not/absolute', expected an absolute path"),
+        ("XDG_STATE_HOME=here $S ps", 2, "XDG_STATE_HOME is 'here', expected an absolute path"),
+        ("XDG_CONFIG_HOME=here $S ps", 2, "XDG_CONFIG_HOME is 'here', expected an absolute path"),
+        ("XDG_STATE_HOME= $S ps", 0, "nothing is deployed"),
+        ("$S render '~nouser/x.yaml'", 2, "no home folder is known for ~nouser"),
+        ("$S size '~nouser/x'", 2, "no home folder is known for ~nouser"),
+        ("$S recipes lint '~nouser/x.yaml'", 2, "no home folder is known for ~nouser"),
+        (f"$S size {'n' * 300}", 2, "is no recipe, no folder and no model facts"),
+        (f"$S --recipes {'n' * 300} ps", 2, "which is no folder"),
+        (f"mkdir -p $XDG_STATE_HOME/sparkctl/logs; $S report {'n' * 300}", 2, "is deployed"),
+        (f"$S logs {'n' * 300}", 2, "is deployed"),
+    ],
+)
+def test_what_is_odd_about_a_process_is_a_message_or_nothing(
+    operator: Operator, script: str, code: int, told: str
+) -> None:
+    found, out, err = shell(operator, script)
+    assert (found, "Traceback" in out + err) == (code, False), err
+    assert told in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
+def test_any_encoding_of_the_output_takes_everything(operator: Operator, encoding: str) -> None:
+    operator.write("recipes/größe.yaml", "description: 漢字 — größer")
+    for command in ("recipes", "plan e4b-nvfp4", "recipes lint", "render e4b-nvfp4 --set env.TITLE=größe"):
+        code, _, err = shell(operator, f"$S {command}", PYTHONIOENCODING=encoding)
+        assert (code in {0, 2}, "Traceback" in err) == (True, False), err
+    code, out, _ = shell(operator, "$S recipes --json", PYTHONIOENCODING="ascii")
+    assert "größe" in [recipe["name"] for recipe in json.loads(out)]
+    _, out, _ = shell(operator, "$S render e4b-nvfp4 --set env.TITLE=größe", PYTHONIOENCODING="ascii")
+    assert "--env $'TITLE=gr\\303\\266\\303\\237e'" in out
+
+
+BECOME = """
+import encodings.utf_8_sig, importlib, os, pkgutil, sys
+import sparkctl
+for module in pkgutil.walk_packages(sparkctl.__path__, "sparkctl."):
+    if not module.name.endswith(("__main__", "sim.process", "docker.inside")):
+        importlib.import_module(module.name)
+os.setuid(424242)
+from sparkctl.cli import main
+main(sys.argv[1:])
+"""
+"""As the user id 424242, which no passwd names; what is imported is so before, as other users may not read it."""
+
+
+@pytest.mark.parametrize(
+    ("home", "command", "code", "told"),
+    [
+        (["HOME=/nonexistent"], "recipes", 0, ""),
+        ([], "recipes", 2, "HOME is not set, and the user id 424242 has no entry in passwd"),
+        (["HOME=/root"], "schema recipe", 0, ""),
+        (["HOME=/root"], "recipes", 2, "cannot read /root/.config/sparkctl/recipes: Permission denied"),
+    ],
+)
+def test_a_user_id_without_a_name_needs_a_home(home: list[str], command: str, code: int, told: str) -> None:
+    environ = {"PATH": os.environ["PATH"], "SPARKCTL_ENGINE": "sim", **dict(one.split("=") for one in home)}
+    program = [sys.executable, "-c", BECOME, *command.split()]
+    done = subprocess.run(program, env=environ, cwd="/", capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert told in done.stderr
+
+
+def test_whatever_the_umask_others_cannot_write_what_sparkctl_makes(operator: Operator) -> None:
+    port = free_port()
+    script = f"umask 000; $S up e4b-nvfp4 --set serve.port={port}; $S down --all; true"
+    assert shell(operator, script)[0] == 0
+    made = [path for path in operator.home.rglob("*") if not path.is_symlink()]
+    assert any(path.name == "measurements.db" for path in made)
+    assert not [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o022]
+
+
+def start(operator: Operator) -> subprocess.Popen[str]:
+    """Start a service that loads for a minute, and return the command once it says so."""
+    arguments = ["up", "e4b-nvfp4", "--set", f"serve.port={free_port()}"]
+    environ = operator.environment | {"SPARKCTL_SIM_FAULTS": "load_s=60"}
+    # A shell starts what runs in its background with SIGINT ignored, and this test may be such.
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", *SPARKCTL, *arguments],
+        env=environ,
+        cwd=operator.home,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    seen = ""
+    while "loading weights" not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    return process
+
+
+@pytest.mark.parametrize(
+    ("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_signal_ends_a_wait_as_ctrl_c_does(operator: Operator, told: signal.Signals, code: int) -> None:
+    process = start(operator)
+    process.send_signal(told)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "stopped waiting for e4b-nvfp4: it goes on loading" in err
+    services: Any = operator.run("ps", "--json").expect(0).json
+    assert [service["name"] for service in services] == ["e4b-nvfp4"]
+    operator.run("down", "--all").expect(0)
+
+
+def test_a_second_signal_does_not_interrupt_what_cleans_up(operator: Operator) -> None:
+    """A terminal that is closed sends SIGHUP, and whoever started us then SIGTERM."""
+    process = start(operator)
+    for one in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(one)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (129, False), err
+    operator.run("down", "--all").expect(0)
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from sparkctl.cli import process; process.prepare(); print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_a_defect_is_told_without_secrets() -> None:
+    program = (
+        "from sparkctl.cli import process; process.prepare()\n"
+        "raise ValueError('found Known-secret-1, hf_abcDEF123456 and \\x1b[31m')"
+    )
+    environ = os.environ | {"MY_TOKEN": "Known-secret-1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ValueError: found (hidden), (hidden) and \\x1b[31m" in done.stderr
+    assert done.stderr.endswith("this is a defect of sparkctl: please report it, with the lines above\n")

@@ -1,0 +1,213 @@
+"""Twenty secrets of known value through every command: none is found but in the container's own environment.
+
+They come in by every way: the environment, the secrets file (a line of it is none), recipes that are refused, addresses
+with passwords, ``--set`` and ``--env``, and a server that prints its environment into its log. Looked for is what is
+printed, and every file of the home, the lock's folder and the temporary folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.base.shown import HIDDEN
+from tests.support.command_line import Operator, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.docker_spark import Spark
+
+TAILS = ("plain", 'quote"d', "o'clock", "größe 漢字", "dollar$(id)", "back\\slash", "a b c", "ü%2F&=?#")
+VALUES = [f"Zq{number:02}-secret-{TAILS[number % len(TAILS)]}-Zend{number:02}" for number in range(20)]
+"""Each begins and ends as no other text does; the middles are awkward to quote."""
+(KEY, CREDENTIAL, PASSPHRASE, AUTH, LICENCE, HUB, UNUSED, ELSEWHERE, BAD_LINE, SET, MAP, VARIABLE) = VALUES[:12]
+(DATABASE, ADDRESS, QUERY, ENGINE, LISTED, WORD, DOUBLE, FLAG) = (f"Zq{n}-secret-plain-Zend{n}" for n in range(12, 20))
+"""Those that stand in addresses and where a value is found by its place alone are plain words."""
+DECLARED = ["VLLM_API_KEY", "DB_CREDENTIAL", "SMTP_PASSPHRASE", "MY_AUTH", "LICENCE", "HF_TOKEN"]
+BROKEN = {
+    "listed": f"secrets: [HF_TOKEN, {LISTED}]\n",
+    "word": f"secrets: {WORD}\n",
+    "double": f"args: {{hf-token: {DOUBLE}, max-num-seqs: 1, max-num-seqs: 2}}\n",
+    "flag": f"args: {{generation-config: [x, --api-key, {FLAG}, {{}}]}}\n",
+}
+MOD = f"""\
+description: a mod
+applies-to: {{image: x, vllm: ">=0.1"}}
+files:
+  - {{module: vllm.a, source: {{url: "https://user:{ADDRESS}@127.0.0.1:1/a.py?token={QUERY}"}}, md5: unpinned}}
+"""
+
+
+def left(text: str) -> list[str]:
+    """Return the beginnings and ends of secrets that are in a text."""
+    return re.findall(r"Zq\d\d-secret-.{0,30}|.{0,30}-Zend\d\d", text)
+
+
+def prepare(operator: Operator, name: str) -> None:
+    """Give an operator the secrets, and recipes that are refused because of them."""
+    operator.environ |= {
+        "HF_TOKEN": HUB,
+        "MY_AUTH": AUTH,
+        "LICENCE": LICENCE,
+        "UNUSED_API_KEY": UNUSED,
+        "HF_ENDPOINT": "http://127.0.0.1:1",
+    }
+    file = operator.home / ".config/sparkctl/secrets.env"
+    file.parent.mkdir(parents=True)
+    stored = {"VLLM_API_KEY": KEY, "DB_CREDENTIAL": CREDENTIAL, "SMTP_PASSPHRASE": PASSPHRASE, "ELSEWHERE": ELSEWHERE}
+    file.write_text("".join(f"{key}={value}\n" for key, value in stored.items()))
+    file.chmod(0o600)
+    operator.write("mods/addressed/mod.yaml", MOD)
+    for broken, more in BROKEN.items():
+        operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
+
+
+def commands(name: str, report: Path) -> Iterator[list[str]]:
+    """Yield every command, in order: refused, planned, started, read, stopped."""
+    sets = ["--set", f"env.MY_THING={SET}", "--set", f"env={{OTHER_THING: '{MAP}'}}"]
+    large = ["--set", "limits.context=1000000"]
+    for broken in BROKEN:
+        yield ["recipes", "lint", broken]
+        yield ["recipes", "show", broken]
+        yield ["up", broken]
+    yield ["recipes"]
+    yield ["recipes", "show", name, "--json"]
+    yield ["render", name]
+    yield ["render", name, "--json"]
+    yield ["render", name, "--stage"]
+    for more in (
+        [],
+        ["--set", "nonsense"],
+        ["--set", f"other:env.MY_THING={SET}"],
+        large,
+        ["--set", f"secrets=[{SET}]"],
+    ):
+        yield ["plan", name, *sets, *more]
+    yield ["plan", name, "--json", *sets]
+    yield ["size", name]
+    yield ["mods", "show", "addressed"]
+    yield ["mods", "fetch", "addressed"]
+    yield ["mods", "bake", ".", "--image", "nosuch", "--env", f"SOME_VARIABLE={VARIABLE}"]
+    yield ["up", name, AUTH]
+    yield ["-v", "up", name]
+    yield ["up", name, "--json"]
+    for read in ("ps", "measurements", "doctor", "mods", "verify-mods"):
+        yield [read]
+        yield [read, "--json"]
+    for one in ("status", "attach", "logs", "check", "bench", "verify-mods"):
+        yield ["-v", one, name]
+    yield ["report", name, "--output", str(report)]
+    yield ["down", name]
+    yield ["schema", "recipe"]
+    yield ["download", name]
+
+
+def found(operator: Operator, name: str, *, before_reading: str = "logs") -> dict[str, list[str]]:
+    """Run every command, and return what of the secrets is in its output, by command."""
+    leaks = {}
+    report = operator.home / "report.md"
+    for command in commands(name, report):
+        if before_reading in command:
+            print_environment(operator, name)
+        done = operator.run(*command, timeout=200)
+        printed = done.out + done.err
+        assert "Traceback" not in printed, printed
+        if left(printed):
+            leaks[" ".join(command)] = left(printed)
+        if command == ["render", name, "--stage"]:
+            leaks |= leaks_of_files(operator)
+    assert left(report.read_text()) == []
+    assert HIDDEN in report.read_text()
+    return leaks
+
+
+def print_environment(operator: Operator, name: str) -> None:
+    """Have the server print its environment, as a library's debug message does."""
+    if operator.environ["SPARKCTL_ENGINE"] == "docker":
+        operator.docker("exec", name, "sh", "-c", "tr '\\0' '\\n' </proc/1/environ >/proc/1/fd/1")  # type: ignore[attr-defined]
+        return
+    (folder,) = (operator.home / ".local/state/sparkctl/sim/containers").iterdir()
+    with (folder / "log").open("a") as log:
+        log.write("".join(f"{key}={value}\n" for key, value in json.loads((folder / "spec.json").read_text())["env"]))
+
+
+def leaks_of_files(operator: Operator) -> dict[str, list[str]]:
+    """Return what of the secrets is in files, but for the operator's own, the staged env-file and the engine's."""
+    state = operator.home / ".local/state/sparkctl"
+    own = {operator.home / ".config/sparkctl/secrets.env", *(state / "secrets").glob("*.env")}
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in own)
+    places = [
+        *operator.home.rglob("*"),
+        *Path("/run/lock").glob("sparkctl*"),
+        *Path(tempfile.gettempdir()).glob("sparkctl*"),
+    ]
+    leaks = {}
+    for path in places:
+        if path in own or "containers" in path.parts or not path.is_file():
+            continue
+        text = path.read_bytes().decode(errors="replace")
+        if left(text):
+            leaks[str(path)] = left(text)
+    return leaks
+
+
+def without_commands_to_paste(leaks: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Leave out what the recipe itself says in its ``env``: a command to paste is exact, and warns."""
+    exact = {command for command, found in leaks.items() if command.startswith("render") and DATABASE in found[0]}
+    assert len(exact) == len([command for command in leaks if command.startswith("render")])
+    return {command: found for command, found in leaks.items() if command not in exact}
+
+
+def test_none_is_found_on_a_simulated_spark(tmp_path: Path) -> None:
+    for name in ("home", "folder"):
+        (tmp_path / name).mkdir()
+    operator = Operator(tmp_path / "home", tmp_path / "folder", {"SPARKCTL_ENGINE": "sim"})
+    more = f"env: {{DB_URL: 'postgres://user:{DATABASE}@host/db'}}\n"
+    recipe = f"extends: e4b-nvfp4\nserve: {{port: {free_port()}}}\nsecrets: [{', '.join(DECLARED)}]\n{more}"
+    operator.write("recipes/mine.yaml", recipe)
+    prepare(operator, "mine")
+    leaks = found(operator, "mine")
+    assert without_commands_to_paste(leaks) == {}
+    assert leaks_of_files(operator) == {}
+
+
+def test_none_is_found_in_a_log_that_is_kept_or_an_engine_that_refuses(tmp_path: Path) -> None:
+    for name in ("home", "folder"):
+        (tmp_path / name).mkdir()
+    operator = Operator(tmp_path / "home", tmp_path / "folder", {"SPARKCTL_ENGINE": "docker"})
+    operator.environ["DOCKER_HOST"] = f"tcp://user:{ENGINE}@127.0.0.1:1"
+    for command in (["ps"], ["-v", "ps"], ["doctor"], ["up", "e4b-nvfp4"]):
+        done = operator.run(*command)
+        assert left(done.out + done.err) == []
+    (operator.home / ".config/sparkctl").mkdir(parents=True)
+    (operator.home / ".config/sparkctl/secrets.env").write_text(f"A=1\n{BAD_LINE}\n")
+    (operator.home / ".config/sparkctl/secrets.env").chmod(0o600)
+    operator.environ["SPARKCTL_ENGINE"] = "sim"
+    done = operator.run("ps", BAD_LINE)
+    assert left(done.out + done.err) == []
+    assert "secrets.env:2:1: expected NAME=value" in operator.run("up", "e4b-nvfp4").expect(2).err
+
+
+@pytest.mark.docker
+def test_none_is_found_on_a_real_engine(docker_spark: Spark) -> None:
+    spark = docker_spark
+    more = f"secrets: [{', '.join(DECLARED)}]\n"
+    name = spark.recipe("secrets", more=more)
+    path = spark.folder / f"recipes/{name}.yaml"
+    path.write_text(path.read_text().replace("env: {", f"env: {{DB_URL: 'postgres://user:{DATABASE}@host/db', "))
+    prepare(spark, name)
+    spark.environ |= {variable: value for variable, value in os.environ.items() if variable == "SPARKCTL_TEST_MODEL"}
+    inspected: list[str] = []
+    leaks = found(spark, name)
+    spark.run("up", name).expect(0)
+    for shown in json.loads(spark.docker("inspect", name)):
+        assert len(left(" ".join(shown["Config"].pop("Env")))) >= len(DECLARED)
+        inspected += left(json.dumps(shown, ensure_ascii=False))
+    assert (without_commands_to_paste(leaks), leaks_of_files(spark), inspected) == ({}, {}, [])
