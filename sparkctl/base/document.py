@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import yaml
 
-from sparkctl.base.errors import Place, Problem, ProblemsError
+from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
+from sparkctl.base.regular_file import read_bytes
 from sparkctl.base.yaml_nodes import SCALARS, TAG, compose
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ def read(path: Path) -> Document:
         ProblemsError: it cannot be read, or is no YAML.
     """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ProblemsError([Problem(f"cannot read {path}: {error.strerror or error}")]) from None
+        data = read_bytes(path, MAX_BYTES)
+    except InputError as error:
+        raise ProblemsError([Problem(error.message)]) from None
     return load(data, str(path))
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sparkctl.base import regular_file
+from sparkctl.base.bounded import BOUNDS
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods.placed import md5_of
 from sparkctl.world.engine import Package  # noqa: TC001  (a field's type)
@@ -85,8 +87,8 @@ class Images:
         if path is None:
             return KnownImage()
         try:
-            return KnownImage.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
+            return KnownImage.model_validate_json(regular_file.read_bytes(path, BOUNDS.size))
+        except (InputError, ValidationError):
             return KnownImage()
 
     def _keep(self, identity: str, known: KnownImage) -> None:

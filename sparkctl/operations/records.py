@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.base.errors import InputError
 from sparkctl.planning.measured import Measurement
 from sparkctl.world.ports import StoredRecord
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Store
 
 MEASUREMENT: Final = "measurement"
+_LARGEST: Final = 2**63
+"""No count of bytes or tokens is larger: a system counts them in 64 bits."""
+_LAST_TIME: Final = 253_402_300_799
+"""The end of the year 9999, in seconds since the epoch: the last that Python's calendar has."""
 T = TypeVar("T")
 
 
@@ -69,9 +75,40 @@ class Records:
 
     def _read(self, adapter: TypeAdapter[T], record: StoredRecord) -> T | None:
         try:
-            return adapter.validate_json(record.text)
-        except ValidationError as error:
-            (first, *_) = error.errors(include_url=False)
-            where = ".".join(map(str, first["loc"])) or "its text"
-            self.warnings.append(f"a {record.kind} that was kept is ignored: {where}: {first['msg']}")
+            return decoded(adapter, record.text)
+        except InputError as error:
+            self.warnings.append(f"a {record.kind} that was kept is ignored: {error.message}")
             return None
+
+
+def decoded(adapter: TypeAdapter[T], text: bytes | str) -> T:
+    """Return the value that JSON is. It may be damaged, or somebody else's.
+
+    Raises:
+        InputError: it is none; the message says where in it, and names no file.
+    """
+    try:
+        value = read_json(text)
+        _refuse_huge(value)
+        return adapter.validate_python(value)
+    except UnreadableError as error:
+        raise InputError(f"its text: {error.message}") from None
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False)
+        where = ".".join(map(str, first["loc"])) or "its text"
+        raise InputError(f"{where}: {first['msg']}") from None
+
+
+def _refuse_huge(value: object) -> None:
+    """Refuse numbers that sparkctl never writes, and times that no calendar has."""
+    waiting: list[tuple[str, object]] = [("its text", value)]
+    while waiting:
+        key, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.items()
+        elif isinstance(one, list):
+            waiting += ((key, item) for item in one)
+        elif isinstance(one, int | float):
+            least, most = (0, _LAST_TIME) if key == "at" else (-_LARGEST, _LARGEST)
+            if not least <= one <= most:
+                raise InputError(f"{key}: expected a number from {least} to {most}, found {one}")

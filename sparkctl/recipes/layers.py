@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base import document
 from sparkctl.base.document import Document, Node
 from sparkctl.base.errors import InputError, Place
+from sparkctl.base.yaml_nodes import MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +96,8 @@ def parse_path(text: str) -> KeyPath:
     if not all(keys):
         message = f"expected a path such as limits.context, found {text!r}"
         raise InputError(message)
+    if len(keys) > MAX_DEPTH:
+        raise InputError(f"expected a path of at most {MAX_DEPTH} keys, found one of {len(keys)}")
     return keys
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base import document
+from sparkctl.base import document, regular_file
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
@@ -20,7 +20,7 @@ from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
-from sparkctl.recipes.template import package_root
+from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
 from sparkctl.world.labels import LaidOver
 
@@ -209,7 +209,7 @@ class Loader:
     def _template(self, name: str) -> Template:
         path = self._catalog.path("template", name)
         folders = tuple(root.path / "templates" for root in self._catalog.roots)
-        return Template(path.name, path.read_text(encoding="utf-8"), folders)
+        return Template(path.name, regular_file.read_text(path, MAX_BYTES), folders)
 
     def _source(self, recipe: Recipe, repo: str, revision: str | None, path: str | None) -> Source:
         """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""

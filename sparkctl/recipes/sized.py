@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
@@ -94,11 +95,11 @@ class Reader:
             InputError: there is no such thing, or it cannot be used.
         """
         folder = Path(name).expanduser()
-        if folder.is_dir():
+        if regular_file.is_folder(folder):
             return checkpoint.facts_of_folder(folder)
         if name in self._known():
             return self.catalog.load("facts", name, ModelFacts)
-        if name.count("/") == 1:
+        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             snapshot = self.models.cached(self.operator.expand(CACHE), name, None)
             return checkpoint.facts_of_folder(snapshot) if snapshot is not None else self.hub(name)
         message = f"{name} is no recipe, no folder and no model facts"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, FunctionLoader, Template, nodes
 from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateRuntimeError, TemplateSyntaxError, UndefinedError
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
 from sparkctl.recipes.sandbox import (
     FILTERS,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_SOURCE: Final = 65_536
 """Characters of one template file; the shipped ones have two thousand."""
+MAX_BYTES: Final = 4 * MAX_SOURCE
+"""Bytes of one template file: a character in UTF-8 has at most four."""
 MAX_COMMAND: Final = 1_048_576
 """Characters of a whole command: half of what Linux takes (ARG_MAX, 2 MiB with the usual stack)."""
 MAX_SHOWN: Final = 200
@@ -157,7 +160,7 @@ def _load(wanted: str, folders: Sequence[Path], sources: dict[str, str]) -> tupl
         raise TemplateRuntimeError(f"templates include files of their own folder by name, not {wanted!r}")
     for folder in folders:
         path = folder / wanted
-        if not path.is_file():
+        if not regular_file.is_there(path):
             continue
         if not path.resolve().is_relative_to(folder.resolve()):
             raise TemplateRuntimeError(f"{wanted!r} leads out of {folder}: {path.resolve()}")
@@ -170,15 +173,9 @@ def _load(wanted: str, folders: Sequence[Path], sources: dict[str, str]) -> tupl
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            text = file.read(4 * MAX_SOURCE + 1)
-        if len(text) > 4 * MAX_SOURCE:
-            raise OutOfBoundsError(f"a template has at most {MAX_SOURCE} characters, {path} has more")
-        return text.decode()
-    except OSError as error:
-        raise TemplateRuntimeError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TemplateRuntimeError(f"{path} is not UTF-8 text") from None
+        return regular_file.read_text(path, MAX_BYTES)
+    except InputError as error:
+        raise TemplateRuntimeError(error.message) from None
 
 
 def _check_length(source: str) -> None:

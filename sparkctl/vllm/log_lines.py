@@ -7,9 +7,10 @@ Kubernetes and Ray, the quoting of a pasted text, and line breaks of a terminal.
 from __future__ import annotations
 
 import html
-import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.bounded import UnreadableError, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -188,8 +189,10 @@ def _ranked(rank: str | None) -> str:
 def _record(text: str) -> str:
     """Return the message of a record of docker's json-file or of a log shipper, else the text itself."""
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = read_json(text)
+    except UnreadableError:
         return text
-    said = next((record[key] for key in ("log", "message", "msg", "MESSAGE") if isinstance(record.get(key), str)), text)
+    if not isinstance(record, dict):
+        return text
+    said = next((one for key in ("log", "message", "msg", "MESSAGE") if isinstance(one := record.get(key), str)), text)
     return said.rstrip("\r\n").rpartition("\r")[2]

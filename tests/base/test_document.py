@@ -155,7 +155,7 @@ def test_a_long_line_is_cut_in_the_message() -> None:
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError) as error:
         document.read(tmp_path)
-    assert error.value.message == f"cannot read {tmp_path}: Is a directory"
+    assert error.value.message == f"cannot read {tmp_path}: it is a folder"
 
 
 @given(st.dictionaries(KEYS, VALUES, min_size=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,7 +76,16 @@ def test_a_shard_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:
         ({"a": entry("F99", [1], 0, 1)}, 1, None, "dtype of the safetensors format, found tensor a of dtype 'F99'"),
         ({"a": 3}, 0, None, "expected a dtype of the safetensors format, found tensor a of dtype None"),
         ({"a": entry("F16", [1], 0, 4)}, 4, None, "expected 2, from its shape and dtype, found tensor a with 4 bytes"),
-        ({"a": entry("F16", [-1], 0, 2)}, 2, None, "expected lists of whole numbers, found tensor a with shape [-1]"),
+        ({"a": entry("F16", [-1], 0, 2)}, 2, None, "whole numbers below 2^63, found tensor a with shape [-1]"),
+        ({"a": entry("F16", [2**63], 0, 2)}, 2, None, "whole numbers below 2^63, found tensor a with shape"),
+        ({"a": entry("F16", [1] * 1000, 0, 2)}, 2, None, "lists of at most 8 whole numbers"),
+        (
+            {"a": entry([], [1], 0, 2)},
+            2,
+            None,
+            "expected a dtype of the safetensors format, found tensor a of dtype []",
+        ),
+        ({"a": entry("F16", [10**4000], 0, 2)}, 2, None, "expected JSON, found a number of 4,001 characters"),
         (
             {"a": entry("U8", [4], 0, 4), "b": entry("U8", [4], 2, 6)},
             6,
@@ -110,3 +120,17 @@ def test_what_is_not_there_or_is_no_json_is_an_input_error(tmp_path: Path) -> No
         facts_of_folder(tmp_path)
     with pytest.raises(InputError, match="No such file or directory"):
         tensors_of(tmp_path / "gone.safetensors")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "../a.safetensors", "/etc/passwd", "", {}, None, "a\0b", "\ud800"])
+def test_an_index_names_files_below_its_own_folder(tmp_path: Path, name: object) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(InputError, match="expected names of files in the same folder"):
+        facts_of_folder(tmp_path)
+
+
+def test_a_pipe_in_place_of_a_shard_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="expected a regular file"):
+        tensors_of(tmp_path / "a.safetensors")

@@ -273,3 +273,8 @@ def test_a_name_that_no_file_system_takes_is_told(shop: Shop) -> None:
 
 def test_the_shipped_root_is_the_checkout_here() -> None:
     assert shipped_root() == REPOSITORY
+
+
+def test_a_path_of_three_thousand_keys_is_an_input_error() -> None:
+    with pytest.raises(InputError, match="a path of at most 32 keys, found one of 3000"):
+        Catalog([Root(shipped_root(), "shipped")]).recipe("e4b-nvfp4", [".".join(["a"] * 3000) + "=1"])

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import MIB
 from sparkctl.operations.bench.service import BenchProtocol
 
 HISTORY: Final = "history"
+_PROMPTS_BYTES: Final = 16 * MIB
+"""The largest file of prompts that is read: some 30 contexts of 131,072 tokens."""
 
 
 def refuse_together(names: tuple[str, ...], options: dict[str, object]) -> None:
@@ -51,11 +55,7 @@ def protocol(options: dict[str, object]) -> BenchProtocol:
 
 
 def _prompts(path: Path) -> tuple[str, ...]:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the prompts in {path}: {error}") from None
-    found = tuple(line for line in lines if line)
+    found = tuple(line.strip() for line in regular_file.read_text(path, _PROMPTS_BYTES).splitlines() if line.strip())
     if not found:
         raise InputError(f"{path} has no prompts", hint="one prompt a line")
     return found

@@ -24,12 +24,14 @@ _OTHER_NAMES: Final = {
     "vocab_size": ("padded_vocab_size",),
     "intermediate_size": ("n_inner", "ffn_hidden_size"),
 }
+_SHOWN: Final = 120
+"""Characters of a value that a message shows."""
 _HINT: Final = "compare it with the model's own config.json"
 
 
 def wrong(name: str, expected: str, found: object, *, said: str = "") -> InputError:
     """Return the error for a key of config.json that is not as it has to be; ``said`` is ``found`` in words."""
-    text = said or ("nothing" if found is None else repr(found))
+    text = said or ("nothing" if found is None else repr(found)[:_SHOWN])
     return InputError(f"config: {name}: expected {expected}, found {text}", hint=_HINT)
 
 

@@ -5,11 +5,13 @@ The only module of ``sparkctl.memory`` that reads files. The format: https://git
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
+from sparkctl.base import regular_file
+from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import MIB
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.weights.tensors import Tensor
 
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
-MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
+"""Of a header or an index: DeepSeek R1's index of 4-bit weights, the longest known, has 190,000 tensors in 20 MB."""
+MAX_DIMENSIONS: Final = 8
+"""Dimensions of a tensor; convolutions over time, the most that vLLM's models have, take 5."""
+MAX_COUNT: Final = 2**63 - 1
+"""The largest number in a header: the format counts in 64 bits."""
+MAX_NAME: Final = 255
+"""Bytes of a file's name (NAME_MAX of Linux's file systems)."""
+_SHOWN: Final = 120
+"""Characters of a value that a message shows."""
 _BITS: Final = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -85,6 +96,8 @@ def tensors_of(shard: Path) -> list[Tensor]:
     """
     try:
         length = shard.stat().st_size
+        if not shard.is_file():
+            _refuse(shard, "something else", "a regular file")
         with shard.open("rb") as file:
             declared = int.from_bytes(file.read(8), "little")
             if length < 8 or declared > min(length - 8, MAX_HEADER_BYTES):  # noqa: PLR2004  (the length's own bytes)
@@ -116,10 +129,11 @@ def _span(shard: Path, name: str, entry: object) -> tuple[int, int]:
     """Return where a tensor begins and ends; its bytes must be what its shape and dtype say."""
     fields = entry if isinstance(entry, dict) else {}
     dtype, shape, offsets = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
-    if dtype not in _BITS:
+    if not isinstance(dtype, str) or dtype not in _BITS:
         _refuse(shard, f"tensor {name} of dtype {dtype!r}", "a dtype of the safetensors format")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:  # noqa: PLR2004
-        _refuse(shard, f"tensor {name} with shape {shape!r} at {offsets!r}", "lists of whole numbers")
+        expected = f"lists of at most {MAX_DIMENSIONS} whole numbers below 2^63"
+        _refuse(shard, f"tensor {name} with shape {shape!r} at {offsets!r}", expected)
     begin, stop = offsets
     size = -(-math.prod(shape) * _BITS[dtype] // 8)
     if stop - begin != size:
@@ -128,46 +142,54 @@ def _span(shard: Path, name: str, entry: object) -> tuple[int, int]:
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    if not isinstance(value, list) or len(value) > MAX_DIMENSIONS:
+        return False
+    return all(type(item) is int and 0 <= item <= MAX_COUNT for item in value)
 
 
 def _shards(folder: Path) -> list[Path]:
     """Return the safetensors that are loaded: those of the index, else all in the folder itself."""
     index = folder / "model.safetensors.index.json"
-    if not index.is_file():
+    if not regular_file.is_there(index):
         # Mistral's own format stands beside the one that is loaded, with the same weights.
         shards = sorted(folder.glob("*.safetensors"))
         return [shard for shard in shards if not shard.name.startswith("consolidated")] or shards
     names = _json_file(index).get("weight_map")
     if not isinstance(names, dict):
         _refuse(index, f"weight_map {names!r}", "a map from tensors to files")
-    shards = [folder / str(name) for name in sorted(set(map(str, names.values())))]
-    missing = [shard.name for shard in shards if not shard.is_file()]
+    odd = [name for name in names.values() if not _names_a_file(name)]
+    if odd:
+        _refuse(index, f"{odd[0]!r} in weight_map", "names of files in the same folder")
+    shards = [folder / name for name in sorted(set(names.values()))]
+    missing = [shard.name for shard in shards if not regular_file.is_there(shard)]
     if missing:
         message = f"{index}: {len(missing)} of {len(shards)} files are missing, the first is {missing[0]}"
         raise InputError(message, hint=_HINT)
     return shards
 
 
+def _names_a_file(name: object) -> TypeGuard[str]:
+    """Return whether the index names a file below its own folder."""
+    if not isinstance(name, str) or not name.isprintable():
+        return False
+    parts = name.split("/")
+    return ".." not in parts and all(0 < len(part.encode()) <= MAX_NAME for part in parts)
+
+
 def _json_file(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            _refuse(path, f"{path.stat().st_size} bytes", f"at most {MAX_JSON_BYTES}")
-        return _parsed(path, path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="name a folder that holds a model") from None
+    return _parsed(path, regular_file.read_bytes(path, BOUNDS.size))
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected JSON, found {error}", hint=_HINT) from None
+        value = read_json(text, BOUNDS)
+    except UnreadableError as error:
+        raise InputError(f"{path}: expected JSON, found {error.message}", hint=_HINT) from None
     if not isinstance(value, dict):
         _refuse(path, type(value).__name__, "a map")
     return value
 
 
 def _refuse(path: Path, found: str, expected: str) -> NoReturn:
-    message = f"{path}: expected {expected}, found {found}"
+    message = f"{path}: expected {expected}, found {found[:_SHOWN]}{'…' if len(found) > _SHOWN else ''}"
     raise InputError(message, hint=_HINT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.memory.model.config_keys import wrong
 from sparkctl.memory.weights.parts import Part
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def _dense_first(keys: Keys, layers: int) -> int:
         return min(keys.first("first_k_dense_replace"), layers)
     listed: Any = keys.get("mlp_only_layers") or keys.get("moe_layer_start_index")
     step = keys.first("decoder_sparse_step") or 1
+    if isinstance(listed, list) and not all(type(index) is int for index in listed):
+        raise wrong("mlp_only_layers", "a list of whole numbers", listed)
     only = set(listed) if isinstance(listed, list) else set()
     return sum(1 for index in range(layers) if index in only or (index + 1) % step)
 

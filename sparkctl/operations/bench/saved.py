@@ -6,11 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from sparkctl.base import regular_file
+from sparkctl.base.bounded import BOUNDS
 from sparkctl.base.errors import InputError
 from sparkctl.operations.bench import result
 from sparkctl.operations.bench.result import Bench
+from sparkctl.operations.records import decoded
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
@@ -76,10 +79,11 @@ def saved(world: World, name: str) -> Bench:
     """
     path = Path(name)
     if path.suffix == ".json":
+        data = regular_file.read_bytes(path, BOUNDS.size)
         try:
-            return _format().validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no result of `sparkctl bench --save`"
+            return decoded(_format(), data)
+        except InputError as error:
+            reason = f"it is no result of `sparkctl bench --save`: {error.message}"
             raise InputError(f"cannot read {path}: {reason}") from None
     found = history(world, name)
     if not found:

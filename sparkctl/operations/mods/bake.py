@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base import regular_file
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.mods.bake import folder as baking_folder
@@ -141,8 +142,8 @@ def _template_roots(world: World) -> tuple[str, ...]:
 def _declared_root(entry: CatalogEntry) -> str | None:
     """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
     try:
-        return template.package_root(entry.path.read_text(), entry.name)
-    except (InputError, OSError, UnicodeDecodeError):
+        return template.package_root(regular_file.read_text(entry.path, template.MAX_BYTES), entry.name)
+    except InputError:
         return None
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from docker.errors import APIError
+from pydantic import TypeAdapter, ValidationError
 
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import inside
 from sparkctl.world.docker.errors import within
@@ -16,12 +19,13 @@ from sparkctl.world.engine import ImportedFile, Package
 from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from docker import APIClient
 
     from sparkctl.world.engine import Container
 
+T = TypeVar("T")
 _PYTHONS: Final = ("python3", "python")
 _ANSWER_S: Final = 60.0
 _NO_PROGRAM: Final = (126, 127)
@@ -40,8 +44,7 @@ def packages(client: APIClient, reference: str, names: Sequence[str], process: s
     for python in _PYTHONS:
         answer = _run(client, reference, [python, *_words(request)], process)
         if answer is not None:
-            found = _answered(answer, f"the image {reference}")["packages"]
-            return {name: Package(**package) for name, package in found.items()}
+            return _answered(answer, f"the image {reference}", "packages", _packages())
     message = f"the image {reference} has no Python that could be asked where its packages are"
     raise EngineError(message, hint="give the mod's files a path: instead of a module:")
 
@@ -62,8 +65,7 @@ def imported(
             where = f"the container {container.name}"
             if code:
                 raise _no_answer(where, errors)
-            found = _answered(output, where)["files"]
-            return {path: ImportedFile(**seen) for path, seen in found.items()}
+            return _answered(output, where, "files", _files())
     return None
 
 
@@ -87,13 +89,24 @@ def _run(client: APIClient, reference: str, words: list[str], process: str) -> b
         return bytes(client.logs(made, stdout=True, stderr=False))
 
 
-def _answered(output: bytes, where: str) -> Mapping[str, Any]:
+@cache
+def _packages() -> TypeAdapter[dict[str, Package]]:
+    return TypeAdapter(dict[str, Package])
+
+
+@cache
+def _files() -> TypeAdapter[dict[str, ImportedFile]]:
+    return TypeAdapter(dict[str, ImportedFile])
+
+
+def _answered(output: bytes, where: str, key: str, adapter: TypeAdapter[T]) -> T:
+    """Return what ``inside`` printed under a key: an image can print anything else in its place."""
     try:
         # The answer is the last line: what runs when a Python starts (sitecustomize) may print before it.
-        answer: Mapping[str, Any] = json.loads(output.decode(errors="replace").splitlines()[-1])
-    except (ValueError, IndexError):
+        answer = read_json(output.decode(errors="replace").splitlines()[-1])
+        return adapter.validate_python(answer.get(key) if isinstance(answer, dict) else answer)
+    except (UnreadableError, ValidationError, IndexError):
         raise _no_answer(where, output) from None
-    return answer
 
 
 def _no_answer(where: str, output: bytes) -> EngineError:

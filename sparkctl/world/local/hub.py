@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, get_session, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     NotASafetensorsRepoError,
     RepositoryNotFoundError,
@@ -43,6 +47,7 @@ class HuggingFaceHub:
             InputError: no such repository, no permission, no network, or the disk is full. What came stays, for
                 the next try.
         """
+        _refuse_odd(self._endpoint)
         with _told(repo), _drawn(self._bars):
             snapshot_download(
                 repo,
@@ -61,6 +66,7 @@ class HuggingFaceHub:
         Raises:
             InputError: as for ``download``.
         """
+        _refuse_odd(self._endpoint)
         api = HfApi(endpoint=self._endpoint)
         with _told(repo), _drawn(self._bars):
             config = api.hf_hub_download(repo, "config.json", cache_dir=cache / "hub")
@@ -73,6 +79,28 @@ class HuggingFaceHub:
             for file in found.files_metadata.values()
             for name, tensor in file.tensors.items()
         )
+
+
+def _refuse_odd(endpoint: str | None) -> None:
+    """Refuse what is no address of a hub. The value is not shown: an address may hold a password."""
+    if not endpoint:
+        return
+    try:
+        parts = urlsplit(endpoint)
+        fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        message = "HF_ENDPOINT is no address of a hub: expected http:// or https:// and a host's name"
+        raise InputError(message, hint="unset it to use the public hub")
+
+
+@cache
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Return what the HTTP library that the hub's client uses raises by itself: another one in each of its releases."""
+    library = importlib.import_module(type(get_session()).__module__.partition(".")[0])
+    names = ("HTTPError", "InvalidURL", "RequestException")
+    return tuple(getattr(library, name) for name in names if hasattr(library, name))
 
 
 @contextmanager
@@ -99,9 +127,15 @@ def _told(repo: str) -> Iterator[None]:
     except RepositoryNotFoundError:
         message = f"the hub has no repository {repo}, or not for you"
         raise InputError(message, hint="check model.repo; a private one needs HF_TOKEN") from None
+    except HFValidationError:
+        message = f"{repo!r} is no folder, and cannot be the name of a repository"
+        raise InputError(message, hint="a repository is owner/name: letters, digits, - _ and ., at most 96") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, SafetensorsParsingError) as error:
         message = f"cannot download {repo}: {str(error).splitlines()[0]}"
         raise InputError(message, hint="check the network and try again; what came is kept") from None
     except OSError as error:
         message = f"cannot download {repo}: {error.strerror or error}"
         raise InputError(message, hint="free some disk space and try again; what came is kept") from None
+    except _transport_errors() as error:
+        message = f"cannot download {repo}: {str(error) or type(error).__name__}"
+        raise InputError(message, hint="check the network and try again; what came is kept") from None

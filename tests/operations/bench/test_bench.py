@@ -180,7 +180,8 @@ def test_options_and_what_they_refuse(spark: FakeSpark, tmp_path: Path) -> None:
         (["--compare", "a", "b"], "nothing of a was measured yet"),
         (["--compare", "a"], "--compare wants two"),
         (["history"], "expected the name of one service"),
-        (["e4b-nvfp4", "--prompts", "/nowhere"], "cannot read the prompts"),
+        (["e4b-nvfp4", "--prompts", "/nowhere"], "cannot read /nowhere"),
+        (["e4b-nvfp4", "--prompts", "/dev/zero"], "cannot read /dev/zero: it is no regular file"),
     ):
         assert words in spark.run("bench", *arguments).expect(2).err
 
