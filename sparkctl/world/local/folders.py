@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.base import private_folder
 from sparkctl.base.errors import InputError
 from sparkctl.world.local import unfinished
 
@@ -25,13 +26,14 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
         InputError: it is there already, there is no permission, or the disk is full; then nothing has changed.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder.make(path.parent)
         # Two levels deep, where no catalog looks: what a kill leaves behind is no mod.
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
         ) as beside:
             new = Path(beside) / "new"
-            new.mkdir(mode=0o755)
+            new.mkdir()
+            new.chmod(0o755)  # whatever the umask is
             for name, content in contents.items():
                 _write(new / name, content)
             _take_name(new, path, replace=replace)
@@ -42,6 +44,7 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base import private_folder
 from sparkctl.base.errors import InputError
 from sparkctl.world.ports import StoredRecord
 
@@ -153,7 +154,7 @@ class SqliteStore:
             raise _refused(self._path, str(error), _HINTS.get(primary, f"move it away; {_AGAIN}")) from None
 
     def _make(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder.make(self._path.parent)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
