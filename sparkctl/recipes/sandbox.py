@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from itertools import islice
 from math import isfinite, prod
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jinja2 import StrictUndefined, Template, nodes, pass_context
 from jinja2.compiler import CodeGenerator
@@ -30,7 +30,14 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 MAX_STEPS: Final = 100_000
-"""Steps of one render; the shipped templates take one or two thousand. All of them take less than a second."""
+"""Steps of one render; the shipped templates take some two thousand. All of them take less than two seconds."""
+CHARACTERS_A_STEP: Final = 16
+ITEMS_A_STEP: Final = 4
+"""What may be made or looked at for one step: so that all steps together make less than 64 MB."""
+MAX_NODES: Final = 10_000
+"""Parts of one file: outputs, names, operators. The shipped ones have up to 144, and compiling takes 4 KB for each."""
+MAX_BITS: Final = 4096
+"""Of a whole number: some 1,200 digits. Division of long ones takes the square of their length."""
 MAX_SIZE: Final = 131_072
 """Characters and items of one value: Linux takes no longer word (MAX_ARG_STRLEN, linux/binfmts.h)."""
 
@@ -71,6 +78,7 @@ _NODES: Final = (
     *(nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Add, nodes.Sub, nodes.Mod, nodes.Not, nodes.And, nodes.Or),
     *(nodes.Neg, nodes.Pos),
 )
+MAX_COMPILED: Final = 64
 _COMPILED: Final[dict[tuple[object, ...], object]] = {}
 """The code of each text that was compiled: the services of a set are mostly made by one template."""
 _REFUSED: Final = {nodes.Pow: "**", nodes.Scope: "autoescape", nodes.FilterBlock: "filter blocks"}
@@ -104,35 +112,35 @@ class Budget:
             raise OutOfBoundsError(f"the template does not end within {MAX_STEPS} steps")
 
 
-def size(value: object) -> int:
-    """Return the characters and items of a value and everything in it, or more than MAX_SIZE as soon as it is more."""
-    total = 0
+class Weight(NamedTuple):
+    """How large a value is with everything in it: ``size`` in characters and items, ``steps`` what making it takes."""
+
+    size: int
+    steps: int
+
+
+def weight(value: object) -> Weight:
+    """Return how large a value is.
+
+    Raises:
+        OutOfBoundsError: more than MAX_SIZE.
+    """
+    items = characters = 0
     waiting = [value]
-    while waiting and total <= MAX_SIZE:
+    while waiting:
         one = waiting.pop()
-        total += 1
+        items += 1
         if isinstance(one, str | range):
-            total += len(one)
+            characters += len(one)
         elif isinstance(one, Mapping):
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple):
             waiting += one
-        elif isinstance(one, int):
-            total += one.bit_length() // 3
-    return total
-
-
-def bounded(value: Any) -> Any:  # noqa: ANN401  (any value of a template)
-    """Return the value, unless it is too large; what is made while it is read is made here, and bounded.
-
-    Raises:
-        OutOfBoundsError: it is too large.
-    """
-    if isinstance(value, Iterator):
-        value = list(islice(value, MAX_SIZE))
-    if size(value) > MAX_SIZE:
-        raise OutOfBoundsError(f"a value is larger than {MAX_SIZE} characters")
-    return value
+        elif isinstance(one, int) and one.bit_length() > MAX_BITS:
+            raise OutOfBoundsError("a whole number is too large")
+        if items + characters > MAX_SIZE or len(waiting) > MAX_SIZE:
+            raise OutOfBoundsError(f"a value is larger than {MAX_SIZE} characters")
+    return Weight(items + characters, 1 + items // ITEMS_A_STEP + characters // CHARACTERS_A_STEP)
 
 
 def as_text(value: object) -> str:
@@ -186,6 +194,9 @@ class _Generator(CodeGenerator):
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:  # noqa: N802  (Jinja's name)
         inside = list(node.find_all(nodes.Node))
+        if len(inside) > MAX_NODES:
+            message = f"a template has at most {MAX_NODES} parts, found {len(inside)}"
+            raise TemplateAssertionError(message, 1, self.name, self.filename)
         for inner in inside:
             if refusal := _refusal(inner):
                 raise TemplateAssertionError(refusal, inner.lineno or 1, self.name, self.filename)
@@ -201,7 +212,7 @@ def _refusal(node: nodes.Node) -> str | None:
     if isinstance(node, nodes.For) and node.recursive:
         return "templates have no recursive loops"
     text = node.data if isinstance(node, nodes.TemplateData) else getattr(node, "value", None)
-    if isinstance(text, float) and not isfinite(text):
+    if (isinstance(text, float) and not isfinite(text)) or (isinstance(text, int) and text.bit_length() > MAX_BITS):
         return "templates have no number of this size"
     if isinstance(text, str) and any(ord(character) in PLACEHOLDERS for character in text):
         return "templates have no private-use characters"
@@ -230,7 +241,7 @@ def _counted(node: Any) -> Any:  # noqa: ANN401  (a node or a plain value)
     if isinstance(node, nodes.Concat):
         return _through("_concat", nodes.List(node.nodes, lineno=node.lineno))
     if isinstance(node, nodes.List | nodes.Dict) or (isinstance(node, nodes.Tuple) and node.ctx == "load"):
-        return _through("_bounded", node)
+        return _through("_weighed", node)
     return node
 
 
@@ -253,6 +264,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, loader: BaseLoader, record: Callable[[object], str], sources: Mapping[str, str]) -> None:
         @pass_context  # or Jinja would put constants out without asking
         def finalize(_context: Context, value: object) -> str:
+            self.budget.spend(weight(value).steps)
             return record(value)
 
         super().__init__(
@@ -270,7 +282,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         own = {"tojson": _to_json, "csv": _csv, "join": _join, "_concat": _join}
         self.filters |= {name: self._within_bounds(function) for name, function in own.items()}
         self.filters |= {"_steps": self._steps, "_spend": self._spend}
-        self.filters |= {"_bounded": bounded, "_weighed": self._spend_result}
+        self.filters |= {"_weighed": self._made}
         tests: Mapping[str, Any] = self.tests
         self.tests = {name: self._within_bounds(tests[name]) for name in _TESTS}
 
@@ -278,6 +290,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         """Compile a text, unless it was compiled before: its code is the same in every environment of this class."""
         key = (*args, *kwargs.items())
         if key not in _COMPILED:
+            if len(_COMPILED) >= MAX_COMPILED:
+                _COMPILED.clear()
             _COMPILED[key] = super().compile(*args, **kwargs)
         return _COMPILED[key]
 
@@ -318,9 +332,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         """Call a macro or a method, against the budget."""
         if not __self.is_safe_callable(__obj):
             raise SecurityError(f"templates may not call {getattr(__obj, '__name__', None) or _kind(__obj)}")
-        __self.budget.spend(10 + size((args, kwargs)) // 16)
-        bounded((args, kwargs))
-        return bounded(super().call(__context, __obj, *args, **kwargs))
+        owner = getattr(__obj, "__self__", None)
+        __self.budget.spend(10 + weight((args, kwargs, owner if isinstance(owner, str | dict) else None)).steps)
+        return __self._made(super().call(__context, __obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401  (Jinja's signature)
         """Apply an operator; only numbers have any but ``+`` and ``*``."""
@@ -331,7 +345,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             lengths = [one if isinstance(one, int) else len(one) for one in (left, right)]
             if lengths[0] * lengths[1] > MAX_SIZE:
                 raise OutOfBoundsError(f"a value is larger than {MAX_SIZE} characters")
-        return self._spend_result(super().call_binop(context, operator, left, right))
+        return self._made(super().call_binop(context, operator, left, right))
 
     def _within_bounds(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a filter that draws on the budget; no filter here makes more than its arguments' product."""
@@ -339,17 +353,18 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         @wraps(function)
         def counted(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (any filter's)
             values = [value for value in (*args, *kwargs.values()) if isinstance(value, str | list | tuple | Mapping)]
-            sizes = [size(bounded(value)) for value in values]
-            self.budget.spend(sum(sizes) // 16)
-            if prod(sizes) > 16 * MAX_SIZE:
+            weights = [weight(value) for value in values]
+            self.budget.spend(sum(one.steps for one in weights))
+            if prod(one.size for one in weights) > 16 * MAX_SIZE:
                 raise OutOfBoundsError(f"a filter would make a value larger than {MAX_SIZE} characters")
-            return self._spend_result(function(*args, **kwargs))
+            return self._made(function(*args, **kwargs))
 
         return counted
 
-    def _spend_result(self, value: Any) -> Any:  # noqa: ANN401  (any value of a template)
-        result = bounded(value)
-        self.budget.spend(1 + size(result) // 16)
+    def _made(self, value: Any) -> Any:  # noqa: ANN401  (any value of a template)
+        """Return a value that was made, against the budget; what is made while it is read is made here."""
+        result = list(islice(value, MAX_SIZE)) if isinstance(value, Iterator) else value
+        self.budget.spend(weight(result).steps)
         return result
 
     def _steps(self, items: Iterable[object], steps: int) -> Iterator[object]:

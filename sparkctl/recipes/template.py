@@ -39,6 +39,8 @@ MAX_BYTES: Final = 4 * MAX_SOURCE
 """Bytes of one template file: a character in UTF-8 has at most four."""
 MAX_COMMAND: Final = 1_048_576
 """Characters of a whole command: half of what Linux takes (ARG_MAX, 2 MiB with the usual stack)."""
+MAX_MADE: Final = 4 * MAX_COMMAND
+"""Characters of all that is put out: what a block or a macro makes is put out again by whoever uses it."""
 MAX_SHOWN: Final = 200
 """Characters of a line or a value that a message shows."""
 
@@ -88,8 +90,9 @@ def package_root(source: str, name: str = "template") -> str | None:
         InputError: the template cannot be parsed, or what it sets is not an absolute path written out.
     """
     try:
+        _check_length(source)
         body = _PARSER.parse(source).body
-    except (TemplateSyntaxError, RecursionError) as error:
+    except _MISTAKES as error:
         raise _located(error, name, {name: source}, {}, ()) from None
     for node in body:
         if (
@@ -113,11 +116,15 @@ class _Values:
         used = {ord(character) for text in _texts(context) if not text.isascii() for character in text}
         self._free: Iterator[int] = filterfalse(used.__contains__, PLACEHOLDERS)
         self._values: dict[int, str] = {}
+        self._made = 0
 
     def record(self, value: object) -> str:
         """Return the character that stands for a value from now on."""
         # Text that a {% set %} block or a macro made holds the characters of earlier values.
         text = self._filled(as_text(value), MAX_SIZE)
+        self._made += len(text)
+        if self._made > MAX_MADE:
+            raise OutOfBoundsError(f"a template puts out at most {MAX_MADE} characters")
         character = next(self._free, None)
         if character is None:
             raise OutOfBoundsError(f"a template has at most {len(PLACEHOLDERS)} values")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base import private_folder, regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.world.local import folders, unfinished
 
@@ -14,18 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_MOST: Final = 256 * 1024**2
+"""Bytes of a file that are read at once; the log of a start has a few MiB."""
+
+
 class DiskFiles:
     """The file system. A write is whole or not at all, also when the power is pulled."""
 
     def write(self, path: Path, content: bytes, *, mode: int) -> None:
-        """Write a file and its folders, replacing what is there.
+        """Write a file and its folders, replacing the regular file that is there.
+
+        A link, a device or a pipe is never replaced, and nothing is written through it.
 
         Raises:
-            InputError: no permission, or the disk is full; then nothing is left.
+            InputError: something else than a file is there, no permission, or the disk is full; then nothing is left.
         """
         temporary: Path | None = None
         try:
-            folders.make(path.parent)
+            _refuse_other(path)
+            private_folder.make(path.parent)
             descriptor, name = tempfile.mkstemp(
                 dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
             )
@@ -41,6 +50,8 @@ class DiskFiles:
                 temporary.unlink(missing_ok=True)
             message = f"cannot write {path}: {error.strerror}"
             raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
+        except ValueError as error:
+            raise InputError(f"cannot write {path}: this can be no name of a file ({error})") from None
 
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         """Write a folder with these files; with ``replace`` in the place of the one that is there.
@@ -57,10 +68,22 @@ class DiskFiles:
     def content(self, path: Path) -> bytes | None:
         """Return what is in a file; None where there is none, or it cannot be read."""
         try:
-            return path.read_bytes()
-        except OSError:
+            return regular_file.read_bytes(path, _MOST)
+        except InputError:
             return None
 
     def sweep(self, folder: Path) -> list[Path]:
         """Remove what writes that were killed left in a folder and below, and return what that was."""
         return unfinished.sweep(folder)
+
+
+def _refuse_other(path: Path) -> None:
+    """Refuse to take the place of what is no regular file: a rename over /dev/null would leave a file there."""
+    try:
+        kind = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISREG(kind):
+        names = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        what = names.get(stat.S_IFMT(kind), "a device")
+        raise InputError(f"cannot write {path}: {what} is there", hint="name a new file, or a regular one to replace")

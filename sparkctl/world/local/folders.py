@@ -8,20 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparkctl.base import private_folder
 from sparkctl.base.errors import InputError
 from sparkctl.world.local import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def make(path: Path) -> None:
-    """Make a folder and those above it that are missing, each for its owner alone, whatever the umask.
-
-    Python's own ``parents=True`` makes those above with the umask's mode: with 000 anybody could write in them.
-    """
-    for missing in [one for one in (path, *path.parents) if not one.exists()][::-1]:
-        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
@@ -34,13 +26,14 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
         InputError: it is there already, there is no permission, or the disk is full; then nothing has changed.
     """
     try:
-        make(path.parent)
+        private_folder.make(path.parent)
         # Two levels deep, where no catalog looks: what a kill leaves behind is no mod.
         with tempfile.TemporaryDirectory(
             dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
         ) as beside:
             new = Path(beside) / "new"
-            new.mkdir(mode=0o755)
+            new.mkdir()
+            new.chmod(0o755)  # whatever the umask is
             for name, content in contents.items():
                 _write(new / name, content)
             _take_name(new, path, replace=replace)
@@ -51,6 +44,7 @@ def write_folder(path: Path, contents: Mapping[str, bytes], *, replace: bool) ->
 
 def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
+        os.fchmod(file.fileno(), 0o644)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -7,8 +7,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base import private_folder
 from sparkctl.base.errors import InputError
-from sparkctl.world.local import folders
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class SqliteStore:
             raise _refused(self._path, str(error), _HINTS.get(primary, f"move it away; {_AGAIN}")) from None
 
     def _make(self) -> None:
-        folders.make(self._path.parent)
+        private_folder.make(self._path.parent)
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 

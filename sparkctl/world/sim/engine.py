@@ -15,14 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.base import units
+from sparkctl.base import private_folder, units
 from sparkctl.base.errors import EngineError
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import addresses, data, mounts, orders
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
-from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked
+from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked, text_of
 from sparkctl.world.sim.log import FileTail
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class SimEngine:
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when it was not pulled."""
         pulled = self._pulled(reference)
-        return data.image(pulled.read_text() or reference) if pulled.exists() else None
+        kept = text_of(pulled)
+        return None if kept is None else data.image(kept or reference)
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""
@@ -76,8 +77,9 @@ class SimEngine:
             time.sleep(self._pull_s / PULL_STEPS)
             yield PullProgress(total * step // PULL_STEPS, total, "Downloading")
         pulled = self._pulled(reference)
-        pulled.parent.mkdir(parents=True, exist_ok=True)
+        private_folder.make(pulled.parent)
         pulled.write_text(reference)
+        pulled.chmod(0o600)  # whatever the umask is
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """Return files of an image without running it, None for one that is not there."""
@@ -110,8 +112,7 @@ class SimEngine:
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         """Return the last ``tail`` lines of the log (None: all)."""
         folder = self._known(container)[0]
-        text = folder.log.read_text(errors="replace") if folder.log.exists() else ""
-        lines = text.splitlines()
+        lines = (text_of(folder.log) or "").splitlines()
         return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
     def follow(self, container: str) -> FileTail:
@@ -164,7 +165,7 @@ class SimEngine:
             _refuse_wrong(spec.name, f"create the container {spec.name}")
         mounts.check(mounts.needed(spec))
         try:
-            self._sim.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder.make(self._sim)
             with locked(self._sim, "engine.lock"):
                 return self._write(spec, env)
         except OSError as error:
@@ -190,7 +191,7 @@ class SimEngine:
             network=spec.network,
         )
         unfinished = self._sim / "containers" / f".{identity}"
-        unfinished.mkdir(parents=True, mode=0o700)
+        private_folder.make(unfinished)
         ContainerFolder(unfinished).write_record(record)
         unfinished.rename(unfinished.with_name(identity))
         return identity

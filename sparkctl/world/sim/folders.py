@@ -16,13 +16,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sparkctl.base.errors import EngineError
+from pydantic import TypeAdapter, ValidationError
+
+from sparkctl.base import regular_file
+from sparkctl.base.bounded import BOUNDS, read_json
+from sparkctl.base.errors import EngineError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 T = TypeVar("T")
+_FORMATS: Final[dict[str, TypeAdapter[Any]]] = {}
+"""What reads each kind of record, made once."""
 
 KILLED: Final = 137
 REFUSED: Final = 128
@@ -149,8 +155,8 @@ class ContainerFolder:
     def runs(self) -> bool:
         """Return whether the container's process lives."""
         try:
-            descriptor = os.open(self.path / "alive", os.O_RDONLY)
-        except FileNotFoundError:
+            descriptor = os.open(self.path / "alive", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -163,11 +169,10 @@ class ContainerFolder:
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self.path / name
         try:
-            found = json.loads(path.read_text())
-            return kind(**{key: _tuples(value) for key, value in found.items()})
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (ValueError, TypeError, AttributeError):
+            return _format(kind).validate_python(read_json(regular_file.read_bytes(path, BOUNDS.size)))
+        except (InputError, ValidationError):
+            if not os.path.lexists(path):
+                return None  # another process has removed it
             message = f"the simulated Spark's file {path} is damaged, or another sparkctl's"
             raise EngineError(message, hint=f"rm -r {self.path} removes that simulated container") from None
 
@@ -179,16 +184,33 @@ class ContainerFolder:
         temporary.replace(self.path / name)
 
 
-def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _format(kind: type[T]) -> TypeAdapter[T]:
+    if kind.__name__ not in _FORMATS:
+        _FORMATS[kind.__name__] = TypeAdapter(kind)
+    found: TypeAdapter[T] = _FORMATS[kind.__name__]
+    return found
+
+
+def text_of(path: Path) -> str | None:
+    """Return the text of a file, None where there is no regular file that can be read."""
+    if not regular_file.is_there(path):
+        return None
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return None
 
 
 def containers(sim: Path) -> list[ContainerFolder]:
     """Return the folders of every container of a simulated Spark, oldest first."""
     root = sim / "containers"
-    if not root.is_dir():
+    if not regular_file.is_folder(root):
         return []
-    return [ContainerFolder(path) for path in sorted(root.iterdir()) if not path.name.startswith(".")]
+    try:
+        names = sorted(root.iterdir())
+    except OSError as error:
+        raise EngineError(f"cannot read the simulated Spark's folder {root}: {error.strerror}") from None
+    return [ContainerFolder(path) for path in names if not path.name.startswith(".")]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class FileTail:
 
     def read(self) -> list[str]:
         """Return the lines that came since the last call."""
-        if not self._path.exists():
+        if not self._path.is_file():
             return []
         with self._path.open("rb") as file:
             file.seek(self._offset)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.world.sim.flags import parse_faults
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "SPARKCTL_SIM_FAULTS"
 ALL: Final = "*"
+_MOST: Final = 65_536
+"""Bytes of the file of faults."""
 
 
 def read(sim: Path, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -24,11 +27,12 @@ def read(sim: Path, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         InputError: the file or the variable is no map of faults.
     """
     path = sim / "faults.yaml"
-    if not path.is_file():
+    if not regular_file.is_there(path):
         return variable(environ)
     try:
-        return _by_name(yaml.safe_load(path.read_text()) or {}) | variable(environ)
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError) as error:
+        text = regular_file.read_text(path, _MOST)
+        return _by_name(yaml.safe_load(text) or {}) | variable(environ)
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise _unreadable(str(path)) from error
 
 

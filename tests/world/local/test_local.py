@@ -9,20 +9,23 @@ import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.ports import StoredRecord
+from sparkctl.world.sim.engine import SimEngine
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
-    from pathlib import Path
 
 
 def model(folder: Path, *names: str) -> Path:
@@ -208,11 +211,31 @@ def test_a_write_replaces_a_file_whole_with_its_mode(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_folders_that_are_made_are_their_owners_whatever_the_umask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["a link", "a pipe", "a folder", "a device"])
+def test_a_write_takes_the_place_of_nothing_but_a_file(tmp_path: Path, kind: str) -> None:
+    path, other = tmp_path / "there", tmp_path / "other"
+    other.write_bytes(b"kept")
+    if kind == "a device":
+        path = Path("/dev/null")
+    else:
+        {"a link": lambda: path.symlink_to(other), "a pipe": lambda: os.mkfifo(path), "a folder": path.mkdir}[kind]()
+    before = path.lstat()
+    with pytest.raises(InputError, match=f"cannot write {path}: {kind} is there"):
+        DiskFiles().write(path, b"new", mode=0o600)
+    assert path.lstat().st_ino == before.st_ino
+    assert other.read_bytes() == b"kept"
+
+
+def test_whatever_the_umask_is_nobody_else_can_write(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        DiskFiles().write(tmp_path / "a/b/c/file", b"", mode=0o600)
-        DiskFiles().write_folder(tmp_path / "d/e/mod", {"file": b""}, replace=False)
+        DiskFiles().write(tmp_path / "a/b/file", b"", mode=0o600)
+        DiskFiles().write_folder(tmp_path / "c/d/folder", {"file": b""}, replace=False)
+        SqliteStore(tmp_path / "e/f").add(StoredRecord("kind", 0.0, "", "", "", "{}"))
+        for _ in SimEngine(tmp_path / "g/sim", {}, pull_s=0.0).pull("image"):
+            pass
     finally:
         os.umask(before)
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/b", "a/b/c", "d", "d/e")} == {0o700}
+    made = [path for path in tmp_path.rglob("*") if path.name != "sim"]
+    assert len(made) > 8
+    assert [path for path in made if path.stat().st_mode & 0o022] == []
