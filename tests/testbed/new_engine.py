@@ -163,7 +163,7 @@ def _make_bridge() -> None:
 
 
 def _bridge_is_there() -> bool:
-    return Path("/sys/class/net", BRIDGE).exists()
+    return BRIDGE in [line.split()[0] for line in run("ip", "-brief", "link").splitlines()]
 
 
 def _write_json(path: Path, value: object) -> Path:
