@@ -21,8 +21,10 @@ from sparkctl.base.errors import (
 from sparkctl.operations import deployed as observing
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
-from sparkctl.operations.start.aside import STOP_GRACE_S, Aside, worker
+from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
 from sparkctl.operations.start.start import Begun, Starter
+from sparkctl.operations.start.turn import Turn
+from sparkctl.operations.status.leftovers import worker
 from sparkctl.planning.admission import STARTS
 from sparkctl.planning.plan import Action
 from sparkctl.world import throwaway
@@ -91,6 +93,7 @@ class Controller:
         self._planner = planner
         self._operator = operator
         self._starter = Starter(ports, report, secret_values, planner.history, operator.state / "logs")
+        self._turn = Turn(ports, planner.now.key, planner.now.worked_on)
         self._aside = Aside(ports, report, planner.now.worked_on, planner.now.ready, planner.now.no_room)
 
     def put_right(self, *, but: Collection[str] = ()) -> None:
@@ -232,7 +235,7 @@ class Controller:
             self._wait_for_turn(service, options)
             with self._locked():
                 mine = options.trial or work.enter_context(self._work_on(service.name))
-                if not self._planner.now.in_the_way(service, mine=mine):
+                if not self._turn.in_the_way(service, mine=mine):
                     self._put_right()
                     plan = self._admitted(wanted, options)
                     action = next(step.action for step in plan.steps if step.service == service.name)
@@ -244,11 +247,12 @@ class Controller:
                         trial = options.trial
                         return self._starter.begin(service, self._aside, keep=options.keep, trial=trial), mine
             work.close()
+            self._ports.clock.sleep(TURN_S)
 
     def _wait_for_turn(self, service: Service, options: Options) -> None:
         """Wait, without the lock, while another start is in the way; say which one and why."""
         told = ""
-        while why := self._planner.now.in_the_way(service, mine=options.trial):
+        while why := self._turn.in_the_way(service, mine=options.trial):
             if why != told:
                 self._report.say(f"{service.name}: waiting: {why}")
                 told = why

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.memory.pool import Pool
-from sparkctl.operations.start.aside import is_set_aside
+from sparkctl.operations.status.leftovers import is_set_aside
 from sparkctl.planning.plan import Running
 from sparkctl.vllm.answers import Healthy, OtherAnswer, ServedModels
 from sparkctl.vllm.server import Server

@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
-from sparkctl.operations.start.aside import ASIDE, findings, must_start, worker
-from sparkctl.operations.status import liveness
-from sparkctl.operations.status.liveness import Life
-from sparkctl.operations.status.look import look_at
+from sparkctl.operations.status.leftovers import ASIDE, findings, must_start
 from sparkctl.planning.plan import Running, Wanted, make_plan
-from sparkctl.recipes import memory_key
 from sparkctl.world import labels
-from sparkctl.world.labels import LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import Pool
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
-    from sparkctl.operations.start.aside import AsideFinding
+    from sparkctl.operations.status.leftovers import AsideFinding
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
@@ -135,12 +130,12 @@ class EngineNow:
     def __init__(self, ports: Ports, reserve_bytes: int, key: str | None) -> None:
         self._ports = ports
         self._reserve_bytes = reserve_bytes
-        self._key = key
+        self.key = key
 
     def ready(self, container: Container) -> bool:
         """Return whether a container's server answers and lists its model; not where its address is another host's."""
         here = self._ports.engine.info().elsewhere is None
-        return here and deployed.ready(self._ports.http, container, self._key) is True
+        return here and deployed.ready(self._ports.http, container, self.key) is True
 
     def pool(self) -> Pool:
         """Return the host's memory now, with the reserve to keep free."""
@@ -148,7 +143,7 @@ class EngineNow:
 
     def running(self, coming: Sequence[Container] = ()) -> list[Running]:
         """Return the services as the plan sees them; those of the containers ``coming`` as if they were started."""
-        now = deployed.deployed(self._ports.engine, self._ports.host, self._ports.http, self._key)
+        now = deployed.deployed(self._ports.engine, self._ports.host, self._ports.http, self.key)
         names = {one.name: one for one in now if one.container.name == one.name}
         found = [_with_what_comes_back(one, now) for one in names.values()]
         started = {one.id for one in coming if must_start(one) or one.state == "running"}
@@ -179,46 +174,6 @@ class EngineNow:
         """Return whether a command that runs works on a service."""
         return self._ports.locks.worked_on(self._ports.engine.info().id, service)
 
-    def in_the_way(self, service: Service, *, mine: bool) -> str:
-        """Return why a service cannot be started before something else has ended, "" where nothing is in its way.
-
-        Another command that works on it with other settings, unless it is ``mine`` to work on; or a vLLM that loads
-        where one of the two measures the free memory.
-        """
-        containers = self._ports.engine.containers()
-        own = next((one for one in containers if one.name == service.name), None)
-        if not mine and self.worked_on(service.name):
-            if own is not None and LABEL_TRIAL in own.labels:
-                return f"{worker(own)} tries settings in its place, and puts it back afterwards"
-            if own is None or own.labels.get(LABEL_SPEC) != service.digest:
-                return f"{worker(own)} is starting {service.name} with other settings"
-        return next(filter(None, (self._loads(one, service) for one in containers)), "")
-
-    def _loads(self, other: Container, service: Service) -> str:
-        """Return why a container's start is in the way of a service's.
-
-        vLLM makes the cache of what the fraction leaves by measuring the free memory before and after a trial run
-        (0.33.0 v1/worker/gpu_worker.py, determine_available_memory): what another one takes meanwhile is missing in the
-        cache, and what it gives back ends the start.
-        """
-        name = other.labels.get(LABEL_SERVICE)
-        if name is None or other.name != name or name == service.name:
-            return ""
-        both = {name: other.command, service.name: service.spec.command}
-        measures = [one for one, command in both.items() if _measures(command)]
-        if not measures or not self._starting(other):
-            return ""
-        return (
-            f"{name} is loading, and {measures[0]} sizes its cache by the memory that it finds free while it starts "
-            f"(its command has no --kv-cache-memory-bytes); this goes on when {name} is ready or gone"
-        )
-
-    def _starting(self, container: Container) -> bool:
-        if container.state != "running":
-            return False
-        seen = look_at(self._ports, container, self._key)
-        return liveness.judge(seen, seen)[0] is Life.STARTING
-
 
 def _with_what_comes_back(service: Deployed, now: Sequence[Deployed]) -> Running:
     """Return a service as the plan sees it: what is set aside of it may come back, and no other may have its room."""
@@ -227,9 +182,3 @@ def _with_what_comes_back(service: Deployed, now: Sequence[Deployed]) -> Running
     claim = max((one.claim_bytes for one in both if one.claim_bytes is not None), default=None)
     peak = max((one.peak_bytes for one in both if one.peak_bytes is not None), default=None)
     return replace(service.running, claim_bytes=claim, peak_bytes=peak)
-
-
-def _measures(command: Sequence[str]) -> bool:
-    """Return whether a vLLM with this command makes its cache of the memory that it finds free."""
-    flags = {name.replace("_", "-") for name in memory_key.serve_flags(command)}
-    return "kv-cache-memory-bytes" not in flags

@@ -8,7 +8,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
-from sparkctl.operations.start.aside import findings
+from sparkctl.operations.status.leftovers import findings
 from sparkctl.world.engine import Container
 from tests.support.bench_streams import FakeStreams
 from tests.support.fake_world import FakeSpark

@@ -29,7 +29,7 @@ SERVERS = {
     "jsonschema",
     "prometheus_client",
     "rich",
-    "sparkctl.operations.start.start",
+    "sparkctl.operations.start",
 }
 RECIPES = {"jinja2", "sparkctl.mods", "sparkctl.planning", "sparkctl.recipes.service", "sparkctl.world.docker_run"}
 LIBRARIES = {"jinja2", "packaging", "pydantic", "yaml"}

@@ -9,7 +9,7 @@ from sparkctl.base.errors import EngineError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
-from sparkctl.operations.start.aside import ASIDE, STOPPED
+from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
