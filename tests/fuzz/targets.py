@@ -79,7 +79,7 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _command(*words: str) -> int:
+def command(*words: str) -> int:
     """Run the command line on the simulated Spark; the door makes the errors of its own text."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return run(["--engine", "sim", *words], None)
@@ -93,7 +93,7 @@ def _with_file(name: str, *words: str) -> Callable[[bytes], object]:
             path = Path(folder) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            return _command(*(word.replace("FILE", str(path)).replace("FOLDER", folder) for word in words))
+            return command(*(word.replace("FILE", str(path)).replace("FOLDER", folder) for word in words))
 
     return read
 
@@ -184,7 +184,7 @@ def _override(data: bytes) -> object:
 
 def _words(data: bytes) -> object:
     words = _text(data).replace("\0", "").split()
-    return _command(*(word for word in words if word not in _NOT_RUN and not word.startswith("--out")))
+    return command(*(word for word in words if word not in _NOT_RUN and not word.startswith("--out")))
 
 
 _NOT_RUN: Final = {"up", "download", "attach", "bake", "fetch", "lock", "add", "pin", "bench", "report"}
