@@ -90,7 +90,7 @@ def decoded(adapter: TypeAdapter[T], text: bytes | str) -> T:
     try:
         value = read_json(text)
         _refuse_huge(value)
-        return adapter.validate_python(value)
+        return adapter.validate_json(text, strict=True)  # a text that pydantic would make a number was not looked at
     except UnreadableError as error:
         raise InputError(f"its text: {error.message}") from None
     except ValidationError as error:

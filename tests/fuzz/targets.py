@@ -1,0 +1,287 @@
+"""Every reader of bytes that others wrote: what it is given to begin with, and how it is called."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic import TypeAdapter
+
+from sparkctl.base import bounded, document
+from sparkctl.base.errors import InputError
+from sparkctl.base.validation import validate
+from sparkctl.cli import run
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.pool import HostProfile
+from sparkctl.memory.weights import checkpoint
+from sparkctl.mods.manifest import Mod, Pins
+from sparkctl.operations import secrets
+from sparkctl.operations.bench.result import Bench, svg
+from sparkctl.operations.checks.check import Check
+from sparkctl.operations.records import decoded
+from sparkctl.planning.measured import Measurement
+from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.stack import Stack
+from sparkctl.recipes.template import expand, package_root
+from sparkctl.vllm import answers, boot_log, failures, metrics, streams
+from sparkctl.world import labels
+from sparkctl.world.docker_run import grammar, spelling
+from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.store import SqliteStore
+from sparkctl.world.ports import StoredRecord
+from sparkctl.world.sim.engine import SimEngine
+from sparkctl.world.web import Raw
+from tests.recipes.template_attacks import ATTACKS
+from tests.support.measured import MEASURED
+from tests.support.paths import FIXTURES, REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sparkctl.base.declarations import Declaration
+
+COMMANDS: Final = 6
+"""A whole command takes as long as ten readers."""
+VLLM: Final = FIXTURES / "vllm-0.32-cpu"
+_CATALOG: Final = Catalog([Root(REPOSITORY, "shipped")])
+
+
+class Target(NamedTuple):
+    """A reader: ``seeds`` are inputs as they really are, ``read`` may raise SparkctlError and nothing else.
+
+    ``batch`` is how many inputs are tried before it is the next reader's turn: fewer for whole commands.
+    """
+
+    seeds: Callable[[], Sequence[bytes]]
+    read: Callable[[bytes], object]
+    batch: int = 60
+
+
+def _files(*patterns: str, root: Path = REPOSITORY) -> Callable[[], Sequence[bytes]]:
+    return cache(lambda: tuple(path.read_bytes() for pattern in patterns for path in sorted(root.glob(pattern))))
+
+
+def _these(*values: object) -> Callable[[], Sequence[bytes]]:
+    return lambda: tuple(one if isinstance(one, bytes) else json.dumps(one).encode() for one in values)
+
+
+def _declared(kind: type[Declaration]) -> Callable[[bytes], object]:
+    return lambda data: validate(document.load(data, "fuzz.yaml"), kind)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def command(*words: str) -> int:
+    """Run the command line on the simulated Spark; the door makes the errors of its own text."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return run(["--engine", "sim", *words], None)
+
+
+def _with_file(name: str, *words: str) -> Callable[[bytes], object]:
+    """Return what runs a command on a file; ``FOLDER`` and ``FILE`` in its words stand for where that is."""
+
+    def read(data: bytes) -> object:
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            return command(*(word.replace("FILE", str(path)).replace("FOLDER", folder) for word in words))
+
+    return read
+
+
+def _template(data: bytes) -> object:
+    text = _text(data)
+    package_root(text)
+    return expand(text, "fuzz", {"a": "b", "words": ["c"], "map": {"d": 1}}, loader_folders=[REPOSITORY / "templates"])
+
+
+def _shard(data: bytes) -> object:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        (Path(folder) / "a.safetensors").write_bytes(len(data).to_bytes(8, "little") + data + bytes(64))
+        return checkpoint.read_tensors(Path(folder))
+
+
+def _index(data: bytes) -> object:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        (Path(folder) / "config.json").write_bytes(b"{}")
+        (Path(folder) / "a.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+        (Path(folder) / "model.safetensors.index.json").write_bytes(data)
+        DiskModels().folder_problem(Path(folder))
+        return checkpoint.read_tensors(Path(folder))
+
+
+def _log(data: bytes) -> object:
+    lines = _text(data).splitlines()
+    return boot_log.parse(lines), failures.diagnose(lines)
+
+
+def _answers(data: bytes) -> object:
+    body = _text(data)
+    readers = (answers.served_models, answers.server_version, answers.token_ids, answers.generation, answers.error_text)
+    return [reader(body) for reader in readers]
+
+
+def _stream(data: bytes) -> object:
+    pieces = tuple((float(at), data[at : at + 512]) for at in range(0, len(data), 512))
+    return streams.completion(Raw(0.0, float(len(data)), pieces))
+
+
+def _labels(data: bytes) -> object:
+    value = bounded.read_json(data)
+    if not isinstance(value, dict):
+        raise InputError("labels are a map")
+    return labels.read({key: one if isinstance(one, str) else json.dumps(one) for key, one in value.items()})
+
+
+def _measurement(data: bytes) -> object:
+    one = decoded(TypeAdapter(Measurement), data)
+    return one.date, one.seconds, one.steady_bytes
+
+
+def _bench(data: bytes) -> object:
+    return svg(decoded(TypeAdapter(Bench), data))
+
+
+@cache
+def _database() -> Sequence[bytes]:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        store = SqliteStore(Path(folder))
+        store.add(StoredRecord("measurement", 1.0, "a", "b", "c", "{}"))
+        return ((Path(folder) / "measurements.db").read_bytes(),)
+
+
+def _rows(data: bytes) -> object:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        (Path(folder) / "measurements.db").write_bytes(data)
+        return SqliteStore(Path(folder), busy_s=0.1).records("measurement")
+
+
+def _simulated(name: str) -> Callable[[bytes], object]:
+    def read(data: bytes) -> object:
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+            container = Path(folder) / "containers" / "0123456789ab"
+            container.mkdir(parents=True)
+            (container / "spec.json").write_bytes(json.dumps(_RECORD).encode())
+            (container / name).write_bytes(data)
+            engine = SimEngine(Path(folder), {}, pull_s=0.0)
+            return [engine.logs(one.id) for one in engine.containers()]
+
+    return read
+
+
+def _override(data: bytes) -> object:
+    return _CATALOG.recipe("e4b-nvfp4", [_text(data)])
+
+
+def _words(data: bytes) -> object:
+    words = _text(data).replace("\0", "").split()
+    return command(*(word for word in words if word not in _NOT_RUN and not word.startswith("--out")))
+
+
+_NOT_RUN: Final = {"up", "download", "attach", "bake", "fetch", "lock", "add", "pin", "bench", "report"}
+"""Commands that wait, write where they are told to, or ask the network."""
+_RECORD: Final[dict[str, Any]] = {
+    "id": "0123456789ab",
+    "name": "a",
+    "image": "b",
+    "network": "",
+    "command": ["c"],
+    "env": [["A", "b"]],
+    "labels": [["sparkctl.service", "a"]],
+    "mounts": [["/a", "/b", True]],
+    "sources": ["/a"],
+    "ports": [[8000, 8000, "127.0.0.1"]],
+}
+_RUN: Final = {"pid": 1, "started_at": 1.0, "listens": [["127.0.0.1", 8000]], "log_from": 0}
+_BENCH: Final = {
+    "service": "a",
+    "recipe": "b",
+    "model": "c",
+    "image": "d",
+    "vllm": "0.20",
+    "at": 1.0,
+    "max_tokens": 500,
+    "rounds": 3,
+    "levels": [],
+}
+_LABELS: Final = {
+    "sparkctl.service": "e4b-nvfp4",
+    "sparkctl.recipe": "e4b-nvfp4",
+    "sparkctl.claim": "12345",
+    "sparkctl.mods": '[{"mod": "a", "target": "/b", "md5": "c"}]',
+}
+_HEADER: Final = {
+    "__metadata__": {"format": "pt"},
+    "model.layers.0.mlp.up_proj.weight": {"dtype": "BF16", "shape": [4, 4], "data_offsets": [0, 32]},
+    "lm_head.weight": {"dtype": "F8_E4M3", "shape": [32], "data_offsets": [32, 64]},
+}
+_INDEX: Final = {"metadata": {"total_size": 64}, "weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}
+_SETS: Final = (b"limits.context=8192", b"env.A=b", b"args={a: [1, 2]}", b"model.path=~/a", b"mods=[a]")
+_DOCKER: Final = (
+    b"docker run --name a --gpus all -p 127.0.0.1:8000:8000 -v /a:/b:ro -e A=b --shm-size 1g image --port 8000",
+    b"docker run --mount type=bind,source=/a,target=/b --env-file c --ulimit memlock=-1 --label a=b image:tag vllm",
+)
+_LINES: Final = (
+    *(b"size e4b-nvfp4 --max-model-len 8192 --json", b"plan e4b-nvfp4 --set limits.context=8192"),
+    *(b"render e4b-nvfp4", b"recipes lint", b"recipes show e4b-nvfp4", b"mods", b"ps --json", b"schema recipe"),
+    *(
+        b"measurements",
+        b"doctor",
+        b"logs a",
+        b"status a",
+        b"down a",
+        b"check a",
+        b"verify-mods e4b-nvfp4",
+        b"--profile gb10 ps",
+    ),
+)
+
+TARGETS: Final[dict[str, Target]] = {
+    "recipe": Target(_files("recipes/*.yaml"), _declared(Recipe)),
+    "stack": Target(_files("recipes/stacks/*.yaml"), _declared(Stack)),
+    "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
+    "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
+    "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
+    "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
+    "check": Target(_files("checks/*.yaml"), _declared(Check)),
+    "template": Target(lambda: (*_files("templates/*.j2")(), *(one.encode() for one in ATTACKS.values())), _template),
+    "docker-words": Target(_these(*_DOCKER), lambda data: grammar.parse(spelling.split(_text(data)))),
+    "override": Target(_these(*_SETS), _override),
+    "config": Target(
+        _files("configs/*/config.json", root=FIXTURES), _with_file("config.json", "size", "FOLDER", "--json"), COMMANDS
+    ),
+    "safetensors": Target(_these(_HEADER), _shard),
+    "index": Target(_these(_INDEX), _index),
+    "log": Target(_files("*.log", root=VLLM), _log),
+    "metrics": Target(_files("*.txt", root=VLLM), lambda data: metrics.parse(_text(data))),
+    "stream": Target(_files("*.sse", root=VLLM), _stream),
+    "answer": Target(_files("*.json", root=VLLM), _answers),
+    "labels": Target(_these(_LABELS), _labels),
+    "json": Target(_files("*.json", root=VLLM), bounded.read_json),
+    "measurement": Target(lambda: (TypeAdapter(Measurement).dump_json(MEASURED),), _measurement),
+    "bench": Target(_these(_BENCH), _bench),
+    "saved": Target(_these(_BENCH), _with_file("a.json", "bench", "--compare", "FILE", "FILE"), COMMANDS),
+    "rows": Target(_database, _rows),
+    "secrets": Target(_these(b"# a\nHF_TOKEN=b\nA=c\n"), lambda data: secrets.parse(_text(data), "secrets.env")),
+    "sim-record": Target(_these(_RECORD), _simulated("spec.json")),
+    "sim-run": Target(_these(_RUN), _simulated("run.json")),
+    "sim-exit": Target(_these({"code": 1, "finished_at": 1.0, "error": ""}), _simulated("exit.json")),
+    "rendered": Target(_files("recipes/*.yaml"), _with_file("a.yaml", "render", "FILE"), COMMANDS),
+    "planned": Target(
+        _files("recipes/*.yaml", "recipes/stacks/*.yaml"), _with_file("a.yaml", "plan", "FILE"), COMMANDS
+    ),
+    "linted": Target(
+        _files("recipes/*.yaml"), _with_file("recipes/a.yaml", "--recipes", "FOLDER", "recipes", "lint"), COMMANDS
+    ),
+    "command-line": Target(_these(*_LINES), _words, COMMANDS),
+}
+"""By the name that its folder in the corpus has."""
