@@ -178,7 +178,7 @@ def test_a_container_of_ours_that_is_no_service_is_none_and_is_not_somebody_else
 # --- changed since ---------------------------------------------------------------------------------------------------
 
 
-def test_a_rotated_key_is_changed_and_replaced(spark: FakeSpark) -> None:
+def test_a_rotated_key_is_changed_and_replaced(spark: FakeSpark, tmp_path: Path) -> None:
     spark.environ["VLLM_API_KEY"] = "old key"
     spark.run("up", NAME, *KEY).expect(0)
     assert "already up" in spark.run("up", NAME, *KEY).expect(0).err
@@ -194,8 +194,10 @@ def test_a_rotated_key_is_changed_and_replaced(spark: FakeSpark) -> None:
     told = spark.run("up", NAME, *KEY, "--replace").expect(0)
     assert "already up" not in told.err
     assert spark.run("ps", "--json").expect(0).json[0]["changed"] == []
-    shown = [done.out + done.err for done in (refused, told, spark.run("ps"), spark.run("report", NAME))]
-    assert not any("old key" in text or "new key" in text for text in shown)
+    out = tmp_path / "report.md"
+    spark.run("report", NAME, "--output", str(out)).expect(0)
+    shown = [done.out + done.err for done in (refused, told, spark.run("ps"))]
+    assert not any("old key" in text or "new key" in text for text in (*shown, out.read_text()))
 
 
 def test_a_secret_that_is_new_or_not_wanted_any_more_is_changed(spark: FakeSpark) -> None:
