@@ -14,7 +14,10 @@ from sparkctl.base.errors import SparkctlError
 from sparkctl.cli.files.recipes import command as recipes
 from sparkctl.cli.files.schema import command as schema
 from sparkctl.cli.output import Output
-from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.memory.pool import HostProfile
+from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.reading import Loader
+from tests.support.fakes import FakeModels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +38,19 @@ env: {EMPTY: "", QUOTED: "1"}
 
 @dataclass
 class Files:
-    """What of the world these commands touch: a catalog."""
+    """What of the world these commands touch: a catalog, and a host on which every model is."""
 
     catalog: Catalog
+    operator: Operator
+    disk_models: FakeModels
+
+    def loader(self, models: FakeModels) -> Loader:
+        profile = shipped_catalog().load("host", "gb10", HostProfile)
+        return Loader(self.catalog, models, self.operator, profile)
+
+
+def shipped_catalog() -> Catalog:
+    return Catalog([Root(shipped_root(), "shipped")])
 
 
 @dataclass
@@ -61,7 +74,9 @@ class Desk:
     def run(self, command: click.Command, *arguments: str) -> tuple[int, str, str]:
         """Return the exit code, stdout and stderr, with the folder left out."""
         out, err = io.StringIO(), io.StringIO()
-        session = Run(Files(Catalog([Root(self.folder, "given")])), Output(out, err))
+        operator = Operator(home=self.folder, config=self.folder / "config", state=self.folder / "state")
+        files = Files(Catalog([Root(self.folder, "given")]), operator, FakeModels())
+        session = Run(files, Output(out, err))
         result = CliRunner().invoke(command, list(arguments), obj=session)
         code = result.exit_code
         if isinstance(result.exception, SparkctlError):
