@@ -48,8 +48,11 @@ def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes]) -> Ite
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(told)
-        _work(read, inputs, tell)
+        try:
+            os.close(told)
+            _work(read, inputs, tell)
+        finally:
+            os._exit(0)  # whatever happens: the child must never go on with what its parent does
     os.close(tell)
     index = -1
     try:
@@ -67,13 +70,12 @@ def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes]) -> Ite
         os.waitpid(child, 0)
 
 
-def _work(read: Callable[[bytes], object], inputs: Sequence[bytes], tell: int) -> NoReturn:
+def _work(read: Callable[[bytes], object], inputs: Sequence[bytes], tell: int) -> None:
     taken = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
     signal.signal(signal.SIGPROF, _hang)
     for data in inputs:
         os.write(tell, json.dumps(_outcome(read, data)).encode() + b"\n")
-    os._exit(0)
 
 
 def _hang(_number: int, _frame: object) -> NoReturn:
