@@ -144,11 +144,15 @@ class SqliteStore:
             file = sqlite3.connect(
                 f"{self._path.as_uri()}?mode=rw", uri=True, timeout=self._busy_s, isolation_level=None
             )
+            # Bytes of a damaged file that are no UTF-8 make a record that cannot be read, not a traceback.
+            file.text_factory = lambda data: data.decode(errors="replace")
             with closing(file):
                 yield file
         except OSError as error:
             hint = "free some space or mend the folder's owner"
             raise _refused(self._path, error.strerror or "", hint) from None
+        except UnicodeDecodeError:
+            raise _refused(self._path, "it is damaged", _HINTS[sqlite3.SQLITE_CORRUPT]) from None
         except sqlite3.Error as error:
             primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
             raise _refused(self._path, str(error), _HINTS.get(primary, f"move it away; {_AGAIN}")) from None

@@ -35,7 +35,7 @@ def image(reference: str) -> Image:
     """Return the simulated image of this reference, which may be its id."""
     digest = reference.removeprefix("sha256:")
     if digest == reference:
-        digest = hashlib.sha256(f"simulated {reference}".encode()).hexdigest()
+        digest = hashlib.sha256(f"simulated {reference}".encode(errors="surrogatepass")).hexdigest()
     repository = reference.partition("@")[0].rpartition(":")[0] or reference
     return Image(f"sha256:{digest}", (f"{repository}@sha256:{digest}",), int(properties(reference)["bytes"]))
 

@@ -49,7 +49,7 @@ class SimEngine:
 
     def info(self) -> EngineInfo:
         """Return who the engine is."""
-        identity = hashlib.sha256(str(self._sim.resolve()).encode()).hexdigest()[:12]
+        identity = hashlib.sha256(os.fsencode(self._sim.resolve())).hexdigest()[:12]
         return EngineInfo(
             kind="sim",
             id=f"sim-{identity}",
