@@ -39,6 +39,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
         one.clear()
 
 
+@pytest.mark.timeout(600)  # some dozens of processes, one after another
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
