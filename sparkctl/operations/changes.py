@@ -240,8 +240,13 @@ class Controller:
                     plan = self._admitted(wanted, options)
                     action = next(step.action for step in plan.steps if step.service == service.name)
                     if action not in STARTS:
-                        up = mine and action is Action.KEEP
-                        return None if up else observing.find(self._ports.engine, service.name), mine
+                        there = observing.find(self._ports.engine, service.name)
+                        if not (mine and action is Action.KEEP):
+                            return there, mine
+                        # It became ready after what was left over was put right: nothing waits for it any more.
+                        if there is not None and LABEL_TRIAL not in there.labels:
+                            self._aside.drop(service.name)
+                        return None, mine
                     if mine:
                         prepare.refuse_taken(self._ports, service)
                         trial = options.trial
