@@ -67,7 +67,7 @@ def test_a_pasted_command_has_the_labels_of_up_but_those_of_the_moment_and_its_k
     spark.docker(*shlex.split(pasted)[1:])
     by_hand = labels(spark, name)
     assert {**by_up, **by_hand} == by_up | {label: by_hand[label] for label in OF_THE_MOMENT & by_hand.keys()}
-    assert set(by_up) - set(by_hand) == {"sparkctl.image-id", "sparkctl.secrets"}
+    assert set(by_up) - set(by_hand) == {"sparkctl.image-id", "sparkctl.process", "sparkctl.secrets"}
     assert by_up["sparkctl.image-id"] == spark.docker("inspect", "--format", "{{.Image}}", name)
     container = spark.docker("inspect", "--format", "{{.Id}}", name)
     spark.run("up", name).expect(0)
