@@ -135,7 +135,7 @@ class Engine(Protocol):
         """Remove a container, killing it if it runs. One that is gone already is no error."""
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        """Return the last ``tail`` lines of the log (None: all)."""
+        """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
 
     def follow(self, container: str) -> LogTail:
         """Return a reader of the log that does not wait."""

@@ -112,7 +112,8 @@ class FakeEngine:
         return next((one for one in self.there.values() if called(one)), None)
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        lines = list(self.log.get(self._found(container).id, []))
+        found = self.container(container)
+        lines = list(self.log.get(found.id, [])) if found is not None else []
         return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
     def follow(self, container: str) -> FakeTail:

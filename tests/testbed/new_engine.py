@@ -85,6 +85,7 @@ def _programs(state: State) -> list[Path]:
     if not root.exists():
         unfinished = root.with_suffix(".part")
         shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
         with tempfile.TemporaryDirectory() as scratch:
             for package in _download(Path(scratch)):
                 run("dpkg-deb", "--extract", str(package), str(unfinished))

@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from docker import APIClient
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 # Docker 20.10, the oldest that the tests run on; GPU requests came one version earlier.
 OLDEST_API: Final = (1, 41)
 _SHORTEST_ID: Final = 12
+_BEING_REMOVED: Final = "dead or marked for removal"
+"""What the engine says, with the code 409, of the log of a container whose removal is under way."""
 
 
 def connect(
@@ -193,10 +196,17 @@ class DockerEngine:
                 self._client.wait(found.id, timeout=math.ceil(self._endpoint.timeout_s), condition="removed")
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        """Return the last ``tail`` lines of the log (None: all)."""
-        found = self._found(container)
+        """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
+        found = self.container(container)
+        if found is None:
+            return []
         with self._asked(f"read the log of the container {found.name}"):
-            return lines_of(self._client.logs(found.id, tail="all" if tail is None else tail))
+            try:
+                return lines_of(self._client.logs(found.id, tail="all" if tail is None else tail))
+            except APIError as error:
+                if error.status_code == HTTPStatus.NOT_FOUND or _BEING_REMOVED in str(error.explanation):
+                    return []
+                raise
 
     def follow(self, container: str) -> LogTail:
         """Return a reader of the log that does not wait."""

@@ -110,9 +110,9 @@ class SimEngine:
         return None if folder is None else _container(folder)
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        """Return the last ``tail`` lines of the log (None: all)."""
-        folder = self._known(container)[0]
-        lines = (text_of(folder.log) or "").splitlines()
+        """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
+        folder = self._find(container)
+        lines = (text_of(folder.log) or "").splitlines() if folder is not None else []
         return lines if tail is None else lines[max(0, len(lines) - tail) :]
 
     def follow(self, container: str) -> FileTail:

@@ -130,8 +130,10 @@ class ContainerFolder:
         return Exit(KILLED, alive.stat().st_mtime if alive.exists() else 0.0)
 
     def end(self, end: Exit) -> None:
-        """Record an exit."""
-        self._write("exit.json", asdict(end))
+        """Record an exit, which comes after its start even where the clock was set back meanwhile."""
+        run = self.run()
+        finished_at = end.finished_at if run is None else max(end.finished_at, run.started_at)
+        self._write("exit.json", asdict(replace(end, finished_at=finished_at)))
 
     def refuse(self, error: str) -> None:
         """Record why a start was refused: the container stays as it was created or had ended."""
@@ -168,13 +170,14 @@ class ContainerFolder:
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         path = self.path / name
-        try:
-            return _format(kind).validate_python(read_json(regular_file.read_bytes(path, BOUNDS.size)))
-        except (InputError, ValidationError):
-            if not os.path.lexists(path):
-                return None  # another process has removed it
-            message = f"the simulated Spark's file {path} is damaged, or another sparkctl's"
-            raise EngineError(message, hint=f"rm -r {self.path} removes that simulated container") from None
+        for _ in range(2):  # another process may write it anew after a reading that did not find it
+            try:
+                return _format(kind).validate_python(read_json(regular_file.read_bytes(path, BOUNDS.size)))
+            except (InputError, ValidationError):
+                if not os.path.lexists(path):
+                    return None  # another process has removed it
+        message = f"the simulated Spark's file {path} is damaged, or another sparkctl's"
+        raise EngineError(message, hint=f"rm -r {self.path} removes that simulated container")
 
     def _write(self, name: str, value: object) -> None:
         temporary = self.path / f".{name}.{os.getpid()}"
