@@ -33,13 +33,18 @@ LONGEST = 2**17
 
 
 class Command:
-    """A command that runs: what the tests use of subprocess.Popen. Its output is kept in memory."""
+    """A command that runs: what the tests use of subprocess.Popen. Its output is kept in memory.
 
-    def __init__(self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path) -> None:
+    ``module`` is the program: what ``python -m`` would run.
+    """
+
+    def __init__(
+        self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, module: str = "sparkctl"
+    ) -> None:
         self._arguments = arguments
         self._outputs = os.memfd_create("out"), os.memfd_create("err")
         self._told, telling = os.pipe()
-        request = json.dumps([arguments, dict(environment), str(folder)]).encode()
+        request = json.dumps([arguments, dict(environment), str(folder), module]).encode()
         assert len(request) < LONGEST
         socket.send_fds(_server().door, [request], [*self._outputs, telling])
         os.close(telling)
@@ -107,8 +112,8 @@ def _server() -> _Server:
         return _Server(near, subprocess.Popen(program, stdin=far, stdout=subprocess.DEVNULL))
 
 
-def _serve() -> None:
-    """Fork for each request; return in the process that is to be the command."""
+def _serve() -> str:
+    """Fork for each request; return in the process that is to be the command the module that it runs."""
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
     door = socket.socket(fileno=os.dup(0))
@@ -126,7 +131,10 @@ def _serve() -> None:
     command = os.fork()
     if command:
         _wait_for(command, telling)
-    _become(json.loads(request), out, err)
+    arguments, environment, folder, module = json.loads(request)
+    os.chdir(folder)
+    _become(arguments, environment, out, err)
+    return str(module)
 
 
 def _preload() -> None:
@@ -150,12 +158,10 @@ def _wait_for(command: int, telling: int) -> NoReturn:
     os._exit(0)
 
 
-def _become(request: tuple[list[str], dict[str, str], str], out: int, err: int) -> None:
-    arguments, environment, folder = request
+def _become(arguments: list[str], environment: Mapping[str, str], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    os.chdir(folder)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, standard in ((nothing, 0), (out, 1), (err, 2)):
         os.dup2(descriptor, standard)
@@ -164,5 +170,4 @@ def _become(request: tuple[list[str], dict[str, str], str], out: int, err: int) 
 
 
 if __name__ == "__main__":
-    _serve()
-    runpy.run_module("sparkctl", run_name="__main__", alter_sys=True)
+    runpy.run_module(_serve(), run_name="__main__", alter_sys=True)

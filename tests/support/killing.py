@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
 from tests.support.command_line import Done
+from tests.support.command_server import Command
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
@@ -80,14 +79,11 @@ class Subject:
 
     def killed(self, last: int, command: tuple[str, ...]) -> Done:
         """Run a command that is killed after so many changes; 0: it is not."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.killed", str(last), *self.words(command)],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.machine.variables},
-            cwd=self.machine.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = Command(
+            (str(last), *self.words(command)),
+            {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.machine.variables},
+            self.machine.home,
+            "tests.support.killed",
         )
         self.killed_ones.append(process.pid)
         out, err = process.communicate(timeout=200)
