@@ -18,7 +18,7 @@ from sparkctl.base.errors import (
     SparkctlError,
     WaitInterruptedError,
 )
-from sparkctl.operations import deployed as observing
+from sparkctl.operations import deployed
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
@@ -136,7 +136,7 @@ class Controller:
             EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; it is removed only
                 where no other command waits for it and what ran before comes back in its place.
         """
-        container = observing.find(self._ports.engine, service.name)
+        container = deployed.find(self._ports.engine, service.name)
         if container is None:
             raise NotReadyError(f"{service.name}: its container was removed", hint=f"sparkctl up {service.name}")
         with self._work_on(service.name) as mine:
@@ -161,7 +161,7 @@ class Controller:
         """
         with self._work_on(name) as mine:
             if not mine:
-                who = worker(observing.find(self._ports.engine, name))
+                who = worker(deployed.find(self._ports.engine, name))
                 hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
                 raise EngineError(f"{name}: {who} works on it", hint=hint)
             try:
@@ -172,7 +172,7 @@ class Controller:
     def _put_back(self, name: str) -> None:
         """End a trial: its container goes, and what ran before is started again."""
         with self._locked():
-            now = observing.find(self._ports.engine, name)
+            now = deployed.find(self._ports.engine, name)
             if now is not None and LABEL_TRIAL in now.labels:
                 self._ports.engine.remove(now.id)
             self._aside.come_back(name)
@@ -187,7 +187,7 @@ class Controller:
 
     def _down(self, name: str) -> bool:
         with self._locked():
-            found = [one for service, one in observing.services(self._ports.engine) if service == name]
+            found = [one for service, one in deployed.services(self._ports.engine) if service == name]
             for container in found:
                 self._report.progress(container.name, "stopping", "")
                 if container.state == "running":
@@ -240,7 +240,7 @@ class Controller:
                     plan = self._admitted(wanted, options)
                     action = next(step.action for step in plan.steps if step.service == service.name)
                     if action not in STARTS:
-                        there = observing.find(self._ports.engine, service.name)
+                        there = deployed.find(self._ports.engine, service.name)
                         if not (mine and action is Action.KEEP):
                             return there, mine
                         # It became ready after what was left over was put right: nothing waits for it any more.

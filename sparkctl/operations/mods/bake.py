@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base import regular_file
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
-from sparkctl.mods.bake import folder as baking_folder
 from sparkctl.mods.bake import judge, run
+from sparkctl.mods.bake.folder import read_folder
 from sparkctl.mods.placed import md5_of
 from sparkctl.operations.changes import controller
 from sparkctl.operations.mods.add import public_version
@@ -77,7 +77,7 @@ def bake(world: World, folder: Path, options: BakeOptions) -> BakedMod:
         EngineError: a simulated engine, no such image, or the engine refuses.
         ModError: the image has no bash, or the script failed or did not end in time.
     """
-    scripted = baking_folder.read_folder(folder)
+    scripted = read_folder(folder)
     for note in scripted.notes:
         world.report.say(f"{scripted.name}: {note}")
     target = _target(world, options.name or scripted.name, force=options.force)

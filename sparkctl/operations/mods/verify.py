@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import placed
-from sparkctl.mods import verdicts as verification
-from sparkctl.mods.verdicts import Meant
+from sparkctl.mods.verdicts import Meant, outsiders
+from sparkctl.mods.verdicts import verify as judge
 from sparkctl.operations import deployed
 from sparkctl.operations.deployed_service import located
 from sparkctl.recipes import reading
@@ -141,9 +141,9 @@ def _untold(text: str) -> None:
 def _verdicts(world: World, names: Sequence[str], tell: Tell) -> list[ModVerdict]:
     """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
     meant = [one for name in names for one in _of(world, name, tell)] if names else _all(world, tell)
-    found = [verdict for one in meant for verdict in verification.verify(world.engine, world.images, one)]
+    found = [verdict for one in meant for verdict in judge(world.engine, world.images, one)]
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
-    for stranger in verification.outsiders(world.engine, meant):
+    for stranger in outsiders(world.engine, meant):
         key = (stranger.service, stranger.mod.target)
         # One that has taken a service's name stands in its row, beside what its disk and its image are.
         by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from sparkctl.base.errors import ModError, NotReadyError, WaitInterruptedError
 from sparkctl.operations import secrets
 from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
-from sparkctl.operations.start import failed as explaining
-from sparkctl.operations.start import progress as telling
+from sparkctl.operations.start.failed import explain, keep_dead
 from sparkctl.operations.start.kept_failures import KeptFailures
+from sparkctl.operations.start.progress import moment
 from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
 from sparkctl.vllm.server import Server
@@ -120,7 +120,7 @@ class Starter:
     def _keep_dead(self, service: Service, earlier: Container) -> None:
         """Keep the log of a container that died by itself, and say what it found."""
         hidden = self._secret_values.get(service.name, {}).values()
-        for line in explaining.keep_dead(self._ports.engine, self._kept, earlier, hidden):
+        for line in keep_dead(self._ports.engine, self._kept, earlier, hidden):
             self._report.say(line)
 
     def prove(self, service: Service, begun: Begun, require: Require | None) -> None:
@@ -180,7 +180,7 @@ class Starter:
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
         hidden = self._secret_values.get(service.name, {}).values()
-        text, fix = explaining.explain(self._ports.engine, self._kept, progress, hidden)
+        text, fix = explain(self._ports.engine, self._kept, progress, hidden)
         raise NotReadyError(text, hint=fix)
 
     def check(self, service: Service, require: Require | None) -> None:
@@ -241,5 +241,5 @@ class Starter:
 
     def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()
-        told = telling.moment(progress, now, usual, sampler)
+        told = moment(progress, now, usual, sampler)
         self._report.progress(service.name, told.phase, told.detail, progress.fraction, told.facts)
