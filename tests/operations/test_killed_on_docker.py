@@ -1,11 +1,13 @@
-"""kill -9 after each change of a command on a real Docker Engine: the next command puts it right.
+"""kill -9 in the midst of a command on a real Docker Engine: the next command puts it right.
 
-The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts.
+The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts. A kill
+takes some seconds of a machine, so that a run tries every fourth of them; with SPARKCTL_TEST_KILLS=all, each.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 AT_ONCE = 2
+EVERY = 1 if os.environ.get("SPARKCTL_TEST_KILLS") == "all" else 4
 SOURCE = "FIXED = True\n"
 MD5 = hashlib.md5(SOURCE.encode(), usedforsecurity=False).hexdigest()
 MOD = f"files:\n  - module: vllm.model_executor.models.gemma4_mtp\n    source: fix.py\n    md5: {MD5}\n"
@@ -71,7 +74,7 @@ def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
         "mods bake": Scenario(BAKE, then=BAKE, up=""),
         "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
     }
-    count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE)
+    count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE, EVERY)
     record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
-    assert count >= 4
+    assert count >= 1 + 3 // EVERY

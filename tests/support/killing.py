@@ -172,10 +172,11 @@ class Subject:
 
 
 def kill_after_each_change(
-    scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE
+    scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE, every: int = 1
 ) -> tuple[int, list[str]]:
-    """Kill a command after each of its changes; return how many those are, and what was wrong afterwards."""
+    """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards."""
     count = subject("whole").changes(scenario)
+    kills = range(1, count + 1, every)
     with ThreadPoolExecutor(at_once) as pool:
-        found = list(pool.map(lambda last: subject(f"k{last}").check(scenario, last), range(1, count + 1)))
-    return count, [text for text in found if text]
+        found = list(pool.map(lambda last: subject(f"k{last}").check(scenario, last), kills))
+    return len(kills), [text for text in found if text]
