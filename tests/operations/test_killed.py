@@ -1,4 +1,4 @@
-"""kill -9 after each change of `up`, `up --replace`, `bench --sweep`: the next command puts it right, on the simulator.
+"""kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
@@ -12,7 +12,7 @@ import pytest
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import free_port
 from tests.support.killed import Machine
-from tests.support.killing import REPLACE, SCENARIOS, SWEEP, Subject, kill_after_each_change
+from tests.support.killing import EACH_KILL, REPLACE, SCENARIOS, SWEEP, Subject, kill_after_each_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
         one.clear()
 
 
-@pytest.mark.timeout(600)  # some dozens of processes, one after another
+@pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]

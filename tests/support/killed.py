@@ -1,7 +1,7 @@
-"""The command line over a world whose changes are counted: ``python -m tests.support.killed N COMMAND …`` is killed.
+"""The command line over a world whose changes are counted: ``python -m tests.support.killed N -9 COMMAND …`` is killed.
 
-After its N-th change of an engine or a file the process kills itself, as ``kill -9`` would. With N 0 it lives, and its
-last line on stderr is the count.
+After its N-th change of an engine or a file the process sends itself the signal, as ``kill`` would. With N 0 it lives,
+and its last line on stderr is the count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from docker import APIClient
 
-from sparkctl.cli import run
+from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.context import World
@@ -46,16 +46,17 @@ FILES: Final = {"write", "write_folder", "remove"}
 
 
 class Changes:
-    """Counts changes, and kills this process after the last one that it is to make; 0: never."""
+    """Counts changes, and sends this process a signal after the last one that it is to make; 0: never."""
 
-    def __init__(self, last: int = 0) -> None:
+    def __init__(self, last: int = 0, number: int = signal.SIGKILL) -> None:
         self.last = last
+        self.number = number
         self.count = 0
 
     def made(self) -> None:
         self.count += 1
         if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
 
 class Counted:
@@ -152,8 +153,9 @@ class Machine:
 
 
 if __name__ == "__main__":
-    changes = Changes(int(sys.argv[1]))
+    process.prepare()
+    changes = Changes(int(sys.argv[1]), -int(sys.argv[2]))
     session = Machine.of(os.environ).session(changes, Output(), FileLocks(shared_folder(), whoami()))
-    code = run(sys.argv[2:], session)
+    code = run(sys.argv[3:], session)
     print(changes.count, file=sys.stderr)  # noqa: T201  (for the test that counts)
-    sys.exit(code)
+    sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)

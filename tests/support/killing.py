@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Kills that are tried at once on a simulator, each with a home of its own: they wait more than they compute."""
+EACH_KILL = os.environ.get("SPARKCTL_TEST_KILLS") == "all"
+ENDED_GENTLY = 5
 LOAD_S = 60
 LOOKS = 4
 """How often `ps` may say what is not so any more: another command may have put it right between two looks."""
@@ -41,6 +43,7 @@ class Scenario(NamedTuple):
 
 REPLACE = ("up", "A", "--set", "limits.context=512", "--replace")
 SWEEP = ("bench", "A", "--sweep", "limits.sequences=1,2", "--tokens", "4", "--rounds", "1", "--concurrency", "1")
+DOWN = ("down", "A")
 ANOTHER = ("down", "B")
 """A command on something else, which waits for nothing: what was left loading is left so until it is ready."""
 BAKE = ("mods", "bake", "FOLDER", "--image", "IMAGE", "--force")
@@ -51,6 +54,7 @@ SCENARIOS = {
     "up --replace, then another command": Scenario(REPLACE, (("up", "A"),), ANOTHER, up="A"),
     "up --replace, then down": Scenario(REPLACE, (("up", "A"),), ("down", "A"), up=""),
     "bench --sweep": Scenario(SWEEP, (("up", "A"),)),
+    "down": Scenario(DOWN, (("up", "A"),)),
     "bench --sweep of what did not run, then down": Scenario(SWEEP, (), ANOTHER, up=""),
 }
 
@@ -77,10 +81,10 @@ class Subject:
             if one.name.startswith(self.prefix) or any(mark in one.labels.get(LABEL_PROCESS, "") for mark in marks)
         }
 
-    def killed(self, last: int, command: tuple[str, ...]) -> Done:
-        """Run a command that is killed after so many changes; 0: it is not."""
+    def killed(self, last: int, command: tuple[str, ...], number: signal.Signals = signal.SIGKILL) -> Done:
+        """Run a command that is sent a signal after so many changes; 0: it is not."""
         process = Command(
-            (str(last), *self.words(command)),
+            (str(last), str(-number), *self.words(command)),
             {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.machine.variables},
             self.machine.home,
             "tests.support.killed",
@@ -104,10 +108,10 @@ class Subject:
             else:  # its throwaway containers are in use: they must not look as if they were left over
                 self.killed(0, command).expect(0)
 
-    def check(self, scenario: Scenario, last: int) -> str:
+    def check(self, scenario: Scenario, last: int, number: signal.Signals = signal.SIGKILL) -> str:
         """Kill the command, and return what was wrong afterwards, "" for nothing."""
         try:
-            return self._check(scenario, last)
+            return self._check(scenario, last, number)
         finally:
             self.clear()
 
@@ -116,11 +120,11 @@ class Subject:
         for container in self.containers().values():
             self.engine.remove(container.id)
 
-    def _check(self, scenario: Scenario, last: int) -> str:
+    def _check(self, scenario: Scenario, last: int, number: signal.Signals) -> str:
         self.prepare(scenario)
         before = {container.id for container in self.containers().values()}
-        done = self.killed(last, scenario.killed)
-        assert done.code == -signal.SIGKILL, f"it was not killed: {done.err}"
+        done = self.killed(last, scenario.killed, number)
+        assert done.code in {-signal.SIGKILL, 128 + number}, f"it was not killed: {done.code} {done.err}"
         left = {name: container.state for name, container in self.containers().items()}
         wrong = self.untruths()
         if scenario.then == ANOTHER:
@@ -136,7 +140,7 @@ class Subject:
         if before and scenario.killed is SWEEP and {one.id for one in now.values()} != before:
             wrong.append("another container runs than before")
         wrong += [f"{path} is left" for path in self.machine.home.rglob("*.part")]
-        return f"killed after {last}, when there was {left}: {'; '.join(wrong)}" if wrong else ""
+        return f"{number.name} after {last}, when there was {left}: {'; '.join(wrong)}" if wrong else ""
 
     def loaded(self) -> None:
         """Wait until nothing loads any more."""
@@ -174,9 +178,18 @@ class Subject:
 def kill_after_each_change(
     scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE, every: int = 1
 ) -> tuple[int, list[str]]:
-    """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards."""
+    """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards.
+
+    One kill in ``ENDED_GENTLY`` is not `kill -9` but SIGTERM, and another SIGHUP; with EACH_KILL all three are tried.
+    """
     count = subject("whole").changes(scenario)
-    kills = range(1, count + 1, every)
+    kills = [(last, number) for last in range(1, count + 1, every) for number in _signals(last // every)]
     with ThreadPoolExecutor(at_once) as pool:
-        found = list(pool.map(lambda last: subject(f"k{last}").check(scenario, last), kills))
+        found = list(pool.map(lambda kill: subject(f"k{kill[0]}{kill[1].name}").check(scenario, *kill), kills))
     return len(kills), [text for text in found if text]
+
+
+def _signals(kill: int) -> list[signal.Signals]:
+    if EACH_KILL:
+        return [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]
+    return [{1: signal.SIGTERM, 3: signal.SIGHUP}.get(kill % ENDED_GENTLY, signal.SIGKILL)]
