@@ -6,10 +6,10 @@ names, mods, secrets, when it counts as ready, what was laid over the recipe), a
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
 from sparkctl.operations import differences
@@ -129,8 +129,8 @@ def _speculative(recipe: Recipe, flags: Mapping[str, object]) -> Speculative | N
     if not isinstance(text, str):
         return None
     try:
-        given = json.loads(text)
-    except ValueError:
+        given = read_json(text)
+    except UnreadableError:
         return recipe.speculative
     if not isinstance(given, dict):
         return recipe.speculative

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.planning.measured import Key
 
 if TYPE_CHECKING:
@@ -173,8 +174,8 @@ def _number(name: str, text: str) -> str | None:
 
 def _json(text: str) -> str:
     try:
-        return _dumped(json.loads(text)) if text.startswith(("{", "[")) else text
-    except (ValueError, RecursionError):
+        return _dumped(read_json(text)) if text.startswith(("{", "[")) else text
+    except UnreadableError:
         return text
 
 
