@@ -122,18 +122,18 @@ class ContainerFolder:
         self._write("run.json", asdict(run))
 
     def exit(self) -> Exit:
-        """Return the last exit; a process that could not record its own was killed."""
-        found = self._read("exit.json", Exit)
-        if found is not None:
-            return found
-        alive = self.path / "alive"
-        return Exit(KILLED, alive.stat().st_mtime if alive.exists() else 0.0)
+        """Return the last exit; a process that could not record its own was killed.
+
+        It comes after the start: a clock can be set back, and ``alive`` is older than the record of the start.
+        """
+        found, run, alive = self._read("exit.json", Exit), self.run(), self.path / "alive"
+        if found is None:
+            found = Exit(KILLED, alive.stat().st_mtime if alive.exists() else 0.0)
+        return found if run is None else replace(found, finished_at=max(found.finished_at, run.started_at))
 
     def end(self, end: Exit) -> None:
-        """Record an exit, which comes after its start even where the clock was set back meanwhile."""
-        run = self.run()
-        finished_at = end.finished_at if run is None else max(end.finished_at, run.started_at)
-        self._write("exit.json", asdict(replace(end, finished_at=finished_at)))
+        """Record an exit."""
+        self._write("exit.json", asdict(end))
 
     def refuse(self, error: str) -> None:
         """Record why a start was refused: the container stays as it was created or had ended."""
