@@ -52,6 +52,12 @@ class Machine(Operator):
         self.write(f"recipes/{full}.yaml", RECIPE.format(image=IMAGE, model=self.model, port=port) + more)
         return full, f"http://127.0.0.1:{port}"
 
+    def copy(self, name: str) -> str:
+        """Write the recipe anew under another name, for a service that does not run; return that name."""
+        text = (self.folder / "recipes" / f"{name}.yaml").read_text()
+        self.write(f"recipes/{name}-again.yaml", text)
+        return f"{name}-again"
+
     def docker(self, *arguments: str) -> str:
         done = subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, check=True)
         return done.stdout.decode()
