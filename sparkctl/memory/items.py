@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from sparkctl.memory.model.geometry import Geometry
     from sparkctl.memory.settings import Settings
 
+LORA_SLOTS: Final = "LoRA slots"
+DECLARED: Final = frozenset(
+    {
+        *("API servers", "KV cache on the host", "LoRA adapters on the host", "cache of processed images"),
+        *("other ranks", "swap space", "weights on the host"),
+    }
+)
+"""Items that a flag asks for. A start does not show them: buffers of the host are no process's own pages, and caches
+fill later."""
 _ELEMENT_BYTES: Final = 2
 _LOGIT_BYTES: Final = 4
 
