@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.memory.beside.classified import TAKING
 from sparkctl.planning.measured import Key
 
 if TYPE_CHECKING:
@@ -37,48 +38,8 @@ _COUNTS: Final = frozenset(
 _OFF_UNLESS_SAID: Final = frozenset(
     {"disable-hybrid-kv-cache-manager", "enable-lora", "enforce-eager", "language-model-only", "skip-mm-profiling"}
 )
-RELEVANT: Final = (
-    _COUNTS
-    | _OFF_UNLESS_SAID
-    | {
-        _FRACTION,
-        "async-scheduling",
-        "attention-backend",
-        "attention-config",
-        "compilation-config",
-        "cpu-offload-gb",
-        "cudagraph-capture-sizes",
-        "dtype",
-        "enable-chunked-prefill",
-        "enable-expert-parallel",
-        "enable-prefix-caching",
-        "hf-overrides",
-        "kernel-config",
-        "kv-cache-dtype",
-        "kv-transfer-config",
-        "limit-mm-per-prompt",
-        "linear-backend",
-        "load-format",
-        "mamba-block-size",
-        "mamba-cache-dtype",
-        "mamba-cache-mode",
-        "mamba-ssm-cache-dtype",
-        "max-lora-rank",
-        "mm-encoder-tp-mode",
-        "mm-processor-cache-gb",
-        "mm-processor-kwargs",
-        "model-loader-extra-config",
-        "moe-backend",
-        "optimization-level",
-        "quantization",
-        "rope-scaling",
-        "runner",
-        "safetensors-load-strategy",
-        "speculative-config",
-        "swap-space",
-    }
-)
-"""The flags of `vllm serve` (0.17 to 0.33) that change what it takes; the others name, log, route or parse."""
+RELEVANT: Final = TAKING - {"config", "model", "model_tag", "revision", "lora-modules"}
+"""The flags of `vllm serve` that change what it takes, but for those that the rest of the key says."""
 _NO_MATTER: Final = re.compile(r"LOG|USAGE|STATS|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT|TRACE|HOST|PORT")
 """Variables that change no byte, or must not be kept."""
 _UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -133,7 +94,7 @@ def key(service: Service, image_digest: str) -> Key:
 def _beside(service: Service) -> Iterator[tuple[str, str]]:
     """Yield what matters and is no flag: variables, mods, the checkpoint's size, and whether there is a GPU."""
     for name, value in service.recipe.env.items():
-        if name.startswith(("VLLM_", "PYTORCH_")) and not _NO_MATTER.search(name):
+        if name.startswith(("VLLM_", "PYTORCH_", "LMCACHE_")) and not _NO_MATTER.search(name):
             yield name, str(value)
     if service.mods:
         yield "mods", _dumped([{"mod": mod.mod, "target": mod.target, "md5": mod.md5} for mod in service.mods])
