@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
-from sparkctl.memory.items import Item, When, Where, overhead
+from sparkctl.memory.items import PINNED, Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.weights.loaded import Weights, weights
@@ -65,6 +65,11 @@ class Footprint:
     def peak_bytes(self) -> int:
         """The most that it holds while it starts."""
         return sum(item.bytes for item in self.items)
+
+    @property
+    def pinned_bytes(self) -> int:
+        """What of it is buffers of the host, which no process shows as its own; they are there once it is ready."""
+        return sum(item.bytes for item in self.items if item.name in PINNED)
 
     @property
     def gpu_bytes(self) -> int:

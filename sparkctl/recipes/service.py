@@ -235,6 +235,7 @@ def _record(inputs: Inputs) -> ServiceLabels:
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
         claim_bytes=inputs.footprint.steady_bytes,
         peak_bytes=inputs.footprint.peak_bytes,
+        pinned_bytes=inputs.footprint.pinned_bytes,
     )
 
 
