@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.beside.classified import TAKING
 from sparkctl.planning.measured import Key
+from sparkctl.recipes.values import OWNED_FLAGS
+from sparkctl.vllm.command.spelling import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,6 +71,17 @@ def serve_flags(words: Sequence[str]) -> dict[str, object]:
         elif name is not None:
             found[name] = word if found[name] is True else f"{found[name]} {word}"
     return found
+
+
+def unseen(service: Service) -> list[str]:
+    """Return in words what a service's template adds to its command that takes memory: the plan reads the recipe."""
+    said = {name.partition(".")[0] for name in service.recipe.args} | OWNED_FLAGS.keys() | {"model_tag"}
+    added = {spelled(name).name: value for name, value in serve_flags(service.spec.command).items()}
+    return [
+        f"its template adds --{name}, which takes memory that the plan does not count: write it under args"
+        for name, value in added.items()
+        if name in TAKING and name not in said and value not in {None, False}
+    ]
 
 
 def key(service: Service, image_digest: str) -> Key:

@@ -30,6 +30,8 @@ from tests.support.paths import FIXTURES, REPOSITORY
 OLD, NEW = Version("0.20.2"), Version("0.33.0")
 PROFILE = HostProfile(total=120 * GIB)
 MIB = 2**20
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+TINY |= {"num_key_value_heads": 2, "head_dim": 32, "vocab_size": 300, "tie_word_embeddings": False}
 
 
 def config(name: str) -> dict[str, Any]:
@@ -156,6 +158,14 @@ def test_the_slots_of_a_dense_model_are_rank_times_inputs_and_outputs_of_each_sl
     only = slots("qwen3-8b", max_lora_rank=8, lora_target_modules=["q_proj", "o_proj"])
     assert only == 8 * 2 * 36 * attention, "q_proj is a part of qkv_proj, which gets slots as a whole"
     assert slots("qwen3-8b", lora_dtype="float32") == 2 * slots("qwen3-8b")
+
+
+def test_the_slots_are_those_that_a_real_vllm_made() -> None:
+    """The sum of lora_a_stacked and lora_b_stacked of vLLM 0.32.0's CPU build with 8 slots of rank 256 (bfloat16)."""
+    shape = {**config("tiny"), **TINY}
+    given = {"enable-lora": True, "max-loras": 8, "max-lora-rank": 256}
+    (item,) = beside(given, {}, ModelFacts(config=shape), Version("0.32.0"), encoder=False).items
+    assert item.bytes == 12_943_360
 
 
 def test_experts_have_slots_each_unless_they_share_their_adapters() -> None:

@@ -14,11 +14,13 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.planning.plan import Wanted, make_plan
-from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
 from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.service import flag_words, fraction_text
 from sparkctl.vllm.command.spelling import spelled
 from sparkctl.vllm.command.written import meaning
+from tests.support.fakes import FakeModels
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
@@ -271,3 +273,19 @@ def test_what_is_not_counted_is_said_at_its_line(desk: Desk, more: str, told: st
 )
 def test_what_takes_nothing_is_not_spoken_of(desk: Desk, line: str) -> None:
     assert desk.told(f"args: {{{line}}}\n") == []
+
+
+def test_what_a_template_adds_beside_the_recipe_is_said(desk: Desk, tmp_path: Path) -> None:
+    shipped = shipped_root()
+    desk.catalog = Catalog([Root(tmp_path, "given"), Root(shipped, "shipped")])
+    (tmp_path / "templates").mkdir()
+    text = (shipped / "templates" / "vllm-openai.j2").read_text()
+    (tmp_path / "templates" / "mine.j2").write_text(f"{text}\n--kv_offloading_size 60 --seed 1 --max_loras=4\n")
+    desk.write("one", "extends: base\ntemplate: mine\nargs: {max-loras: 4}\n")
+    operator = Operator(tmp_path / "home", tmp_path / "config", tmp_path / "state")
+    loader = Loader(desk.catalog, FakeModels(), operator, PROFILE)
+    loader.services(loader.located(["one"], (), strict=False))
+    told = (
+        "one: its template adds --kv-offloading-size, which takes memory that the plan does not count: write it under "
+    )
+    assert [problem.message for problem in loader.warnings] == [f"{told}args"]
