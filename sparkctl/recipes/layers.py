@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from packaging.version import InvalidVersion
-
 from sparkctl.base import document
 from sparkctl.base.document import Document, Node
 from sparkctl.base.errors import InputError, Place, Problem
@@ -92,7 +90,7 @@ def with_whole_names(source: Document) -> Document:
     said = source.root.children.get("vllm")
     try:
         version = flags.known(str(said.content)).version if said is not None else None
-    except InvalidVersion:
+    except ValueError:  # no version, or one of thousands of digits
         version = None
     return with_long_names(source, version)
 
