@@ -13,6 +13,7 @@ from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, sizing
 from sparkctl.memory.pool import HostProfile, Pool
+from sparkctl.planning.admission import Change
 from sparkctl.planning.plan import Wanted, make_plan
 from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
 from sparkctl.recipes.estimate import estimate
@@ -45,7 +46,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "recipes"
-        self.catalog = Catalog([Root(folder, "given")])
+        self.catalog = Catalog([Root(folder, "given"), Root(shipped_root(), "shipped")])
         self.write("base", BASE)
 
     def write(self, name: str, text: str) -> None:
@@ -68,6 +69,11 @@ class Desk:
             for one in problems
             if one.place
         ]
+
+    def loader(self) -> Loader:
+        folder = self.folder.parent
+        operator = Operator(folder / "home", folder / "config", folder / "state")
+        return Loader(self.catalog, FakeModels(), operator, PROFILE)
 
     def footprint(self, more: str) -> Footprint:
         text = (REPOSITORY / "recipes" / "models" / "gemma-4-e4b.yaml").read_text()
@@ -239,6 +245,18 @@ def test_two_caches_on_the_host_that_do_not_fit_together_are_refused(desk: Desk)
     assert not make_plan(wanted, [], pool, replace=False).fits
 
 
+@pytest.mark.parametrize("flag", ["kv-offloading-size", "swap-space", "cpu-offload-gb"])
+def test_what_the_host_is_asked_for_can_be_left_out_to_fit(desk: Desk, flag: str) -> None:
+    desk.write("one", f"extends: base\nargs: {{{flag}: 6}}\n")
+    loader = desk.loader()
+    (service,) = loader.services(loader.located(["one"], (), strict=False))
+    override = f"args.{flag}=null"
+    assert override in [switch.override for switch in service.resizer.sizes.switches]
+    smaller = service.resizer.need(Change(switches=(override,)))
+    assert smaller is not None
+    assert service.wanted.steady_bytes - smaller.steady_bytes == 6 * GIB
+
+
 def test_too_few_blocks_are_refused_with_the_least(desk: Desk) -> None:
     with pytest.raises(Exception, match="2 blocks are less than one sequence of 65536 tokens takes"):
         desk.footprint("args: {num-gpu-blocks-override: 2}\n")
@@ -276,14 +294,11 @@ def test_what_takes_nothing_is_not_spoken_of(desk: Desk, line: str) -> None:
 
 
 def test_what_a_template_adds_beside_the_recipe_is_said(desk: Desk, tmp_path: Path) -> None:
-    shipped = shipped_root()
-    desk.catalog = Catalog([Root(tmp_path, "given"), Root(shipped, "shipped")])
     (tmp_path / "templates").mkdir()
-    text = (shipped / "templates" / "vllm-openai.j2").read_text()
+    text = (shipped_root() / "templates" / "vllm-openai.j2").read_text()
     (tmp_path / "templates" / "mine.j2").write_text(f"{text}\n--kv_offloading_size 60 --seed 1 --max_loras=4\n")
     desk.write("one", "extends: base\ntemplate: mine\nargs: {max-loras: 4}\n")
-    operator = Operator(tmp_path / "home", tmp_path / "config", tmp_path / "state")
-    loader = Loader(desk.catalog, FakeModels(), operator, PROFILE)
+    loader = desk.loader()
     loader.services(loader.located(["one"], (), strict=False))
     told = (
         "one: its template adds --kv-offloading-size, which takes memory that the plan does not count: write it under "
