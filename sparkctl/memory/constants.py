@@ -47,6 +47,12 @@ BEYOND_TENSORS: Final = Figure(
     "repacking and buffers: 7.40 -> 7.43 and 18.01 -> 18.21 GiB (djangodevreng/dgx-spark-benchmarks)",
     230 * MIB,
 )
+REPACKED: Final = Figure(
+    205 * MIB,
+    "Marlin's repacking of 4-bit weights: 18.01 -> 18.21 GiB, Nemotron-3-Nano-30B in NVFP4 on a GB10 (djangodevreng/"
+    "dgx-spark-benchmarks)",
+    205 * MIB,
+)
 BEYOND_FRACTION: Final = Figure(
     1740 * MIB, "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB", 1566 * MIB
 )
@@ -70,6 +76,7 @@ TRANSIENT_EAGER: Final = Figure(
 TRANSIENT_CPU: Final = Figure(
     512 * MIB, "vLLM 0.32.0's CPU build without compilation: no transient was seen", 512 * MIB
 )
+API_SERVER: Final = Figure(GIB, "vLLM 0.20.2 on an H200: the API server is 1.0 GiB resident", 512 * MIB)
 BEFORE_THE_CHECK: Final = Figure(
     2765 * MIB, "a GB10: 113.69 GiB free at vLLM's check of 116.43 available, 29.83 of 32.40 (llamastash#81)", 140 * MIB
 )

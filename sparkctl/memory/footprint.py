@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
-from sparkctl.memory.items import Item, When, Where, overhead
+from sparkctl.memory.items import PINNED, Item, When, Where, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.weights.loaded import Weights, weights
@@ -65,6 +65,11 @@ class Footprint:
     def peak_bytes(self) -> int:
         """The most that it holds while it starts."""
         return sum(item.bytes for item in self.items)
+
+    @property
+    def pinned_bytes(self) -> int:
+        """What of it is buffers of the host, which no process shows as its own; they are there once it is ready."""
+        return sum(item.bytes for item in self.items if item.name in PINNED)
 
     @property
     def gpu_bytes(self) -> int:
@@ -125,6 +130,7 @@ def footprint(
     draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
+    others += given.beside.of_weights(loaded.bytes)
     if not given.on_gpu:
         others = [replace(item, where=Where.HOST) for item in others]
     by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
@@ -133,7 +139,7 @@ def footprint(
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
     warnings = (*shape.warnings, *loaded.warnings, *draft.warnings, *cache.warnings)
     return Footprint(
-        items=(others[0], kv_item, *others[1:], *beyond),
+        items=(others[0], kv_item, *others[1:], *beyond, *given.beside.of_cache(kv_bytes, others)),
         loaded=loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT),
         kv=cache,
         kv_bytes=kv_bytes,
@@ -200,6 +206,8 @@ def _kv_bytes(
 ) -> tuple[int, tuple[Item, ...]]:
     """Return the bytes of the cache, and what comes on top where vLLM sizes it by the fraction."""
     for_limits = cache.bytes_for(given.cached_sequences)
+    if given.beside.blocks is not None:
+        return given.beside.blocks * cache.bytes_per_block, ()
     if by_bytes:
         return for_limits if given.kv_bytes is None else given.kv_bytes, ()
     if given.utilization is None:

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from sparkctl.memory.model.geometry import Geometry
     from sparkctl.memory.settings import Settings
 
+LORA_SLOTS: Final = "LoRA slots"
+PINNED: Final = frozenset({"KV cache on the host", "weights on the host"})
+"""Items that a start allocates whole, and that are no process's own pages: pinned, or in /dev/shm."""
+DECLARED: Final = PINNED | {
+    *("API servers", "LoRA adapters on the host", "cache of processed images", "other ranks", "swap space"),
+}
+"""Items that a flag asks for. A start does not show them: buffers of the host are no process's own pages, and caches
+fill later."""
 _ELEMENT_BYTES: Final = 2
 _LOGIT_BYTES: Final = 4
 

@@ -35,6 +35,10 @@ _BITS: Final = {
     **dict.fromkeys(("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc"), 8),
     **dict.fromkeys(("float32", "float"), 32),
 }
+_NVFP4: Final = frozenset({"nvfp4", "nvfp4_4over6"})
+"""Half a byte a number, and a byte of scale for every 16, of keys and of values (vLLM 0.20.2 and 0.33.0
+utils/torch_utils.py nvfp4_kv_cache_full_dim)."""
+_STATE_BYTES: Final = {"float32": 4, "float16": 2, "bfloat16": 2}
 _PER_TOKEN_HEAD: Final = {"fp8_per_token_head": 8, "int8_per_token_head": 8, "int4_per_token_head": 4}
 _SCALE_BYTES: Final = 8
 """Two float32 scales, for the key and for the value, for each token and head (vLLM kv_cache_interface.py)."""
@@ -48,7 +52,8 @@ class KvRequest:
 
     ``asynchronous``: the scheduler prepares a batch while another runs (``--async-scheduling``, the default; drafting
     by n-grams turns it off). ``hybrid``: without ``--disable-hybrid-kv-cache-manager``. ``prefix_caching`` None is the
-    release's default. ``speculative_tokens`` are drafted in a step.
+    release's default. ``speculative_tokens`` are drafted in a step. ``state_dtype`` and ``recurrence_dtype`` are the
+    types of a Mamba or linear-attention state and of its recurrence; auto is the model's own.
     """
 
     context: int
@@ -60,6 +65,8 @@ class KvRequest:
     hybrid: bool = True
     prefix_caching: bool | None = None
     speculative_tokens: int = 0
+    state_dtype: str = "auto"
+    recurrence_dtype: str = "auto"
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +96,8 @@ def element(dtype: str) -> tuple[int, int, str | None]:
         return _PER_TOKEN_HEAD[name], _SCALE_BYTES, None
     if name in _MLA_TOKEN_BYTES:
         return 8, 0, None
+    if name in _NVFP4:
+        return 4, 0, None
     if name not in _BITS:
         return 16, 0, f"kv-cache-dtype {dtype} is not known: counted as 16 bits"
     return _BITS[name], 0, None
@@ -102,13 +111,26 @@ def token_bytes(group: LayerGroup, dtype: str) -> int:
     if group.kind is Kind.MLA:
         return _MLA_TOKEN_BYTES.get(dtype.lower(), group.kv_heads * group.head_dim * bits // 8)
     values = group.head_dim if group.value_dim is None else group.value_dim
+    if dtype.lower() in _NVFP4:
+        return group.kv_heads * sum(width // 2 + width // 16 for width in (group.head_dim, values))
     return group.kv_heads * ((group.head_dim + values) * bits // 8 + scales)
 
 
-def state_bytes(state: RecurrentState, speculative_tokens: int) -> int:
-    """Return what the state of one layer takes for one sequence (vLLM mamba_utils.py)."""
-    conv = state.conv_width * (state.conv_kernel - 1 + speculative_tokens) * state.conv_bytes
-    return conv + state.recurrent * state.recurrent_bytes
+def state_bytes(state: RecurrentState, request: KvRequest | None = None) -> int:
+    """Return what the state of one layer takes for one sequence (vLLM mamba_utils.py); by itself without a request.
+
+    ``--mamba-cache-dtype`` is the type of all of it but for a recurrence whose type the model or
+    ``--mamba-ssm-cache-dtype`` says.
+    """
+    conv_bytes, recurrent_bytes, drafted = state.conv_bytes, state.recurrent_bytes, 0
+    if request is not None:
+        conv_bytes = _STATE_BYTES.get(request.state_dtype, conv_bytes)
+        if not state.own_recurrence:
+            recurrent_bytes = _STATE_BYTES.get(request.state_dtype, recurrent_bytes)
+        recurrent_bytes = _STATE_BYTES.get(request.recurrence_dtype, recurrent_bytes)
+        drafted = request.speculative_tokens
+    conv = state.conv_width * (state.conv_kernel - 1 + drafted) * conv_bytes
+    return conv + state.recurrent * recurrent_bytes
 
 
 def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
@@ -117,7 +139,7 @@ def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
     Beside a state, attention's block is made so large that its page holds the state, which is then padded to it.
     """
     attention = [group for group in groups if group.state is None]
-    states = [state_bytes(group.state, request.speculative_tokens) for group in groups if group.state is not None]
+    states = [state_bytes(group.state, request) for group in groups if group.state is not None]
     size = request.block_size
     if states and attention:
         widest = max(token_bytes(group, request.dtype) for group in attention)
@@ -133,7 +155,7 @@ def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
 
 def _page(group: LayerGroup, block_size: int, request: KvRequest) -> int:
     if group.state is not None:
-        return state_bytes(group.state, request.speculative_tokens)
+        return state_bytes(group.state, request)
     return block_size * token_bytes(group, request.dtype)
 
 

@@ -59,7 +59,7 @@ def cache_read(config: Mapping[str, Any], dtype: str, tokens: int) -> int:
     read = 0
     for group in shape.groups:
         if group.state is not None:
-            read += 2 * group.layers * state_bytes(group.state, 0)
+            read += 2 * group.layers * state_bytes(group.state)
         else:
             seen = tokens if group.window is None else min(tokens, group.window)
             read += group.layers * seen * token_bytes(group, dtype)

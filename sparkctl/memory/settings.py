@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from sparkctl.memory.beside.taken import Beside
 
 if TYPE_CHECKING:
     from sparkctl.memory.kv_cache import KvRequest
     from sparkctl.memory.weights.load_options import LoadOptions
 
-WITHOUT_ASYNC: Final = frozenset({"ngram"})
-"""Drafting that turns asynchronous scheduling off; MTP and EAGLE keep it (vLLM 0.33.0 config/vllm.py)."""
-WITHOUT_LAYERS: Final = frozenset({"ngram", "suffix"})
+WITHOUT_ASYNC: Final = frozenset({"ngram", "suffix", "medusa", "mlp_speculator"})
+"""Drafting that turns asynchronous scheduling off; MTP, EAGLE, draft models and ngram_gpu keep it (vLLM 0.20.2 and
+0.33.0 config/vllm.py)."""
+WITHOUT_LAYERS: Final = frozenset({"ngram", "ngram_gpu", "suffix"})
 """Drafting from the text itself."""
 
 
@@ -35,6 +38,7 @@ class Settings:
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
     ``kv_bytes`` (the cache as the operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto.
+    ``beside`` is what other flags take.
     """
 
     kv: KvRequest
@@ -48,10 +52,11 @@ class Settings:
     drafting: Drafting | None = None
     kv_bytes: int | None = None
     utilization: float | None = None
+    beside: Beside = field(default_factory=Beside)
 
 
 def kv_dtype(given: object, dtype: object) -> str:
     """Return what the cache's numbers are: auto follows the model's own, which matters for 32 bits alone."""
     if given is not None and given != "auto":
         return str(given)
-    return "float32" if dtype in {"float32", "float"} else "auto"
+    return "float32" if str(dtype) in {"float32", "float"} else "auto"

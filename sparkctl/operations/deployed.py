@@ -53,13 +53,17 @@ class Deployed(NamedTuple):
         """The service as the plan sees it."""
         state = "stopped" if self.container.state != "running" else "ready" if self.ready else "starting"
         laid_over = self.record.laid_over
+        resident = self.resident_bytes
+        if state == "ready" and resident is not None:
+            # Buffers of the host are taken by then, and in no process's own pages.
+            resident += self.record.pinned_bytes
         return Running(
             name=self.name,
             recipe=self.record.recipe or "",
             digest=self.record.digest,
             state=state,
             claim_bytes=self.record.claim_bytes,
-            resident_bytes=self.resident_bytes,
+            resident_bytes=resident,
             priority=None if laid_over is None else laid_over.priority,
             peak_bytes=self.record.peak_bytes,
         )

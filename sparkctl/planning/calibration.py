@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
-from sparkctl.memory.items import Item, When, Where
+from sparkctl.memory.items import DECLARED, LORA_SLOTS, Item, When, Where
 from sparkctl.planning.measured import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _as_measured(items: Sequence[Item], match: Measured) -> tuple[Item, ...]:
     floors = {BESIDE: LEAST_BESIDE, HOST: LEAST_BESIDE}
     found: list[Item] = []
     for name, group in groups.items():
-        size = taken[name]
+        size = taken.get(name)
         if size is None:
             found += group
             continue
@@ -214,7 +214,11 @@ def _in_common(there: Key, wanted: Key) -> int:
 
 
 def grouped(items: Sequence[T]) -> dict[str, list[T]]:
-    """Return the items by what a start can tell about: their sum is what is measured."""
+    """Return the items by what a start can tell about: their sum is what is measured.
+
+    Slots for adapters are in what vLLM logs as loaded (v1/worker/gpu_model_runner.py). What a flag asks for stands
+    alone, since a start tells nothing about it.
+    """
     groups: dict[str, list[T]] = {}
     for item in items:
         groups.setdefault(_group(item), []).append(item)
@@ -222,10 +226,10 @@ def grouped(items: Sequence[T]) -> dict[str, list[T]]:
 
 
 def _group(item: Item | Share) -> str:
-    if item.name in {WEIGHTS, DRAFT}:
+    if item.name in {WEIGHTS, DRAFT, LORA_SLOTS}:
         return WEIGHTS
-    if item.name == KV_CACHE:
-        return KV_CACHE
+    if item.name == KV_CACHE or item.name in DECLARED:
+        return item.name
     steady, on_gpu = (
         (item.when is When.STEADY, item.where is Where.GPU) if isinstance(item, Item) else (item.steady, item.on_gpu)
     )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB, format_gib
+from sparkctl.memory.items import LORA_SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -176,7 +177,7 @@ def figures(measurement: Measurement) -> tuple[Compared, ...]:
     host_side = [share.bytes for share in steady if not share.on_gpu]
     gpu_side = [share.bytes for share in steady if share.on_gpu]
     return (
-        Compared("loaded", measurement.loaded_bytes, measurement.predicted_bytes(WEIGHTS, DRAFT)),
+        Compared("loaded", measurement.loaded_bytes, measurement.predicted_bytes(WEIGHTS, DRAFT, LORA_SLOTS)),
         Compared("KV cache", measurement.kv_bytes, measurement.predicted_bytes(KV_CACHE)),
         Compared("GPU", measurement.gpu_bytes or None, sum(gpu_side) if gpu_side else None),
         Compared("host", measurement.host_bytes, sum(host_side) if shares else None),

@@ -14,6 +14,7 @@ from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers
+from sparkctl.recipes.memory_settings import memory_notes
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 from sparkctl.vllm import flags
@@ -226,7 +227,7 @@ class Catalog:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
         """
         entry = self.entry("recipe", name)
-        whole = layers.with_overrides(self._extended(entry, ()), overrides)
+        whole = layers.with_whole_names(layers.with_overrides(self._extended(entry, ()), overrides))
         recipe = validate(whole, Recipe)
         version = flags.known(recipe.vllm)
         doubts = tuple(
@@ -235,6 +236,7 @@ class Catalog:
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))
+        doubts += memory_notes(recipe, version.memory, whole)
         return LoadedRecipe(entry.name, entry, recipe, version, whole, doubts)
 
     def stack(self, name: str) -> LoadedStack:
@@ -251,8 +253,7 @@ class Catalog:
             given = source.node(("services", service, "set")).children
             own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
             recipe = _beside(entry.path, declared.recipe)
-            laid = own if declared.set else ()
-            members.append(Member(service, recipe, declared.priority, laid, stack=entry.name))
+            members.append(Member(service, recipe, declared.priority, own if declared.set else (), stack=entry.name))
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
 
     def members(self, name: str) -> tuple[Member, ...]:
@@ -280,7 +281,7 @@ class Catalog:
         Raises:
             ProblemsError: it is no YAML, or extends what is not there.
         """
-        return problems_of(self._extended(entry, ()), Recipe, partial=True)
+        return problems_of(layers.with_whole_names(self._extended(entry, ())), Recipe, partial=True)
 
     def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
         """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
@@ -333,7 +334,7 @@ class Catalog:
 
         A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.
         """
-        own = document.read(entry.path)
+        own = layers.with_long_names(document.read(entry.path))
         chain = (*chain, entry.path.resolve())
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):

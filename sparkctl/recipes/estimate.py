@@ -47,4 +47,10 @@ def estimate(
         context = given.kv.context
         message = f"memory.kv: {format_gib(given.kv_bytes)} is less than one sequence of {context} tokens takes"
         raise InputError(message, hint=f"{least} bytes are the least; or make limits.context smaller")
+    if given.beside.blocks is not None and taken.kv_bytes < least:
+        blocks, context = least // taken.kv.bytes_per_block, given.kv.context
+        message = f"args.num-gpu-blocks-override: {given.beside.blocks} blocks are less than one sequence of "
+        raise InputError(
+            f"{message}{context} tokens takes", hint=f"{blocks} are the least; or make limits.context smaller"
+        )
     return taken

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base import document
 from sparkctl.base.document import Document, Node
-from sparkctl.base.errors import InputError, Place
+from sparkctl.base.errors import InputError, Place, Problem
 from sparkctl.base.yaml_nodes import MAX_DEPTH
+from sparkctl.vllm import flags
+from sparkctl.vllm.command.spelling import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from packaging.version import Version
+
     from sparkctl.base.document import KeyPath
-    from sparkctl.base.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +57,51 @@ def with_overrides(base: Document, overrides: Sequence[str | Override]) -> Docum
     result = base
     for item in overrides:
         override, problems = (item, ()) if isinstance(item, Override) else _parse(item)
-        root = _nested(override, result.root)
-        result = Document(result.file, merge(result.root, root), result.problems + problems)
+        laid = with_long_names(Document(result.file, _nested(override, result.root), problems))
+        result = Document(result.file, merge(result.root, laid.root), result.problems + laid.problems)
     return result
+
+
+def with_long_names(source: Document, version: Version | None = None) -> Document:
+    """Return a recipe with the flags of its ``args`` by their long names, as vLLM reads them.
+
+    Without a ``version`` the beginnings of names stay, for they depend on the release. Two names of one flag are a
+    problem of the document.
+    """
+    root = source.root
+    args = root.children.get("args")
+    if args is None or not isinstance(args.content, dict) or not isinstance(root.content, dict):
+        return source
+    found: dict[str, Node] = {}
+    problems: list[Problem] = []
+    for written, node in args.content.items():
+        name, value = _by_long_name(written, node, version)
+        if name in found:
+            message = f"args.{written}: the flag --{name} is written already in line {found[name].key.line}"
+            problems.append(Problem(message, node.key, "remove one of the two"))
+            continue
+        found[name] = value
+    renamed = replace(root, content={**root.content, "args": replace(args, content=found)})
+    return Document(source.file, renamed, (*source.problems, *problems))
+
+
+def with_whole_names(source: Document) -> Document:
+    """Return a recipe with the beginnings of flags' names made whole, by the release that it says."""
+    said = source.root.children.get("vllm")
+    try:
+        version = flags.known(str(said.content)).version if said is not None else None
+    except ValueError:  # no version, or one of thousands of digits
+        version = None
+    return with_long_names(source, version)
+
+
+def _by_long_name(written: str, node: Node, version: Version | None) -> tuple[str, Node]:
+    meant = spelled(written, version)
+    if meant.level is not None:
+        return meant.key, replace(node, content=int(meant.level), text=meant.level)
+    if meant.opposite and isinstance(node.content, bool):
+        return meant.key, replace(node, content=not node.content)
+    return meant.key, node
 
 
 def _nested(override: Override, below: Node) -> Node:

@@ -7,7 +7,10 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.memory.beside.classified import TAKING
 from sparkctl.planning.measured import Key
+from sparkctl.recipes.values import OWNED_FLAGS
+from sparkctl.vllm.command.spelling import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,48 +41,8 @@ _COUNTS: Final = frozenset(
 _OFF_UNLESS_SAID: Final = frozenset(
     {"disable-hybrid-kv-cache-manager", "enable-lora", "enforce-eager", "language-model-only", "skip-mm-profiling"}
 )
-RELEVANT: Final = (
-    _COUNTS
-    | _OFF_UNLESS_SAID
-    | {
-        _FRACTION,
-        "async-scheduling",
-        "attention-backend",
-        "attention-config",
-        "compilation-config",
-        "cpu-offload-gb",
-        "cudagraph-capture-sizes",
-        "dtype",
-        "enable-chunked-prefill",
-        "enable-expert-parallel",
-        "enable-prefix-caching",
-        "hf-overrides",
-        "kernel-config",
-        "kv-cache-dtype",
-        "kv-transfer-config",
-        "limit-mm-per-prompt",
-        "linear-backend",
-        "load-format",
-        "mamba-block-size",
-        "mamba-cache-dtype",
-        "mamba-cache-mode",
-        "mamba-ssm-cache-dtype",
-        "max-lora-rank",
-        "mm-encoder-tp-mode",
-        "mm-processor-cache-gb",
-        "mm-processor-kwargs",
-        "model-loader-extra-config",
-        "moe-backend",
-        "optimization-level",
-        "quantization",
-        "rope-scaling",
-        "runner",
-        "safetensors-load-strategy",
-        "speculative-config",
-        "swap-space",
-    }
-)
-"""The flags of `vllm serve` (0.17 to 0.33) that change what it takes; the others name, log, route or parse."""
+RELEVANT: Final = TAKING - {"config", "model", "model_tag", "revision", "lora-modules"}
+"""The flags of `vllm serve` that change what it takes, but for those that the rest of the key says."""
 _NO_MATTER: Final = re.compile(r"LOG|USAGE|STATS|KEY|TOKEN|SECRET|PASSWORD|TIMEOUT|TRACE|HOST|PORT")
 """Variables that change no byte, or must not be kept."""
 _UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -111,6 +74,17 @@ def serve_flags(words: Sequence[str]) -> dict[str, object]:
     return found
 
 
+def unseen(service: Service) -> list[str]:
+    """Return in words what a service's template adds to its command that takes memory: the plan reads the recipe."""
+    said = {name.partition(".")[0] for name in service.recipe.args} | OWNED_FLAGS.keys() | {"model_tag"}
+    added = {spelled(name).name: value for name, value in serve_flags(service.spec.command).items()}
+    return [
+        f"its template adds --{name}, which takes memory that the plan does not count: write it under args"
+        for name, value in added.items()
+        if name in TAKING and name not in said and value not in {None, False}
+    ]
+
+
 def key(service: Service, image_digest: str) -> Key:
     """Return the key of a service's starts from an image."""
     recipe, sizing = service.recipe, service.sizing
@@ -134,7 +108,7 @@ def key(service: Service, image_digest: str) -> Key:
 def _beside(service: Service) -> Iterator[tuple[str, str]]:
     """Yield what matters and is no flag: variables, mods, the checkpoint's size, and whether there is a GPU."""
     for name, value in service.recipe.env.items():
-        if name.startswith(("VLLM_", "PYTORCH_")) and not _NO_MATTER.search(name):
+        if name.startswith(("VLLM_", "PYTORCH_", "LMCACHE_")) and not _NO_MATTER.search(name):
             yield name, str(value)
     if service.mods:
         yield "mods", _dumped([{"mod": mod.mod, "target": mod.target, "md5": mod.md5} for mod in service.mods])

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import Problem
 from sparkctl.base.units import GIB
+from sparkctl.memory.beside.doubts import doubts
+from sparkctl.memory.beside.taken import beside
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, kv_dtype
 from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.recipes.recipe import Memory
+from sparkctl.vllm.command.written import meaning
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
+    from sparkctl.base.document import Document, KeyPath
+    from sparkctl.base.errors import Place
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.model.geometry import Geometry
     from sparkctl.recipes.recipe import Recipe
@@ -27,6 +32,7 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
     """Return what the recipe's flags mean for memory; ``version`` is the image's vLLM."""
     limits = recipe.limits
     memory = recipe.memory if isinstance(recipe.memory, Memory) else None
+    encoder = bool(open_inputs(recipe, facts))
     return Settings(
         kv=_kv_request(recipe, version),
         load=_load_options(recipe, facts, version),
@@ -35,11 +41,23 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
         repo=recipe.model.repo,
         on_gpu=recipe.gpus != "none",
         eager=_is(recipe, "enforce-eager"),
-        encoder=bool(open_inputs(recipe, facts)),
+        encoder=encoder,
         drafting=_drafting(recipe),
         kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
         utilization=memory.utilization if memory else None,
+        beside=beside(meaning(recipe.args), recipe.env, facts, version, encoder=encoder),
     )
+
+
+def memory_notes(recipe: Recipe, version: Version, written: Document) -> tuple[Problem, ...]:
+    """Return what an operator should know of the memory that the recipe's flags and variables take, at their lines."""
+
+    def place(path: KeyPath) -> Place:
+        dotted = (name for name in recipe.args if path[0] == "args" and name.partition(".")[0] == path[1])
+        return written.node(("args", next(dotted, str(path[1]))) if path[0] == "args" else path).key
+
+    found = doubts(meaning(recipe.args), recipe.env, version)
+    return tuple(Problem(one.message, place(one.path), one.hint, warning=True) for one in found)
 
 
 def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
@@ -51,7 +69,9 @@ def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
         batched_tokens=recipe.limits.batched_tokens,
         vllm=version,
         dtype=kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype")),
-        block_size=block_size if type(block_size) is int else default,
+        block_size=block_size if type(block_size) is int and block_size > 0 else default,
+        state_dtype=str(recipe.args.get("mamba-cache-dtype") or "auto"),
+        recurrence_dtype=str(recipe.args.get("mamba-ssm-cache-dtype") or "auto"),
         asynchronous=_is(recipe, "async-scheduling", default=True)
         and not (drafting is not None and drafting.method in WITHOUT_ASYNC),
         hybrid=not _is(recipe, "disable-hybrid-kv-cache-manager"),

@@ -19,6 +19,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.memory_key import unseen
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
@@ -134,7 +135,7 @@ class Loader:
         need = smaller.need(taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
-        return assemble(
+        service = assemble(
             Inputs(
                 name=one.member.service,
                 recipe_name=one.loaded.name,
@@ -165,6 +166,8 @@ class Loader:
                 resizer=resizer,
             )
         )
+        self.warnings += [Problem(f"{service.name}: {text}", warning=True) for text in unseen(service)]
+        return service
 
     def _variants(self, one: Located, beside: Sequence[Located]) -> list[Variant]:
         """Return the other recipes of the same model for the same limits, those that can be used in its place.

@@ -25,6 +25,7 @@ from sparkctl.base.declarations import (
     is_name,
 )
 from sparkctl.recipes import values
+from sparkctl.vllm.command import written
 from sparkctl.vllm.flags import LINEAR_VARIABLE
 
 __all__ = [
@@ -224,5 +225,6 @@ class Recipe(Declaration, title="sparkctl recipe"):
             for name in self.secrets
             if name in self.env
         ]
+        found += [finding._replace(path=("args", *finding.path)) for finding in written.problems(self.args)]
         complain(found)
         return self

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
 from sparkctl.recipes.template import expand
+from sparkctl.vllm.command.written import is_json_list
 from sparkctl.vllm.flags import backend_words
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import PREFIX, ReadySettings, ServiceLabels
@@ -234,6 +235,7 @@ def _record(inputs: Inputs) -> ServiceLabels:
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
         claim_bytes=inputs.footprint.steady_bytes,
         peak_bytes=inputs.footprint.peak_bytes,
+        pinned_bytes=inputs.footprint.pinned_bytes,
     )
 
 
@@ -285,8 +287,8 @@ def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> 
         flags["speculative-config"] = _speculative(inputs)
     if sizing.kv_cache_memory_bytes is not None:
         flags["kv-cache-memory-bytes"] = sizing.kv_cache_memory_bytes
-    flags["gpu-memory-utilization"] = f"{sizing.gpu_memory_utilization:.2f}"
-    return [words for name, value in flags.items() if (words := _flag_words(name, value))]
+    flags["gpu-memory-utilization"] = fraction_text(sizing.gpu_memory_utilization)
+    return [words for name, value in flags.items() if (words := flag_words(name, value))]
 
 
 def _speculative(inputs: Inputs) -> dict[str, object]:
@@ -299,13 +301,22 @@ def _speculative(inputs: Inputs) -> dict[str, object]:
     return given
 
 
-def _flag_words(name: str, value: FlagValue) -> list[str]:
-    """Return ``--name value``; true is the bare flag, false its ``--no-`` form, null nothing, a map JSON."""
+def fraction_text(value: float) -> str:
+    """Return a fraction with two decimals, or with all that the operator wrote."""
+    short = f"{value:.2f}"
+    return short if float(short) == value else repr(value)
+
+
+def flag_words(name: str, value: FlagValue) -> list[str]:
+    """Return ``--name value``; true is the bare flag, false its ``--no-`` form, null nothing, a map JSON.
+
+    A list is several values, or JSON where the flag takes that.
+    """
     if value is None:
         return []
     if isinstance(value, bool):
         return [f"--{name}"] if value else [f"--no-{name}"]
-    if isinstance(value, dict):
+    if isinstance(value, dict) or (isinstance(value, list) and is_json_list(name)):
         return [f"--{name}", json.dumps(value, separators=(",", ":"), ensure_ascii=False)]
     values: Sequence[Scalar] = value if isinstance(value, list) else [value]
     return [f"--{name}", *(str(item) for item in values)]

@@ -33,6 +33,13 @@ _READS_AVAILABLE: Final = Version("0.16.0")
 page cache (read in these releases; what is between was not read, and counts as the older)."""
 _SIXTEEN_BITS: Final = frozenset({"auto", "bfloat16", "float16"})
 
+_ON_THE_HOST: Final = (
+    ("cpu-offload-gb", "no weights on the host", 0.1),
+    ("swap-space", "no swap space", 0.1),
+    ("kv-offloading-size", "no KV cache on the host", 0.75),
+)
+"""Flags that take the host's memory, which is the GPU's: what they give least on a GB10 goes first."""
+
 
 def need(taken: Footprint, version: Version, profile: HostProfile) -> Need:
     """Return what the plan counts of a footprint; ``version`` is the image's vLLM."""
@@ -79,6 +86,9 @@ def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[S
     """Yield the settings that make a recipe smaller and that it does not have."""
     if isinstance(recipe.memory, Memory):
         yield Switch("memory=auto", "as much cache as the limits need", 0.25)
+    for name, words, loss in _ON_THE_HOST:
+        if recipe.args.get(name):
+            yield Switch(f"args.{name}=null", words, loss)
     dtype = recipe.args.get("kv-cache-dtype") or "auto"
     if recipe.gpus != "none" and dtype in _SIXTEEN_BITS and not flags.check_flag("kv-cache-dtype", "fp8", version):
         yield Switch("args.kv-cache-dtype=fp8", "an 8-bit KV cache", 0.5)

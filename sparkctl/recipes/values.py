@@ -57,7 +57,7 @@ _ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
 """Methods that draft without a model (vLLM 0.32.0 config/speculative.py)."""
 _OWN_HEADS: Final = {"mtp", "dspark", "extract_hidden_states"}
-"""Methods that may find their layers in the served checkpoint (the same)."""
+"""Methods that may find their layers in the served checkpoint (the same); so does every ``*_mtp``, which is mtp."""
 
 
 def image(text: str) -> str:
@@ -172,7 +172,7 @@ def speculative(method: str | None, model: str | None, own: str | None, extra: M
         found.append(Finding(("model",), f"the method {method} drafts without a model", "remove model, path and facts"))
     elif model is None and own:
         found.append(Finding((), "path and facts need the draft's model", "add model: OWNER/NAME"))
-    elif model is None and method not in _OWN_DRAFTS | _OWN_HEADS:
+    elif model is None and method not in _OWN_DRAFTS | _OWN_HEADS and not (method or "").endswith("_mtp"):
         said = f"the method {method}" if method else "no method"
         found.append(Finding((), f"{said} needs the draft's model", "add model: OWNER/NAME, or method: ngram"))
     return found

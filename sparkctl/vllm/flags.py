@@ -113,6 +113,27 @@ def flags_of(version: Version) -> Mapping[str, Flag]:
     }
 
 
+@cache
+def names() -> Mapping[str, tuple[str, ...]]:
+    """Return every option of any known release by each of its names, with its other names."""
+    return {name: tuple(entry.get("aliases", ())) for name, entry in _data("vllm-flags.json")["flags"].items()}
+
+
+@cache
+def kinds() -> Mapping[str, str | None]:
+    """Return the type of every option of any known release, as its parser names it."""
+    return {name: entry.get("type") for name, entry in _data("vllm-flags.json")["flags"].items()}
+
+
+def since(name: str) -> Version:
+    """Return the first known release that has an option.
+
+    Raises:
+        KeyError: no release has it.
+    """
+    return _ends(_data("vllm-flags.json")["flags"][name]["in"][0])[0]
+
+
 def _choices(by_release: Mapping[str, list[str]], release: Version) -> tuple[str, ...]:
     choices: list[str] = []
     for since in sorted(by_release, key=Version):

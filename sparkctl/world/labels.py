@@ -38,6 +38,7 @@ LABEL_MODS: Final = "sparkctl.mods"
 LABEL_READY: Final = "sparkctl.ready"
 LABEL_CLAIM: Final = "sparkctl.claim"
 LABEL_PEAK: Final = "sparkctl.peak"
+LABEL_PINNED: Final = "sparkctl.pinned"
 LABEL_IMAGE_ID: Final = "sparkctl.image-id"
 LABEL_SECRETS: Final = "sparkctl.secrets"
 LABEL_SPEC: Final = "sparkctl.spec"
@@ -143,9 +144,10 @@ class ServiceLabels:
     """What a container says of itself. None is unknown. Sizes are in bytes.
 
     ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
-    those that clients use, the first one the server's own. ``image_id`` is what the engine had behind the image's tag.
-    It and ``secrets`` are None also for a container that was made from a pasted command. ``damaged`` has a line for
-    each other label that is missing, and for each that cannot be read.
+    those that clients use, the first one the server's own. ``pinned_bytes`` of the claim are buffers of the host, which
+    no process shows as its own and which are held since it is ready; 0 has no label. ``image_id`` is what the engine
+    had behind the image's tag. It and ``secrets`` are None also for a container that was made from a pasted command.
+    ``damaged`` has a line for each other label that is missing, and for each that cannot be read.
     """
 
     service: str | None = None
@@ -157,6 +159,7 @@ class ServiceLabels:
     ready: ReadySettings | None = None
     claim_bytes: int | None = None
     peak_bytes: int | None = None
+    pinned_bytes: int = 0
     image_id: str | None = None
     secrets: SecretDigests | None = None
     digest: str | None = None
@@ -175,7 +178,7 @@ class ServiceLabels:
     def to_labels(self) -> dict[str, str]:
         """Return the labels; what is unknown has none."""
         given = ((row.label, row.write, getattr(self, row.field)) for row in _ROWS)
-        known = {label: write(value) for label, write, value in given if value is not None}
+        known = {label: write(value) for label, write, value in given if value is not None and value != 0}
         return {LABEL_SCHEMA: str(SCHEMA), **known}
 
 
@@ -256,6 +259,7 @@ _ROWS: Final = (
     _json(LABEL_READY, "ready", "timeout, probe, acceptance and checks as JSON", ReadySettings),
     _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),
     _Row(LABEL_PEAK, "peak_bytes", "a number of bytes", _bytes),
+    _Row(LABEL_PINNED, "pinned_bytes", "a number of bytes", _bytes, optional=True),
     _Row(LABEL_IMAGE_ID, "image_id", "an image's id", _matched(_IMAGE_ID), optional=True),
     _json(LABEL_SECRETS, "secrets", "digests of secrets as JSON", SecretDigests, optional=True),
     _Row(LABEL_SPEC, "digest", "12 hex digits", _matched(_DIGEST)),

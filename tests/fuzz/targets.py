@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from packaging.version import Version
 from pydantic import TypeAdapter
 
 from sparkctl.base import bounded, document
@@ -25,7 +26,10 @@ from sparkctl.operations.bench.result import Bench, svg
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.records import decoded
 from sparkctl.planning.measured import Measurement
+from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.memory_settings import memory_notes
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 from sparkctl.recipes.template import expand, package_root
@@ -96,6 +100,16 @@ def _with_file(name: str, *words: str) -> Callable[[bytes], object]:
             return command(*(word.replace("FILE", str(path)).replace("FOLDER", folder) for word in words))
 
     return read
+
+
+def _flags(data: bytes) -> object:
+    """Read a recipe's flags as vLLM does, and count what they take."""
+    whole = layers.with_whole_names(layers.with_long_names(document.load(data, "fuzz.yaml")))
+    recipe = validate(whole, Recipe)
+    version = Version("0.20.2")
+    facts = _CATALOG.load("facts", "gemma-4-e4b", ModelFacts)
+    memory_notes(recipe, version, whole)
+    return estimate(recipe, facts, None, version, HostProfile(total=2**37))
 
 
 def _template(data: bytes) -> object:
@@ -224,6 +238,23 @@ _HEADER: Final = {
     "model.layers.0.mlp.up_proj.weight": {"dtype": "BF16", "shape": [4, 4], "data_offsets": [0, 32]},
     "lm_head.weight": {"dtype": "F8_E4M3", "shape": [32], "data_offsets": [32, 64]},
 }
+_WHOLE: Final = """\
+template: t
+image: a/b:c
+vllm: "0.20.2"
+model: {repo: a/b}
+serve: {name: a, port: 8000}
+limits: {context: 1024}
+args:
+"""
+_FLAGS: Final = (
+    "  kv-offloading-size: 60\n  cpu_offload_gb: 1.5\n  swap-space: '4'\n  num-gpu-blocks-override: 9000\n",
+    "  enable-lora: true\n  max-loras: 8\n  max-lora-rank: 256\n  lora-target-modules: [q_proj, mlp]\n  O3: true\n",
+    """  kv-transfer-config: '{"kv_connector": "NixlConnector", "kv_buffer_device": "cpu"}'
+  cc.mode: 3\n  mamba-cache-dtype: float32\n  offload-group-size: 8\n  lora-modules: ['{"name": "a"}', b=/c]\n""",
+    """  kv-transfer-config: {kv_connector: MultiConnector, kv_connector_extra_config: {connectors: [{}]}}
+  api-server-count: 3\n  data-parallel-size: 2\n  mm-processor-cache-gb: 1\nenv: {LMCACHE_MAX_LOCAL_CPU_SIZE: 5}\n""",
+)
 _INDEX: Final = {"metadata": {"total_size": 64}, "weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}
 _SETS: Final = (b"limits.context=8192", b"env.A=b", b"args={a: [1, 2]}", b"model.path=~/a", b"mods=[a]")
 _DOCKER: Final = (
@@ -247,6 +278,7 @@ _LINES: Final = (
 
 TARGETS: Final[dict[str, Target]] = {
     "recipe": Target(_files("recipes/*.yaml"), _declared(Recipe)),
+    "flags": Target(_these(*(f"{_WHOLE}{one}".encode() for one in _FLAGS)), _flags),
     "stack": Target(_files("recipes/stacks/*.yaml"), _declared(Stack)),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),

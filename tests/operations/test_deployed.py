@@ -62,6 +62,21 @@ def test_a_claim_that_is_unknown_counts_as_what_the_processes_hold(spark: FakeSp
     assert words in spark.run("up", "26b-a4b-fp8").expect(0).err
 
 
+def test_a_cache_on_the_host_is_taken_once_its_service_is_ready(spark: FakeSpark) -> None:
+    """It is pinned, or in /dev/shm, so no process shows it as its own: it must not be counted as still to come."""
+    spark.run("up", NAME, "--set", "args.kv-offloading-size=20").expect(0)
+    (container,) = spark.engine.containers()
+    assert container.labels["sparkctl.pinned"] == str(20 * GIB)
+    (row,) = spark.run("ps", "--json").expect(0).json
+    spark.host.resident = {100: row["claim_bytes"] - 20 * GIB}
+    spark.host.available = 118 * GIB - row["claim_bytes"]
+    pool = spark.run("plan", "26b-a4b-fp8", "--json").expect(0).json["pool"]
+    assert pool["foreign_bytes"] == pytest.approx(2 * GIB, abs=GIB), "of what is in use the rest is not its own"
+    relabel(spark, "pinned")
+    without = spark.run("plan", "26b-a4b-fp8", "--json").json["pool"]
+    assert without["foreign_bytes"] == pool["foreign_bytes"] + 20 * GIB
+
+
 def test_what_is_unknown_altogether_is_said_by_name(spark: FakeSpark) -> None:
     spark.run("up", NAME).expect(0)
     relabel(spark, "claim")

@@ -74,6 +74,7 @@ records = st.builds(
     ),
     claim_bytes=st.none() | st.integers(1, 10**15),
     peak_bytes=st.none() | st.integers(1, 10**15),
+    pinned_bytes=st.integers(0, 10**15),
     image_id=st.none() | hexes.map("sha256:{}".format),
     secrets=st.none()
     | st.builds(SecretDigests, hexes, st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), hexes)),
@@ -93,6 +94,15 @@ def test_a_whole_record_has_nothing_damaged() -> None:
     assert labels.read(WHOLE.to_labels()) == WHOLE
     assert labels.read(WHOLE.to_labels()).damaged == ()
     assert all(value.isprintable() for value in WHOLE.to_labels().values())
+
+
+@pytest.mark.parametrize("text", ["", "0", "a lot", "1e9"])
+def test_buffers_of_the_host_that_cannot_be_read_are_none_and_named(text: str) -> None:
+    written = replace(WHOLE, pinned_bytes=4 * 2**30).to_labels()
+    assert written["sparkctl.pinned"] == "4294967296"
+    read = labels.read({**written, "sparkctl.pinned": text})
+    assert read.pinned_bytes == 0
+    assert [line.partition(":")[0] for line in read.damaged] == ["sparkctl.pinned"]
 
 
 def test_nothing_laid_over_is_short_to_read() -> None:

@@ -215,6 +215,8 @@ SAME: Final[dict[str, str]] = {
     "gemma3n": "gemma3n_text",
     "gemma4": "gemma4_text",
     "gemma4_unified": "gemma4_unified_text",
+    "diffusion_gemma": "gemma4_text",
+    "diffusion_gemma_text": "gemma4_text",
     "gemma4_assistant": "gemma4_text",
     "gemma4_unified_assistant": "gemma4_unified_text",
     "llama4": "llama4_text",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ class RecurrentState:
 
     The convolution keeps ``conv_width`` channels of ``conv_kernel`` - 1 tokens (and one more for each drafted token);
     the recurrence keeps ``recurrent`` numbers. ``conv_bytes`` and ``recurrent_bytes`` are the bytes of one number.
+    ``own_recurrence``: the model's config says the type of its recurrence.
     """
 
     conv_width: int
@@ -34,6 +35,7 @@ class RecurrentState:
     recurrent: int
     conv_bytes: int = 2
     recurrent_bytes: int = 2
+    own_recurrence: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the config says otherwise and the model's class in vLLM reads it (``model_execut
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.model.config_keys import wrong
@@ -27,6 +28,7 @@ def gated_delta_net(keys: Keys, *, dtype_key: str | None = None) -> LayerGroup:
         conv_kernel=keys.count("linear_conv_kernel_dim"),
         recurrent=value_width * keys.count("linear_key_head_dim"),
         recurrent_bytes=_recurrent_bytes(keys, dtype_key),
+        own_recurrence=_own_recurrence(keys, dtype_key),
     )
     return LayerGroup(Kind.LINEAR, 1, 0, 0, state=state)
 
@@ -38,7 +40,11 @@ def nemotron_h(keys: Keys) -> LayerGroup:
     groups = keys.first("mamba_n_groups", "n_groups")
     kernel = keys.first("mamba_d_conv", "conv_kernel")
     size = keys.count("ssm_state_size")
-    return _mamba2((heads, width, size), groups, kernel, heads * width, _recurrent_bytes(keys, "mamba_ssm_cache_dtype"))
+    key = "mamba_ssm_cache_dtype"
+    layer = _mamba2((heads, width, size), groups, kernel, heads * width, _recurrent_bytes(keys, key))
+    if layer.state is None:
+        return layer
+    return replace(layer, state=replace(layer.state, own_recurrence=_own_recurrence(keys, key)))
 
 
 def parallel_mamba2(keys: Keys, *, own_width: bool = False) -> LayerGroup:
@@ -82,6 +88,11 @@ def _mamba2(shape: tuple[int, int, int], groups: int, kernel: int, width: int, r
         width + 2 * groups * size, kernel, heads * head_width * size, recurrent_bytes=recurrent_bytes
     )
     return LayerGroup(Kind.MAMBA, 1, 0, 0, state=state)
+
+
+def _own_recurrence(keys: Keys, name: str | None) -> bool:
+    """Return whether the config says the type of the recurrence; then ``--mamba-cache-dtype`` does not."""
+    return name is not None and keys.get(name) not in {None, "auto"}
 
 
 def _recurrent_bytes(keys: Keys, name: str | None) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.memory.weights.buffers import buffers
 from sparkctl.memory.weights.parameters import parts
-from sparkctl.memory.weights.quantization import scheme
+from sparkctl.memory.weights.quantization import MXFP4, scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,8 @@ def _sizes(part: Part, quantized: Scheme | None, plain: int) -> tuple[int, int]:
     """Return the bytes of a part that are quantized, and those that are not."""
     whole = part.parameters * part.count
     share = quantized.share(part) if quantized is not None else 0.0
-    narrow = round(whole * share * quantized.bits / 8) if quantized is not None else 0
+    kept = part.padded * part.count if quantized is not None and quantized.name == MXFP4 and part.padded else whole
+    narrow = round(kept * share * quantized.bits / 8) if quantized is not None else 0
     return narrow, round(whole * (1 - share)) * plain // 8
 
 

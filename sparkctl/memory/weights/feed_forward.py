@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.memory.model.config_keys import wrong
-from sparkctl.memory.weights.parts import Part
+from sparkctl.memory.weights.parts import Part, lora_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,10 @@ _UNGATED: Final = frozenset(
 )
 """Models whose feed-forward has no gate: two matrices, not three."""
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_MARLIN_HIDDEN: Final = 256
+_MARLIN_WIDTH: Final = 128
+"""What Marlin rounds the widths of experts in MXFP4 up to, which a GB10 gets (vLLM 0.17.1 quantization/mxfp4.py,
+0.20.2 and 0.33.0 fused_moe/oracle/mxfp4.py)."""
 _PATTERN: Final = ("hybrid_override_pattern", "layers_block_type")
 
 
@@ -27,17 +31,37 @@ def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]
     matrices = 2 if kind in _UNGATED else 3
     if dense:
         for width, count in _widths(keys, dense):
-            yield Part("linear", "model.layers.*.mlp.gate_up_proj", (matrices - 1) * hidden * width, count, linear=True)
-            yield Part("linear", "model.layers.*.mlp.down_proj", hidden * width, count, linear=True)
+            yield from _matrices("mlp", matrices, hidden, width, count)
     if sparse:
         width = keys.largest("moe_intermediate_size", "expert_ffn_hidden_size") or keys.largest("intermediate_size")
-        size = experts * matrices * hidden * width
-        yield Part("experts", "model.layers.*.mlp.experts", size, sparse, linear=True)
-        yield Part("router", "model.layers.*.mlp.gate", experts * hidden, sparse)
+        yield _experts(experts, matrices, hidden, width, sparse)
+        yield Part("router", "model.layers.*.mlp.gate", experts * hidden, sparse, rank=lora_rank(hidden, experts))
         shared = _shared(keys, width, kind)
         if shared:
-            size = matrices * hidden * shared
-            yield Part("linear", "model.layers.*.mlp.shared_expert", size, sparse, linear=True)
+            yield from _matrices("mlp.shared_expert", matrices, hidden, shared, sparse)
+
+
+def _matrices(name: str, matrices: int, hidden: int, width: int, count: int) -> Iterator[Part]:
+    """Yield a feed-forward's two modules: the gate and what goes up are one."""
+    up, rank = matrices - 1, lora_rank(hidden, *[width] * (matrices - 1))
+    module = f"model.layers.*.{name}"
+    yield Part("linear", f"{module}.gate_up_proj", up * hidden * width, count, linear=True, rank=rank)
+    rank = lora_rank(width, hidden)
+    yield Part("linear", f"{module}.down_proj", hidden * width, count, linear=True, rank=rank)
+
+
+def _experts(experts: int, matrices: int, hidden: int, width: int, count: int) -> Part:
+    """Return the experts of a layer; where they share their adapters, what has the model's width is there once."""
+    rank = experts * matrices * (hidden + width)
+    shared = matrices * hidden + experts * matrices * width
+    size = experts * matrices * hidden * width
+    padded = experts * matrices * _up(hidden, _MARLIN_HIDDEN) * _up(width, _MARLIN_WIDTH)
+    name = "model.layers.*.mlp.experts"
+    return Part("experts", name, size, count, linear=True, rank=rank, shared_rank=shared, padded=padded)
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 def _layers(keys: Keys, kind: str) -> tuple[int, int]:

@@ -10,7 +10,8 @@ from sparkctl.memory import constants
 from sparkctl.memory.weights import tensors
 from sparkctl.memory.weights.buffers import buffers, built_beside
 from sparkctl.memory.weights.built import BUFFERS, built
-from sparkctl.memory.weights.quantization import declared_config
+from sparkctl.memory.weights.parameters import parts
+from sparkctl.memory.weights.quantization import MXFP4, NVFP4, declared_config, scheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.load_options import LoadOptions
 
 _BYTES_PER_PARAMETER: Final = 2
+REPACKED: Final = "repacking"
 _ONLINE: Final = frozenset({None, "fp8", "bitsandbytes"})
 """Quantizations that need no checkpoint of their own."""
 
@@ -83,16 +85,30 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
         return None
     read = tensors.loaded(facts.tensors, facts.config, options)
     beside = sum(buffers(facts.config, options).values()) + built_beside(facts.config, options)
+    repacked = _repacked(facts, options, read.by_component.get("experts", 0))
     plain = max(read.by_dtype, key=lambda name: read.by_dtype[name], default="BF16")
     return Weights(
-        bytes=read.bytes + beside,
+        bytes=read.bytes + beside + repacked,
         source=facts.tensors_source,
         estimated=False,
         checkpoint_bytes=read.checkpoint_bytes,
-        by_component={**read.by_component, BUFFERS: beside},
-        by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside},
+        by_component={**read.by_component, BUFFERS: beside, **({REPACKED: repacked} if repacked else {})},
+        by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside + repacked},
         skipped=read.skipped,
     )
+
+
+def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:
+    """Return what 4-bit weights take beyond their tensors: Marlin's repacking, and its padding of MXFP4's experts."""
+    quantized, _ = scheme(facts.config, options)
+    if quantized is None or quantized.name not in {MXFP4, NVFP4}:
+        return 0
+    padding = 0
+    if quantized.name == MXFP4:
+        padded = [part for part in parts(facts.config, options.vllm) if part.padded]
+        own = sum(part.parameters * part.count for part in padded)
+        padding = experts * (sum(part.padded * part.count for part in padded) - own) // own if own else 0
+    return padding + constants.REPACKED.size
 
 
 def _logged(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weights | None:

@@ -13,7 +13,7 @@ from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
 from sparkctl.memory.weights.feed_forward import feed_forward
 from sparkctl.memory.weights.load_options import QUERY_ALONE
-from sparkctl.memory.weights.parts import Part
+from sparkctl.memory.weights.parts import Part, lora_rank
 from sparkctl.memory.weights.towers import towers
 
 if TYPE_CHECKING:
@@ -29,6 +29,12 @@ _PADDING: Final = 64
 _TIED: Final = ("gemma", "cohere", "mamba")
 _UNTIED: Final = frozenset({"mamba2"})
 """Families whose head is the embedding unless their config says otherwise."""
+_ADAPTED_EMBEDDINGS_NAMES: Final = """
+    llama mistral mixtral qwen3 qwen3_moe qwen3_5_text qwen3_5_moe_text granite granitemoe granitemoehybrid nemotron
+    nemotron-nas nemotron_h falcon_h1 jamba phimoe exaone4 minicpm lfm2 lfm2_moe
+"""
+_ADAPTED_EMBEDDINGS: Final = frozenset(_ADAPTED_EMBEDDINGS_NAMES.split())
+"""Families whose embedding and head take LoRA adapters, too (``embedding_modules`` in vLLM 0.17.1 to 0.33.0)."""
 
 
 def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
@@ -49,10 +55,12 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
 
 
 def _embeddings(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Part]:
-    size = -(-keys.count("vocab_size") // _PADDING) * _PADDING * keys.count("hidden_size")
-    yield Part("embedding", "model.embed_tokens", size)
+    vocabulary, hidden = keys.count("vocab_size"), keys.count("hidden_size")
+    size = -(-vocabulary // _PADDING) * _PADDING * hidden
+    rank = lora_rank(vocabulary, hidden) if kind in _ADAPTED_EMBEDDINGS else 0
+    yield Part("embedding", "model.embed_tokens", size, rank=rank)
     if not _tied(config, keys, kind):
-        yield Part("embedding", "lm_head", size)
+        yield Part("embedding", "lm_head", size, rank=rank)
 
 
 def is_tied(config: Mapping[str, Any]) -> bool:
@@ -73,9 +81,10 @@ def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
         return
     vocabulary = keys.first("vocab_size_per_layer_input") or keys.count("vocab_size")
     yield Part("per-layer embedding", "model.embed_tokens_per_layer", vocabulary * layers * width)
-    yield Part("linear", "model.per_layer_model_projection", hidden * layers * width, linear=True)
-    yield Part("linear", "model.layers.*.per_layer_input_gate", hidden * width, layers, linear=True)
-    yield Part("linear", "model.layers.*.per_layer_projection", hidden * width, layers, linear=True)
+    whole, rank = lora_rank(hidden, layers * width), lora_rank(hidden, width)
+    yield Part("linear", "model.per_layer_model_projection", hidden * layers * width, linear=True, rank=whole)
+    yield Part("linear", "model.layers.*.per_layer_input_gate", hidden * width, layers, linear=True, rank=rank)
+    yield Part("linear", "model.layers.*.per_layer_projection", hidden * width, layers, linear=True, rank=rank)
     if kind == "gemma3n_text":
         rank, inputs = keys.first("laurel_rank") or 64, keys.first("altup_num_inputs") or 4
         yield Part("linear", "model.layers.*.laurel", 2 * hidden * rank, layers, linear=True)
@@ -97,9 +106,13 @@ def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Ite
         gate = 2 if _gated(keys, kind) else 1
         values = group.head_dim if group.value_dim is None else group.value_dim
         joined = hidden * (gate * queries + group.kv_heads * (group.head_dim + values))
-        yield Part("linear", "model.layers.*.self_attn.qkv_proj", joined, group.layers, linear=True)
-        out = shape.q_heads * values * hidden
-        yield Part("linear", "model.layers.*.self_attn.o_proj", out, group.layers, linear=True)
+        keyed = group.kv_heads * group.head_dim, group.kv_heads * values
+        slices = (gate * queries, *keyed) if group.kv_heads else (gate * queries,)
+        rank = lora_rank(hidden, *slices)
+        yield Part("linear", "model.layers.*.self_attn.qkv_proj", joined, group.layers, linear=True, rank=rank)
+        out = shape.q_heads * values
+        rank = lora_rank(out, hidden)
+        yield Part("linear", "model.layers.*.self_attn.o_proj", out * hidden, group.layers, linear=True, rank=rank)
 
 
 def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> Iterator[Part]:
@@ -127,11 +140,15 @@ def _latent(group: LayerGroup, keys: Keys) -> Iterator[Part]:
     width = heads * (nope + rope)
     low = keys.first("q_lora_rank")
     query = hidden * low + low * width if low else hidden * width
-    name = "model.layers.*.self_attn"
-    yield Part("linear", f"{name}.q_proj", query, group.layers, linear=True)
-    yield Part("linear", f"{name}.kv_a_proj_with_mqa", hidden * (rank + rope), group.layers, linear=True)
-    yield Part("linear", f"{name}.kv_b_proj", rank * heads * (nope + values), group.layers, linear=True)
-    yield Part("linear", f"{name}.o_proj", heads * values * hidden, group.layers, linear=True)
+    adapted = lora_rank(hidden, low) + lora_rank(low, width) if low else lora_rank(hidden, width)
+    opened, out = heads * (nope + values), heads * values
+    for module, size, numbers in (
+        ("q_proj", query, adapted),
+        ("kv_a_proj_with_mqa", hidden * (rank + rope), lora_rank(hidden, rank + rope)),
+        ("kv_b_proj", rank * opened, lora_rank(rank, opened)),
+        ("o_proj", out * hidden, lora_rank(out, hidden)),
+    ):
+        yield Part("linear", f"model.layers.*.self_attn.{module}", size, group.layers, linear=True, rank=numbers)
 
 
 def _indexer(keys: Keys) -> int:
@@ -145,9 +162,12 @@ def _gated_delta(group: LayerGroup, keys: Keys) -> Iterator[Part]:
     heads = keys.count("linear_num_value_heads")
     value = heads * keys.count("linear_value_head_dim")
     name = "model.layers.*.linear_attn"
-    yield Part("linear", f"{name}.in_proj_qkvz", hidden * 2 * (key + value), group.layers, linear=True)
-    yield Part("linear", f"{name}.in_proj_ba", hidden * 2 * heads, group.layers, linear=True)
-    yield Part("linear", f"{name}.out_proj", value * hidden, group.layers, linear=True)
+    for module, size, rank in (
+        ("in_proj_qkvz", hidden * 2 * (key + value), lora_rank(hidden, key, key, value, value)),
+        ("in_proj_ba", hidden * 2 * heads, lora_rank(hidden, heads, heads)),
+        ("out_proj", value * hidden, lora_rank(value, hidden)),
+    ):
+        yield Part("linear", f"{name}.{module}", size, group.layers, linear=True, rank=rank)
     yield Part("norm", f"{name}.conv1d", _convolution(group), group.layers)
 
 
@@ -160,8 +180,10 @@ def _mamba(group: LayerGroup, keys: Keys) -> Iterator[Part]:
     width = group.state.conv_width if group.state is not None else wide
     joined = hidden * (wide + width + heads) if heads else hidden * 2 * wide
     name = "model.layers.*.mixer"
-    yield Part("linear", f"{name}.in_proj", joined, group.layers, linear=True)
-    yield Part("linear", f"{name}.out_proj", wide * hidden, group.layers, linear=True)
+    rank = lora_rank(hidden, joined // hidden)
+    yield Part("linear", f"{name}.in_proj", joined, group.layers, linear=True, rank=rank)
+    rank = lora_rank(wide, hidden)
+    yield Part("linear", f"{name}.out_proj", wide * hidden, group.layers, linear=True, rank=rank)
     yield Part("norm", f"{name}.conv1d", _convolution(group), group.layers)
     if not heads and group.state is not None:
         rank, size = keys.first("time_step_rank", "mamba_dt_rank") or -(-hidden // 16), group.state.recurrent // wide

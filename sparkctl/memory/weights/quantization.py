@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.parts import Part
 
 FP8: Final = "F8_E4M3"
+MXFP4: Final = "MXFP4"
+NVFP4: Final = "NVFP4"
 _NVFP4_BITS: Final = 4.5
 """4 bits and an 8-bit scale for every 16 parameters, in both layouts (vLLM compressed_tensors_w4a4_nvfp4.py,
 modelopt.py)."""
@@ -92,9 +94,9 @@ def _asked(quantization: str | None) -> tuple[Scheme | None, str | None]:
 
 def _bits(declared: Mapping[str, Any], method: str, algorithm: str) -> tuple[str, float] | None:
     if "nvfp4" in algorithm or "fp4-pack" in algorithm:
-        return "NVFP4", _NVFP4_BITS
+        return NVFP4, _NVFP4_BITS
     if "mxfp4" in (method, algorithm):
-        return "MXFP4", _MXFP4_BITS
+        return MXFP4, _MXFP4_BITS
     if method in _FP8_METHODS or algorithm in {"fp8", "float-quantized"}:
         return FP8, 8
     if method == "bitsandbytes":
