@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
+from sparkctl.recipes.memory_settings import batched_tokens
 from sparkctl.recipes.template import expand
 from sparkctl.vllm.flags import backend_words
 from sparkctl.vllm.kinds import kind_of
@@ -310,7 +311,7 @@ def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> 
     flags |= {
         "max-model-len": limits.context,
         "max-num-seqs": limits.sequences,
-        "max-num-batched-tokens": limits.batched_tokens,
+        "max-num-batched-tokens": batched_tokens(recipe, inputs.resizer.facts),
     }
     if limits.multimodal is not None:
         flags["limit-mm-per-prompt"] = dict(limits.multimodal)

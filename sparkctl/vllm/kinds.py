@@ -42,6 +42,8 @@ _DOES: Final = {
     ServerKind.POOL: "pools texts",
     ServerKind.TRANSCRIBE: "transcribes speech",
 }
+WRITING: Final = frozenset({ServerKind.GENERATE, ServerKind.TRANSCRIBE})
+"""Kinds that write token by token."""
 _TASKS: Final = {
     "generate": ServerKind.GENERATE,
     "embed": ServerKind.EMBED,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
+from sparkctl.memory.weights.encoders import ENCODERS, encoder_parts
 from sparkctl.memory.weights.feed_forward import feed_forward
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parts import Part
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _PADDING: Final = 64
 """The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""
-_TIED: Final = ("gemma", "cohere", "mamba")
+_TIED: Final = ("gemma", "cohere", "mamba", "whisper")
 _UNTIED: Final = frozenset({"mamba2"})
 """Families whose head is the embedding unless their config says otherwise."""
 
@@ -45,13 +46,14 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
     found += _shared_attention(keys, shape, kind, vllm)
     hidden = keys.count("hidden_size")
     found.append(Part("norm", "model.layers.*.layernorm", 4 * hidden, keys.layers))
+    found += encoder_parts(config, keys, kind)
     return [*found, *towers(config, hidden), *_drafting(shape, keys, kind)]
 
 
 def _embeddings(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Part]:
     size = -(-keys.count("vocab_size") // _PADDING) * _PADDING * keys.count("hidden_size")
     yield Part("embedding", "model.embed_tokens", size)
-    if not _tied(config, keys, kind):
+    if kind not in ENCODERS and not _tied(config, keys, kind):
         yield Part("embedding", "lm_head", size)
 
 
