@@ -20,7 +20,7 @@ SPREAD: Final = 0.3
 _WIDTH: Final = tiny_model.HIDDEN
 _INNER: Final = tiny_model.INTERMEDIATE
 _WORDS: Final = tiny_model.VOCABULARY
-_POSITIONS: Final = 512
+_POSITIONS: Final = 4096
 
 
 def write_embedder(folder: Path, seed: int = 0) -> None:
