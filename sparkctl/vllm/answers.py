@@ -126,6 +126,11 @@ class Vectors:
     each: tuple[tuple[float, ...], ...]
     tokens: int | None = None
 
+    @property
+    def texts(self) -> int:
+        """How many texts got a vector."""
+        return len(self.each)
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
@@ -134,6 +139,11 @@ class Ranking:
     order: tuple[int, ...]
     scores: tuple[float, ...]
     tokens: int | None = None
+
+    @property
+    def texts(self) -> int:
+        """How many documents got a score."""
+        return len(self.order)
 
 
 @dataclass(frozen=True, slots=True)

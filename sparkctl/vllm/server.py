@@ -85,6 +85,8 @@ TIMEOUTS_S: Final[Mapping[Route, float]] = {
 """For how long the whole answer to each question is awaited, in seconds."""
 STREAM_S: Final = 1800.0
 """A round of `bench`: 64 requests of 500 tokens each, at 20 tokens a second together, take 1,600 s (an estimate)."""
+POOLED_BYTES: Final = 8 * MIB
+"""Of vectors or ranks: 32 vectors of 4,096 numbers in 24 letters each are 3 MiB."""
 _STREAM_BYTES: Final = MIB
 _TOKEN_BYTES: Final = 4 * KIB
 """Of a stream, for each of its tokens: a chunk of 0.32.0 has 0.3 KiB (tests/fixtures/vllm-0.32-cpu/stream.sse)."""
@@ -183,6 +185,17 @@ class Server:
             through = through.trusting(self.certificate)
         raw = through.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=most)
         return [streams.completion(one, self._hidden) for one in raw]
+
+    def pool_together(
+        self, through: Streams, kind: ServerKind, bodies: Sequence[Mapping[str, object]]
+    ) -> list[Completion]:
+        """Ask for vectors or ranks, all at the same moment; ``kind`` is of one that embeds or ranks."""
+        read: Callable[[str], Vectors | Ranking] = answers.ranking if kind is ServerKind.RANK else answers.vectors
+        if self.certificate is not None:
+            through = through.trusting(self.certificate)
+        url = self.url + PROOFS[kind]
+        raw = through.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=POOLED_BYTES)
+        return [streams.pooled(one, read, self._hidden) for one in raw]
 
     def _get(self, route: Route, read: Callable[[str], T]) -> T | NotAnswered:
         return self._read(self._http.get(self.url + route, key=self.key, timeout_s=TIMEOUTS_S[route]), read)

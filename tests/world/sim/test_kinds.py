@@ -33,4 +33,8 @@ def test_a_simulated_server_that_embeds_over_tls_under_two_names(tmp_path: Path)
     assert (row["ready"], row["served_names"]) == (True, ["house", "old"])
     (verdict,) = operator.run("check", "embed", "--json").expect(0).json
     assert (verdict["check"], verdict["verdict"]) == ("embedding", "pass")
+    found = operator.run("bench", "embed", "--rounds", "1", "--concurrency", "1,2", "--json").expect(0).json
+    assert (found["unit"], [level["tokens"] for level in found["levels"]]) == ("embeddings/s", [16, 32])
+    assert "embeddings/s in sum" in operator.run("bench", "embed", "--rounds", "1", "--markdown").expect(0).out
+    assert "embeddings/s" in operator.run("bench", "history", "embed").expect(0).out
     operator.run("down", "embed").expect(0)
