@@ -38,6 +38,8 @@ def test_a_server_that_embeds_over_tls_under_two_names(machine: Machine) -> None
     assert verdict["check"] == "embedding", "a service is asked the checks of its kind"
     dimension, norm, _ = verdict["requests"][0]["findings"]
     assert (dimension["measured"], norm["measured"]) == ("3 vectors of 64 numbers", "1.000")
+    found = machine.run("bench", name, "--rounds", "1", "--concurrency", "1,2", "--json").expect(0).json
+    assert (found["unit"], [level["tokens"] for level in found["levels"]]) == ("embeddings/s", [16, 32])
     machine.run("down", name).expect(0)
 
 
@@ -46,7 +48,7 @@ def test_a_server_that_ranks_is_known_by_its_model_and_has_no_cache(machine: Mac
     tiny_kinds.write_ranker(folder)
     name, url = machine.recipe("ranks")
     # vLLM refuses an encoder whose batch is smaller than its context: what is not written follows the context.
-    own = settings(f"model.path={folder}", "limits={context: 4096, sequences: 4}", "args.dtype=float32")
+    own = settings(f"model.path={folder}", "limits={context: 4096, batched-tokens: null}", "args.dtype=float32")
     done = machine.run("up", name, *own, timeout=200).expect(0)
     assert done.err.splitlines()[-1] == f"{name}: ready at {url}"
     assert "--kv-cache-memory-bytes" not in machine.run("render", name, *own).expect(0).out
