@@ -135,7 +135,7 @@ def footprint(
         others = [replace(item, where=Where.HOST) for item in others]
     by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
     kv_bytes, beyond = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
-    source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them"
+    source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them" if cache.groups else "none: an encoder"
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
     warnings = (*shape.warnings, *loaded.warnings, *draft.warnings, *cache.warnings)
     return Footprint(
@@ -175,7 +175,8 @@ def sizing(taken: Footprint, profile: HostProfile) -> Sizing:
     if taken.utilization is not None:
         return Sizing(None, taken.utilization)
     fraction = min(_fraction(_counted(taken.items, by_bytes=taken.by_bytes), profile), constants.MAX_FRACTION)
-    return Sizing(taken.kv_bytes if taken.by_bytes else None, fraction)
+    # A vLLM without a cache asks for none, and measures nothing (0.32.0 v1/engine/core.py, has_kv_cache).
+    return Sizing(taken.kv_bytes if taken.by_bytes and taken.kv.groups else None, fraction)
 
 
 def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:

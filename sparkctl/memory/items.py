@@ -57,7 +57,9 @@ class Item:
 
 def overhead(geometry: Geometry, settings: Settings) -> list[Item]:
     """Return what an engine takes beside weights and KV cache; items of no bytes are left out."""
-    items = [_activations(geometry, settings), _sampler(geometry, settings)]
+    items = [_activations(geometry, settings)]
+    if settings.samples:
+        items.append(_sampler(geometry, settings))
     if settings.encoder:
         items += _encoder(geometry, settings)
     if settings.on_gpu:

@@ -102,7 +102,8 @@ class KvCache:
 
 def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None = None) -> KvCache:
     """Return the cache of one engine; the layers of a draft model that own a cache join the target's."""
-    groups = merged([*geometry.groups, *(draft.groups if draft else ())])
+    own = geometry.groups if geometry.caches else ()
+    groups = merged([*own, *(draft.groups if draft else ())])
     known = geometry.known and (draft is None or draft.known)
     context = request.context if known else max(request.context, UNKNOWN_LEAST_TOKENS)
     found = buckets(_without_windows(groups, request), replace(request, context=context))
@@ -148,6 +149,8 @@ def _slots(group: LayerGroup) -> object:
     """Return what two layers have in common that cache the same tokens, whatever their widths."""
     if group.state is not None:
         return group.state
+    if group.kind is Kind.CROSS:
+        return Kind.CROSS
     return (group.kind, group.window) if group.window is not None else None
 
 

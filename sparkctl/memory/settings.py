@@ -37,8 +37,9 @@ class Settings:
     """The flags that memory depends on.
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
-    ``kv_bytes`` (the cache as the operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto.
-    ``beside`` is what other flags take.
+    ``samples`` is False for a server that pools: it writes no token, and has no sampler. ``kv_bytes`` (the cache as the
+    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``beside`` is what other flags
+    take.
     """
 
     kv: KvRequest
@@ -49,6 +50,7 @@ class Settings:
     on_gpu: bool = True
     eager: bool = False
     encoder: bool = False
+    samples: bool = True
     drafting: Drafting | None = None
     kv_bytes: int | None = None
     utilization: float | None = None

@@ -149,15 +149,16 @@ def ready(http: Http, container: Container, key: str | None) -> bool | None:
     if container.state != "running":
         return False
     record = labels.read(container.labels)
-    return None if record.url is None else _serves(http, record.url, record.served_names, key)
+    if record.url is None:
+        return None
+    return _serves(Server(http, record.url, key, record.certificate), record.served_names)
 
 
-def _serves(http: Http, url: str, names: Sequence[str] | None, key: str | None) -> bool:
+def _serves(server: Server, names: Sequence[str] | None) -> bool:
     """Return whether the server answers and lists its model: quick, and it disturbs no busy server.
 
     ``names`` are those that it was started with; where they are not known, any model will do.
     """
-    server = Server(http, url, key)
     if not isinstance(server.health(), Healthy):
         return False
     # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.memory.beside.classified import TAKING
 from sparkctl.planning.measured import Key
+from sparkctl.recipes.memory_settings import batched_tokens
 from sparkctl.recipes.values import OWNED_FLAGS
 from sparkctl.vllm.command.spelling import spelled
 
@@ -93,7 +94,7 @@ def key(service: Service, image_digest: str) -> Key:
     given: dict[str, object] = {
         "max-model-len": limits.context,
         "max-num-seqs": limits.sequences,
-        "max-num-batched-tokens": limits.batched_tokens,
+        "max-num-batched-tokens": batched_tokens(recipe, service.resizer.facts),
         "limit-mm-per-prompt": dict(limits.multimodal) if limits.multimodal is not None else None,
         "speculative-config": recipe.speculative.model_dump(exclude={"path", "facts"}) if recipe.speculative else None,
         _KV_BYTES: sizing.kv_cache_memory_bytes,

@@ -9,10 +9,12 @@ from sparkctl.base.units import GIB
 from sparkctl.memory.beside.doubts import doubts
 from sparkctl.memory.beside.taken import beside
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
+from sparkctl.memory.model.geometry import reads_at_once
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, kv_dtype
 from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.recipes.recipe import Memory
 from sparkctl.vllm.command.written import meaning
+from sparkctl.vllm.kinds import WRITING, kind_of
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -34,7 +36,7 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
     memory = recipe.memory if isinstance(recipe.memory, Memory) else None
     encoder = bool(open_inputs(recipe, facts))
     return Settings(
-        kv=_kv_request(recipe, version),
+        kv=_kv_request(recipe, batched_tokens(recipe, facts), version),
         load=_load_options(recipe, facts, version),
         sequences=limits.sequences,
         cached_sequences=limits.sequences,
@@ -42,6 +44,7 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
         on_gpu=recipe.gpus != "none",
         eager=_is(recipe, "enforce-eager"),
         encoder=encoder,
+        samples=kind_of(recipe.args, facts.config) in WRITING,
         drafting=_drafting(recipe),
         kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
         utilization=memory.utilization if memory else None,
@@ -60,13 +63,26 @@ def memory_notes(recipe: Recipe, version: Version, written: Document) -> tuple[P
     return tuple(Problem(one.message, place(one.path), one.hint, warning=True) for one in found)
 
 
-def _kv_request(recipe: Recipe, version: Version) -> KvRequest:
+def batched_tokens(recipe: Recipe, facts: ModelFacts) -> int:
+    """Return max-num-batched-tokens: the recipe's; of an encoder, where it is not written, at least its context.
+
+    An encoder reads a text at once: vLLM refuses to start with fewer (0.17.1 to 0.33.0 config/scheduler.py,
+    verify_max_model_len).
+    """
+    limits = recipe.limits
+    written = "batched_tokens" in limits.model_fields_set
+    if written or not reads_at_once(facts.config):
+        return limits.batched_tokens
+    return max(limits.batched_tokens, limits.context)
+
+
+def _kv_request(recipe: Recipe, batched: int, version: Version) -> KvRequest:
     block_size = recipe.args.get("block-size")
     default = DEFAULT_BLOCK_SIZE if recipe.gpus != "none" else CPU_BLOCK_SIZE
     drafting = recipe.speculative
     return KvRequest(
         context=recipe.limits.context,
-        batched_tokens=recipe.limits.batched_tokens,
+        batched_tokens=batched,
         vllm=version,
         dtype=kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype")),
         block_size=block_size if type(block_size) is int and block_size > 0 else default,
@@ -95,7 +111,7 @@ def _load_options(recipe: Recipe, facts: ModelFacts, version: Version) -> LoadOp
         # A limit of 0 for every input leaves the towers out, too: E4B took 14.25 GiB with such limits and 14.21 as text
         # alone (vLLM 0.20.2 on an H200).
         language_model_only=bool(facts.inputs) and not open_inputs(recipe, facts),
-        batched_tokens=recipe.limits.batched_tokens,
+        batched_tokens=batched_tokens(recipe, facts),
         drafting_mtp=drafting is not None and drafting.by_own_layers,
     )
 
@@ -110,7 +126,7 @@ def _cpu_space(recipe: Recipe) -> int | None:
     return int(space) * GIB if recipe.gpus == "none" and space.isdecimal() and int(space) else None
 
 
-def problems(recipe: Recipe, facts: ModelFacts, geometry: Geometry | None) -> list[Problem]:
+def problems(recipe: Recipe, facts: ModelFacts, shape: Geometry | None) -> list[Problem]:
     """Return what of the recipe's limits its model cannot do."""
     found = []
     limits = recipe.limits
@@ -120,7 +136,11 @@ def problems(recipe: Recipe, facts: ModelFacts, geometry: Geometry | None) -> li
         zeros = ", ".join(f"{name}: 0" for name in open_inputs(recipe, facts))
         hint = f"set it to {item} or more, or limits.multimodal to {{{zeros}}}"
         found.append(Problem(message, hint=hint, path=("limits", "batched-tokens")))
-    longest = geometry.max_context if geometry else None
+    if shape is not None and not shape.caches and batched_tokens(recipe, facts) < limits.context:
+        message = f"limits.batched-tokens: {limits.batched_tokens} is less than limits.context, {limits.context} tokens"
+        hint = "an encoder reads a text at once: leave batched-tokens out, or set it to the context or more"
+        found.append(Problem(message, hint=hint, path=("limits", "batched-tokens")))
+    longest = shape.max_context if shape else None
     stretched = recipe.env.get(LARGER_CONTEXT) or "hf-overrides" in recipe.args or "rope-scaling" in recipe.args
     if longest is not None and limits.context > longest and not stretched:
         message = f"limits.context: {limits.context} is more than the model's longest context, {longest} tokens"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparkctl.base.declarations import (
     Declaration,
@@ -25,6 +25,7 @@ from sparkctl.base.declarations import (
     is_name,
 )
 from sparkctl.recipes import values
+from sparkctl.vllm import kinds
 from sparkctl.vllm.command import written
 from sparkctl.vllm.flags import LINEAR_VARIABLE
 
@@ -45,9 +46,11 @@ __all__ = [
     "Serve",
     "Size",
     "Speculative",
+    "Tls",
 ]
 
 Name = Annotated[str, AfterValidator(is_name)]
+ServedName = Annotated[str, Field(min_length=1), BeforeValidator(values.served_name, json_schema_input_type=str)]
 
 
 class Model(Declaration):
@@ -65,15 +68,37 @@ class Model(Declaration):
     chat: bool = Field(default=True, description="false for a base model: its checks are completions")
 
 
-class Serve(Declaration):
-    """Under which name and where the model is served."""
+class Tls(Declaration):
+    """What the server needs to speak https by itself: two files of this host, mounted read-only."""
 
-    name: str = Field(min_length=1, description="the served model name")
+    certificate: HostPath = Field(description="the certificate in PEM, with those that signed it: --ssl-certfile")
+    key: HostPath = Field(description="its private key in PEM: --ssl-keyfile")
+
+
+class Serve(Declaration):
+    """Under which names and where the model is served."""
+
+    name: ServedName = Field(description="the served model name")
+    aliases: Annotated[tuple[ServedName, ...], Field(strict=False)] = Field(
+        (), description="other names that mean the same model, for clients that ask by them"
+    )
     port: int = Field(ge=1, le=65535, description="the port on this host")
     bind: Annotated[str, AfterValidator(values.address)] = Field(
         "127.0.0.1", description="the address on this host; 0.0.0.0 opens it to the network"
     )
     container_port: int = Field(8000, ge=1, le=65535, description="the port in the container, unless network is host")
+    tls: Tls | None = Field(None, description="https by the server itself; without it, http")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Serve:
+        names = (self.name, *self.aliases)
+        found = [
+            Finding(("aliases", index), f"{name!r} is served already", "remove it")
+            for index, name in enumerate(self.aliases)
+            if name in names[: index + 1]
+        ]
+        complain(found)
+        return self
 
 
 class Limits(Declaration):
@@ -207,6 +232,11 @@ class Recipe(Declaration, title="sparkctl recipe"):
     checks: Names = Field((), description="checks that the answers must pass before the service is ready")
 
     @property
+    def encrypted(self) -> bool:
+        """Whether the server speaks https: by ``serve.tls``, or by a certificate that its flags name."""
+        return self.serve.tls is not None or self.args.get("ssl-certfile") is not None
+
+    @property
     def backends(self) -> dict[str, str]:
         """The kernel backends that are chosen, by what they are for: moe, linear, attention."""
         return self.backend.model_dump(exclude_none=True)
@@ -220,6 +250,16 @@ class Recipe(Declaration, title="sparkctl recipe"):
         if self.backend.linear is not None and LINEAR_VARIABLE in self.env:
             message = f"backend.linear already says what {LINEAR_VARIABLE} would"
             found.append(Finding(("env", LINEAR_VARIABLE), message, "remove one of the two"))
+        found += [
+            finding._replace(path=("args", *finding.path))
+            for finding in kinds.beyond_one_host(self.args, values.gpu_count(self.gpus))
+        ]
+        if self.serve.tls is not None:
+            found += [
+                Finding(("args", flag), f"serve.tls already says what --{flag} would", "remove one of the two")
+                for flag in ("ssl-certfile", "ssl-keyfile")
+                if flag in self.args
+            ]
         found += [
             Finding(("env", name), f"{name} is one of the secrets already", "remove it from env")
             for name in self.secrets

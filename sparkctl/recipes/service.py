@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
+from sparkctl.recipes.memory_settings import batched_tokens
 from sparkctl.recipes.template import expand
 from sparkctl.vllm.command.written import is_json_list
 from sparkctl.vllm.flags import backend_words
+from sparkctl.vllm.kinds import kind_of
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import PREFIX, ReadySettings, ServiceLabels
 
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
     from sparkctl.recipes.catalog import Operator
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.smaller import Resizer
+    from sparkctl.vllm.kinds import ServerKind
     from sparkctl.world.labels import LaidOver, SecretDigests
     from sparkctl.world.spec import ContainerSpec
 
 CONTAINER_CACHE: Final = "/root/.cache/huggingface"
 """Where Hugging Face libraries look in the images, which run as root."""
+
+CERTIFICATE: Final = "/run/tls/certificate.pem"
+KEY: Final = "/run/tls/key.pem"
+"""Where ``serve.tls`` is in the container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,16 @@ class Service:
         """The address of the server on this host."""
         return url_of(self.recipe)
 
+    @property
+    def kind(self) -> ServerKind:
+        """What its server does, by its recipe's flags and its model's architecture."""
+        return kind_of(self.recipe.args, self.resizer.facts.config)
+
+    @property
+    def certificate(self) -> str | None:
+        """The file of this host with the certificate that its server shows; None: it shows none, or it is not known."""
+        return self.record.certificate
+
     def at_creation(self, image_id: str | None, secrets: SecretDigests) -> ContainerSpec:
         """Return the container to create now: its claim is what starts here took, where one is known."""
         record = replace(
@@ -134,7 +151,7 @@ class Service:
 def url_of(recipe: Recipe) -> str:
     """Return where the server answers on this host; one that is open to the network also answers on the loopback."""
     bind = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
-    return f"http://{bind}:{recipe.serve.port}"
+    return f"{'https' if recipe.encrypted else 'http'}://{bind}:{recipe.serve.port}"
 
 
 def assemble(inputs: Inputs) -> Service:
@@ -177,6 +194,12 @@ def _check(inputs: Inputs, spec: ContainerSpec) -> None:
     if spec.name != inputs.name:
         message = f"{template}: expected --name {inputs.name}, found {spec.name or 'none'}"
         raise InputError(message, hint="render the context's `name`, as the shipped templates do")
+    absent = [name for name in inputs.recipe.serve.aliases if name not in spec.command]
+    if absent:
+        message = f"{template}: expected serve.aliases after --served-model-name, found no {absent[0]}"
+        raise InputError(
+            message, hint="render the context's `aliases` after `served_name`, as the shipped _serve.j2 does"
+        )
     own = [name for name, _ in spec.labels if name.startswith(PREFIX)]
     if own:
         message = f"{template}: expected no label of sparkctl's, found --label {own[0]}"
@@ -208,6 +231,7 @@ def context(inputs: Inputs) -> dict[str, object]:
         "mounts": _mounts(inputs),
         "model": model_argument(recipe, inputs.model),
         "served_name": recipe.serve.name,
+        "aliases": list(recipe.serve.aliases),
         "args": _arguments(inputs, flags, on_host=on_host),
     }
 
@@ -229,14 +253,20 @@ def _record(inputs: Inputs) -> ServiceLabels:
         service=inputs.name,
         recipe=inputs.recipe_reference,
         laid_over=inputs.laid_over,
-        served_names=(recipe.serve.name,),
+        served_names=(recipe.serve.name, *recipe.serve.aliases),
         url=url_of(recipe),
+        certificate=_certificate(recipe, inputs.operator),
         mods=placed.recorded(inputs.mods),
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
         claim_bytes=inputs.footprint.steady_bytes,
         peak_bytes=inputs.footprint.peak_bytes,
         pinned_bytes=inputs.footprint.pinned_bytes,
     )
+
+
+def _certificate(recipe: Recipe, operator: Operator) -> str | None:
+    tls = recipe.serve.tls
+    return None if tls is None else str(operator.expand(tls.certificate))
 
 
 def _gpus(gpus: str) -> dict[str, str]:
@@ -257,6 +287,10 @@ def _mounts(inputs: Inputs) -> list[dict[str, object]]:
     if recipe.cache is not None and by_repo:
         # Writable: the hub's library keeps locks and references beside the files that it reads.
         mounts.append(_mount(operator.expand(recipe.cache), CONTAINER_CACHE, readonly=False))
+    if recipe.serve.tls is not None:
+        tls = recipe.serve.tls
+        mounts.append(_mount(operator.expand(tls.certificate), CERTIFICATE))
+        mounts.append(_mount(operator.expand(tls.key), KEY))
     mounts += [_mount(mod.source, mod.target) for mod in inputs.mods]
     return mounts
 
@@ -272,12 +306,14 @@ def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> 
         flags |= {"host": recipe.serve.bind, "port": recipe.serve.port}
     elif recipe.serve.container_port != 8000:  # noqa: PLR2004  (vLLM's default)
         flags["port"] = recipe.serve.container_port
+    if recipe.serve.tls is not None:
+        flags |= {"ssl-certfile": CERTIFICATE, "ssl-keyfile": KEY}
     if recipe.model.revision is not None and inputs.model.folder is None:
         flags["revision"] = recipe.model.revision
     flags |= {
         "max-model-len": limits.context,
         "max-num-seqs": limits.sequences,
-        "max-num-batched-tokens": limits.batched_tokens,
+        "max-num-batched-tokens": batched_tokens(recipe, inputs.resizer.facts),
     }
     if limits.multimodal is not None:
         flags["limit-mm-per-prompt"] = dict(limits.multimodal)

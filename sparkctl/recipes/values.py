@@ -29,7 +29,7 @@ OWNED_FLAGS: Final = {
     "moe-backend": "backend.moe",
     "port": "serve.port",
     "revision": "model.revision",
-    "served-model-name": "serve.name",
+    "served-model-name": "serve.name and serve.aliases",
     "spec-method": "speculative.method",
     "spec-model": "speculative.model",
     "spec-tokens": "speculative.num_speculative_tokens",
@@ -75,6 +75,18 @@ def repository(text: str) -> str:
     return text
 
 
+def served_name(value: object) -> object:
+    """Accept one name by which clients ask; several go into ``aliases``."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        more = f", aliases: [{', '.join(value[1:])}]" if value[1:] else ""
+        raise wrong("expected one name, found a list of names", f"write name: {value[0]}{more}")
+    if isinstance(value, str) and value != "".join(value.split()):
+        first, *others = value.split() or [""]
+        hint = f"write name: {first}, aliases: [{', '.join(others)}]" if others else "leave the spaces out"
+        raise wrong(f"expected a name without spaces, found {value!r}", hint)
+    return value
+
+
 def container_path(text: str) -> str:
     """Accept an absolute path."""
     if not text.startswith("/"):
@@ -99,6 +111,12 @@ def version(text: str) -> str:
     except InvalidVersion:
         raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', found {text!r}") from None
     return text
+
+
+def gpu_count(text: str) -> int:
+    """Return how many GPUs a recipe's ``gpus`` are: a GB10 has one, and only ids name others."""
+    kind = text.partition(":")[0]
+    return {"none": 0, "all": 1, "cdi": 1}.get(kind, len(text.split(",")))
 
 
 def gpus(text: str) -> str:

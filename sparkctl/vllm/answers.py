@@ -23,6 +23,8 @@ _NOT_IMPLEMENTED: Final = 501
 _FAILING: Final = 500
 EXCERPT: Final = 200
 """Characters of a server's words that are shown."""
+_LARGEST: Final = 1e30
+"""Of a vector's or a score's numbers: a larger one is none, and its square could not be taken."""
 _VERSION: Final = 64
 _NAMES: Final = 5
 
@@ -117,6 +119,47 @@ class Generation:
     message: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """A vector for each text, in the order of the texts; ``tokens`` is the server's count (None: not told)."""
+
+    each: tuple[tuple[float, ...], ...]
+    tokens: int | None = None
+
+    @property
+    def texts(self) -> int:
+        """How many texts got a vector."""
+        return len(self.each)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The documents' numbers from the best to the worst, each with its score; ``tokens`` as for ``Vectors``."""
+
+    order: tuple[int, ...]
+    scores: tuple[float, ...]
+    tokens: int | None = None
+
+    @property
+    def texts(self) -> int:
+        """How many documents got a score."""
+        return len(self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What /classify or /pooling gave: how many results."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was heard in a recording."""
+
+    text: str
+
+
 def status_of(answer: object) -> int | None:
     """Return the HTTP status of any answer of the client; None where none came."""
     if isinstance(answer, NoAnswer):
@@ -169,6 +212,67 @@ def generation(body: str) -> Generation:
         finish=_text(choice.get("finish_reason")),
         message=message,
     )
+
+
+def vectors(body: str) -> Vectors:
+    """Return what /v1/embeddings says."""
+    value = _map(read_json(body))
+    found = [_vector(one.get("embedding")) for one in _by_index(value.get("data"))]
+    if not found or None in found:
+        raise UnreadableError("no vectors")
+    return Vectors(tuple(one for one in found if one is not None), _asked_tokens(value))
+
+
+def ranking(body: str) -> Ranking:
+    """Return what /rerank says; its list is sorted here, since nobody promises its order."""
+    value = _map(read_json(body))
+    listed = value.get("results")
+    rows = [(_number(_map(one).get("relevance_score")), count(_map(one).get("index"))) for one in _list(listed)]
+    found = [(score, index) for score, index in rows if score is not None and index is not None]
+    if not found or len(found) != len(rows):
+        raise UnreadableError("no scores")
+    found.sort(key=lambda pair: -pair[0])
+    order, scores = tuple(index for _, index in found), tuple(score for score, _ in found)
+    return Ranking(order, scores, _asked_tokens(value))
+
+
+def labels(body: str) -> Labels:
+    """Return what /classify or /pooling says."""
+    listed = _list(_map(read_json(body)).get("data"))
+    if not listed:
+        raise UnreadableError("no results")
+    return Labels(len(listed))
+
+
+def transcript(body: str) -> Transcript:
+    """Return what /v1/audio/transcriptions says; of silence the text is empty."""
+    text = _map(read_json(body)).get("text")
+    if not isinstance(text, str):
+        raise UnreadableError("no text")
+    return Transcript(text)
+
+
+def _by_index(listed: object) -> list[Mapping[str, Any]]:
+    rows = [_map(one) for one in _list(listed)]
+    return sorted(rows, key=lambda row: count(row.get("index")) or 0)
+
+
+def _vector(value: object) -> tuple[float, ...] | None:
+    numbers = [_number(one) for one in _list(value)]
+    return tuple(one for one in numbers if one is not None) if numbers and None not in numbers else None
+
+
+def _number(value: object) -> float | None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return float(value) if good and isinstance(value, int | float) else None
+
+
+def _asked_tokens(value: Mapping[str, Any]) -> int | None:
+    return count(_map(value.get("usage")).get("prompt_tokens"))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def error_text(body: str, hidden: Iterable[str] = ()) -> str:

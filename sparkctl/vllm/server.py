@@ -15,12 +15,24 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import KIB, MIB
 from sparkctl.vllm import answers
 from sparkctl.vllm.answers import Healthy, NoAnswer, OtherAnswer
+from sparkctl.vllm.kinds import ServerKind
+from sparkctl.world.web import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.vllm import metrics, streams
-    from sparkctl.vllm.answers import Generation, NotAnswered, ServedModels, ServerVersion, TokenIds
+    from sparkctl.vllm.answers import (
+        Generation,
+        Labels,
+        NotAnswered,
+        Ranking,
+        ServedModels,
+        ServerVersion,
+        TokenIds,
+        Transcript,
+        Vectors,
+    )
     from sparkctl.vllm.metrics import Metrics
     from sparkctl.vllm.streams import Completion
     from sparkctl.world.web import Http, Reply, Streams
@@ -42,6 +54,11 @@ class Route(StrEnum):
     TOKENIZE = "/tokenize"
     COMPLETIONS = "/v1/completions"
     CHAT = "/v1/chat/completions"
+    EMBEDDINGS = "/v1/embeddings"
+    RERANK = "/v1/rerank"
+    CLASSIFY = "/classify"
+    POOLING = "/pooling"
+    TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
 
 TIMEOUTS_S: Final[Mapping[Route, float]] = {
@@ -58,35 +75,55 @@ TIMEOUTS_S: Final[Mapping[Route, float]] = {
     Route.COMPLETIONS: 60.0,
     # A check says for how long in its `timeout`, of which this is the default: an answer of 1,000 tokens at 4 a second.
     Route.CHAT: 300.0,
+    # One pass over a short text, or over a recording of some seconds; the first may compile: an estimate, as above.
+    Route.EMBEDDINGS: 60.0,
+    Route.RERANK: 60.0,
+    Route.CLASSIFY: 60.0,
+    Route.POOLING: 60.0,
+    Route.TRANSCRIPTIONS: 60.0,
 }
 """For how long the whole answer to each question is awaited, in seconds."""
 STREAM_S: Final = 1800.0
 """A round of `bench`: 64 requests of 500 tokens each, at 20 tokens a second together, take 1,600 s (an estimate)."""
+POOLED_BYTES: Final = 8 * MIB
+"""Of vectors or ranks: 32 vectors of 4,096 numbers in 24 letters each are 3 MiB."""
 _STREAM_BYTES: Final = MIB
 _TOKEN_BYTES: Final = 4 * KIB
 """Of a stream, for each of its tokens: a chunk of 0.32.0 has 0.3 KiB (tests/fixtures/vllm-0.32-cpu/stream.sse)."""
 
 
-class ServerKind(StrEnum):
-    """What a server does with its model, by vLLM's word for it (``--runner``)."""
-
-    GENERATE = "generate"
-
-
-PROOFS: Final[Mapping[ServerKind, Route]] = {ServerKind.GENERATE: Route.COMPLETIONS}
-"""What each kind is asked to prove that it works, /health being no proof: base models have no chat.
-
-A kind that embeds, ranks or transcribes comes in here with a route of its own, and a method of ``Server`` for it.
-"""
+PROOFS: Final[Mapping[ServerKind, Route]] = {
+    ServerKind.GENERATE: Route.COMPLETIONS,
+    ServerKind.EMBED: Route.EMBEDDINGS,
+    ServerKind.RANK: Route.RERANK,
+    ServerKind.CLASSIFY: Route.CLASSIFY,
+    ServerKind.POOL: Route.POOLING,
+    ServerKind.TRANSCRIBE: Route.TRANSCRIPTIONS,
+}
+"""What each kind is asked to prove that it works, /health being no proof: base models have no chat."""
+OTHERWISE: Final = (
+    Route.COMPLETIONS,
+    Route.EMBEDDINGS,
+    Route.RERANK,
+    Route.CLASSIFY,
+    Route.POOLING,
+    Route.TRANSCRIPTIONS,
+    Route.CHAT,
+)
+"""What a server is asked, in this order, that has not got the path of its kind: a vLLM has those of what it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A vLLM at ``url``. ``key`` goes with every question, to this address alone; no answer's words repeat it."""
+    """A vLLM at ``url``. ``key`` goes with every question, to this address alone; no answer's words repeat it.
+
+    ``certificate`` is the file of this host with the certificate that a server of ``https://`` has to show; None: any.
+    """
 
     http: Http = field(repr=False)
     url: str
     key: str | None = field(default=None, repr=False)
+    certificate: str | None = None
 
     def health(self) -> Healthy | NotAnswered:
         """Ask whether the API server and its engine are alive; a scheduler that hangs is."""
@@ -116,20 +153,62 @@ class Server:
         """Ask for the next message of a chat."""
         return self._post(Route.CHAT, body, answers.generation, timeout_s)
 
+    def embed(self, model: str, texts: Sequence[str], *, timeout_s: float | None = None) -> Vectors | NotAnswered:
+        """Ask for the vectors of texts."""
+        body = {"model": model, "input": list(texts), "encoding_format": "float"}
+        return self._post(Route.EMBEDDINGS, body, answers.vectors, timeout_s)
+
+    def rank(
+        self, model: str, query: str, documents: Sequence[str], *, timeout_s: float | None = None
+    ) -> Ranking | NotAnswered:
+        """Ask which documents answer a query best."""
+        body = {"model": model, "query": query, "documents": list(documents)}
+        return self._post(Route.RERANK, body, answers.ranking, timeout_s)
+
+    def classify(self, model: str, text: str) -> Labels | NotAnswered:
+        """Ask for the class of a text."""
+        return self._post(Route.CLASSIFY, {"model": model, "input": text}, answers.labels)
+
+    def pool(self, model: str, text: str) -> Labels | NotAnswered:
+        """Ask for what a pooler makes of a text."""
+        return self._post(Route.POOLING, {"model": model, "input": text}, answers.labels)
+
+    def transcribe(self, model: str, wav: bytes, *, timeout_s: float | None = None) -> Transcript | NotAnswered:
+        """Ask what is said in a recording (the bytes of a WAV)."""
+        form = Upload({"model": model, "response_format": "json", "temperature": "0"}, "file", "probe.wav", wav)
+        return self._post(Route.TRANSCRIPTIONS, form, answers.transcript, timeout_s)
+
     def stream(self, through: Streams, bodies: Sequence[Mapping[str, object]], *, tokens: int) -> list[Completion]:
         """Ask for streamed completions of at most ``tokens`` each, all at the same moment."""
         url, most = self.url + Route.COMPLETIONS, _STREAM_BYTES + tokens * _TOKEN_BYTES
+        if self.certificate is not None:
+            through = through.trusting(self.certificate)
         raw = through.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=most)
         return [streams.completion(one, self._hidden) for one in raw]
 
+    def pool_together(
+        self, through: Streams, kind: ServerKind, bodies: Sequence[Mapping[str, object]]
+    ) -> list[Completion]:
+        """Ask for vectors or ranks, all at the same moment; ``kind`` is of one that embeds or ranks."""
+        read: Callable[[str], Vectors | Ranking] = answers.ranking if kind is ServerKind.RANK else answers.vectors
+        if self.certificate is not None:
+            through = through.trusting(self.certificate)
+        url = self.url + PROOFS[kind]
+        raw = through.run(url, bodies, key=self.key, timeout_s=STREAM_S, most_bytes=POOLED_BYTES)
+        return [streams.pooled(one, read, self._hidden) for one in raw]
+
     def _get(self, route: Route, read: Callable[[str], T]) -> T | NotAnswered:
-        return self._read(self.http.get(self.url + route, key=self.key, timeout_s=TIMEOUTS_S[route]), read)
+        return self._read(self._http.get(self.url + route, key=self.key, timeout_s=TIMEOUTS_S[route]), read)
 
     def _post(
-        self, route: Route, body: Mapping[str, object], read: Callable[[str], T], timeout_s: float | None = None
+        self,
+        route: Route,
+        body: Mapping[str, object] | Upload,
+        read: Callable[[str], T],
+        timeout_s: float | None = None,
     ) -> T | NotAnswered:
         wait_s = TIMEOUTS_S[route] if timeout_s is None else timeout_s
-        return self._read(self.http.post(self.url + route, body, key=self.key, timeout_s=wait_s), read)
+        return self._read(self._http.post(self.url + route, body, key=self.key, timeout_s=wait_s), read)
 
     def _read(self, reply: Reply, read: Callable[[str], T]) -> T | NotAnswered:
         if reply.status is None:
@@ -143,6 +222,10 @@ class Server:
             except UnreadableError as error:
                 problem = error.message
         return OtherAnswer(reply.status, f"{problem}: {answers.excerpt(reply.body, self._hidden)}")
+
+    @property
+    def _http(self) -> Http:
+        return self.http if self.certificate is None else self.http.trusting(self.certificate)
 
     @property
     def _hidden(self) -> tuple[str, ...]:

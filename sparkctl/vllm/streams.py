@@ -14,8 +14,9 @@ from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.vllm.answers import OK, count, error_text, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from sparkctl.vllm.answers import Ranking, Vectors
     from sparkctl.world.web import Raw
 
 _DATA: Final = b"data:"
@@ -65,6 +66,30 @@ def completion(raw: Raw, hidden: Iterable[str] = ()) -> Completion:
         problem = raw.error or (f"the server answered {status}: {text}" if status else "no answer")
         return Completion(raw.started_s, raw.ended_s, problem=problem)
     return _read(raw, events, hidden)
+
+
+def pooled(raw: Raw, read: Callable[[str], Vectors | Ranking], hidden: Iterable[str] = ()) -> Completion:
+    """Return what a request for vectors or ranks came to: ``tokens`` are the texts of its answer."""
+    try:
+        status, lines = _events(raw.pieces)
+    except h11.RemoteProtocolError as error:
+        return Completion(raw.started_s, raw.ended_s, problem=raw.error or f"no HTTP: {excerpt(str(error), hidden)}")
+    body = b"\n".join(line for _, line in lines).decode(errors="replace")
+    if raw.error or status != OK:
+        said = f"the server answered {status}: {error_text(body, hidden)}" if status else "no answer"
+        return Completion(raw.started_s, raw.ended_s, problem=raw.error or said)
+    try:
+        found = read(body)
+    except UnreadableError as error:
+        return Completion(raw.started_s, raw.ended_s, problem=f"{error.message}: {excerpt(body, hidden)}")
+    return Completion(
+        raw.started_s,
+        raw.ended_s,
+        tokens=found.texts,
+        prompt_tokens=found.tokens,
+        times_s=(raw.ended_s,),
+        counted=True,
+    )
 
 
 def _events(pieces: Sequence[tuple[float, bytes]]) -> tuple[int, list[tuple[float, bytes]]]:

@@ -34,6 +34,7 @@ LABEL_RECIPE: Final = "sparkctl.recipe"
 LABEL_LAID_OVER: Final = "sparkctl.laid-over"
 LABEL_SERVED_NAMES: Final = "sparkctl.served-names"
 LABEL_URL: Final = "sparkctl.url"
+LABEL_CERTIFICATE: Final = "sparkctl.certificate"
 LABEL_MODS: Final = "sparkctl.mods"
 LABEL_READY: Final = "sparkctl.ready"
 LABEL_CLAIM: Final = "sparkctl.claim"
@@ -144,10 +145,12 @@ class ServiceLabels:
     """What a container says of itself. None is unknown. Sizes are in bytes.
 
     ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
-    those that clients use, the first one the server's own. ``pinned_bytes`` of the claim are buffers of the host, which
-    no process shows as its own and which are held since it is ready; 0 has no label. ``image_id`` is what the engine
-    had behind the image's tag. It and ``secrets`` are None also for a container that was made from a pasted command.
-    ``damaged`` has a line for each other label that is missing, and for each that cannot be read.
+    those that clients use, the first one the server's own. ``certificate`` is the file of this host with the one that
+    a server of https shows, None where it speaks http or the file is not known. ``pinned_bytes`` of the claim are
+    buffers of the host, which no process shows as its own and which are held since it is ready; 0 has no label.
+    ``image_id`` is what the engine had behind the image's tag. It and ``secrets`` are None also for a container that
+    was made from a pasted command. ``damaged`` has a line for each other label that is missing, and for each that
+    cannot be read.
     """
 
     service: str | None = None
@@ -155,6 +158,7 @@ class ServiceLabels:
     laid_over: LaidOver | None = None
     served_names: tuple[str, ...] | None = None
     url: str | None = None
+    certificate: str | None = None
     mods: tuple[RecordedMod, ...] | None = None
     ready: ReadySettings | None = None
     claim_bytes: int | None = None
@@ -213,6 +217,12 @@ def _url(text: str) -> str:
     return text
 
 
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError(text)
+    return _printable(text)
+
+
 def _recipe(text: str) -> str:
     if not text:
         raise ValueError("nothing")
@@ -255,6 +265,7 @@ _ROWS: Final = (
     _json(LABEL_LAID_OVER, "laid_over", "stack, priority and overrides as JSON", LaidOver),
     _json(LABEL_SERVED_NAMES, "served_names", "a JSON list of names", ServedNames),
     _Row(LABEL_URL, "url", "the server's address, such as http://127.0.0.1:8000", _url),
+    _Row(LABEL_CERTIFICATE, "certificate", "an absolute path", _path, optional=True),
     _json(LABEL_MODS, "mods", "a JSON list of mods with target and md5", tuple[RecordedMod, ...]),
     _json(LABEL_READY, "ready", "timeout, probe, acceptance and checks as JSON", ReadySettings),
     _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),

@@ -20,6 +20,15 @@ class Reply(NamedTuple):
     whole: bool = True
 
 
+class Upload(NamedTuple):
+    """A form with a file, as a browser posts it: ``fields`` by name, then the file's field, name and content."""
+
+    fields: Mapping[str, str]
+    field: str
+    name: str
+    content: bytes
+
+
 class Http(Protocol):
     """Short requests to a server on this host. A refused, reset or silent connection is a Reply, not an error.
 
@@ -31,7 +40,13 @@ class Http(Protocol):
         """GET ``url`` with ``key`` as the bearer token."""
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
-        """POST ``body`` as JSON."""
+        """POST ``body`` as JSON, an ``Upload`` as a form."""
+
+    def trusting(self, certificate: str) -> Http:
+        """Return the same for a server of ``https://`` that has to show the certificate in this file.
+
+        Without it any certificate will do: the line is encrypted, and who answers is as little known as over http.
+        """
 
 
 class Raw(NamedTuple):
@@ -63,3 +78,6 @@ class Streams(Protocol):
         One that fails, is not over after ``timeout_s`` seconds or is longer than ``most_bytes`` has an error in its
         place; nothing is raised for it.
         """
+
+    def trusting(self, certificate: str) -> Streams:
+        """Return the same for a server that has to show the certificate in this file, as for ``Http``."""

@@ -17,6 +17,7 @@ TEMPLATES = ROOT / "templates"
 SERVER = (
     "--served-model-name",
     "gemma 4",
+    "gpt-4o",
     "--max-model-len",
     "16384",
     "--limit-mm-per-prompt",
@@ -43,11 +44,12 @@ RICH: dict[str, object] = {
     ],
     "model": "/models/e4b",
     "served_name": "gemma 4",
+    "aliases": ["gpt-4o"],
     "args": [["--max-model-len", "16384"], ["--limit-mm-per-prompt", '{"image":0}'], ["--async"]],
 }
 BARE: dict[str, object] = {
     **RICH,
-    **{key: [] for key in ("labels", "env", "ports", "ulimits", "mounts", "args")},
+    **{key: [] for key in ("labels", "env", "ports", "ulimits", "mounts", "args", "aliases")},
     **dict.fromkeys(("secrets_env_file", "ipc", "shm_size", "user"), ""),
     "network": "host",
     "gpus": {"kind": "none", "value": ""},

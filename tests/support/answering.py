@@ -19,6 +19,9 @@ class OneReply:
 
     reply: Reply
 
+    def trusting(self, certificate: str) -> OneReply:
+        return self
+
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         return self.reply
 

@@ -48,6 +48,9 @@ class FakeStreams:
     asked: list[list[Mapping[str, object]]] = field(default_factory=list)
     now: float = 0.0
 
+    def trusting(self, certificate: str) -> FakeStreams:
+        return self
+
     def run(
         self,
         url: str,

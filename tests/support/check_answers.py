@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.world.web import Reply
-from tests.support.scripted import calls, said
+from tests.support.scripted import calls, heard, ranked, said, vectors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,9 @@ GOOD: Answers = {
     "shapes are": TWO,
     "shape is": ONE,
     "recording": "It is a series of short beeps.",
+    "sofa": vectors([0.6, 0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.6, 0.8]),
+    "Eiffel": ranked(0.01, 0.98, 0.02),
+    "probe.wav": heard(" Beep, beep."),
 }
 
 BAD: Mapping[str, Mapping[str, tuple[Answers, str]]] = {
@@ -131,6 +134,22 @@ BAD: Mapping[str, Mapping[str, tuple[Answers, str]]] = {
         "the same for both": ({"shape": TWO}, "contains: not there, expected blue"),
     },
     "audio": {"deaf": ({"recording": "I cannot hear recordings."}, "contains: not there")},
+    "embedding": {
+        "all the same": ({"sofa": vectors([1.0, 0.0], [1.0, 0.0], [1.0, 0.0])}, "nearer: 1.000 between the first two"),
+        "nothing": ({"sofa": vectors([0.0, 0.0], [1.0, 0.0], [0.0, 1.0])}, "norm: 0.000 to 1.000"),
+        "two of three": ({"sofa": vectors([1.0, 0.0], [0.0, 1.0])}, "dimension: 2 vectors of 2 numbers"),
+        "of two lengths": ({"sofa": vectors([1.0], [0.0, 1.0], [1.0, 1.0])}, "dimension: 3 vectors of 1, 2 numbers"),
+        "no numbers": ({"sofa": Reply(200, '{"data": [{"index": 0, "embedding": ["a"]}]}')}, "HTTP 200: no vectors"),
+        "writes": ({"sofa": said("A cat.")}, "HTTP 200: no vectors"),
+    },
+    "rerank": {
+        "another first": ({"Eiffel": ranked(0.9, 0.8, 0.1)}, "best: 0 (0.900), 1 (0.800), 2 (0.100), expected first 1"),
+        "none": ({"Eiffel": Reply(200, '{"results": []}')}, "HTTP 200: no scores"),
+    },
+    "transcript": {
+        "a story": ({"probe.wav": heard("Once upon a time. " * 9)}, "most-words: 36 words, expected at most 20"),
+        "none": ({"probe.wav": Reply(200, "{}")}, "HTTP 200: no text"),
+    },
 }
 
 

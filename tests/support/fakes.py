@@ -86,10 +86,16 @@ class FakeHttp:
     """What a path answers in place of 200, by path."""
 
     closed: Callable[[str], bool] = lambda _: False
+    certificates: list[str] = field(default_factory=list)
+    """The files whose certificates servers had to show."""
+
+    def trusting(self, certificate: str) -> FakeHttp:
+        self.certificates.append(certificate)
+        return self
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         self.asked.append(url)
-        base, _, path = url.removeprefix("http://").partition("/")
+        base, _, path = url.partition("://")[2].partition("/")
         if path in self.statuses:
             return Reply(self.statuses[path], "ordered")
         name = None if self.closed(base) else self.serving.get(base)

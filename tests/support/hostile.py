@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -28,16 +29,19 @@ class Heard:
 
 
 @contextmanager
-def hostile(act: Callable[[socket.socket], None]) -> Iterator[Heard]:
-    """Listen until the end, and let ``act`` answer each request; it ends when the other side is gone."""
+def hostile(act: Callable[[socket.socket], None], *, tls: ssl.SSLContext | None = None) -> Iterator[Heard]:
+    """Listen until the end, and let ``act`` answer each request; it ends when the other side is gone.
+
+    ``tls``: every line is encrypted by it.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
         heard = Heard(server.getsockname()[1])
         threads: list[threading.Thread] = []
 
         def answer(line: socket.socket) -> None:
-            with line, suppress(OSError):
-                heard.requests.append(line.recv(2**16))
-                act(line)
+            with suppress(OSError), line if tls is None else tls.wrap_socket(line, server_side=True) as taken:
+                heard.requests.append(taken.recv(2**16))
+                act(taken)
 
         def listen() -> None:
             with suppress(OSError):  # the end

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.world.web import Reply
+from sparkctl.world.web import Reply, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,10 +36,28 @@ def calls(name: str, arguments: str) -> Reply:
     return said(None, finish="tool_calls", tool_calls=[{"id": "call-1", "type": "function", "function": function}])
 
 
+def vectors(*each: list[float]) -> Reply:
+    """Return vectors of texts as vLLM writes them."""
+    data = [{"index": index, "object": "embedding", "embedding": vector} for index, vector in enumerate(each)]
+    return Reply(200, json.dumps({"object": "list", "data": data, "usage": {"prompt_tokens": 9, "total_tokens": 9}}))
+
+
+def ranked(*scores: float) -> Reply:
+    """Return the scores of documents as vLLM writes them: the best first."""
+    rows = [{"index": index, "document": {}, "relevance_score": score} for index, score in enumerate(scores)]
+    rows.sort(key=lambda row: -float(str(row["relevance_score"])))
+    return Reply(200, json.dumps({"results": rows, "usage": {"prompt_tokens": 9, "total_tokens": 9}}))
+
+
+def heard(text: str) -> Reply:
+    """Return a transcript as vLLM writes it."""
+    return Reply(200, json.dumps({"text": text}))
+
+
 def prompt_of(body: Mapping[str, Any]) -> str:
     """Return what a request asks; of a conversation with a tool's result, that result."""
     if "messages" not in body:
-        return str(body["prompt"])
+        return str(next(body[name] for name in ("prompt", "input", "query", "file") if name in body))
     content = body["messages"][-1]["content"]
     return content if isinstance(content, str) else content[-1]["text"] + json.dumps(content[:-1])[:99]
 
@@ -54,12 +72,16 @@ class Scripted:
     name: str = NAME
     asked: list[Body] = field(default_factory=list)
 
+    def trusting(self, certificate: str) -> Scripted:
+        return self
+
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         if self.key not in {None, key} and not url.endswith("/health"):
             return Reply(401, '{"error": "Unauthorized"}')
         return Reply(200, json.dumps({"data": [{"id": self.name}]}))
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
+        body = {**body.fields, "file": body.name} if isinstance(body, Upload) else body
         assert isinstance(body, dict)
         if self.key not in {None, key}:
             return Reply(401, '{"error": "Unauthorized"}')

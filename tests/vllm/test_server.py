@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 from sparkctl.vllm.answers import (
     Generation,
     Healthy,
+    Labels,
     NoAnswer,
     OtherAnswer,
+    Ranking,
     ServedModels,
     ServerVersion,
     TokenIds,
+    Transcript,
+    Vectors,
     excerpt,
     status_of,
 )
+from sparkctl.vllm.kinds import ServerKind
 from sparkctl.vllm.metrics import Metrics
-from sparkctl.vllm.server import PROOFS, STREAM_S, TIMEOUTS_S, Route, Server, ServerKind
+from sparkctl.vllm.server import OTHERWISE, PROOFS, STREAM_S, TIMEOUTS_S, Route, Server
 from sparkctl.world.local.http_client import MOST_BYTES, SocketHttp
 from sparkctl.world.web import Reply
 from tests.support.bench_streams import FakeStreams
@@ -47,6 +52,9 @@ class Asked:
     reply: Reply = Reply(None, "Connection refused")  # noqa: RUF009  (a tuple, which cannot change)
     requests: list[tuple[object, ...]] = field(default_factory=list)
 
+    def trusting(self, certificate: str) -> Asked:
+        return self
+
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 0.0) -> Reply:
         self.requests.append(("GET", url, key, timeout_s))
         return self.reply
@@ -64,6 +72,11 @@ ASKED: dict[str, Callable[[Server], object]] = {
     "POST /tokenize": lambda server: server.tokenize("tiny", "1 2 3"),
     "POST /v1/completions": lambda server: server.complete({"prompt": "1"}),
     "POST /v1/chat/completions": lambda server: server.chat({"messages": []}),
+    "POST /v1/embeddings": lambda server: server.embed("tiny", ["1", "2"]),
+    "POST /v1/rerank": lambda server: server.rank("tiny", "1", ["1", "2"]),
+    "POST /classify": lambda server: server.classify("tiny", "1"),
+    "POST /pooling": lambda server: server.pool("tiny", "1"),
+    "POST /v1/audio/transcriptions": lambda server: server.transcribe("tiny", b"RIFF"),
 }
 """Every question of the client, by what goes over the wire."""
 
@@ -148,6 +161,7 @@ def test_the_status_of_any_answer() -> None:
 FIELDS = [
     *("data", "id", "choices", "message", "content", "tool_calls", "usage", "completion_tokens", "tokens", "version"),
     *("error", "detail", "text", "reasoning", "finish_reason"),
+    *("embedding", "index", "results", "relevance_score", "prompt_tokens"),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -173,6 +187,7 @@ REPLIES = st.builds(
 def test_whatever_comes_is_one_of_three_and_safe_to_show(request: str, reply: Reply) -> None:
     found = answer(request, reply)
     values = (Healthy, ServerVersion, ServedModels, Metrics, TokenIds, Generation, OtherAnswer, NoAnswer)
+    values += (Vectors, Ranking, Labels, Transcript)  # type: ignore[assignment]
     assert isinstance(found, values)
     assert status_of(found) == reply.status
     shown = found.said if isinstance(found, OtherAnswer) else found.why if isinstance(found, NoAnswer) else ""
@@ -193,6 +208,11 @@ def test_whatever_comes_is_one_of_three_and_safe_to_show(request: str, reply: Re
         ("POST /tokenize", '{"tokens": [1, -1]}', 'no tokens: {"tokens": [1, -1]}'),
         ("POST /tokenize", '{"tokens": [1, true]}', 'no tokens: {"tokens": [1, true]}'),
         ("POST /v1/completions", '{"choices": []}', 'no choices: {"choices": []}'),
+        ("POST /v1/embeddings", '{"data": [{"embedding": [1e300]}]}', 'no vectors: {"data": [{"embedding": [1e300]}]}'),
+        ("POST /v1/embeddings", '{"data": [{"embedding": []}]}', 'no vectors: {"data": [{"embedding": []}]}'),
+        ("POST /v1/rerank", '{"results": [{"index": 0}]}', 'no scores: {"results": [{"index": 0}]}'),
+        ("POST /classify", '{"data": []}', 'no results: {"data": []}'),
+        ("POST /v1/audio/transcriptions", '{"text": 7}', 'no text: {"text": 7}'),
     ],
 )
 def test_an_answer_that_is_none_says_what_is_missing(request_: str, body: str, said: str) -> None:
@@ -269,6 +289,7 @@ def test_each_question_goes_to_its_route_with_the_key_and_its_time(request_: str
 def test_every_route_is_asked_and_has_its_time() -> None:
     assert {request.split()[1] for request in ASKED} == set(Route) == set(TIMEOUTS_S)
     assert set(PROOFS) == set(ServerKind)
+    assert set(PROOFS.values()) <= set(OTHERWISE), "what proves one kind may be asked of another"
 
 
 def test_a_check_gives_its_own_time() -> None:

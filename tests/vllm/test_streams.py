@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.vllm import answers, streams
 from sparkctl.vllm.streams import Completion, completion
 from sparkctl.world.local.stream_client import AsyncStreams
 from sparkctl.world.web import Raw
@@ -188,3 +189,32 @@ def test_a_key_that_no_header_can_have_is_not_repeated() -> None:
     (found,) = asked("http://127.0.0.1:9/", [{}], key="sk-\nsecret")
     assert "HTTP does not allow" in found.problem
     assert "secret" not in found.problem
+
+
+VECTORS = (
+    b'{"data": [{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [2.0]}], "usage": {"prompt_tokens": 9}}'
+)
+HEAD_OF_VECTORS = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(VECTORS)
+
+
+def test_vectors_are_counted_when_their_answer_is_whole() -> None:
+    found = streams.pooled(
+        Raw(1.0, 3.0, ((2.0, HEAD_OF_VECTORS), (2.5, VECTORS[:9]), (3.0, VECTORS[9:]))), answers.vectors
+    )
+    assert (found.tokens, found.prompt_tokens, found.first_s, found.per_second, found.problem) == (2, 9, 2.0, 1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("came", "problem"),
+    [
+        (Raw(1.0, 2.0, ((2.0, HEAD_OF_VECTORS + VECTORS[:-1]),), "reset"), "reset"),
+        (Raw(1.0, 2.0, ((2.0, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),)), "the server answered 404: "),
+        (Raw(1.0, 2.0, ((2.0, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"),)), "no vectors: {}"),
+        (Raw(1.0, 2.0, ((2.0, b"\x16\x03"),)), "no HTTP: "),
+        (Raw(1.0, 2.0, ()), "no answer"),
+    ],
+)
+def test_what_is_no_vector_is_a_problem(came: Raw, problem: str) -> None:
+    found = streams.pooled(came, answers.vectors)
+    assert found.problem.startswith(problem)
+    assert found.tokens == 0

@@ -29,7 +29,8 @@ WHOLE = ServiceLabels(
     recipe="e4b-nvfp4",
     laid_over=LaidOver("pair", 5, ("limits.context=65536", "env.A='a\nb'")),
     served_names=("house", "gpt-4o"),
-    url="http://127.0.0.1:8003",
+    url="https://127.0.0.1:8003",
+    certificate="/etc/tls/house.pem",
     mods=(RecordedMod("fix", "/usr/lib/x.py", "0" * 32), RecordedMod("fix", "/usr/lib/y.py", "unpinned")),
     ready=ReadySettings(1200.0, probe=True, acceptance={"position-0": 0.4}, checks=("text",)),
     claim_bytes=24356139827,
@@ -38,6 +39,7 @@ WHOLE = ServiceLabels(
     secrets=SecretDigests("ab" * 16, {"VLLM_API_KEY": "cd" * 32}),
     digest="0123456789ab",
 )
+OPTIONAL = {"secrets", "image_id", "certificate"}
 ALL = [name for name in WHOLE.to_labels() if name != LABEL_SCHEMA]
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")), min_size=1)
@@ -55,6 +57,7 @@ records = st.builds(
     ),
     served_names=st.none() | st.lists(text, min_size=1, unique=True).map(tuple),
     url=st.none() | st.integers(1, 65535).map("http://127.0.0.1:{}".format) | st.just("http://[::1]:80"),
+    certificate=st.none() | text.map("/{}".format),
     mods=st.none()
     | st.lists(
         st.builds(
@@ -87,7 +90,7 @@ def test_what_is_written_is_read_again(record: ServiceLabels) -> None:
     read = labels.read(record.to_labels())
     assert read == record
     unknown = [one.name for one in fields(record) if one.name != "damaged" and getattr(record, one.name) is None]
-    assert len(read.damaged) == len([name for name in unknown if name not in {"secrets", "image_id"}])
+    assert len(read.damaged) == len([name for name in unknown if name not in OPTIONAL])
 
 
 def test_a_whole_record_has_nothing_damaged() -> None:
@@ -117,7 +120,7 @@ def test_a_missing_label_is_unknown_and_named(label: str) -> None:
     lost = [one.name for one in fields(read) if one.compare and getattr(read, one.name) is None]
     assert len(lost) == 1
     assert replace(WHOLE, **{lost[0]: None}) == read
-    assert read.damaged == (() if lost[0] in {"secrets", "image_id"} else (f"{label} is missing",))
+    assert read.damaged == (() if lost[0] in OPTIONAL else (f"{label} is missing",))
 
 
 HOSTILE = {

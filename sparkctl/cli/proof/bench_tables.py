@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show(out: Output, found: Bench) -> None:
     """Print one result, and what is to be said of it."""
-    out.table(list(result.HEADERS), result.rows(found))
+    out.table(result.headers(found), result.rows(found))
     chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
     if chunks > 1.05:  # noqa: PLR2004
         out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
@@ -60,7 +60,8 @@ def _day(bench: Bench) -> str:
 
 def _speeds(bench: Bench) -> list[str]:
     most = max((level.together for level in bench.levels), default=0.0)
-    return ["?" if bench.single is None else f"{bench.single:.1f}", f"{most:.1f}"]
+    unit = "" if bench.unit == result.TOKENS else f" {bench.unit}"
+    return ["?" if bench.single is None else f"{bench.single:.1f}{unit}", f"{most:.1f}{unit}"]
 
 
 def show_two(out: Output, names: Sequence[str], first: Bench, second: Bench) -> None:

@@ -5,7 +5,7 @@ Read in vLLM 0.33.0's ``model_executor/models``; 0.21.0 and 0.32.0 agree unless 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.model import attention, state_layers
@@ -57,6 +57,17 @@ def _warnings(family: str, keys: Keys) -> tuple[str, ...]:
     if family == "qwen" and len(set(attention.qwen_types(keys) or ())) > 1:
         return ("vLLM refuses a sliding window in only some layers of this model: all are counted as full attention",)
     return ()
+
+
+def _encoder(keys: Keys) -> Layers:
+    """BERT and its kin: every layer attends with all its heads, and none of them keeps anything."""
+    return [attention.full(keys.without("num_key_value_heads"))] * keys.layers
+
+
+def _whisper(keys: Keys) -> Layers:
+    """Whisper's decoder: each layer caches what was written, and what the encoder heard (vLLM 0.32.0 whisper.py)."""
+    own = attention.full(keys)
+    return [own, replace(own, kind=Kind.CROSS)] * keys.layers
 
 
 def _qwen3_next(keys: Keys) -> Layers | None:
@@ -162,6 +173,8 @@ _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "nemotron_h": _nemotron_h,
     "mamba": _mamba,
     "mamba2": _mamba2,
+    "encoder": _encoder,
+    "whisper": _whisper,
 }
 
 

@@ -207,6 +207,12 @@ KNOWN: Final[dict[str, Family]] = {
     "mimo": _row("qwen", (36, 4096, 32, 8, 151_680, 32_768), **_QWEN_WINDOW),
     "ernie4_5": _row("plain", (18, 1024, 16, 2, 103_424, 131_072), head_dim=128),
     "ernie4_5_moe": _row("plain", (28, 2560, 20, 4, 103_424, 131_072), moe_intermediate_size=1536),
+    "bert": _row("encoder", (12, 768, 12, None, 30_522, 512), intermediate_size=3072, type_vocab_size=2),
+    "roberta": _row("encoder", (12, 768, 12, None, 50_265, 512), intermediate_size=3072, type_vocab_size=2),
+    "modernbert": _row("encoder", (22, 768, 12, None, 50_368, 8192), intermediate_size=1152),
+    "nomic_bert": _row("encoder", (12, 768, 12, None, 30_528, 8192), type_vocab_size=2),
+    "new": _row("encoder", (12, 768, 12, None, 30_528, 2048), intermediate_size=3072, type_vocab_size=1),
+    "whisper": _row("whisper", (4, 384, 6, None, 51_865, 448), intermediate_size=1536, max_source_positions=1500),
     "chatglm": _row("chatglm", (28, 4096, 32, None, 65_024, 8192)),
 }
 
@@ -241,5 +247,7 @@ SAME: Final[dict[str, str]] = {
     "olmoe": "olmo",
     "phi3_v": "phi3",
     "starcoder2": "phi3",
+    "xlm-roberta": "roberta",
+    "gte": "new",
 }
 """Types whose cache is read as another's: wrappers whose text part has no type of its own, and shared classes."""

@@ -27,7 +27,8 @@ class Geometry:
     """What of a model's shape decides its memory. ``known`` is False where ``groups`` are an upper bound.
 
     ``mtp`` are the layers that own cache and are loaded only for ``speculative: {method: mtp}``. ``kv_cache_dtype`` is
-    what ``--kv-cache-dtype auto`` comes to where the checkpoint was made for a quantized cache.
+    what ``--kv-cache-dtype auto`` comes to where the checkpoint was made for a quantized cache. ``caches`` is False for
+    an encoder, which reads a text at once and keeps nothing of it: its ``groups`` are layers all the same.
     ``shared_expert_intermediate`` is the width of all shared experts together.
     """
 
@@ -48,6 +49,7 @@ class Geometry:
     experts: int = 0
     shared_expert_intermediate: int = 0
     kv_cache_dtype: str | None = None
+    caches: bool = True
 
 
 # Drafters whose layers all read their target's cache (transformers configuration_gemma4_assistant.py).
@@ -64,6 +66,12 @@ _CONTEXTS: Final = (
     *("max_sequence_length", "max_seq_length", "seq_len"),
 )
 _STRETCHING: Final = frozenset({"linear", "dynamic", "yarn"})
+_OF_ITS_DECODER: Final = {
+    "num_hidden_layers": "decoder_layers",
+    "num_attention_heads": "decoder_attention_heads",
+    "intermediate_size": "decoder_ffn_dim",
+}
+_TOLD_BY_IS_CAUSAL: Final = frozenset({"gemma3_text", "llama", "qwen2", "qwen3"})
 _FP8_BITS: Final = 8
 _FP4_BITS: Final = 4
 
@@ -102,6 +110,7 @@ def geometry(config: Mapping[str, Any]) -> Geometry:
         experts=keys.largest(*_EXPERTS),
         shared_expert_intermediate=_shared_width(keys),
         kv_cache_dtype=_kv_cache_dtype(config, text),
+        caches=not _reads_both_ways(name, keys, kind),
     )
 
 
@@ -113,6 +122,15 @@ def text_keys(config: Mapping[str, Any]) -> tuple[Keys, str]:
     """
     text, kind = _text_part(config)
     return _keys(config, text, kind), kind
+
+
+def reads_at_once(config: Mapping[str, Any]) -> bool:
+    """Return whether a model reads a text at once, every token with those after it, and so caches nothing.
+
+    Raises:
+        InputError: a part that is no map.
+    """
+    return _reads_both_ways(_architecture(config), *text_keys(config))
 
 
 def _text_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -138,6 +156,9 @@ def _keys(config: Mapping[str, Any], text: Mapping[str, Any], kind: str) -> Keys
     written = dict(text)
     if nested and "vocab_size" not in written:
         written |= {"vocab_size": config["vocab_size"]} if config.get("vocab_size") is not None else {}
+    if kind == "whisper":
+        # Without a prefix these are its encoder's (transformers configuration_whisper.py); the text is its decoder's.
+        written |= {to: written[of] for to, of in _OF_ITS_DECODER.items() if written.get(of) is not None}
     if str(config.get("model_type")) in _SHARING_DRAFTS:
         written["num_kv_shared_layers"] = written.get("num_hidden_layers")
     defaults = dict(KNOWN[kind].defaults) if kind in KNOWN else {}
@@ -148,6 +169,22 @@ def _keys(config: Mapping[str, Any], text: Mapping[str, Any], kind: str) -> Keys
     fewer = isinstance(heads, int) and heads < defaults.get("num_key_value_heads", 0)
     # More key-value heads than query heads are none of the model's: the class's default is another model's.
     return Keys(written, {key: value for key, value in defaults.items() if not fewer or key != "num_key_value_heads"})
+
+
+def _reads_both_ways(architecture: str, keys: Keys, kind: str) -> bool:
+    """Return whether every token sees those after it, which needs no cache (``EncoderOnlyAttention`` in vLLM 0.32.0).
+
+    Encoders do, and models for text that were trained so or are told so: ``is_causal`` is read by the classes of Llama,
+    Qwen 2 and 3 and Gemma 3 (models/qwen2.py), EmbeddingGemma's word for it by its config (models/config.py).
+    """
+    if kind in KNOWN and KNOWN[kind].family == "encoder":
+        return True
+    told = keys.get("is_causal") is False and kind in _TOLD_BY_IS_CAUSAL
+    return (
+        told
+        or "Bidirectional" in architecture
+        or (kind == "gemma3_text" and keys.get("use_bidirectional_attention") is True)
+    )
 
 
 def _unread(name: str, keys: Keys) -> LayerReading:

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """How a layer's cache grows: with the context, up to a window or a chunk, or not at all (a state)."""
+    """How a layer's cache grows: with the context, up to a window or a chunk, or not at all (a state).
+
+    Cross-attention caches what an encoder read, which is as long as a batch whatever the context.
+    """
 
     FULL = "full"
     SLIDING = "sliding"
     CHUNKED = "chunked"
+    CROSS = "cross"
     MLA = "mla"
     MAMBA = "mamba"
     LINEAR = "linear"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _UNGATED: Final = frozenset(
     {"nemotron_h", "nemotron", "gpt2", "gpt_neox", "falcon", "phi", "opt", "bloom", "starcoder2", "mpt", "gptj"}
+    | {"bert", "roberta", "whisper"}
 )
 """Models whose feed-forward has no gate: two matrices, not three."""
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
+from sparkctl.memory.weights.encoders import ENCODERS, encoder_parts
 from sparkctl.memory.weights.feed_forward import feed_forward
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parts import Part, lora_rank
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _PADDING: Final = 64
 """The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""
-_TIED: Final = ("gemma", "cohere", "mamba")
+_TIED: Final = ("gemma", "cohere", "mamba", "whisper")
 _UNTIED: Final = frozenset({"mamba2"})
 """Families whose head is the embedding unless their config says otherwise."""
 _ADAPTED_EMBEDDINGS_NAMES: Final = """
@@ -51,6 +52,7 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
     found += _shared_attention(keys, shape, kind, vllm)
     hidden = keys.count("hidden_size")
     found.append(Part("norm", "model.layers.*.layernorm", 4 * hidden, keys.layers))
+    found += encoder_parts(config, keys, kind)
     return [*found, *towers(config, hidden), *_drafting(shape, keys, kind)]
 
 
@@ -59,7 +61,7 @@ def _embeddings(config: Mapping[str, Any], keys: Keys, kind: str) -> Iterator[Pa
     size = -(-vocabulary // _PADDING) * _PADDING * hidden
     rank = lora_rank(vocabulary, hidden) if kind in _ADAPTED_EMBEDDINGS else 0
     yield Part("embedding", "model.embed_tokens", size, rank=rank)
-    if not _tied(config, keys, kind):
+    if kind not in ENCODERS and not _tied(config, keys, kind):
         yield Part("embedding", "lm_head", size, rank=rank)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sparkctl.vllm.streams import Completion
 
+TOKENS: Final = "tok/s"
 PERCENTILES: Final = (50, 90, 99)
 AGREES: Final = 0.01
 """How far the server's own counters may be from what was counted, as a share."""
@@ -63,6 +64,7 @@ class Level:
 class Bench:
     """A benchmark of one service: when (UTC, seconds since the epoch), of what, and its levels.
 
+    ``unit`` is what ``tokens`` of a level are, by the second: tokens, or texts of a server that embeds or ranks.
     ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known).
     """
 
@@ -82,6 +84,7 @@ class Bench:
     expected_source: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unit: str = TOKENS
 
     @property
     def prompt_tokens(self) -> float | None:
@@ -186,8 +189,20 @@ def beside_roofline(bench: Bench) -> str:
 HEADERS: Final = ("at once", "tok/s each", "tok/s in sum", "first token", "between p50", "p90", "p99", "requests")
 
 
+def headers(bench: Bench) -> list[str]:
+    """Return a table's headers."""
+    if bench.unit == TOKENS:
+        return list(HEADERS)
+    return ["at once", f"{bench.unit} each", f"{bench.unit} in sum", "answer", "requests"]
+
+
 def rows(bench: Bench) -> list[list[str]]:
     """Return a table's rows."""
+    whole = _rows(bench)
+    return whole if bench.unit == TOKENS else [[*row[:4], row[-1]] for row in whole]
+
+
+def _rows(bench: Bench) -> list[list[str]]:
     return [
         [
             str(one.concurrency),
@@ -207,8 +222,9 @@ def rows(bench: Bench) -> list[list[str]]:
 def markdown(bench: Bench) -> str:
     """Return a benchmark as Markdown, to share."""
     lines = [f"**{bench.recipe}** ({bench.model}), vLLM {bench.vllm}, `{bench.image}`", ""]
-    lines += markdown_table(HEADERS, rows(bench))
-    lines += ["", f"{bench.max_tokens} tokens a request, {bench.rounds} rounds, temperature 0, one warm-up."]
+    lines += markdown_table(headers(bench), rows(bench))
+    each = f"{bench.max_tokens} {'tokens' if bench.unit == TOKENS else 'texts'} a request, {bench.rounds} rounds"
+    lines += ["", f"{each}, {'temperature 0, ' if bench.unit == TOKENS else ''}one warm-up."]
     extra = [beside_expected(bench), beside_roofline(bench), *bench.notes]
     return "\n".join([*lines, *(f"- {text}" for text in extra if text)])
 
@@ -225,7 +241,7 @@ def svg(bench: Bench) -> str:
     most = max((one.together for one in bench.levels), default=0.0) or 1.0
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
-        f'<text x="{left}" y="20" font-size="14">{_escaped(bench.recipe)}: tokens per second</text>',
+        f'<text x="{left}" y="20" font-size="14">{_escaped(bench.recipe)}: {bench.unit}</text>',
     ]
     for number, one in enumerate(bench.levels):
         x = left + number * step

@@ -13,6 +13,7 @@ import yaml
 from sparkctl.base.errors import NotReadyError
 from sparkctl.operations.bench.result import Level, disagreement, level
 from sparkctl.vllm.answers import TokenIds
+from sparkctl.vllm.kinds import ServerKind
 from sparkctl.vllm.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sparkctl.world.web import Streams
 
 T = TypeVar("T")
+TEXTS: Final = 16
+"""Texts or documents in a request of a server that embeds or ranks: a choice; clients send them in batches."""
 _CACHED: Final = 0.01
 """The share of the prompts' tokens that may come from the prefix cache: the first token comes sooner with them."""
 
@@ -35,6 +38,7 @@ class Job:
 
     ``prompts`` are texts, or tokens; ``input_tokens`` makes them that long (None: as they are). ``salt`` keeps what
     this run leaves in the server's prefix cache apart from other runs: a prompt asked before is answered sooner.
+    ``kind`` is of the server: one that embeds or ranks is given ``TEXTS`` in each request.
     """
 
     service: str
@@ -46,6 +50,7 @@ class Job:
     concurrency: tuple[int, ...] = (1, 3)
     input_tokens: int | None = None
     salt: str = ""
+    kind: ServerKind = ServerKind.GENERATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,9 @@ def measure(streams: Streams, report: Report, job: Job) -> Figures:
     Raises:
         NotReadyError: it does not answer the warm-up.
     """
-    job, doubts = _lengthened(job)
-    report.progress(job.service, "warming up", f"{job.max_tokens} tokens")
+    writes = job.kind is ServerKind.GENERATE
+    job, doubts = _lengthened(job) if writes else (job, [])
+    report.progress(job.service, "warming up", f"{job.max_tokens} tokens" if writes else f"{TEXTS} texts")
     (warm,) = _round(streams, job, 0, 1)
     if warm.problem:
         raise NotReadyError(f"{job.service} does not answer: {warm.problem}", hint=f"sparkctl status {job.service}")
@@ -87,7 +93,7 @@ def measure(streams: Streams, report: Report, job: Job) -> Figures:
         counted += sum(one.tokens for each in done for one in each)
         levels.append(level(at_once, done))
     after = _counters(job)
-    notes = [*doubts, *_notes(levels, before, after, counted)]
+    notes = [*doubts, *_notes(levels, before, after, counted if writes else None)]
     return Figures(tuple(levels), _drafting(before, after), tuple(notes))
 
 
@@ -123,6 +129,9 @@ def _tokens(job: Job, text: str) -> tuple[int, ...]:
 
 
 def _round(streams: Streams, job: Job, first: int, at_once: int) -> list[Completion]:
+    if job.kind is not ServerKind.GENERATE:
+        bodies = [pooled_body(job, first + number) for number in range(at_once)]
+        return job.server.pool_together(streams, job.kind, bodies)
     bodies = [_body(job, first + number) for number in range(at_once)]
     return job.server.stream(streams, bodies, tokens=job.max_tokens)
 
@@ -141,6 +150,19 @@ def _body(job: Job, number: int) -> dict[str, object]:
     }
 
 
+def pooled_body(job: Job, number: int) -> dict[str, object]:
+    """Return a request for vectors or ranks: texts that are not asked twice, so that none comes from a cache."""
+    texts = [f"{number}-{at} {job.salt} {_text(job, number + at)}" for at in range(TEXTS)]
+    if job.kind is ServerKind.RANK:
+        return {"model": job.served_name, "query": texts[0], "documents": texts}
+    return {"model": job.served_name, "input": texts, "encoding_format": "float"}
+
+
+def _text(job: Job, number: int) -> str:
+    prompt = job.prompts[number % len(job.prompts)]
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
+
+
 def _counters(job: Job) -> Metrics:
     found = job.server.metrics()
     return found if isinstance(found, Metrics) else Metrics()
@@ -150,8 +172,10 @@ def _drafting(before: Metrics, after: Metrics) -> DraftCounts | None:
     return after.drafting.since(before.drafting) if after.drafting is not None else None
 
 
-def _notes(levels: Sequence[Level], before: Metrics, after: Metrics, counted: int) -> list[str]:
-    notes = [disagreement(counted, _risen(before.generation_tokens, after.generation_tokens))]
+def _notes(levels: Sequence[Level], before: Metrics, after: Metrics, counted: int | None) -> list[str]:
+    """Return what is doubtful; ``counted`` are the tokens that came, None where none were to come."""
+    written = _risen(before.generation_tokens, after.generation_tokens)
+    notes = [] if counted is None else [disagreement(counted, written)]
     notes += [f"{one.concurrency} at once: {problem}" for one in levels for problem in one.problems]
     if not all(one.counted for one in levels):
         notes.append("the server sent no usage: chunks are counted, of which each may hold several tokens")

@@ -12,13 +12,14 @@ from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.weights.parameters import is_tied
 from sparkctl.operations import secrets
-from sparkctl.operations.bench.result import Bench
-from sparkctl.operations.bench.rounds import Job, measure, prompts
+from sparkctl.operations.bench.result import TOKENS, Bench
+from sparkctl.operations.bench.rounds import TEXTS, Job, measure, prompts
 from sparkctl.operations.bench.saved import bench_record
 from sparkctl.operations.deployed_service import located
 from sparkctl.recipes import memory_key
 from sparkctl.vllm import boot_log
 from sparkctl.vllm.answers import Healthy, ServerVersion
+from sparkctl.vllm.kinds import ServerKind, kind_of
 from sparkctl.vllm.server import Server
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
 
 _LOG_LINES = 5000
+_UNITS = {
+    ServerKind.GENERATE: TOKENS,
+    ServerKind.EMBED: "embeddings/s",
+    ServerKind.RANK: "documents/s",
+}
 
 
 class BenchProtocol(NamedTuple):
@@ -98,7 +104,7 @@ def serving(world: World, name: str) -> Deployed:
         raise NotReadyError(
             f"it is not known where and by which name {name} answers: {'; '.join(found.record.damaged)}"
         )
-    server = Server(world.ports.http, found.url, world.api_key)
+    server = Server(world.ports.http, found.url, world.api_key, found.record.certificate)
     if found.container.state != "running" or not isinstance(server.health(), Healthy):
         raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
     return found
@@ -112,8 +118,9 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         EngineError: there is no way to stream in this world.
     """
     deployed, service = of
-    server = Server(world.ports.http, deployed.url, world.api_key)
+    server = Server(world.ports.http, deployed.url, world.api_key, deployed.record.certificate)
     served_name = deployed.record.served_name or ""
+    kind = _kind(of)
     job = Job(
         deployed.name,
         server,
@@ -124,6 +131,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         asked.concurrency,
         asked.input_tokens,
         uuid4().hex,
+        kind,
     )
     came = measure(world.streams, world.report, job)
     recipe = service.recipe if service is not None else None
@@ -138,7 +146,8 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         image=deployed.container.image,
         vllm=log.vllm or _version(server, recipe),
         at=datetime.now(tz=UTC).timestamp(),
-        max_tokens=asked.tokens,
+        max_tokens=asked.tokens if kind is ServerKind.GENERATE else TEXTS,
+        unit=_UNITS[kind],
         rounds=asked.rounds,
         levels=came.levels,
         acceptance=drafting.positions if drafting is not None else (),
@@ -148,7 +157,22 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         flags=flags | _mods(deployed),
         notes=(*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
-    return found if service is None else replace(found, roofline=_most(service, found))
+    writes = service is not None and kind is ServerKind.GENERATE
+    return replace(found, roofline=_most(service, found)) if writes and service is not None else found
+
+
+def _kind(of: Described) -> ServerKind:
+    """Return what a service does.
+
+    Raises:
+        NotReadyError: it does what is not measured.
+    """
+    flags = memory_key.serve_flags(of.deployed.container.command)
+    kind = kind_of(flags, {}) if of.service is None else of.service.kind
+    if kind not in _UNITS:
+        message = f"{of.deployed.name}: it {kind.does}, and bench measures what writes, embeds or ranks"
+        raise NotReadyError(message, hint=f"sparkctl check {of.deployed.name} asks it for what it does")
+    return kind
 
 
 def kept(world: World, found: Bench) -> None:

@@ -12,7 +12,8 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import Draft202012Validator
 from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base.declarations import Declaration, Duration, Finding, complain, wrong
+from sparkctl.base.declarations import Declaration, Duration, Finding, complain, kebab, wrong
+from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,13 @@ class Runs(Declaration):
     near: float = Field(description="its value, within one percent")
 
 
+class Ranked(Declaration):
+    """Documents that a model ranks by how well each answers a query."""
+
+    query: str = Field(min_length=1, description="what is looked for")
+    documents: Texts = Field(min_length=2, max_length=64, description="what is ranked; the first has the number 0")
+
+
 class Expect(Declaration):
     """What an answer must be: every assertion that is named has to hold."""
 
@@ -87,6 +95,14 @@ class Expect(Declaration):
     runs: Runs | None = Field(None, description="what that code computes; only with --run-code, in a container")
     json_schema: Schema | None = Field(None, description="JSON that this schema accepts")
 
+    nearer: bool | None = Field(
+        None, description="true: the first two vectors are nearer to each other than to the third, each of one length"
+    )
+    best: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = Field(
+        (), description="the numbers of the documents that must be ranked first, the best one first"
+    )
+    most_words: int | None = Field(None, ge=0, description="a transcript of at most so many words, which may be none")
+
     @model_validator(mode="after")
     def _something(self) -> Expect:
         if not self.model_fields_set:
@@ -99,7 +115,10 @@ class Expect(Declaration):
 class Request(Declaration):
     """One request and what its answer must be."""
 
-    prompt: str = Field(min_length=1, description="what a chat model is asked")
+    prompt: str = Field("", description="what a chat model is asked; required for it")
+    embed: Texts | None = Field(None, min_length=3, max_length=64, description="texts for a model that embeds")
+    rank: Ranked | None = Field(None, description="documents for a model that ranks")
+    hear: Beeps | None = Field(None, description="a recording for a model that transcribes")
     completion: str | None = Field(
         None, min_length=1, description="what a base model is given to continue; without it, base models skip the check"
     )
@@ -111,6 +130,31 @@ class Request(Declaration):
     guided: bool = Field(default=False, description="decoding is held to expect.json-schema (response_format)")
     max_tokens: int = Field(256, ge=1, description="the longest answer")
     expect: Expect = Field(description="what the answer must be")
+
+    @property
+    def kind(self) -> ServerKind:
+        """The kind of server that can be asked this."""
+        others = {ServerKind.EMBED: self.embed, ServerKind.RANK: self.rank, ServerKind.TRANSCRIBE: self.hear}
+        return next((kind for kind, asked in others.items() if asked is not None), ServerKind.GENERATE)
+
+    @property
+    def bytes(self) -> int:
+        """The most that one of its texts has; a token is at least one."""
+        rank = [self.rank.query + text for text in self.rank.documents] if self.rank is not None else []
+        return max(len(text.encode()) for text in (self.prompt, *(self.embed or ()), *rank))
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Request:
+        asked = [name for name in ("prompt", "embed", "rank", "hear") if getattr(self, name)]
+        if len(asked) != 1:
+            found = " and ".join(asked) or "none"
+            complain([Finding((), f"expected one of prompt, embed, rank and hear, found {found}")])
+        wanted = {"embed": "nearer", "rank": "best", "hear": "most_words"}
+        for name, assertion in wanted.items():
+            if (assertion in self.expect.model_fields_set) != (asked == [name]):
+                message = f"{kebab(assertion)} is for {name}, and {name} for it alone"
+                complain([Finding(("expect", kebab(assertion)), message)])
+        return self
 
     @model_validator(mode="after")
     def _agreement(self) -> Request:

@@ -6,30 +6,34 @@ import base64
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.bounded import UnreadableError, read_json
-from sparkctl.operations.checks import judge, media
-from sparkctl.operations.checks.check import modalities
+from sparkctl.operations.checks import judge, media, vectors
+from sparkctl.operations.checks.asked import skipped
 from sparkctl.operations.checks.judge import Answer, Judgement
-from sparkctl.recipes.memory_settings import open_inputs
-from sparkctl.vllm.answers import EXCERPT, NoAnswer, OtherAnswer
+from sparkctl.vllm.answers import EXCERPT, NoAnswer, OtherAnswer, Ranking, Transcript, Vectors
+from sparkctl.vllm.kinds import ServerKind
 from sparkctl.vllm.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sparkctl.memory.facts import ModelFacts
+    from sparkctl.operations.checks.asked import AskedServer
     from sparkctl.operations.checks.check import Check, Request, Tool
     from sparkctl.operations.checks.run_code import CodeRunner
-    from sparkctl.recipes.recipe import Recipe
     from sparkctl.vllm.answers import Generation, NotAnswered
     from sparkctl.world.ports import Clock, Report
     from sparkctl.world.web import Http
 
 SEED: Final = 0
+THINKING_TOKENS: Final = 2048
+"""What a model that thinks may use beside its answer: three minutes at 11 tokens a second (a choice)."""
+THOUGHT: Final = "thought"
+"""The finding that an answer ended while its model thought: nothing is there to judge, and nothing is wrong with it."""
+_WRITES: Final = ServerKind.GENERATE
 
 
 class Result(StrEnum):
@@ -38,23 +42,6 @@ class Result(StrEnum):
     PASS = "pass"  # noqa: S105  (a verdict)
     FAIL = "fail"
     SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class AskedServer:
-    """The server that is checked. ``takes`` is what its model reads beside text; ``key`` is never shown.
-
-    ``context`` is in tokens, None where it is not known; ``chat`` False: a base model.
-    """
-
-    service: str
-    url: str
-    served_name: str
-    context: int | None
-    chat: bool
-    tools: bool
-    takes: frozenset[str]
-    key: str | None = field(default=None, repr=False)
 
 
 class Named(NamedTuple):
@@ -83,41 +70,6 @@ class CheckVerdict:
     evidence: tuple[Evidence, ...] = ()
 
 
-def subject(recipe: Recipe, facts: ModelFacts | None, service: str, url: str, key: str | None) -> AskedServer:
-    """Return what a recipe says of its server; ``facts`` None: nothing is known of what its model takes."""
-    return AskedServer(
-        service=service,
-        url=url,
-        served_name=recipe.serve.name,
-        context=recipe.limits.context,
-        chat=recipe.model.chat,
-        tools=bool(recipe.args.get("enable-auto-tool-choice")),
-        takes=frozenset(open_inputs(recipe, facts)) if facts is not None else frozenset(),
-        key=key,
-    )
-
-
-def stranger(service: str, url: str, served_name: str, key: str | None) -> AskedServer:
-    """Return the server of a service whose recipe is gone: what nobody declared is not asked of it."""
-    return AskedServer(service, url, served_name, context=None, chat=True, tools=False, takes=frozenset(), key=key)
-
-
-def skipped(check: Check, server: AskedServer) -> str | None:
-    """Return why a check cannot be asked of a server, or None: it can."""
-    if not server.chat and all(request.completion is None for request in check.requests):
-        return "a base model, and the check has no completion"
-    for kind in modalities(check):
-        if kind not in server.takes:
-            return f"the model takes no {kind}, or the recipe turns it off"
-    if any(request.tool for request in check.requests) and not server.tools:
-        return "the recipe does not enable tools (enable-auto-tool-choice)"
-    # A token is at least one byte: that many certainly fit.
-    longest = max(request.max_tokens + len(request.prompt.encode()) for request in check.requests)
-    if server.context is not None and longest > server.context:
-        return f"needs up to {longest} tokens of context, and the recipe has {server.context}"
-    return None
-
-
 class Checker:
     """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing)."""
 
@@ -137,11 +89,13 @@ class Checker:
         reason = skipped(check, server)
         if reason is not None:
             return CheckVerdict(name, Result.SKIPPED, reason)
-        asked = [request for request in check.requests if server.chat or request.completion is not None]
+        asked = [one for one in check.requests if server.chat or one.completion is not None or one.kind is not _WRITES]
         began = self._clock.monotonic()
         evidence = tuple(_shown(one, server.key) for one in self._together(asked, server, check.timeout))
         seconds = self._clock.monotonic() - began
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
+        if failed and all(finding.assertion == THOUGHT for finding in failed):
+            return CheckVerdict(name, Result.SKIPPED, failed[0].measured, seconds, evidence)
         if failed:
             return CheckVerdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
         return CheckVerdict(name, Result.PASS, _summary(evidence), seconds, evidence)
@@ -156,6 +110,8 @@ class Checker:
 
     def _ask(self, request: Request, server: AskedServer, timeout_s: float) -> Evidence:
         """Ask one request, with its tool's result as a second one, and judge the answer."""
+        if request.kind is not ServerKind.GENERATE:
+            return self._ask_kind(request, server, timeout_s)
         body = request_body(request, server)
         found = self._send(server, body, timeout_s)
         if isinstance(found, NoAnswer | OtherAnswer):
@@ -172,13 +128,38 @@ class Checker:
                 return Evidence("", (*findings, _none(found)))
         given = "" if server.chat else request.completion or ""
         answer = Answer(found.text, found.tokens, given, guided=request.guided, cut=found.finish == "length")
-        findings += [_empty(found)] if not found.text.strip() else judge.judge(request.expect, answer)
+        findings += (
+            [_empty(found, thinks=server.thinks)] if not found.text.strip() else judge.judge(request.expect, answer)
+        )
         if self._code is not None and request.expect.runs is not None and all(one.passed for one in findings):
             findings.append(judge.ran(request.expect.runs, found.text, self._code.run))
         return Evidence(_excerpt(found), tuple(findings))
 
+    def _ask_kind(self, request: Request, server: AskedServer, timeout_s: float) -> Evidence:
+        """Ask a server that does not write, and judge what it gives."""
+        client, name, expect = self._client(server), server.served_name, request.expect
+        found: Vectors | Ranking | Transcript | NotAnswered
+        if request.embed is not None:
+            found = client.embed(name, request.embed, timeout_s=timeout_s)
+        elif request.rank is not None:
+            found = client.rank(name, request.rank.query, request.rank.documents, timeout_s=timeout_s)
+        else:
+            sound = media.wav(request.hear) if request.hear is not None else media.silence()
+            found = client.transcribe(name, sound, timeout_s=timeout_s)
+        match found:
+            case Vectors():
+                return Evidence("", tuple(vectors.judge_vectors(found, len(request.embed or ()))))
+            case Ranking():
+                return Evidence("", (vectors.judge_ranking(found, expect.best),))
+            case Transcript():
+                return Evidence(found.text[:EXCERPT], (vectors.judge_transcript(found, expect.most_words or 0),))
+        return Evidence("", (_none(found),))
+
+    def _client(self, server: AskedServer) -> Server:
+        return Server(self._http, server.url, server.key, server.certificate)
+
     def _send(self, server: AskedServer, body: Mapping[str, Any], timeout_s: float) -> Generation | NotAnswered:
-        client = Server(self._http, server.url, server.key)
+        client = self._client(server)
         return (client.chat if server.chat else client.complete)(body, timeout_s=timeout_s)
 
 
@@ -221,7 +202,7 @@ def request_body(request: Request, server: AskedServer) -> dict[str, Any]:
     """Return a request as JSON, of a chat or a completion: decoding is greedy, and its seed is fixed."""
     body: dict[str, Any] = {
         "model": server.served_name,
-        "max_tokens": request.max_tokens,
+        "max_tokens": request.max_tokens + _for_thought(request, server),
         "temperature": 0,
         "seed": SEED,
     }
@@ -234,7 +215,18 @@ def request_body(request: Request, server: AskedServer) -> dict[str, Any]:
         tool = request.tool
         function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
         body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "auto"}
+    if server.thinks:
+        # By the names that templates have for it (Qwen 3, GLM and Gemma 4; DeepSeek V3.1): others do not read them.
+        body["chat_template_kwargs"] = {"enable_thinking": False, "thinking": False}
     return {**body, "messages": [{"role": "user", "content": _content(request)}]}
+
+
+def _for_thought(request: Request, server: AskedServer) -> int:
+    """Return how many tokens more a model may think, as far as its context goes."""
+    if not (server.thinks and server.chat):
+        return 0
+    left = THINKING_TOKENS if server.context is None else server.context - request.max_tokens - request.bytes
+    return max(0, min(THINKING_TOKENS, left))
 
 
 def _content(request: Request) -> str | list[dict[str, object]]:
@@ -271,7 +263,10 @@ def _no_answer(measured: str) -> Judgement:
     return Judgement("answer", passed=False, measured=measured, limit="an answer")
 
 
-def _empty(said: Generation) -> Judgement:
+def _empty(said: Generation, *, thinks: bool) -> Judgement:
+    if thinks and said.finish == "length":
+        count = "" if said.tokens is None else f" {said.tokens}"
+        return Judgement(THOUGHT, passed=False, measured=f"it still thought after{count} tokens", limit="an answer")
     if said.thought:
         why = "before it was done" if said.finish == "length" else "and nothing else"
         return _no_answer(f"only reasoning, {why}: {said.thought[:EXCERPT]}")

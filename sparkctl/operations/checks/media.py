@@ -63,7 +63,15 @@ def wav(beeps: Beeps) -> bytes:
     """Return a WAV (16 bits, mono, 16 kHz) with the beeps, and as much silence after each."""
     length = int(RATE_HZ * BEEP_S)
     tone = [round(_LOUDNESS * math.sin(2 * math.pi * beeps.hertz * i / RATE_HZ)) for i in range(length)]
-    samples = (tone + [0] * length) * beeps.count
+    return _wav((tone + [0] * length) * beeps.count)
+
+
+def silence(seconds: float = 1.0) -> bytes:
+    """Return a WAV in which nothing is heard."""
+    return _wav([0] * int(RATE_HZ * seconds))
+
+
+def _wav(samples: Sequence[int]) -> bytes:
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError
 from sparkctl.operations.changes import controller
-from sparkctl.operations.checks import checker
+from sparkctl.operations.checks import asked
+from sparkctl.operations.checks.asked import Reached
 from sparkctl.operations.checks.checker import Checker
 from sparkctl.operations.checks.named import named
 from sparkctl.operations.checks.run_code import CodeRunner
@@ -15,13 +16,16 @@ from sparkctl.operations.deployed_service import located, recipe_of_command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.checks.checker import AskedServer, CheckVerdict
+    from sparkctl.operations.checks.asked import AskedServer
+    from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
 
 
 def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
-    """Ask a service its checks and return a verdict for each; ``only`` names some of them, none meaning every check.
+    """Ask a service its checks and return a verdict for each; ``only`` names some of them.
+
+    None means every check for its kind of server: of one that embeds, those of vectors.
 
     ``run_code`` runs code that the model writes, in a throwaway container of the service's image without network;
     else it is parsed. A check that fails is a verdict, not an error.
@@ -35,6 +39,10 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
     deployed = _ready(world, name)
     checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
     server = _server(world, deployed)
+    if not only:
+        checks = [one for one in checks if asked.for_kind(one.check, server)]
+    if not checks:
+        world.report.say(f"{name}: it {server.kind.does}, and no check is for that")
     code = _runner(world, deployed) if run_code else None
     return list(Checker(world.ports.http, world.ports.clock, world.report, code).run(checks, server))
 
@@ -75,16 +83,17 @@ def _server(world: World, deployed: Deployed) -> AskedServer:
     record, command = deployed.record, deployed.container.command
     if record.served_name is None:
         raise NotReadyError(f"it is not known by which name {deployed.name} answers: {'; '.join(record.damaged)}")
+    at = Reached(deployed.name, deployed.url, world.api_key, record.certificate)
     loader = world.loader(world.ports.models)
     try:
         found = located(world, loader, deployed.name, deployed.container)
     except InputError as error:
         world.report.warn(f"taken for a chat model without tools, images and audio: {error.message}")
-        return checker.stranger(deployed.name, deployed.url, record.served_name, world.api_key)
+        return asked.stranger(at, record.served_name, command)
     try:
         facts = loader.facts(found)[0]
     except InputError as error:
         world.report.warn(f"what the model takes beside text is not known: {error.message}")
         facts = None
     recipe = recipe_of_command(found.loaded.recipe, record, command)
-    return checker.subject(recipe, facts, deployed.name, deployed.url, world.api_key)
+    return asked.subject(recipe, facts, at)

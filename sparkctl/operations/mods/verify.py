@@ -124,10 +124,10 @@ def drafting(world: World, verdicts: Sequence[ModVerdict]) -> list[DraftingServi
 
 
 def _counts(world: World, container: Container) -> DraftCounts | None:
-    url = labels.read(container.labels).url
-    if url is None:
+    record = labels.read(container.labels)
+    if record.url is None:
         return None
-    counted = Server(world.ports.http, url, world.api_key).metrics()
+    counted = Server(world.ports.http, record.url, world.api_key, record.certificate).metrics()
     return counted.drafting if isinstance(counted, Metrics) else None
 
 

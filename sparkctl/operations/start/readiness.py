@@ -3,8 +3,10 @@
 The controller looks (the container's state, new log lines, the client's answer to ``Progress.probe``), calls ``step``
 with what it saw, and does as the returned value says, until there is an ``outcome``.
 
-Ready means: the container runs, /health is 200, /v1/models has the served name, a few tokens were generated, and with
-speculative decoding the drafts are accepted (sparkctl.acceptance), by the counters' difference around the probe.
+Ready means: the container runs, /health is 200, /v1/models has the served names, the server did what its kind does
+(a few tokens, a vector, a rank, a transcript), and with speculative decoding the drafts are accepted
+(sparkctl.acceptance), by the counters' difference around the probe. A server that has not got a path, or whose model
+does not do that, is asked for something else: no healthy server fails because it was asked the wrong question.
 /health alone says 200 while the scheduler hangs (NVIDIA/dgx-spark-playbooks#104). While vLLM loads, its port refuses
 connections, resets them or answers nothing: that is a wait. Any exit is a failure: a vLLM whose engine died exits
 with 0 (seen on 0.20.2 and 0.32.0).
@@ -18,20 +20,30 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from sparkctl.base import units
 from sparkctl.operations.start import acceptance
 from sparkctl.vllm import metrics, phases
-from sparkctl.vllm.answers import Generation, Healthy, NoAnswer, OtherAnswer, ServedModels
+from sparkctl.vllm.answers import (
+    Generation,
+    Healthy,
+    Labels,
+    NoAnswer,
+    OtherAnswer,
+    Ranking,
+    ServedModels,
+    Transcript,
+    Vectors,
+)
+from sparkctl.vllm.kinds import ServerKind
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.vllm.phases import Phase
-from sparkctl.vllm.server import PROOFS, Route, ServerKind
+from sparkctl.vllm.server import OTHERWISE, PROOFS, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.operations.start.acceptance import Floor
     from sparkctl.vllm.metrics import DraftCounts
     from sparkctl.vllm.phases import Told
     from sparkctl.world.engine import Container
 
-PROBE_TOKENS: Final = 4
 KEPT_LINES: Final = 40
 # After the recipe's timeout, a log that stood still for this long ends the wait (seconds). torch.compile is silent
 # for minutes on a GB10, and says so before and after.
@@ -40,24 +52,27 @@ STILL_S: Final = 180.0
 
 STALLED_S: Final = 180.0
 """Without a log line, CPU or disk reads: a server that loads, compiles or captures uses one of them all the time."""
-DRAFTING_TOKENS: Final = 128
 DRAFTING_ROUNDS: Final = 6
-"""Generations of as many tokens, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
+"""Generations, until 200 tokens were drafted: two with four drafted tokens a step, four with one."""
+_RELATED: Final = frozenset({ServerKind.RANK, ServerKind.CLASSIFY, ServerKind.POOL})
+"""Kinds that one model may be by its labels alone, which a recipe does not say."""
 METRICS_TRIES: Final = 10
 """Questions that /metrics may leave open: after them a server that still generates is ready, with a warning."""
 
 
-Probed: TypeAlias = Healthy | ServedModels | Generation | Metrics | NoAnswer | OtherAnswer
+Proof: TypeAlias = Vectors | Ranking | Labels | Transcript
+"""What a server that does not write did."""
+Probed: TypeAlias = Healthy | ServedModels | Generation | Metrics | Proof | NoAnswer | OtherAnswer
 """What comes of a probe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether tokens must be generated.
+    """The service that is waited for. ``timeout_s`` is the recipe's; ``generate`` whether it must prove itself.
 
     ``container`` is the id of its container: under the service's name, there may be another one by and by.
     ``floor`` is what its drafts have to reach, None for one that does not draft; ``context`` bounds what it is asked.
-    ``kind`` decides how it has to prove itself.
+    ``kind`` decides how it has to prove itself; ``aliases`` are the other names that it has to serve.
     """
 
     service: str
@@ -68,6 +83,7 @@ class Target:
     context: int = 4096
     kind: ServerKind = ServerKind.GENERATE
     container: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 class Seen(NamedTuple):
@@ -100,7 +116,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The state of one wait. Times are the clock's seconds; ``before_s``: the start had gone on so long before it."""
+    """The state of one wait. Times are the clock's seconds; ``before_s``: the start had gone on so long before it.
+
+    ``refused`` are the questions that are none for this server.
+    """
 
     target: Target
     started: float
@@ -120,6 +139,7 @@ class Progress:
     own_tokens: int = 0
     missed: int = 0
     note: str = ""
+    refused: tuple[Route, ...] = ()
 
 
 def begin(target: Target, now: float, before_s: float = 0.0) -> Progress:
@@ -140,23 +160,6 @@ def step(progress: Progress, seen: Seen) -> Progress:
     if seen.answer is not None:
         progress = _answered(progress, seen.answer, seen.now)
     return progress if progress.outcome else _timed_out(progress, seen.now)
-
-
-def probe_body(progress: Progress) -> Mapping[str, object]:
-    """Return the completion request that proves the scheduler works: base models have no chat, so no chat.
-
-    Once the counters have been read, it is one that drafts. ``ignore_eos`` is vLLM's own: without it a model may end at
-    once and generate nothing.
-    """
-    target = progress.target
-    drafts = progress.counted is not None
-    return {
-        "model": target.served_name,
-        "prompt": "The lighthouse keeper wrote in his log that night:" if drafts else "1 2 3",
-        "max_tokens": max(1, min(DRAFTING_TOKENS, target.context // 2)) if drafts else PROBE_TOKENS,
-        "temperature": 0,
-        "ignore_eos": True,
-    }
 
 
 # --- the log ---------------------------------------------------------------------------------------------------------
@@ -242,14 +245,14 @@ def _answered(progress: Progress, answer: Probed, now: float) -> Progress:
             return replace(_enter(progress, Phase.PROBING, now), probe=Route.MODELS)
         case ServedModels():
             return _listed(progress, answer, now)
-        case Generation():
-            return _generated(progress, answer, now)
         case Metrics():
             return _drafted(progress, answer, now)
+        case _:
+            return _did(progress, answer, now)
 
 
 def _otherwise(progress: Progress, answer: OtherAnswer, now: float) -> Progress:
-    """Take another answer than the one that was asked for: only the counters may be missing."""
+    """Take another answer than the one that was asked for: the counters may be missing, and so may a path."""
     if answer.wants_key:
         return _fail(
             progress,
@@ -258,26 +261,56 @@ def _otherwise(progress: Progress, answer: OtherAnswer, now: float) -> Progress:
         )
     if progress.probe is Route.METRICS:
         return _drafted(progress, Metrics(), now)
-    hint = None
-    if progress.probe in PROOFS.values() and (answer.not_here or answer.unable):
-        hint = (
-            "a model that embeds, ranks or transcribes generates no text: with ready: {probe: false} in its recipe, "
-            "it is ready once it is listed"
-        )
-    return _fail(progress, f"{progress.probe} answered {answer}", hint)
+    wrong_question = answer.not_here or answer.unable
+    if progress.probe is Route.HEALTH and wrong_question:
+        return replace(progress, probe=Route.MODELS)  # which has to be there: else it is no such server
+    if progress.probe in OTHERWISE and wrong_question:
+        return _ask_otherwise(replace(progress, refused=(*progress.refused, progress.probe)), now)
+    return _fail(progress, f"{progress.probe} answered {answer}")
+
+
+def _ask_otherwise(progress: Progress, now: float) -> Progress:
+    """Ask for what another kind of server does; one that is healthy and does nothing of it is ready, and that is said.
+
+    The order is the same for each kind, after its own question: a 404 costs some milliseconds.
+    """
+    left = next((route for route in OTHERWISE if route not in progress.refused), None)
+    if left is not None:
+        return replace(progress, probe=left)
+    note = "it is healthy and lists its model, and answers none of the questions that sparkctl knows: it proved nothing"
+    return _succeed(progress, now, note)
+
+
+def _not_declared(progress: Progress) -> str:
+    """Return a note where a server does something else than its recipe says."""
+    declared, does = progress.target.kind, next((kind for kind, at in PROOFS.items() if at is progress.probe), None)
+    if does is None or does is declared or {declared, does} <= _RELATED:
+        return ""
+    word = "args: {runner: pooling}" if declared is ServerKind.GENERATE else "its runner and convert"
+    return (
+        f"it {does.does}, where its recipe says that it {declared.does}: with {word} in the recipe, checks and bench "
+        "ask it for that"
+    )
 
 
 def _listed(progress: Progress, models: ServedModels, now: float) -> Progress:
-    wanted = progress.target.served_name
-    if wanted not in models.names:
+    target = progress.target
+    absent = [name for name in (target.served_name, *target.aliases) if name not in models.names]
+    if absent:
         return _fail(
             progress,
-            f"the server on this port serves {models}, not {wanted}",
+            f"the server on this port serves {models}, not {', '.join(absent)}",
             "is it another server's port? otherwise serve.name and the image's --served-model-name differ",
         )
     if not progress.target.generate:
         return _succeed(progress, now)
     return replace(progress, probe=PROOFS[progress.target.kind])
+
+
+def _did(progress: Progress, answer: Generation | Proof, now: float) -> Progress:
+    if isinstance(answer, Generation):
+        return _generated(progress, answer, now)
+    return _succeed(progress, now, _not_declared(progress))
 
 
 def _generated(progress: Progress, generated: Generation, now: float) -> Progress:
@@ -287,7 +320,7 @@ def _generated(progress: Progress, generated: Generation, now: float) -> Progres
     if tokens < 1:
         return _fail(progress, "the server answered a completion of no tokens")
     if progress.target.floor is None:
-        return _succeed(progress, now, progress.note)
+        return _succeed(progress, now, progress.note or _not_declared(progress))
     counted = progress.counted is not None
     return replace(progress, probe=Route.METRICS, own_tokens=progress.own_tokens + tokens if counted else 0)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import CheckError, WaitInterruptedError
-from sparkctl.operations.checks.checker import Checker, Result, evidence_lines, subject
+from sparkctl.operations.checks.asked import Reached, subject
+from sparkctl.operations.checks.checker import Checker, Result, evidence_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,9 @@ def require(ports: Ports, report: Report, service: Service, checks: Sequence[Nam
         CheckError: one fails; the message has what was found, and the answers.
         WaitInterruptedError: the operator stopped the checks; the container goes on serving.
     """
-    server = subject(service.recipe, service.resizer.facts, service.name, service.url, key)
+    server = subject(
+        service.recipe, service.resizer.facts, Reached(service.name, service.url, key, service.certificate)
+    )
     failed = []
     try:
         for verdict in Checker(ports.http, ports.clock, report).run(checks, server):

@@ -62,7 +62,9 @@ def _target(service: Service, container: str) -> Target:
         generate=recipe.ready.probe,
         floor=floor,
         context=recipe.limits.context,
+        kind=service.kind,
         container=container,
+        aliases=recipe.serve.aliases,
     )
 
 
@@ -237,7 +239,7 @@ class Starter:
 
     def _ask(self, service: Service, progress: Progress) -> Probed:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
-        return probe.ask(Server(self._ports.http, service.url, key), progress)
+        return probe.ask(Server(self._ports.http, service.url, key, service.certificate), progress)
 
     def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()

@@ -36,10 +36,10 @@ def look_at(ports: Ports, container: Container | None, key: str | None) -> Look:
     """
     if container is None or container.state != "running":
         return Look(ports.clock.monotonic(), container)
-    url = labels.read(container.labels).url
-    if url is None:
+    record = labels.read(container.labels)
+    if record.url is None:
         return Look(ports.clock.monotonic(), container, asked=False)
-    server = Server(ports.http, url, key)
+    server = Server(ports.http, record.url, key, record.certificate)
     health, counted = status_of(server.health()), server.metrics()
     found = counted if isinstance(counted, Metrics) else None
     served = health is None and found is None and _served(ports, container.id)

@@ -7,6 +7,7 @@ redirect, compression, charset, cookie or proxy.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import time
@@ -18,7 +19,8 @@ import h11
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import KIB, MIB, format_duration
-from sparkctl.world.web import Reply
+from sparkctl.world.local import encrypted
+from sparkctl.world.web import Reply, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,7 @@ class Spelled(NamedTuple):
     port: int
     content: bytes
     connection: h11.Connection
+    encrypted: bool = False
 
 
 def spelled(method: str, url: str, body: object, key: str | None) -> Spelled:
@@ -48,15 +51,17 @@ def spelled(method: str, url: str, body: object, key: str | None) -> Spelled:
     """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", 80 if parts.port is None else parts.port
+        secure = parts.scheme == "https"
+        usual = 443 if secure else 80
+        host, port = parts.hostname or "", usual if parts.port is None else parts.port
     except ValueError:
         raise InputError("its address is not of the form http://HOST:PORT") from None
-    if parts.scheme != "http" or not host:
+    if parts.scheme not in {"http", "https"} or not host:
         raise InputError("its address is not of the form http://HOST:PORT")
-    content = b"" if body is None else json.dumps(body).encode()
+    kind, content = _written(body)
     lines = [("Host", parts.netloc.rpartition("@")[2]), ("Accept-Encoding", "identity"), ("Connection", "close")]
     if body is not None:
-        lines += [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+        lines += [("Content-Type", kind), ("Content-Length", str(len(content)))]
     if key:
         lines.append(("Authorization", f"Bearer {key}"))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -68,28 +73,48 @@ def spelled(method: str, url: str, body: object, key: str | None) -> Spelled:
     except (h11.LocalProtocolError, UnicodeError):  # whose own words repeat the key
         raise InputError("its address or its key has characters that HTTP does not allow") from None
     tail = (connection.send(h11.Data(data=content)) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-    return Spelled(host, port, head + tail, connection)
+    return Spelled(host, port, head + tail, connection, secure)
+
+
+def _written(body: object) -> tuple[str, bytes]:
+    """Return a body's content type and bytes: a form for an ``Upload``, else JSON (nothing for None)."""
+    if not isinstance(body, Upload):
+        return "application/json", b"" if body is None else json.dumps(body).encode()
+    line = "-" * 8 + hashlib.sha256(body.content).hexdigest()  # in no file that has not got its own digest in it
+    head = f'--{line}\r\nContent-Disposition: form-data; name="{{}}"{{}}\r\n\r\n'
+    parts = [(head.format(name, "") + f"{text}\r\n").encode() for name, text in body.fields.items()]
+    kind = f'; filename="{body.name}"\r\nContent-Type: application/octet-stream'
+    parts += [head.format(body.field, kind).encode(), body.content, f"\r\n--{line}--\r\n".encode()]
+    return f"multipart/form-data; boundary={line}", b"".join(parts)
 
 
 class SocketHttp:
-    """One connection a request: a server that is loading resets them. At most ``most_bytes`` of an answer are read."""
+    """One connection a request: a server that is loading resets them. At most ``most_bytes`` of an answer are read.
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    ``certificate``: the file with the certificate that an encrypted server has to show (None: any).
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES, certificate: str | None = None) -> None:
         self._most_bytes = most_bytes
+        self._certificate = certificate
+
+    def trusting(self, certificate: str) -> SocketHttp:
+        """Return the same for a server that has to show the certificate in this file."""
+        return SocketHttp(self._most_bytes, certificate)
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         """GET ``url`` with ``key`` as the bearer token."""
         return self._ask("GET", url, None, key, timeout_s)
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
-        """POST ``body`` as JSON."""
+        """POST ``body`` as JSON, an ``Upload`` as a form."""
         return self._ask("POST", url, body, key, timeout_s)
 
     def _ask(self, method: str, url: str, body: object, key: str | None, timeout_s: float) -> Reply:
         deadline = time.monotonic() + timeout_s
         try:
             request = spelled(method, url, body, key)
-            with socket.create_connection((request.host, request.port), timeout=timeout_s) as line:
+            with self._connected(request, deadline, timeout_s) as line:
                 line.settimeout(_left(deadline))
                 # A server may answer and close before it has read a long request: its answer is there to read.
                 with suppress(BrokenPipeError, ConnectionResetError):
@@ -103,6 +128,20 @@ class SocketHttp:
             return Reply(None, f"it is no whole HTTP: {str(error)[:_WORDS]}")
         except (OSError, ValueError) as error:  # the second for a host name that is none
             return Reply(None, getattr(error, "strerror", None) or str(error) or type(error).__name__)
+
+    def _connected(self, request: Spelled, deadline: float, timeout_s: float) -> socket.socket:
+        """Return a line to the server; an encrypted one only to the server that has the certificate."""
+        line = socket.create_connection((request.host, request.port), timeout=timeout_s)
+        if not request.encrypted:
+            return line
+        try:
+            line.settimeout(_left(deadline))
+            line = encrypted.context().wrap_socket(line)
+            encrypted.refuse_another(line.getpeercert(binary_form=True), self._certificate)
+        except BaseException:
+            line.close()
+            raise
+        return line
 
     def _read(self, line: socket.socket, connection: h11.Connection, deadline: float) -> Reply:
         status, body = None, bytearray()

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.local import encrypted
 from sparkctl.world.local.http_client import spelled
 from sparkctl.world.web import Raw
 
@@ -23,7 +24,17 @@ _CONNECT_S: Final = 5.0
 
 
 class AsyncStreams:
-    """Sends requests all at once and takes their answers."""
+    """Sends requests all at once and takes their answers.
+
+    ``certificate``: the file with the certificate that an encrypted server has to show (None: any).
+    """
+
+    def __init__(self, certificate: str | None = None) -> None:
+        self._certificate = certificate
+
+    def trusting(self, certificate: str) -> AsyncStreams:
+        """Return the same for a server that has to show the certificate in this file."""
+        return AsyncStreams(certificate)
 
     def run(
         self,
@@ -44,7 +55,7 @@ class AsyncStreams:
         except InputError as error:
             now = time.perf_counter()
             return [Raw(now, now, (), error.message) for _ in bodies]
-        return asyncio.run(_all(requests, timeout_s, most_bytes))
+        return asyncio.run(_all(requests, timeout_s, most_bytes, self._certificate))
 
 
 class _Collector(asyncio.Protocol):
@@ -69,22 +80,34 @@ class _Collector(asyncio.Protocol):
             self.ended.set_result(problem)
 
 
-async def _all(requests: Sequence[Spelled], timeout_s: float, most_bytes: int) -> list[Raw]:
+async def _all(requests: Sequence[Spelled], timeout_s: float, most_bytes: int, certificate: str | None) -> list[Raw]:
     """Connect for all first, so that none waits for another's connection, then send them all."""
-    connected = await asyncio.gather(*(_connect(request, most_bytes) for request in requests))
+    connected = await asyncio.gather(*(_connect(request, most_bytes, certificate) for request in requests))
     sent = [_one(line, request.content, timeout_s) for line, request in zip(connected, requests, strict=True)]
     return list(await asyncio.gather(*sent))
 
 
-async def _connect(request: Spelled, most_bytes: int) -> tuple[asyncio.Transport, _Collector] | Raw:
+async def _connect(
+    request: Spelled, most_bytes: int, certificate: str | None
+) -> tuple[asyncio.Transport, _Collector] | Raw:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[str] = loop.create_future()
     started = time.perf_counter()
     try:
         async with asyncio.timeout(_CONNECT_S):
-            return await loop.create_connection(lambda: _Collector(ended, most_bytes), request.host, request.port)
+            secure = encrypted.context() if request.encrypted else None
+            made = lambda: _Collector(ended, most_bytes)  # noqa: E731  (a factory, as the loop wants one)
+            line, collector = await loop.create_connection(made, request.host, request.port, ssl=secure)
     except (OSError, ValueError) as error:  # the second for a host name that is none
         return Raw(started, time.perf_counter(), (), str(error) or "no connection in time")
+    if secure is not None:
+        shown = line.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        try:
+            encrypted.refuse_another(shown, certificate)
+        except InputError as error:
+            line.abort()
+            return Raw(started, time.perf_counter(), (), error.message)
+    return line, collector
 
 
 async def _one(line: tuple[asyncio.Transport, _Collector] | Raw, request: bytes, timeout_s: float) -> Raw:

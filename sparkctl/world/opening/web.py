@@ -23,5 +23,9 @@ class HttpOnDemand:
         return self._http.get(url, key=key, timeout_s=timeout_s)
 
     def post(self, url: str, body: object, *, key: str | None = None, timeout_s: float = 60.0) -> Reply:
-        """POST ``body`` as JSON."""
+        """POST ``body`` as JSON, an ``Upload`` as a form."""
         return self._http.post(url, body, key=key, timeout_s=timeout_s)
+
+    def trusting(self, certificate: str) -> Http:
+        """Return the same for a server that has to show the certificate in this file."""
+        return self._http.trusting(certificate)

@@ -6,7 +6,9 @@ The refusals are those of vLLM 0.32.0 (tests/fixtures/vllm-0.32-cpu/refused-requ
 from __future__ import annotations
 
 import json
+import math
 import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 ENOUGH: Final = 16
 """The tokens after which a text ends, in a completion without a limit (vLLM's own) and in a chat."""
 _WORD: Final = re.compile(r"\S+")
+_LETTERS: Final = re.compile(r"\w+")
+WIDTH: Final = 64
+"""Numbers of a simulated vector."""
 _JSON: Final = ('{"simulated"', ": true}")
 _INVALID: Final = (
     "1 validation error:\n  {{'type': '{kind}', 'loc': '{place}', 'msg': '{text}', 'input': '{given}'{more}}}"
@@ -115,6 +120,43 @@ def answer(body: Mapping[str, Any], *, chat: bool, names: Sequence[str], length:
     options = body.get("stream_options")
     counted = isinstance(options, dict) and bool(options.get("include_usage"))
     return SimulatedAnswer(chat, bool(body.get("stream")), counted, asked, tokens, "stop" if whole else "length", fixed)
+
+
+def pooled(path: str, body: Mapping[str, Any], *, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a server that pools answers: vectors that count words, and scores that are their nearness.
+
+    Raises:
+        RequestRefusedError: another model, or nothing to pool.
+    """
+    if body.get("model") and body["model"] not in names:
+        message = f"The model `{body['model']}` does not exist. Valid aliases: {', '.join(names)}."
+        raise RequestRefusedError(message, param="model", kind="NotFoundError", status=404)
+    ranks = path.endswith("rerank")
+    given = body.get("documents" if ranks else "input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise _invalid("missing", "body.documents" if ranks else "body.input", "Field required", _shown(body))
+    tokens = sum(len(_WORD.findall(text)) for text in texts)
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    if ranks:
+        query = _vector(str(body.get("query")))
+        scores = [sum(a * b for a, b in zip(query, _vector(text), strict=True)) for text in texts]
+        rows = [
+            {"index": index, "document": {"text": text}, "relevance_score": score}
+            for index, (text, score) in enumerate(zip(texts, scores, strict=True))
+        ]
+        return {"results": sorted(rows, key=lambda row: -float(str(row["relevance_score"]))), "usage": usage}
+    data = [{"index": index, "object": "embedding", "embedding": _vector(text)} for index, text in enumerate(texts)]
+    return {"object": "list", "data": data, "usage": usage}
+
+
+def _vector(text: str) -> list[float]:
+    """Return a vector of length 1 that says which words a text has: the same for the same words."""
+    counts = [0.0] * WIDTH
+    for word in _LETTERS.findall(text.lower()) or [""]:
+        counts[zlib.crc32(word.encode()) % WIDTH] += 1
+    length = math.hypot(*counts)
+    return [number / length for number in counts]
 
 
 def _limit(body: Mapping[str, Any], *, chat: bool) -> tuple[str, int | None]:

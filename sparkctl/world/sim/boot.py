@@ -50,7 +50,7 @@ E kv_cache_utils.py:1709|Maximum concurrency for {length:,} tokens per request: 
     "captured": "E gpu_model_runner.py:6133|Graph capturing finished in {seconds:.0f} secs, took 0.44 GiB",
     "started": """\
 E core.py:306|init engine (profile, create kv cache, warmup model) took {seconds:.2f} s
-A api_server.py:602|Starting vLLM server on http://{address}
+A api_server.py:602|Starting vLLM server on {address}
 A|INFO:     Started server process [{pid}]
 A|INFO:     Waiting for application startup.""",
     "ready": "A|INFO:     Application startup complete.",

@@ -275,6 +275,7 @@ class SimEngine:
             "SPARKCTL_SIM_NOTE": f"simulated: takes {units.format_bytes(takes.weights)} of weights: {takes.source}",
             "SPARKCTL_SIM_CONTEXT": str(_context(record) or takes.context or 0),
             orders.VARIABLE: json.dumps(faults),
+            **mounts.certificate(record),
         }
         version = data.properties(record.image).get("vllm")
         return told | ({"SPARKCTL_SIM_VERSION": str(version)} if version else {})

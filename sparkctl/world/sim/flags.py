@@ -24,6 +24,8 @@ def parse_arguments(words: Sequence[str]) -> dict[str, str]:
         elif not equals:
             bare = name.startswith(_BARE) or not rest or rest[0].startswith("--")
             value = "true" if bare else rest.pop(0)
+        while name == "served-model-name" and rest and not rest[0].startswith("-"):
+            value += f" {rest.pop(0)}"
         flags[name] = value
     return flags
 

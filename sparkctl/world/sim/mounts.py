@@ -53,6 +53,13 @@ def source_of(record: Record, path: str) -> Path | None:
     return None if nearest is None else Path(nearest[1]) / wanted.relative_to(nearest[0])
 
 
+def certificate(record: Record) -> dict[str, str]:
+    """Return where the server finds the certificate and the key that its flags name, for its environment."""
+    flags = parse_arguments(record.command)
+    found = [source_of(record, flags[name]) for name in ("ssl-certfile", "ssl-keyfile") if name in flags]
+    return {"SPARKCTL_SIM_TLS": json.dumps([str(path) for path in found])} if found and None not in found else {}
+
+
 def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return the container's whole environment.
 

@@ -20,6 +20,7 @@ SPARKCTL_SIM_FAULTS   what goes wrong, and the pace: a JSON object, or ``stuck_s
 SPARKCTL_SIM_TAKES    JSON, bytes: weights, rest (GPU beside weights and KV), compiled (more of it unless eager), host
 SPARKCTL_SIM_LISTEN   ADDRESS:PORT to listen on in place of --host and --port (a published port)
 SPARKCTL_SIM_VERSION  the vLLM version that it claims (0.20.2)
+SPARKCTL_SIM_TLS      JSON, the files of the certificate and its key (else as --ssl-certfile and --ssl-keyfile say)
 SPARKCTL_SIM_CONTEXT  the tokens that the model is made for, 0: unknown (else as the model's config.json says)
 VLLM_API_KEY          as for vLLM, where --api-key is not given
 """
@@ -31,6 +32,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -55,6 +57,7 @@ MOST_BODY: Final = 16 * 1024**2  # bytes of one request: the stand-in's own limi
 TOGETHER: Final = 1024  # tokens that are sent at once, of an answer that is no stream
 _GETS: Final = ("/health", "/ping", "/version", "/metrics", "/v1/models")
 _POSTS: Final = ("/v1/completions", "/v1/chat/completions")
+_POOLS: Final = ("/v1/embeddings", "/v1/rerank", "/rerank")
 _HERE: Final = "<the text>"
 
 
@@ -64,6 +67,8 @@ class SimulatedServer(ThreadingHTTPServer):
     def __init__(self, boot: Boot) -> None:
         self.boot, self.faults, self.flags = boot, boot.faults, boot.flags
         self.names = self.flags.get("served-model-name", boot.model).split()
+        pools = self.flags.get("runner") == "pooling" or self.flags.get("convert", "auto") not in {"auto", "none"}
+        self.posts = _POOLS if pools else _POSTS
         self.drafted = int(json.loads(self.flags.get("speculative-config", "{}")).get("num_speculative_tokens", 0))
         first = float(self.faults.get("acceptance", ACCEPTANCE))
         self.accepted = [first * ACCEPTANCE_FALL**position for position in range(self.drafted)]
@@ -86,7 +91,16 @@ class SimulatedServer(ThreadingHTTPServer):
 
     def serve(self) -> None:
         """Listen and answer until SIGTERM, which raises, or until an ordered death."""
-        self.boot.tell("started", seconds=5 * self.boot.pause, address=self.address, pid=os.getpid())
+        tls = json.loads(self.boot.env.get("SPARKCTL_SIM_TLS", "[]")) or [
+            self.flags[name] for name in ("ssl-certfile", "ssl-keyfile") if name in self.flags
+        ]
+        scheme = "https" if tls else "http"
+        address = f"{scheme}://{self.address}"
+        self.boot.tell("started", seconds=5 * self.boot.pause, address=address, pid=os.getpid())
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.server_activate()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         self.boot.tell("ready")
@@ -150,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path in {"/version", "/metrics"}:
             self._send({"version": server.boot.version} if path == "/version" else server.metrics().encode())
         elif path != "/v1/models":
-            self._refuse(path in _POSTS)
+            self._refuse(path in self.server.posts)
         elif self._allowed():
             names = ["another-model"] if server.faults.get("no_model_name") else server.names
             length = server.boot.length
@@ -166,16 +180,20 @@ class Handler(BaseHTTPRequestHandler):
             self._send({"detail": f"simulated: more than {MOST_BODY} bytes"}, status=413)
             return
         raw = self.rfile.read(size)
-        if path not in _POSTS:
+        if path not in self.server.posts:
             self._refuse(path in _GETS)
         elif self._allowed():
-            names, length, chat = self.server.names, self.server.boot.length, "/chat/" in path
             try:
-                answer = answers.answer(answers.parse(raw), chat=chat, names=names, length=length)
+                self._post(path, answers.parse(raw))
             except answers.RequestRefusedError as error:
                 self._send(error.body, status=error.status)
-            else:
-                self._answer(answer)
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        names, length = self.server.names, self.server.boot.length
+        if path in _POOLS:
+            self._send(answers.pooled(path, body, names=names))
+        else:
+            self._answer(answers.answer(body, chat="/chat/" in path, names=names, length=length))
 
     def _refuse(self, known: bool) -> None:
         self._send({"detail": "Method Not Allowed" if known else "Not Found"}, status=405 if known else 404)

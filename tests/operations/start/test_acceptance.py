@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.operations.start.acceptance import Floor, below, floor_of, others
+from sparkctl.operations.start.probe import probe_body
 from sparkctl.operations.start.readiness import (
     DRAFTING_ROUNDS,
     METRICS_TRIES,
@@ -15,7 +16,6 @@ from sparkctl.operations.start.readiness import (
     Seen,
     Target,
     begin,
-    probe_body,
     step,
 )
 from sparkctl.vllm.answers import NoAnswer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 
 from sparkctl.operations.start.readiness import STILL_S, Progress, Seen, Target, begin, step
 from sparkctl.vllm.phases import Phase, left_s
-from sparkctl.vllm.server import Route
+from sparkctl.vllm.server import PROOFS, Route
 from sparkctl.world.engine import Container
 from sparkctl.world.web import Reply
 from tests.support.answering import answered
 from tests.support.paths import FIXTURES
+
+if TYPE_CHECKING:
+    from sparkctl.vllm.kinds import ServerKind
 
 TARGET = Target(service="e4b", served_name="gemma-4-e4b", timeout_s=600)
 MODELS = Reply(200, json.dumps({"data": [{"id": "gemma-4-e4b"}]}))
@@ -127,21 +132,66 @@ def test_an_answer_that_is_no_completion_is_a_failure(body: str, message: str) -
     assert outcome.message.startswith(message)
 
 
+NOT_HERE = Reply(404, '{"detail":"Not Found"}')
+PROOFS_OF: dict[str, Reply] = {
+    "/v1/embeddings": Reply(200, '{"data": [{"index": 0, "embedding": [0.1, -0.2]}], "usage": {"prompt_tokens": 4}}'),
+    "/v1/rerank": Reply(
+        200, '{"results": [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score": 0.1}]}'
+    ),
+    "/classify": Reply(200, '{"data": [{"index": 0, "label": "a", "probs": [0.1, 0.9]}]}'),
+    "/pooling": Reply(200, '{"data": [{"index": 0, "data": [[0.1], [0.2]]}]}'),
+    "/v1/audio/transcriptions": Reply(200, '{"text": ""}'),
+    "/v1/chat/completions": Reply(200, '{"choices": [{"message": {}}], "usage": {"completion_tokens": 4}}'),
+}
+"""What a server that does this alone answers there; everywhere else it has nothing."""
+
+
 @pytest.mark.parametrize(
-    ("status", "body"),
+    "refusal",
     [
-        (404, '{"detail":"Not Found"}'),
-        (405, '{"detail":"Method Not Allowed"}'),
-        (501, '{"error": {"message": "The model does not support Completions API"}}'),
-        (400, '{"error": {"message": "The model does not support Completions API"}}'),
+        NOT_HERE,
+        Reply(405, '{"detail":"Method Not Allowed"}'),
+        Reply(501, '{"error": {"message": "The model does not support Completions API"}}'),
+        Reply(400, '{"error": {"message": "The model does not support Completions API"}}'),
     ],
 )
-def test_a_server_that_does_not_generate_fails_at_once_and_the_way_out_is_said(status: int, body: str) -> None:
-    outcome = look(generating(), 3, reply=Reply(status, body)).outcome
+@pytest.mark.parametrize("path", PROOFS_OF)
+def test_a_server_that_does_not_do_what_is_asked_is_asked_otherwise(path: str, refusal: Reply) -> None:
+    progress, looks = generating(), 0
+    while progress.outcome is None:
+        looks += 1
+        progress = look(progress, 3, reply=PROOFS_OF[path] if progress.probe == path else refusal)
+    assert progress.outcome.ready
+    assert looks <= 7, "no time passes between two questions"
+    assert ("recipe says that it writes text" in progress.outcome.note) == (path != "/v1/chat/completions")
+
+
+def test_a_healthy_server_that_answers_no_question_is_ready_and_that_is_said() -> None:
+    progress = generating()
+    while progress.outcome is None:
+        progress = look(progress, 3, reply=Reply(501, "not implemented"))
+    assert progress.outcome.ready
+    assert progress.outcome.note.endswith("it proved nothing")
+
+
+@pytest.mark.parametrize(("kind", "path"), list(PROOFS.items()))
+def test_each_kind_is_asked_for_what_it_does_first(kind: ServerKind, path: Route) -> None:
+    progress = begin(replace(TARGET, kind=kind), 0)
+    progress = look(look(progress, 1, reply=Reply(200, "")), 2, reply=MODELS)
+    assert progress.probe == path
+    outcome = look(progress, 3, reply=PROOFS_OF.get(path, GENERATED)).outcome
     assert outcome is not None
-    assert outcome.message.startswith(f"/v1/completions answered {status}: ")
-    assert outcome.hint is not None
-    assert "ready: {probe: false}" in outcome.hint
+    assert (outcome.ready, outcome.note) == (True, "")
+
+
+def test_every_served_name_has_to_be_listed() -> None:
+    target = replace(TARGET, aliases=("gpt-4o",))
+    progress = look(begin(target, 0), 1, reply=Reply(200, ""))
+    both = json.dumps({"data": [{"id": "gpt-4o"}, {"id": "gemma-4-e4b"}]})
+    assert look(progress, 2, reply=Reply(200, both)).outcome is None
+    outcome = look(progress, 2, reply=MODELS).outcome
+    assert outcome is not None
+    assert outcome.message == "the server on this port serves gemma-4-e4b, not gpt-4o"
 
 
 def test_a_request_that_is_refused_is_no_other_kind_of_server() -> None:

@@ -178,7 +178,7 @@ def test_a_refused_connection_is_no_answer_and_no_error() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "/metrics", "https://127.0.0.1/", "http://::1:8000/", "http://[::1", "http://h:99999", "ftp://h", "http:"],
+    ["", "/metrics", "wss://127.0.0.1/", "http://::1:8000/", "http://[::1", "http://h:99999", "ftp://h", "http:"],
 )
 def test_an_address_that_is_none_is_no_answer(url: str) -> None:
     assert SocketHttp().get(url, key=KEY) == Reply(None, "its address is not of the form http://HOST:PORT")

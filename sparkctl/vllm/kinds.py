@@ -1,0 +1,206 @@
+"""What a server does with its model, by its flags and its model's architecture; what one GPU cannot be. Pure.
+
+The rules are those of vLLM 0.32.0 (config/model.py: ``--runner``, ``--convert`` and the defaults by an architecture's
+ending; entrypoints/pooling/utils.py: who ranks). ``--task`` is what releases before 0.13 had for the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+from sparkctl.base.declarations import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ServerKind(StrEnum):
+    """What a server is asked for."""
+
+    GENERATE = "generate"
+    EMBED = "embed"
+    RANK = "rank"
+    CLASSIFY = "classify"
+    POOL = "pool"
+    TRANSCRIBE = "transcribe"
+
+    @property
+    def does(self) -> str:
+        """What it does, as a sentence goes on after "it"."""
+        return _DOES[self]
+
+
+_DOES: Final = {
+    ServerKind.GENERATE: "writes text",
+    ServerKind.EMBED: "embeds texts",
+    ServerKind.RANK: "ranks texts",
+    ServerKind.CLASSIFY: "classifies texts",
+    ServerKind.POOL: "pools texts",
+    ServerKind.TRANSCRIBE: "transcribes speech",
+}
+WRITING: Final = frozenset({ServerKind.GENERATE, ServerKind.TRANSCRIBE})
+"""Kinds that write token by token."""
+_TASKS: Final = {
+    "generate": ServerKind.GENERATE,
+    "embed": ServerKind.EMBED,
+    "embedding": ServerKind.EMBED,
+    "score": ServerKind.RANK,
+    "classify": ServerKind.CLASSIFY,
+    "reward": ServerKind.POOL,
+    "token_embed": ServerKind.POOL,
+    "token_classify": ServerKind.POOL,
+    "transcription": ServerKind.TRANSCRIBE,
+}
+"""Words of ``--task``, ``--convert`` and a pooler's ``task``."""
+_WRITING: Final = ("ForCausalLM", "ForConditionalGeneration", "ChatModel", "LMHeadModel")
+_CLASSIFYING: Final = ("Classification", "ClassificationModel")
+_EMBEDDING: Final = ("ForTextEncoding", "EmbeddingModel", "ForRewardModeling", "RewardModel", "Model")
+_TRANSCRIBING: Final = frozenset(
+    {
+        "CohereAsrForConditionalGeneration",
+        "FireRedASR2ForConditionalGeneration",
+        "FunASRForConditionalGeneration",
+        "MossTranscribeDiarizeForConditionalGeneration",
+        "WhisperForConditionalGeneration",
+    }
+)
+"""Those that do nothing else (``supports_transcription_only`` in vLLM 0.32.0 model_executor/models)."""
+_POOLERS: Final = ("pooler-config", "override-pooler-config")
+
+
+def kind_of(flags: Mapping[str, object], config: Mapping[str, Any]) -> ServerKind:
+    """Return the kind of a server with these flags (by name, with dashes) and this config.json ({}: not known)."""
+    changed = {**config, **_map(flags.get("hf-overrides"))}
+    named = _named(flags)
+    names = changed.get("architectures")
+    architecture = str(names[0]) if isinstance(names, list) and names else ""
+    if named in {None, ServerKind.GENERATE} and architecture in _TRANSCRIBING:
+        return ServerKind.TRANSCRIBE
+    pools = _word(flags, "runner") == "pooling"
+    if named is None:
+        named = _by_architecture(architecture, pools=pools)
+    if named is ServerKind.CLASSIFY and _labels(changed) == 1:
+        return ServerKind.RANK
+    return named
+
+
+def thinks(flags: Mapping[str, object]) -> bool:
+    """Return whether the server's model thinks before it answers: its thoughts are parsed out of the answer."""
+    return _word(flags, "reasoning-parser") != ""
+
+
+def _named(flags: Mapping[str, object]) -> ServerKind | None:
+    """Return what the flags say by themselves, None where they leave it to the model."""
+    for name in _POOLERS:
+        task = _TASKS.get(str(_map(flags.get(name)).get("task")))
+        if task is not None:
+            return task
+    for name in ("task", "convert"):
+        task = _TASKS.get(_word(flags, name))
+        if task is not None:
+            return task
+    return ServerKind.GENERATE if _word(flags, "runner") == "generate" else None
+
+
+def _by_architecture(architecture: str, *, pools: bool) -> ServerKind:
+    """Return what vLLM makes of an architecture by its ending; ``pools``: it is told to pool."""
+    if architecture.endswith("ForTokenClassification"):
+        return ServerKind.POOL
+    if architecture.endswith(_CLASSIFYING):
+        return ServerKind.CLASSIFY
+    writes = architecture.endswith(_WRITING) or not architecture.endswith(_EMBEDDING)
+    return ServerKind.GENERATE if writes and not pools else ServerKind.EMBED
+
+
+def _labels(config: Mapping[str, Any]) -> int:
+    """Return how many labels a classifier has: as transformers, 2 where nothing is said.
+
+    A writer that is turned into a ranker by two of its tokens has one (vLLM 0.32.0 config/model.py, Qwen3-Reranker).
+    """
+    if config.get("classifier_from_token") is not None:
+        return 1
+    named = config.get("id2label")
+    if isinstance(named, Mapping):
+        return len(named)
+    number = config.get("num_labels")
+    return number if isinstance(number, int) else 2
+
+
+def _word(flags: Mapping[str, object], name: str) -> str:
+    value = flags.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _map(value: object) -> Mapping[str, Any]:
+    """Return a flag's map, also where it is written as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    return value if isinstance(value, Mapping) else {}
+
+
+# --- what one GPU cannot be ------------------------------------------------------------------------------------------
+
+_RANKS: Final = (
+    "tensor-parallel-size",
+    "pipeline-parallel-size",
+    "data-parallel-size",
+    "prefill-context-parallel-size",
+)
+"""Flags whose product is the number of GPUs (vLLM 0.32.0 config/parallel.py, world_size_across_dp)."""
+_OF_ONE: Final = "every rank of vLLM takes a GPU of its own, and a GB10 has one: leave it out (1 is the default)"
+_DIGITS: Final = 10
+_ELSEWHERE: Final = {
+    "nnodes": "more hosts, each with its own server of the group; sparkctl starts containers of this host alone",
+    "data-parallel-size-local": "as many GPUs in this host",
+    "decode-context-parallel-size": "a tensor-parallel-size of as many GPUs",
+}
+_BARE: Final = {
+    "headless": "it has no API server: nothing would answer on its port; it needs the head of its group, elsewhere",
+    "data-parallel-external-lb": "it is one rank of several servers behind a balancer, each on a GPU of its own",
+    "data-parallel-hybrid-lb": "it is one of several hosts behind a balancer",
+    "uds": "the server would listen on a socket in its container and on no port: serve.bind and serve.port say where",
+}
+
+
+def beyond_one_host(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
+    """Yield what flags ask for that a server on ``gpus`` GPUs of this host cannot be, and what it would need.
+
+    ``gpus`` 0 is a server on the CPU, whose ranks are processes. ``args`` are by name, with dashes; each finding's path
+    is the flag's.
+    """
+    yield from _ranks(args, gpus) if gpus else ()
+    for name, what in _BARE.items():
+        if args.get(name) is not None and args[name] is not False:
+            yield Finding((name,), f"--{name}: {what}", "leave it out")
+    if _word(args, "distributed-executor-backend") == "ray":
+        message = "--distributed-executor-backend ray needs a Ray cluster of several hosts"
+        yield Finding(("distributed-executor-backend",), message, "leave it out: one GPU needs no other processes")
+
+
+def _ranks(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
+    sizes = {name: size for name in _RANKS if (size := _count(args.get(name))) > 1}
+    needs = prod(sizes.values())
+    if needs > gpus:
+        for name, size in sizes.items():
+            alone = f"--{name} {size} needs {size} GPUs"
+            message = alone if len(sizes) == 1 else f"{alone}, and the flags together {needs}"
+            yield Finding((name,), f"{message}; the recipe has {gpus}", _OF_ONE)
+    for name, what in _ELSEWHERE.items():
+        size = _count(args.get(name))
+        if size > gpus or (name == "nnodes" and size > 1):
+            yield Finding((name,), f"--{name} {size} needs {what}", "leave it out")
+
+
+def _count(value: object) -> int:
+    """Return a number of ranks, 1 where it is none."""
+    text = str(value)
+    return (
+        int(text) if not isinstance(value, bool) and text.isascii() and text.isdecimal() and len(text) < _DIGITS else 1
+    )
