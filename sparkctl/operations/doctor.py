@@ -61,7 +61,7 @@ def doctor(world: World) -> list[Examined]:
 def _reported(world: World) -> Reported:
     host = world.host
     models = world.operator.home / "models"
-    cache = world.operator.home / ".cache" / "huggingface"
+    cache = world.operator.hub(None).parent
     return Reported(
         engine=_info(world),
         gpus=host.gpus(),

@@ -46,27 +46,6 @@ _VARIABLE: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
-    """The operator's own folders."""
-
-    home: Path
-    config: Path
-    state: Path
-
-    def expand(self, path: str) -> Path:
-        """Return ``path`` with a leading ``~`` as the operator's home."""
-        return self.home / path[2:] if path.startswith("~/") else Path(path)
-
-    def mod_folder(self, mod: str) -> Path:
-        """Return the operator's own folder of a mod: files that cannot be shipped, and their pins."""
-        return self.config / "mods" / mod
-
-    def secrets_file(self, service: str) -> Path:
-        """Return the env-file that a service's command names, for its owner alone; ``render --stage`` makes it."""
-        return self.state / "secrets" / f"{service}.env"
-
-
-@dataclass(frozen=True, slots=True)
 class Root:
     """A folder with ``recipes/``, ``mods/``, ``templates/`` and ``checks/``.
 

@@ -19,6 +19,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.host import side
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.recipes.catalog import Catalog, LoadedRecipe, Operator
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from sparkctl.world.labels import ServiceLabels
 
 PINS: Final = "pins.yaml"
+_ABSENT: Final = {"is not there", "is empty"}
+"""What is said of a folder that nobody has put a model into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,10 @@ class Loader:
         need = smaller.need(taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
+        host = self.host_side(one)
+        self.warnings += host.missing
+        damaged = [source.missing for source in (one.model, one.draft) if source is not None and source.damaged]
+        self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in damaged]
         return assemble(
             Inputs(
                 name=one.member.service,
@@ -163,8 +172,17 @@ class Loader:
                     asked=one.member.asked,
                 ),
                 resizer=resizer,
+                host=host,
             )
         )
+
+    def host_side(self, one: Located) -> HostSide:
+        """Return what a recipe's container gets of this host.
+
+        Raises:
+            ProblemsError: as for ``side.of``.
+        """
+        return side.of(self._models, self._operator, one.loaded, one.model, one.draft)
 
     def _variants(self, one: Located, beside: Sequence[Located]) -> list[Variant]:
         """Return the other recipes of the same model for the same limits, those that can be used in its place.
@@ -215,15 +233,19 @@ class Loader:
         """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
         folder = self._operator.expand(path) if path is not None else None
         problem = self._models.folder_problem(folder) if folder is not None else None
-        if folder is not None and problem is None:
-            return Source(repo, folder, here=folder)
-        cache = self._operator.expand(recipe.cache) if recipe.cache is not None else None
+        if folder is not None and problem not in _ABSENT:
+            # What lies there damaged is never passed over in silence.
+            missing = problem and f"{folder} {problem}"
+            return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
+        cache = self._operator.hub(recipe.cache) if recipe.cache is not None else None
         snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
         if snapshot is not None:
             return Source(repo, here=snapshot)
+        why = "has no cache to be in" if cache is None else self._models.cache_problem(cache, repo, revision)
         if folder is not None:
             return Source(repo, folder, missing=f"{folder} {problem}")
-        return Source(repo, missing=f"{repo} is not in the cache {cache}" if cache else f"{repo} has no cache to be in")
+        damaged = cache is not None and why != f"is not in the cache {cache}"
+        return Source(repo, missing=f"{repo} {why}", damaged=damaged)
 
     def _draft(self, recipe: Recipe) -> Source | None:
         speculative = recipe.speculative

@@ -105,6 +105,22 @@ class ContainerOptions(Declaration):
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field("no", description="--restart")
     user: str | None = Field(None, min_length=1, description="--user")
+    mounts: tuple[Annotated[str, AfterValidator(values.host_mount)], ...] = Field(
+        (), strict=False, description="HOST:CONTAINER[:rw]: files or folders of this host; read-only unless rw"
+    )
+    caches: bool | HostPath = Field(
+        default=True, description="where what the server compiles is kept, by image: false is in the container alone"
+    )
+    entrypoint: str | None = Field(None, description="--entrypoint; '' is none, and the command follows the image")
+    devices: tuple[Annotated[str, AfterValidator(values.device)], ...] = Field(
+        (), strict=False, description="--device: HOST[:CONTAINER][:PERMISSIONS]"
+    )
+    init: bool | None = Field(None, description="--init: a first process that reaps others")
+    runtime: str | None = Field(None, min_length=1, description="--runtime")
+    capabilities: tuple[Annotated[str, AfterValidator(values.capability)], ...] = Field(
+        (), strict=False, description="--cap-add"
+    )
+    privileged: bool = Field(default=False, description="--privileged: root of the host, for whoever gets in")
 
 
 class Speculative(Declaration, extra="allow"):

@@ -52,6 +52,9 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _GPUS: Final = re.compile(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
 _ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
+_DEVICE: Final = re.compile(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
+_CAPABILITY: Final = re.compile(r"(?:CAP_)?[A-Z][A-Z_]*")
+_MODES: Final = {"", "ro", "rw"}
 _ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
 
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
@@ -176,3 +179,29 @@ def speculative(method: str | None, model: str | None, own: str | None, extra: M
         said = f"the method {method}" if method else "no method"
         found.append(Finding((), f"{said} needs the draft's model", "add model: OWNER/NAME, or method: ngram"))
     return found
+
+
+def host_mount(text: str) -> str:
+    """Accept HOST:CONTAINER with :ro (the default) or :rw behind it."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source.startswith(("/", "~/")) or not target.startswith("/") or not target.strip("/") or mode not in _MODES:
+        hint = "such as ~/templates:/templates, a path of this host and one of the container; rw if it is written to"
+        raise wrong(f"expected HOST:CONTAINER[:ro|rw] with whole paths, found {text!r}", hint)
+    return text
+
+
+def device(text: str) -> str:
+    """Accept a device node of the host."""
+    if not _DEVICE.fullmatch(text):
+        raise wrong(
+            f"expected HOST[:CONTAINER][:rwm], found {text!r}", "such as /dev/infiniband; a GPU is gpus: cdi:NAME"
+        )
+    return text
+
+
+def capability(text: str) -> str:
+    """Accept a Linux capability."""
+    if not _CAPABILITY.fullmatch(text):
+        raise wrong(f"expected a capability such as SYS_PTRACE, found {text!r}", "man 7 capabilities lists them")
+    return text

@@ -58,6 +58,7 @@ def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]
         models.download(world, located)
         located = loader.located(asked.names, asked.overrides, strict=asked.strict)
     models.require(world, located)
+    models.require_files(loader, located)
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base import units
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
+from sparkctl.recipes.host import caches
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.ports import Files, Ports, Report
+    from sparkctl.world.spec import ContainerSpec
 
 
 def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
@@ -66,6 +68,22 @@ def _port_of(container: Container) -> int:
 def stage(files: Files, service: Service) -> None:
     """Make the verified copies that the service's container mounts."""
     on_disk.stage(files, service.mods)
+
+
+def keep_compiled(files: Files, spec: ContainerSpec) -> None:
+    """Make the folder in which a container keeps what it compiles, so that its user may write there.
+
+    Raises:
+        InputError: it cannot be made; the hint is how to start without it.
+    """
+    folder = caches.folder(spec)
+    if folder is None:
+        return
+    try:
+        files.make_folder(folder, shared=not caches.is_root(spec.user or None))
+    except InputError as error:
+        hint = "container: {caches: /another/folder} keeps what is compiled there, caches: false does not keep it"
+        raise InputError(error.message, hint=hint) from None
 
 
 def verify_container(engine: Engine, service: Service) -> None:
