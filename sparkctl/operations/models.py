@@ -10,6 +10,7 @@ from sparkctl.memory.facts import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.recipes.reading import Loader, Located
@@ -51,6 +52,7 @@ def _download(world: World, one: Located, source: Source) -> None:
     recipe = one.loaded.recipe
     cache = world.operator.hub(recipe.cache)
     where = source.folder or cache
+    _refuse_full(world, one, source, where)
     world.report.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
     revision = recipe.model.revision if source is one.model else None
     world.hub.download(source.repo, revision, folder=source.folder, cache=cache)
@@ -87,13 +89,31 @@ def require_files(loader: Loader, located: Sequence[Located]) -> None:
         raise InputError("\n".join(absent))
 
 
-def _size(world: World, one: Located, source: Source) -> str:
-    """Return what is known of the download's size and the disk's room, for a message."""
+def _refuse_full(world: World, one: Located, source: Source, where: Path) -> None:
+    """Refuse a download for which the disk has no room, where its size is known.
+
+    Raises:
+        InputError: with both sizes.
+    """
+    size, free = _known_bytes(world, one, source), world.host.disk_free_bytes(where)
+    if size is not None and free is not None and size > free:
+        sizes = f"{units.format_bytes(size)}, and {units.format_bytes(free)} are free at {where}"
+        raise InputError(f"{name(one)}: no room for {source.repo}: {sizes}", hint="remove models that you do not use")
+
+
+def _known_bytes(world: World, one: Located, source: Source) -> int | None:
+    """Return the size of a model that its facts know, None where they do not."""
     recipe = one.loaded.recipe
     sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
-    size = f"about {units.format_bytes(sizes[0])}" if sizes else "of unknown size"
-    free = world.host.disk_free_bytes(source.folder or world.operator.home)
+    return sizes[0] if sizes else None
+
+
+def _size(world: World, one: Located, source: Source) -> str:
+    """Return what is known of the download's size and the disk's room, for a message."""
+    known = _known_bytes(world, one, source)
+    size = f"about {units.format_bytes(known)}" if known is not None else "of unknown size"
+    free = world.host.disk_free_bytes(source.folder or world.operator.hub(one.loaded.recipe.cache))
     return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"

@@ -14,6 +14,7 @@ class EngineInfo(NamedTuple):
     """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
 
     ``cdi_devices`` are those that it resolves; None: it resolves them, and is too old to list them.
+    ``data_root`` is the folder in which it keeps images, "" where there is none or it does not say.
     """
 
     kind: str
@@ -23,6 +24,7 @@ class EngineInfo(NamedTuple):
     default_runtime: str = ""
     runtimes: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] | None = ()
+    data_root: str = ""
 
 
 class Container(NamedTuple):

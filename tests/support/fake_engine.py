@@ -71,7 +71,8 @@ class FakeEngine:
         return {spec.name: spec for spec in self.ordered.values()}
 
     def info(self) -> EngineInfo:
-        return EngineInfo("fake", "engine-1", "1", elsewhere=self.elsewhere, runtimes=("nvidia",))
+        root = "/var/lib/docker"
+        return EngineInfo("fake", "engine-1", "1", self.elsewhere, runtimes=("nvidia",), data_root=root)
 
     # --- images ------------------------------------------------------------------------------------------------------
 

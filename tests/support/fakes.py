@@ -32,6 +32,7 @@ class FakeHost:
     resident: dict[int, int] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
     cached: int = 0
+    disk_free: int = 500 * GIB
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
@@ -66,7 +67,7 @@ class FakeHost:
         return True
 
     def disk_free_bytes(self, path: Path) -> int | None:
-        return 500 * GIB
+        return self.disk_free
 
 
 @dataclass

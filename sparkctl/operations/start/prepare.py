@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
+from sparkctl.operations.services import pulling
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.recipes.host import caches
 from sparkctl.world import labels
@@ -34,7 +34,7 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
         on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:
-        _pull(ports.engine, report, service)
+        pulling.pull(ports, report, service)
         verdicts.check_image(images, service.spec.image, service.mods)
 
 
@@ -93,13 +93,3 @@ def verify_container(engine: Engine, service: Service) -> None:
         ModError: a file is not the mod's.
     """
     verdicts.check_container(engine, service.name, deployed.find(engine, service.name), service.mods)
-
-
-def _pull(engine: Engine, report: Report, service: Service) -> None:
-    reference = service.spec.image
-    if engine.image(reference) is not None:
-        return
-    for progress in engine.pull(reference):
-        now, total = progress.current_bytes, progress.total_bytes
-        tail = units.format_bytes(now) + (f" of {units.format_bytes(total)}" if total else "")
-        report.progress(service.name, f"pulling {reference}", tail, min(1.0, now / total) if total else None)

@@ -56,15 +56,19 @@ def image_of(inspected: Mapping[str, Any]) -> Image:
 
 
 def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tuple[int, ...]) -> EngineInfo:
-    """Return who the engine is, from ``GET /info`` in a version of the API."""
+    """Return who the engine is, from ``GET /info`` in a version of the API.
+
+    Podman answers on a socket as Docker does; it names the release of Buildah in it (podman, pkg/api/handlers/compat).
+    """
     return EngineInfo(
-        kind="docker",
+        kind="podman" if "BuildahVersion" in described else "docker",
         id=described["ID"],
         version=described["ServerVersion"],
         elsewhere=elsewhere(described, address, host),
         default_runtime=described.get("DefaultRuntime") or "",
         runtimes=tuple(sorted(described.get("Runtimes") or ())),
         cdi_devices=_cdi_devices(described, api),
+        data_root=described.get("DockerRootDir") or "",
     )
 
 

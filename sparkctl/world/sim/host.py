@@ -72,7 +72,7 @@ class SimHost:
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that would hold ``path``, on this machine."""
         for folder in (path, *path.parents):
-            if folder.exists():
+            if _there(folder):
                 return shutil.disk_usage(folder).free
         return None
 
