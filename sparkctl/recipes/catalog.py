@@ -19,7 +19,7 @@ from sparkctl.recipes.stack import Stack
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.base.document import Document, KeyPath
     from sparkctl.base.errors import Place
@@ -196,10 +196,18 @@ class Catalog:
         """
         return validate(document.read(self.path(kind, name)), model)
 
-    def recipe(self, name: str, overrides: Sequence[str | Override] = (), *, strict: bool = False) -> LoadedRecipe:
+    def recipe(
+        self,
+        name: str,
+        overrides: Sequence[str | Override] = (),
+        *,
+        strict: bool = False,
+        image_version: Callable[[str], str | None] = lambda _: None,
+    ) -> LoadedRecipe:
         """Return the recipe that a name or a file means, after ``extends`` and ``overrides``.
 
-        What its vLLM does not have is a warning; ``strict`` makes it an error.
+        What its vLLM does not have is a warning; ``strict`` makes it an error, unless it is a fork, which may have it.
+        ``image_version`` says which vLLM an image has, for recipes that leave it to the image.
 
         Raises:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
@@ -207,9 +215,12 @@ class Catalog:
         entry = self.entry("recipe", name)
         whole = layers.with_overrides(self._extended(entry, ()), overrides)
         recipe = validate(whole, Recipe)
-        version = flags.known(recipe.vllm)
+        version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
+        fork = flags.fork_of(recipe.vllm)
+        may = f"; the fork {fork} may have it" if fork else ""
+        strict = strict and not fork
         doubts = tuple(
-            Problem(doubt.message, whole.node(doubt.path).key, doubt.hint, warning=not strict)
+            Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
             for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
         )
         if doubts and strict:

@@ -19,7 +19,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
-from sparkctl.recipes.host import side
+from sparkctl.recipes.host import side, version
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
@@ -50,13 +50,17 @@ _ABSENT: Final = {"is not there", "is empty"}
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A recipe that is wanted under a name, where its models are, and what the operator laid over it."""
+    """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
+
+    ``started``: it is of a service that runs.
+    """
 
     member: Member
     loaded: LoadedRecipe
     model: Source
     draft: Source | None
     overrides: tuple[str, ...] = ()
+    started: bool = False
 
     @property
     def laid_over(self) -> tuple[str, ...]:
@@ -105,7 +109,8 @@ class Loader:
         ]
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
-        loaded = self._catalog.recipe(member.recipe, [*member.overrides, *overrides], strict=strict)
+        given = [*member.overrides, *overrides]
+        loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
         model = loaded.recipe.model
         source = self._source(loaded.recipe, model.repo, model.revision, model.path)
         return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
@@ -120,7 +125,7 @@ class Loader:
             raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
         laid = record.laid_over or LaidOver()
         member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
-        return self._located(member, tuple(more), strict=False)
+        return replace(self._located(member, tuple(more), strict=False), started=True)
 
     def services(self, located: Sequence[Located]) -> list[Service]:
         """Return the services of the recipes.
@@ -131,8 +136,10 @@ class Loader:
         return [self._service(one, located) for one in located]
 
     def _service(self, one: Located, beside: Sequence[Located]) -> Service:
-        recipe, version, member = one.loaded.recipe, one.loaded.version.version, one.member
+        recipe, member = one.loaded.recipe, one.member
         template = self._template(recipe.template)
+        vllm = self._vllm(recipe.image, package_root(template.text, template.name))
+        self.warnings += version.judged(one.loaded, vllm, started=one.started)
         facts, draft_facts = self.facts(one)
         resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
         taken = _estimate(resizer)
@@ -150,7 +157,7 @@ class Loader:
                 recipe_reference=one.loaded.reference,
                 laid_over=LaidOver(member.stack, member.priority, one.laid_over),
                 recipe=recipe,
-                version=version,
+                version=one.loaded.version.version,
                 template=template,
                 operator=self._operator,
                 model=one.model,
@@ -184,6 +191,12 @@ class Loader:
         """
         return side.of(self._models, self._operator, one.loaded, one.model, one.draft)
 
+    def _vllm(self, image: str, root: str | None = None) -> str | None:
+        """Return the vLLM of an image that is here, None where that is not known."""
+        found, doubt = version.of_image(self._images, image, root)
+        self.warnings += [doubt] if doubt else []
+        return found
+
     def _variants(self, one: Located, beside: Sequence[Located]) -> list[Variant]:
         """Return the other recipes of the same model for the same limits, those that can be used in its place.
 
@@ -209,9 +222,9 @@ class Loader:
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
         if url_of(other.loaded.recipe) in ports:
             return None
-        version = other.loaded.version.memory
-        taken = estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
-        need = smaller.need(taken, version, self._profile)
+        rules = other.loaded.version.memory
+        taken = estimate(other.loaded.recipe, *self.facts(other), rules, self._profile)
+        need = smaller.need(taken, rules, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
@@ -323,11 +336,11 @@ def misfits(catalog: Catalog, loaded: LoadedRecipe) -> list[Problem]:
     Raises:
         InputError: a mod that is not there, or cannot be used.
     """
-    recipe, version = loaded.recipe, loaded.version.asked
+    recipe, asked = loaded.recipe, loaded.version.asked
     return [
         Problem(text, loaded.document.place(("mods", index)), warning=True)
         for index, name in enumerate(recipe.mods)
-        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, version)
+        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, asked)
     ]
 
 
@@ -362,8 +375,8 @@ def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | N
 
 def notes(service: Service) -> list[str]:
     """Return what is assumed or missing, for whoever reads a service's command."""
-    version = flags.known(service.recipe.vllm)
-    found = [f"assumed: {version.note}"] if version.note else []
+    counted = flags.known(service.recipe.vllm)
+    found = [f"assumed: {counted.note}"] if counted.note else []
     found += [f"missing: {source.missing}" for source in service.sources if source.missing]
     for mod in service.mods:
         if mod.md5 == UNPINNED:

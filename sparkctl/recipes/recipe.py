@@ -193,7 +193,8 @@ class Recipe(Declaration, title="sparkctl recipe"):
     template: Name = Field(description="the template that expands the recipe")
     image: Annotated[str, AfterValidator(values.image)] = Field(description="the container image")
     vllm: Annotated[str, AfterValidator(values.version)] = Field(
-        description='the vLLM version in the image, in quotes; "0.19" means its newest known patch release'
+        description='the vLLM in the image, in quotes; "0.19" is its newest known patch release, "0.27+b12x" a fork of '
+        "0.27, auto what the image says"
     )
     model: Model = Field(description="which model, and where it is")
     cache: HostPath | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")

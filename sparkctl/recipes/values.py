@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
 from sparkctl.base.shown import looks_secret
+from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,11 +97,13 @@ def address(text: str) -> str:
 
 
 def version(text: str) -> str:
-    """Accept a version as PEP 440 has it."""
+    """Accept a version as PEP 440 has it, or auto."""
+    if text == AUTO:
+        return text
     try:
         Version(text)
     except InvalidVersion:
-        raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', found {text!r}") from None
+        raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', or auto, found {text!r}") from None
     return text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -52,11 +53,15 @@ class Container(NamedTuple):
 
 
 class Image(NamedTuple):
-    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes."""
+    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes.
+
+    ``labels`` are its own and those of what it was built from.
+    """
 
     id: str
     digests: tuple[str, ...]
     size_bytes: int
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 class PullProgress(NamedTuple):

@@ -9,6 +9,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import reach
 from sparkctl.recipes import reading
 from sparkctl.recipes.catalog import Member
+from sparkctl.recipes.host import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,4 +159,4 @@ def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, s
         misfits = [] if dangling else reading.misfits(catalog, loaded)
     except ProblemsError as error:
         misfits = error.problems
-    return [*loaded.warnings, *dangling, *misfits]
+    return [*loaded.warnings, *version.judged(loaded, None, started=False), *dangling, *misfits]

@@ -13,7 +13,6 @@ from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 
 if TYPE_CHECKING:
-    from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports, Report
 
 LEAST_BYTES: Final = 5 * GIB
@@ -24,22 +23,22 @@ LAST_BYTES: Final = 1 * GIB
 """What is never taken from a disk while an image comes: a choice."""
 
 
-def pull(ports: Ports, report: Report, service: Service) -> None:
-    """Fetch a service's image where the engine does not have it.
+def pull(ports: Ports, report: Report, service: str, reference: str) -> bool:
+    """Fetch a service's image where the engine does not have it; return whether it had to be.
 
     Raises:
         EngineError: it cannot be had, or the engine's disk has no room for it; what came is dropped by the engine.
     """
-    reference = service.spec.image
     if ports.engine.image(reference) is not None:
-        return
+        return False
     room = _Room(ports, reference)
     room.begin()
     for progress in ports.engine.pull(reference):
         now, total = progress.current_bytes, progress.total_bytes
         room.look(now, total)
         tail = units.format_bytes(now) + (f" of {units.format_bytes(total)}" if total else "")
-        report.progress(service.name, f"pulling {reference}", tail, min(1.0, now / total) if total else None)
+        report.progress(service, f"pulling {reference}", tail, min(1.0, now / total) if total else None)
+    return True
 
 
 class _Room:

@@ -11,6 +11,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.services import pulling
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.recipes.host import caches
+from sparkctl.vllm import image_version
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -28,14 +29,28 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
     Raises:
         EngineError: a name or a port is taken, or an image cannot be had.
         ModError: a mod's file, or the file that it covers in the image, is not what it has to be.
+        InputError: an image that came has another release of vLLM than its recipe says.
     """
     for service in services:
         refuse_taken(ports, service)
         on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:
-        pulling.pull(ports, report, service)
+        if pulling.pull(ports, report, service.name, service.spec.image):
+            _refuse_other_release(images, service)
         verdicts.check_image(images, service.spec.image, service.mods)
+
+
+def _refuse_other_release(images: Images, service: Service) -> None:
+    """Refuse an image that came just now and has another vLLM than the recipe was counted with.
+
+    Raises:
+        InputError: it names both.
+    """
+    declared, found = service.recipe.vllm, images.vllm(service.spec.image)
+    if found and image_version.is_release(found) and image_version.contradicts(declared, found):
+        message = f"{service.name}: vllm: the recipe says {declared}, and the image has {found} ({service.spec.image})"
+        raise InputError(message, hint=f'write vllm: "{found}", or vllm: auto, which takes the image\'s')
 
 
 def refuse_taken(ports: Ports, service: Service) -> None:

@@ -52,7 +52,9 @@ def container_of(inspected: Mapping[str, Any]) -> Container:
 
 def image_of(inspected: Mapping[str, Any]) -> Image:
     """Return the image that ``GET /images/NAME/json`` describes."""
-    return Image(inspected["Id"], tuple(inspected.get("RepoDigests") or ()), int(inspected.get("Size") or 0))
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    digests = tuple(inspected.get("RepoDigests") or ())
+    return Image(inspected["Id"], digests, int(inspected.get("Size") or 0), labels)
 
 
 def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tuple[int, ...]) -> EngineInfo:
