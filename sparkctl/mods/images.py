@@ -10,6 +10,7 @@ from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods.placed import md5_of
+from sparkctl.vllm import image_version
 from sparkctl.world.engine import Package  # noqa: TC001  (a field's type)
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class KnownImage(BaseModel):
 
     packages: dict[str, Package] = {}
     files: dict[str, str | None] = {}
+    vllm: str | None = None
+    looked: bool = False
+    """Whether the version of vLLM was looked for."""
 
 
 class Images:
@@ -58,6 +62,27 @@ class Images:
             known.packages.update(self._engine.packages(reference, missing))
             self._keep(identity, known)
         return {name: known.packages[name] for name in names if name in known.packages}
+
+    def vllm(self, reference: str, root: str | None = None) -> str | None:
+        """Return the version of vLLM in an image, None where there is no such image or it does not say.
+
+        By the package's own file or the image's labels: the image is not run. ``root`` is where the packages may be.
+
+        Raises:
+            EngineError: the image cannot be read.
+        """
+        image = self._engine.image(reference)
+        if image is None:
+            return None
+        known, identity = self._of(reference)
+        package = known.packages.get("vllm")
+        if not known.looked:
+            roots = dict.fromkeys(filter(None, (root, *image_version.ROOTS)))
+            read = self._engine.read_image_files(reference, [f"{one}/{image_version.FILE}" for one in roots])
+            said = (image_version.of_file(content) for content in read.values() if content is not None)
+            known.vllm, known.looked = next(filter(None, said), None), True
+            self._keep(identity, known)
+        return known.vllm or (package and package.version) or image_version.of_labels(image.labels)
 
     def checksums(self, reference: str, paths: Sequence[str]) -> Mapping[str, str | None]:
         """Return the md5s of some of an image's files, None for one that is not there. The image is not run.

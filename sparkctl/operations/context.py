@@ -18,7 +18,8 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
-from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.host.operator import Operator, hub_cache
 from sparkctl.world import opening
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def real_world(
 def _default_engine(environ: Mapping[str, str]) -> str:
     """Return docker where there is an NVIDIA driver or the operator named an engine, else the simulated Spark."""
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
-    return "docker" if driver or environ.get("DOCKER_HOST") else "sim"
+    return "docker" if driver or environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT") else "sim"
 
 
 def _operator(environ: Mapping[str, str]) -> Operator:
@@ -289,4 +290,5 @@ def _operator(environ: Mapping[str, str]) -> Operator:
     except OSError as error:
         message = f"the working folder cannot be used: {error.strerror}"
         raise InputError(message, hint="was it removed? cd to a folder that is there") from None
-    return Operator(home=home, config=user_config_path("sparkctl"), state=user_state_path("sparkctl"))
+    cache = hub_cache(environ, home)
+    return Operator(home, user_config_path("sparkctl"), user_state_path("sparkctl"), cache)

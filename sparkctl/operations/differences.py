@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations import secrets
+from sparkctl.recipes.host import caches
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def of_command(spec: ContainerSpec, running: Container) -> list[str]:
     lines += [f"--env {key}: another value" for key, value in wanted.items() if key in runs and runs[key] != value]
     lines += [f"--env {key}: not set in what runs" for key in wanted if key not in runs]
     return lines + _changes(
-        {f"mount {target}": source for source, target, _ in running.mounts},
-        {f"mount {mount.target}": mount.source or "" for mount in spec.mounts},
+        {f"mount {target}": caches.told(target, source) for source, target, _ in running.mounts},
+        {f"mount {mount.target}": caches.told(mount.target, mount.source or "") for mount in spec.mounts},
     )
 
 

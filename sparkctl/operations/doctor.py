@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError
@@ -59,16 +60,17 @@ def doctor(world: World) -> list[Examined]:
 
 
 def _reported(world: World) -> Reported:
-    host = world.host
+    host, engine = world.host, _info(world)
+    root = "" if isinstance(engine, EngineError) or engine.elsewhere is not None else engine.data_root
     models = world.operator.home / "models"
-    cache = world.operator.home / ".cache" / "huggingface"
+    cache = world.operator.hub(None).parent
     return Reported(
-        engine=_info(world),
+        engine=engine,
         gpus=host.gpus(),
         gpu_bytes=host.gpu_bytes(),
         memory=host.memory(),
         reserve_bytes=world.profile.reserve,
-        disks={str(path): host.disk_free_bytes(path) for path in (models, cache)},
+        disks={str(path): host.disk_free_bytes(path) for path in (models, cache, *([Path(root)] if root else []))},
         earlyoom=host.program_runs("earlyoom"),
     )
 
@@ -101,6 +103,10 @@ def _engine(engine: EngineInfo | EngineError) -> Examined:
         return Examined(
             "engine", Status.WARNING, f"{name}, elsewhere: {engine.elsewhere}", consequence, "run sparkctl on that host"
         )
+    if engine.kind == "podman":
+        consequence = "it answers as Docker does, and not in everything: sparkctl is tried on Docker Engine alone"
+        fix = "DOCKER_HOST=unix:///var/run/docker.sock names Docker's own socket"
+        return Examined("engine", Status.WARNING, f"{name}, on a socket of Docker's kind", consequence, fix)
     return Examined("engine", Status.OK, name)
 
 
@@ -136,10 +142,19 @@ def _toolkit(engine: EngineInfo | EngineError) -> Examined:
         return Examined(subject, Status.NOTE, "unknown without an engine")
     if engine.kind == "sim":
         return Examined(subject, Status.OK, "simulated")
-    if "nvidia" in engine.runtimes:
+    return _gpu_access(engine, subject)
+
+
+def _gpu_access(engine: EngineInfo, subject: str) -> Examined:
+    """Return how a container gets a GPU of this engine."""
+    if "nvidia" in engine.runtimes and engine.kind != "podman":
         return Examined(subject, Status.OK, "nvidia runtime registered")
     if engine.cdi_devices:
         return Examined(subject, Status.OK, f"CDI: {', '.join(engine.cdi_devices)}")
+    if engine.kind == "podman":
+        found = "podman gives GPUs by CDI, and lists no devices on this socket"
+        fix = "nvidia-ctk cdi list shows the devices; gpus: cdi:nvidia.com/gpu=all asks for them"
+        return Examined(subject, Status.NOTE, found, "gpus: all may not start", fix)
     if engine.cdi_devices is None:
         found = "no nvidia runtime; the engine resolves CDI devices, and lists them only since Docker 28.2"
         consequence = "gpus: cdi:nvidia.com/gpu=all starts where a CDI specification describes that device"

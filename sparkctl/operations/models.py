@@ -10,9 +10,10 @@ from sparkctl.memory.facts import ModelFacts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.recipes.reading import Located
+    from sparkctl.recipes.reading import Loader, Located
     from sparkctl.recipes.service import Source
 
 
@@ -34,11 +35,12 @@ def download(world: World, located: Sequence[Located]) -> None:
     """Download what is missing, into the recipe's folder, else into its cache.
 
     Raises:
-        InputError: the hub, the network or the disk refused.
+        InputError: the hub, the network or the disk refused, or what came is not the whole model.
     """
     for one in located:
         for source in one.missing:
             _download(world, one, source)
+            _check(world, one, source)
 
 
 def name(one: Located) -> str:
@@ -48,20 +50,70 @@ def name(one: Located) -> str:
 
 def _download(world: World, one: Located, source: Source) -> None:
     recipe = one.loaded.recipe
-    cache = world.operator.expand(recipe.cache or "~/.cache/huggingface")
+    cache = world.operator.hub(recipe.cache)
     where = source.folder or cache
+    _refuse_full(world, one, source, where)
     world.report.say(f"{name(one)}: downloading {source.repo}{_size(world, one, source)} to {where}")
     revision = recipe.model.revision if source is one.model else None
     world.hub.download(source.repo, revision, folder=source.folder, cache=cache)
 
 
-def _size(world: World, one: Located, source: Source) -> str:
-    """Return what is known of the download's size and the disk's room, for a message."""
+def _check(world: World, one: Located, source: Source) -> None:
+    """Refuse a model that is not whole after its download: the hub's library takes what it has where no hub answers.
+
+    Raises:
+        InputError: a file is missing, or is not whole.
+    """
+    recipe, models = one.loaded.recipe, world.disk_models
+    if source.folder is not None:
+        found = models.folder_problem(source.folder)
+        problem = found and f"{source.folder} {found}"
+    else:
+        revision = recipe.model.revision if source is one.model else None
+        found = models.cache_problem(world.operator.hub(recipe.cache), source.repo, revision)
+        problem = found and f"{source.repo} {found}"
+    if problem is not None:
+        message = f"{name(one)}: the download ended, and {problem}"
+        hint = "was the hub there? try again; a file that is not whole has to be removed first"
+        raise InputError(message, hint=hint)
+
+
+def require_files(loader: Loader, located: Sequence[Located]) -> None:
+    """Refuse recipes whose containers would mount what is not on this host.
+
+    Raises:
+        InputError: each of them, at the line that names it.
+    """
+    absent = dict.fromkeys(str(problem) for one in located for problem in loader.host_side(one).missing)
+    if absent:
+        raise InputError("\n".join(absent))
+
+
+def _refuse_full(world: World, one: Located, source: Source, where: Path) -> None:
+    """Refuse a download for which the disk has no room, where its size is known.
+
+    Raises:
+        InputError: with both sizes.
+    """
+    size, free = _known_bytes(world, one, source), world.host.disk_free_bytes(where)
+    if size is not None and free is not None and size > free:
+        sizes = f"{units.format_bytes(size)}, and {units.format_bytes(free)} are free at {where}"
+        raise InputError(f"{name(one)}: no room for {source.repo}: {sizes}", hint="remove models that you do not use")
+
+
+def _known_bytes(world: World, one: Located, source: Source) -> int | None:
+    """Return the size of a model that its facts know, None where they do not."""
     recipe = one.loaded.recipe
     sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
-    size = f"about {units.format_bytes(sizes[0])}" if sizes else "of unknown size"
-    free = world.host.disk_free_bytes(source.folder or world.operator.home)
+    return sizes[0] if sizes else None
+
+
+def _size(world: World, one: Located, source: Source) -> str:
+    """Return what is known of the download's size and the disk's room, for a message."""
+    known = _known_bytes(world, one, source)
+    size = f"about {units.format_bytes(known)}" if known is not None else "of unknown size"
+    free = world.host.disk_free_bytes(source.folder or world.operator.hub(one.loaded.recipe.cache))
     return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"

@@ -58,9 +58,15 @@ def parse(text: str, file: str) -> dict[str, str]:
         name, equals, value = stripped.partition("=")
         if not equals or not name.strip().isidentifier():
             message = f"{file}:{number}:1: expected NAME=value"
-            raise InputError(message, hint="one secret a line, without quotes around the value")
-        values[name.strip()] = value.strip()
+            raise InputError(message, hint="one secret a line")
+        values[name.strip()] = _unquoted(value.strip())
     return values
+
+
+def _unquoted(value: str) -> str:
+    """Return a value without the quotes around it: shells and .env files take them for no part of it."""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1] if quoted else value
 
 
 def resolve(
@@ -133,7 +139,8 @@ def known(environ: Mapping[str, str], file: Path, names: Collection[str]) -> lis
     with suppress(InputError):
         text = regular_file.read_bytes(file, _MOST_BYTES).decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    return [*of_environment(environ, names), *(line.partition("=")[2].strip() or line for line in lines)]
+    written = [line.partition("=")[2].strip() or line for line in lines]
+    return [*of_environment(environ, names), *written, *map(_unquoted, written)]
 
 
 def of_environment(environ: Mapping[str, str], names: Collection[str]) -> list[str]:

@@ -20,7 +20,7 @@ from sparkctl.recipes.stack import Stack
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.base.document import Document, KeyPath
     from sparkctl.base.errors import Place
@@ -44,27 +44,6 @@ _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 """The names that Docker accepts for a container."""
 _SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
 _VARIABLE: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """The operator's own folders."""
-
-    home: Path
-    config: Path
-    state: Path
-
-    def expand(self, path: str) -> Path:
-        """Return ``path`` with a leading ``~`` as the operator's home."""
-        return self.home / path[2:] if path.startswith("~/") else Path(path)
-
-    def mod_folder(self, mod: str) -> Path:
-        """Return the operator's own folder of a mod: files that cannot be shipped, and their pins."""
-        return self.config / "mods" / mod
-
-    def secrets_file(self, service: str) -> Path:
-        """Return the env-file that a service's command names, for its owner alone; ``render --stage`` makes it."""
-        return self.state / "secrets" / f"{service}.env"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +197,18 @@ class Catalog:
         """
         return validate(document.read(self.path(kind, name)), model)
 
-    def recipe(self, name: str, overrides: Sequence[str | Override] = (), *, strict: bool = False) -> LoadedRecipe:
+    def recipe(
+        self,
+        name: str,
+        overrides: Sequence[str | Override] = (),
+        *,
+        strict: bool = False,
+        image_version: Callable[[str], str | None] = lambda _: None,
+    ) -> LoadedRecipe:
         """Return the recipe that a name or a file means, after ``extends`` and ``overrides``.
 
-        What its vLLM does not have is a warning; ``strict`` makes it an error.
+        What its vLLM does not have is a warning; ``strict`` makes it an error, unless it is a fork, which may have it.
+        ``image_version`` says which vLLM an image has, for recipes that leave it to the image.
 
         Raises:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
@@ -229,9 +216,12 @@ class Catalog:
         entry = self.entry("recipe", name)
         whole = layers.with_whole_names(layers.with_overrides(self._extended(entry, ()), overrides))
         recipe = validate(whole, Recipe)
-        version = flags.known(recipe.vllm)
+        version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
+        fork = flags.fork_of(recipe.vllm)
+        may = f"; the fork {fork} may have it" if fork else ""
+        strict = strict and not fork
         doubts = tuple(
-            Problem(doubt.message, whole.node(doubt.path).key, doubt.hint, warning=not strict)
+            Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
             for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
         )
         if doubts and strict:

@@ -19,6 +19,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes.host import side, version
 from sparkctl.recipes.memory_key import unseen
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
 from sparkctl.recipes.template import MAX_BYTES, package_root
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
-    from sparkctl.recipes.catalog import Catalog, LoadedRecipe, Operator
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
@@ -42,17 +45,23 @@ if TYPE_CHECKING:
     from sparkctl.world.labels import ServiceLabels
 
 PINS: Final = "pins.yaml"
+_ABSENT: Final = {"is not there", "is empty"}
+"""What is said of a folder that nobody has put a model into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A recipe that is wanted under a name, where its models are, and what the operator laid over it."""
+    """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
+
+    ``started``: it is of a service that runs.
+    """
 
     member: Member
     loaded: LoadedRecipe
     model: Source
     draft: Source | None
     overrides: tuple[str, ...] = ()
+    started: bool = False
 
     @property
     def laid_over(self) -> tuple[str, ...]:
@@ -101,7 +110,8 @@ class Loader:
         ]
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
-        loaded = self._catalog.recipe(member.recipe, [*member.overrides, *overrides], strict=strict)
+        given = [*member.overrides, *overrides]
+        loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
         model = loaded.recipe.model
         source = self._source(loaded.recipe, model.repo, model.revision, model.path)
         return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
@@ -116,7 +126,7 @@ class Loader:
             raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
         laid = record.laid_over or LaidOver()
         member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
-        return self._located(member, tuple(more), strict=False)
+        return replace(self._located(member, tuple(more), strict=False), started=True)
 
     def services(self, located: Sequence[Located]) -> list[Service]:
         """Return the services of the recipes.
@@ -127,14 +137,20 @@ class Loader:
         return [self._service(one, located) for one in located]
 
     def _service(self, one: Located, beside: Sequence[Located]) -> Service:
-        recipe, version, member = one.loaded.recipe, one.loaded.version.version, one.member
+        recipe, member = one.loaded.recipe, one.member
         template = self._template(recipe.template)
+        vllm = self._vllm(recipe.image, package_root(template.text, template.name))
+        self.warnings += version.judged(one.loaded, vllm, started=one.started)
         facts, draft_facts = self.facts(one)
         resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
         taken = _estimate(resizer)
         need = smaller.need(taken, one.loaded.version.memory, self._profile)
         self.warnings += [*one.loaded.warnings, *misfits(self._catalog, one.loaded)]
         self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in taken.warnings]
+        host = self.host_side(one)
+        self.warnings += host.missing
+        damaged = [source.missing for source in (one.model, one.draft) if source is not None and source.damaged]
+        self.warnings += [Problem(f"{one.member.service}: {text}", warning=True) for text in damaged]
         service = assemble(
             Inputs(
                 name=one.member.service,
@@ -142,7 +158,7 @@ class Loader:
                 recipe_reference=one.loaded.reference,
                 laid_over=LaidOver(member.stack, member.priority, one.laid_over),
                 recipe=recipe,
-                version=version,
+                version=one.loaded.version.version,
                 template=template,
                 operator=self._operator,
                 model=one.model,
@@ -164,10 +180,25 @@ class Loader:
                     asked=one.member.asked,
                 ),
                 resizer=resizer,
+                host=host,
             )
         )
         self.warnings += [Problem(f"{service.name}: {text}", warning=True) for text in unseen(service)]
         return service
+
+    def host_side(self, one: Located) -> HostSide:
+        """Return what a recipe's container gets of this host.
+
+        Raises:
+            ProblemsError: as for ``side.of``.
+        """
+        return side.of(self._models, self._operator, one.loaded, one.model, one.draft)
+
+    def _vllm(self, image: str, root: str | None = None) -> str | None:
+        """Return the vLLM of an image that is here, None where that is not known."""
+        found, doubt = version.of_image(self._images, image, root)
+        self.warnings += [doubt] if doubt else []
+        return found
 
     def _variants(self, one: Located, beside: Sequence[Located]) -> list[Variant]:
         """Return the other recipes of the same model for the same limits, those that can be used in its place.
@@ -194,9 +225,9 @@ class Loader:
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
         if url_of(other.loaded.recipe) in ports:
             return None
-        version = other.loaded.version.memory
-        taken = estimate(other.loaded.recipe, *self.facts(other), version, self._profile)
-        need = smaller.need(taken, version, self._profile)
+        rules = other.loaded.version.memory
+        taken = estimate(other.loaded.recipe, *self.facts(other), rules, self._profile)
+        need = smaller.need(taken, rules, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
@@ -218,15 +249,19 @@ class Loader:
         """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
         folder = self._operator.expand(path) if path is not None else None
         problem = self._models.folder_problem(folder) if folder is not None else None
-        if folder is not None and problem is None:
-            return Source(repo, folder, here=folder)
-        cache = self._operator.expand(recipe.cache) if recipe.cache is not None else None
+        if folder is not None and problem not in _ABSENT:
+            # What lies there damaged is never passed over in silence.
+            missing = problem and f"{folder} {problem}"
+            return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
+        cache = self._operator.hub(recipe.cache) if recipe.cache is not None else None
         snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
         if snapshot is not None:
             return Source(repo, here=snapshot)
+        why = "has no cache to be in" if cache is None else self._models.cache_problem(cache, repo, revision)
         if folder is not None:
             return Source(repo, folder, missing=f"{folder} {problem}")
-        return Source(repo, missing=f"{repo} is not in the cache {cache}" if cache else f"{repo} has no cache to be in")
+        damaged = cache is not None and why != f"is not in the cache {cache}"
+        return Source(repo, missing=f"{repo} {why}", damaged=damaged)
 
     def _draft(self, recipe: Recipe) -> Source | None:
         speculative = recipe.speculative
@@ -304,11 +339,11 @@ def misfits(catalog: Catalog, loaded: LoadedRecipe) -> list[Problem]:
     Raises:
         InputError: a mod that is not there, or cannot be used.
     """
-    recipe, version = loaded.recipe, loaded.version.asked
+    recipe, asked = loaded.recipe, loaded.version.asked
     return [
         Problem(text, loaded.document.place(("mods", index)), warning=True)
         for index, name in enumerate(recipe.mods)
-        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, version)
+        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, asked)
     ]
 
 
@@ -343,8 +378,8 @@ def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | N
 
 def notes(service: Service) -> list[str]:
     """Return what is assumed or missing, for whoever reads a service's command."""
-    version = flags.known(service.recipe.vllm)
-    found = [f"assumed: {version.note}"] if version.note else []
+    counted = flags.known(service.recipe.vllm)
+    found = [f"assumed: {counted.note}"] if counted.note else []
     found += [f"missing: {source.missing}" for source in service.sources if source.missing]
     for mod in service.mods:
         if mod.md5 == UNPINNED:

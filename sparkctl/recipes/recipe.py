@@ -131,6 +131,22 @@ class ContainerOptions(Declaration):
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field("no", description="--restart")
     user: str | None = Field(None, min_length=1, description="--user")
+    mounts: tuple[Annotated[str, AfterValidator(values.host_mount)], ...] = Field(
+        (), strict=False, description="HOST:CONTAINER[:rw]: files or folders of this host; read-only unless rw"
+    )
+    caches: bool | HostPath = Field(
+        default=True, description="where what the server compiles is kept, by image: false is in the container alone"
+    )
+    entrypoint: str | None = Field(None, description="--entrypoint; '' is none, and the command follows the image")
+    devices: tuple[Annotated[str, AfterValidator(values.device)], ...] = Field(
+        (), strict=False, description="--device: HOST[:CONTAINER][:PERMISSIONS]"
+    )
+    init: bool | None = Field(None, description="--init: a first process that reaps others")
+    runtime: str | None = Field(None, min_length=1, description="--runtime")
+    capabilities: tuple[Annotated[str, AfterValidator(values.capability)], ...] = Field(
+        (), strict=False, description="--cap-add"
+    )
+    privileged: bool = Field(default=False, description="--privileged: root of the host, for whoever gets in")
 
 
 class Speculative(Declaration, extra="allow"):
@@ -203,7 +219,8 @@ class Recipe(Declaration, title="sparkctl recipe"):
     template: Name = Field(description="the template that expands the recipe")
     image: Annotated[str, AfterValidator(values.image)] = Field(description="the container image")
     vllm: Annotated[str, AfterValidator(values.version)] = Field(
-        description='the vLLM version in the image, in quotes; "0.19" means its newest known patch release'
+        description='the vLLM in the image, in quotes; "0.19" is its newest known patch release, "0.27+b12x" a fork of '
+        "0.27, auto what the image says"
     )
     model: Model = Field(description="which model, and where it is")
     cache: HostPath | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")

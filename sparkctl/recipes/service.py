@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
+from sparkctl.recipes.host import caches
 from sparkctl.recipes.memory_settings import batched_tokens
 from sparkctl.recipes.template import expand
 from sparkctl.vllm.command.written import is_json_list
@@ -29,15 +30,13 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Sizing
     from sparkctl.mods.placed import MountedMod
     from sparkctl.planning.admission import Wanted
-    from sparkctl.recipes.catalog import Operator
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.vllm.kinds import ServerKind
     from sparkctl.world.labels import LaidOver, SecretDigests
     from sparkctl.world.spec import ContainerSpec
-
-CONTAINER_CACHE: Final = "/root/.cache/huggingface"
-"""Where Hugging Face libraries look in the images, which run as root."""
 
 CERTIFICATE: Final = "/run/tls/certificate.pem"
 KEY: Final = "/run/tls/key.pem"
@@ -48,13 +47,15 @@ KEY: Final = "/run/tls/key.pem"
 class Source:
     """Where a model comes from: its ``folder`` on this host, or (None) its repository through the cache.
 
-    ``here`` is the folder or the cache's snapshot that has its files; else ``missing`` says, in words, why not.
+    ``here`` is the folder or the cache's snapshot that has its files; else ``missing`` says, in words, why not;
+    ``damaged``: a part of it is there.
     """
 
     repo: str
     folder: Path | None = None
     here: Path | None = None
     missing: str | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Inputs:
     sizing: Sizing
     wanted: Wanted
     resizer: Resizer
+    host: HostSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Service:
     """A recipe deployed under a name. ``words`` are its docker run command and ``spec`` the same, parsed.
 
     ``secrets_file`` is the env-file that the command names, None for a recipe without secrets; ``wanted`` is what the
-    plan needs to know of it. ``footprint`` is estimated, and its flags follow from it; ``expected`` is the same with
+    plan needs to know of it. ``host`` is what its container gets of this host. ``footprint`` is
+    estimated, and its flags follow from it; ``expected`` is the same with
     what starts on this host have taken. ``record`` are the labels that the words have.
     """
 
@@ -115,6 +118,7 @@ class Service:
     wanted: Wanted
     resizer: Resizer
     expected: Footprint
+    host: HostSide
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -145,7 +149,8 @@ class Service:
             image_id=image_id,
             secrets=secrets,
         )
-        return self.spec.with_labels(record.to_labels())
+        spec = self.spec.with_labels(record.to_labels())
+        return spec if image_id is None else caches.of_image(spec, image_id)
 
 
 def url_of(recipe: Recipe) -> str:
@@ -165,7 +170,7 @@ def assemble(inputs: Inputs) -> Service:
     spec = grammar.parse(rendered)
     _check(inputs, spec)
     record = _record(inputs)
-    digest = spec.with_labels(record.to_labels()).digest()
+    digest = caches.counted(spec.with_labels(record.to_labels())).digest()
     record = replace(record, digest=digest)
     words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Service(
@@ -185,6 +190,7 @@ def assemble(inputs: Inputs) -> Service:
         wanted=replace(inputs.wanted, digest=digest),
         resizer=inputs.resizer,
         expected=inputs.footprint,
+        host=inputs.host,
     )
 
 
@@ -212,7 +218,7 @@ def context(inputs: Inputs) -> dict[str, object]:
     setup = recipe.container
     on_host = setup.network == "host"
     flags, variables = backend_words(recipe.backends, inputs.version)
-    env = {**variables, **recipe.env}
+    env = {**variables, **inputs.host.env}
     ports = [{"bind": recipe.serve.bind, "host": recipe.serve.port, "container": recipe.serve.container_port}]
     return {
         "name": inputs.name,
@@ -228,7 +234,14 @@ def context(inputs: Inputs) -> dict[str, object]:
         "ulimits": [f"{name}={value}" for name, value in setup.ulimits.items()],
         "restart": setup.restart,
         "user": setup.user or "",
+        "devices": list(setup.devices),
+        "runtime": setup.runtime or "",
+        "capabilities": list(setup.capabilities),
+        "privileged": setup.privileged,
+        "init": "" if setup.init is None else str(setup.init).lower(),
+        "entrypoint": [] if setup.entrypoint is None else [setup.entrypoint],
         "mounts": _mounts(inputs),
+        "caches": _caches(inputs),
         "model": model_argument(recipe, inputs.model),
         "served_name": recipe.serve.name,
         "aliases": list(recipe.serve.aliases),
@@ -243,7 +256,8 @@ def model_argument(recipe: Recipe, model: Source) -> str:
     return recipe.model.mount or f"/models/{Path(recipe.model.path or recipe.model.repo).name}"
 
 
-def _draft_argument(draft: Source) -> str:
+def draft_argument(draft: Source) -> str:
+    """Return what the server is told to draft with: the folder in the container, or the repository."""
     return draft.repo if draft.folder is None else f"/models/draft/{draft.folder.name}"
 
 
@@ -277,22 +291,20 @@ def _gpus(gpus: str) -> dict[str, str]:
 
 
 def _mounts(inputs: Inputs) -> list[dict[str, object]]:
-    recipe, operator = inputs.recipe, inputs.operator
-    mounts: list[dict[str, object]] = []
-    if inputs.model.folder is not None:
-        mounts.append(_mount(inputs.model.folder, model_argument(recipe, inputs.model)))
-    if inputs.draft is not None and inputs.draft.folder is not None:
-        mounts.append(_mount(inputs.draft.folder, _draft_argument(inputs.draft)))
-    by_repo = inputs.model.folder is None or (inputs.draft is not None and inputs.draft.folder is None)
-    if recipe.cache is not None and by_repo:
-        # Writable: the hub's library keeps locks and references beside the files that it reads.
-        mounts.append(_mount(operator.expand(recipe.cache), CONTAINER_CACHE, readonly=False))
-    if recipe.serve.tls is not None:
-        tls = recipe.serve.tls
-        mounts.append(_mount(operator.expand(tls.certificate), CERTIFICATE))
-        mounts.append(_mount(operator.expand(tls.key), KEY))
-    mounts += [_mount(mod.source, mod.target) for mod in inputs.mods]
-    return mounts
+    of_host = [_mount(mount.source, mount.target, readonly=mount.read_only) for mount in inputs.host.mounts]
+    return [*of_host, *_tls_mounts(inputs), *(_mount(mod.source, mod.target) for mod in inputs.mods)]
+
+
+def _tls_mounts(inputs: Inputs) -> list[dict[str, object]]:
+    tls, operator = inputs.recipe.serve.tls, inputs.operator
+    if tls is None:
+        return []
+    return [_mount(operator.expand(tls.certificate), CERTIFICATE), _mount(operator.expand(tls.key), KEY)]
+
+
+def _caches(inputs: Inputs) -> list[dict[str, object]]:
+    mount = inputs.host.compiled
+    return [] if mount is None else [_mount(mount.source, mount.target, readonly=False)]
 
 
 def _mount(source: Path, target: str, *, readonly: bool = True) -> dict[str, object]:
@@ -317,7 +329,7 @@ def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> 
     }
     if limits.multimodal is not None:
         flags["limit-mm-per-prompt"] = dict(limits.multimodal)
-    flags |= recipe.args
+    flags |= inputs.host.args
     flags |= {flag.removeprefix("--"): value for flag, value in backend.items()}
     if recipe.speculative is not None:
         flags["speculative-config"] = _speculative(inputs)
@@ -333,7 +345,7 @@ def _speculative(inputs: Inputs) -> dict[str, object]:
         return {}
     given = speculative.model_dump(exclude_none=True, exclude={"path", "facts"})
     if inputs.draft is not None:
-        given["model"] = _draft_argument(inputs.draft)
+        given["model"] = draft_argument(inputs.draft)
     return given
 
 

@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.pool import HostProfile
     from sparkctl.memory.settings import Settings
-    from sparkctl.recipes.catalog import Catalog, Operator
+    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.reading import Loader, Located
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.host import Models
-
-CACHE = "~/.cache/huggingface"
 
 
 class SizedModel(NamedTuple):
@@ -100,7 +99,7 @@ class Reader:
         if name in self._known():
             return self.catalog.load("facts", name, ModelFacts)
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-            snapshot = self.models.cached(self.operator.expand(CACHE), name, None)
+            snapshot = self.models.cached(self.operator.hub(None), name, None)
             return checkpoint.facts_of_folder(snapshot) if snapshot is not None else self.hub(name)
         message = f"{name} is no recipe, no folder and no model facts"
         raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")

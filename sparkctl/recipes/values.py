@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
 from sparkctl.base.shown import looks_secret
+from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +53,9 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _GPUS: Final = re.compile(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
 _ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
+_DEVICE: Final = re.compile(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
+_CAPABILITY: Final = re.compile(r"(?:CAP_)?[A-Z][A-Z_]*")
+_MODES: Final = {"", "ro", "rw"}
 _ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
 
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
@@ -105,11 +109,13 @@ def address(text: str) -> str:
 
 
 def version(text: str) -> str:
-    """Accept a version as PEP 440 has it."""
+    """Accept a version as PEP 440 has it, or auto."""
+    if text == AUTO:
+        return text
     try:
         Version(text)
     except InvalidVersion:
-        raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', found {text!r}") from None
+        raise wrong(f"expected a version such as '0.19' or '0.20.2rc1.dev49', or auto, found {text!r}") from None
     return text
 
 
@@ -194,3 +200,29 @@ def speculative(method: str | None, model: str | None, own: str | None, extra: M
         said = f"the method {method}" if method else "no method"
         found.append(Finding((), f"{said} needs the draft's model", "add model: OWNER/NAME, or method: ngram"))
     return found
+
+
+def host_mount(text: str) -> str:
+    """Accept HOST:CONTAINER with :ro (the default) or :rw behind it."""
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not source.startswith(("/", "~/")) or not target.startswith("/") or not target.strip("/") or mode not in _MODES:
+        hint = "such as ~/templates:/templates, a path of this host and one of the container; rw if it is written to"
+        raise wrong(f"expected HOST:CONTAINER[:ro|rw] with whole paths, found {text!r}", hint)
+    return text
+
+
+def device(text: str) -> str:
+    """Accept a device node of the host."""
+    if not _DEVICE.fullmatch(text):
+        raise wrong(
+            f"expected HOST[:CONTAINER][:rwm], found {text!r}", "such as /dev/infiniband; a GPU is gpus: cdi:NAME"
+        )
+    return text
+
+
+def capability(text: str) -> str:
+    """Accept a Linux capability."""
+    if not _CAPABILITY.fullmatch(text):
+        raise wrong(f"expected a capability such as SYS_PTRACE, found {text!r}", "man 7 capabilities lists them")
+    return text

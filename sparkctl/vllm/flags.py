@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sparkctl.base.declarations import FlagValue
 
+AUTO: Final = "auto"
+"""In the place of a recipe's version: the one that its image has."""
 LINEAR_VARIABLE: Final = "VLLM_NVFP4_GEMM_BACKEND"
 """The variable that chose the NVFP4 linear layers' backend before ``--linear-backend``."""
 _FIELDS: Final = {"--linear-backend": "backend: {linear: …}", "--moe-backend": "backend: {moe: …}"}
@@ -38,6 +40,11 @@ class Resolved(NamedTuple):
     asked: Version
     version: Version
     note: str | None
+
+    @property
+    def beyond(self) -> bool:
+        """Whether it is older or newer than every release that is known."""
+        return not releases()[0] <= self.asked <= releases()[-1]
 
     @property
     def memory(self) -> Version:
@@ -60,15 +67,19 @@ class Flag(NamedTuple):
         return self.negatable and self.kind is None
 
 
-def known(text: str) -> Resolved:
-    """Return what a recipe's version counts as.
+def known(text: str, image: str | None = None) -> Resolved:
+    """Return what a recipe's version counts as; ``image`` is the one that its image has, None where that is not known.
 
-    A version between two known ones counts as the lower; pre-releases sort as PEP 440 has it.
+    A version between two known ones counts as the lower; pre-releases sort as PEP 440 has it. "auto" is the image's,
+    and the newest known one until that is known. Of a fork ("0.27+b12x") its base counts.
 
     Raises:
         packaging.version.InvalidVersion: not a version; a recipe's has been checked.
     """
-    asked = Version(Version(text).public)
+    if text == AUTO and image is None:
+        newest = releases()[-1]
+        return Resolved(newest, newest, f"vLLM is the image's, which is not known yet; it counts as {newest}")
+    asked = Version(Version(image if text == AUTO and image else text).public)
     if len(asked.release) < _RELEASE_PARTS and not (asked.is_prerelease or asked.is_postrelease):
         patches = [release for release in releases() if release.release[: len(asked.release)] == asked.release]
         asked = patches[-1] if patches else asked
@@ -83,6 +94,11 @@ def known(text: str) -> Resolved:
     else:
         why = "between two releases whose flags are known"
     return Resolved(asked, version, f"vLLM {asked} is {why}; it counts as {version}")
+
+
+def fork_of(text: str) -> str | None:
+    """Return the name of the fork that a recipe's version declares (``0.27+b12x``), None where it is vLLM's own."""
+    return None if text == AUTO else Version(text).local
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ class EngineInfo(NamedTuple):
     """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
 
     ``cdi_devices`` are those that it resolves; None: it resolves them, and is too old to list them.
+    ``data_root`` is the folder in which it keeps images, "" where there is none or it does not say.
     """
 
     kind: str
@@ -23,6 +25,7 @@ class EngineInfo(NamedTuple):
     default_runtime: str = ""
     runtimes: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] | None = ()
+    data_root: str = ""
 
 
 class Container(NamedTuple):
@@ -50,11 +53,15 @@ class Container(NamedTuple):
 
 
 class Image(NamedTuple):
-    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes."""
+    """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes.
+
+    ``labels`` are its own and those of what it was built from.
+    """
 
     id: str
     digests: tuple[str, ...]
     size_bytes: int
+    labels: Mapping[str, str] = MappingProxyType({})
 
 
 class PullProgress(NamedTuple):

@@ -78,11 +78,28 @@ class Host(Protocol):
         """Return the free bytes of the file system that holds (or would hold) ``path``."""
 
 
+class Link(NamedTuple):
+    """A symbolic link: where it is below a folder, the text in it, and what it leads to with all links resolved."""
+
+    path: Path
+    text: str
+    real: Path
+
+
 class Models(Protocol):
-    """The models on this host's disk."""
+    """The models on this host's disk. A ``cache`` is Hugging Face's hub folder: models--OWNER--NAME are in it."""
 
     def folder_problem(self, path: Path) -> str | None:
         """Return why vLLM could not load a model from ``path`` (missing, empty, unreadable …), or None."""
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
-        """Return the snapshot of ``repo`` in a Hugging Face cache when all its files are there, else None."""
+        """Return the snapshot of ``repo`` in a cache when all its files are there, else None."""
+
+    def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
+        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None where it has one."""
+
+    def file_problem(self, path: Path) -> str | None:
+        """Return why a path leads to no file or folder, "is not there" among others, or None."""
+
+    def links(self, root: Path, below: Path) -> Sequence[Link]:
+        """Return the links at ``below`` and under it, and on the way to it, that lead out of the folder ``root``."""

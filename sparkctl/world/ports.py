@@ -48,6 +48,13 @@ class Files(Protocol):
             InputError: it is there already, no permission, or the disk is full; then nothing has changed.
         """
 
+    def make_folder(self, path: Path, *, shared: bool) -> None:
+        """Make a folder and those above it, unless it is there; ``shared``: every user may write in it.
+
+        Raises:
+            InputError: no permission, or the disk is full.
+        """
+
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
 
@@ -62,7 +69,7 @@ class Hub(Protocol):
     """The hub that models come from. Every method raises InputError when the hub, the network or the disk refuses."""
 
     def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
-        """Download a repository into ``folder``, or (None) into the Hugging Face cache at ``cache``.
+        """Download a repository into ``folder``, or (None) into a Hugging Face cache, whose hub folder is ``cache``.
 
         What was cut off resumes.
         """
@@ -70,7 +77,7 @@ class Hub(Protocol):
     def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
         """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
 
-        The config is fetched into the cache at ``cache``; of the weights, the headers alone are read.
+        The config is fetched into the cache whose hub folder is ``cache``; of the weights, the headers alone are read.
         """
 
 

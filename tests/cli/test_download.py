@@ -8,13 +8,14 @@ import pytest
 
 from tests.support.command_line import Operator
 from tests.support.fake_hub import hub
+from tests.support.weights import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 REPO = "coolthor/Gemma-4-E4B-it-NVFP4A16"
-FILES = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"the same again"}
+FILES = {"config.json": b"{}", "model.safetensors": EMPTY, "pytorch_model.bin": b"the same again"}
 
 
 @pytest.fixture
@@ -46,3 +47,39 @@ def test_no_network_is_a_clear_error(operator: Operator) -> None:
     assert f"error: cannot download {REPO}" in done.err
     assert "check the network and try again" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_hub_that_is_gone_does_not_make_half_a_model_whole(operator: Operator) -> None:
+    """The hub's library is content with what it has of a snapshot where no hub answers."""
+    operator.write("recipes/by-repo.yaml", f"extends: e4b-nvfp4\nmodel: {{repo: {REPO}, path: null, mount: null}}\n")
+    repo = operator.home / ".cache/huggingface/hub" / f"models--{REPO.replace('/', '--')}"
+    for file, text in {"refs/main": "1" * 40, f"snapshots/{'1' * 40}/config.json": "{}"}.items():
+        (repo / file).parent.mkdir(parents=True)
+        (repo / file).write_text(text)
+    operator.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    done = operator.run("download", "by-repo").expect(2)
+    assert "everything is here" not in done.err
+    assert f"error: by-repo: the download ended, and {REPO} in the cache {repo.parent} holds no safetensors" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(("name", "below"), [("HF_HOME", "hub"), ("HF_HUB_CACHE", "")])
+def test_a_cache_that_the_environment_names_is_the_cache(operator: Operator, name: str, below: str) -> None:
+    disk = operator.home / "disk"
+    operator.environ[name] = str(disk)
+    operator.write("recipes/by-repo.yaml", f"extends: e4b-nvfp4\nmodel: {{repo: {REPO}, path: null, mount: null}}\n")
+    operator.run("download", "by-repo").expect(0)
+    assert (disk / below / f"models--{REPO.replace('/', '--')}").is_dir()
+    command = operator.run("render", "by-repo").expect(0).out
+    target = "/root/.cache/huggingface" + ("" if below else "/hub")
+    assert f"source={disk},target={target} " in command
+
+
+def test_a_hub_that_is_a_link_is_mounted_itself(operator: Operator) -> None:
+    (operator.home / "disk").mkdir()
+    (operator.home / ".cache/huggingface").mkdir(parents=True)
+    (operator.home / ".cache/huggingface/hub").symlink_to(operator.home / "disk")
+    operator.write("recipes/by-repo.yaml", f"extends: e4b-nvfp4\nmodel: {{repo: {REPO}, path: null, mount: null}}\n")
+    operator.run("download", "by-repo").expect(0)
+    command = operator.run("render", "by-repo").expect(0).out
+    assert f"source={operator.home}/disk,target=/root/.cache/huggingface/hub " in command

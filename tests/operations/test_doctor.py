@@ -93,3 +93,10 @@ def test_an_engine_elsewhere_is_a_warning_that_says_what_still_works() -> None:
 )
 def test_what_an_operator_should_know_is_no_blocker(change: dict[str, object], subject: str, status: Status) -> None:
     assert found(SPARK._replace(**change))[subject][0] is status  # type: ignore[arg-type]
+
+
+def test_podman_is_named_and_gives_gpus_in_its_own_way() -> None:
+    podman = EngineInfo("podman", "id", "5.4.1", runtimes=("crun", "nvidia"))
+    findings = found(SPARK._replace(engine=podman))
+    assert findings["engine"] == (Status.WARNING, "podman 5.4.1, on a socket of Docker's kind")
+    assert findings["container toolkit"][0] is Status.NOTE

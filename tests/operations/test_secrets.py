@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import Boundary
 from sparkctl.operations.secrets import (
     changed,
     digests,
@@ -25,6 +26,7 @@ from sparkctl.operations.secrets import (
 )
 from sparkctl.world import labels
 from sparkctl.world.labels import ServiceLabels
+from sparkctl.world.spec import ContainerSpec, variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,27 @@ def test_comments_and_blank_lines_are_skipped() -> None:
     assert parse("# mine\n\nHF_TOKEN = hf_x=y\n", "secrets.env") == {"HF_TOKEN": "hf_x=y"}
 
 
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ('"horse"', "horse"),
+        ("'horse'", "horse"),
+        ('"', '"'),
+        ("\"horse'", "\"horse'"),
+        ('ho"rse', 'ho"rse'),
+        ('""', ""),
+    ],
+)
+def test_quotes_around_a_value_are_no_part_of_it(written: str, value: str) -> None:
+    assert parse(f"KEY={written}\n", "f") == {"KEY": value}
+
+
+def test_a_quoted_value_is_hidden_with_and_without_its_quotes(tmp_path: Path) -> None:
+    (tmp_path / "secrets.env").write_text('VLLM_API_KEY="correct-horse-battery"\n')
+    hidden = Boundary(known({}, tmp_path / "secrets.env", []))
+    assert "correct" not in hidden.hidden("the key is correct-horse-battery")
+
+
 def test_a_bad_line_is_named_by_its_place_and_not_by_its_text() -> None:
     with pytest.raises(InputError) as error:
         parse("A=1\nhf_verysecret\n", "/home/o/secrets.env")
@@ -53,9 +76,11 @@ def test_a_value_with_a_line_break_is_refused_without_showing_it() -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Z_]{1,8}", fullmatch=True), st.text("abc=#$'\" {}", min_size=1), max_size=4))
-def test_what_is_written_is_what_is_read(values: dict[str, str]) -> None:
-    stripped = {name: value.strip() for name, value in values.items()}
-    assert parse(env_file(values).decode(), "f") == stripped
+def test_what_is_written_is_what_docker_reads(values: dict[str, str]) -> None:
+    spec = ContainerSpec(image="any", env_files=("f",))
+    assert list(variables(spec, {}, lambda _: env_file(values))) == [
+        f"{name}={value}" for name, value in values.items()
+    ]
 
 
 def test_a_digest_says_whether_a_value_is_the_same_and_nothing_else() -> None:

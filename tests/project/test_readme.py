@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.fake_hub import hub
 from tests.support.paths import REPOSITORY
+from tests.support.weights import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ ELSEWHERE = {
     "make test": "is what runs this",
     "pip install dgx-sparkctl": "tests/test_wheel.py installs the built wheel",
 }
-MODEL = {"config.json": b"{}", "model.safetensors": b"weights"}
+MODEL = {"config.json": b"{}", "model.safetensors": EMPTY}
 
 
 def commands() -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from sparkctl.recipes import template
 from sparkctl.world.docker_run import grammar
-from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount, Port, Ulimit
+from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, Mount, Port, Ulimit
 from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
@@ -38,10 +38,17 @@ RICH: dict[str, object] = {
     "ulimits": ["memlock=-1:-1", "stack=67108864"],
     "restart": "unless-stopped",
     "user": "1000:1000",
+    "devices": ["/dev/infiniband"],
+    "runtime": "nvidia",
+    "capabilities": ["IPC_LOCK"],
+    "privileged": True,
+    "init": "true",
+    "entrypoint": [""],
     "mounts": [
         {"source": '/home/me/a,b "c"', "target": "/models/e4b", "readonly": True},
         {"source": "/home/me/.cache/huggingface", "target": "/root/.cache/huggingface", "readonly": False},
     ],
+    "caches": [{"source": "/home/me/compiled/x", "target": "/compiled", "readonly": False}],
     "model": "/models/e4b",
     "served_name": "gemma 4",
     "aliases": ["gpt-4o"],
@@ -49,8 +56,10 @@ RICH: dict[str, object] = {
 }
 BARE: dict[str, object] = {
     **RICH,
-    **{key: [] for key in ("labels", "env", "ports", "ulimits", "mounts", "args", "aliases")},
-    **dict.fromkeys(("secrets_env_file", "ipc", "shm_size", "user"), ""),
+    **{key: [] for key in ("labels", "env", "ports", "ulimits", "mounts", "args", "aliases", "caches", "entrypoint")},
+    **{key: [] for key in ("devices", "capabilities")},
+    **dict.fromkeys(("secrets_env_file", "ipc", "shm_size", "user", "runtime", "init"), ""),
+    "privileged": False,
     "network": "host",
     "gpus": {"kind": "none", "value": ""},
     "restart": "no",
@@ -67,9 +76,16 @@ SPEC = ContainerSpec(
     ulimits=(Ulimit("memlock", -1, -1), Ulimit("stack", 67108864, 67108864)),
     restart="unless-stopped",
     user="1000:1000",
+    devices=(Device("/dev/infiniband", "/dev/infiniband"),),
+    runtime="nvidia",
+    cap_add=("CAP_IPC_LOCK",),
+    privileged=True,
+    init=True,
+    entrypoint="",
     mounts=(
         Mount("/models/e4b", '/home/me/a,b "c"', read_only=True),
         Mount("/root/.cache/huggingface", "/home/me/.cache/huggingface"),
+        Mount("/compiled", "/home/me/compiled/x", create_source=True),
     ),
 )
 COMMANDS = {"vllm-openai": ("--model", "/models/e4b"), "vllm-serve": ("vllm", "serve", "/models/e4b")}

@@ -19,7 +19,8 @@ from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations import differences
 from sparkctl.operations.context import World
-from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.host.operator import Operator
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.opening import Doors
 from tests.support.command_line import Done

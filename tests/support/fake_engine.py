@@ -58,6 +58,8 @@ class FakeEngine:
     taken_ports: set[int] = field(default_factory=set)
     tagged: dict[str, str] = field(default_factory=dict)
     """The id of the image that a tag names now, where it is not the usual one."""
+    comes: dict[str, bytes] = field(default_factory=dict)
+    """The files of an image that is pulled."""
     _last_start: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -71,7 +73,8 @@ class FakeEngine:
         return {spec.name: spec for spec in self.ordered.values()}
 
     def info(self) -> EngineInfo:
-        return EngineInfo("fake", "engine-1", "1", elsewhere=self.elsewhere, runtimes=("nvidia",))
+        root = "/var/lib/docker"
+        return EngineInfo("fake", "engine-1", "1", self.elsewhere, runtimes=("nvidia",), data_root=root)
 
     # --- images ------------------------------------------------------------------------------------------------------
 
@@ -85,10 +88,9 @@ class FakeEngine:
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")
         yield PullProgress(1, 2, "half")
-        self.images[reference] = {}
+        self.images[reference] = dict(self.comes)
 
     def read_image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes | None]:
-        self._do(f"read {len(paths)} of {reference}")
         return {path: self._image(reference).get(path) for path in paths}
 
     def packages(self, reference: str, names: Sequence[str]) -> dict[str, Package]:

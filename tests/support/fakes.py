@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
-from sparkctl.world.host import Activity, Gpu, MemoryReading
+from sparkctl.world.host import Activity, Gpu, Link, MemoryReading
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sparkctl.base.errors import InputError
     from sparkctl.planning.measured import Measurement
@@ -32,6 +32,7 @@ class FakeHost:
     resident: dict[int, int] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
     cached: int = 0
+    disk_free: int = 500 * GIB
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
@@ -66,7 +67,7 @@ class FakeHost:
         return True
 
     def disk_free_bytes(self, path: Path) -> int | None:
-        return 500 * GIB
+        return self.disk_free
 
 
 @dataclass
@@ -183,12 +184,23 @@ class FakeModels:
 
     missing: dict[str, str] = field(default_factory=dict)
     cache: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
+    """Other files and folders of the host that are there."""
 
     def folder_problem(self, path: Path) -> str | None:
         return self.missing.get(path.name)
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
         return cache / repo if repo in self.cache else None
+
+    def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
+        return None if repo in self.cache else f"is not in the cache {cache}"
+
+    def file_problem(self, path: Path) -> str | None:
+        return self.missing.get(path.name, None if path in self.files else "is not there")
+
+    def links(self, root: Path, below: Path) -> Sequence[Link]:
+        return ()
 
 
 @dataclass
@@ -203,6 +215,7 @@ class FakeFiles:
     folders: tuple[Path, ...] = ()
     left: list[Path] = field(default_factory=list)
     """What killed writes left."""
+    made: list[tuple[Path, bool]] = field(default_factory=list)
 
     def write(self, path: Path, content: bytes, *, mode: int) -> None:
         self.written[path] = (content, mode)
@@ -212,6 +225,9 @@ class FakeFiles:
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         for name, content in contents.items():
             self.write(path / name, content, mode=0o644)
+
+    def make_folder(self, path: Path, *, shared: bool) -> None:
+        self.made.append((path, shared))
 
     def remove(self, path: Path) -> None:
         self.removed.append(path)

@@ -20,7 +20,8 @@ from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.context import World
-from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.host.operator import Operator
 from sparkctl.world.docker.engine import DockerEngine
 from sparkctl.world.docker.errors import Endpoint
 from sparkctl.world.local.clock import SystemClock

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sparkctl.base.document import KeyPath
-    from sparkctl.recipes.catalog import LoadedRecipe, Operator
+    from sparkctl.recipes.catalog import LoadedRecipe
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.recipe import ContainerOptions
     from sparkctl.recipes.service import Service
     from sparkctl.world.spec import ContainerSpec, Mount
 
@@ -51,6 +53,7 @@ def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, s
     if recipe.container.ipc not in {None, "private", "none", "shareable"}:
         hint = "it sees the shared memory of others; shm-size gives it memory of its own"
         yield ("container", "ipc"), f"shares the shared memory of {recipe.container.ipc}", hint
+    yield from _options(recipe.container)
     if not ipaddress.ip_address(recipe.serve.bind).is_loopback:
         key = "VLLM_API_KEY" in recipe.secrets
         who = "whoever has the key" if key else "everybody who reaches this host, as there is no key"
@@ -59,16 +62,37 @@ def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, s
         yield ("gpus",), f"is given the device {recipe.gpus.removeprefix('cdi:')}", None
 
 
-def of_template(service: Service, operator: Operator) -> list[str]:
+def _options(setup: ContainerOptions) -> Iterator[tuple[KeyPath, str, str | None]]:
+    """Yield what the container's own options reach."""
+    if setup.privileged:
+        hint = "it can do on this host what root can; devices and capabilities give it single things"
+        yield ("container", "privileged"), "is privileged", hint
+    for name in setup.capabilities:
+        yield ("container", "capabilities"), f"is given the capability {name}", None
+    for device in setup.devices:
+        yield ("container", "devices"), f"is given the device {device}", None
+    if (setup.runtime or "") not in _RUNTIMES:
+        yield ("container", "runtime"), f"is run by {setup.runtime}", None
+
+
+def of_mounts(service: Service) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the mounts that a recipe's flags, variables and container.mounts ask for, each with the key that does."""
+    for mount in service.host.mounts:
+        if mount.asked:
+            yield mount.asked, f"mounts {mount.source} on {mount.target}, {_mode(mount.read_only)}"
+
+
+def of_template(service: Service) -> list[str]:
     """Return what a service's template adds to what its recipe says, as docker's options."""
     spec, recipe = service.spec, service.recipe
-    cache = None if recipe.cache is None else str(operator.expand(recipe.cache))
-    own = {str(source.folder) for source in service.sources if source.folder is not None}
-    own |= {str(mod.source) for mod in service.mods}
-    found = [f"--mount {_in_words(mount)}" for mount in spec.mounts if not _is_own(mount, own, cache)]
-    found += [f"--device {device.host_path}" for device in spec.devices]
+    own = {(mount.target, str(mount.source)): mount.read_only for mount in service.host.mounts}
+    own |= {(mod.target, str(mod.source)): True for mod in service.mods}
+    if service.host.compiled is not None:
+        own[service.host.compiled.target, str(service.host.compiled.source)] = False
+    found = [f"--mount {_in_words(mount)}" for mount in spec.mounts if not _is_own(mount, own)]
+    found += [f"--device {one.host_path}" for one in spec.devices if one.host_path not in _said(recipe.container)]
     found += [f"--env-file {file}" for file in spec.env_files if file != str(service.secrets_file)]
-    found += _privileges(spec)
+    found += _privileges(spec, recipe.container)
     shared = {"network": (spec.network, recipe.container.network), "ipc": (spec.ipc, recipe.container.ipc)}
     found += [f"--{name} {given}" for name, (given, said) in shared.items() if given and given != (said or "")]
     said_port = (recipe.serve.bind, recipe.serve.port)
@@ -76,21 +100,34 @@ def of_template(service: Service, operator: Operator) -> list[str]:
     return [*found, *(f"--publish {port.host_ip or 'every address'}:{port.host_port}" for port in others)]
 
 
-def _privileges(spec: ContainerSpec) -> list[str]:
-    found = ["--privileged"] if spec.privileged else []
-    found += [f"--cap-add {name}" for name in spec.cap_add]
+def _privileges(spec: ContainerSpec, setup: ContainerOptions) -> list[str]:
+    """Return the privileges that a recipe's own options do not ask for."""
+    asked = {f"CAP_{name.removeprefix('CAP_')}" if name != "ALL" else name for name in setup.capabilities}
+    found = ["--privileged"] if spec.privileged and not setup.privileged else []
+    found += [f"--cap-add {name}" for name in spec.cap_add if name not in asked]
     found += [f"--security-opt {text}" for text in spec.security_opt]
     found += [f"--pid {spec.pid}"] if spec.pid else []
-    return found + ([f"--runtime {spec.runtime}"] if spec.runtime not in _RUNTIMES else [])
+    return found + ([f"--runtime {spec.runtime}"] if spec.runtime not in {*_RUNTIMES, setup.runtime} else [])
 
 
-def _is_own(mount: Mount, own: set[str], cache: str | None) -> bool:
-    """Return whether a mount is a model's or a mod's, read-only, or the cache's, or no folder of the host."""
-    return mount.kind != "bind" or mount.source == cache or (mount.source in own and mount.read_only)
+def _said(setup: ContainerOptions) -> set[str]:
+    return {device.partition(":")[0] for device in setup.devices}
+
+
+def _is_own(mount: Mount, own: Mapping[tuple[str, str], bool]) -> bool:
+    """Return whether a mount is one of the recipe's, no more writable than it says, or no folder of the host."""
+    if mount.kind != "bind":
+        return True
+    read_only = own.get((mount.target, mount.source or ""))
+    return read_only is not None and (mount.read_only or not read_only)
 
 
 def _in_words(mount: Mount) -> str:
-    return f"{mount.source} on {mount.target}, {'read-only' if mount.read_only else 'writable'}"
+    return f"{mount.source} on {mount.target}, {_mode(mount.read_only)}"
+
+
+def _mode(read_only: bool) -> str:
+    return "read-only" if read_only else "writable"
 
 
 def _too_much(folder: Path, operator: Operator) -> str | None:

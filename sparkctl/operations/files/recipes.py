@@ -9,6 +9,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import reach
 from sparkctl.recipes import reading
 from sparkctl.recipes.catalog import Member
+from sparkctl.recipes.host import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +78,21 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
     reaches: dict[str, Problem] = {}
     for name in checked:
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
+        problems |= {str(problem): problem for problem in _unmountable(world, name)}
         reaches |= {str(problem): problem for problem in _reaches(world, name)}
     return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
+
+
+def _unmountable(world: World, name: str) -> list[Problem]:
+    """Return what the recipes of a name want of this host that no mount can bring."""
+    with suppress(InputError):
+        loader = world.loader(world.disk_models)
+        for one in loader.located([name], (), strict=False):
+            try:
+                loader.host_side(one)
+            except ProblemsError as error:
+                return error.problems
+    return []
 
 
 def _reaches(world: World, name: str) -> list[Problem]:
@@ -88,19 +102,22 @@ def _reaches(world: World, name: str) -> list[Problem]:
         loader = world.loader(world.disk_models)
         for one in loader.located([name], (), strict=False):
             found += reach.of_recipe(one.loaded, world.operator)
-            found += _added(world, loader, one)
+            found += _added(loader, one)
     return found
 
 
-def _added(world: World, loader: Loader, one: Located) -> list[Problem]:
-    """Return what a service's template reaches; nothing where it cannot be put together."""
+def _added(loader: Loader, one: Located) -> list[Problem]:
+    """Return what a service's mounts and its template reach; nothing where it cannot be put together."""
     try:
         (service,) = loader.services([one])
     except InputError:
         return []
     place = one.loaded.document.node(("template",)).key
-    added = reach.of_template(service, world.operator)
-    return [Problem(f"the template adds {text}", place, warning=True) for text in added]
+    mounts = [
+        Problem(text, one.loaded.document.node(path).key, warning=True) for path, text in reach.of_mounts(service)
+    ]
+    added = reach.of_template(service)
+    return [*mounts, *(Problem(f"the template adds {text}", place, warning=True) for text in added)]
 
 
 def _description(catalog: Catalog, kind: str, name: str) -> str:
@@ -142,4 +159,4 @@ def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, s
         misfits = [] if dangling else reading.misfits(catalog, loaded)
     except ProblemsError as error:
         misfits = error.problems
-    return [*loaded.warnings, *dangling, *misfits]
+    return [*loaded.warnings, *version.judged(loaded, None, started=False), *dangling, *misfits]

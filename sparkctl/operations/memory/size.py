@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
 from sparkctl.memory.weights import checkpoint
-from sparkctl.recipes.sized import CACHE, Reader, longest, sized
+from sparkctl.recipes.sized import Reader, longest, sized
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def size(world: World, model: str, changes: Changes | None = None, *, vllm: str 
 def _of_the_hub(world: World, repo: str) -> ModelFacts:
     """Return what a repository says of its model; of its weights, the headers alone are read."""
     world.report.say(f"reading the headers of {repo} on the hub")
-    config, headers = world.hub.headers(repo, cache=world.operator.expand(CACHE))
+    config, headers = world.hub.headers(repo, cache=world.operator.hub(None))
     return checkpoint.facts_of_headers(repo, config, headers)
 
 

@@ -10,10 +10,15 @@ from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, fitted, planned_here
 from sparkctl.operations.mods.fetched import fetch_missing
+from sparkctl.operations.services import pulling
+from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.recipes.reading import Located
     from sparkctl.recipes.service import Service
 
 
@@ -54,15 +59,27 @@ def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]
     """Return the services, whose models are here and whose secrets have values."""
     loader = world.loader(world.ports.models, world.images)
     located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+    if _came(world, located):
+        located = loader.located(asked.names, asked.overrides, strict=asked.strict)
     if download:
         models.download(world, located)
         located = loader.located(asked.names, asked.overrides, strict=asked.strict)
     models.require(world, located)
+    models.require_files(loader, located)
     services = world.services(loader, located)
     for service in services:
         world.required_secrets(service)
     fetch_missing(world, [mod for service in services for mod in service.mods])
     return services
+
+
+def _came(world: World, located: Sequence[Located]) -> bool:
+    """Fetch the images that say which vLLM a recipe is counted with, and return whether any had to be fetched."""
+    recipes = [(one.member.service, one.loaded.recipe) for one in located if one.loaded.recipe.vllm == AUTO]
+    if recipes:
+        world.refuse_elsewhere()
+    came = [pulling.pull(world.ports, world.report, name, recipe.image) for name, recipe in recipes]
+    return any(came)
 
 
 def _drop_caches(world: World) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.base import units
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
+from sparkctl.operations.services import pulling
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
+from sparkctl.recipes.host import caches
+from sparkctl.vllm import image_version
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.ports import Files, Ports, Report
+    from sparkctl.world.spec import ContainerSpec
 
 
 def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
@@ -26,14 +29,28 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
     Raises:
         EngineError: a name or a port is taken, or an image cannot be had.
         ModError: a mod's file, or the file that it covers in the image, is not what it has to be.
+        InputError: an image that came has another release of vLLM than its recipe says.
     """
     for service in services:
         refuse_taken(ports, service)
         on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:
-        _pull(ports.engine, report, service)
+        if pulling.pull(ports, report, service.name, service.spec.image):
+            _refuse_other_release(images, service)
         verdicts.check_image(images, service.spec.image, service.mods)
+
+
+def _refuse_other_release(images: Images, service: Service) -> None:
+    """Refuse an image that came just now and has another vLLM than the recipe was counted with.
+
+    Raises:
+        InputError: it names both.
+    """
+    declared, found = service.recipe.vllm, images.vllm(service.spec.image)
+    if found and image_version.is_release(found) and image_version.contradicts(declared, found):
+        message = f"{service.name}: vllm: the recipe says {declared}, and the image has {found} ({service.spec.image})"
+        raise InputError(message, hint=f'write vllm: "{found}", or vllm: auto, which takes the image\'s')
 
 
 def refuse_taken(ports: Ports, service: Service) -> None:
@@ -68,6 +85,22 @@ def stage(files: Files, service: Service) -> None:
     on_disk.stage(files, service.mods)
 
 
+def keep_compiled(files: Files, spec: ContainerSpec) -> None:
+    """Make the folder in which a container keeps what it compiles, so that its user may write there.
+
+    Raises:
+        InputError: it cannot be made; the hint is how to start without it.
+    """
+    folder = caches.folder(spec)
+    if folder is None:
+        return
+    try:
+        files.make_folder(folder, shared=not caches.is_root(spec.user or None))
+    except InputError as error:
+        hint = "container: {caches: /another/folder} keeps what is compiled there, caches: false does not keep it"
+        raise InputError(error.message, hint=hint) from None
+
+
 def verify_container(engine: Engine, service: Service) -> None:
     """Check each mod's file in the running container.
 
@@ -75,13 +108,3 @@ def verify_container(engine: Engine, service: Service) -> None:
         ModError: a file is not the mod's.
     """
     verdicts.check_container(engine, service.name, deployed.find(engine, service.name), service.mods)
-
-
-def _pull(engine: Engine, report: Report, service: Service) -> None:
-    reference = service.spec.image
-    if engine.image(reference) is not None:
-        return
-    for progress in engine.pull(reference):
-        now, total = progress.current_bytes, progress.total_bytes
-        tail = units.format_bytes(now) + (f" of {units.format_bytes(total)}" if total else "")
-        report.progress(service.name, f"pulling {reference}", tail, min(1.0, now / total) if total else None)

@@ -99,6 +99,8 @@ class Starter:
         engine, name = self._ports.engine, service.name
         self._report.progress(name, "creating", "")
         prepare.stage(self._ports.files, service)
+        spec = self._spec(service, keep=keep, trial=trial)
+        prepare.keep_compiled(self._ports.files, spec)
         earlier = engine.container(name)
         if earlier is not None:
             self._keep_dead(service, earlier)
@@ -108,7 +110,7 @@ class Starter:
                 engine.remove(earlier.id)
             elif earlier is not None:
                 aside.rename(earlier)
-            created = engine.create(self._spec(service, keep=keep, trial=trial))
+            created = engine.create(spec)
             aside.stop(name)
             sampler = Sampler(engine, self._ports.host, created, self._ports.clock.monotonic())
             engine.start(created)

@@ -52,19 +52,25 @@ def container_of(inspected: Mapping[str, Any]) -> Container:
 
 def image_of(inspected: Mapping[str, Any]) -> Image:
     """Return the image that ``GET /images/NAME/json`` describes."""
-    return Image(inspected["Id"], tuple(inspected.get("RepoDigests") or ()), int(inspected.get("Size") or 0))
+    labels = (inspected.get("Config") or {}).get("Labels") or {}
+    digests = tuple(inspected.get("RepoDigests") or ())
+    return Image(inspected["Id"], digests, int(inspected.get("Size") or 0), labels)
 
 
 def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tuple[int, ...]) -> EngineInfo:
-    """Return who the engine is, from ``GET /info`` in a version of the API."""
+    """Return who the engine is, from ``GET /info`` in a version of the API.
+
+    Podman answers on a socket as Docker does; it names the release of Buildah in it (podman, pkg/api/handlers/compat).
+    """
     return EngineInfo(
-        kind="docker",
+        kind="podman" if "BuildahVersion" in described else "docker",
         id=described["ID"],
         version=described["ServerVersion"],
         elsewhere=elsewhere(described, address, host),
         default_runtime=described.get("DefaultRuntime") or "",
         runtimes=tuple(sorted(described.get("Runtimes") or ())),
         cdi_devices=_cdi_devices(described, api),
+        data_root=described.get("DockerRootDir") or "",
     )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_SHARED: Final = 0o1777
 _MOST: Final = 256 * 1024**2
 """Bytes of a file that are read at once; the log of a start has a few MiB."""
 
@@ -60,6 +61,23 @@ class DiskFiles:
             InputError: it is there already, no permission, or the disk is full; then nothing has changed.
         """
         folders.write_folder(path, contents, replace=replace)
+
+    def make_folder(self, path: Path, *, shared: bool) -> None:
+        """Make a folder and those above it for their owner alone, unless it is there.
+
+        ``shared``: every user may write in it; those above stay closed, so that only a container, which has the folder
+        itself, gets there.
+
+        Raises:
+            InputError: no permission, or the disk is full.
+        """
+        try:
+            private_folder.make(path)
+            if shared and stat.S_IMODE(path.stat().st_mode) != _SHARED:
+                path.chmod(_SHARED)
+        except OSError as error:
+            message = f"cannot make the folder {path}: {(error.strerror or str(error)).lower()}"
+            raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
 
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""

@@ -41,7 +41,7 @@ class HuggingFaceHub:
         self._bars = bars
 
     def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
-        """Download a repository into ``folder``, or (None) into the Hugging Face cache at ``cache``.
+        """Download a repository into ``folder``, or (None) into a Hugging Face cache, whose hub folder is ``cache``.
 
         Raises:
             InputError: no such repository, no permission, no network, or the disk is full. What came stays, for
@@ -53,7 +53,7 @@ class HuggingFaceHub:
                 repo,
                 revision=revision,
                 local_dir=folder,
-                cache_dir=None if folder else cache / "hub",
+                cache_dir=None if folder else cache,
                 ignore_patterns=_UNUSED,
                 endpoint=self._endpoint,
             )
@@ -61,7 +61,7 @@ class HuggingFaceHub:
     def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
         """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
 
-        The config is fetched into the cache at ``cache``; of the weights, the headers alone are read.
+        The config is fetched into the cache whose hub folder is ``cache``; of the weights, the headers alone are read.
 
         Raises:
             InputError: as for ``download``.
@@ -69,7 +69,7 @@ class HuggingFaceHub:
         _refuse_odd(self._endpoint)
         api = HfApi(endpoint=self._endpoint)
         with _told(repo), _drawn(self._bars):
-            config = api.hf_hub_download(repo, "config.json", cache_dir=cache / "hub")
+            config = api.hf_hub_download(repo, "config.json", cache_dir=cache)
             try:
                 found = api.get_safetensors_metadata(repo)
             except NotASafetensorsRepoError:

@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -112,8 +112,9 @@ class LinuxHost:
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that holds (or would hold) ``path``."""
         for folder in (path, *path.parents):
-            if folder.exists():
-                return shutil.disk_usage(folder).free
+            with suppress(OSError, ValueError):
+                if folder.exists():
+                    return shutil.disk_usage(folder).free
         return None
 
 

@@ -1,29 +1,29 @@
-"""Models on this host's disk: plain folders, and the Hugging Face cache's layout (hub/models--OWNER--NAME)."""
+"""Models on this host's disk: plain folders, and the Hugging Face cache's layout (models--OWNER--NAME in its hub)."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import regular_file
-from sparkctl.base.bounded import JsonBounds, read_json
 from sparkctl.base.errors import InputError
-from sparkctl.base.units import MIB
+from sparkctl.world.host import Link
+from sparkctl.world.local import shards
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-_INDEX: Final = "model.safetensors.index.json"
-_BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
-"""Of the index: the longest known names 190,000 tensors in 20 MB."""
 _MAX_REFERENCE: Final = 4096
+_MAX_ENTRIES: Final = 20_000
+"""Of one model's folder; DeepSeek's, the largest known, has 200 files."""
 
 
 class DiskModels:
-    """What is there, by looking; nothing is read but names and the index of the shards."""
+    """What is there, by looking: names, the index of the shards, and their headers."""
 
     def folder_problem(self, path: Path) -> str | None:
-        """Return why vLLM could not load a model from ``path`` (missing, empty, unreadable), or None."""
+        """Return why vLLM could not load a model from ``path`` (missing, unreadable, not whole …), or None."""
         try:
             if not path.is_dir():
                 return "is not a folder" if path.exists() else "is not there"
@@ -36,12 +36,69 @@ class DiskModels:
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
         """Return the snapshot of ``repo`` in a Hugging Face cache when all its files are there, else None."""
-        root = cache / "hub" / f"models--{repo.replace('/', '--')}"
-        wanted = revision or "main"
-        reference = root / "refs" / wanted
-        commit = _commit(reference) or wanted
-        snapshot = root / "snapshots" / commit
+        snapshot = _snapshot(cache, repo, revision)
         return None if self.folder_problem(snapshot) else snapshot
+
+    def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
+        """Return why ``cached`` has no snapshot, in words that follow the repository's name; None where it has one."""
+        snapshot = _snapshot(cache, repo, revision)
+        problem = self.folder_problem(snapshot)
+        if problem in {None, "is not there", "is empty"}:
+            return problem and f"is not in the cache {cache}"
+        return f"in the cache {cache} {problem}"
+
+    def file_problem(self, path: Path) -> str | None:
+        """Return why a path leads to no file or folder, "is not there" among others, or None."""
+        try:
+            path.stat()
+        except FileNotFoundError:
+            return "is a link that leads nowhere" if path.is_symlink() else "is not there"
+        except NotADirectoryError:
+            return "is not there"
+        except OSError as error:
+            return f"cannot be looked at: {(error.strerror or str(error)).lower()}"
+        except ValueError:
+            return "is no path: it holds a character that no name can have"
+        return None if path.is_file() or path.is_dir() else "is neither a file nor a folder"
+
+    def links(self, root: Path, below: Path) -> tuple[Link, ...]:
+        """Return the links at ``below`` and under it, and on the way to it, that lead out of the folder ``root``."""
+        try:
+            real = root.resolve()
+            on_the_way = [root.joinpath(*below.relative_to(root).parts[:count]) for count in _counts(root, below)]
+            for path in on_the_way:
+                if path.is_symlink() and not path.resolve().is_relative_to(real):
+                    return (_link(root, path),)
+            return tuple(_link(root, path) for path in _links(below) if not path.resolve().is_relative_to(real))
+        except (OSError, RuntimeError, ValueError):
+            return ()
+
+
+def _counts(root: Path, below: Path) -> range:
+    return range(1, len(below.relative_to(root).parts) + 1)
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    seen = 0
+    for where, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            seen += 1
+            if seen > _MAX_ENTRIES:
+                return
+            path = Path(where) / name
+            if path.is_symlink() and path.exists():
+                yield path
+
+
+def _link(root: Path, path: Path) -> Link:
+    return Link(path.relative_to(root), str(path.readlink()), path.resolve())
+
+
+def _snapshot(cache: Path, repo: str, revision: str | None) -> Path:
+    """Return the folder in which a cache has a revision of a repository, or would have it."""
+    root = cache / f"models--{repo.replace('/', '--')}"
+    wanted = revision or "main"
+    return root / "snapshots" / (_commit(root / "refs" / wanted) or wanted)
 
 
 def _commit(reference: Path) -> str | None:
@@ -58,24 +115,8 @@ def _commit(reference: Path) -> str | None:
 def _problem(path: Path, names: set[str]) -> str | None:
     if "config.json" not in names:
         return "holds no config.json"
+    if not regular_file.is_there(path / "config.json"):
+        return "has a config.json that leads nowhere"
     if not os.access(path / "config.json", os.R_OK):
         return "has a config.json that cannot be read: permission denied"
-    if not any(name.endswith(".safetensors") for name in names):
-        return "holds no safetensors"
-    missing = _missing_shards(path)
-    return f"lacks {missing[0]}, which its index names" if missing else None
-
-
-def _missing_shards(folder: Path) -> list[str]:
-    index = folder / _INDEX
-    if not regular_file.is_there(index):
-        return []
-    try:
-        read = read_json(regular_file.read_bytes(index, _BOUNDS.size), _BOUNDS)
-    except InputError:
-        return [_INDEX]
-    shards = read.get("weight_map") if isinstance(read, dict) else None
-    if not isinstance(shards, dict):
-        return [_INDEX]
-    names = set(map(str, shards.values()))
-    return sorted(name for name in names if not regular_file.is_there(folder / name))
+    return shards.problem(path, names)

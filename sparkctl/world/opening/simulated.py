@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
+from sparkctl.world.local.model_folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
@@ -43,6 +44,6 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         http=HttpOnDemand(),
         clock=SystemClock(),
         locks=FileLocks(shared_folder(), whoami()),
-        models=SimModels(),
+        models=SimModels(DiskModels()),
         files=DiskFiles(),
     )

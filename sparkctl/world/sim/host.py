@@ -10,8 +10,10 @@ from sparkctl.world.sim import addresses, pool
 from sparkctl.world.sim.boot import TOTAL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from sparkctl.world.host import Link, Models
 
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
 
@@ -70,19 +72,47 @@ class SimHost:
     def disk_free_bytes(self, path: Path) -> int | None:
         """Return the free bytes of the file system that would hold ``path``, on this machine."""
         for folder in (path, *path.parents):
-            if folder.exists():
+            if _there(folder):
                 return shutil.disk_usage(folder).free
         return None
 
 
 class SimModels:
-    """The models of the simulated host: all of them."""
+    """The models of the simulated host: all of them. Those that lie on this machine's ``disk`` too are as they lie."""
+
+    def __init__(self, disk: Models) -> None:
+        self._disk = disk
 
     def folder_problem(self, path: Path) -> str | None:
-        """Return None: the model is there."""
-        del path
-        return None
+        """Return None: the model is there; unless this machine has a part of it."""
+        return self._disk.folder_problem(path) if _there(path) else None
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
-        """Return where a Hugging Face cache would have it."""
-        return cache / "hub" / f"models--{repo.replace('/', '--')}" / "snapshots" / (revision or "main")
+        """Return where a Hugging Face cache has it, or would have it."""
+        if _there(_folder(cache, repo)):
+            return self._disk.cached(cache, repo, revision)
+        return _folder(cache, repo) / "snapshots" / (revision or "main")
+
+    def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
+        """Return None: the model is there; unless this machine has a part of it."""
+        return self._disk.cache_problem(cache, repo, revision) if _there(_folder(cache, repo)) else None
+
+    def file_problem(self, path: Path) -> str | None:
+        """Return why a path of this machine leads to no file or folder, or None."""
+        return self._disk.file_problem(path)
+
+    def links(self, root: Path, below: Path) -> Sequence[Link]:
+        """Return the links of this machine's disk that lead out of ``root``."""
+        return self._disk.links(root, below)
+
+
+def _folder(cache: Path, repo: str) -> Path:
+    return cache / f"models--{repo.replace('/', '--')}"
+
+
+def _there(path: Path) -> bool:
+    """Return whether this machine has something at a path; not where it cannot be looked at."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.world.sim.folders import Record
     from sparkctl.world.spec import ContainerSpec
 
-CACHE: Final = ".cache/huggingface"
+CACHE: Final = "huggingface"
 
 
 def needed(spec: ContainerSpec) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def needed(spec: ContainerSpec) -> tuple[str, ...]:
     return tuple(
         mount.source or ""
         for mount in spec.mounts
-        if mount.kind == "bind" and not (mount.create_source or mount.target in models or mount.target.endswith(CACHE))
+        if mount.kind == "bind" and not (mount.create_source or mount.target in models or CACHE in mount.target)
     )
 
 

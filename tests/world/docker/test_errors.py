@@ -16,7 +16,7 @@ from docker.errors import DockerException
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker.errors import Endpoint, refusal, within
-from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere
+from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere, info_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -340,6 +340,13 @@ def test_an_engine_is_this_hosts_when_name_kernel_and_memory_agree(
     expected = reason and f"the engine at {address} runs on another machine or in a virtual one ({reason})"
 
     assert elsewhere(described, address, SPARK) == expected
+
+
+@pytest.mark.parametrize(("more", "kind"), [({}, "docker"), ({"BuildahVersion": "1.39.4"}, "podman")])
+def test_podman_behind_a_socket_of_dockers_kind_is_named_as_such(more: dict[str, str], kind: str) -> None:
+    described = INFO | {"ID": "a1", "ServerVersion": "5.4.1", "DockerRootDir": "/var/lib/x"} | more
+    found = info_of(described, "unix:///run/podman/podman.sock", SPARK, (1, 41))
+    assert (found.kind, found.version, found.data_root) == (kind, "5.4.1", "/var/lib/x")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ import yaml
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods import on_disk, placed
 from sparkctl.mods.manifest import Mod
-from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.host.operator import Operator
 from sparkctl.recipes.reading import PINS, Loader
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.model_folders import DiskModels
@@ -39,6 +41,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Service:
     for path in (recipe.cache, recipe.model.path):
         if path is not None:
             operator.expand(path).mkdir(parents=True)
+    (operator.compiled / re.sub("[:/]", "_", recipe.image) / "by-tag").mkdir(parents=True)
     for mod in recipe.mods:
         _pin_invented(operator, mod)
     profile = CATALOG.load("host", "gb10", HostProfile)

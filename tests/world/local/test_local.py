@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.world.host import Link
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks
 from sparkctl.world.local.machine import LinuxHost
@@ -23,6 +24,7 @@ from sparkctl.world.local.model_folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.engine import SimEngine
+from tests.support.weights import POINTER, shard
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 def model(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True)
     for name in names:
-        (folder / name).write_text("{}")
+        (folder / name).write_bytes(shard() if name.endswith(".safetensors") else b"{}")
     return folder
 
 
@@ -57,21 +59,85 @@ def test_a_missing_folder_and_a_file_are_told_apart(tmp_path: Path) -> None:
     assert DiskModels().folder_problem(tmp_path / "file") == "is not a folder"
 
 
+NOT_FETCHED = "the file itself was not fetched (git lfs pull)"
+
+
+def index(folder: Path, *names: str) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {name: name for name in names}}))
+
+
 def test_a_download_that_stopped_half_way_is_seen_by_its_index(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", "config.json", "model-1.safetensors")
-    weight_map = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    assert DiskModels().folder_problem(folder) == "lacks model-2.safetensors, which its index names"
+    index(folder, "model-1.safetensors", "model-2.safetensors", "model-3.safetensors")
+    problem = "lacks model-2.safetensors (and 1 more of 3), which its index names"
+    assert DiskModels().folder_problem(folder) == problem
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (shard(bytes_there=10), "has half a model-2.safetensors: 114 B of 144 B"),
+        (b"", "has a model-2.safetensors that is cut off or no safetensors: 0 B"),
+        (shard()[:60], "has a model-2.safetensors that is cut off or no safetensors: 60 B"),
+        ((4).to_bytes(8, "little") + b"{]]}", "has a model-2.safetensors whose header cannot be read"),
+        (POINTER, f"has a git-lfs pointer in place of model-2.safetensors (1.4 GiB): {NOT_FETCHED}"),
+    ],
+)
+def test_a_shard_that_is_not_whole_is_named(tmp_path: Path, content: bytes, problem: str, *, indexed: bool) -> None:
+    folder = model(tmp_path / "m", "config.json", "model-1.safetensors")
+    (folder / "model-2.safetensors").write_bytes(content)
+    if indexed:
+        index(folder, "model-1.safetensors", "model-2.safetensors")
+    assert DiskModels().folder_problem(folder) == problem
+
+
+def test_a_pointer_in_place_of_a_tokenizer_is_named_and_of_what_is_not_read_is_no_matter(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "config.json", "model.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(POINTER)
+    (folder / "consolidated.safetensors").write_bytes(POINTER)
+    assert DiskModels().folder_problem(folder) is None
+    (folder / "tokenizer.json").write_bytes(POINTER)
+    assert "git-lfs pointer in place of tokenizer.json" in str(DiskModels().folder_problem(folder))
+
+
+def test_shards_without_an_index_are_counted_by_their_names(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "config.json", "model-00001-of-00003.safetensors")
+    problem = "lacks model-00002-of-00003.safetensors (and 1 more of 3), which the others' names count"
+    assert DiskModels().folder_problem(folder) == problem
+
+
+def test_weights_that_are_links_to_nothing_are_not_there(tmp_path: Path) -> None:
+    folder = model(tmp_path / "m", "config.json")
+    (folder / "model.safetensors").symlink_to("../../blobs/gone")
+    assert DiskModels().folder_problem(folder) == "lacks model.safetensors, which is a link that leads nowhere"
 
 
 def test_a_repository_is_found_in_the_cache_by_its_branch(tmp_path: Path) -> None:
-    root = tmp_path / "hub" / "models--google--gemma-4-E4B-it"
+    root = tmp_path / "models--google--gemma-4-E4B-it"
     snapshot = model(root / "snapshots" / "abc", "config.json", "model.safetensors")
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text("abc")
     assert DiskModels().cached(tmp_path, "google/gemma-4-E4B-it", None) == snapshot
     assert DiskModels().cached(tmp_path, "google/gemma-4-E4B-it", "abc") == snapshot
     assert DiskModels().cached(tmp_path, "google/gemma-4-E2B-it", None) is None
+    problem = DiskModels().cache_problem(tmp_path, "google/gemma-4-E2B-it", None)
+    assert problem == f"is not in the cache {tmp_path}"
+    (snapshot / "model.safetensors").unlink()
+    problem = DiskModels().cache_problem(tmp_path, "google/gemma-4-E4B-it", None)
+    assert problem == f"in the cache {tmp_path} holds no safetensors"
+
+
+def test_links_that_lead_out_of_a_folder_are_found_with_what_they_lead_to(tmp_path: Path) -> None:
+    root = tmp_path / "models--a--b"
+    folder = model(root / "snapshots" / "1", "config.json")
+    (root / "blobs").mkdir()
+    (root / "blobs" / "b7").write_bytes(shard())
+    (folder / "model.safetensors").symlink_to("../../blobs/b7")
+    (folder / "same.json").symlink_to("config.json")
+    links = DiskModels().links(folder, folder)
+    assert links == (Link(Path("model.safetensors"), "../../blobs/b7", root / "blobs" / "b7"),)
+    assert DiskModels().links(tmp_path, root) == ()
 
 
 def _hold(folder: Path, held: Event, release: Event) -> None:

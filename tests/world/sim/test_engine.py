@@ -17,6 +17,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.world.labels import LABEL_RECIPE
+from sparkctl.world.local.model_folders import DiskModels
 from sparkctl.world.opening import simulated
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
@@ -415,9 +416,18 @@ def test_the_host_has_one_gb10_without_a_memory_total_and_every_model(tmp_path: 
         ("NVIDIA GB10", "12.1", None)
     ]
     assert host.memory().available_bytes == host.memory().total_bytes - 8 * GIB
-    assert SimModels().folder_problem(tmp_path / "none") is None
-    snapshot = SimModels().cached(tmp_path, "google/gemma-4-E4B-it", None)
-    assert snapshot == tmp_path / "hub/models--google--gemma-4-E4B-it/snapshots/main"
+    models = SimModels(DiskModels())
+    assert models.folder_problem(tmp_path / "none") is None
+    snapshot = models.cached(tmp_path, "google/gemma-4-E4B-it", None)
+    assert snapshot == tmp_path / "models--google--gemma-4-E4B-it/snapshots/main"
+
+
+def test_a_part_of_a_model_that_this_machine_has_is_no_model_of_the_simulated_host(tmp_path: Path) -> None:
+    models = SimModels(DiskModels())
+    (tmp_path / "models--a--b").mkdir()
+    assert models.cached(tmp_path, "a/b", None) is None
+    assert models.cache_problem(tmp_path, "a/b", None) == f"is not in the cache {tmp_path}"
+    assert models.folder_problem(tmp_path / "models--a--b") == "is empty"
 
 
 def test_the_ports_are_a_simulated_sparks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

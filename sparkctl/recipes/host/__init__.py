@@ -1,0 +1,1 @@
+"""What a container gets of its host: the operator's folders, host files that flags name, mounts, caches."""

@@ -1,0 +1,89 @@
+"""All that one container gets of its host, beside mods: models, caches, declared mounts, files that its flags name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sparkctl.base.errors import Problem, ProblemsError
+from sparkctl.recipes.host import caches
+from sparkctl.recipes.host.files import Finder
+from sparkctl.recipes.host.mounts import HostMount, with_links
+from sparkctl.recipes.service import draft_argument, model_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.recipes.catalog import LoadedRecipe
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.recipes.service import Source
+    from sparkctl.world.host import Models
+
+
+@dataclass(frozen=True, slots=True)
+class HostSide:
+    """What a container gets of its host; ``args`` and ``env`` are the recipe's, with paths as the container has them.
+
+    ``compiled`` is where what its server compiles is kept. ``missing`` are sources of mounts that are not there.
+    """
+
+    mounts: tuple[HostMount, ...]
+    compiled: HostMount | None
+    args: Mapping[str, Any]
+    env: Mapping[str, Any]
+    missing: tuple[Problem, ...] = ()
+
+
+def of(models: Models, operator: Operator, loaded: LoadedRecipe, model: Source, draft: Source | None) -> HostSide:
+    """Return what a recipe's container gets of this host.
+
+    Raises:
+        ProblemsError: a path that no mount can bring, at its line.
+    """
+    recipe = loaded.recipe
+    found = {mount.target: mount for mount in _models(models, operator, recipe, model, draft)}
+    declared, missing = _declared(models, operator, recipe)
+    compiled = caches.compiled(operator, recipe)
+    inside = [*found, *(mount.target for mount in declared), *([compiled.target] if compiled else [])]
+    finder = Finder(models, operator, [*inside, caches.MODELS, caches.MODELS_OF_USERS])
+    args, env = finder.values("args", recipe.args), finder.values("env", recipe.env)
+    named = finder.found
+    if named.refused:
+        raise ProblemsError([_placed(problem, loaded) for problem in named.refused])
+    mounts = {**found, **named.mounts, **{mount.target: mount for mount in declared}}
+    absent = tuple(replace(_placed(problem, loaded), warning=True) for problem in (*missing, *named.missing))
+    return HostSide(tuple(mounts.values()), compiled, args, {**caches.variables(recipe), **env}, absent)
+
+
+def _models(
+    models: Models, operator: Operator, recipe: Recipe, model: Source, draft: Source | None
+) -> Sequence[HostMount]:
+    found: list[HostMount] = []
+    if model.folder is not None:
+        found += with_links(models, model.folder, model_argument(recipe, model))
+    if draft is not None and draft.folder is not None:
+        found += with_links(models, draft.folder, draft_argument(draft))
+    by_repo = [source.repo for source in (model, draft) if source is not None and source.folder is None]
+    if recipe.cache is not None and by_repo:
+        found += caches.model_cache(models, operator, recipe, by_repo)
+    return found
+
+
+def _declared(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[HostMount], list[Problem]]:
+    """Return the mounts that a recipe declares, and what of their sources is not there."""
+    found, missing = [], []
+    for index, text in enumerate(recipe.container.mounts):
+        source, target, mode = (*text.split(":"), "ro")[:3]
+        folder, path = operator.expand(source), ("container", "mounts", index)
+        problem = models.file_problem(folder)
+        if problem is not None:
+            hint = "make it, or correct the path"
+            missing.append(Problem(f"container.mounts: {source} {problem}", hint=hint, path=path))
+        mounts = with_links(models, folder, target.rstrip("/"), read_only=mode != "rw")
+        found += [mount._replace(asked=path) for mount in mounts]
+    return found, missing
+
+
+def _placed(problem: Problem, loaded: LoadedRecipe) -> Problem:
+    return replace(problem, place=loaded.document.place(problem.path))

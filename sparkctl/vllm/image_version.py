@@ -1,0 +1,80 @@
+"""Which vLLM an image has, by what lies in it, and whether that is what a recipe declares. Pure: nothing is run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from packaging.version import InvalidVersion, Version
+
+from sparkctl.vllm.flags import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE: Final = "vllm/_version.py"
+"""Below the folder of Python's packages; its build writes it (vLLM 0.17.1 to 0.32.0)."""
+ROOTS: Final = tuple(
+    f"{place}/lib/python3.{minor}/{folder}"
+    for minor in (12, 11, 10, 13)
+    for place, folder in (
+        ("/usr/local", "dist-packages"),
+        ("/usr/local", "site-packages"),
+        ("/opt/venv", "site-packages"),
+        ("/opt/conda", "site-packages"),
+    )
+)
+"""Where images keep packages, beside where a template says so."""
+_WRITTEN: Final = re.compile(r"^(?:__version__ *= *)?version *= *['\"]([^'\"]{1,100})['\"]", re.MULTILINE)
+_TITLE: Final = "org.opencontainers.image.title"
+_VERSION: Final = "org.opencontainers.image.version"
+_TAG: Final = re.compile(r"v(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:-.*)?")
+_DEVELOPMENT: Final = Version("0.2")
+"""A build of which git knew no tag says 0.1.devN, whatever it was built from (setuptools-scm)."""
+
+
+def of_file(content: bytes) -> str | None:
+    """Return the version that ``vllm/_version.py`` says, None where it says none."""
+    found = _WRITTEN.search(content.decode(errors="replace"))
+    return _usable(found[1]) if found else None
+
+
+def of_labels(labels: Mapping[str, str]) -> str | None:
+    """Return the version that an image's labels say, None where they are not about vLLM: a base's are there too."""
+    return _usable(labels.get(_VERSION, "")) if "vllm" in labels.get(_TITLE, "").lower() else None
+
+
+def of_tag(image: str) -> str | None:
+    """Return the release that a tag of vLLM's own images names, None where it names none."""
+    name, _, tag = image.partition("@")[0].rpartition(":")
+    found = _TAG.fullmatch(tag) if name.rpartition("/")[2].startswith("vllm-openai") else None
+    return found[1] if found else None
+
+
+def _usable(text: str) -> str | None:
+    try:
+        Version(text.removeprefix("v"))
+    except InvalidVersion:
+        return None
+    return text.removeprefix("v")
+
+
+def is_release(version: str) -> bool:
+    """Return whether a version says what is in an image: one of a development build says only what came before."""
+    return not Version(version).is_devrelease
+
+
+def is_known(version: str) -> bool:
+    """Return whether a version, of a development build too, says from when it is."""
+    return Version(version) >= _DEVELOPMENT
+
+
+def contradicts(declared: str, found: str) -> bool:
+    """Return whether a recipe's version cannot be what an image has: another release, as far as it is written out.
+
+    ``0.19`` is any 0.19.x; ``0.27+b12x`` is a fork of 0.27.
+    """
+    if declared in {AUTO, found}:
+        return False
+    want, have = Version(declared).release, Version(found).release
+    return have[: len(want)] != want[: len(have)]
