@@ -150,6 +150,37 @@ class Controller:
             prepare.verify_container(self._ports.engine, service)
             self._starter.check(service, require)
 
+    def restart(self, service: Service, container: Container, require: Require | None = None) -> None:
+        """Stop a service's container, start it again, and prove it as ``up`` does; whatever comes of it, it stays.
+
+        Raises:
+            EngineError: another command works on the service, or the engine refuses.
+            DoesNotFitError: the memory that it gave back is not free any more; it stays stopped.
+            ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``.
+        """
+        name, engine = service.name, self._ports.engine
+        with self._work_on(name) as mine:
+            if not mine:
+                self._refuse_worked_on(name)
+            self._wait_for_turn(service, Options(trial=True))
+            with self._locked():
+                self._put_right(but=[name])
+                self._report.progress(name, "stopping", "")
+                if container.state == "running":
+                    engine.stop(container.id, grace_s=STOP_GRACE_S)
+                why = self._planner.now.no_room(container)
+                if why:
+                    hint = f"free memory, and then: sparkctl restart {name}"
+                    raise DoesNotFitError(f"{name} is stopped, and is not started again: {why}", hint=hint)
+                engine.start(container.id)
+            self._joined(service, container, require, mine=False)
+        self._report.say(f"{name}: ready at {service.url}")
+
+    def _refuse_worked_on(self, name: str) -> None:
+        who = worker(observing.find(self._ports.engine, name))
+        hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
+        raise EngineError(f"{name}: {who} works on it", hint=hint)
+
     @contextmanager
     def trying(self, name: str) -> Iterator[None]:
         """Let settings be tried in a service's place (``Options.trial``), after ``put_right``; what ran comes back.
@@ -161,9 +192,7 @@ class Controller:
         """
         with self._work_on(name) as mine:
             if not mine:
-                who = worker(observing.find(self._ports.engine, name))
-                hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
-                raise EngineError(f"{name}: {who} works on it", hint=hint)
+                self._refuse_worked_on(name)
             try:
                 yield
             finally:

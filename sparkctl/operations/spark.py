@@ -121,8 +121,9 @@ def connect(
 class Spark:
     """A Spark, and the services on it; ``connect`` makes one.
 
-    Services are named as on the command line: a recipe, a stack, or a recipe's file. Every error that a method raises
-    on purpose is a ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
+    Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error
+    that a method raises on purpose is a
+    ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
     A method that asks the engine raises EngineError where none answers.
     """
 
@@ -204,6 +205,16 @@ class Spark:
                 was left by a killed command and what ran before comes back in its place.
         """
         return running.attach(self._world, name)
+
+    def restart(self, name: str) -> Service:
+        """Stop a service and start its container again, as it is; prove it as ``up`` does, and return it.
+
+        Raises:
+            InputError: no service of this name is deployed, or its recipe is gone.
+            DoesNotFitError: the memory that it gave back is not free any more; it stays stopped.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; its container stays.
+        """
+        return running.restart(self._world, name)
 
     def down(self, *names: str, everything: bool = False) -> Stopped:
         """Stop and remove services by their names, those of recipes or stacks. Models, images and mods stay.

@@ -17,9 +17,9 @@ from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
-from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
+from sparkctl.recipes.stack import Member
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
 from sparkctl.world.labels import LaidOver

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from sparkctl.base.declarations import Declaration, is_name
+
+if TYPE_CHECKING:
+    from sparkctl.base.document import Document
+    from sparkctl.recipes.catalog import CatalogEntry
+    from sparkctl.recipes.layers import Override
 
 
 class StackService(Declaration):
@@ -27,3 +33,29 @@ class Stack(Declaration, title="sparkctl stack"):
     services: Mapping[Annotated[str, AfterValidator(is_name)], StackService] = Field(
         min_length=1, description="the services by their names, which are the names of their containers"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
+
+    ``stack`` is the stack's name, "" for a service of its own.
+    """
+
+    service: str
+    recipe: str
+    priority: int = 0
+    overrides: tuple[str | Override, ...] = ()
+    asked: str = ""
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedStack:
+    """A stack, checked."""
+
+    name: str
+    entry: CatalogEntry
+    stack: Stack
+    document: Document
+    members: tuple[Member, ...]

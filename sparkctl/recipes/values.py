@@ -40,6 +40,9 @@ OWNED_FLAGS: Final = {
 SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
+_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_UPPER: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE: Final = re.compile(
@@ -176,3 +179,8 @@ def speculative(method: str | None, model: str | None, own: str | None, extra: M
         said = f"the method {method}" if method else "no method"
         found.append(Finding((), f"{said} needs the draft's model", "add model: OWNER/NAME, or method: ngram"))
     return found
+
+
+def secret_names(text: str) -> set[str]:
+    """Return the names under ``secrets:`` in a recipe's text, read without YAML: a text that is none has names too."""
+    return {name for found in _SECRETS.findall(text) for name in _UPPER.findall(found)}

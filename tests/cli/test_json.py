@@ -40,6 +40,7 @@ def documented(command: str) -> list[str]:
         ("render NAME", ["render", "e4b-nvfp4"]),
         ("recipes", ["recipes"]),
         ("recipes show NAME", ["recipes", "show", "e4b-nvfp4"]),
+        ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
         ("diagnose FILE", ["diagnose", str(FAILED)]),
         ("doctor", ["doctor"]),
     ],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli import options
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.operations.files.render import render
 from sparkctl.world.docker_run import grammar
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("name")
+@options.name
 @overrides
 @strict
 @as_json

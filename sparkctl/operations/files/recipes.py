@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import reach
 from sparkctl.recipes import reading
-from sparkctl.recipes.catalog import Member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.stack import Member
 
 
 class ListedRecipe(NamedTuple):
@@ -81,6 +81,18 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
     return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
 
 
+def loaded(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> dict[str, LoadedRecipe]:
+    """Return the recipe of each service that a name means, by the service, with all that is laid over it.
+
+    Raises:
+        InputError: nothing has this name, or a recipe cannot be used.
+    """
+    if Path(name).stem.startswith("_"):
+        return {name: world.catalog.recipe(name, overrides, strict=strict)}
+    located = world.loader(world.disk_models).located([name], overrides, strict=strict)
+    return {one.member.service: one.loaded for one in located}
+
+
 def _reaches(world: World, name: str) -> list[Problem]:
     """Return what the services of a name reach; of what cannot be used, what can be told of it."""
     found: list[Problem] = []
@@ -121,12 +133,12 @@ def _problems(catalog: Catalog, name: str, *, strict: bool) -> list[Problem]:
                 for member, place in places
                 for problem in _recipe_problems(catalog, member, place, strict=strict)
             ]
-        entry = catalog.entry("recipe", name)
-        if entry.name.startswith("_"):
-            return catalog.base_problems(entry)
+        if Path(name).stem.startswith("_"):
+            return catalog.base_problems(catalog.entry("recipe", name))
+        (member,) = catalog.members(name)
     except ProblemsError as error:
         return error.problems
-    return _recipe_problems(catalog, Member(entry.name, name), None, strict=strict)
+    return _recipe_problems(catalog, member, None, strict=strict)
 
 
 def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:

@@ -47,7 +47,8 @@ def render(
     located = loader.located([name], overrides, strict=strict)
     if len(located) > 1:
         names = " ".join(one.member.service for one in located)
-        raise InputError(f"{name} is a stack", hint=f"render one of its services: {names}")
+        hint = f"render one of its services: {names}"
+        raise InputError(f"{name} is a stack of {len(located)} services", hint=hint)
     (service,) = world.services(loader, located)
     if stage:
         _stage(world, service)
