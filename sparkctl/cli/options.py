@@ -50,5 +50,6 @@ overrides = click.option(
     help="Override a recipe's value: limits.context=8192.",
     callback=_hidden,
 )
+named = click.option("--as", "named", metavar="NAME", help="The service's name, where it is not to be its recipe's.")
 strict = click.option("--strict", is_flag=True, help="Make a flag that this vLLM does not have an error.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

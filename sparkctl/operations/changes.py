@@ -126,8 +126,14 @@ class Controller:
         services = {service.name: service for service in wanted}
         starting = [services[step.service] for step in plan.steps if step.action in STARTS]
         prepare.prepare(self._ports, self._report, starting)
-        for step in plan.steps:
-            self._walk(services[step.service], wanted, options)
+        for place, step in enumerate(plan.steps):
+            try:
+                self._walk(services[step.service], wanted, options)
+            except BaseException:
+                left = [later.service for later in plan.steps[place + 1 :] if later.action in STARTS]
+                if left:
+                    self._report.say(f"not started: {', '.join(left)}")
+                raise
 
     def attach(self, service: Service, require: Require | None = None) -> None:
         """Wait for a service that somebody else started, and prove it as ``up`` does; the engine is not locked for it.

@@ -143,6 +143,7 @@ class Spark:
         replace: bool = False,
         fit: bool = False,
         host: str | None = None,
+        named: str | None = None,
     ) -> PlannedSet:
         """Return whether a set fits beside what runs, and what ``up`` would do. Touches nothing.
 
@@ -155,12 +156,13 @@ class Spark:
             replace: plan to replace what runs but differs from its recipe.
             fit: take the first smaller setting with which the set fits, where it does not as it is.
             host: plan for the described machine of this name or file, of which nothing is asked here.
+            named: the name of the one service, in place of its recipe's.
 
         Raises:
             InputError: a file that cannot be used, a name that is none, or two services that want one name or port.
             EngineError: the engine is elsewhere.
         """
-        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace)
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, named=named)
         return planning.plan(self._world, asked, host=host, fit=fit)
 
     def up(
@@ -172,6 +174,7 @@ class Spark:
         keep: bool = False,
         fit: bool = False,
         download: bool = False,
+        named: str | None = None,
     ) -> list[Service]:
         """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
 
@@ -183,6 +186,7 @@ class Spark:
             keep: leave a container that failed, to look at it.
             fit: take the first smaller setting with which the set fits, where it does not as it is.
             download: download the models that are not on this host.
+            named: the name of the one service, in place of its recipe's.
 
         Raises:
             SetDoesNotFitError: with the plan; nothing was touched.
@@ -193,7 +197,7 @@ class Spark:
             NotReadyError: a service did not become ready; its container is removed unless ``keep``.
             CheckError: it does not answer as its recipe requires.
         """
-        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep)
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep, named=named)
         return starting.up(self._world, asked, fit=fit, download=download)
 
     def attach(self, name: str) -> Service:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -15,7 +14,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.recipe import Recipe
-from sparkctl.recipes.stack import LoadedStack, Member, Stack
+from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ KINDS: Final = {
 }
 """Where each kind of file is in a root."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-"""The names that Docker accepts for a container."""
 _SERVED: Final = ("recipe", "stack")
 
 
@@ -244,11 +241,7 @@ class Catalog:
         else:
             members = (self._of_one_stack(name),)
         for member in members:
-            if not _SERVICE.fullmatch(member.service):
-                base = member.service.startswith("_")
-                what = "is a base to extend, not a recipe to serve" if base else "cannot be the name of a container"
-                hint = "`sparkctl recipes` lists those to serve" if base else "it is two or more letters, digits, _ . -"
-                raise InputError(f"{member.service!r} {what}", hint=hint)
+            refuse_unservable(member.service)
         return tuple(replace(member, asked=name) for member in members)
 
     def _of_one_stack(self, name: str) -> Member:

@@ -19,7 +19,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
-from sparkctl.recipes.stack import Member
+from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
 from sparkctl.world.labels import LaidOver
@@ -86,13 +86,19 @@ class Loader:
         self._profile = profile
         self.warnings: list[Problem] = []
 
-    def located(self, names: Sequence[str], overrides: Sequence[str], *, strict: bool) -> list[Located]:
+    def located(
+        self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
+    ) -> list[Located]:
         """Return the recipes that names of recipes and stacks mean, in order, and where their models are.
 
+        ``named`` is the service's name in place of its own.
+
         Raises:
-            InputError: a file that cannot be used, or a name that is none.
+            InputError: a file that cannot be used, a name that is none, or ``named`` for more than one service.
         """
         members = [member for name in names for member in self._catalog.members(name)]
+        if named is not None:
+            members = _renamed(members, named)
         meant = [_meant(text, [member.service for member in members]) for text in overrides]
         return [
             self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
@@ -277,6 +283,14 @@ class Loader:
         except EngineError as error:
             self.warnings.append(Problem(": ".join(filter(None, [error.message, error.hint])), warning=True))
             return None
+
+
+def _renamed(members: Sequence[Member], name: str) -> list[Member]:
+    if len(members) != 1:
+        services = ", ".join(member.service for member in members)
+        raise InputError(f"--as {name} names one service, found {len(members)}: {services}")
+    refuse_unservable(name)
+    return [replace(members[0], service=name)]
 
 
 def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 
 from sparkctl.base.declarations import Declaration, is_name
+from sparkctl.base.errors import InputError
 
 if TYPE_CHECKING:
     from sparkctl.base.document import Document
@@ -33,6 +35,24 @@ class Stack(Declaration, title="sparkctl stack"):
     services: Mapping[Annotated[str, AfterValidator(is_name)], StackService] = Field(
         min_length=1, description="the services by their names, which are the names of their containers"
     )
+
+
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+"""The names that Docker accepts for a container."""
+
+
+def refuse_unservable(name: str) -> None:
+    """Refuse a name that no service can have.
+
+    Raises:
+        InputError: it is a base's, or no container can have it.
+    """
+    if name.startswith("_"):
+        message = f"{name!r} is a base to extend, not a recipe to serve"
+        raise InputError(message, hint="`sparkctl recipes` lists those to serve")
+    if not _SERVICE.fullmatch(name):
+        message = f"{name!r} cannot be the name of a container"
+        raise InputError(message, hint="it is two or more letters, digits, _ . -, beginning with a letter or a digit")
 
 
 @dataclass(frozen=True, slots=True)

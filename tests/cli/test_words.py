@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.fake_engine import dies
 from tests.support.fake_world import FakeSpark
 
 if TYPE_CHECKING:
@@ -96,6 +97,47 @@ def test_a_service_that_another_command_works_on_is_not_restarted(spark: FakeSpa
     spark.run("up", "chat").expect(0)
     spark.locks.working.add("chat")
     assert "works on it" in spark.run("restart", "chat").expect(4).err
+
+
+def test_fit_twice_is_already_up(spark: FakeSpark) -> None:
+    big = ("up", "e4b-nvfp4", "--set", "limits.context=131072", "--set", "limits.sequences=200", "--fit")
+    first = spark.run(*big).expect(0)
+    assert "--fit takes" in first.err
+    taken = spark.run("ps", "--json").json[0]["overrides"]
+    again = spark.run(*big).expect(0)
+    assert again.err.splitlines()[-1] == "e4b-nvfp4: already up at http://127.0.0.1:8003"
+    assert "and is left so (--fit; --replace plans it anew)" in again.err
+    assert spark.run("ps", "--json").json[0]["overrides"] == taken
+    assert "nothing to start" in spark.run("plan", *big[1:]).expect(0).out
+    assert "what runs differs" in spark.run(*big[:-1], "--set", "args.seed=1", "--fit").expect(2).err, "not of fit's"
+
+
+def test_a_service_under_another_name(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.http.serving["127.0.0.1:8077"] = "gemma-4-e4b"
+    second = ("e4b-nvfp4", "--as", "second", "--set", "second:serve.port=8077")
+    assert "--name second" in spark.run("render", *second).expect(0).out
+    spark.run("up", *second).expect(0)
+    assert [one["name"] for one in spark.run("ps", "--json").json] == ["e4b-nvfp4", "second"]
+    spark.run("status", "second").expect(0)
+    assert "no recipe" not in spark.run("restart", "second").expect(0).err
+    spark.run("down", "second").expect(0)
+    assert "--as two names one service, found 2: chat, little" in spark.run("up", "two", "--as", "two").expect(2).err
+    assert "cannot be the name of a container" in spark.run("up", "chat", "--as", "a b").expect(2).err
+
+
+def test_what_was_not_started_is_said(spark: FakeSpark) -> None:
+    spark.engine.on_start["chat"] = dies()
+    assert "not started: little\n" in spark.run("up", "two").expect(5).err
+
+
+def test_a_way_out_leaves_out_one_service_of_a_stack(spark: FakeSpark, tmp_path: Path) -> None:
+    kept = "{recipe: e4b-nvfp4, priority: 9, set: {serve.port: 8055, memory: {kv: 40 GiB}}}"
+    write(tmp_path, "big", f"services:\n  one: {kept}\n  other: {kept.replace('8055', '8056').replace('9', '1')}\n")
+    refused = spark.run("plan", "big", "--set", "limits.context=131072", "--json").expect(3).json
+    out = next(way for way in refused["ways"] if way["without"])
+    assert out["command"] == "sparkctl up big:one --set limits.context=131072"
+    spark.run(*out["command"].replace("sparkctl up", "plan").split()).expect(0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import click
 from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli.memory import fitting
-from sparkctl.cli.options import as_json, names, overrides, strict
+from sparkctl.cli.options import as_json, named, names, overrides, strict
 from sparkctl.operations.memory.fitting import command as command_of
 from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
 from sparkctl.planning.plan import describe
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 @click.command
 @names
+@named
 @overrides
 @strict
 @click.option("--replace", is_flag=True, help="Plan to replace what has changed: its recipe, image or secrets.")
@@ -31,14 +32,20 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_context
 def command(
-    ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], host: str | None, **switches: bool
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    overrides: tuple[str, ...],
+    host: str | None,
+    named: str | None,
+    **switches: bool,
 ) -> None:
     """Show whether recipes or stacks fit beside what runs, and what `up` would do. Touches nothing.
 
     With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
     session: Session = ctx.obj
-    asked = fitting.asked(ctx, names, overrides, switches)
+    asked = fitting.asked(ctx, names, overrides, named, switches)
     with session.out.reporting():
         planned = plan(session.world, asked, host=host, fit=switches["fit"])
     if switches["as_json"]:
