@@ -19,6 +19,7 @@ from sparkctl.base.errors import (
     WaitInterruptedError,
 )
 from sparkctl.operations import deployed as observing
+from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
@@ -283,7 +284,7 @@ class Controller:
                             self._aside.drop(service.name)
                         return None, mine
                     if mine:
-                        prepare.refuse_taken(self._ports, service)
+                        refuse_taken(self._ports, service)
                         trial = options.trial
                         return self._starter.begin(service, self._aside, keep=options.keep, trial=trial), mine
             work.close()

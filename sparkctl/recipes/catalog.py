@@ -205,7 +205,9 @@ class Catalog:
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, doubts)
+        told = recipe.exposure()
+        exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
+        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*doubts, *exposed))
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.

@@ -18,14 +18,14 @@ from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.estimate import estimate
-from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
+from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
 from sparkctl.world.labels import LaidOver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sparkctl.memory.footprint import Footprint
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe, Operator
-    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.recipes.recipe import Recipe, Serve
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
     from sparkctl.world.host import Models
@@ -180,7 +180,7 @@ class Loader:
         facts = one.loaded.recipe.model.facts
         if facts is None or one.member.asked != one.loaded.name:
             return []
-        ports = {url_of(other.loaded.recipe) for other in beside if other is not one}
+        ports = [other.loaded.recipe.serve for other in beside if other is not one]
         found = []
         for entry in self._catalog.recipes():
             with suppress(InputError):
@@ -188,14 +188,14 @@ class Loader:
                     found.append(self._variant(one, entry.name, ports))
         return [variant for variant in found if variant is not None]
 
-    def _variant(self, one: Located, name: str, ports: Collection[str]) -> Variant | None:
+    def _variant(self, one: Located, name: str, ports: Sequence[Serve]) -> Variant | None:
         """Return a recipe with what was laid over another and with its limits; None where a port is taken."""
         limits, recipe = one.loaded.recipe.limits, self._catalog.recipe(name, one.overrides).recipe
         keep = {"limits.context": (limits.context, recipe.limits.context)}
         keep["limits.sequences"] = (limits.sequences, recipe.limits.sequences)
         overrides = tuple(f"{path}={wanted}" for path, (wanted, own) in keep.items() if wanted != own)
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
-        if url_of(other.loaded.recipe) in ports:
+        if any(other.loaded.recipe.serve.clashes(taken) for taken in ports):
             return None
         version = other.loaded.version.memory
         taken = estimate(other.loaded.recipe, *self.facts(other), version, self._profile)

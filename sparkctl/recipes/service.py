@@ -132,8 +132,9 @@ class Service:
 
 def url_of(recipe: Recipe) -> str:
     """Return where the server answers on this host; one that is open to the network also answers on the loopback."""
-    bind = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
-    return f"http://{bind}:{recipe.serve.port}"
+    bind = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
+    host = f"[{bind}]" if ":" in bind else bind
+    return f"http://{host}:{recipe.serve.port}"
 
 
 def assemble(inputs: Inputs) -> Service:

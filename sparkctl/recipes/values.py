@@ -86,13 +86,23 @@ def container_path(text: str) -> str:
 
 
 def address(text: str) -> str:
-    """Accept an IP address."""
+    """Accept an IP address, without the name of an interface, which docker does not take."""
     try:
-        ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         hint = "127.0.0.1 is this host alone, 0.0.0.0 every network"
         raise wrong(f"expected an IP address, found {text!r}", hint) from None
-    return text
+    if "%" in text:
+        hint = "docker publishes on no link-local address: take another of that interface (`ip address` lists them)"
+        raise wrong(f"expected an IP address without an interface, found {text!r}", hint)
+    return str(found)
+
+
+def same_address(one: str, other: str) -> bool:
+    """Return whether a port on one address is taken on the other too: 0.0.0.0 is every one of IPv4, :: of IPv6."""
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    every = first.is_unspecified or second.is_unspecified
+    return first == second or (every and first.version == second.version)
 
 
 def version(text: str) -> str:

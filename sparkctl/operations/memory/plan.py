@@ -8,6 +8,7 @@ from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
 from sparkctl.operations.memory import fitting
+from sparkctl.operations.memory.obstacles import obstacles
 from sparkctl.operations.planner import planner, refuse_clashes
 from sparkctl.planning.plan import make_plan
 from sparkctl.recipes.reading import Loader
@@ -27,7 +28,8 @@ class PlannedSet(NamedTuple):
     """A plan, and what it is for: what was asked, and the services that this means.
 
     ``took`` is the way to fit that was taken where the set as it was asked did not fit; ``asked`` is then with it.
-    ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it.
+    ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it;
+    ``obstacles`` what else `up` would stop at.
     """
 
     asked: AskedSet
@@ -35,6 +37,7 @@ class PlannedSet(NamedTuple):
     plan: Plan
     took: Way | None = None
     aside: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -131,4 +134,6 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     plans = planner(world)
     expected, aside = plans.expected(services), plans.aside()
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
-    return PlannedSet(asked, expected, plan, aside=tuple(f"{finding.service}: {finding}" for finding in aside))
+    starting = [service for service in expected if service.name in plan.order]
+    told = tuple(f"{finding.service}: {finding}" for finding in aside)
+    return PlannedSet(asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)))
