@@ -259,16 +259,17 @@ class Spark:
         """
         return running.logs(self._world, name, tail=tail, follow=follow)
 
-    def verify_mods(self, *names: str) -> list[ModVerdict]:
+    def verify_mods(self, *names: str, everything: bool = False) -> list[ModVerdict]:
         """Return a verdict for each file of each mod: on disk, in the image, in the running container.
 
         Args:
-            names: services, recipes or stacks; all that have mods when none is named.
+            names: services, recipes or stacks; all that run when none is named.
+            everything: recipes that do not run, too, in place of names.
 
         Raises:
             InputError: a name that is none, or a recipe that is named and cannot be used.
         """
-        return verifying.verify_mods(self._world, names)
+        return verifying.verify_mods(self._world, names, everything=everything)
 
     def check(self, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
         """Ask a service what it must answer, and return a verdict for each check. One that fails is no error.

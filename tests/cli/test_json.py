@@ -33,7 +33,7 @@ def documented(command: str) -> list[str]:
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("check NAME", ["check", "e4b-nvfp4"]),
-        ("verify-mods [NAME…]", ["verify-mods"]),
+        ("verify-mods [NAME…]", ["verify-mods", "--all"]),
         ("status NAME", ["status", "e4b-nvfp4"]),
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
