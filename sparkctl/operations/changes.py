@@ -28,6 +28,7 @@ from sparkctl.operations.start.turn import Turn
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.planning.admission import STARTS
 from sparkctl.planning.plan import Action
+from sparkctl.recipes.service import reached_at
 from sparkctl.world import throwaway
 from sparkctl.world.labels import LABEL_TRIAL
 
@@ -148,7 +149,7 @@ class Controller:
             raise NotReadyError(f"{service.name}: its container was removed", hint=f"sparkctl up {service.name}")
         with self._work_on(service.name) as mine:
             self._joined(service, container, require, mine=mine)
-        self._report.say(f"{service.name}: ready at {service.url}")
+        self._report.say(f"{service.name}: ready at {reached_at(service.recipe)}")
 
     def _joined(self, service: Service, container: Container, require: Require | None, *, mine: bool) -> None:
         """Wait for a start of another command, and prove it; of one that was killed, it is ``mine`` to settle."""
@@ -181,7 +182,7 @@ class Controller:
                     raise DoesNotFitError(f"{name} is stopped, and is not started again: {why}", hint=hint)
                 engine.start(container.id)
             self._joined(service, container, require, mine=False)
-        self._report.say(f"{name}: ready at {service.url}")
+        self._report.say(f"{name}: ready at {reached_at(service.recipe)}")
 
     def _refuse_worked_on(self, name: str) -> None:
         who = worker(observing.find(self._ports.engine, name))
@@ -250,14 +251,14 @@ class Controller:
             now, mine = self._begun(service, wanted, options, work)
             if now is None:
                 prepare.verify_container(self._ports.engine, service)
-                self._report.say(f"{service.name}: already up at {service.url}")
+                self._report.say(f"{service.name}: already up at {reached_at(service.recipe)}")
                 return
             if isinstance(now, Begun):
                 with self._settled(service.name, now.container, options):
                     self._starter.prove(service, now, options.require)
             else:
                 self._joined(service, now, options.require, mine=mine)
-        self._report.say(f"{service.name}: ready at {service.url}")
+        self._report.say(f"{service.name}: ready at {reached_at(service.recipe)}")
 
     def _begun(
         self, service: Service, wanted: Sequence[Service], options: Options, work: ExitStack

@@ -6,6 +6,7 @@ is ``sparkctl.recipes.reading``'s.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,6 +129,13 @@ class Service:
             secrets=secrets,
         )
         return self.spec.with_labels(record.to_labels())
+
+
+def reached_at(recipe: Recipe) -> str:
+    """Return where the server answers, in words: on this host, and where it is open to the network."""
+    bind = recipe.serve.bind
+    every = ipaddress.ip_address(bind).is_unspecified
+    return f"{url_of(recipe)}, and open to the network at {recipe.serve.place}" if every else url_of(recipe)
 
 
 def url_of(recipe: Recipe) -> str:

@@ -72,7 +72,7 @@ class Reader:
 
     def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         loader = self.loader()
-        located = loader.located([name], [f"vllm={version}"] if version else [], strict=False)
+        located = loader.located([name], [f'vllm="{version}"'] if version else [], strict=False)
         if len(located) != 1:
             message = f"{name} is a stack of {len(located)} services"
             services = " ".join(one.member.service for one in located)

@@ -160,3 +160,35 @@ def test_a_word_that_is_no_command_is_answered(
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_is_given_its_script(spark: FakeSpark, shell: str) -> None:
     assert f"_SPARKCTL_COMPLETE={shell}_complete" in spark.run("completion", shell).expect(0).out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("plan", "chat", "--set", "limits.context=32k"), "write 32768 (32 x 1,024), or 32000"),
+        (("plan", "chat", "--set", "limits.context='16,384'"), "write 16384"),
+        (("size", "chat", "--available", "20"), "--available 20 is 20 B\n  → with its unit: --available 20GiB"),
+        (("size", "chat", "--max-model-len", "32k"), "'32k': write 32768 (32 x 1,024), or 32000"),
+    ],
+)
+def test_a_number_in_another_spelling_is_answered_with_the_number(
+    spark: FakeSpark, given: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = spark.run(*given).expect(2)
+    assert told in done.err + capsys.readouterr().err
+
+
+def test_a_version_of_two_parts_needs_no_quotes(spark: FakeSpark) -> None:
+    assert "on vLLM 0.20.2" in spark.run("size", "chat", "--vllm", "0.20").expect(0).out
+
+
+def test_the_nearest_flag_is_no_short_one(spark: FakeSpark) -> None:
+    told = spark.run("plan", "chat", "--set", "args.task=embed").expect(0).err
+    assert "has no --task" in told
+    assert "-asc" not in told
+
+
+def test_a_server_that_is_open_says_so_when_it_is_ready(spark: FakeSpark) -> None:
+    everywhere = "0.0.0.0"  # noqa: S104  (as an operator writes it)
+    done = spark.run("up", "e4b-nvfp4", "--set", f"serve.bind={everywhere}").expect(0)
+    assert f"ready at http://127.0.0.1:8003, and open to the network at {everywhere}:8003" in done.err

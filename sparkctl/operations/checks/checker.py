@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from sparkctl.world.web import Http
 
 SEED: Final = 0
+NO_ANSWER: Final = "answer"
+"""The assertion that there is an answer to judge."""
+_NO_MODEL: Final = "a simulated server has no model: it answers, and what it says is not judged"
 
 
 class Result(StrEnum):
@@ -119,10 +122,16 @@ def skipped(check: Check, server: AskedServer) -> str | None:
 
 
 class Checker:
-    """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing)."""
+    """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing).
 
-    def __init__(self, http: Http, clock: Clock, report: Report, code: CodeRunner | None = None) -> None:
+    ``simulated``: the servers have no models, and what they say is not judged; that they answer is.
+    """
+
+    def __init__(
+        self, http: Http, clock: Clock, report: Report, code: CodeRunner | None = None, *, simulated: bool = False
+    ) -> None:
         self._code = code
+        self._simulated = simulated
         self._http = http
         self._clock = clock
         self._report = report
@@ -142,6 +151,8 @@ class Checker:
         evidence = tuple(_shown(one, server.key) for one in self._together(asked, server, check.timeout))
         seconds = self._clock.monotonic() - began
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
+        if failed and self._simulated and not any(finding.assertion == NO_ANSWER for finding in failed):
+            return CheckVerdict(name, Result.SKIPPED, _NO_MODEL, seconds, evidence)
         if failed:
             return CheckVerdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
         return CheckVerdict(name, Result.PASS, _summary(evidence), seconds, evidence)
@@ -268,7 +279,7 @@ def _none(answer: NotAnswered) -> Judgement:
 
 
 def _no_answer(measured: str) -> Judgement:
-    return Judgement("answer", passed=False, measured=measured, limit="an answer")
+    return Judgement(NO_ANSWER, passed=False, measured=measured, limit="an answer")
 
 
 def _empty(said: Generation) -> Judgement:

@@ -36,7 +36,9 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
     checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
     server = _server(world, deployed)
     code = _runner(world, deployed) if run_code else None
-    return list(Checker(world.ports.http, world.ports.clock, world.report, code).run(checks, server))
+    return list(
+        Checker(world.ports.http, world.ports.clock, world.report, code, simulated=world.simulated).run(checks, server)
+    )
 
 
 def _ready(world: World, name: str) -> Deployed:

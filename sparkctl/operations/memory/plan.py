@@ -134,6 +134,6 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     plans = planner(world)
     expected, aside = plans.expected(services), plans.aside()
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
-    starting = [service for service in expected if service.name in plan.order]
+    starting = [service for service in expected if plan.fits and service.name in plan.order]
     told = tuple(f"{finding.service}: {finding}" for finding in aside)
     return PlannedSet(asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)))

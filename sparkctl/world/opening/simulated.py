@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
@@ -18,10 +18,30 @@ from sparkctl.world.sim.host import SimHost, SimModels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.world.engine import Engine
+
 
 def _folder(state: Path) -> Path:
     """Return the simulation's folder: SPARKCTL_SIM_DIR, else ``sim`` in the operator's state folder."""
     return Path(os.environ.get("SPARKCTL_SIM_DIR") or state / "sim")
+
+
+class _Told:
+    """An engine of whose calls somebody is told."""
+
+    def __init__(self, engine: Engine, tell: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        call: Callable[..., object] = getattr(self._engine, name)
+
+        def told(*given: object, **more: object) -> object:
+            of = [str(getattr(one, "name", one)) for one in given if isinstance(one, str) or hasattr(one, "name")]
+            self._tell(" ".join(["simulated engine:", name.replace("_", " "), *of]))
+            return call(*given, **more)
+
+        return told
 
 
 def host(state: Path) -> SimHost:
@@ -35,10 +55,9 @@ def store(state: Path) -> SqliteStore:
 
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:
-    """Return the ports; there are no calls to a real engine to tell of."""
-    del tell
+    """Return the ports; ``tell`` is told of each call to the engine."""
     return Ports(
-        engine=SimEngine(_folder(state), os.environ),
+        engine=cast("Engine", _Told(SimEngine(_folder(state), os.environ), tell)),
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),

@@ -422,8 +422,10 @@ def test_the_host_has_one_gb10_without_a_memory_total_and_every_model(tmp_path: 
 
 def test_the_ports_are_a_simulated_sparks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKCTL_SIM_DIR", str(tmp_path / "sim"))
-    doors = simulated.ports(SimpleNamespace(state=tmp_path), None)
+    told: list[str] = []
+    doors = simulated.ports(SimpleNamespace(state=tmp_path), told.append)
 
     assert doors.engine.info().kind == "sim"
+    assert told == ["simulated engine: info"]
     assert doors.engine.info().id == SimEngine(tmp_path / "sim", {}).info().id
     assert doors.engine.info().elsewhere is None
