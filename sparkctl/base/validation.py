@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -77,6 +78,17 @@ def problems_of(document: Document, model: type[Declaration], *, partial: bool =
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, or None."""
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), None)
+
+
+def thousands(text: str) -> str | None:
+    """Return what to write for a number such as ``32k`` or ``16,384``, None for another text."""
+    short = re.fullmatch(r"(\d{1,6})\s*[kK]", text.strip())
+    if short is not None:
+        count = int(short[1])
+        return f"write {count * 1024} ({count} x 1,024), or {count * 1000}"
+    if re.fullmatch(r"\d{1,3}([,' ]\d{3})+", text.strip()):
+        return f"write {re.sub(r'[^0-9]', '', text)}"
+    return None
 
 
 def shown(path: KeyPath) -> str:
@@ -234,6 +246,10 @@ def _hint(group: Sequence[_Located]) -> str | None:
     node, kinds = group[0].node, {located.kind for located in group}
     if "string_type" in kinds and isinstance(node.content, int | float):
         return f'put it in quotes: "{node.text or node.content}"'
+    if isinstance(node.content, str) and kinds & {"int_type", "int_from_float"}:
+        meant = thousands(node.content)
+        if meant is not None:
+            return meant
     choices = [
         choice.strip(" '")
         for located in group

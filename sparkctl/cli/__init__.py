@@ -21,16 +21,19 @@ from sparkctl.cli.process import INTERRUPTED
 if TYPE_CHECKING:
     from sparkctl.base import shown
     from sparkctl.base.shown import Boundary
+    from sparkctl.cli import words
     from sparkctl.cli.session import Session
 else:
     shown = LazyModule("sparkctl.base.shown")
+    words = LazyModule("sparkctl.cli.words")
 
 COMMANDS: Final = {
     "up": ("services", "Start services, one after another, and prove each healthy."),
     "down": ("services", "Stop and remove services."),
+    "restart": ("services", "Stop services and start them again as they are."),
     "attach": ("services", "Watch a start that is under way."),
     "ps": ("services", "List the services and whether they are ready."),
-    "status": ("services", "Show what a service does: ready, busy, stuck, and how fast."),
+    "status": ("services", "Show what services do: ready, busy, stuck, and how fast."),
     "logs": ("services", "Print a service's log."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
@@ -46,6 +49,7 @@ COMMANDS: Final = {
     "download": ("files", "Download a recipe's model into its cache."),
     "diagnose": ("proof", "Say why the server that wrote a log failed."),
     "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),
+    "completion": ("files", "Print what a shell needs to complete names."),
 }
 """Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
 
@@ -70,6 +74,15 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"sparkctl.cli.{folder}.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first word names; of one that is none, say which was probably meant."""
+        word = args[0]
+        if word in COMMANDS or word.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(f"no command {word!r}; {words.hint(word, COMMANDS)}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing a command."""
@@ -104,6 +117,10 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     """
     gc.set_threshold(OBJECTS)
     process.prepare()
+    asked = process.asked_to_complete()
+    if asked:  # by a shell, for the words that may come next
+        completion = importlib.import_module("click.shell_completion")
+        sys.exit(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked))
     code = run(arguments, session)
     sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.base.errors import SparkctlError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import secrets
 
 if TYPE_CHECKING:
+    from sparkctl.cli import session
     from sparkctl.cli.session import Session
+    from sparkctl.operations import deployed
+else:
+    session = LazyModule("sparkctl.cli.session")
+    deployed = LazyModule("sparkctl.operations.deployed")
 
 
 def _hidden(ctx: click.Context, _param: click.Parameter, overrides: tuple[str, ...]) -> tuple[str, ...]:
@@ -19,7 +27,21 @@ def _hidden(ctx: click.Context, _param: click.Parameter, overrides: tuple[str, .
     return overrides
 
 
-names = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def _known(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of recipes, stacks, their services and what is deployed that begin so, for a shell."""
+    own = ctx.find_root().params
+    found: list[str] = []
+    with suppress(SparkctlError):
+        begun = session.begun(engine=own.get("engine"), folder=own.get("folder"), profile=None, verbose=False)
+        found += begun.world.catalog.names()
+        found += deployed.names(begun.world.engine)
+    return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
+
+
+name = click.argument("name", shell_complete=_known)
+names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
+several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=_known)
+everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
 overrides = click.option(
     "--set",
     "overrides",
@@ -28,5 +50,6 @@ overrides = click.option(
     help="Override a recipe's value: limits.context=8192.",
     callback=_hidden,
 )
+named = click.option("--as", "named", metavar="NAME", help="The service's name, where it is not to be its recipe's.")
 strict = click.option("--strict", is_flag=True, help="Make a flag that this vLLM does not have an error.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

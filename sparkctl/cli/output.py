@@ -12,12 +12,13 @@ import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TextIO
-from unicodedata import east_asian_width
 
 from sparkctl.base import shown
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.shown import Boundary
 from sparkctl.base.units import GIB
+from sparkctl.cli import columns
+from sparkctl.cli.columns import cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,9 +110,12 @@ class Output:
         quantities = [all(_QUANTITY.fullmatch(row[index]) for row in rows) for index in range(len(headers))]
         right = [bool(rows) and only for only in quantities]
         if self._stdout.isatty():
-            self._lines(self._stdout, terminal.table(self._stdout, headers, rows, right))
+            drawn = terminal.table(self._stdout, headers, rows, right, len(self._prefix))
         else:
-            self._lines(self._stdout, _plain(headers, rows, right))
+            drawn = _plain(headers, rows, right)
+        for line in drawn.split("\n"):
+            self._write(self._stdout, [(line, "")])
+        self._stdout.flush()
 
     def bar(self, parts: Sequence[tuple[str, int, str, str]]) -> None:
         """Draw sizes to scale on stderr, coloured on a terminal; each is (name, bytes, sign, colour).
@@ -119,17 +123,20 @@ class Output:
         Two lines: the bar, and what its signs stand for in GiB.
         """
         whole = sum(size for _, size, _, _ in parts)
-        line: list[tuple[str, str]] = []
-        legend: list[tuple[str, str]] = []
+        width = min(_WIDTH, self._width(self._stderr) or _WIDTH)
+        lines: list[list[tuple[str, str]]] = [[], []]
         place = drawn = 0
         for name, size, sign, colour in parts:
             place += size
-            cells = round(place * _WIDTH / max(whole, 1)) - drawn
-            drawn += cells
-            line.append((sign * cells, colour))
+            filled = round(place * width / max(whole, 1)) - drawn
+            drawn += filled
+            lines[0].append((sign * filled, colour))
             told = f" {self.boundary.line(name)} {size / GIB:.1f}"
-            legend += [(f"{'  ' if legend else ''}{sign}", colour), (told, "")]
-        for pieces in (line, legend):
+            before = sum(len(text) for text, _ in lines[-1])
+            if self._width(self._stderr) and before and before + len(told) + 3 > width:
+                lines.append([])
+            lines[-1] += [(f"{'  ' if lines[-1] else ''}{sign}", colour), (told, "")]
+        for pieces in lines:
             self._write(self._stderr, pieces)
 
     @contextmanager
@@ -156,14 +163,24 @@ class Output:
         self._stdout.write(text + "\n")
         self._stdout.flush()
 
+    @property
+    def _prefix(self) -> str:
+        return SIMULATED if self.simulated else ""
+
+    def _width(self, stream: TextIO) -> int:
+        """Return how many cells a line has beside the prefix; 0 where it is no terminal, and no line is too long."""
+        return terminal.width(stream) - len(self._prefix) if stream.isatty() else 0
+
     def _lines(self, stream: TextIO, text: str, style: str = "") -> None:
+        width = self._width(stream)
         for line in text.split("\n"):
-            self._write(stream, [(line, style)])
+            for piece in columns.wrapped(line, width) if width else [line]:
+                self._write(stream, [(piece, style)])
         stream.flush()
 
     def _write(self, stream: TextIO, pieces: Sequence[tuple[str, str]]) -> None:
         """Print a line of texts, each with a style that only a terminal shows."""
-        prefix = SIMULATED if self.simulated else ""
+        prefix = self._prefix
         if stream.isatty() and any(style for _, style in pieces):
             terminal.write(stream, [(prefix, "dim"), *pieces])
         else:
@@ -219,15 +236,10 @@ class JsonLines(PlainLines):
 def _plain(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     """Return a table as plain text, as wide as it is."""
     lines = [headers, *rows]
-    widths = [max(_cells(line[index]) for line in lines) for index in range(len(headers))]
+    widths = [max(cells(line[index]) for line in lines) for index in range(len(headers))]
     return "\n".join("  ".join(map(_padded, line, widths, right)) for line in lines)
 
 
 def _padded(cell: str, width: int, right: bool) -> str:
-    space = " " * (width - _cells(cell))
+    space = " " * (width - cells(cell))
     return space + cell if right else cell + space
-
-
-def _cells(text: str) -> int:
-    """Return how many cells a text takes: Chinese, Japanese and Korean characters take two."""
-    return len(text) if text.isascii() else sum(2 if east_asian_width(one) in "WF" else 1 for one in text)

@@ -22,11 +22,18 @@ else:
     traceback = LazyModule("traceback")
 
 INTERRUPTED: Final = 130
+COMPLETE: Final = "_SPARKCTL_COMPLETE"
+"""The variable by which a shell asks for the words that may come next (click's)."""
 _OF_A_SIGNAL: Final = 128
 """What a shell adds to the number of the signal that ended a program."""
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _STANDARD: Final = (0, 1, 2)
 _received: list[int] = []
+
+
+def asked_to_complete() -> str | None:
+    """Return what a shell asks for that completes words, None where none asks."""
+    return os.environ.get(COMPLETE)
 
 
 def prepare() -> None:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sparkctl.cli import columns
 from sparkctl.cli.output import SIMULATED, PlainLines
 
 if TYPE_CHECKING:
@@ -25,17 +26,43 @@ def write(stream: TextIO, pieces: Sequence[tuple[str, str]]) -> None:
     Console(file=stream, highlight=False).print(Text.assemble(*pieces), soft_wrap=True)
 
 
-def table(stream: TextIO, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Return a table for the terminal ``stream``; ``right`` says which columns are right-aligned."""
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for header, aligned in zip(headers, right, strict=True):
-        drawn.add_column(header, justify="right" if aligned else "left", overflow="fold")
+def width(stream: TextIO) -> int:
+    """Return how many cells a line of a terminal has."""
+    return Console(file=stream).width
+
+
+def table(
+    stream: TextIO, headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], prefix: int
+) -> str:
+    """Return a table for the terminal ``stream``; ``right`` says which columns are right-aligned.
+
+    ``prefix`` cells of each line are taken. What does not fit side by side stands below its row.
+    """
+    like = Console(file=stream)
+    room = max(columns.LEAST, like.width - prefix)
+    laid = columns.layout(headers, rows, room)
+    side = len(laid.widths)
+    buffer = io.StringIO()
+    wide = max(room, sum(laid.widths) + columns.GAP * side)
+    console = Console(file=buffer, width=wide, force_terminal=True, no_color=like.no_color, highlight=False)
+    drawn = _columns(headers, laid.widths, right)
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    like, buffer = Console(file=stream), io.StringIO()
-    console = Console(file=buffer, width=like.width, force_terminal=True, no_color=like.no_color, highlight=False)
-    console.print(drawn)
-    return buffer.getvalue().rstrip("\n")
+        drawn.add_row(*(Text(cell) for cell in row[:side]))
+        if laid.below:
+            console.print(drawn)
+            drawn = _columns(headers, laid.widths, right, headed=False)
+            for line in columns.below(laid.below, row, room):
+                console.print(Text(line), soft_wrap=True)
+    if not laid.below or not rows:
+        console.print(drawn)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip("\n").split("\n"))
+
+
+def _columns(headers: Sequence[str], widths: Sequence[int], right: Sequence[bool], *, headed: bool = True) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, columns.GAP, 0, 0), header_style="bold", show_header=headed)
+    for header, wide, aligned in zip(headers, widths, right, strict=False):
+        drawn.add_column(header, justify="right" if aligned else "left", overflow="fold", width=wide)
+    return drawn
 
 
 class MovingLine(PlainLines):
@@ -61,8 +88,10 @@ class MovingLine(PlainLines):
         del facts
         self._live.start()
         bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
-        line = f"{self._prefix}{service}: {phase}  {bar}{tail}"
-        self._live.update(Text(line, no_wrap=True, overflow="ellipsis"))
+        line = f"{service}: {phase}  {bar}{tail}"
+        room = self._live.console.width - len(self._prefix)
+        told = [line] if len(line) <= room else columns.wrapped(" ".join(line.split()), room)
+        self._live.update(Text("\n".join(f"{self._prefix}{piece}" for piece in told), no_wrap=True, overflow="fold"))
 
     def close(self) -> None:
         """Take the moving line away."""

@@ -19,6 +19,7 @@ from sparkctl.base.errors import (
     WaitInterruptedError,
 )
 from sparkctl.operations import deployed
+from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.aside import STOP_GRACE_S, Aside
@@ -27,6 +28,7 @@ from sparkctl.operations.start.turn import Turn
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.planning.admission import STARTS
 from sparkctl.planning.plan import Action
+from sparkctl.recipes.service import reached_at
 from sparkctl.world import throwaway
 from sparkctl.world.labels import LABEL_TRIAL
 
@@ -126,8 +128,14 @@ class Controller:
         services = {service.name: service for service in wanted}
         starting = [services[step.service] for step in plan.steps if step.action in STARTS]
         prepare.prepare(self._ports, self._report, starting)
-        for step in plan.steps:
-            self._walk(services[step.service], wanted, options)
+        for place, step in enumerate(plan.steps):
+            try:
+                self._walk(services[step.service], wanted, options)
+            except BaseException:
+                left = [later.service for later in plan.steps[place + 1 :] if later.action in STARTS]
+                if left:
+                    self._report.say(f"not started: {', '.join(left)}")
+                raise
 
     def attach(self, service: Service, require: Require | None = None) -> None:
         """Wait for a service that somebody else started, and prove it as ``up`` does; the engine is not locked for it.
@@ -141,7 +149,7 @@ class Controller:
             raise NotReadyError(f"{service.name}: its container was removed", hint=f"sparkctl up {service.name}")
         with self._work_on(service.name) as mine:
             self._joined(service, container, require, mine=mine)
-        self._report.say(f"{service.name}: ready at {service.url}")
+        self._report.say(f"{service.name}: ready at {reached_at(service.recipe)}")
 
     def _joined(self, service: Service, container: Container, require: Require | None, *, mine: bool) -> None:
         """Wait for a start of another command, and prove it; of one that was killed, it is ``mine`` to settle."""
@@ -149,6 +157,37 @@ class Controller:
             self._starter.wait(service, container.id)
             prepare.verify_container(self._ports.engine, service)
             self._starter.check(service, require)
+
+    def restart(self, service: Service, container: Container, require: Require | None = None) -> None:
+        """Stop a service's container, start it again, and prove it as ``up`` does; whatever comes of it, it stays.
+
+        Raises:
+            EngineError: another command works on the service, or the engine refuses.
+            DoesNotFitError: the memory that it gave back is not free any more; it stays stopped.
+            ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``.
+        """
+        name, engine = service.name, self._ports.engine
+        with self._work_on(name) as mine:
+            if not mine:
+                self._refuse_worked_on(name)
+            self._wait_for_turn(service, Options(trial=True))
+            with self._locked():
+                self._put_right(but=[name])
+                self._report.progress(name, "stopping", "")
+                if container.state == "running":
+                    engine.stop(container.id, grace_s=STOP_GRACE_S)
+                why = self._planner.now.no_room(container)
+                if why:
+                    hint = f"free memory, and then: sparkctl restart {name}"
+                    raise DoesNotFitError(f"{name} is stopped, and is not started again: {why}", hint=hint)
+                engine.start(container.id)
+            self._joined(service, container, require, mine=False)
+        self._report.say(f"{name}: ready at {reached_at(service.recipe)}")
+
+    def _refuse_worked_on(self, name: str) -> None:
+        who = worker(deployed.find(self._ports.engine, name))
+        hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
+        raise EngineError(f"{name}: {who} works on it", hint=hint)
 
     @contextmanager
     def trying(self, name: str) -> Iterator[None]:
@@ -161,9 +200,7 @@ class Controller:
         """
         with self._work_on(name) as mine:
             if not mine:
-                who = worker(deployed.find(self._ports.engine, name))
-                hint = f"sparkctl attach {name} waits for it, sparkctl down {name} stops it"
-                raise EngineError(f"{name}: {who} works on it", hint=hint)
+                self._refuse_worked_on(name)
             try:
                 yield
             finally:
@@ -214,14 +251,14 @@ class Controller:
             now, mine = self._begun(service, wanted, options, work)
             if now is None:
                 prepare.verify_container(self._ports.engine, service)
-                self._report.say(f"{service.name}: already up at {service.url}")
+                self._report.say(f"{service.name}: already up at {reached_at(service.recipe)}")
                 return
             if isinstance(now, Begun):
                 with self._settled(service.name, now.container, options):
                     self._starter.prove(service, now, options.require)
             else:
                 self._joined(service, now, options.require, mine=mine)
-        self._report.say(f"{service.name}: ready at {service.url}")
+        self._report.say(f"{service.name}: ready at {reached_at(service.recipe)}")
 
     def _begun(
         self, service: Service, wanted: Sequence[Service], options: Options, work: ExitStack
@@ -248,7 +285,7 @@ class Controller:
                             self._aside.drop(service.name)
                         return None, mine
                     if mine:
-                        prepare.refuse_taken(self._ports, service)
+                        refuse_taken(self._ports, service)
                         trial = options.trial
                         return self._starter.begin(service, self._aside, keep=options.keep, trial=trial), mine
             work.close()

@@ -23,7 +23,7 @@ from sparkctl.recipes.host.operator import Operator, hub_cache
 from sparkctl.world import opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from sparkctl.mods import images
     from sparkctl.mods.images import Images
@@ -151,13 +151,16 @@ class World:
             self.report.warn(warning)
         return services
 
-    def service_names(self, names: Sequence[str]) -> list[str]:
-        """Return the services that names mean: a stack's members, else the names themselves."""
-        return [
-            member.service if member else name
-            for name in names
-            for member in (self.catalog.members(name) if self.catalog.knows(name) else [None])
-        ]
+    def service_names(self, names: Sequence[str], there: Collection[str]) -> list[str]:
+        """Return the services that names mean, each once: a stack's, else the name itself where it is one of ``there``.
+
+        ``there`` are the services that are deployed. A name that nothing has is left as it is.
+        """
+        found: list[str] = []
+        for name in names:
+            known = self.catalog.knows_stack(name) or (name not in there and self.catalog.knows(name))
+            found += [member.service for member in self.catalog.members(name)] if known else [name]
+        return list(dict.fromkeys(found))
 
     def secret_values(self, service: Service) -> tuple[dict[str, str], list[str]]:
         """Return the values of a service's secrets, and the names that have none."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations import secrets
 from sparkctl.recipes.host import caches
-from sparkctl.world import labels
+from sparkctl.world import labels, settings
+from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,8 @@ def differences(service: Service, running: Container, image: Image | None, value
         found = ["its labels do not say as what it was started", *record.damaged, *found]
     elif record.recipe not in {None, service.record.recipe}:
         found = [f"recipe: {record.recipe} runs, {service.record.recipe} wanted", *found]
-    if record.url not in {None, service.url}:
+    told = any(line.startswith("--publish") for line in found)
+    if record.url not in {None, service.url} and not told:
         found.append(f"url: {record.url} runs, {service.url} wanted")
     if record.digest not in {None, service.digest} and not found:
         found = ["the container's settings (docker run's own flags, or its labels)"]
@@ -67,10 +69,27 @@ def of_command(spec: ContainerSpec, running: Container) -> list[str]:
     runs, wanted = dict(running.env), {key: value for key, value in spec.env if value is not None}
     lines += [f"--env {key}: another value" for key, value in wanted.items() if key in runs and runs[key] != value]
     lines += [f"--env {key}: not set in what runs" for key in wanted if key not in runs]
-    return lines + _changes(
+    lines += _changes(
         {f"mount {target}": caches.told(target, source) for source, target, _ in running.mounts},
         {f"mount {mount.target}": caches.told(mount.target, mount.source or "") for mount in spec.mounts},
     )
+    return [*lines, *_of_options(spec, running), *_of_labels(spec, running)]
+
+
+def _of_options(spec: ContainerSpec, running: Container) -> list[str]:
+    """Return how docker run's own options differ: ports, restart, limits, devices."""
+    if running.settings is None:
+        return []
+    wanted = settings.of_spec(spec)
+    left = {name for name in settings.OF_THE_IMAGE if name not in wanted}
+    return _changes({name: value for name, value in running.settings.items() if name not in left}, wanted)
+
+
+def _of_labels(spec: ContainerSpec, running: Container) -> list[str]:
+    """Return how the labels differ that are not sparkctl's own; a container has those of its image too."""
+    wanted = {f"--label {name}": value for name, value in spec.labels if not name.startswith(PREFIX)}
+    runs = {f"--label {name}": value for name, value in running.labels.items()}
+    return _changes({name: value for name, value in runs.items() if name in wanted}, wanted)
 
 
 def of_image(running: Container, image: Image | None) -> list[str]:

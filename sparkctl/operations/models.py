@@ -28,7 +28,8 @@ def require(world: World, located: Sequence[Located]) -> None:
         lines = [
             f"{name(one)}: {source.missing}{_size(world, one, source)}" for one in absent for source in one.missing
         ]
-        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {name(one)}" for one in absent))
+        wanted = dict.fromkeys(one.member.asked or name(one) for one in absent)
+        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {asked}" for asked in wanted))
 
 
 def download(world: World, located: Sequence[Located]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
@@ -67,10 +68,16 @@ class Planner:
 
         Raises:
             EngineError: the engine is elsewhere, or does not answer.
-            InputError: two of the services want the same name or port.
+            InputError: two of the services want the same name or port, or one an address that this host has not.
         """
         deployed.refuse_elsewhere(self._ports.engine)
         refuse_clashes(wanted)
+        for service in wanted:
+            bind = service.recipe.serve.bind
+            if not self._ports.host.has_address(bind):
+                message = f"{service.name}: serve.bind is {bind}, which is no address of this host"
+                hint = "ip address shows those that it has; 127.0.0.1 is this host alone, 0.0.0.0 every one of them"
+                raise InputError(message, hint=hint)
 
     def expected(self, wanted: Sequence[Service]) -> list[Service]:
         """Return the services with what their starts on this host took in place of what was estimated."""
@@ -114,14 +121,14 @@ def refuse_clashes(wanted: Sequence[Service]) -> None:
     Raises:
         InputError: two of them want the same name or port.
     """
-    for what, values in (
-        ("name", [service.name for service in wanted]),
-        ("port", [service.url for service in wanted]),
-    ):
-        twice = sorted({value for value in values if values.count(value) > 1})
-        if twice:
-            message = f"two of the services want the same {what}: {', '.join(twice)}"
-            raise InputError(message, hint="give one of them another: --set serve.port=… or a stack's own names")
+    for one, other in combinations(wanted, 2):
+        if one.name == other.name:
+            message = f"two of the services want the same name: {one.name}"
+            raise InputError(message, hint=f"give one of them another: sparkctl up {other.recipe_name} --as NAME")
+        if one.recipe.serve.clashes(other.recipe.serve):
+            places = f"{one.name} at {one.recipe.serve.place}, {other.name} at {other.recipe.serve.place}"
+            message = f"two of the services want the same port: {places}"
+            raise InputError(message, hint=f"give one of them another: --set {other.name}:serve.port=…")
 
 
 class EngineNow:

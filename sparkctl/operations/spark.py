@@ -121,8 +121,9 @@ def connect(
 class Spark:
     """A Spark, and the services on it; ``connect`` makes one.
 
-    Services are named as on the command line: a recipe, a stack, or a recipe's file. Every error that a method raises
-    on purpose is a ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
+    Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error
+    that a method raises on purpose is a
+    ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
     A method that asks the engine raises EngineError where none answers.
     """
 
@@ -142,6 +143,7 @@ class Spark:
         replace: bool = False,
         fit: bool = False,
         host: str | None = None,
+        named: str | None = None,
     ) -> PlannedSet:
         """Return whether a set fits beside what runs, and what ``up`` would do. Touches nothing.
 
@@ -154,12 +156,13 @@ class Spark:
             replace: plan to replace what runs but differs from its recipe.
             fit: take the first smaller setting with which the set fits, where it does not as it is.
             host: plan for the described machine of this name or file, of which nothing is asked here.
+            named: the name of the one service, in place of its recipe's.
 
         Raises:
             InputError: a file that cannot be used, a name that is none, or two services that want one name or port.
             EngineError: the engine is elsewhere.
         """
-        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace)
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, named=named)
         return planning.plan(self._world, asked, host=host, fit=fit)
 
     def up(
@@ -171,6 +174,7 @@ class Spark:
         keep: bool = False,
         fit: bool = False,
         download: bool = False,
+        named: str | None = None,
     ) -> list[Service]:
         """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
 
@@ -182,6 +186,7 @@ class Spark:
             keep: leave a container that failed, to look at it.
             fit: take the first smaller setting with which the set fits, where it does not as it is.
             download: download the models that are not on this host.
+            named: the name of the one service, in place of its recipe's.
 
         Raises:
             SetDoesNotFitError: with the plan; nothing was touched.
@@ -192,7 +197,7 @@ class Spark:
             NotReadyError: a service did not become ready; its container is removed unless ``keep``.
             CheckError: it does not answer as its recipe requires.
         """
-        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep)
+        asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, keep=keep, named=named)
         return starting.up(self._world, asked, fit=fit, download=download)
 
     def attach(self, name: str) -> Service:
@@ -204,6 +209,16 @@ class Spark:
                 was left by a killed command and what ran before comes back in its place.
         """
         return running.attach(self._world, name)
+
+    def restart(self, name: str) -> Service:
+        """Stop a service and start its container again, as it is; prove it as ``up`` does, and return it.
+
+        Raises:
+            InputError: no service of this name is deployed, or its recipe is gone.
+            DoesNotFitError: the memory that it gave back is not free any more; it stays stopped.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; its container stays.
+        """
+        return running.restart(self._world, name)
 
     def down(self, *names: str, everything: bool = False) -> Stopped:
         """Stop and remove services by their names, those of recipes or stacks. Models, images and mods stay.
@@ -244,16 +259,17 @@ class Spark:
         """
         return running.logs(self._world, name, tail=tail, follow=follow)
 
-    def verify_mods(self, *names: str) -> list[ModVerdict]:
+    def verify_mods(self, *names: str, everything: bool = False) -> list[ModVerdict]:
         """Return a verdict for each file of each mod: on disk, in the image, in the running container.
 
         Args:
-            names: services, recipes or stacks; all that have mods when none is named.
+            names: services, recipes or stacks; all that run when none is named.
+            everything: recipes that do not run, too, in place of names.
 
         Raises:
             InputError: a name that is none, or a recipe that is named and cannot be used.
         """
-        return verifying.verify_mods(self._world, names)
+        return verifying.verify_mods(self._world, names, everything=everything)
 
     def check(self, name: str, only: Sequence[str] = (), *, run_code: bool = False) -> list[CheckVerdict]:
         """Ask a service what it must answer, and return a verdict for each check. One that fails is no error.

@@ -290,7 +290,7 @@ class _Search:
 
     def _leaving_out(self) -> Iterator[Way]:
         """Yield each service without which the others fit; if none is, those of low priority that are together."""
-        if len(self._wanted) < 2 or not all(_alone(one, self._wanted) for one in self._wanted):  # noqa: PLR2004
+        if len(self._wanted) < 2:  # noqa: PLR2004
             return
         largest = sorted(self._starting, key=lambda one: -one.peak_bytes)[:_TRIED]
         singles = [one for one in largest if self._fits({}, [one.name])]
@@ -305,8 +305,3 @@ class _Search:
 
     def _left_out(self, services: Sequence[Wanted]) -> Way:
         return self._way(loses=_WITHOUT * len(services), without=services)
-
-
-def _alone(service: Wanted, wanted: Sequence[Wanted]) -> bool:
-    """Return whether a service was asked for by a name of its own, not as one of a stack."""
-    return sum((one.asked or one.name) == (service.asked or service.name) for one in wanted) == 1

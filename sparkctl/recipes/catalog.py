@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -13,10 +12,10 @@ from sparkctl.base import document, regular_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
-from sparkctl.recipes import layers
+from sparkctl.recipes import layers, values
 from sparkctl.recipes.memory_settings import memory_notes
 from sparkctl.recipes.recipe import Recipe
-from sparkctl.recipes.stack import Stack
+from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -40,10 +39,7 @@ KINDS: Final = {
 }
 """Where each kind of file is in a root."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-"""The names that Docker accepts for a container."""
-_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
-_VARIABLE: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+_SERVED: Final = ("recipe", "stack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,32 +82,6 @@ class LoadedRecipe:
     def origins(self) -> Mapping[KeyPath, Place]:
         """Where each single value was written: a file, or a ``--set``."""
         return {path: node.place for path, node in self.document.root.walk()}
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
-
-    ``stack`` is the stack's name, "" for a service of its own.
-    """
-
-    service: str
-    recipe: str
-    priority: int = 0
-    overrides: tuple[str | Override, ...] = ()
-    asked: str = ""
-    stack: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedStack:
-    """A stack, checked."""
-
-    name: str
-    entry: CatalogEntry
-    stack: Stack
-    document: Document
-    members: tuple[Member, ...]
 
 
 def shipped_root() -> Path:
@@ -163,12 +133,12 @@ class Catalog:
         for root in self.roots:
             with suppress(InputError):
                 for path in _files(root.path / "recipes", "*.yaml"):
-                    found.update(*(_VARIABLE.findall(text) for text in _SECRETS.findall(_text(path))))
+                    found |= values.secret_names(_text(path))
         return frozenset(found)
 
     def knows(self, name: str) -> bool:
-        """Return whether a recipe or a stack has this name."""
-        return any(self._find(kind, name) for kind in ("recipe", "stack"))
+        """Return whether a recipe, a stack or a stack's service has this name."""
+        return any(self._find(kind, name) for kind in _SERVED) or bool(self._of_stacks(name))
 
     def path(self, kind: str, name: str) -> Path:
         """Return the file of a kind that a name means.
@@ -226,8 +196,10 @@ class Catalog:
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))
-        doubts += memory_notes(recipe, version.memory, whole)
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, doubts)
+        told = recipe.exposure()
+        exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
+        notes = memory_notes(recipe, version.memory, whole)
+        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*doubts, *notes, *exposed))
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -247,23 +219,52 @@ class Catalog:
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
 
     def members(self, name: str) -> tuple[Member, ...]:
-        """Return the services that a name on the command line means: one for a recipe, all of a stack.
+        """Return the services that a name on the command line means.
+
+        One for a recipe, all of a stack; one for a service of a stack, which is also written STACK:SERVICE. Where a
+        name means several things, a recipe comes first, then a stack.
 
         Raises:
-            InputError: neither a recipe nor a stack, or a name that no container can have.
+            InputError: nothing has this name, services of several stacks have it, or no container can have it.
         """
         if self.knows_stack(name):
             members = self.stack(name).members
         elif self._find("recipe", name):
             members = (Member(self.entry("recipe", name).name, name),)
         else:
-            raise self._absent(("recipe", "stack"), name)
+            members = (self._of_one_stack(name),)
         for member in members:
-            if not _SERVICE.fullmatch(member.service):
-                base = member.service.startswith("_")
-                what = "is a base to extend, not a recipe to serve" if base else "cannot be the name of a container"
-                raise InputError(f"{member.service!r} {what}", hint="a name is two or more letters, digits, _ . -")
+            refuse_unservable(member.service)
         return tuple(replace(member, asked=name) for member in members)
+
+    def _of_one_stack(self, name: str) -> Member:
+        found = self._of_stacks(name)
+        if len(found) > 1:
+            stacks = [member.stack for member in found]
+            which = " or ".join(f"{stack}:{name}" for stack in stacks)
+            raise InputError(f"{name} is a service of the stacks {' and '.join(stacks)}", hint=f"say which: {which}")
+        if not found:
+            raise self._absent(_SERVED, name)
+        return found[0]
+
+    def _of_stacks(self, name: str) -> list[Member]:
+        """Return the services of this name, or the one that is written STACK:SERVICE; a broken stack has none."""
+        stack, colon, service = name.rpartition(":")
+        if colon and self.knows_stack(stack):
+            return [member for member in self.stack(stack).members if member.service == service]
+        return [member for member in self._stack_services() if member.service == name]
+
+    def names(self) -> list[str]:
+        """Return what can be named on a command line: recipes to serve, stacks, and the services of stacks."""
+        found = [*self.recipes(), *self.entries("stack")]
+        return list(dict.fromkeys([*(one.name for one in found), *(one.service for one in self._stack_services())]))
+
+    def _stack_services(self) -> list[Member]:
+        found: list[Member] = []
+        for entry in self.entries("stack"):
+            with suppress(InputError):
+                found += self.stack(entry.name).members
+        return found
 
     def base_problems(self, entry: CatalogEntry) -> list[Problem]:
         """Return what is wrong with a recipe that only others extend: it need not be whole.
@@ -295,18 +296,19 @@ class Catalog:
         if not _is_file(name):
             return self._find("recipe", name) is None and self._find("stack", name) is not None
         path = from_home(name)
-        return _there(path) and "services" in document.read(path).root.children
+        return regular_file.is_there(path) and "services" in document.read(path).root.children
 
     def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> CatalogEntry | None:
         """Return the first file of this name that is not one of ``besides``."""
         if _is_file(name):
             path = from_home(name)
-            return CatalogEntry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
+            there = regular_file.is_there(path) and path.resolve() not in besides
+            return CatalogEntry(path.stem, path, "file") if there else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
         for root in self.roots:
             path = root.path / KINDS[kind].format(name)
-            if _there(path) and path.resolve() not in besides:
+            if regular_file.is_there(path) and path.resolve() not in besides:
                 return CatalogEntry(name, path, root.label)
         return None
 
@@ -314,6 +316,7 @@ class Catalog:
         if _is_file(name):
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
+        known = self.names() if kinds == _SERVED else known
         close = nearest(name, known)
         words = " or ".join({"facts": "model facts", "host": "host profile"}.get(kind, kind) for kind in kinds)
         listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
@@ -360,14 +363,6 @@ def from_home(name: str) -> Path:
 
 def _is_file(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
-
-
-def _there(path: Path) -> bool:
-    """Return whether a file is there and may be seen."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

@@ -17,17 +17,17 @@ from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
-from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.host import side, version
 from sparkctl.recipes.memory_key import unseen
-from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble, url_of
+from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble
+from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
 from sparkctl.world.labels import LaidOver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sparkctl.memory.footprint import Footprint
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
-    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.recipes.recipe import Recipe, Serve
     from sparkctl.recipes.smaller import Resizer
     from sparkctl.world.engine import Package
     from sparkctl.world.host import Models
@@ -96,13 +96,19 @@ class Loader:
         self._profile = profile
         self.warnings: list[Problem] = []
 
-    def located(self, names: Sequence[str], overrides: Sequence[str], *, strict: bool) -> list[Located]:
+    def located(
+        self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
+    ) -> list[Located]:
         """Return the recipes that names of recipes and stacks mean, in order, and where their models are.
 
+        ``named`` is the service's name in place of its own.
+
         Raises:
-            InputError: a file that cannot be used, or a name that is none.
+            InputError: a file that cannot be used, a name that is none, or ``named`` for more than one service.
         """
         members = [member for name in names for member in self._catalog.members(name)]
+        if named is not None:
+            members = _renamed(members, named)
         meant = [_meant(text, [member.service for member in members]) for text in overrides]
         return [
             self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
@@ -208,7 +214,7 @@ class Loader:
         facts = one.loaded.recipe.model.facts
         if facts is None or one.member.asked != one.loaded.name:
             return []
-        ports = {url_of(other.loaded.recipe) for other in beside if other is not one}
+        ports = [other.loaded.recipe.serve for other in beside if other is not one]
         found = []
         for entry in self._catalog.recipes():
             with suppress(InputError):
@@ -216,14 +222,14 @@ class Loader:
                     found.append(self._variant(one, entry.name, ports))
         return [variant for variant in found if variant is not None]
 
-    def _variant(self, one: Located, name: str, ports: Collection[str]) -> Variant | None:
+    def _variant(self, one: Located, name: str, ports: Sequence[Serve]) -> Variant | None:
         """Return a recipe with what was laid over another and with its limits; None where a port is taken."""
         limits, recipe = one.loaded.recipe.limits, self._catalog.recipe(name, one.overrides).recipe
         keep = {"limits.context": (limits.context, recipe.limits.context)}
         keep["limits.sequences"] = (limits.sequences, recipe.limits.sequences)
         overrides = tuple(f"{path}={wanted}" for path, (wanted, own) in keep.items() if wanted != own)
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
-        if url_of(other.loaded.recipe) in ports:
+        if any(other.loaded.recipe.serve.clashes(taken) for taken in ports):
             return None
         rules = other.loaded.version.memory
         taken = estimate(other.loaded.recipe, *self.facts(other), rules, self._profile)
@@ -315,6 +321,14 @@ class Loader:
         except EngineError as error:
             self.warnings.append(Problem(": ".join(filter(None, [error.message, error.hint])), warning=True))
             return None
+
+
+def _renamed(members: Sequence[Member], name: str) -> list[Member]:
+    if len(members) != 1:
+        services = ", ".join(member.service for member in members)
+        raise InputError(f"--as {name} names one service, found {len(members)}: {services}")
+    refuse_unservable(name)
+    return [replace(members[0], service=name)]
 
 
 def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:

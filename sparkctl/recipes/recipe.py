@@ -5,8 +5,9 @@ Loading (``extends``, ``--set``, places of errors) is ``sparkctl.recipes.catalog
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -49,6 +50,7 @@ __all__ = [
     "Tls",
 ]
 
+_API_KEY: Final = "VLLM_API_KEY"
 Name = Annotated[str, AfterValidator(is_name)]
 ServedName = Annotated[str, Field(min_length=1), BeforeValidator(values.served_name, json_schema_input_type=str)]
 
@@ -99,6 +101,15 @@ class Serve(Declaration):
         ]
         complain(found)
         return self
+
+    @property
+    def place(self) -> str:
+        """Where it listens on this host, to be shown: the address as docker writes it, and the port."""
+        return f"[{self.bind}]:{self.port}" if ":" in self.bind else f"{self.bind}:{self.port}"
+
+    def clashes(self, other: Serve) -> bool:
+        """Return whether both cannot listen on one host."""
+        return self.port == other.port and values.same_address(self.bind, other.bind)
 
 
 class Limits(Declaration):
@@ -285,3 +296,11 @@ class Recipe(Declaration, title="sparkctl recipe"):
         found += [finding._replace(path=("args", *finding.path)) for finding in written.problems(self.args)]
         complain(found)
         return self
+
+    def exposure(self) -> list[Finding]:
+        """Return what is doubtful where it answers whoever reaches this host, and asks for no key."""
+        bind = self.serve.bind
+        if ipaddress.ip_address(bind).is_loopback or _API_KEY in self.secrets:
+            return []
+        where = f"it answers everybody who reaches this host at {bind}, as there is no key"
+        return [Finding(("serve", "bind"), where, f"secrets: [{_API_KEY}], and give it a value in secrets.env")]

@@ -6,6 +6,7 @@ is ``sparkctl.recipes.reading``'s.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,10 +154,18 @@ class Service:
         return spec if image_id is None else caches.of_image(spec, image_id)
 
 
+def reached_at(recipe: Recipe) -> str:
+    """Return where the server answers, in words: on this host, and where it is open to the network."""
+    bind = recipe.serve.bind
+    every = ipaddress.ip_address(bind).is_unspecified
+    return f"{url_of(recipe)}, and open to the network at {recipe.serve.place}" if every else url_of(recipe)
+
+
 def url_of(recipe: Recipe) -> str:
     """Return where the server answers on this host; one that is open to the network also answers on the loopback."""
-    bind = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
-    return f"{'https' if recipe.encrypted else 'http'}://{bind}:{recipe.serve.port}"
+    bind = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(recipe.serve.bind, recipe.serve.bind)  # noqa: S104  (compared)
+    host = f"[{bind}]" if ":" in bind else bind
+    return f"{'https' if recipe.encrypted else 'http'}://{host}:{recipe.serve.port}"
 
 
 def assemble(inputs: Inputs) -> Service:

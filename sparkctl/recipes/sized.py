@@ -71,10 +71,11 @@ class Reader:
 
     def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         loader = self.loader()
-        located = loader.located([name], [f"vllm={version}"] if version else [], strict=False)
+        located = loader.located([name], [f'vllm="{version}"'] if version else [], strict=False)
         if len(located) != 1:
             message = f"{name} is a stack of {len(located)} services"
-            raise InputError(message, hint=f"size one of its recipes, or sum them up: sparkctl plan {name}")
+            services = " ".join(one.member.service for one in located)
+            raise InputError(message, hint=f"size one of them ({services}), or sum them up: sparkctl plan {name}")
         one = located[0]
         facts, draft = self._facts(loader, one)
         given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)

@@ -41,6 +41,9 @@ OWNED_FLAGS: Final = {
 SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
+_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_UPPER: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _IMAGE: Final = re.compile(
@@ -99,13 +102,23 @@ def container_path(text: str) -> str:
 
 
 def address(text: str) -> str:
-    """Accept an IP address."""
+    """Accept an IP address, without the name of an interface, which docker does not take."""
     try:
-        ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         hint = "127.0.0.1 is this host alone, 0.0.0.0 every network"
         raise wrong(f"expected an IP address, found {text!r}", hint) from None
-    return text
+    if "%" in text:
+        hint = "docker publishes on no link-local address: take another of that interface (`ip address` lists them)"
+        raise wrong(f"expected an IP address without an interface, found {text!r}", hint)
+    return str(found)
+
+
+def same_address(one: str, other: str) -> bool:
+    """Return whether a port on one address is taken on the other too: 0.0.0.0 is every one of IPv4, :: of IPv6."""
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    every = first.is_unspecified or second.is_unspecified
+    return first == second or (every and first.version == second.version)
 
 
 def version(text: str) -> str:
@@ -226,3 +239,8 @@ def capability(text: str) -> str:
     if not _CAPABILITY.fullmatch(text):
         raise wrong(f"expected a capability such as SYS_PTRACE, found {text!r}", "man 7 capabilities lists them")
     return text
+
+
+def secret_names(text: str) -> set[str]:
+    """Return the names under ``secrets:`` in a recipe's text, read without YAML: a text that is none has names too."""
+    return {name for found in _SECRETS.findall(text) for name in _UPPER.findall(found)}

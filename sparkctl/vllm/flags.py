@@ -226,7 +226,8 @@ def _flag_finding(name: str, value: FlagValue, version: Version) -> Finding | No
 def _unknown_flag(name: str, version: Version) -> Finding:
     ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
     message = f"vLLM {_counts_as(version)} has no {name}{_when(ranges)}"
-    close = nearest(name, sorted(flag for flag in flags_of(version) if not flag.startswith("--no-")))
+    long = sorted(flag for flag in flags_of(version) if flag.startswith("--") and not flag.startswith("--no-"))
+    close = nearest(name, long)
     return Finding((), message, f"the nearest that it has is {close}" if close else None)
 
 

@@ -33,7 +33,8 @@ class Container(NamedTuple):
 
     ``started_at`` and ``finished_at`` are seconds since the epoch (None: never); ``oom_killed`` as the engine says.
     ``mounts`` are (source on the host, target, read_only); ``command`` is what follows the image in ``docker run``;
-    ``env`` is the whole environment, secrets among it: compare it, never show it.
+    ``env`` is the whole environment, secrets among it: compare it, never show it. ``settings`` are docker run's own
+    options (``world.settings``), None where they are not known.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Container(NamedTuple):
     mounts: tuple[tuple[str, str, bool], ...] = ()
     command: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, str] | None = None
 
 
 class Image(NamedTuple):

@@ -64,6 +64,9 @@ class Host(Protocol):
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""
 
+    def has_address(self, address: str) -> bool:
+        """Return whether an IP address is one of this host's, or stands for all of them."""
+
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
 

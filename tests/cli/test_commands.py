@@ -164,7 +164,7 @@ def test_a_port_in_use_is_named(spark: FakeSpark) -> None:
 
 def test_two_services_that_want_one_port_are_refused(spark: FakeSpark) -> None:
     done = spark.run("plan", "e4b-nvfp4", "e4b-bf16").expect(2)
-    assert "two of the services want the same port: http://127.0.0.1:8003" in done.err
+    assert "the same port: e4b-nvfp4 at 127.0.0.1:8003, e4b-bf16 at 127.0.0.1:8003" in done.err
 
 
 def test_the_holder_of_the_lock_is_named(spark: FakeSpark) -> None:
@@ -225,9 +225,12 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
     assert spark.engine.calls == []
 
 
+KEYS = ["fits", "pool", "services", "order", "steps", "unknown"]
+
+
 def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
     plan = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json
-    assert list(plan) == ["fits", "pool", "services", "order", "steps", "unknown", "aside", "reasons", "ways"]
+    assert list(plan) == [*KEYS, "aside", "obstacles", "reasons", "ways"]
     assert plan["pool"] == {
         "total_bytes": 120 * GIB,
         "available_bytes": 110 * GIB,

@@ -88,13 +88,85 @@ def test_in_a_pipe_a_long_phase_says_each_minute_that_it_goes_on() -> None:
     assert err.getvalue().splitlines() == [f"e4b: compiling{tail}" for tail in told]
 
 
-def test_on_a_narrow_terminal_the_line_stays_one_line(streams: tuple[Terminal, Terminal]) -> None:
+@pytest.mark.parametrize("columns", [40, 80])
+def test_on_a_narrow_terminal_the_moving_line_is_whole(
+    streams: tuple[Terminal, Terminal], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     out, err = streams
-    with Output(out, err).reporting() as report:
-        report.progress("e4b", "loading weights", "110.0 GiB available, 90.1 GiB at its lowest, " * 4)
-    (line,) = plain(err.getvalue())
-    assert len(line) == 100
-    assert line.endswith("…")
+    output = Output(out, err)
+    output.simulated = True
+    tail = "2/4  12s, 31s in all, about 1m 20s left  92.1 GiB available, 90.3 GiB at its lowest"
+    with output.reporting() as report:
+        report.progress("26b-a4b-fp8-mtp", "loading weights", tail, 0.5)
+    lines = plain(err.getvalue())
+    assert all(len(line) <= columns and line.startswith("simulated │ ") for line in lines)
+    told = " ".join(line.removeprefix("simulated │ ").strip() for line in lines)
+    assert told.endswith(" ".join(tail.split()))
+    assert told.startswith("26b-a4b-fp8-mtp: loading weights ━")
+
+
+PS = (
+    ["service", "state", "ready", "doing", "url", "claim", "recipe", "image", "mods"],
+    [
+        [
+            "chat",
+            "running",
+            "yes",
+            "ready",
+            "http://127.0.0.1:8503",
+            "21.0 GiB",
+            "e4b + limits.context=16384",
+            "i:1",
+            "-",
+        ],
+        ["26b-a4b", "running", "no", "starting", "http://[fd00::2]:8000", "14.6 GiB", "26b-a4b", "image:latest", "fix"],
+    ],
+)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_table_on_a_terminal_is_whole_and_breaks_no_word(
+    streams: tuple[Terminal, Terminal], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output = Output(*streams)
+    output.simulated = True
+    output.table(*PS)
+    lines = plain(streams[0].getvalue())
+    assert all(len(line) <= columns and line.startswith("simulated │ ") for line in lines)
+    words = [word.strip(",") for line in lines for word in line.removeprefix("simulated │ ").split()]
+    assert set(words) >= {word for row in PS[1] for cell in row for word in cell.split()}
+    assert len(lines) == {200: 3, 80: 5, 40: len(lines)}[columns]
+
+
+def test_text_wraps_between_words_and_what_is_pasted_does_not(
+    streams: tuple[Terminal, Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    output = Output(*streams)
+    output.result(
+        "memory: 111.6 GiB available of 119.6 GiB, see http://127.0.0.1:8000/a-page-with-a-long-name-of-its-own"
+    )
+    output.result("    sparkctl up e4b-nvfp4 --set limits.context=131072 --set limits.sequences=24")
+    assert plain(streams[0].getvalue()) == [
+        "memory: 111.6 GiB available of 119.6",
+        "  GiB, see",
+        "  http://127.0.0.1:8000/a-page-with-a-long-name-of-its-own",
+        "    sparkctl up e4b-nvfp4 --set limits.context=131072 --set limits.sequences=24",
+    ]
+
+
+def test_the_sum_as_a_bar_is_as_wide_as_the_terminal(
+    streams: tuple[Terminal, Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    output = Output(*streams)
+    output.simulated = True
+    output.bar([(f"service-{sign}", 2**34, sign, "red") for sign in "abcde"])
+    lines = plain(streams[1].getvalue())
+    assert len(lines) > 2
+    assert all(len(line) <= 60 for line in lines)
 
 
 def test_on_a_terminal_a_line_moves_and_what_is_said_stays(streams: tuple[Terminal, Terminal]) -> None:

@@ -270,18 +270,29 @@ def test_unpinned_is_worse_than_unknown(engine: FakeEngine, mod: MountedMod) -> 
 def test_the_command_prints_a_table_a_line_for_each_that_is_lost_and_exits_6(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     spark.engine.images.clear()
-    done = spark.run("verify-mods").expect(6)
+    done = spark.run("verify-mods", "--all").expect(6)
     header, *rows = done.out.splitlines()
     assert header.split() == ["service", "mod", "file", "host", "image", "container", "verdict"]
     assert {row.split()[0] for row in rows} == {"26b-a4b-fp8-mtp", "26b-a4b-nvfp4", "huihui-26b-a4b-fp8-mtp"}
     assert all(row.endswith("unpinned") for row in rows)
     assert done.err.splitlines()[-1] == "error: 3 of 3 files do not hold"
-    (first, *_) = spark.run("verify-mods", "--json").expect(6).json
+    (first, *_) = spark.run("verify-mods", "--all", "--json").expect(6).json
     assert list(first) == ["service", "mod", "file", "host", "image", "container", "md5", "verdict"]
 
 
 def test_no_mods_hold(tmp_path: Path) -> None:
-    assert FakeSpark(tmp_path).run("verify-mods", "e4b-nvfp4").expect(0).err == "no mods to verify\n"
+    assert FakeSpark(tmp_path).run("verify-mods", "e4b-nvfp4").expect(0).err == (
+        "no mods to verify: nothing that is judged has any\n"
+    )
+
+
+def test_without_names_what_runs_is_judged_and_the_rest_is_a_warning(tmp_path: Path) -> None:
+    done = FakeSpark(tmp_path).run("verify-mods").expect(0)
+    assert done.out == ""
+    assert (
+        "warning: 26b-a4b-nvfp4 does not run, and could not be started as it is: "
+        "sparkctl verify-mods 26b-a4b-nvfp4 says why"
+    ) in done.err
 
 
 def test_a_container_without_a_recipe_is_checked_by_its_own_label(tmp_path: Path) -> None:

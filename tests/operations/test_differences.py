@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from sparkctl.operations import secrets
 from sparkctl.operations.differences import flags, of_command, of_image, of_secrets
+from sparkctl.world import settings
 from sparkctl.world.engine import Container, Image
 from sparkctl.world.labels import SecretDigests, ServiceLabels
-from sparkctl.world.spec import ContainerSpec, Mount
+from sparkctl.world.spec import ContainerSpec, GpuRequest, Mount, Port, Ulimit
 
 RUNNING = Container(
     "c1",
@@ -38,6 +44,41 @@ def test_every_difference_is_a_line_and_no_value_of_a_variable_is_shown() -> Non
         "mount /models/e4b: /m/old runs, /m/new wanted",
         "mount /mod.py: not in what runs, /state/mod.py wanted",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"ports": (Port(8000, 8004, "127.0.0.1"),)},
+            "--publish of 8000/tcp: 127.0.0.1:8003 runs, 127.0.0.1:8004 wanted",
+        ),
+        (
+            {"ports": (Port(8000, 8003, "192.0.2.7"),)},
+            "--publish of 8000/tcp: 127.0.0.1:8003 runs, 192.0.2.7:8003 wanted",
+        ),
+        ({"restart": "unless-stopped"}, "--restart: not in what runs, unless-stopped wanted"),
+        ({"shm_size": None}, "--shm-size: 8.0 GiB runs, not wanted"),
+        ({"ipc": "host"}, "--ipc: not in what runs, host wanted"),
+        ({"ulimits": (Ulimit("memlock", -1, -1),)}, "--ulimit memlock: not in what runs, -1:-1 wanted"),
+        ({"gpus": GpuRequest(device_ids=("0",))}, "--gpus: all runs, 0 wanted"),
+        ({"user": "1000"}, "--user: not in what runs, 1000 wanted"),
+        ({"labels": (("team", "b"),)}, "--label team: a runs, b wanted"),
+    ],
+)
+def test_an_option_of_docker_run_is_named_with_both_values(changed: dict[str, Any], told: str) -> None:
+    spec = ContainerSpec(
+        image=RUNNING.image,
+        ports=(Port(8000, 8003, "127.0.0.1"),),
+        shm_size=8 * 2**30,
+        gpus=GpuRequest(-1),
+        labels=(("team", "a"),),
+    )
+    running = RUNNING._replace(
+        command=(), mounts=(), settings=settings.of_spec(replace(spec, ipc="private", restart="no", runtime="runc"))
+    )._replace(labels={"team": "a", "of.the.image": "1"})
+    assert of_command(spec, running) == []
+    assert of_command(replace(spec, **changed), running) == [told]
 
 
 def test_a_tag_that_names_another_image_is_said_with_both_ids() -> None:

@@ -62,8 +62,8 @@ def reaches(spark: FakeSpark, more: str) -> list[str]:
         ("container: {ipc: host}\n", ["shares the shared memory of host"]),
         ("container: {ipc: private, shm-size: 1 GiB}\n", []),
         (
-            "serve: {bind: 0.0.0.0}\n",
-            ["answers everybody who reaches this host, as there is no key at 0.0.0.0"],
+            "serve: {bind: 0.0.0.0}\nsecrets: [VLLM_API_KEY]\n",
+            ["answers whoever has the key at 0.0.0.0"],
         ),
         (
             "serve: {bind: 192.168.1.5}\nsecrets: [VLLM_API_KEY]\n",

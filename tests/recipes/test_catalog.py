@@ -168,7 +168,7 @@ def test_a_file_is_a_recipe_too_and_finds_its_parent_beside_it(shop: Shop, tmp_p
         ("smal", "no recipe or stack 'smal' (did you mean small?)"),
         ("zzz", "no recipe or stack 'zzz' (there are: small)"),
         ("../small", "no file ../small (a name with a / or with .yaml is a file)"),
-        ("_base", "'_base' is a base to extend, not a recipe to serve (a name is two or more letters, digits, _ . -)"),
+        ("_base", "'_base' is a base to extend, not a recipe to serve (`sparkctl recipes` lists those to serve)"),
     ],
 )
 def test_a_name_that_cannot_be_served_is_told(shop: Shop, name: str, told: str) -> None:

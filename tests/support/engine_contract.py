@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
+from sparkctl.world import settings
 from sparkctl.world.labels import LABEL_SERVICE
+from sparkctl.world.spec import Ulimit
 from tests.support.command_line import free_port
 from tests.support.engine_bench import DYING, PACE, laid_over, published, until
 from tests.support.inside_contract import MODEL_FILE, InsideContract
@@ -77,6 +79,15 @@ class EngineContract(InsideContract):
         assert dict(container.labels).items() >= dict(labels).items()
         assert PACE in container.env
         assert container.mounts == ((str(tmp_path), "/data", True),)
+
+    def test_the_options_of_docker_run_are_read_as_they_were_ordered(self, bench: Bench) -> None:
+        limits = (Ulimit("memlock", -1, -1), Ulimit("stack", 67108864, 67108864))
+        more = replace(bench.spec(), restart="on-failure:3", ipc="host", shm_size=2**30, ulimits=limits, init=True)
+        for spec in (bench.spec(), replace(more, name=f"{bench.prefix}-two", cap_add=("SYS_NICE",))):
+            bench.engine.create(spec)
+            assert dict(bench.seen(spec.name).settings or {}).items() >= settings.of_spec(spec).items()
+            left = {"--user"} | ({"--runtime"} if "--runtime" not in settings.of_spec(spec) else set())
+            assert set(bench.seen(spec.name).settings or {}) - left == set(settings.of_spec(spec)) - left
 
     def test_every_container_is_listed_whoever_made_it(self, bench: Bench) -> None:
         running, created = bench.started("one"), bench.engine.create(bench.spec("two"))

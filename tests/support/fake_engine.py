@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
+from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
 from sparkctl.world.spec import variables
 from tests.support.fakes import FakeClock, FakeFiles
@@ -183,6 +184,7 @@ class FakeEngine:
             mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),
             command=spec.command,
             env=tuple({key: value for key, _, value in given}.items()),
+            settings=settings.of_spec(spec),
         )
         return identity
 

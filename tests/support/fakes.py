@@ -63,6 +63,9 @@ class FakeHost:
     def port_taken(self, address: str, port: int) -> bool:
         return port in self.taken_ports or self.listening(address, port)
 
+    def has_address(self, address: str) -> bool:
+        return not address.startswith(("192.0.2.", "203.0.113.", "2001:db8:"))
+
     def program_runs(self, name: str) -> bool:
         return True
 

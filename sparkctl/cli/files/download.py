@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 def command(session: Session, names: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Download the models of recipes or stacks, those of their drafts too, that are not on this host.
 
-    They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes.
+    They go into the recipe's folder, else into the Hugging Face cache. What is cut off resumes. A simulated Spark
+    downloads nothing.
     """
-    models.download(
-        session.world, session.world.loader(session.world.disk_models).located(names, overrides, strict=False)
-    )
+    wanted = session.world.loader(session.world.disk_models).located(names, overrides, strict=False)
+    if session.world.simulated:
+        for one in wanted:
+            for source in one.missing:
+                session.out.say(
+                    f"{models.name(one)}: {source.repo} is not here; a simulated Spark needs no files of it"
+                )
+        session.out.say("nothing was downloaded: `sparkctl --engine docker download` does it")
+        return
+    models.download(session.world, wanted)
     session.out.say("everything is here")

@@ -18,11 +18,14 @@ _COLUMNS: Final = ("mod", "file", "over", "md5", "from", "used by")
 
 
 @click.group(invoke_without_command=True)
+@as_json
 @click.pass_context
-def command(ctx: click.Context) -> None:
+def command(ctx: click.Context, *, as_json: bool) -> None:
     """List the mods with their files: what each lies over, where it comes from, and whether its checksum is known."""
     if ctx.invoked_subcommand is None:
-        _list(ctx.obj)
+        _list(ctx.obj, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"put --json after {ctx.invoked_subcommand}")
 
 
 command.add_command(mods_add.command)
@@ -37,10 +40,7 @@ command.add_command(mods_pins.fetch_command)
 @click.pass_obj
 def list_command(session: Session, *, as_json: bool) -> None:
     """List the mods, as `mods` alone does."""
-    if as_json:
-        session.out.json([_row(file) for file in listing.listed(session.world)])
-    else:
-        _list(session)
+    _list(session, as_json=as_json)
 
 
 @command.command("show")
@@ -72,8 +72,11 @@ def show_command(session: Session, name: str, *, as_json: bool) -> None:
         session.out.result(f"{key:{width}}  {value}")
 
 
-def _list(session: Session) -> None:
+def _list(session: Session, *, as_json: bool) -> None:
     files = listing.listed(session.world)
+    if as_json:
+        session.out.json([_row(file) for file in files])
+        return
     rows = [[one.mod, one.file, one.over, one.md5, one.label, ", ".join(one.used_by)] for one in files]
     session.out.table(_COLUMNS, rows)
 

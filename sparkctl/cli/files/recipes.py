@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import ProblemsError
+from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.validation import shown
+from sparkctl.cli import options
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.operations.files import recipes
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sparkctl.base.document import Node
-    from sparkctl.base.errors import Place
+    from sparkctl.base.errors import Place, Problem
     from sparkctl.cli.session import Session
     from sparkctl.recipes.catalog import LoadedRecipe
 
@@ -42,34 +43,42 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 
 
 @command.command
-@click.argument("name")
+@options.name
 @overrides
 @strict
 @as_json
 @click.pass_obj
 def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Show a recipe after extends and --set, each value with the place that it comes from."""
-    loaded = session.world.catalog.recipe(name, overrides, strict=strict)
-    for warning in loaded.warnings:
-        session.out.warn(str(warning))
-    if loaded.version.note:
-        session.out.say(loaded.version.note)
-    origins = {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
+    """Show a recipe after extends and --set, each value with the place that it comes from; of a stack, each service."""
+    services = recipes.loaded(session.world, name, overrides, strict=strict)
+    for service, loaded in services.items():
+        for warning in loaded.warnings:
+            session.out.warn(str(warning))
+        if loaded.version.note:
+            session.out.say(loaded.version.note)
+        if not as_json:
+            heading = f"{service}, from {loaded.name}:\n" if len(services) > 1 else ""
+            session.out.result(heading + _lines(loaded, _origins(loaded)))
     if as_json:
-        places = {shown(path): str(place) for path, place in origins.items()}
-        recipe = loaded.recipe.model_dump(mode="json", by_alias=True)
-        session.out.json({"name": loaded.name, "recipe": recipe, "origins": places})
-    else:
-        session.out.result(_lines(loaded, origins))
+        rows = [_row(loaded) for loaded in services.values()]
+        session.out.json(rows[0] if len(rows) == 1 else dict(zip(services, rows, strict=True)))
 
 
 @command.command
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @strict
+@as_json
 @click.pass_obj
-def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
+def lint(session: Session, files: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
     """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
     found = recipes.lint(session.world, files, strict=strict)
+    if as_json:
+        kinds = {"error": found.errors, "warning": found.warnings, "reaches": found.reaches}
+        problems = [_problem(kind, problem) for kind, problems in kinds.items() for problem in problems]
+        session.out.json({"checked": list(found.names), "problems": problems})
+        if found.errors:
+            raise InputError(f"{len(found.errors)} of the problems are errors")
+        return
     for problem in found.reaches:
         session.out.say(f"reaches: {problem}")
     for problem in found.warnings:
@@ -77,6 +86,27 @@ def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
     if found.errors:
         raise ProblemsError(found.errors)
     session.out.say(f"checked {len(found.names)}, errors 0, warnings {len(found.warnings)}")
+
+
+def _problem(kind: str, problem: Problem) -> dict[str, object]:
+    place = problem.place
+    return {
+        "kind": kind,
+        "message": problem.message,
+        "hint": problem.hint,
+        "file": None if place is None else place.file,
+        "line": None if place is None else place.line,
+        "column": None if place is None else place.column,
+    }
+
+
+def _origins(loaded: LoadedRecipe) -> dict[tuple[str | int, ...], Place]:
+    return {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
+
+
+def _row(loaded: LoadedRecipe) -> dict[str, object]:
+    places = {shown(path): str(place) for path, place in _origins(loaded).items()}
+    return {"name": loaded.name, "recipe": loaded.recipe.model_dump(mode="json", by_alias=True), "origins": places}
 
 
 def _lines(loaded: LoadedRecipe, origins: Mapping[tuple[str | int, ...], Place]) -> str:

@@ -27,7 +27,9 @@ _COLOURS: Final = ("blue", "cyan", "magenta", "bright_blue", "bright_cyan", "bri
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 
 
-def asked(ctx: click.Context, names: Sequence[str], overrides: Sequence[str], switches: Mapping[str, bool]) -> AskedSet:
+def asked(
+    ctx: click.Context, names: Sequence[str], overrides: Sequence[str], named: str | None, switches: Mapping[str, bool]
+) -> AskedSet:
     """Return what is asked for by a command line; the commands that are offered begin with its own options."""
     own = ctx.find_root().params
     given = {"--engine": own.get("engine"), "--recipes": own.get("folder"), "--profile": own.get("profile")}
@@ -38,6 +40,7 @@ def asked(ctx: click.Context, names: Sequence[str], overrides: Sequence[str], sw
         strict=switches["strict"],
         replace=switches["replace"],
         keep=switches.get("keep", False),
+        named=named,
         before=tuple(before),
     )
 

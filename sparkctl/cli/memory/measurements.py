@@ -48,6 +48,12 @@ def _show(session: Session, shown: Sequence[Measurement], names: Sequence[str]) 
     heads = [f"{figure.name}, GiB" for figure in figures(shown[0])]
     session.out.table(["service", "model", "date", *heads, "start"], [_cells(one) for one in shown])
     session.out.say("measured (predicted, error); GPU by NVML, host by /proc, peak is the largest fall of MemAvailable")
+    if session.world.simulated:
+        session.out.say(
+            "a simulated server takes what a file of recorded starts says, and 8 GiB where none is recorded;"
+        )
+        session.out.say("plans of a simulated Spark stay estimates")
+        return
     for one in shown:
         for finding in findings(one):
             session.out.result(f"{one.service}, {one.date}: {finding}")

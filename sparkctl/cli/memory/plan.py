@@ -8,9 +8,8 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
-from sparkctl.cli.memory import fitting
-from sparkctl.cli.options import as_json, names, overrides, strict
-from sparkctl.operations.memory.fitting import command as command_of
+from sparkctl.cli.memory import fitting, plan_json
+from sparkctl.cli.options import as_json, named, names, overrides, strict
 from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
 from sparkctl.planning.plan import describe
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command
 @names
+@named
 @overrides
 @strict
 @click.option("--replace", is_flag=True, help="Plan to replace what has changed: its recipe, image or secrets.")
@@ -31,18 +31,24 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_context
 def command(
-    ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], host: str | None, **switches: bool
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    overrides: tuple[str, ...],
+    host: str | None,
+    named: str | None,
+    **switches: bool,
 ) -> None:
     """Show whether recipes or stacks fit beside what runs, and what `up` would do. Touches nothing.
 
     With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
     """
     session: Session = ctx.obj
-    asked = fitting.asked(ctx, names, overrides, switches)
+    asked = fitting.asked(ctx, names, overrides, named, switches)
     with session.out.reporting():
         planned = plan(session.world, asked, host=host, fit=switches["fit"])
     if switches["as_json"]:
-        session.out.json(_as_json(planned))
+        session.out.json(plan_json.row(planned))
     else:
         _show(session.out, planned)
     if not planned.plan.fits and switches["as_json"]:
@@ -50,50 +56,6 @@ def command(
     if not planned.plan.fits:
         fitting.draw(session.out, planned.plan)
         raise SetDoesNotFitError(planned, fit=switches["fit"] and planned.took is None)
-
-
-def _as_json(planned: PlannedSet) -> dict[str, object]:
-    plan, wanted, pool = planned.plan, planned.wanted, planned.plan.pool
-    return {
-        "fits": plan.fits,
-        "pool": {
-            "total_bytes": pool.total_bytes,
-            "available_bytes": pool.available_bytes,
-            "reserve_bytes": pool.reserve_bytes,
-            "page_cache_bytes": pool.cache_bytes,
-            "foreign_bytes": plan.foreign_bytes,
-        },
-        "services": [
-            {
-                "name": service.name,
-                "recipe": service.recipe_name,
-                "steady_bytes": service.expected.steady_bytes,
-                "peak_bytes": service.expected.peak_bytes,
-                "known": service.expected.known,
-                "check_bytes": service.wanted.check.wants(pool) if service.wanted.check is not None else 0,
-                "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
-                "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
-            }
-            for service in planned.services
-        ],
-        "order": list(plan.order),
-        "steps": [{"action": step.action, "service": step.service, "changes": step.changes} for step in plan.steps],
-        "unknown": list(plan.unknown),
-        "aside": list(planned.aside),
-        "reasons": planned.reasons,
-        "ways": [
-            {
-                "command": command_of(way, wanted, planned.asked),
-                "words": way.words,
-                "changes": {name: list(change.overrides) for name, change in way.changes.items()},
-                "recipes": {name: variant.recipe for name, variant in way.recipes.items()},
-                "stops": list(way.stops),
-                "without": list(way.without),
-                "drop_caches": way.drop_cache,
-            }
-            for way in plan.ways
-        ],
-    }
 
 
 def _show(out: Output, planned: PlannedSet) -> None:
@@ -122,7 +84,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.result()
         out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
         out.result("fits" if plan.order else "nothing to start")
-    for line in (*planned.aside, *plan.doubts):
+    for line in (*planned.aside, *plan.doubts, *planned.obstacles):
         out.warn(line)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sparkctl.base import units
+from sparkctl.base.errors import InputError
+from sparkctl.base.validation import thousands
 from sparkctl.cli.memory import size_table
 from sparkctl.cli.options import as_json
 from sparkctl.memory.changes import Changes
@@ -16,7 +18,22 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
     from sparkctl.operations.memory.size import Size
 
-_COUNT: Final = click.IntRange(min=1)
+_LEAST: Final = units.MIB
+"""What is below is no memory that a cache has: a unit was left out."""
+
+
+class Count(click.IntRange):
+    """A whole number of tokens or sequences; of 32k it is said what that may mean."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Return the number, or fail with what to write."""
+        meant = thousands(value) if isinstance(value, str) else None
+        if meant is not None:
+            self.fail(f"{value!r}: {meant}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_COUNT: Final = Count(min=1)
 
 
 @click.command
@@ -43,7 +60,11 @@ def command(session: Session, /, model: str, *, as_json: bool, **options: Any) -
     """
     available = options.pop("available")
     vllm = options.pop("vllm")
-    changes = Changes(**options, available=None if available is None else units.parse_bytes(available))
+    given = None if available is None else units.parse_bytes(available)
+    if given is not None and given < _LEAST:
+        hint = f"with its unit: --available {available}GiB"
+        raise InputError(f"--available {available} is {units.format_bytes(given)}", hint=hint)
+    changes = Changes(**options, available=given)
     taken = size(session.world, model, changes, vllm=vllm)
     if as_json:
         session.out.json(_as_json(taken))

@@ -8,6 +8,7 @@ import click
 
 from sparkctl.base.errors import CheckError
 from sparkctl.base.units import format_duration
+from sparkctl.cli import options
 from sparkctl.cli.options import as_json
 from sparkctl.operations.checks.checker import Result, evidence_lines
 from sparkctl.operations.checks.service import check
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("name")
+@options.name
 @click.option("--only", "only", multiple=True, metavar="CHECK[,CHECK…]", help="Only these checks; may be repeated.")
 @click.option("--run-code", is_flag=True, help="Run code that the model writes, in a container without network.")
 @as_json

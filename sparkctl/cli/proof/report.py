@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.base import units
+from sparkctl.cli import options
 from sparkctl.operations.report import report
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("name")
+@options.name
 @click.option("--output", type=click.Path(path_type=Path), help="The file to write (NAME-report.md here).")
 @click.pass_obj
 def command(session: Session, name: str, output: Path | None) -> None:

@@ -9,36 +9,42 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, ModError
-from sparkctl.cli.options import as_json
+from sparkctl.cli.options import as_json, several
 from sparkctl.operations.mods import verify
 from sparkctl.vllm import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sparkctl.cli.session import Session
     from sparkctl.mods.verdicts import ModVerdict
-    from sparkctl.operations.mods.verify import ChangedVerdict
+    from sparkctl.operations.mods.verify import ChangedVerdict, Watched
 
 _COLUMNS: Final = ("service", "mod", "file", "host", "image", "container", "verdict")
 
 
 @click.command
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@several
 @as_json
+@click.option("--all", "everything", is_flag=True, help="Judge recipes that do not run, too.")
 @click.option("--watch", is_flag=True, help="Repeat, and report each change once.")
 @click.option("--every", default="30s", show_default=True, metavar="TIME", help="How often --watch looks.")
 @click.pass_obj
-def command(session: Session, names: tuple[str, ...], *, as_json: bool, watch: bool, every: str) -> None:
+def command(
+    session: Session, names: tuple[str, ...], *, as_json: bool, everything: bool, watch: bool, every: str
+) -> None:
     """Check every mod in three places: its source on disk, the file it covers in the image, the running container.
 
-    Services that run and recipes that do not; all that have mods when none is named. Containers of the same images
-    that sparkctl did not start are named. Exits 6 unless all hold.
+    What is named, running or not; else what runs, and what is wrong with recipes that do not is a warning unless --all.
+    Containers of the same images that sparkctl did not start are named. Exits 6 unless all that is judged holds.
     """
+    if names and everything:
+        raise click.UsageError("name the services, or say --all")
     if watch:
-        _watch(session, names, _seconds(every), as_json=as_json)
+        looks = verify.watch(session.world, names, _seconds(every), everything=everything)
+        _watch(session, looks, as_json=as_json)
         return
-    verdicts = verify.verify_mods(session.world, names)
+    verdicts = verify.verify_mods(session.world, names, everything=everything)
     if as_json:
         session.out.json([_row(verdict) for verdict in verdicts])
     else:
@@ -56,7 +62,7 @@ def _show(session: Session, verdicts: Sequence[ModVerdict]) -> None:
     if rows:
         session.out.table(_COLUMNS, [[str(row[column]) for column in _COLUMNS] for row in rows])
     else:
-        session.out.say("no mods to verify")
+        session.out.say("no mods to verify: nothing that is judged has any")
 
 
 def _warn(session: Session, verdicts: Sequence[ModVerdict]) -> None:
@@ -84,9 +90,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _watch(session: Session, names: Sequence[str], every_s: float, *, as_json: bool) -> None:
+def _watch(session: Session, looks: Iterable[Watched], *, as_json: bool) -> None:
     """Show the first look, then what has changed, until the operator stops it. JSON is a line for each change."""
-    for number, look in enumerate(verify.watch(session.world, names, every_s)):
+    for number, look in enumerate(looks):
         if number == 0 and not as_json:
             _show(session, look.verdicts)
             _warn(session, look.verdicts)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli import options
 from sparkctl.cli.options import as_json
 from sparkctl.operations.services.running import attach
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("name")
+@options.name
 @as_json
 @click.pass_obj
 def command(session: Session, name: str, *, as_json: bool) -> None:

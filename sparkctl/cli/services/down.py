@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.cli.options import everything, several
 from sparkctl.operations.services.running import down
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command
-@click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
+@several
+@everything
 @click.pass_obj
 def command(session: Session, names: tuple[str, ...], *, everything: bool) -> None:
     """Stop and remove services: their containers, nothing else. Models, images and mods stay."""
@@ -24,3 +25,5 @@ def command(session: Session, names: tuple[str, ...], *, everything: bool) -> No
         stopped = down(session.world, names, everything=everything)
     for name in stopped.absent:
         session.out.say(f"{name}: not deployed")
+    if everything and not stopped.removed:
+        session.out.say("nothing is deployed")

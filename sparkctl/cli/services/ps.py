@@ -26,7 +26,7 @@ def command(session: Session, *, as_json: bool) -> None:
     elif not found:
         session.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
     else:
-        headers = ["service", "recipe", "state", "ready", "doing", "url", "claim", "image", "mods"]
+        headers = ["service", "state", "ready", "doing", "url", "claim", "recipe", "image", "mods"]
         session.out.table(headers, [_cells(service) for service in found])
         for service in found:
             for line in filter(None, [service.aside, *service.doubts]):
@@ -64,12 +64,12 @@ def _cells(service: ServiceNow) -> list[str]:
     mods = record.mod_names
     return [
         f"{service.name} ({deployed.container.name})" if deployed.set_aside else service.name,
-        made_from(record),
         deployed.container.state,
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",
         record.url or "unknown",
         "unknown" if record.claim_bytes is None else units.format_gib(record.claim_bytes),
+        made_from(record),
         deployed.container.image,
         "unknown" if mods is None else " ".join(mods) or "-",
     ]

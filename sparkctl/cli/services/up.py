@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.memory import fitting
-from sparkctl.cli.options import names, overrides, strict
+from sparkctl.cli.options import named, names, overrides, strict
 from sparkctl.operations.memory.plan import SetDoesNotFitError
 from sparkctl.operations.services.up import up
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command
 @names
+@named
 @overrides
 @strict
 @click.option("--replace", is_flag=True, help="Stop and start again what has changed: its recipe, image or secrets.")
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
 @click.pass_context
-def command(ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], **switches: bool) -> None:
+def command(
+    ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], named: str | None, **switches: bool
+) -> None:
     """Start recipes or stacks, one after another, and prove each healthy.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     session: Session = ctx.obj
-    asked = fitting.asked(ctx, names, overrides, switches)
+    asked = fitting.asked(ctx, names, overrides, named, switches)
     taken = {name: switches[name] for name in ("fit", "drop_caches", "download")}
     try:
         with session.out.reporting(as_json=switches["as_json"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -62,6 +63,9 @@ class Figures:
     notes: tuple[str, ...]
 
 
+_WANTS_KEY: Final = re.compile(r"\banswered 40[13]\b")
+
+
 @cache
 def prompts() -> tuple[str, ...]:
     """Return the prompts that come with sparkctl."""
@@ -80,7 +84,10 @@ def measure(streams: Streams, report: Report, job: Job) -> Figures:
     report.progress(job.service, "warming up", f"{job.max_tokens} tokens" if writes else f"{TEXTS} texts")
     (warm,) = _round(streams, job, 0, 1)
     if warm.problem:
-        raise NotReadyError(f"{job.service} does not answer: {warm.problem}", hint=f"sparkctl status {job.service}")
+        hint = f"sparkctl status {job.service}"
+        if _WANTS_KEY.search(warm.problem):
+            hint = "it wants the key that it was started with: set VLLM_API_KEY, or VLLM_API_KEY=… in secrets.env"
+        raise NotReadyError(f"{job.service} does not answer: {warm.problem}", hint=hint)
     before = _counters(job)
     levels, counted, number = [], 0, 1
     for at_once in job.concurrency:

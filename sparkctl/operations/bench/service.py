@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
@@ -49,6 +49,9 @@ class BenchProtocol(NamedTuple):
     concurrency: tuple[int, ...] = (1, 3)
     prompts: tuple[str, ...] = ()
     input_tokens: int | None = None
+
+
+_SIMULATED: Final = ("a simulated server writes without a model: its speed is that of this computer, and no figure",)
 
 
 class Described(NamedTuple):
@@ -152,12 +155,12 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         levels=came.levels,
         acceptance=drafting.positions if drafting is not None else (),
         acceptance_overall=drafting.overall if drafting is not None else None,
-        expected=expect.tokens_per_second if expect is not None else None,
+        expected=expect.tokens_per_second if expect is not None and not world.simulated else None,
         expected_source=expect.source if expect is not None else "",
         flags=flags | _mods(deployed),
-        notes=(*came.notes, *_doubts(of, flags, asked.concurrency)),
+        notes=(*came.notes, *(_SIMULATED if world.simulated else _doubts(of, flags, asked.concurrency))),
     )
-    writes = service is not None and kind is ServerKind.GENERATE
+    writes = service is not None and kind is ServerKind.GENERATE and not world.simulated
     return replace(found, roofline=_most(service, found)) if writes and service is not None else found
 
 

@@ -33,6 +33,9 @@ THINKING_TOKENS: Final = 2048
 """What a model that thinks may use beside its answer: three minutes at 11 tokens a second (a choice)."""
 THOUGHT: Final = "thought"
 """The finding that an answer ended while its model thought: nothing is there to judge, and nothing is wrong with it."""
+NO_ANSWER: Final = "answer"
+"""The assertion that there is an answer to judge."""
+_NO_MODEL: Final = "a simulated server has no model: it answers, and what it says is not judged"
 _WRITES: Final = ServerKind.GENERATE
 
 
@@ -71,10 +74,16 @@ class CheckVerdict:
 
 
 class Checker:
-    """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing)."""
+    """Runs checks on servers; tells ``report`` which one it is at. ``code`` runs what models write (None: nothing).
 
-    def __init__(self, http: Http, clock: Clock, report: Report, code: CodeRunner | None = None) -> None:
+    ``simulated``: the servers have no models, and what they say is not judged; that they answer is.
+    """
+
+    def __init__(
+        self, http: Http, clock: Clock, report: Report, code: CodeRunner | None = None, *, simulated: bool = False
+    ) -> None:
         self._code = code
+        self._simulated = simulated
         self._http = http
         self._clock = clock
         self._report = report
@@ -96,6 +105,8 @@ class Checker:
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
         if failed and all(finding.assertion == THOUGHT for finding in failed):
             return CheckVerdict(name, Result.SKIPPED, failed[0].measured, seconds, evidence)
+        if failed and self._simulated and not any(finding.assertion == NO_ANSWER for finding in failed):
+            return CheckVerdict(name, Result.SKIPPED, _NO_MODEL, seconds, evidence)
         if failed:
             return CheckVerdict(name, Result.FAIL, reason_of(failed[0]), seconds, evidence)
         return CheckVerdict(name, Result.PASS, _summary(evidence), seconds, evidence)
@@ -260,7 +271,7 @@ def _none(answer: NotAnswered) -> Judgement:
 
 
 def _no_answer(measured: str) -> Judgement:
-    return Judgement("answer", passed=False, measured=measured, limit="an answer")
+    return Judgement(NO_ANSWER, passed=False, measured=measured, limit="an answer")
 
 
 def _empty(said: Generation, *, thinks: bool) -> Judgement:

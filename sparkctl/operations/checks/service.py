@@ -44,7 +44,9 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
     if not checks:
         world.report.say(f"{name}: it {server.kind.does}, and no check is for that")
     code = _runner(world, deployed) if run_code else None
-    return list(Checker(world.ports.http, world.ports.clock, world.report, code).run(checks, server))
+    return list(
+        Checker(world.ports.http, world.ports.clock, world.report, code, simulated=world.simulated).run(checks, server)
+    )
 
 
 def _ready(world: World, name: str) -> Deployed:

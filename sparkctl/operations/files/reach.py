@@ -54,10 +54,8 @@ def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, s
         hint = "it sees the shared memory of others; shm-size gives it memory of its own"
         yield ("container", "ipc"), f"shares the shared memory of {recipe.container.ipc}", hint
     yield from _options(recipe.container)
-    if not ipaddress.ip_address(recipe.serve.bind).is_loopback:
-        key = "VLLM_API_KEY" in recipe.secrets
-        who = "whoever has the key" if key else "everybody who reaches this host, as there is no key"
-        yield ("serve", "bind"), f"answers {who} at {recipe.serve.bind}", None if key else "secrets: [VLLM_API_KEY]"
+    if not (ipaddress.ip_address(recipe.serve.bind).is_loopback or recipe.exposure()):
+        yield ("serve", "bind"), f"answers whoever has the key at {recipe.serve.bind}", None
     if recipe.gpus.startswith("cdi:") and not recipe.gpus.removeprefix("cdi:").startswith(_GPUS):
         yield ("gpus",), f"is given the device {recipe.gpus.removeprefix('cdi:')}", None
 

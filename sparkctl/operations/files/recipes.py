@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import reach
 from sparkctl.recipes import reading
-from sparkctl.recipes.catalog import Member
 from sparkctl.recipes.host import version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.recipe import Serve
+    from sparkctl.recipes.stack import LoadedStack, Member
+
+
+_BY_DOCKER: Final = frozenset({"always", "unless-stopped"})
+"""The policies by which docker starts a container again after a reboot."""
 
 
 class ListedRecipe(NamedTuple):
@@ -95,6 +100,18 @@ def _unmountable(world: World, name: str) -> list[Problem]:
     return []
 
 
+def loaded(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> dict[str, LoadedRecipe]:
+    """Return the recipe of each service that a name means, by the service, with all that is laid over it.
+
+    Raises:
+        InputError: nothing has this name, or a recipe cannot be used.
+    """
+    if Path(name).stem.startswith("_"):
+        return {name: world.catalog.recipe(name, overrides, strict=strict)}
+    located = world.loader(world.disk_models).located([name], overrides, strict=strict)
+    return {one.member.service: one.loaded for one in located}
+
+
 def _reaches(world: World, name: str) -> list[Problem]:
     """Return what the services of a name reach; of what cannot be used, what can be told of it."""
     found: list[Problem] = []
@@ -131,19 +148,34 @@ def _problems(catalog: Catalog, name: str, *, strict: bool) -> list[Problem]:
     """Return everything that is wrong or doubtful with a recipe, or with a stack and its recipes."""
     try:
         if catalog.knows_stack(name):
-            stack = catalog.stack(name)
-            places = [(one, stack.document.place(("services", one.service, "recipe"))) for one in stack.members]
-            return [
-                problem
-                for member, place in places
-                for problem in _recipe_problems(catalog, member, place, strict=strict)
-            ]
-        entry = catalog.entry("recipe", name)
-        if entry.name.startswith("_"):
-            return catalog.base_problems(entry)
+            return _stack_problems(catalog, catalog.stack(name), strict=strict)
+        if Path(name).stem.startswith("_"):
+            return catalog.base_problems(catalog.entry("recipe", name))
+        (member,) = catalog.members(name)
     except ProblemsError as error:
         return error.problems
-    return _recipe_problems(catalog, Member(entry.name, name), None, strict=strict)
+    return _recipe_problems(catalog, member, None, strict=strict)
+
+
+def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> list[Problem]:
+    """Return what is wrong or doubtful with each recipe of a stack, and with all of them together."""
+    found: list[Problem] = []
+    serves: dict[str, Serve] = {}
+    for member in stack.members:
+        place = stack.document.place(("services", member.service, "recipe"))
+        found += _recipe_problems(catalog, member, place, strict=strict)
+        with suppress(InputError):
+            recipe = catalog.recipe(member.recipe, member.overrides).recipe
+            for other in (name for name, serve in serves.items() if serve.clashes(recipe.serve)):
+                message = f"{other} and {member.service} both listen at {recipe.serve.place}"
+                found.append(Problem(message, place, "give one of them a port of its own: set: {serve.port: …}"))
+            serves[member.service] = recipe.serve
+            policy = recipe.container.restart
+            if policy in _BY_DOCKER and len(stack.members) > 1:
+                message = f"{member.service}: docker starts it by itself after a reboot (restart: {policy})"
+                hint = "all at once, unplanned and unproved: leave container.restart out, and start the stack by `up`"
+                found.append(Problem(message, place, hint, warning=True))
+    return found
 
 
 def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:

@@ -33,21 +33,29 @@ class Rendered(NamedTuple):
 
 
 def render(
-    world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False, stage: bool = False
+    world: World,
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    stage: bool = False,
+    named: str | None = None,
 ) -> Rendered:
     """Return the docker run command of a recipe; no engine, image or Spark is needed.
 
-    ``stage`` makes the files that the command names: the mods' verified copies, and the secrets' env-file.
+    ``stage`` makes the files that the command names: the mods' verified copies, and the secrets' env-file. ``named`` is
+    the service's name in place of its recipe's.
 
     Raises:
         InputError: a file that cannot be used, a name that is none or a stack's; with ``stage``, a secret has no value.
         ModError: with ``stage``, a mod's file is not what it has to be.
     """
     loader = world.loader(world.disk_models)
-    located = loader.located([name], overrides, strict=strict)
+    located = loader.located([name], overrides, strict=strict, named=named)
     if len(located) > 1:
         names = " ".join(one.member.service for one in located)
-        raise InputError(f"{name} is a stack", hint=f"render one of its services: {names}")
+        hint = f"render one of its services: {names}"
+        raise InputError(f"{name} is a stack of {len(located)} services", hint=hint)
     (service,) = world.services(loader, located)
     if stage:
         _stage(world, service)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.ways import Way
+    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.labels import ServiceLabels
 
 _NOWHERE: Final = "no smaller setting and no service less makes it fit"
 
@@ -20,8 +23,9 @@ class AskedSet:
     """What is asked for: recipes and stacks by ``names``, and ``overrides`` (PATH=VALUE, NAME:PATH=VALUE) over them.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error; ``replace`` stops and starts again what runs
-    but differs from its recipe; ``keep`` leaves a container that failed. ``more`` are further options of `up`, and
-    ``before`` those of sparkctl itself, for the commands that are offered.
+    but differs from its recipe; ``keep`` leaves a container that failed; ``named`` is the name of the one service in
+    place of its recipe's. ``more`` are further options of `up`, and ``before`` those of sparkctl itself, for the
+    commands that are offered.
     """
 
     names: tuple[str, ...]
@@ -29,6 +33,7 @@ class AskedSet:
     strict: bool = False
     replace: bool = False
     keep: bool = False
+    named: str | None = None
     more: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
 
@@ -38,11 +43,55 @@ class AskedSet:
         sets = [word for override in self.overrides for word in ("--set", override)]
         switches = {"--strict": self.strict, "--replace": self.replace, "--keep": self.keep}
         given = [switch for switch, on in switches.items() if on]
-        return shlex.join(["sparkctl", *self.before, "up", *self.names, *sets, *given, *self.more])
+        named = [] if self.named is None else ["--as", self.named]
+        return shlex.join(["sparkctl", *self.before, "up", *self.names, *named, *sets, *given, *self.more])
+
+    def located(self, loader: Loader) -> list[Located]:
+        """Return the recipes that are meant, and where their models are.
+
+        Raises:
+            InputError: as for ``Loader.located``.
+        """
+        return loader.located(self.names, self.overrides, strict=self.strict, named=self.named)
 
     def down(self, names: Sequence[str]) -> str:
         """Return the command that stops services."""
         return shlex.join(["sparkctl", *self.before, "down", *names])
+
+
+_SMALLER: Final = frozenset(
+    {
+        "args.kv-cache-dtype",
+        "args.language-model-only",
+        "limits.context",
+        "limits.multimodal",
+        "limits.sequences",
+        "memory",
+    }
+)
+"""What a way to fit changes (``planning.ways``, ``recipes.smaller``)."""
+
+
+def as_fitted(by: AskedSet, services: Sequence[Service], recorded: Mapping[str, ServiceLabels]) -> AskedSet:
+    """Return what is asked for with the smaller settings that services run with which a way to fit may have given.
+
+    ``recorded`` is what the services that run say of themselves. One that differs in more is left as it is asked for.
+    """
+    more: list[str] = []
+    for service in services:
+        record, laid = recorded.get(service.name), service.record.laid_over
+        if record is None or record.laid_over is None or laid is None or record.digest == service.digest:
+            continue
+        now, then = (dict(map(_parts, one.overrides)) for one in (laid, record.laid_over))
+        other = [path for path in {**now, **then} if now.get(path) != then.get(path)]
+        if record.recipe == service.record.recipe and all(path in then and path in _SMALLER for path in other):
+            more += [f"{service.name}:{path}={then[path]}" for path in other]
+    return replace(by, overrides=(*by.overrides, *more))
+
+
+def _parts(override: str) -> tuple[str, str]:
+    path, _, value = override.partition("=")
+    return path.strip(), value
 
 
 def first(plan: Plan) -> Way | None:
@@ -55,19 +104,20 @@ def first(plan: Plan) -> Way | None:
 
 def taken(way: Way, wanted: Sequence[Wanted], by: AskedSet) -> AskedSet:
     """Return what to ask for in place of what was asked, for the set to fit."""
-    typed = {one.name: one.asked or one.name for one in wanted}
-    left_out = {typed[name] for name in way.without}
-    instead = {typed[name]: variant.recipe for name, variant in way.recipes.items()}
+    asked = {one.name: one.asked or one.name for one in wanted}
+    staying = [one.name for one in wanted if one.name not in way.without]
     renamed = {name: variant.recipe for name, variant in way.recipes.items()}
-    kept = [_for_other(override, renamed) for override in by.overrides if not _for_any(override, way.without)]
-    alone = len(wanted) - len(way.without) == 1
-    new = [(renamed[name], override) for name, variant in way.recipes.items() for override in variant.overrides]
+    new = [(name, override) for name, variant in way.recipes.items() for override in variant.overrides]
     new += [(name, override) for name, change in way.changes.items() for override in change.overrides]
+    laid = {(name, _path(override)) for name, override in new}
+    kept = [_for_other(one, renamed) for one in by.overrides if not _is_replaced(one, staying, laid)]
+    alone = len(staying) == 1
+    new = [(renamed.get(name, name), override) for name, override in new]
     fetched = any(variant.missing for variant in way.recipes.values())
     more = [*(["--drop-caches"] if way.drop_cache else []), *(["--download"] if fetched else [])]
     return replace(
         by,
-        names=tuple(instead.get(name, name) for name in by.names if name not in left_out),
+        names=tuple(word for name in by.names for word in _words(name, asked, staying, renamed)),
         overrides=(*kept, *(override if alone else f"{name}:{override}" for name, override in new)),
         more=(*by.more, *more),
     )
@@ -89,8 +139,25 @@ def reasons(plan: Plan, wanted: Sequence[Wanted], by: AskedSet) -> Iterator[str]
         yield _NOWHERE
 
 
-def _for_any(override: str, services: Sequence[str]) -> bool:
-    return any(override.startswith(f"{name}:") for name in services)
+def _words(name: str, asked: Mapping[str, str], staying: Sequence[str], renamed: Mapping[str, str]) -> Iterator[str]:
+    """Yield what stands in place of a name: itself, another recipe, or of a stack the services that stay."""
+    meant = [service for service, typed in asked.items() if typed == name]
+    kept = [service for service in meant if service in staying]
+    if len(kept) == len(meant):
+        yield from ([renamed.get(kept[0], name)] if len(kept) == 1 else [name])
+    else:
+        yield from (f"{name}:{service}" for service in kept)
+
+
+def _path(override: str) -> str:
+    return _parts(override)[0]
+
+
+def _is_replaced(override: str, staying: Sequence[str], laid: Collection[tuple[str, str]]) -> bool:
+    """Return whether an override has nothing to say any more: its services are left out, or get another value."""
+    name, colon, path = _path(override).rpartition(":")
+    meant = [name] if colon else staying
+    return all(service not in staying or (service, path) in laid for service in meant)
 
 
 def _for_other(override: str, renamed: Mapping[str, str]) -> str:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
+from sparkctl.operations import deployed
 from sparkctl.operations.memory import fitting
+from sparkctl.operations.memory.obstacles import obstacles
 from sparkctl.operations.planner import planner, refuse_clashes
 from sparkctl.planning.plan import make_plan
 from sparkctl.recipes.reading import Loader
+from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +28,8 @@ class PlannedSet(NamedTuple):
     """A plan, and what it is for: what was asked, and the services that this means.
 
     ``took`` is the way to fit that was taken where the set as it was asked did not fit; ``asked`` is then with it.
-    ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it.
+    ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it;
+    ``obstacles`` what else `up` would stop at.
     """
 
     asked: AskedSet
@@ -33,6 +37,7 @@ class PlannedSet(NamedTuple):
     plan: Plan
     took: Way | None = None
     aside: tuple[str, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -71,7 +76,7 @@ def plan(world: World, asked: AskedSet, *, host: str | None = None, fit: bool = 
         InputError: a file that cannot be used, a name that is none, or two services that want one name or port.
         EngineError: the engine is elsewhere, or does not answer.
     """
-    found = _planned(world, asked, host)
+    found = _planned(world, asked, host, fit=fit)
     return found if found.plan.fits or not fit else fitted(world, found, host)
 
 
@@ -89,14 +94,31 @@ def fitted(world: World, found: PlannedSet, host: str | None = None) -> PlannedS
     return _planned(world, smaller, host)._replace(took=way)
 
 
-def _planned(world: World, asked: AskedSet, host: str | None) -> PlannedSet:
+def as_fitted_here(world: World, asked: AskedSet, services: Sequence[Service]) -> AskedSet:
+    """Return what is asked for with the smaller settings that an earlier ``fit`` took for what runs; that is told.
+
+    Where what runs is to be replaced, it is ``asked`` itself, and so it is where nothing runs smaller.
+    """
+    there = {service.name: deployed.find(world.engine, service.name) for service in services}
+    recorded = {name: labels.read(one.labels) for name, one in there.items() if one is not None}
+    smaller = asked if asked.replace else fitting.as_fitted(asked, services, recorded)
+    for override in smaller.overrides[len(asked.overrides) :]:
+        name, _, setting = override.partition(":")
+        world.report.say(f"{name}: runs with {setting}, and is left so (--fit; --replace plans it anew)")
+    return smaller if smaller.overrides != asked.overrides else asked
+
+
+def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = False) -> PlannedSet:
     if host is None:
         loader = world.loader(world.ports.models, world.known_images)
-        services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
-        return planned_here(world, asked, services)
+        services = world.services(loader, asked.located(loader))
+        smaller = as_fitted_here(world, asked, services) if fit else asked
+        if smaller is not asked:
+            services = world.services(loader, smaller.located(loader))
+        return planned_here(world, smaller, services)
     profile = world.catalog.load("host", host, HostProfile)
     loader = Loader(world.catalog, world.disk_models, world.operator, profile)
-    services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
+    services = world.services(loader, asked.located(loader))
     refuse_clashes(services)
     return PlannedSet(
         asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
@@ -112,4 +134,6 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     plans = planner(world)
     expected, aside = plans.expected(services), plans.aside()
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
-    return PlannedSet(asked, expected, plan, aside=tuple(f"{finding.service}: {finding}" for finding in aside))
+    starting = [service for service in expected if plan.fits and service.name in plan.order]
+    told = tuple(f"{finding.service}: {finding}" for finding in aside)
+    return PlannedSet(asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import placed
+from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.mods.verdicts import verify as judge
 from sparkctl.operations import deployed
@@ -56,21 +57,21 @@ class Watched(NamedTuple):
     changed: list[ChangedVerdict]
 
 
-def verify_mods(world: World, names: Sequence[str] = ()) -> list[ModVerdict]:
-    """Return a verdict for each file of each mod of services that run and recipes that do not.
+def verify_mods(world: World, names: Sequence[str] = (), *, everything: bool = False) -> list[ModVerdict]:
+    """Return a verdict for each file of each mod of what is named: services that run and recipes that do not.
 
-    All that is deployed and all recipes that have mods when none is named. Containers of the same images that sparkctl
-    did not start are among them.
+    All that is deployed when none is named: what is wrong with recipes that do not run is then warned of, and is among
+    the verdicts with ``everything``. Containers of the same images that sparkctl did not start are among them.
 
     Raises:
         InputError: there is no service and no recipe of a name, or a recipe that is named cannot be used.
         EngineError: the engine is elsewhere, or does not answer.
     """
     world.refuse_elsewhere()
-    return _verdicts(world, names, world.report.warn)
+    return _verdicts(world, names, world.report.warn, everything=everything)
 
 
-def watch(world: World, names: Sequence[str], every_s: float) -> Iterator[Watched]:
+def watch(world: World, names: Sequence[str], every_s: float, *, everything: bool = False) -> Iterator[Watched]:
     """Verify again and again, and yield each look; an engine that is gone is warned of once.
 
     Raises:
@@ -81,7 +82,8 @@ def watch(world: World, names: Sequence[str], every_s: float) -> Iterator[Watche
     silent = ""
     while True:
         try:
-            now = {(one.service, one.mod.target): one for one in _verdicts(world, names, _untold)}
+            seen = _verdicts(world, names, _untold, everything=everything)
+            now = {(one.service, one.mod.target): one for one in seen}
         except EngineError as error:
             if error.message != silent:
                 world.report.warn(error.message)
@@ -138,8 +140,8 @@ def _untold(text: str) -> None:
 # --- what is verified ------------------------------------------------------------------------------------------------
 
 
-def _verdicts(world: World, names: Sequence[str], tell: Tell) -> list[ModVerdict]:
-    """Return the verdicts of what is named, else of all that is deployed and all recipes that have mods."""
+def _verdicts(world: World, names: Sequence[str], tell: Tell, *, everything: bool) -> list[ModVerdict]:
+    """Return the verdicts of what is named, else of all that runs; with ``everything`` of all recipes with mods too."""
     meant = [one for name in names for one in _of(world, name, tell)] if names else _all(world, tell)
     found = [verdict for one in meant for verdict in judge(world.engine, world.images, one)]
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
@@ -147,7 +149,13 @@ def _verdicts(world: World, names: Sequence[str], tell: Tell) -> list[ModVerdict
         key = (stranger.service, stranger.mod.target)
         # One that has taken a service's name stands in its row, beside what its disk and its image are.
         by_file[key] = replace(by_file[key], container=stranger.container) if key in by_file else stranger
-    return list(by_file.values())
+    if names or everything:
+        return list(by_file.values())
+    idle = {one.name for one in meant if one.container is None}
+    left = [one for one in by_file.values() if one.service in idle and one.container.state is FileState.NOT_RUNNING]
+    for name in dict.fromkeys(one.service for one in left if not one.holds):
+        tell(f"{name} does not run, and could not be started as it is: sparkctl verify-mods {name} says why")
+    return [one for one in by_file.values() if one not in left]
 
 
 def _all(world: World, tell: Tell) -> list[Meant]:

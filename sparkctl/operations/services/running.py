@@ -36,12 +36,7 @@ def attach(world: World, name: str) -> Service:
         EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; what failed is removed
             only where a killed command had started it and what ran before comes back in its place.
     """
-    world.refuse_elsewhere()
-    hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"
-    container = deployed.find(world.engine, name)
-    if container is None:
-        raise InputError(f"no service {name} is deployed", hint=hint)
-    service = service_of(world, name, container, world.known_images)
+    service, _ = _joined(world, name)
     checks = named.required_checks(world, [service])
     controller(world, [service]).attach(service, named.require(world, checks))
     return service
@@ -59,7 +54,7 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
     if bool(names) == everything:
         raise InputError("expected the names of services, or everything", hint="spark.down('NAME'), sparkctl down NAME")
     there = deployed.names(world.engine)
-    wanted = there if everything else world.service_names(names)
+    wanted = there if everything else world.service_names(names, there)
     for name in wanted:
         if name not in there and not world.catalog.knows(name):
             known = ", ".join(there) or "nothing"
@@ -67,6 +62,43 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
     removed = controller(world, []).down(wanted)
     return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed))
+
+
+def chosen(world: World, names: Sequence[str], *, everything: bool = False) -> list[str]:
+    """Return the services that names mean, a stack's among them; ``everything`` are all that have a container.
+
+    Raises:
+        InputError: ``everything``, and nothing is deployed; or a name that services of several stacks have.
+        EngineError: the engine does not answer.
+    """
+    there = deployed.names(world.engine)
+    if everything and not there:
+        raise InputError("nothing is deployed", hint="`sparkctl recipes` lists what can be")
+    return there if everything else world.service_names(names, there)
+
+
+def restart(world: World, name: str) -> Service:
+    """Stop a service and start its container again, as it is, and prove it; return the service.
+
+    Raises:
+        InputError: no service of this name is deployed, or its recipe is gone.
+        DoesNotFitError: the memory that it gave back is not free; it is left stopped.
+        EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for ``up``; its container stays.
+    """
+    service, container = _joined(world, name)
+    checks = named.required_checks(world, [service])
+    controller(world, [service]).restart(service, container, named.require(world, checks))
+    return service
+
+
+def _joined(world: World, name: str) -> tuple[Service, Container]:
+    """Return a service that has a container, as it was started."""
+    world.refuse_elsewhere()
+    container = deployed.find(world.engine, name)
+    if container is None:
+        hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"
+        raise InputError(f"no service {name} is deployed", hint=hint)
+    return service_of(world, name, container, world.known_images), container
 
 
 def logs(world: World, name: str, *, tail: int | None = None, follow: bool = False) -> Iterator[str]:

@@ -8,7 +8,7 @@ from sparkctl.base.units import format_gib
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
-from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, fitted, planned_here
+from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, as_fitted_here, fitted, planned_here
 from sparkctl.operations.mods.fetched import fetch_missing
 from sparkctl.operations.services import pulling
 from sparkctl.vllm.flags import AUTO
@@ -42,6 +42,9 @@ def up(
     if drop_caches:
         _drop_caches(world)
     if fit:
+        smaller = as_fitted_here(world, asked, services)
+        if smaller is not asked:
+            asked, services = smaller, _services(world, smaller, download=False)
         planned = planned_here(world, asked, services)
         if not planned.plan.fits:
             asked = _smaller(world, planned)
@@ -58,12 +61,12 @@ def up(
 def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
     """Return the services, whose models are here and whose secrets have values."""
     loader = world.loader(world.ports.models, world.images)
-    located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+    located = asked.located(loader)
     if _came(world, located):
-        located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+        located = asked.located(loader)
     if download:
         models.download(world, located)
-        located = loader.located(asked.names, asked.overrides, strict=asked.strict)
+        located = asked.located(loader)
     models.require(world, located)
     models.require_files(loader, located)
     services = world.services(loader, located)

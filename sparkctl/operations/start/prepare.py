@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.errors import InputError
 from sparkctl.mods import on_disk, verdicts
 from sparkctl.mods.images import Images
 from sparkctl.operations import deployed
+from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.services import pulling
-from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.recipes.host import caches
 from sparkctl.vllm import image_version
-from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Container, Engine
+    from sparkctl.world.engine import Engine
     from sparkctl.world.ports import Files, Ports, Report
     from sparkctl.world.spec import ContainerSpec
 
@@ -51,33 +50,6 @@ def _refuse_other_release(images: Images, service: Service) -> None:
     if found and image_version.is_release(found) and image_version.contradicts(declared, found):
         message = f"{service.name}: vllm: the recipe says {declared}, and the image has {found} ({service.spec.image})"
         raise InputError(message, hint=f'write vllm: "{found}", or vllm: auto, which takes the image\'s')
-
-
-def refuse_taken(ports: Ports, service: Service) -> None:
-    """Refuse a service whose name or port somebody else has, or the name under which its container is set aside.
-
-    Raises:
-        EngineError: which it is; nothing was touched.
-    """
-    own = ports.engine.container(service.name)
-    for name in (service.name, service.name + ASIDE, service.name + STOPPED):
-        there = ports.engine.container(name)
-        if there is not None and deployed.service_name(there) != service.name:
-            whose = "it is not of this service" if labels.is_ours(there.labels) else "sparkctl did not make it"
-            message = f"a container named {name} is there already, and {whose}"
-            if name != service.name:
-                message += f"; {service.name} would have this name while its successor starts"
-            raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {name}")
-    serve = service.recipe.serve
-    has_it = own is not None and own.state == "running" and _port_of(own) == serve.port
-    if not has_it and ports.host.port_taken(serve.bind, serve.port):
-        message = f"{service.name}: port {serve.port} on {serve.bind} is in use"
-        raise EngineError(message, hint=f"who has it: ss -tlnp 'sport = :{serve.port}'; another: --set serve.port=…")
-
-
-def _port_of(container: Container) -> int:
-    port = (labels.read(container.labels).url or "").rpartition(":")[2]
-    return int(port) if port.isdecimal() else 0
 
 
 def stage(files: Files, service: Service) -> None:

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import format_gib
+from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image
+from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, Port, Ulimit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # Two states of docker's that pass by themselves: a container between two tries of its restart policy does not run,
 # and one that is being removed will not run again.
@@ -47,7 +49,47 @@ def container_of(inspected: Mapping[str, Any]) -> Container:
         command=tuple(config.get("Cmd") or ()),
         # `--env NAME` of a variable that the operator has not stands there without a value: the process has none.
         env=tuple(_pair(variable) for variable in config.get("Env") or () if "=" in variable),
+        settings=settings.of_spec(_options(config, inspected.get("HostConfig") or {})),
     )
+
+
+def _options(config: Mapping[str, Any], host: Mapping[str, Any]) -> ContainerSpec:
+    """Return docker run's own options of a container, as the specification that has them."""
+    restart = host.get("RestartPolicy") or {}
+    tries = restart.get("MaximumRetryCount") or 0
+    requests = host.get("DeviceRequests") or ()
+    asked = next((one for one in requests if one.get("Driver") != "cdi"), None)
+    return ContainerSpec(
+        image=config["Image"],
+        ports=tuple(_ports(host.get("PortBindings") or {})),
+        restart=f"{restart.get('Name') or ''}{f':{tries}' if tries else ''}",
+        network=host.get("NetworkMode") or "",
+        ipc=host.get("IpcMode") or "",
+        pid=host.get("PidMode") or "",
+        user=config.get("User") or "",
+        runtime=host.get("Runtime") or "",
+        shm_size=host.get("ShmSize") or None,
+        ulimits=tuple(Ulimit(one["Name"], one["Soft"], one["Hard"]) for one in host.get("Ulimits") or ()),
+        gpus=None if asked is None else GpuRequest(asked.get("Count") or 0, tuple(asked.get("DeviceIDs") or ())),
+        cdi_devices=tuple(
+            device for one in requests if one.get("Driver") == "cdi" for device in one.get("DeviceIDs") or ()
+        ),
+        devices=tuple(
+            Device(one["PathOnHost"], one["PathInContainer"], one["CgroupPermissions"])
+            for one in host.get("Devices") or ()
+        ),
+        cap_add=tuple(host.get("CapAdd") or ()),
+        privileged=bool(host.get("Privileged")),
+        init=host.get("Init"),
+    )
+
+
+def _ports(bindings: Mapping[str, Any]) -> Iterator[Port]:
+    for key, places in bindings.items():
+        port, _, protocol = key.partition("/")
+        for place in places or ():
+            host_port = place.get("HostPort") or ""
+            yield Port(int(port), int(host_port) if host_port else None, place.get("HostIp") or "", protocol or "tcp")
 
 
 def image_of(inspected: Mapping[str, Any]) -> Image:

@@ -83,14 +83,11 @@ class LinuxHost:
 
     def port_taken(self, address: str, port: int) -> bool:
         """Return whether something listens on the port already."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                return error.errno == errno.EADDRINUSE
-        return False
+        return _refused(address, port) == errno.EADDRINUSE
+
+    def has_address(self, address: str) -> bool:
+        """Return whether an IP address is one of this host's, or stands for all of them."""
+        return _refused(address, 0) is None
 
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
@@ -165,3 +162,14 @@ def _or_none(ask: Callable[[], T]) -> T | None:
         return ask()
     except pynvml.NVMLError:
         return None
+
+
+def _refused(address: str, port: int) -> int | None:
+    """Return why nothing can listen there, as the error's number, or None: it can. Port 0 is any."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        return error.errno
+    return None

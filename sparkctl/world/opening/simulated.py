@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from sparkctl.base.errors import EngineError
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
@@ -19,10 +22,47 @@ from sparkctl.world.sim.host import SimHost, SimModels
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.world.engine import Engine
+
 
 def _folder(state: Path) -> Path:
     """Return the simulation's folder: SPARKCTL_SIM_DIR, else ``sim`` in the operator's state folder."""
     return Path(os.environ.get("SPARKCTL_SIM_DIR") or state / "sim")
+
+
+class _Told:
+    """An engine of whose calls somebody is told, and whose folder may be of another, read-only, or full."""
+
+    def __init__(self, engine: Engine, folder: Path, tell: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._tell = tell
+
+    @contextmanager
+    def _asked(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            message = f"cannot {doing} in {self._folder}: {error.strerror or error}"
+            hint = "mend its owner or its mode, free some space, or set SPARKCTL_SIM_DIR to another folder"
+            raise EngineError(message, hint=hint) from None
+
+    def _each(self, doing: str, found: Iterator[object]) -> Iterator[object]:
+        with self._asked(doing):
+            yield from found
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        call: Callable[..., object] = getattr(self._engine, name)
+
+        def told(*given: object, **more: object) -> object:
+            of = [str(getattr(one, "name", one)) for one in given if isinstance(one, str) or hasattr(one, "name")]
+            doing = " ".join([name.replace("_", " "), *of])
+            self._tell(f"simulated engine: {doing}")
+            with self._asked(doing):
+                found = call(*given, **more)
+            return self._each(doing, found) if isinstance(found, Iterator) else found
+
+        return told
 
 
 def host(state: Path) -> SimHost:
@@ -36,10 +76,9 @@ def store(state: Path) -> SqliteStore:
 
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:
-    """Return the ports; there are no calls to a real engine to tell of."""
-    del tell
+    """Return the ports; ``tell`` is told of each call to the engine."""
     return Ports(
-        engine=SimEngine(_folder(state), os.environ),
+        engine=cast("Engine", _Told(SimEngine(_folder(state), os.environ), _folder(state), tell)),
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),

@@ -54,12 +54,17 @@ def taken(sim: Path, address: str, port: int) -> bool:
     return _bound(address, port) == errno.EADDRINUSE
 
 
+def there(address: str) -> bool:
+    """Return whether an address is one of this machine's, or stands for all of them."""
+    return _bound(address, 0) is None
+
+
 def _check(record: Record, sim: Path, address: str, port: int) -> None:
     shown = f"[{address}]" if ":" in address else address or "0.0.0.0"  # noqa: S104 - shown
     if port and taken(sim, address, port):
         message = f"cannot start the container {record.name}: port {shown}:{port} is taken"
         raise EngineError(message, hint=f"serve on another port; sudo ss -lntup 'sport = :{port}' shows who has it")
-    if _bound(address, 0) is not None:
+    if not there(address):
         message = f"cannot start the container {record.name}: {shown} is no address of the engine's host"
         hint = f"ip address shows those that it has; {LOOPBACK} is reached from that host alone, 0.0.0.0 stands for all"
         raise EngineError(message, hint=hint)
@@ -74,13 +79,13 @@ def _same(one: str, other: str) -> bool:
 
 def _bound(address: str, port: int) -> int | None:
     """Return why nothing could listen there, as the error's number, or None: it could."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        # A port that a finished server left in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            # A port that a finished server left in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
-        except OSError as error:
-            return error.errno
+    except OSError as error:
+        return error.errno
     return None
 
 

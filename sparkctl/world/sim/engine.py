@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import private_folder, units
 from sparkctl.base.errors import EngineError
+from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import addresses, data, mounts, orders
@@ -189,6 +190,7 @@ class SimEngine:
             sources=mounts.needed(spec),
             ports=tuple((p.container_port, p.host_port or 0, p.host_ip) for p in spec.ports if p.protocol == "tcp"),
             network=spec.network,
+            settings=tuple(settings.of_spec(spec).items()),
         )
         unfinished = self._sim / "containers" / f".{identity}"
         private_folder.make(unfinished)
@@ -336,6 +338,7 @@ def _container(folder: ContainerFolder) -> Container | None:
         mounts=record.mounts,
         command=record.command,
         env=record.env,
+        settings=None if record.settings is None else dict(record.settings),
     )
     run = folder.run()
     if run is None:

@@ -40,7 +40,8 @@ class Record:
     """What was created.
 
     ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
-    (container port, host port or 0, address on the host or "").
+    (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, None where
+    a simulator wrote the record that kept none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Record:
     sources: tuple[str, ...]
     ports: tuple[tuple[int, int, str], ...]
     network: str
+    settings: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class SimHost:
         """Return whether something has the port already."""
         return addresses.taken(self._sim, address, port)
 
+    def has_address(self, address: str) -> bool:
+        """Return whether an IP address is one of this machine's, or stands for all of them."""
+        return addresses.there(address)
+
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs: the simulated host has none but its services."""
         del name

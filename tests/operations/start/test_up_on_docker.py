@@ -386,3 +386,20 @@ def test_a_sweep_brings_the_very_container_back(spark: Spark) -> None:
     assert spark.docker("inspect", "--format", "{{.Id}}", name) == before
     assert spark.state(name) == "running"
     assert spark.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}\\.").strip() == ""
+
+
+def test_a_loopback_of_ipv6_serves_restarts_and_its_differences_have_both_values(spark: Spark) -> None:
+    name, port = spark.recipe("six", port=free_port()), free_port()
+    six = ("--set", "serve.bind='::1'", "--set", f"serve.port={port}")
+    assert f"{name}: ready at http://[::1]:{port}" in spark.run("up", name, *six).expect(0).err
+    assert "tiny" in ask(f"http://[::1]:{port}/v1/models")
+    before = spark.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", name).split()
+
+    assert f"{name}: ready at http://[::1]:{port}" in spark.run("restart", name).expect(0).err
+    after = spark.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", name).split()
+    assert (before[0], before[1] < after[1]) == (after[0], True), "the same container, started again"
+
+    changed = (*six[:3], f"serve.port={port + 1}", "--set", "container.restart=on-failure")
+    told = spark.run("up", name, *changed).expect(2).err
+    assert f"{name}: --publish of 8000/tcp: ::1:{port} runs, ::1:{port + 1} wanted" in told
+    assert f"{name}: --restart: not in what runs, on-failure wanted" in told

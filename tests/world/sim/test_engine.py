@@ -432,8 +432,19 @@ def test_a_part_of_a_model_that_this_machine_has_is_no_model_of_the_simulated_ho
 
 def test_the_ports_are_a_simulated_sparks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARKCTL_SIM_DIR", str(tmp_path / "sim"))
-    doors = simulated.ports(SimpleNamespace(state=tmp_path), None)
+    told: list[str] = []
+    doors = simulated.ports(SimpleNamespace(state=tmp_path), told.append)
 
     assert doors.engine.info().kind == "sim"
+    assert told == ["simulated engine: info"]
     assert doors.engine.info().id == SimEngine(tmp_path / "sim", {}).info().id
     assert doors.engine.info().elsewhere is None
+
+
+def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARKCTL_SIM_DIR", str(tmp_path / "sim"))
+    (tmp_path / "sim").write_text("no folder")
+    engine = simulated.ports(SimpleNamespace(state=tmp_path), lambda _: None).engine
+    with pytest.raises(EngineError, match=r"cannot pull image:1 in .*sim: File exists") as refused:
+        list(engine.pull("image:1"))
+    assert "SPARKCTL_SIM_DIR" in (refused.value.hint or "")

@@ -1,0 +1,30 @@
+"""``sparkctl restart``: stop services and start them again as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.cli.options import everything, several
+from sparkctl.operations.services.running import chosen, restart
+
+if TYPE_CHECKING:
+    from sparkctl.cli.session import Session
+
+
+@click.command
+@several
+@everything
+@click.pass_obj
+def command(session: Session, names: tuple[str, ...], *, everything: bool) -> None:
+    """Stop services and start their containers again, one after another, each proved healthy before the next.
+
+    They run as they were made: a recipe that was changed since is taken by `up --replace`. Exit codes as for `up`; a
+    container that does not become ready again stays, to look at it.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name the services, or say --all")
+    with session.out.reporting():
+        for name in chosen(session.world, names, everything=everything):
+            restart(session.world, name)

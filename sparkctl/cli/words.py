@@ -1,0 +1,40 @@
+"""Words that are no command: what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OTHER_WORDS: Final = {
+    "start": "up",
+    "run": "up",
+    "serve": "up",
+    "deploy": "up",
+    "stop": "down",
+    "rm": "down",
+    "remove": "down",
+    "kill": "down",
+    "list": "ps",
+    "ls": "ps",
+    "services": "ps",
+    "log": "logs",
+    "test": "check",
+    "benchmark": "bench",
+    "pull": "download",
+    "lint": "recipes lint",
+    "show": "recipes show",
+    "stacks": "recipes",
+    "config": "render",
+    "help": "--help",
+    "version": "--version",
+}
+"""What people say who come from other programs, and what it is here."""
+
+
+def hint(word: str, commands: Iterable[str]) -> str:
+    """Return what to say of a word that is none of the ``commands``."""
+    close = OTHER_WORDS.get(word) or next(iter(difflib.get_close_matches(word, commands, n=1)), None)
+    return f"did you mean: sparkctl {close}" if close else "`sparkctl --help` lists the commands"
