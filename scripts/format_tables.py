@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.declarations import FOLLOWS
 from sparkctl.operations.checks.check import Check
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
@@ -61,7 +62,8 @@ def table(schema: dict[str, Any]) -> str:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for key, field in schema["properties"].items():
         required = key in schema.get("required", ())
-        default = "required" if required else _default(field.get("default"))
+        follows = field.get(FOLLOWS)
+        default = follows if follows is not None else "required" if required else _default(field.get("default"))
         rows.append(f"| `{key}` | {kind(field)} | {default} | {field.get('description', '')} |")
     return "\n".join(rows) + "\n"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.operations.memory import hub_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ def require(world: World, located: Sequence[Located]) -> None:
         lines = [
             f"{name(one)}: {source.missing}{_size(world, one, source)}" for one in absent for source in one.missing
         ]
-        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {name(one)}" for one in absent))
+        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {one.member.recipe}" for one in absent))
 
 
 def download(world: World, located: Sequence[Located]) -> None:
@@ -57,11 +58,21 @@ def _download(world: World, one: Located, source: Source) -> None:
 
 def _size(world: World, one: Located, source: Source) -> str:
     """Return what is known of the download's size and the disk's room, for a message."""
-    recipe = one.loaded.recipe
-    sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
+    bytes_ = _known_bytes(world, one, source)
+    size = f"about {units.format_bytes(bytes_)}" if bytes_ else "of unknown size"
+    free = world.host.disk_free_bytes(source.folder or world.operator.home)
+    return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"
+
+
+def _known_bytes(world: World, one: Located, source: Source) -> int | None:
+    """Return what a repository's weights take on disk: as model facts have it, or the hub said before."""
+    model, speculative = one.loaded.recipe.model, one.loaded.recipe.speculative
+    named = model.facts if source is one.model else speculative and speculative.facts
+    sheet = named or world.catalog.facts_of(source.repo)
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
-    size = f"about {units.format_bytes(sizes[0])}" if sizes else "of unknown size"
-    free = world.host.disk_free_bytes(source.folder or world.operator.home)
-    return f" ({size}; {units.format_bytes(free)} free on the disk)" if free is not None else f" ({size})"
+    if sizes:
+        return sizes[0]
+    said = hub_models.known(world, source.repo, model.revision if source is one.model else None)
+    return sum(tensor.bytes for tensor in said.facts.tensors) or None if said else None

@@ -9,11 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl.base import document, regular_file
+from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers
+from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 from sparkctl.vllm import flags
@@ -38,6 +39,8 @@ KINDS: Final = {
     "check": "checks/{}.yaml",
 }
 """Where each kind of file is in a root."""
+HUB: Final = "hub"
+"""The label of what is no file: a hub name, which stands for a recipe."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 """The names that Docker accepts for a container."""
@@ -79,7 +82,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A file that a name means."""
+    """A file that a name means, or a repository of the hub (``HUB``)."""
 
     name: str
     path: Path
@@ -99,7 +102,9 @@ class LoadedRecipe:
 
     @property
     def reference(self) -> str:
-        """What the recipe can be found by from any folder: its name, or its file's absolute path."""
+        """What the recipe can be found by from any folder: its name, its file's absolute path, or a hub name."""
+        if self.entry.label == HUB:
+            return str(self.entry.path)
         return str(self.entry.path.resolve()) if self.entry.label == "file" else self.name
 
     @property
@@ -168,7 +173,7 @@ class Catalog:
         found: dict[str, CatalogEntry] = {}
         folder, _, suffix = KINDS[kind].partition("{}")
         for root in self.roots:
-            for path in _files(root.path / folder, f"*{suffix}"):
+            for path in named_file.matching(root.path / folder, f"*{suffix}"):
                 name = path.relative_to(root.path / folder).as_posix().removesuffix(suffix)
                 found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
@@ -182,9 +187,14 @@ class Catalog:
         found: set[str] = set()
         for root in self.roots:
             with suppress(InputError):
-                for path in _files(root.path / "recipes", "*.yaml"):
-                    found.update(*(_VARIABLE.findall(text) for text in _SECRETS.findall(_text(path))))
+                for path in named_file.matching(root.path / "recipes", "*.yaml"):
+                    found.update(*(_VARIABLE.findall(text) for text in _SECRETS.findall(named_file.text(path))))
         return frozenset(found)
+
+    def facts_of(self, repo: str) -> str | None:
+        """Return the name of the model facts that know a repository, None where none do."""
+        line = re.compile(rf"\brepo: *[\"']?{re.escape(repo)}[\"']?[ ,}}]*$", re.MULTILINE)
+        return next((entry.name for entry in self.entries("facts") if line.search(named_file.text(entry.path))), None)
 
     def knows(self, name: str) -> bool:
         """Return whether a recipe or a stack has this name."""
@@ -226,7 +236,8 @@ class Catalog:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
         """
         entry = self.entry("recipe", name)
-        whole = layers.with_overrides(self._extended(entry, ()), overrides)
+        written = layers.with_overrides(self._extended(entry, ()), overrides)
+        whole, assumed = minimal.completed(written, entry.name)
         recipe = validate(whole, Recipe)
         version = flags.known(recipe.vllm)
         doubts = tuple(
@@ -235,7 +246,7 @@ class Catalog:
         )
         if doubts and strict:
             raise ProblemsError(list(doubts))
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, doubts)
+        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts))
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -250,7 +261,7 @@ class Catalog:
         for service, declared in stack.services.items():
             given = source.node(("services", service, "set")).children
             own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
-            recipe = _beside(entry.path, declared.recipe)
+            recipe = named_file.beside(entry.path, declared.recipe)
             laid = own if declared.set else ()
             members.append(Member(service, recipe, declared.priority, laid, stack=entry.name))
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
@@ -301,26 +312,29 @@ class Catalog:
 
     def knows_stack(self, name: str) -> bool:
         """Return whether a name or a file means a stack; a recipe of the same name comes first."""
-        if not _is_file(name):
+        if not named_file.is_path(name):
             return self._find("recipe", name) is None and self._find("stack", name) is not None
-        path = from_home(name)
-        return _there(path) and "services" in document.read(path).root.children
+        path = named_file.from_home(name)
+        return named_file.there(path) and "services" in document.read(path).root.children
 
     def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> CatalogEntry | None:
         """Return the first file of this name that is not one of ``besides``."""
-        if _is_file(name):
-            path = from_home(name)
-            return CatalogEntry(path.stem, path, "file") if _there(path) and path.resolve() not in besides else None
+        if named_file.is_path(name):
+            path = named_file.from_home(name)
+            if named_file.there(path):
+                return CatalogEntry(path.stem, path, "file") if path.resolve() not in besides else None
+            by_hub = kind == "recipe" and minimal.is_hub_name(name)
+            return CatalogEntry(minimal.service_name(name), Path(name), HUB) if by_hub else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
         for root in self.roots:
             path = root.path / KINDS[kind].format(name)
-            if _there(path) and path.resolve() not in besides:
+            if named_file.there(path) and path.resolve() not in besides:
                 return CatalogEntry(name, path, root.label)
         return None
 
     def _absent(self, kinds: Sequence[str], name: str) -> InputError:
-        if _is_file(name):
+        if named_file.is_path(name):
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         close = nearest(name, known)
@@ -333,12 +347,13 @@ class Catalog:
 
         A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.
         """
-        own = document.read(entry.path)
+        source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
+        own = minimal.spelled_out(source)
         chain = (*chain, entry.path.resolve())
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):
             return own
-        name = _beside(entry.path, extends.content)
+        name = named_file.beside(entry.path, extends.content)
         parent = self._find("recipe", name, besides=chain)
         if parent is None:
             raise ProblemsError([self._no_parent(name, chain, extends.place)])
@@ -352,48 +367,3 @@ class Catalog:
         circle = chain[chain.index(again.path.resolve()) :]
         names = " → ".join([*(path.stem for path in circle), again.path.stem])
         return Problem(f"extends: a recipe cannot extend itself: {names}", place)
-
-
-def from_home(name: str) -> Path:
-    """Return the path that a name is, with ``~`` and ``~USER`` as those homes.
-
-    Raises:
-        InputError: there is no such user, or their home is not known.
-    """
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        user = name.partition("/")[0]
-        raise InputError(f"{name}: no home folder is known for {user}", hint="write the path from /") from None
-
-
-def _is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".yaml", ".yml"))
-
-
-def _there(path: Path) -> bool:
-    """Return whether a file is there and may be seen."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(folder.glob(pattern))
-    except OSError as error:
-        hint = "mend its owner or its mode; is HOME yours?"
-        raise InputError(f"cannot read {folder}: {error.strerror}", hint=hint) from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return regular_file.read_bytes(path, document.MAX_BYTES).decode(errors="replace")
-    except InputError:
-        return ""
-
-
-def _beside(path: Path, name: str) -> str:
-    """Return a name that a file mentions; a file is looked for from that file's folder."""
-    return str(path.parent / from_home(name)) if _is_file(name) else name

@@ -48,8 +48,11 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Show a recipe after extends and --set, each value with the place that it comes from."""
-    loaded = session.world.catalog.recipe(name, overrides, strict=strict)
+    """Show a recipe after extends and --set, each value with the place that it comes from.
+
+    Of what is not written, it says from what it follows. NAME may be a hub name, owner/name.
+    """
+    loaded = recipes.shown(session.world, name, overrides, strict=strict)
     for warning in loaded.warnings:
         session.out.warn(str(warning))
     if loaded.version.note:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
-    from sparkctl.recipes.catalog import Catalog
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.reading import Loader, Located
 
 
@@ -62,6 +62,26 @@ def listed(catalog: Catalog) -> list[ListedRecipe]:
     ]
 
 
+def shown(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> LoadedRecipe:
+    """Return a recipe after extends and ``overrides``, and with the context that follows from its model.
+
+    Where nothing is known of the model, that is told and the context stays 0.
+
+    Raises:
+        InputError: there is no such recipe, or something is wrong with it.
+    """
+    loaded = world.catalog.recipe(name, overrides, strict=strict)
+    if loaded.recipe.limits.context:
+        return loaded
+    loader = world.loader(world.disk_models)
+    try:
+        (one,) = loader.located([name], overrides, strict=strict)
+        return loader.whole(one, *loader.facts(one)).loaded
+    except InputError as error:
+        world.report.warn(f"limits.context follows from the model: {error.message}")
+    return loaded
+
+
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
     """Check recipes and stacks, by name or by file; all of them when none is named.
 
@@ -85,7 +105,7 @@ def _reaches(world: World, name: str) -> list[Problem]:
     """Return what the services of a name reach; of what cannot be used, what can be told of it."""
     found: list[Problem] = []
     with suppress(InputError):
-        loader = world.loader(world.disk_models)
+        loader = world.offline_loader(world.disk_models)
         for one in loader.located([name], (), strict=False):
             found += reach.of_recipe(one.loaded, world.operator)
             found += _added(world, loader, one)

@@ -9,7 +9,6 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.memory import fitting
 from sparkctl.operations.planner import planner, refuse_clashes
 from sparkctl.planning.plan import make_plan
-from sparkctl.recipes.reading import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +94,7 @@ def _planned(world: World, asked: AskedSet, host: str | None) -> PlannedSet:
         services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
         return planned_here(world, asked, services)
     profile = world.catalog.load("host", host, HostProfile)
-    loader = Loader(world.catalog, world.disk_models, world.operator, profile)
+    loader = world.loader(world.disk_models, profile=profile)
     services = world.services(loader, loader.located(asked.names, asked.overrides, strict=asked.strict))
     refuse_clashes(services)
     return PlannedSet(
