@@ -71,7 +71,10 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
 @strict
 @click.pass_obj
 def lint(session: Session, files: tuple[str, ...], *, strict: bool) -> None:
-    """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
+    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
+
+    Every problem is printed.
+    """
     found = recipes.lint(session.world, files, strict=strict)
     for problem in found.reaches:
         session.out.say(f"reaches: {problem}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.operations.files import reach
+from sparkctl.operations.files import reach, sheets
 from sparkctl.recipes import reading
 from sparkctl.recipes.catalog import Member
 
@@ -83,7 +84,7 @@ def shown(world: World, name: str, overrides: Sequence[str] = (), *, strict: boo
 
 
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
-    """Check recipes and stacks, by name or by file; all of them when none is named.
+    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
 
@@ -92,13 +93,32 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
     """
     catalog = world.catalog
     every = [*(entry.name for entry in catalog.recipes()), *(entry.name for entry in catalog.entries("stack"))]
-    checked = tuple(names or every)
+    sheets_of = {name: found for name in names if (found := _sheet(catalog, name)) is not None}
+    if not names:
+        known = [(kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind)]
+        sheets_of = {f"{sheets.KINDS[kind]} {entry.name}": (kind, entry.path) for kind, entry in known}
+    checked = tuple(names or [*every, *sheets_of])
     problems: dict[str, Problem] = {}
     reaches: dict[str, Problem] = {}
     for name in checked:
+        if name in sheets_of:
+            problems |= {str(problem): problem for problem in sheets.problems(*sheets_of[name])}
+            continue
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
         reaches |= {str(problem): problem for problem in _reaches(world, name)}
     return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
+
+
+def _sheet(catalog: Catalog, name: str) -> tuple[str, Path] | None:
+    """Return the kind and the file of model facts or of a host's profile that a name means; a recipe comes first."""
+    if named_file.is_path(name):
+        path = named_file.from_home(name)
+        kind = sheets.kind_of(path) if named_file.there(path) else None
+        return (kind, path) if kind is not None else None
+    if catalog.knows(name):
+        return None
+    found = ((kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind) if entry.name == name)
+    return next(((kind, entry.path) for kind, entry in found), None)
 
 
 def _reaches(world: World, name: str) -> list[Problem]:
