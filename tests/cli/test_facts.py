@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 CONFIGS = TESTS / "fixtures/configs"
-REPO = "Qwen/Qwen3-8B"
+REPO = "acme/Qwen3-8B-Law"
 SIZE = 16_000_000_000
 
 
@@ -36,17 +36,17 @@ def test_the_facts_of_a_repository_plan_as_its_headers_do_without_the_hub(spark:
     by_headers = spark.run("size", REPO, "--json").expect(0).json
     done = spark.run("facts", REPO).expect(0)
     path = Path(done.out.strip())
-    assert path == spark.operator.config / "recipes/models/qwen3-8b.yaml"
+    assert path == spark.operator.config / "recipes/models/qwen3-8b-law.yaml"
     assert "Qwen3ForCausalLM: 36 layers, context 40,960" in done.err
     assert "14.9 GiB on disk, " in done.err
-    assert "config.json of Qwen/Qwen3-8B on the hub (c0ffee11)" in path.read_text()
+    assert "config.json of acme/Qwen3-8B-Law on the hub (c0ffee11)" in path.read_text()
     (spark.folder / "recipes" / "models").mkdir(parents=True)
-    path.rename(spark.folder / "recipes/models/qwen3-8b.yaml")
+    path.rename(spark.folder / "recipes/models/qwen3-8b-law.yaml")
     spark.hub.models.clear()
-    by_facts = spark.run("size", "qwen3-8b", "--json").expect(0).json
+    by_facts = spark.run("size", "qwen3-8b-law", "--json").expect(0).json
     assert by_facts["weights"]["bytes"] == by_headers["weights"]["bytes"]
     assert by_facts["kv_cache"] == by_headers["kv_cache"]
-    spark.run("recipes", "lint", "qwen3-8b").expect(0)
+    spark.run("recipes", "lint", "qwen3-8b-law").expect(0)
 
 
 def test_facts_asks_anew_and_keeps_what_is_there_unless_forced(spark: FakeSpark) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGS = TESTS / "fixtures/configs"
-QWEN = "Qwen/Qwen3-8B"
+QWEN = "acme/Qwen3-8B-Law"
 COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 SIZE = 16_381_470_720
 """Bytes of an 8.2 billion parameters' checkpoint; one tensor stands for all."""
@@ -46,7 +46,7 @@ def words(text: str) -> list[list[str]]:
 
 def test_plan_render_and_size_take_a_hub_name_and_ask_once(spark: FakeSpark) -> None:
     planned = spark.run("plan", QWEN, "--json").expect(0).json["services"][0]
-    assert planned["name"] == "qwen3-8b"
+    assert planned["name"] == "qwen3-8b-law"
     assert planned["steady_bytes"] > SIZE
     rendered = spark.run("render", QWEN).expect(0).out
     assert f"--kv-cache-memory-bytes {planned['kv_cache_memory_bytes']}" in rendered
@@ -62,13 +62,13 @@ def test_a_started_hub_name_is_found_again_by_its_record_without_the_hub(spark: 
     rendered = spark.run("render", QWEN, "--set", "serve.port=8003").expect(0)
     image = next(word for word in rendered.out.split() if word.startswith("vllm/"))
     spark.engine.images[image] = {}
-    spark.http.serving["127.0.0.1:8003"] = "qwen3-8b"  # type: ignore[union-attr]
+    spark.http.serving["127.0.0.1:8003"] = "qwen3-8b-law"  # type: ignore[union-attr]
     spark.run("up", QWEN, "--set", "serve.port=8003").expect(0)
     spark.hub.models.clear()
-    assert "qwen3-8b" in spark.run("ps").expect(0).out
+    assert "qwen3-8b-law" in spark.run("ps").expect(0).out
     again = spark.run("up", QWEN, "--set", "serve.port=8003").expect(0)
     assert "already up" in again.err
-    spark.run("down", "qwen3-8b").expect(0)
+    spark.run("down", "qwen3-8b-law").expect(0)
 
 
 def test_what_was_asked_before_serves_without_the_hub(spark: FakeSpark) -> None:

@@ -31,7 +31,11 @@ def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]
             yield Part("linear", "model.layers.*.mlp.down_proj", hidden * width, count, linear=True)
     if sparse:
         width = keys.largest("moe_intermediate_size", "expert_ffn_hidden_size") or keys.largest("intermediate_size")
-        size = experts * matrices * hidden * width
+        latent = keys.first("moe_latent_size")
+        size = experts * matrices * (latent or hidden) * width
+        if latent:
+            # Nemotron 3 Super's experts work on a narrower state (vLLM models/nemotron_h.py).
+            yield Part("linear", "model.layers.*.mlp.latent_proj", 2 * hidden * latent, sparse, linear=True)
         yield Part("experts", "model.layers.*.mlp.experts", size, sparse, linear=True)
         yield Part("router", "model.layers.*.mlp.gate", experts * hidden, sparse)
         shared = _shared(keys, width, kind)
