@@ -77,7 +77,7 @@ def asked(world: World, repo: str, revision: str | None) -> HubAnswer:
     model = world.hub.described(repo, revision)
     described = _described(repo, model)
     try:
-        world.files.write(_file(world, repo, revision), _text(model), mode=0o644)
+        world.files.write(_file(world, repo, revision), _text(model), mode=0o600)
     except InputError as error:
         world.report.warn(f"what the hub says of {repo} cannot be kept for the next time: {error.message}")
     return described
