@@ -61,7 +61,7 @@ def known(world: World, repo: str, revision: str | None) -> HubAnswer | None:
     if content is None:
         return None
     try:
-        model = _read(content)
+        model = decoded(content)
         return None if model is None else _described(repo, model)
     except InputError:
         return None
@@ -97,7 +97,12 @@ def _text(model: HubModel) -> bytes:
     return json.dumps({"commit": model.commit, "config": config, "tensors": model.tensors}).encode()
 
 
-def _read(content: bytes) -> HubModel | None:
+def decoded(content: bytes) -> HubModel | None:
+    """Return what was kept, None where it is damaged.
+
+    Raises:
+        InputError: it is no JSON, or beyond the bounds.
+    """
     value = read_json(content, _BOUNDS)
     fields = value if isinstance(value, dict) else {}
     commit, config, tensors = fields.get("commit"), fields.get("config"), fields.get("tensors")

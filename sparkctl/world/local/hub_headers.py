@@ -21,7 +21,7 @@ from sparkctl.base.units import MIB
 from sparkctl.world.ports import HubModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 PATIENCE: Final = 5.0
 """Seconds for which nothing may come."""
@@ -102,9 +102,9 @@ class _Repository:
         return [name for name in files if not name.startswith("consolidated")] or files
 
     def _tensors(self, name: str) -> list[tuple[str, str, tuple[int, ...], int]]:
-        return list(_rows(f"{name} of {self.repo}", self._header(name)))
+        return tensors_of(f"{name} of {self.repo}", self._header(name))
 
-    def _header(self, name: str) -> dict[str, Any]:
+    def _header(self, name: str) -> bytes:
         start = self._get(name, f"0-{_FIRST - 1}")
         length = int.from_bytes(start[:_LENGTH], "little")
         if len(start) < _LENGTH or length > _LONGEST:
@@ -113,7 +113,7 @@ class _Repository:
         text = start[_LENGTH : _LENGTH + length]
         if len(text) < length:
             text = self._get(name, f"{_LENGTH}-{_LENGTH + length - 1}")[:length]
-        return _json(f"the header of {name} of {self.repo}", text)
+        return text
 
 
 def _each(ask: Callable[[T], R], wanted: Iterable[T], patience: float) -> list[R]:
@@ -163,8 +163,14 @@ def _is_late(error: BaseException) -> bool:
     return any("Timeout" in kind.__name__ for kind in type(error).__mro__)
 
 
-def _rows(where: str, header: dict[str, Any]) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
-    for name, entry in header.items():
+def tensors_of(where: str, header: bytes) -> list[tuple[str, str, tuple[int, ...], int]]:
+    """Return the tensors of a header: name, dtype, shape and bytes; ``where`` is the file in words.
+
+    Raises:
+        InputError: it is not what it claims.
+    """
+    found = []
+    for name, entry in _json(f"the header of {where}", header).items():
         if name == "__metadata__":
             continue
         fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
@@ -172,7 +178,8 @@ def _rows(where: str, header: dict[str, Any]) -> Iterator[tuple[str, str, tuple[
         if not (isinstance(dtype, str) and _counts(shape) and _counts(offsets)) or len(offsets) != 2:  # noqa: PLR2004
             message = f"{where} on the hub: expected dtype, shape and data_offsets of tensor {name[:120]}"
             raise InputError(message, hint="its header is damaged")
-        yield name, dtype, tuple(shape), max(0, offsets[1] - offsets[0])
+        found.append((name, dtype, tuple(shape), max(0, offsets[1] - offsets[0])))
+    return found
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:
