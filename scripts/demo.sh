@@ -1,5 +1,6 @@
 #!/bin/sh
-# The main job on a simulated Spark: look, plan, start, start a second, be refused, check the mods, stop.
+# The main job on a simulated Spark: look, plan, start, start a second, be refused, check the mods, stop; then a model of
+# one's own, by its name on the hub: what is known of it is shipped (recipes/models), and no network is asked.
 # Everything happens in a temporary folder and on 127.0.0.1, and nothing is left.
 set -eu
 
@@ -37,4 +38,8 @@ show up e4b-nvfp4 26b-a4b-fp8
 show ps
 refused 3 plan e2b-nvfp4 --set limits.sequences=96
 refused 6 up 26b-a4b-nvfp4
+show down --all
+show plan Qwen/Qwen3-8B
+show up Qwen/Qwen3-8B
+show recipes show Qwen/Qwen3-8B
 show down --all

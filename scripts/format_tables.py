@@ -12,6 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.declarations import FOLLOWS
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.checks.check import Check
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
     from sparkctl.base.declarations import Declaration
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
-PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {"recipes.md": (Recipe, Stack), "checks.md": (Check,)}
+PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {
+    "recipes.md": (Recipe, Stack, ModelFacts, HostProfile),
+    "checks.md": (Check,),
+}
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS: Final = {
     "string": "text",
@@ -31,6 +37,15 @@ WORDS: Final = {
     "array": "list",
     "null": "nothing",
 }
+TOLD: Final = {
+    "LoadedSize": "map, as below",
+    "Checkpoint": "map, as below",
+    "Parameters": "map of count and source",
+    "Multimodal": "map of inputs, max-item-tokens and source",
+    "ProfileSources": "map of text",
+    "Tensor": "name, dtype, shape and bytes",
+}
+"""Parts that have no heading of their own: what their key holds, in words."""
 KEYS: Final = {"ContainerOptions": "container", "ExpectedFigures": "expect"}
 """The heading of a declaration that is not called as its key is."""
 SCALAR: Final = {"text", "whole number", "number", "true or false"}
@@ -41,7 +56,7 @@ def kind(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
         key = KEYS.get(name, name.lower())
-        return f"[{key}](#{key})"
+        return TOLD.get(name, f"[{key}](#{key})")
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
@@ -61,7 +76,8 @@ def table(schema: dict[str, Any]) -> str:
     rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for key, field in schema["properties"].items():
         required = key in schema.get("required", ())
-        default = "required" if required else _default(field.get("default"))
+        follows = field.get(FOLLOWS)
+        default = follows if follows is not None else "required" if required else _default(field.get("default"))
         rows.append(f"| `{key}` | {kind(field)} | {default} | {field.get('description', '')} |")
     return "\n".join(rows) + "\n"
 

@@ -13,8 +13,16 @@ from sparkctl.base.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What Docker accepts as the name of a container, and sparkctl as the name of anything."""
+
+
+FOLLOWS: Final = "x-follows"
+"""The key of a schema that says what a value follows from."""
 
 
 class Finding(NamedTuple):
@@ -31,6 +39,31 @@ class Finding(NamedTuple):
 
 class Unshown:
     """Marks a field (in its ``Annotated``) of which no message shows what was found: it may be a secret."""
+
+
+class Follows:
+    """Marks a field (in its ``Annotated``) that need not be written: its value follows from others; ``what`` says how.
+
+    Whoever loads the format fills it in before it is checked; its schema does not require it.
+    """
+
+    def __init__(self, what: str = "") -> None:
+        self.what = what
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Say it in the schema."""
+        return handler(core) | {FOLLOWS: self.what}
+
+
+class OrText:
+    """Marks a part (in its ``Annotated``) that may be written as a text alone: the value of its field ``key``."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Say it in the schema."""
+        return {"anyOf": [{"type": "string"}, handler(core)]}
 
 
 class FieldError(ValueError):

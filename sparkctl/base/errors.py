@@ -78,7 +78,10 @@ class WaitInterruptedError(SparkctlError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a text file: ``line`` and ``column`` count from 1; ``excerpt`` is the whole line."""
+    """A position in a text file: ``line`` and ``column`` count from 1; ``excerpt`` is the whole line.
+
+    ``line`` is 0 for a value that nobody wrote: ``file`` says what it follows from.
+    """
 
     file: str
     line: int
@@ -86,7 +89,7 @@ class Place:
     excerpt: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "mods": ("files", "List the mods; pin the checksum of a file that you have."),
     "recipes": ("files", "List, show and check recipes."),
     "schema": ("files", "Print the JSON Schema of a file format."),
+    "facts": ("files", "Write what the hub says of a model into a file, to plan with."),
     "download": ("files", "Download a recipe's model into its cache."),
     "diagnose": ("proof", "Say why the server that wrote a log failed."),
     "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),

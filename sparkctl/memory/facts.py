@@ -18,17 +18,17 @@ class LoadedSize(Declaration):
 
     repo: str = Field(description="the checkpoint's repository")
     quantization: str | None = Field(None, description="the --quantization it was loaded with, if any")
-    size: Size
-    source: str
+    size: Size = Field(description="bytes, or a text such as 9.8 GiB")
+    source: str = Field(description="who logged it, and where")
     estimated: bool = Field(default=False, description="derived, not read from a log")
 
 
 class Checkpoint(Declaration):
     """What the safetensors of a repository take on disk, and how they are quantized."""
 
-    repo: str
-    size: Size | None = None
-    source: str
+    repo: str = Field(description="the repository")
+    size: Size | None = Field(None, description="of its safetensors on disk")
+    source: str = Field(description="where that is said")
     quantization_config: dict[str, Any] | None = Field(
         None, description="what is quantized and how, in the keys of config.json"
     )
@@ -54,16 +54,16 @@ class Parameters(Declaration):
 class ModelFacts(Declaration):
     """What is known of a model. ``config`` has the keys of its config.json; what is unknown stays absent."""
 
-    description: str = ""
+    description: str = Field("", description="a line for a reader")
     config: dict[str, Any] = Field(default_factory=dict, description="geometry, in the keys of config.json")
-    config_source: str = ""
-    parameters: Parameters | None = None
-    loaded: list[LoadedSize] = Field(default_factory=list)
-    checkpoints: list[Checkpoint] = Field(default_factory=list)
-    multimodal: Multimodal | None = None
+    config_source: str = Field("", description="where the numbers of config come from")
+    parameters: Parameters | None = Field(None, description="how many there are, where nothing else is known")
+    loaded: list[LoadedSize] = Field(default_factory=list, description='what "Model loading took" said of a checkpoint')
+    checkpoints: list[Checkpoint] = Field(default_factory=list, description="the repositories that these facts are of")
+    multimodal: Multimodal | None = Field(None, description="what it takes in beside text")
     shares_cache: bool = Field(default=False, description="a draft model that reads its target's KV cache")
     tensors: tuple[Tensor, ...] = Field((), description="of a checkpoint that was looked at, instead of the above")
-    tensors_source: str = ""
+    tensors_source: str = Field("", description="where these come from")
 
     @property
     def inputs(self) -> list[str]:

@@ -107,6 +107,7 @@ def token_bytes(group: LayerGroup, dtype: str) -> int:
     """Return what one token takes in one attention layer."""
     bits, scales, _ = element(dtype)
     if group.element_bytes is not None:
+        # What such a layer keeps is one vector: the key of an index, or the inputs of convolutions.
         return group.kv_heads * group.head_dim * group.element_bytes
     if group.kind is Kind.MLA:
         return _MLA_TOKEN_BYTES.get(dtype.lower(), group.kv_heads * group.head_dim * bits // 8)
@@ -145,11 +146,12 @@ def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
         widest = max(token_bytes(group, request.dtype) for group in attention)
         aligned = max(size, _MLA_ALIGNMENT) if any(group.kind is Kind.MLA for group in attention) else size
         size = aligned * _cdiv(max(states), aligned * widest)
-    pages = [_page(group, size, request) for group in groups]
+    sizes = [group.block or size for group in groups]
+    pages = [_page(group, own, request) for group, own in zip(groups, sizes, strict=True)]
     largest = max(pages, default=0)
     return [
-        Bucket(group, request.context, largest) if group.state is not None else Bucket(group, size, page)
-        for group, page in zip(groups, pages, strict=True)
+        Bucket(group, request.context, largest) if group.state is not None else Bucket(group, own, page)
+        for group, own, page in zip(groups, sizes, pages, strict=True)
     ]
 
 

@@ -25,13 +25,13 @@ class ProfileSources(Declaration):
 class HostProfile(Declaration):
     """A kind of machine to size services for. The flags of a service follow from it and never from a live reading."""
 
-    description: str = ""
+    description: str = Field("", description="a line for a reader")
     total: Size = Field(gt=0, description="the unified memory that vLLM takes its fraction of")
     reserve: Size = Field(
         RESERVE_BYTES, description="kept free for the driver, the system and the start-ups that were underestimated"
     )
     in_use: Size = Field(0, description="what the system itself takes; `plan --host` alone reads it")
-    sources: ProfileSources = Field(default_factory=ProfileSources)
+    sources: ProfileSources = Field(default_factory=ProfileSources, description="where each figure comes from")
 
     @model_validator(mode="after")
     def _room(self) -> HostProfile:

@@ -6,7 +6,7 @@ What it hands out is imported when it is asked for: few commands want services, 
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.memory import hub_models
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
     from sparkctl.recipes.reading import Loader, Located
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 else:
     images = LazyModule("sparkctl.mods.images")
     deployed = LazyModule("sparkctl.operations.deployed")
+    hub_models = LazyModule("sparkctl.operations.memory.hub_models")
     records = LazyModule("sparkctl.operations.records")
     reading = LazyModule("sparkctl.recipes.reading")
 
@@ -126,9 +128,18 @@ class World:
         """The host's profile: its total and its reserve."""
         return self.catalog.load("host", self._profile, HostProfile)
 
-    def loader(self, models: Models, images: Images | None = None) -> Loader:
-        """Return what turns names into services; ``images`` are asked where their packages are."""
-        return reading.Loader(self.catalog, models, self.operator, self.profile, images)
+    def loader(self, models: Models, images: Images | None = None, profile: HostProfile | None = None) -> Loader:
+        """Return what turns names into services; ``images`` are asked where their packages are.
+
+        ``profile`` is another host's. The hub is asked of a model of which nothing else is known.
+        """
+        return reading.Loader(
+            self.catalog, models, self.operator, profile or self.profile, images, hub=partial(hub_models.facts, self)
+        )
+
+    def offline_loader(self, models: Models) -> Loader:
+        """Return the same for a command that only checks files: of the hub, what it said before is all that counts."""
+        return reading.Loader(self.catalog, models, self.operator, self.profile, hub=partial(hub_models.kept, self))
 
     @cached_property
     def images(self) -> Images:

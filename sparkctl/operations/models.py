@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.operations.memory import hub_models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,13 +104,17 @@ def _refuse_full(world: World, one: Located, source: Source, where: Path) -> Non
 
 
 def _known_bytes(world: World, one: Located, source: Source) -> int | None:
-    """Return the size of a model that its facts know, None where they do not."""
-    recipe = one.loaded.recipe
-    sheet = recipe.model.facts if source is one.model else recipe.speculative and recipe.speculative.facts
+    """Return what a repository's weights take on disk: as model facts have it, or the hub said before."""
+    model, speculative = one.loaded.recipe.model, one.loaded.recipe.speculative
+    named = model.facts if source is one.model else speculative and speculative.facts
+    sheet = named or world.catalog.facts_of(source.repo)
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]
-    return sizes[0] if sizes else None
+    if sizes:
+        return sizes[0]
+    said = hub_models.known(world, source.repo, model.revision if source is one.model else None)
+    return sum(tensor.bytes for tensor in said.facts.tensors) or None if said else None
 
 
 def _size(world: World, one: Located, source: Source) -> str:

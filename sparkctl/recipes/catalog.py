@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sparkctl.base import document, regular_file
+from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.memory_settings import memory_notes
+from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
 from sparkctl.vllm import flags
@@ -38,6 +40,8 @@ KINDS: Final = {
     "check": "checks/{}.yaml",
 }
 """Where each kind of file is in a root."""
+HUB: Final = "hub"
+"""The label of what is no file: a hub name, which stands for a recipe."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
 _SERVED: Final = ("recipe", "stack")
 
@@ -55,7 +59,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A file that a name means."""
+    """A file that a name means, or a repository of the hub (``HUB``)."""
 
     name: str
     path: Path
@@ -75,7 +79,9 @@ class LoadedRecipe:
 
     @property
     def reference(self) -> str:
-        """What the recipe can be found by from any folder: its name, or its file's absolute path."""
+        """What the recipe can be found by from any folder: its name, its file's absolute path, or a hub name."""
+        if self.entry.label == HUB:
+            return str(self.entry.path)
         return str(self.entry.path.resolve()) if self.entry.label == "file" else self.name
 
     @property
@@ -118,7 +124,7 @@ class Catalog:
         found: dict[str, CatalogEntry] = {}
         folder, _, suffix = KINDS[kind].partition("{}")
         for root in self.roots:
-            for path in _files(root.path / folder, f"*{suffix}"):
+            for path in named_file.matching(root.path / folder, f"*{suffix}"):
                 name = path.relative_to(root.path / folder).as_posix().removesuffix(suffix)
                 found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
@@ -132,9 +138,14 @@ class Catalog:
         found: set[str] = set()
         for root in self.roots:
             with suppress(InputError):
-                for path in _files(root.path / "recipes", "*.yaml"):
-                    found |= values.secret_names(_text(path))
+                for path in named_file.matching(root.path / "recipes", "*.yaml"):
+                    found |= values.secret_names(named_file.text(path))
         return frozenset(found)
+
+    def facts_of(self, repo: str) -> str | None:
+        """Return the name of the model facts that know a repository, None where none do."""
+        line = re.compile(rf"\brepo: *[\"']?{re.escape(repo)}[\"']?[ ,}}]*$", re.MULTILINE)
+        return next((entry.name for entry in self.entries("facts") if line.search(named_file.text(entry.path))), None)
 
     def knows(self, name: str) -> bool:
         """Return whether a recipe, a stack or a stack's service has this name."""
@@ -184,7 +195,8 @@ class Catalog:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
         """
         entry = self.entry("recipe", name)
-        whole = layers.with_whole_names(layers.with_overrides(self._extended(entry, ()), overrides))
+        written = layers.with_whole_names(layers.with_overrides(self._extended(entry, ()), overrides))
+        whole, assumed = minimal.completed(written, entry.name)
         recipe = validate(whole, Recipe)
         version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
         fork = flags.fork_of(recipe.vllm)
@@ -199,7 +211,7 @@ class Catalog:
         told = recipe.exposure()
         exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
         notes = memory_notes(recipe, version.memory, whole)
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*doubts, *notes, *exposed))
+        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -214,7 +226,7 @@ class Catalog:
         for service, declared in stack.services.items():
             given = source.node(("services", service, "set")).children
             own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
-            recipe = _beside(entry.path, declared.recipe)
+            recipe = named_file.beside(entry.path, declared.recipe)
             members.append(Member(service, recipe, declared.priority, own if declared.set else (), stack=entry.name))
         return LoadedStack(entry.name, entry, stack, source, tuple(members))
 
@@ -293,27 +305,29 @@ class Catalog:
 
     def knows_stack(self, name: str) -> bool:
         """Return whether a name or a file means a stack; a recipe of the same name comes first."""
-        if not _is_file(name):
+        if not named_file.is_path(name):
             return self._find("recipe", name) is None and self._find("stack", name) is not None
-        path = from_home(name)
-        return regular_file.is_there(path) and "services" in document.read(path).root.children
+        path = named_file.from_home(name)
+        return named_file.there(path) and "services" in document.read(path).root.children
 
     def _find(self, kind: str, name: str, besides: Sequence[Path] = ()) -> CatalogEntry | None:
         """Return the first file of this name that is not one of ``besides``."""
-        if _is_file(name):
-            path = from_home(name)
-            there = regular_file.is_there(path) and path.resolve() not in besides
-            return CatalogEntry(path.stem, path, "file") if there else None
+        if named_file.is_path(name):
+            path = named_file.from_home(name)
+            if named_file.there(path):
+                return CatalogEntry(path.stem, path, "file") if path.resolve() not in besides else None
+            by_hub = kind == "recipe" and minimal.is_hub_name(name)
+            return CatalogEntry(minimal.service_name(name), Path(name), HUB) if by_hub else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
         for root in self.roots:
             path = root.path / KINDS[kind].format(name)
-            if regular_file.is_there(path) and path.resolve() not in besides:
+            if named_file.there(path) and path.resolve() not in besides:
                 return CatalogEntry(name, path, root.label)
         return None
 
     def _absent(self, kinds: Sequence[str], name: str) -> InputError:
-        if _is_file(name):
+        if named_file.is_path(name):
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         known = self.names() if kinds == _SERVED else known
@@ -327,12 +341,13 @@ class Catalog:
 
         A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.
         """
-        own = layers.with_long_names(document.read(entry.path))
+        source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
+        own = layers.with_long_names(minimal.spelled_out(source))
         chain = (*chain, entry.path.resolve())
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):
             return own
-        name = _beside(entry.path, extends.content)
+        name = named_file.beside(entry.path, extends.content)
         parent = self._find("recipe", name, besides=chain)
         if parent is None:
             raise ProblemsError([self._no_parent(name, chain, extends.place)])
@@ -346,40 +361,3 @@ class Catalog:
         circle = chain[chain.index(again.path.resolve()) :]
         names = " → ".join([*(path.stem for path in circle), again.path.stem])
         return Problem(f"extends: a recipe cannot extend itself: {names}", place)
-
-
-def from_home(name: str) -> Path:
-    """Return the path that a name is, with ``~`` and ``~USER`` as those homes.
-
-    Raises:
-        InputError: there is no such user, or their home is not known.
-    """
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        user = name.partition("/")[0]
-        raise InputError(f"{name}: no home folder is known for {user}", hint="write the path from /") from None
-
-
-def _is_file(name: str) -> bool:
-    return "/" in name or name.endswith((".yaml", ".yml"))
-
-
-def _files(folder: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(folder.glob(pattern))
-    except OSError as error:
-        hint = "mend its owner or its mode; is HOME yours?"
-        raise InputError(f"cannot read {folder}: {error.strerror}", hint=hint) from None
-
-
-def _text(path: Path) -> str:
-    try:
-        return regular_file.read_bytes(path, document.MAX_BYTES).decode(errors="replace")
-    except InputError:
-        return ""
-
-
-def _beside(path: Path, name: str) -> str:
-    """Return a name that a file mentions; a file is looked for from that file's folder."""
-    return str(path.parent / from_home(name)) if _is_file(name) else name

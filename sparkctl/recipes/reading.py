@@ -20,6 +20,7 @@ from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.host import side, version
 from sparkctl.recipes.memory_key import unseen
+from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
@@ -77,7 +78,8 @@ class Located:
 class Loader:
     """Turns names into services; ``warnings`` collects what was doubtful in the files.
 
-    ``images`` are asked where their packages are; without them, or an image, it is as the template assumes.
+    ``images`` are asked where their packages are; without them, or an image, it is as the template assumes. ``hub``
+    says what a repository, at a revision, tells of its model; it is asked where nothing else is known.
     """
 
     def __init__(
@@ -87,8 +89,11 @@ class Loader:
         operator: Operator,
         profile: HostProfile,
         images: Images | None = None,
+        *,
+        hub: Callable[[str, str | None], ModelFacts] | None = None,
     ) -> None:
         self._catalog = catalog
+        self._hub = hub
         self._images = images
         self._packages: dict[tuple[str, str], Package | None] = {}
         self._models = models
@@ -143,11 +148,12 @@ class Loader:
         return [self._service(one, located) for one in located]
 
     def _service(self, one: Located, beside: Sequence[Located]) -> Service:
+        facts, draft_facts = self.facts(one)
+        one = self.whole(one, facts, draft_facts)
         recipe, member = one.loaded.recipe, one.member
         template = self._template(recipe.template)
         vllm = self._vllm(recipe.image, package_root(template.text, template.name))
         self.warnings += version.judged(one.loaded, vllm, started=one.started)
-        facts, draft_facts = self.facts(one)
         resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
         taken = _estimate(resizer)
         need = smaller.need(taken, one.loaded.version.memory, self._profile)
@@ -231,8 +237,8 @@ class Loader:
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
         if any(other.loaded.recipe.serve.clashes(taken) for taken in ports):
             return None
-        rules = other.loaded.version.memory
-        taken = estimate(other.loaded.recipe, *self.facts(other), rules, self._profile)
+        rules, known = other.loaded.version.memory, self.facts(other)
+        taken = estimate(self.whole(other, *known).loaded.recipe, *known, rules, self._profile)
         need = smaller.need(taken, rules, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
@@ -242,9 +248,17 @@ class Loader:
         Raises:
             InputError: nothing is known, or a file cannot be used.
         """
-        recipe = one.loaded.recipe
-        facts = self._facts(recipe.model.facts, one.model)
-        return facts, self._facts(recipe.speculative.facts, one.draft) if recipe.speculative and one.draft else None
+        recipe, speculative = one.loaded.recipe, one.loaded.recipe.speculative
+        facts = self._facts(recipe.model.facts, one.model, recipe.model.revision)
+        return facts, self._facts(speculative.facts, one.draft) if speculative and one.draft else None
+
+    def whole(self, one: Located, facts: ModelFacts, draft: ModelFacts | None) -> Located:
+        """Return a recipe with a context also where it says none: the model's own, bounded by what fits.
+
+        Raises:
+            InputError: the model does not say its longest context.
+        """
+        return replace(one, loaded=fitted(one.loaded, facts, draft, self._profile))
 
     def _template(self, name: str) -> Template:
         path = self._catalog.path("template", name)
@@ -275,12 +289,20 @@ class Loader:
             return None
         return self._source(recipe, speculative.model, None, speculative.path)
 
-    def _facts(self, name: str | None, source: Source) -> ModelFacts:
+    def _facts(self, name: str | None, source: Source, revision: str | None = None) -> ModelFacts:
+        """Return what is known of a model: what its recipe names, its folder, a file that knows it, or the hub."""
         if name is not None:
             return self._catalog.load("facts", name, ModelFacts)
-        if source.here is not None:
+        # A simulated Spark has every model, and none of their files.
+        if source.here is not None and regular_file.is_folder(source.here):
             return checkpoint.facts_of_folder(source.here)
-        message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {source.missing}"
+        known = self._catalog.facts_of(source.repo) if revision is None else None
+        if known is not None:
+            return self._catalog.load("facts", known, ModelFacts)
+        if self._hub is not None:
+            return self._hub(source.repo, revision)
+        absent = source.missing or f"{source.here} is not there"
+        message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {absent}"
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
 
     def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:

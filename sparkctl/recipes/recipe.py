@@ -17,8 +17,10 @@ from sparkctl.base.declarations import (
     FieldError,
     Finding,
     FlagValue,
+    Follows,
     HostPath,
     Names,
+    OrText,
     Scalar,
     Size,
     Unshown,
@@ -80,11 +82,13 @@ class Tls(Declaration):
 class Serve(Declaration):
     """Under which names and where the model is served."""
 
-    name: ServedName = Field(description="the served model name")
+    name: Annotated[ServedName, Follows("the recipe's name")] = Field(description="the served model name")
     aliases: Annotated[tuple[ServedName, ...], Field(strict=False)] = Field(
         (), description="other names that mean the same model, for clients that ask by them"
     )
-    port: int = Field(ge=1, le=65535, description="the port on this host")
+    port: Annotated[int, Follows("from the name, 8100 to 8899")] = Field(
+        ge=1, le=65535, description="the port on this host"
+    )
     bind: Annotated[str, AfterValidator(values.address)] = Field(
         "127.0.0.1", description="the address on this host; 0.0.0.0 opens it to the network"
     )
@@ -115,7 +119,9 @@ class Serve(Declaration):
 class Limits(Declaration):
     """What the operator wants to serve; KV bytes and the memory fraction follow from it."""
 
-    context: int = Field(ge=1, description="max-model-len, in tokens")
+    context: Annotated[int, Follows("the model's, bounded by what fits alone")] = Field(
+        0, ge=1, description="max-model-len, in tokens"
+    )
     sequences: int = Field(4, ge=1, description="max-num-seqs")
     batched_tokens: int = Field(2048, ge=1, description="max-num-batched-tokens")
     multimodal: Mapping[str, Annotated[int, Field(ge=0)]] | None = Field(
@@ -227,13 +233,13 @@ class Recipe(Declaration, title="sparkctl recipe"):
     extends: str | None = Field(
         None, min_length=1, description="another recipe, by name or by file; maps merge, null removes a key"
     )
-    template: Name = Field(description="the template that expands the recipe")
+    template: Annotated[Name, Follows("from the image")] = Field(description="the template that expands the recipe")
     image: Annotated[str, AfterValidator(values.image)] = Field(description="the container image")
-    vllm: Annotated[str, AfterValidator(values.version)] = Field(
+    vllm: Annotated[str, AfterValidator(values.version), Follows("the image's tag")] = Field(
         description='the vLLM in the image, in quotes; "0.19" is its newest known patch release, "0.27+b12x" a fork of '
         "0.27, auto what the image says"
     )
-    model: Model = Field(description="which model, and where it is")
+    model: Annotated[Model, OrText("repo")] = Field(description="which model, and where it is; a text is its repo")
     cache: HostPath | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")
     gpus: Annotated[str, AfterValidator(values.gpus)] = Field(
         "all", description="all, none, cdi:NAME, or ids with commas between them"
@@ -241,8 +247,8 @@ class Recipe(Declaration, title="sparkctl recipe"):
     secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
         Field((), description="names; values come from the environment or a file")
     )
-    serve: Serve = Field(description="under which name and where it is served")
-    limits: Limits = Field(description="what the operator wants to serve")
+    serve: Annotated[Serve, Follows()] = Field(description="under which name and where it is served")
+    limits: Limits = Field(default_factory=Limits, description="what the operator wants to serve")
     container: ContainerOptions = Field(default_factory=ContainerOptions, description="how the container is set up")
     args: Mapping[Annotated[str, AfterValidator(values.argument)], FlagValue] = Field(
         default_factory=dict,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base import regular_file
+from sparkctl.base import named_file, regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.weights import checkpoint
-from sparkctl.recipes.catalog import from_home
 from sparkctl.recipes.memory_settings import settings_of
 from sparkctl.vllm import flags
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.settings import Settings
     from sparkctl.recipes.catalog import Catalog
     from sparkctl.recipes.host.operator import Operator
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.vllm.flags import Resolved
     from sparkctl.world.host import Models
 
@@ -48,7 +47,7 @@ class Reader:
     models: Models
     operator: Operator
     loader: Callable[[], Loader]
-    hub: Callable[[str], ModelFacts]
+    hub: Callable[[str, str | None], ModelFacts]
 
     def subject(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         """Return what ``name`` means: a recipe's name or file, a folder, a name of model facts, or owner/name.
@@ -77,16 +76,12 @@ class Reader:
             services = " ".join(one.member.service for one in located)
             raise InputError(message, hint=f"size one of them ({services}), or sum them up: sparkctl plan {name}")
         one = located[0]
-        facts, draft = self._facts(loader, one)
+        facts, draft = loader.facts(one)
+        one = loader.whole(one, facts, draft)
         given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
         return SizedModel(name, Once(facts), draft, changed(given, changes), one.loaded.version)
-
-    def _facts(self, loader: Loader, one: Located) -> tuple[ModelFacts, ModelFacts | None]:
-        if one.loaded.recipe.model.facts is None and one.model.here is None:
-            return self.hub(one.model.repo), None
-        return loader.facts(one)
 
     def model(self, name: str) -> ModelFacts:
         """Return what is known of a model: a folder, a name of model facts, or a repository in the cache or on the hub.
@@ -94,14 +89,17 @@ class Reader:
         Raises:
             InputError: there is no such thing, or it cannot be used.
         """
-        folder = from_home(name)
+        folder = named_file.from_home(name)
         if regular_file.is_folder(folder):
             return checkpoint.facts_of_folder(folder)
         if name in self._known():
             return self.catalog.load("facts", name, ModelFacts)
         if name.count("/") == 1 and not name.startswith((".", "/", "~")):
             snapshot = self.models.cached(self.operator.hub(None), name, None)
-            return checkpoint.facts_of_folder(snapshot) if snapshot is not None else self.hub(name)
+            if snapshot is not None:
+                return checkpoint.facts_of_folder(snapshot)
+            known = self.catalog.facts_of(name)
+            return self.catalog.load("facts", known, ModelFacts) if known else self.hub(name, None)
         message = f"{name} is no recipe, no folder and no model facts"
         raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")
 

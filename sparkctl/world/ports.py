@@ -65,6 +65,17 @@ class Files(Protocol):
         """Remove what writes that were killed left in a folder and below, and return what that was."""
 
 
+class HubModel(NamedTuple):
+    """What a repository says of its model: its commit, its config.json, and its tensors: name, dtype, shape, bytes.
+
+    ``tensors`` is () where it has no safetensors.
+    """
+
+    commit: str
+    config: bytes
+    tensors: tuple[tuple[str, str, tuple[int, ...], int], ...]
+
+
 class Hub(Protocol):
     """The hub that models come from. Every method raises InputError when the hub, the network or the disk refuses."""
 
@@ -74,10 +85,10 @@ class Hub(Protocol):
         What was cut off resumes.
         """
 
-    def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
-        """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
+    def described(self, repo: str, revision: str | None) -> HubModel:
+        """Return what a repository says of its model at a revision, None for its main branch.
 
-        The config is fetched into the cache whose hub folder is ``cache``; of the weights, the headers alone are read.
+        Of the weights, the headers alone are read. A hub that does not answer is an error after some seconds.
         """
 
 

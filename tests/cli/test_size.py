@@ -114,9 +114,9 @@ def test_a_repository_on_the_hub_is_sized_by_its_headers(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     size = json.loads(done.stdout)["weights"]
     assert (size["checkpoint_bytes"], size["by_component"]["linear"]) == (128, 128)
-    assert size["source"] == "the safetensors headers of some/model on the hub"
+    assert size["source"] == "the safetensors headers of some/model on the hub (01234567)"
     assert absent.returncode == 2
-    assert "error: cannot download no/model: 404" in absent.stderr
+    assert "error: the hub has no repository no/model" in absent.stderr
 
 
 def test_a_version_between_two_known_ones_counts_as_the_lower_and_says_so(spark: FakeSpark) -> None:

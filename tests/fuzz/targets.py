@@ -24,6 +24,7 @@ from sparkctl.mods.manifest import Mod, Pins
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import Bench, svg
 from sparkctl.operations.checks.check import Check
+from sparkctl.operations.memory import hub_models
 from sparkctl.operations.records import decoded
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
@@ -36,6 +37,7 @@ from sparkctl.recipes.template import expand, package_root
 from sparkctl.vllm import answers, boot_log, failures, metrics, streams
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar, spelling
+from sparkctl.world.local import hub_headers
 from sparkctl.world.local.model_folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
@@ -256,6 +258,7 @@ _FLAGS: Final = (
   api-server-count: 3\n  data-parallel-size: 2\n  mm-processor-cache-gb: 1\nenv: {LMCACHE_MAX_LOCAL_CPU_SIZE: 5}\n""",
 )
 _INDEX: Final = {"metadata": {"total_size": 64}, "weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}
+_KEPT: Final = {"commit": "c0ffee", "config": "e30=", "tensors": [["lm_head.weight", "BF16", [4, 4], 32]]}
 _SETS: Final = (b"limits.context=8192", b"env.A=b", b"args={a: [1, 2]}", b"model.path=~/a", b"mods=[a]")
 _DOCKER: Final = (
     b"docker run --name a --gpus all -p 127.0.0.1:8000:8000 -v /a:/b:ro -e A=b --shm-size 1g image --port 8000",
@@ -293,6 +296,8 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "safetensors": Target(_these(_HEADER), _shard),
     "index": Target(_these(_INDEX), _index),
+    "hub-header": Target(_these(_HEADER), lambda data: hub_headers.tensors_of("a.safetensors", data)),
+    "hub-kept": Target(_these(_KEPT), hub_models.decoded),
     "log": Target(_files("*.log", root=VLLM), _log),
     "metrics": Target(_files("*.txt", root=VLLM), lambda data: metrics.parse(_text(data))),
     "stream": Target(_files("*.sse", root=VLLM), _stream),

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
+from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.model.geometry import geometry
+from sparkctl.memory.weights.load_options import LoadOptions
+from sparkctl.memory.weights.loaded import weights
+from sparkctl.memory.weights.parameters import parts
+from sparkctl.vllm.flags import releases
 from tests.support.paths import REPOSITORY
 
 VISION, AUDIO = {"vision_config": {"depth": 2}}, {"audio_config": {"d_model": 8}}
@@ -19,6 +25,46 @@ def test_every_shipped_file_of_facts_is_valid_and_names_its_sources() -> None:
         known = ModelFacts.model_validate(yaml.safe_load(path.read_text()))
         assert all(loaded.source for loaded in known.loaded)
         assert known.config_source or not known.config
+
+
+BILLIONS = {
+    "gemma-4-31b": (31.4, 58.8),
+    "glm-4.5-air": (106.9, 199.1),
+    "glm-4.7-flash": (29.9, 55.8),
+    "gpt-oss-20b": (20.9, 12.8),
+    "gpt-oss-120b": (116.8, 60.7),
+    "laguna-xs-2.1": (33.4, 62.4),
+    "lfm2-8b-a1b": (8.3, 15.5),
+    "minimax-m2": (228.7, 214.2),
+    "nemotron-3-nano-30b-a3b": (31.6, 58.9),
+    "nemotron-3-super-120b-a12b": (120.7, 75.0),
+    "qwen3-8b": (8.2, 15.3),
+    "qwen3-30b-a3b": (30.5, 56.9),
+    "qwen3-32b": (32.8, 61.0),
+    "qwen3-coder-next": (79.7, 148.5),
+    "qwen3-next-80b-a3b": (79.7, 148.5),
+    "qwen3-vl-30b-a3b": (31.0, 57.8),
+    "qwen3-embedding-0.6b": (0.6, 1.1),
+    "qwen3-embedding-4b": (4.0, 7.5),
+    "qwen3-embedding-8b": (8.2, 15.3),
+    "qwen3.5-27b": (27.4, 51.1),
+    "qwen3.5-35b-a3b": (35.1, 65.5),
+    "qwen3.5-122b-a10b": (122.6, 228.4),
+    "qwen3.6-27b": (27.4, 51.1),
+    "qwen3.6-35b-a3b": (35.1, 65.5),
+}
+"""Parameters in billions, towers among them, which are those of the models' names; and GiB of the first checkpoint."""
+
+
+@pytest.mark.parametrize("name", sorted(BILLIONS))
+def test_shipped_facts_have_the_parameters_that_the_model_is_named_for(name: str) -> None:
+    known = ModelFacts.model_validate(yaml.safe_load((REPOSITORY / f"recipes/models/{name}.yaml").read_text()))
+    vllm = releases()[-1]
+    counted = sum(part.parameters * part.count for part in parts(known.config, vllm) if part.component != "draft")
+    loaded = weights(known, LoadOptions(vllm=vllm), known.checkpoints[0].repo)
+    assert (round(counted / 1e9, 1), round(loaded.bytes / GIB, 1)) == BILLIONS[name]
+    assert geometry(known.config).known
+    assert not loaded.warnings
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def config(name: str) -> dict[str, Any]:
     return loaded
 
 
+SLIDING_TYPES = ["sliding_attention"] * 3
 FULL, SLIDING, CHUNKED, MLA = Kind.FULL, Kind.SLIDING, Kind.CHUNKED, Kind.MLA
 # Layers, key-value heads, head width and window, of configs that hold the key figures of the public model of that name.
 # "oracle": what vLLM 0.32.0's own model classes answered to get_kv_cache_spec, built on torch's meta device from these
@@ -55,8 +56,12 @@ ATTENDING = [
     ("gpt-oss-20b", "oracle", {(SLIDING, 12, 8, 64, 128), (FULL, 12, 8, 64, None)}),
     ("granite-3.3-8b", "oracle", {(FULL, 40, 8, 128, None)}),
     ("kimi-k2", "oracle", {(MLA, 61, 1, 576, None)}),
+    ("inkling-small", "source", {(SLIDING, 35, 8, 128, 512), (FULL, 7, 8, 128, None), (SLIDING, 42, 8, 2048, 4)}),
+    ("laguna-xs-2.1", "oracle", {(SLIDING, 30, 8, 128, 512), (FULL, 10, 8, 128, None)}),
     ("llama-3.1-8b", "oracle", {(FULL, 32, 8, 128, None)}),
     ("llama-4-scout", "oracle", {(CHUNKED, 36, 8, 128, 8192), (FULL, 12, 8, 128, None)}),
+    ("mimo-v2-flash", "oracle", {(SLIDING, 39, 8, 192, 128), (FULL, 9, 4, 192, None)}),
+    ("minimax-m3", "source", {(FULL, 60, 4, 128, None), (MLA, 57, 1, 128, None)}),
     ("minimax-m2", "oracle", {(FULL, 62, 8, 128, None)}),
     ("mistral-7b-v0.1", "oracle", {(SLIDING, 32, 8, 128, 4096)}),
     ("mistral-7b-v0.3", "oracle", {(FULL, 32, 8, 128, None)}),
@@ -72,6 +77,7 @@ ATTENDING = [
     ("qwen3-30b-a3b", "oracle", {(FULL, 48, 4, 128, None)}),
     ("qwen3-vl-30b-a3b", "source", {(FULL, 48, 4, 128, None)}),
     ("seed-oss-36b", "oracle", {(FULL, 64, 8, 128, None)}),
+    ("step-3.5-flash", "oracle", {(SLIDING, 33, 8, 128, 512), (FULL, 12, 8, 128, None)}),
     ("tiny", "oracle", {(FULL, 2, 2, 32, None)}),
 ]
 # Layers that attend (layers, heads, width), and those with a state (kind, layers, channels and tokens of the
@@ -81,6 +87,8 @@ HYBRID = [
     ("falcon-h1-7b", "oracle", (44, 2, 128), (Kind.MAMBA, 44, 3584, 4, 24 * 128 * 256, 2)),
     ("granite-4.0-h-tiny", "oracle", (4, 4, 128), (Kind.MAMBA, 36, 3328, 4, 48 * 64 * 128, 2)),
     ("jamba-1.5-mini", "oracle", (4, 8, 128), (Kind.MAMBA, 28, 8192, 4, 8192 * 16, 2)),
+    ("lfm2-1.2b", "oracle", (6, 8, 64), (Kind.MAMBA, 10, 2048, 3, 0, 2)),
+    ("lfm2-8b-a1b", "oracle", (6, 8, 64), (Kind.MAMBA, 18, 2048, 3, 0, 2)),
     ("mamba-2.8b", "oracle", None, (Kind.MAMBA, 64, 5120, 4, 5120 * 16, 2)),
     ("mamba-codestral-7b", "oracle", None, (Kind.MAMBA, 64, 10240, 4, 128 * 64 * 128, 2)),
     ("nemotron-nano-9b-v2", "oracle", (4, 8, 128), (Kind.MAMBA, 27, 12288, 4, 128 * 80 * 128, 4)),
@@ -139,6 +147,48 @@ def test_the_states_of_real_boots_have_the_bytes_that_vllm_aligned_its_blocks_to
 )
 def test_the_layers_that_drafting_by_mtp_adds_are_counted_apart(name: str, layers: tuple[LayerGroup, ...]) -> None:
     assert geometry(config(name)).mtp == layers
+
+
+def test_values_may_be_narrower_than_keys_and_convolutions_have_blocks_of_their_own() -> None:
+    """What vLLM 0.32.0's MiMoV2FlashForCausalLM answers; vLLM 0.33.0 models/inkling/nvidia/sconv_swa_attn.py."""
+    assert {group.value_dim for group in geometry(config("mimo-v2-flash")).groups} == {128}
+    (kept,) = [group for group in geometry(config("inkling-small")).groups if group.block]
+    assert (kept.block, kept.value_dim, kept.element_bytes, kept.window) == (4, 0, 2, 4)
+    # Four tokens of keys, values and two of the model's width, of a power of two, fill one page of local attention.
+    assert 4 * kept.kv_heads * kept.head_dim * 2 == 131_072
+
+
+@pytest.mark.parametrize(
+    ("changes", "groups"),
+    [
+        ({"model_type": "laguna", "sliding_window": 4}, {(FULL, 4, None)}),
+        ({"model_type": "step3p5", "sliding_window": 4}, {(FULL, 4, None)}),
+        (
+            {
+                "model_type": "step3p5",
+                "sliding_window": 4,
+                "layer_types": ["full_attention"] + ["sliding_attention"] * 6,
+            },
+            {(FULL, 1, None), (SLIDING, 3, 4)},
+        ),
+        ({"model_type": "lfm2", "full_attn_idxs": [1]}, {(FULL, 1, None), (Kind.MAMBA, 3, None)}),
+        (
+            {
+                "model_type": "mimo_v2",
+                "layer_types": ["full_attention"] * 3 + ["sliding_attention"],
+                "sliding_window": 9,
+            },
+            {(FULL, 3, None), (SLIDING, 1, 9)},
+        ),
+        ({"model_type": "minimax_m3"}, {(FULL, 4, None)}),
+    ],
+)
+def test_windows_of_newer_models_hold_only_where_they_are_listed(
+    changes: dict[str, Any], groups: set[tuple[Any, ...]]
+) -> None:
+    shape = geometry({**LLAMA, **changes})
+    assert {(group.kind, group.layers, group.window) for group in shape.groups} == groups
+    assert shape.known
 
 
 def test_nemotron_drafts_by_the_attending_layers_of_its_own_pattern() -> None:
@@ -402,7 +452,8 @@ OTHERS = """layer_types text_config head_dim num_key_value_heads sliding_window 
 kv_lora_rank num_kv_shared_layers global_head_dim intermediate_size max_position_embeddings block_configs
 use_sliding_window max_window_layers hybrid_override_pattern quantization_config no_rope_layers index_topk
 index_topk_pattern mamba_d_head mamba_ssm_dtype full_attention_interval attn_layer_period num_nextn_predict_layers
-multi_query_group_num num_experts n_shared_experts"""
+multi_query_group_num num_experts n_shared_experts hybrid_layer_pattern local_layer_ids full_attn_idxs conv_L_cache
+sparse_attention_config swa_num_key_value_heads"""
 KEYS = st.sampled_from([*LLAMA, *OTHERS.split()])
 KINDS = st.sampled_from([*KNOWN, "x"])
 
@@ -433,7 +484,7 @@ def bytes_a_token(shape: Geometry) -> int:
     if not shape.caches:
         return 0
     sides = {Kind.MLA: 1}
-    return sum(g.layers * g.kv_heads * g.head_dim * 2 * sides.get(g.kind, 2) for g in shape.groups)
+    return sum(g.layers * g.kv_heads * g.head_dim * 2 * sides.get(g.kind, 2) for g in shape.groups if g.block is None)
 
 
 SMALL = st.integers(1, 64)

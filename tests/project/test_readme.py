@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.pictures import PICTURES
 from tests.support.fake_hub import hub
 from tests.support.paths import REPOSITORY
 from tests.support.weights import EMPTY
@@ -24,8 +25,10 @@ ROOT = REPOSITORY
 ELSEWHERE = {
     "make demo": "test_the_demo_does_the_main_job below",
     "make test": "is what runs this",
-    "pip install dgx-sparkctl": "tests/test_wheel.py installs the built wheel",
+    "pipx install .": "tests/project/test_wheel.py installs the built wheel",
 }
+REFUSED = {PICTURES["plan-refused.svg"]: 3}
+"""Commands that are refused, as the text beside them says, and their exit codes."""
 MODEL = {"config.json": b"{}", "model.safetensors": EMPTY}
 
 
@@ -51,7 +54,7 @@ def test_every_command_of_the_readme_works_in_its_order(environ: dict[str, str],
         done = subprocess.run(
             ["sh", "-c", command], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+        assert done.returncode == REFUSED.get(command, 0), f"$ {command}\n{done.stdout}{done.stderr}"
         ran += 1
     assert ran >= 10
 
@@ -62,6 +65,8 @@ def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
     assert "simulated │ 26b-a4b-fp8: ready at http://127.0.0.1:8001" in done.stderr
     assert "(exit code 3)" in done.stdout
     assert "(exit code 6)" in done.stdout
+    assert "simulated │ qwen3-8b: ready at http://127.0.0.1:8113" in done.stderr
+    assert "was predicted" not in done.stderr
     told = [line for line in (done.stdout + done.stderr).splitlines() if line and not line.startswith(("$ ", "(exit"))]
     assert all(line.startswith("simulated │") for line in told)
 
@@ -71,6 +76,19 @@ def test_the_pictures_are_what_the_terminal_shows() -> None:
         [sys.executable, "scripts/pictures.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operating.md"])
+def test_a_picture_shows_what_the_command_above_it_prints(page: str) -> None:
+    above, shown = "", 0
+    for line in (ROOT / page).read_text().splitlines():
+        if line.startswith("    sparkctl"):
+            above = line.strip()
+        picture = re.search(r"pictures/([\w-]+\.svg)", line)
+        if picture:
+            assert PICTURES[picture[1]] == above
+            shown += 1
+    assert shown
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:

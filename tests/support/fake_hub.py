@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class _Handler(BaseHTTPRequestHandler):
     repos: Mapping[str, Mapping[str, bytes]]
     gated: frozenset[str]
+    fault: tuple[str, str] | None
+    asked: list[str]
 
     def do_GET(self) -> None:
         self._answer(body=True)
@@ -27,6 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         path = self.path.partition("?")[0].strip("/")
+        self.asked.append(path)
         if path.startswith("api/models/"):
             self._api(path.removeprefix("api/models/"))
             return
@@ -37,12 +41,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(403, b"", {"X-Error-Code": "GatedRepo"}, body=body)
         elif content is None:
             self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body=body)
+        elif self.fault is not None and self.fault[0] == rest.partition("/")[2]:
+            self._fail(self.fault[1])
         else:
             etag = f'"{hashlib.sha256(content).hexdigest()}"'
-            self._send(200, content, {"ETag": etag, "X-Repo-Commit": COMMIT}, body=body)
+            begin, _, end = self.headers.get("Range", "").removeprefix("bytes=").partition("-")
+            part = content[int(begin) : int(end) + 1] if end else content
+            self._send(206 if end else 200, part, {"ETag": etag, "X-Repo-Commit": COMMIT}, body=body)
+
+    def _fail(self, how: str) -> None:
+        """Say nothing for longer than anybody waits, or go away in the middle."""
+        if how == "silent":
+            time.sleep(2)
+        self.close_connection = True
 
     def _api(self, rest: str) -> None:
         repo = "/".join(rest.split("/")[:2])
+        if self.fault is not None and self.fault[0] == "api":
+            self._fail(self.fault[1])
+            return
         if repo not in self.repos:
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=True)
             return
@@ -68,10 +85,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub(repos: Mapping[str, Mapping[str, bytes]], gated: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Serve repositories (files by name) and yield the address."""
-    handler = type("Handler", (_Handler,), {"repos": repos, "gated": gated})
+def hub(
+    repos: Mapping[str, Mapping[str, bytes]],
+    gated: frozenset[str] = frozenset(),
+    *,
+    fault: tuple[str, str] | None = None,
+    asked: list[str] | None = None,
+) -> Iterator[str]:
+    """Serve repositories (files by name) and yield the address.
+
+    ``fault`` names a file (or api), and whether the hub is then "silent" or "gone". ``asked`` takes the paths that are
+    asked for.
+    """
+    fields = {"repos": repos, "gated": gated, "fault": fault, "asked": [] if asked is None else asked}
+    handler = type("Handler", (_Handler,), fields)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -79,3 +108,13 @@ def hub(repos: Mapping[str, Mapping[str, bytes]], gated: frozenset[str] = frozen
         finally:
             server.shutdown()
             thread.join()
+
+
+def safetensors(tensors: Mapping[str, tuple[str, list[int], int]]) -> bytes:
+    """Return a safetensors file of these tensors (dtype, shape, bytes), whose weights are zeros."""
+    header, end = {}, 0
+    for name, (dtype, shape, size) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(end)

@@ -13,11 +13,12 @@ from sparkctl.cli.session import Session
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
+from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
 from tests.support.fake_engine import FakeEngine
-from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeLocks, FakeModels, FakeStore
+from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeHub, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Report
@@ -25,8 +26,25 @@ if TYPE_CHECKING:
     from sparkctl.world.workbench import Workbench
 
 HOME = Path("/home/operator")
+STATE = Path("/state")
 IMAGE = "vllm/vllm-openai:gemma4-cu130"
 SERVED = {"127.0.0.1:8003": "gemma-4-e4b", "127.0.0.1:8001": "gemma-4-26b-a4b-fp8"}
+
+
+class StateInMemory(DiskFiles):
+    """Files of this machine, but for those of the operator's state, which are the fake's."""
+
+    def __init__(self, state: FakeFiles) -> None:
+        self.state = state
+
+    def write(self, path: Path, content: bytes, *, mode: int) -> None:
+        if path.is_relative_to(STATE):
+            self.state.write(path, content, mode=mode)
+        else:
+            super().write(path, content, mode=mode)
+
+    def content(self, path: Path) -> bytes | None:
+        return self.state.content(path) if path.is_relative_to(STATE) else super().content(path)
 
 
 @dataclass
@@ -40,6 +58,7 @@ class FakeSpark:
     clock: FakeClock = field(default_factory=FakeClock)
     locks: FakeLocks = field(default_factory=FakeLocks)
     models: FakeModels = field(default_factory=FakeModels)
+    hub: FakeHub = field(default_factory=FakeHub)
     files: FakeFiles = field(default_factory=lambda: FakeFiles(folders=(HOME,)))
     store: FakeStore = field(default_factory=FakeStore)
     environ: dict[str, str] = field(default_factory=dict)
@@ -57,7 +76,7 @@ class FakeSpark:
     @property
     def operator(self) -> Operator:
         """Whose Spark it is."""
-        return Operator(home=HOME, config=self.folder / "config", state=Path("/state"))
+        return Operator(home=HOME, config=self.folder / "config", state=STATE)
 
     def world(self, report: Report) -> World:
         """Return what operations act on."""
@@ -74,5 +93,11 @@ class FakeSpark:
             environ=self.environ,
             report=report,
             profile="gb10",
-            doors=Doors(host=lambda: self.host, store=lambda: self.store, ports=lambda: ports),
+            doors=Doors(
+                host=lambda: self.host,
+                store=lambda: self.store,
+                ports=lambda: ports,
+                files=lambda: StateInMemory(self.files),
+                hub=lambda _endpoint: self.hub,
+            ),
         )

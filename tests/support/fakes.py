@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
 from sparkctl.world.host import Activity, Gpu, Link, MemoryReading
@@ -17,9 +17,8 @@ from sparkctl.world.web import Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.base.errors import InputError
     from sparkctl.planning.measured import Measurement
-    from sparkctl.world.ports import StoredRecord
+    from sparkctl.world.ports import HubModel, StoredRecord
 
 
 @dataclass
@@ -204,6 +203,23 @@ class FakeModels:
 
     def links(self, root: Path, below: Path) -> Sequence[Link]:
         return ()
+
+
+@dataclass
+class FakeHub:
+    """A hub that knows these models, and is out of reach for all others."""
+
+    models: dict[str, HubModel] = field(default_factory=dict)
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
+        raise InputError(f"cannot download {repo}: there is no network")
+
+    def described(self, repo: str, revision: str | None) -> HubModel:
+        self.asked.append((repo, revision))
+        if repo not in self.models:
+            raise InputError(f"cannot read {repo}: the hub has not answered for 5 s", hint="check the network")
+        return self.models[repo]
 
 
 @dataclass

@@ -49,8 +49,11 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Show a recipe after extends and --set, each value with the place that it comes from; of a stack, each service."""
-    services = recipes.loaded(session.world, name, overrides, strict=strict)
+    """Show a recipe after extends and --set, each value with the place that it comes from; of a stack, each service.
+
+    Of what is not written, it says from what it follows. NAME may be a hub name, owner/name.
+    """
+    services = recipes.shown(session.world, name, overrides, strict=strict)
     for service, loaded in services.items():
         for warning in loaded.warnings:
             session.out.warn(str(warning))
@@ -70,7 +73,10 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
 @as_json
 @click.pass_obj
 def lint(session: Session, files: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Check recipes and stacks, by name or by file; all of them when none is named. Every problem is printed."""
+    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
+
+    Every problem is printed.
+    """
     found = recipes.lint(session.world, files, strict=strict)
     if as_json:
         kinds = {"error": found.errors, "warning": found.warnings, "reaches": found.reaches}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory.model import attention, state_layers
+from sparkctl.memory.model import attention, own_shapes, state_layers
 from sparkctl.memory.model.attention import FULL, LINEAR, Layers
 from sparkctl.memory.model.config_keys import MAX_LAYERS, Keys, wrong
 from sparkctl.memory.model.layers import Kind, LayerGroup, merged
@@ -160,6 +160,9 @@ _ATTENDING: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "alternating": attention.alternating,
     "cohere2": attention.cohere2,
     "gemma4": attention.gemma4,
+    "laguna": own_shapes.laguna,
+    "step3p5": own_shapes.step3p5,
+    "mimo_v2": own_shapes.mimo_v2,
 }
 _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "chunked": attention.chunked,
@@ -175,6 +178,9 @@ _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "mamba2": _mamba2,
     "encoder": _encoder,
     "whisper": _whisper,
+    "lfm2": own_shapes.lfm2,
+    "minimax_m3": own_shapes.minimax_m3,
+    "inkling": own_shapes.inkling,
 }
 
 
@@ -189,9 +195,11 @@ def _mtp(family: str, keys: Keys, layers: Layers) -> Layers:
     if family == "nemotron_h":
         name = "mtp_hybrid_override_pattern" if "mtp_hybrid_override_pattern" in keys else "mtp_layers_block_type"
         return [attention.sliding(keys)] * (_block_types(name, keys.get(name)).count(FULL) * number)
-    attending = [layer for layer in layers if layer.state is None]
+    attending = [layer for layer in layers if layer.state is None and layer.element_bytes is None]
     widest = max(attending, key=lambda layer: layer.kv_heads * layer.head_dim, default=None)
-    return [] if widest is None else [LayerGroup(Kind.FULL, number, widest.kv_heads, widest.head_dim)]
+    if widest is None:
+        return []
+    return [LayerGroup(Kind.FULL, number, widest.kv_heads, widest.head_dim, value_dim=widest.value_dim)]
 
 
 def _mtp_key(keys: Keys) -> str | None:

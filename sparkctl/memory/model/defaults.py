@@ -1,6 +1,7 @@
 """Which reading stands for a ``model_type``, and what its config may leave out.
 
-Values from transformers 5.19's configuration classes (``models/*/configuration_*.py``); a model_type that shares
+Values from transformers 5.19's configuration classes (``models/*/configuration_*.py``), for what is newer from 5.24's
+and from vLLM 0.33.0's (``transformers_utils/configs``, ``models/inkling/configs.py``); a model_type that shares
 another's class has its row.
 """
 
@@ -35,6 +36,7 @@ _GDN_WIDTHS: Final = {"linear_key_head_dim": 128, "linear_value_head_dim": 128, 
 _MLA: Final = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128}
 _MAMBA: Final = {"mamba_n_groups": 1, "mamba_d_state": 256, "mamba_d_conv": 4, "mamba_expand": 2, "mamba_n_heads": 128}
 _NEMOTRON_H: Final = {"ssm_state_size": 128, "mamba_num_heads": 128, "mamba_head_dim": 64, "n_groups": 8}
+_MIMO_EXPERTS: Final = {"n_routed_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 2048}
 _DEEPSEEK_V3: Final = (61, 7168, 128, 128, 129_280, 4096)
 _GLM: Final = (40, 4096, 32, 2, 151_552, 131_072)
 
@@ -204,6 +206,59 @@ KNOWN: Final[dict[str, Family]] = {
     "minimax_m2": _row(
         "plain", (62, 3072, 48, 8, 200_064, 196_608), head_dim=128, num_local_experts=256, num_experts_per_tok=8
     ),
+    "minimax_m3_text": _row(
+        "minimax_m3",
+        (60, 6144, 64, 4, 200_064, 524_288),
+        head_dim=128,
+        intermediate_size=3072,
+        dense_intermediate_size=12_288,
+        num_local_experts=128,
+        num_experts_per_tok=4,
+        n_shared_experts=1,
+    ),
+    "mimo_v2": _row("mimo_v2", (48, 4096, 64, 4, 152_576, 131_072), head_dim=192, **_MIMO_EXPERTS),
+    "laguna": _row(
+        "laguna",
+        (40, 2048, 48, 8, 100_352, 131_072),
+        head_dim=128,
+        sliding_window=512,
+        moe_intermediate_size=512,
+        shared_expert_intermediate_size=512,
+        num_experts=256,
+        num_experts_per_tok=8,
+        num_dense_layers=1,
+    ),
+    "step3p5": _row(
+        "step3p5",
+        (45, 4096, 64, 8, 128_815, 128_000),
+        head_dim=128,
+        moe_intermediate_size=1280,
+        share_expert_dim=1280,
+        moe_num_experts=288,
+        moe_top_k=8,
+        num_dense_layers=3,
+    ),
+    "inkling_text": _row(
+        "inkling",
+        (66, 6144, 64, 8, 201_024, 131_072),
+        head_dim=128,
+        sliding_window_size=512,
+        conv_kernel_size=4,
+        n_routed_experts=256,
+        num_experts_per_tok=6,
+        n_shared_experts=2,
+    ),
+    "lfm2": _row("lfm2", (32, 2560, 32, 8, 65_536, 128_000), intermediate_size=12_288, conv_L_cache=3),
+    "lfm2_moe": _row(
+        "lfm2",
+        (32, 2048, 32, 8, 65_536, 128_000),
+        intermediate_size=7168,
+        moe_intermediate_size=1792,
+        conv_L_cache=3,
+        num_experts=32,
+        num_experts_per_tok=4,
+        num_dense_layers=2,
+    ),
     "mimo": _row("qwen", (36, 4096, 32, 8, 151_680, 32_768), **_QWEN_WINDOW),
     "ernie4_5": _row("plain", (18, 1024, 16, 2, 103_424, 131_072), head_dim=128),
     "ernie4_5_moe": _row("plain", (28, 2560, 20, 4, 103_424, 131_072), moe_intermediate_size=1536),
@@ -236,6 +291,17 @@ SAME: Final[dict[str, str]] = {
     "qwen3_5_moe": "qwen3_5_moe_text",
     "qwen3_omni_moe": "qwen3_omni_moe_text",
     "kimi_k2": "deepseek_v3",
+    "minimax_m3": "minimax_m3_text",
+    "minimax_m3_vl": "minimax_m3_text",
+    "minimax_m3_vl_text": "minimax_m3_text",
+    "mimo_v2_flash": "mimo_v2",
+    "mimo_v2_omni": "mimo_v2",
+    "step3p7": "step3p5",
+    "step3p7_text": "step3p5",
+    "inkling": "inkling_text",
+    "inkling_model": "inkling_text",
+    "inkling_mm_model": "inkling_text",
+    "lfm2_vl": "lfm2",
     "glm": "glm4",
     "glm4v": "glm4v_text",
     "glm4v_moe": "glm4_moe",

@@ -48,7 +48,8 @@ class LayerGroup:
 
     MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
     as keys. A layer with a ``state`` has no heads. ``element_bytes`` are the bytes of one cached number where
-    ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes.
+    ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes. ``block`` are the tokens of a block
+    where ``--block-size`` does not decide them.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class LayerGroup:
     value_dim: int | None = None
     state: RecurrentState | None = None
     element_bytes: int | None = None
+    block: int | None = None
 
 
 def merged(layers: Iterable[LayerGroup]) -> tuple[LayerGroup, ...]:

@@ -31,6 +31,8 @@ MAX_NAME: Final = 255
 """Bytes of a file's name (NAME_MAX of Linux's file systems)."""
 _SHOWN: Final = 120
 """Characters of a value that a message shows."""
+_COMMIT: Final = 8
+"""Digits of a commit that a source shows."""
 _BITS: Final = {
     **dict.fromkeys(("F4",), 4),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
@@ -58,18 +60,21 @@ def facts_of_folder(folder: Path) -> ModelFacts:
     )
 
 
-def facts_of_headers(repo: str, config: Path, headers: Iterable[tuple[str, str, tuple[int, ...], int]]) -> ModelFacts:
+def facts_of_hub(
+    repo: str, commit: str, config: bytes, tensors: Iterable[tuple[str, str, tuple[int, ...], int]]
+) -> ModelFacts:
     """Return what a repository on the hub says of its model: its config.json, and its tensors' headers.
 
     Raises:
         InputError: the config is not what it claims.
     """
+    at = f"{repo} on the hub ({commit[:_COMMIT]})"
     return ModelFacts(
         description=repo,
-        config=_json_file(config),
-        config_source=f"the hub's config.json of {repo}",
-        tensors=tuple(Tensor(*header) for header in headers),
-        tensors_source=f"the safetensors headers of {repo} on the hub",
+        config=_parsed(f"config.json of {repo} on the hub", config),
+        config_source=f"config.json of {at}",
+        tensors=tuple(Tensor(*tensor) for tensor in tensors),
+        tensors_source=f"the safetensors headers of {at}",
     )
 
 
@@ -180,7 +185,7 @@ def _json_file(path: Path) -> dict[str, Any]:
     return _parsed(path, regular_file.read_bytes(path, BOUNDS.size))
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
+def _parsed(path: Path | str, text: bytes) -> dict[str, Any]:
     try:
         value = read_json(text, BOUNDS)
     except UnreadableError as error:
@@ -190,6 +195,6 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     return value
 
 
-def _refuse(path: Path, found: str, expected: str) -> NoReturn:
+def _refuse(path: Path | str, found: str, expected: str) -> NoReturn:
     message = f"{path}: expected {expected}, found {found[:_SHOWN]}{'…' if len(found) > _SHOWN else ''}"
     raise InputError(message, hint=_HINT)

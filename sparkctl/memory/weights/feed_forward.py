@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.memory.model.config_keys import wrong
+from sparkctl.memory.model.config_keys import MAX_NUMBER, wrong
 from sparkctl.memory.weights.parts import Part, lora_rank
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ def feed_forward(keys: Keys, kind: str, *, last: bool = False) -> Iterator[Part]
             yield from _matrices("mlp", matrices, hidden, width, count)
     if sparse:
         width = keys.largest("moe_intermediate_size", "expert_ffn_hidden_size") or keys.largest("intermediate_size")
-        yield _experts(experts, matrices, hidden, width, sparse)
+        latent = keys.first("moe_latent_size")
+        if latent:
+            # Nemotron 3 Super's experts work on a narrower state (vLLM models/nemotron_h.py).
+            yield Part("linear", "model.layers.*.mlp.latent_proj", 2 * hidden * latent, sparse, linear=True)
+        yield _experts(experts, matrices, latent or hidden, width, sparse)
         yield Part("router", "model.layers.*.mlp.gate", experts * hidden, sparse, rank=lora_rank(hidden, experts))
         shared = _shared(keys, width, kind)
         if shared:
@@ -94,14 +98,31 @@ def _dense(keys: Keys, kind: str, layers: int) -> int:
 
 def _dense_first(keys: Keys, layers: int) -> int:
     """Return the layers without experts among a model's that has them."""
-    if "first_k_dense_replace" in keys:
-        return min(keys.first("first_k_dense_replace"), layers)
+    listed_kinds = _listed_dense(keys, layers)
+    if listed_kinds is not None:
+        return listed_kinds
+    for name in ("first_k_dense_replace", "dense_mlp_idx", "num_dense_layers"):
+        if name in keys:
+            return min(keys.first(name), layers)
     listed: Any = keys.get("mlp_only_layers") or keys.get("moe_layer_start_index")
     step = keys.first("decoder_sparse_step") or 1
     if isinstance(listed, list) and not all(type(index) is int for index in listed):
         raise wrong("mlp_only_layers", "a list of whole numbers", listed)
     only = set(listed) if isinstance(listed, list) else set()
     return sum(1 for index in range(layers) if index in only or (index + 1) % step)
+
+
+def _listed_dense(keys: Keys, layers: int) -> int | None:
+    """Return the same where the kinds of layers are listed, one by one or as those with experts; None where not."""
+    for name, dense in (("mlp_layer_types", "dense"), ("moe_layer_freq", 0)):
+        listed = keys.get(name)
+        if isinstance(listed, list):
+            return sum(1 for one in listed[:layers] if one == dense)
+    sparse = keys.get("moe_layers_enum")
+    if not isinstance(sparse, str):
+        return None
+    numbers = {int(one) for one in sparse.split(",") if one.strip().isdecimal()}
+    return sum(1 for index in range(layers) if index not in numbers)
 
 
 def _of_pattern(pattern: Any) -> tuple[int, int]:  # noqa: ANN401  (JSON)
@@ -120,8 +141,10 @@ def _widths(keys: Keys, dense: int) -> Iterator[tuple[int, int]]:
         for index in range(len(written)):
             yield keys.at("intermediate_size", index), 1
         return
-    # The dense layers of Llama 4 have a width of their own; the KV-shared layers of Gemma 4 E2B have twice the width.
-    width = keys.first("intermediate_size_mlp") or keys.largest("intermediate_size", "shared_intermediate_size")
+    # The dense layers of Llama 4, MiniMax M3 and Inkling have a width of their own; the KV-shared layers of Gemma 4 E2B
+    # have twice the width.
+    own = keys.first("intermediate_size_mlp", "dense_intermediate_size") or _adjusted(keys)
+    width = own or keys.largest("intermediate_size", "shared_intermediate_size")
     doubled = keys.first("num_kv_shared_layers") if keys.get("use_double_wide_mlp") else 0
     if doubled:
         yield 2 * width, min(doubled, dense)
@@ -129,10 +152,25 @@ def _widths(keys: Keys, dense: int) -> Iterator[tuple[int, int]]:
         yield width, dense - doubled
 
 
+def _adjusted(keys: Keys) -> int:
+    """Return the width of LFM2's dense layers, which is two thirds of what is written, or 0 (vLLM models/lfm2.py)."""
+    written = keys.first("block_ff_dim") or keys.first("intermediate_size")
+    if not keys.get("block_auto_adjust_ff_dim"):
+        return keys.first("block_ff_dim")
+    factor, multiple = keys.get("block_ffn_dim_multiplier"), keys.first("block_multiple_of") or 256
+    width = 2 * written // 3
+    if isinstance(factor, int | float) and 0 < factor < MAX_NUMBER:
+        width = int(factor * width)
+    return -(-width // multiple) * multiple
+
+
 def _shared(keys: Keys, width: int, kind: str) -> int:
     """Return the width of all shared experts of a layer together."""
     written = keys.first(
-        "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size"
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+        "share_expert_dim",
     )
     count = keys.first("n_shared_experts", "num_shared_experts")
     if kind == "llama4_text":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.memory.model.config_keys import Keys
 from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
 from sparkctl.memory.weights.encoders import ENCODERS, encoder_parts
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
-    from sparkctl.memory.model.config_keys import Keys
     from sparkctl.memory.model.layers import LayerGroup
 
 _PADDING: Final = 64
 """The vocabulary is padded to a multiple of this (vLLM vocab_parallel_embedding.py)."""
-_TIED: Final = ("gemma", "cohere", "mamba", "whisper")
+_TIED: Final = ("gemma", "cohere", "mamba", "whisper", "lfm2")
+_SHORT_CONVOLUTIONS: Final = frozenset({"lfm2", "lfm2_moe"})
 _UNTIED: Final = frozenset({"mamba2"})
 """Families whose head is the embedding unless their config says otherwise."""
 _ADAPTED_EMBEDDINGS_NAMES: Final = """
@@ -95,8 +96,12 @@ def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
 
 def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Iterator[Part]:
     hidden = keys.count("hidden_size")
-    if group.kind is Kind.LINEAR:
+    if group.block is not None:
+        yield Part("norm", "model.layers.*.conv_state", group.kv_heads * group.head_dim * group.block, group.layers)
+    elif group.kind is Kind.LINEAR:
         yield from _gated_delta(group, keys)
+    elif kind in _SHORT_CONVOLUTIONS and group.state is not None:
+        yield from _short_convolution(group, keys)
     elif group.state is not None:
         yield from _mamba(group, keys)
     elif group.element_bytes is not None:
@@ -104,15 +109,17 @@ def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Ite
     elif group.kind is Kind.MLA:
         yield from _latent(group, keys)
     else:
-        queries = shape.q_heads * group.head_dim
+        heads = _query_heads(group, keys) or shape.q_heads
+        queries = heads * group.head_dim
         gate = 2 if _gated(keys, kind) else 1
         values = group.head_dim if group.value_dim is None else group.value_dim
-        joined = hidden * (gate * queries + group.kv_heads * (group.head_dim + values))
+        beside = heads * _beside(keys, kind)
+        joined = hidden * (gate * queries + group.kv_heads * (group.head_dim + values) + beside)
         keyed = group.kv_heads * group.head_dim, group.kv_heads * values
         slices = (gate * queries, *keyed) if group.kv_heads else (gate * queries,)
         rank = lora_rank(hidden, *slices)
         yield Part("linear", "model.layers.*.self_attn.qkv_proj", joined, group.layers, linear=True, rank=rank)
-        out = shape.q_heads * values
+        out = heads * values
         rank = lora_rank(out, hidden)
         yield Part("linear", "model.layers.*.self_attn.o_proj", out * hidden, group.layers, linear=True, rank=rank)
 
@@ -128,6 +135,27 @@ def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> 
         heads = 0 if vllm >= QUERY_ALONE and kind == "gemma4_text" else group.kv_heads
         if left:
             yield from _attention(replace(group, layers=left, kv_heads=heads), keys, whole, kind)
+
+
+def _query_heads(group: LayerGroup, keys: Keys) -> int:
+    """Return the query heads of layers that have a number of their own, else 0; of several numbers the mean."""
+    listed, types = keys.get("num_attention_heads_per_layer"), keys.get("layer_types")
+    if isinstance(listed, list) and isinstance(types, list) and len(listed) == len(types):
+        wanted = "sliding_attention" if group.kind is Kind.SLIDING else "full_attention"
+        own = [Keys({"heads": one}).count("heads") for one, kind in zip(listed, types, strict=True) if kind == wanted]
+        return round(sum(own) / len(own)) if own else 0
+    if group.kind is not Kind.SLIDING:
+        return 0
+    other = keys.get("attention_other_setting")
+    named = keys.first("num_sliding_attention_heads", "swa_num_attention_heads")
+    return named or (Keys(other).first("num_attention_heads") if isinstance(other, dict) else 0)
+
+
+def _beside(keys: Keys, kind: str) -> int:
+    """Return the columns that each query head has beside: a gate, or Inkling's relative states."""
+    if kind == "inkling_text":
+        return keys.first("d_rel") or 16
+    return 1 if kind == "laguna" or keys.get("use_head_wise_attn_gate") else 0
 
 
 def _gated(keys: Keys, kind: str) -> bool:
@@ -155,6 +183,11 @@ def _latent(group: LayerGroup, keys: Keys) -> Iterator[Part]:
 
 def _indexer(keys: Keys) -> int:
     heads, width, hidden = keys.first("index_n_heads"), keys.first("index_head_dim"), keys.count("hidden_size")
+    sparse = keys.get("sparse_attention_config")
+    if isinstance(sparse, dict):
+        of_minimax = Keys(sparse)
+        heads, width = of_minimax.first("sparse_num_index_heads"), of_minimax.first("sparse_index_dim")
+        return hidden * width * (heads + 1)
     return (keys.first("q_lora_rank") or hidden) * heads * width + hidden * (width + heads)
 
 
@@ -171,6 +204,16 @@ def _gated_delta(group: LayerGroup, keys: Keys) -> Iterator[Part]:
     ):
         yield Part("linear", f"{name}.{module}", size, group.layers, linear=True, rank=rank)
     yield Part("norm", f"{name}.conv1d", _convolution(group), group.layers)
+
+
+def _short_convolution(group: LayerGroup, keys: Keys) -> Iterator[Part]:
+    """Yield LFM2's layers that do not attend: gates and values in one, a convolution, and the way back."""
+    hidden = keys.count("hidden_size")
+    width = group.state.conv_width if group.state is not None else hidden
+    name = "model.layers.*.short_conv"
+    yield Part("linear", f"{name}.in_proj", 3 * hidden * width, group.layers, linear=True)
+    yield Part("linear", f"{name}.out_proj", width * hidden, group.layers, linear=True)
+    yield Part("norm", f"{name}.conv", _convolution(group), group.layers)
 
 
 def _mamba(group: LayerGroup, keys: Keys) -> Iterator[Part]:

@@ -6,8 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.operations.files import reach
+from sparkctl.operations.files import reach, sheets
 from sparkctl.recipes import reading
 from sparkctl.recipes.host import version
 
@@ -68,8 +69,33 @@ def listed(catalog: Catalog) -> list[ListedRecipe]:
     ]
 
 
+def shown(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> dict[str, LoadedRecipe]:
+    """Return the recipe of each service that a name means, by the service, with all that is laid over it.
+
+    The context that is not written is there too, as it follows from the model.
+
+    Raises:
+        InputError: nothing has this name, or a recipe cannot be used.
+    """
+    if Path(name).stem.startswith("_"):
+        return {name: world.catalog.recipe(name, overrides, strict=strict)}
+    loader = world.loader(world.disk_models)
+    located = loader.located([name], overrides, strict=strict)
+    return {one.member.service: _whole(world, loader, one) for one in located}
+
+
+def _whole(world: World, loader: Loader, one: Located) -> LoadedRecipe:
+    """Return a recipe with its context; where nothing is known of the model, that is told and the context stays 0."""
+    if not one.loaded.recipe.limits.context:
+        try:
+            return loader.whole(one, *loader.facts(one)).loaded
+        except InputError as error:
+            world.report.warn(f"limits.context follows from the model: {error.message}")
+    return one.loaded
+
+
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
-    """Check recipes and stacks, by name or by file; all of them when none is named.
+    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
 
@@ -78,10 +104,17 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
     """
     catalog = world.catalog
     every = [*(entry.name for entry in catalog.recipes()), *(entry.name for entry in catalog.entries("stack"))]
-    checked = tuple(names or every)
+    sheets_of = {name: found for name in names if (found := _sheet(catalog, name)) is not None}
+    if not names:
+        known = [(kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind)]
+        sheets_of = {f"{sheets.KINDS[kind]} {entry.name}": (kind, entry.path) for kind, entry in known}
+    checked = tuple(names or [*every, *sheets_of])
     problems: dict[str, Problem] = {}
     reaches: dict[str, Problem] = {}
     for name in checked:
+        if name in sheets_of:
+            problems |= {str(problem): problem for problem in sheets.problems(*sheets_of[name])}
+            continue
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
         problems |= {str(problem): problem for problem in _unmountable(world, name)}
         reaches |= {str(problem): problem for problem in _reaches(world, name)}
@@ -91,7 +124,7 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
 def _unmountable(world: World, name: str) -> list[Problem]:
     """Return what the recipes of a name want of this host that no mount can bring."""
     with suppress(InputError):
-        loader = world.loader(world.disk_models)
+        loader = world.offline_loader(world.disk_models)
         for one in loader.located([name], (), strict=False):
             try:
                 loader.host_side(one)
@@ -100,23 +133,23 @@ def _unmountable(world: World, name: str) -> list[Problem]:
     return []
 
 
-def loaded(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> dict[str, LoadedRecipe]:
-    """Return the recipe of each service that a name means, by the service, with all that is laid over it.
-
-    Raises:
-        InputError: nothing has this name, or a recipe cannot be used.
-    """
-    if Path(name).stem.startswith("_"):
-        return {name: world.catalog.recipe(name, overrides, strict=strict)}
-    located = world.loader(world.disk_models).located([name], overrides, strict=strict)
-    return {one.member.service: one.loaded for one in located}
+def _sheet(catalog: Catalog, name: str) -> tuple[str, Path] | None:
+    """Return the kind and the file of model facts or of a host's profile that a name means; a recipe comes first."""
+    if named_file.is_path(name):
+        path = named_file.from_home(name)
+        kind = sheets.kind_of(path) if named_file.there(path) else None
+        return (kind, path) if kind is not None else None
+    if catalog.knows(name):
+        return None
+    found = ((kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind) if entry.name == name)
+    return next(((kind, entry.path) for kind, entry in found), None)
 
 
 def _reaches(world: World, name: str) -> list[Problem]:
     """Return what the services of a name reach; of what cannot be used, what can be told of it."""
     found: list[Problem] = []
     with suppress(InputError):
-        loader = world.loader(world.disk_models)
+        loader = world.offline_loader(world.disk_models)
         for one in loader.located([name], (), strict=False):
             found += reach.of_recipe(one.loaded, world.operator)
             found += _added(loader, one)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.declarations import FOLLOWS
+from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.checks.check import Check
 from sparkctl.recipes.recipe import Recipe
@@ -12,7 +15,14 @@ from sparkctl.recipes.stack import Stack
 if TYPE_CHECKING:
     from sparkctl.base.declarations import Declaration
 
-FORMATS: Final[dict[str, type[Declaration]]] = {"recipe": Recipe, "stack": Stack, "mod": Mod, "check": Check}
+FORMATS: Final[dict[str, type[Declaration]]] = {
+    "recipe": Recipe,
+    "stack": Stack,
+    "mod": Mod,
+    "check": Check,
+    "facts": ModelFacts,
+    "host": HostProfile,
+}
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -23,7 +33,8 @@ def schema(name: str) -> dict[str, Any]:
     """
     described = FORMATS[name].model_json_schema(by_alias=True)
     if name == "recipe":
-        required = described.pop("required")
+        fields = described["properties"]
+        required = [name for name in described.pop("required") if FOLLOWS not in fields[name]]
         described["anyOf"] = [{"required": ["extends"]}, {"required": required}]
         for part in described["$defs"].values():
             part.pop("required", None)

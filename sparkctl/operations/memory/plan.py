@@ -11,7 +11,6 @@ from sparkctl.operations.memory import fitting
 from sparkctl.operations.memory.obstacles import obstacles
 from sparkctl.operations.planner import planner, refuse_clashes
 from sparkctl.planning.plan import make_plan
-from sparkctl.recipes.reading import Loader
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = Fal
             services = world.services(loader, smaller.located(loader))
         return planned_here(world, smaller, services)
     profile = world.catalog.load("host", host, HostProfile)
-    loader = Loader(world.catalog, world.disk_models, world.operator, profile)
+    loader = world.loader(world.disk_models, profile=profile)
     services = world.services(loader, asked.located(loader))
     refuse_clashes(services)
     return PlannedSet(

@@ -9,12 +9,11 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
-from sparkctl.memory.weights import checkpoint
+from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.sized import Reader, longest, sized
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
-    from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.footprint import Footprint
     from sparkctl.operations.context import World
     from sparkctl.recipes.sized import SizedModel
@@ -44,19 +43,14 @@ def size(world: World, model: str, changes: Changes | None = None, *, vllm: str 
     """
     given = changes or Changes()
     on_disk = world.disk_models
-    reader = Reader(world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(_of_the_hub, world))
+    reader = Reader(
+        world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(hub_models.facts, world)
+    )
     subject = reader.subject(model, _version(vllm), given)
     _refuse_unknown(given, subject)
     taken = sized(subject, world.profile)
     note = subject.version.note
     return Size(subject, taken, (*((note,) if note else ()), *taken.warnings))
-
-
-def _of_the_hub(world: World, repo: str) -> ModelFacts:
-    """Return what a repository says of its model; of its weights, the headers alone are read."""
-    world.report.say(f"reading the headers of {repo} on the hub")
-    config, headers = world.hub.headers(repo, cache=world.operator.hub(None))
-    return checkpoint.facts_of_headers(repo, config, headers)
 
 
 def _version(text: str | None) -> str | None:

@@ -3,41 +3,70 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from huggingface_hub import HfApi, get_session, snapshot_download
+from huggingface_hub import get_session, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    NotASafetensorsRepoError,
     RepositoryNotFoundError,
-    SafetensorsParsingError,
+    RevisionNotFoundError,
 )
+from huggingface_hub.utils import logging as library_log
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from sparkctl.base.errors import InputError
+from sparkctl.world.local import hub_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from sparkctl.world.ports import HubModel
+
+_WITHOUT = "check the network; without it, name model facts (model.facts) or a folder that holds the model (model.path)"
 # The weights vLLM loads are safetensors; a second copy in another format would double the download.
 _UNUSED = ["*.bin", "*.pth", "*.pt", "*.gguf", "*.msgpack", "*.h5", "original/*", "consolidated*"]
+_REFUSALS: dict[type[Exception], tuple[str, str]] = {
+    GatedRepoError: (
+        "{repo} is gated: the hub wants a token whose owner accepted the licence",
+        "accept it on the model's page, then set HF_TOKEN and try again",
+    ),
+    RevisionNotFoundError: (
+        "{repo} has no such revision on the hub",
+        "check model.revision: a branch, a tag or a commit",
+    ),
+    RepositoryNotFoundError: (
+        "the hub has no repository {repo}, or not for you",
+        "check its name (model.repo); a private one needs HF_TOKEN",
+    ),
+    HFValidationError: (
+        "{repo!r} is no folder, and cannot be the name of a repository",
+        "a repository is owner/name: letters, digits, - _ and ., at most 96",
+    ),
+}
+"""What the hub refuses, in our own words; the first that an error is an instance of."""
+_OF_THE_NETWORK = (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError)
 
 
 class HuggingFaceHub:
     """The hub. The token is the library's own business: HF_TOKEN, or the one that `hf auth login` keeps.
 
-    ``bars``: the library may draw its progress on stderr.
+    ``bars``: the library may draw its progress on stderr. ``patience``: for how many seconds nothing may come of what a
+    repository says of its model.
     """
 
-    def __init__(self, endpoint: str | None = None, *, bars: bool = True) -> None:
+    def __init__(
+        self, endpoint: str | None = None, *, bars: bool = True, patience: float = hub_headers.PATIENCE
+    ) -> None:
         self._endpoint = endpoint
+        self._patience = patience
         self._bars = bars
 
     def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
@@ -48,7 +77,7 @@ class HuggingFaceHub:
                 the next try.
         """
         _refuse_odd(self._endpoint)
-        with _told(repo), _drawn(self._bars):
+        with _told(repo, "download"), _drawn(self._bars):
             snapshot_download(
                 repo,
                 revision=revision,
@@ -58,27 +87,16 @@ class HuggingFaceHub:
                 endpoint=self._endpoint,
             )
 
-    def headers(self, repo: str, *, cache: Path) -> tuple[Path, tuple[tuple[str, str, tuple[int, ...], int], ...]]:
-        """Return where a repository's config.json is now, and its tensors: name, dtype, shape, bytes; () for none.
-
-        The config is fetched into the cache whose hub folder is ``cache``; of the weights, the headers alone are read.
+    def described(self, repo: str, revision: str | None) -> HubModel:
+        """Return what a repository says of its model: its config.json, and of its weights the headers alone.
 
         Raises:
-            InputError: as for ``download``.
+            InputError: no such repository, no permission, no network, a hub that does not answer, or files that are
+                not what they claim.
         """
         _refuse_odd(self._endpoint)
-        api = HfApi(endpoint=self._endpoint)
-        with _told(repo), _drawn(self._bars):
-            config = api.hf_hub_download(repo, "config.json", cache_dir=cache)
-            try:
-                found = api.get_safetensors_metadata(repo)
-            except NotASafetensorsRepoError:
-                return Path(config), ()
-        return Path(config), tuple(
-            (name, tensor.dtype, tuple(tensor.shape), tensor.data_offsets[1] - tensor.data_offsets[0])
-            for file in found.files_metadata.values()
-            for name, tensor in file.tensors.items()
-        )
+        with _told(repo, "read"), _drawn(bars=False), _silent():
+            return hub_headers.described(repo, revision, self._endpoint, self._patience)
 
 
 def _refuse_odd(endpoint: str | None) -> None:
@@ -117,25 +135,37 @@ def _drawn(bars: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _told(repo: str) -> Iterator[None]:
-    """Tell what the hub refused in our own words."""
+def _silent() -> Iterator[None]:
+    """Keep the library from logging: what went wrong is told once, by the error that it raises."""
+    before = library_log.get_verbosity()
+    library_log.set_verbosity(logging.CRITICAL)
     try:
         yield
-    except GatedRepoError:
-        message = f"{repo} is gated: the hub wants a token whose owner accepted the licence"
-        raise InputError(message, hint="accept it on the model's page, then set HF_TOKEN and try again") from None
-    except RepositoryNotFoundError:
-        message = f"the hub has no repository {repo}, or not for you"
-        raise InputError(message, hint="check model.repo; a private one needs HF_TOKEN") from None
-    except HFValidationError:
-        message = f"{repo!r} is no folder, and cannot be the name of a repository"
-        raise InputError(message, hint="a repository is owner/name: letters, digits, - _ and ., at most 96") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, ConnectionError, SafetensorsParsingError) as error:
-        message = f"cannot download {repo}: {str(error).splitlines()[0]}"
-        raise InputError(message, hint="check the network and try again; what came is kept") from None
+    finally:
+        library_log.set_verbosity(before)
+
+
+@contextmanager
+def _told(repo: str, verb: str) -> Iterator[None]:
+    """Tell what the hub refused in our own words; ``verb`` is what was tried: download or read."""
+    failed, kept = f"cannot {verb} {repo}", "; what came is kept" if verb == "download" else ""
+    again = f"check the network and try again{kept}" if kept else _WITHOUT
+    try:
+        yield
+    except tuple(_REFUSALS) as error:
+        kind = next(kind for kind in _REFUSALS if isinstance(error, kind))
+        message, hint = _REFUSALS[kind]
+        raise InputError(message.format(repo=repo), hint=hint) from None
+    except hub_headers.NoAnswerError as error:
+        raise InputError(f"{failed}: {error}", hint=_WITHOUT) from None
     except OSError as error:
-        message = f"cannot download {repo}: {error.strerror or error}"
-        raise InputError(message, hint="free some disk space and try again; what came is kept") from None
+        network = isinstance(error, _OF_THE_NETWORK)
+        said = _first_line(error) if network else error.strerror or str(error)
+        hint = again if network else f"free some disk space and try again{kept}"
+        raise InputError(f"{failed}: {said}", hint=hint) from None
     except _transport_errors() as error:
-        message = f"cannot download {repo}: {str(error) or type(error).__name__}"
-        raise InputError(message, hint="check the network and try again; what came is kept") from None
+        raise InputError(f"{failed}: {_first_line(error)}", hint=again) from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
