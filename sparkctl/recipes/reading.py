@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base import document, regular_file
+from sparkctl.base import regular_file
 from sparkctl.base.errors import EngineError, InputError, Problem, ProblemsError
-from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once, sizing
 from sparkctl.memory.weights import checkpoint
 from sparkctl.mods import placed
-from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod, Pins
+from sparkctl.mods.manifest import UNPINNED, Mod
 from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes import layers, smaller
 from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.host import side, version
 from sparkctl.recipes.memory_key import unseen
 from sparkctl.recipes.minimal.fitted import fitted
+from sparkctl.recipes.mods import misfits, original, pins_of
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
@@ -29,12 +29,10 @@ from sparkctl.world.labels import LaidOver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.pool import HostProfile
     from sparkctl.mods.images import Images
-    from sparkctl.mods.manifest import ModFile
     from sparkctl.mods.placed import MountedMod
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from sparkctl.world.host import Models
     from sparkctl.world.labels import ServiceLabels
 
-PINS: Final = "pins.yaml"
 _ABSENT: Final = {"is not there", "is empty"}
 """What is said of a folder that nobody has put a model into."""
 
@@ -320,7 +317,7 @@ class Loader:
         own = self._operator.mod_folder(name)
         folder = self._catalog.path("mod", name).parent
         pins = pins_of(own, folder)
-        originals = {file.name: _original(file, own, folder, model) for file in mod.files}
+        originals = {file.name: original(file, own, folder, model.here) for file in mod.files}
         return placed.mounted(name, mod, pins, roots, self._operator.state, originals)
 
     def _root(self, image: str, assumed: str | None, mod: str, package: str) -> str:
@@ -369,20 +366,6 @@ def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:
     return name, f"{rest}={value}"
 
 
-def misfits(catalog: Catalog, loaded: LoadedRecipe) -> list[Problem]:
-    """Return a warning for each mod that is made for something else than the recipe has.
-
-    Raises:
-        InputError: a mod that is not there, or cannot be used.
-    """
-    recipe, asked = loaded.recipe, loaded.version.asked
-    return [
-        Problem(text, loaded.document.place(("mods", index)), warning=True)
-        for index, name in enumerate(recipe.mods)
-        for text in placed.misfits(name, catalog.load("mod", name, Mod), recipe.image, asked)
-    ]
-
-
 def _estimate(of: Resizer) -> Footprint:
     """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
     loaded = of.loaded
@@ -391,25 +374,6 @@ def _estimate(of: Resizer) -> Footprint:
     except ProblemsError as error:
         located = [replace(problem, place=loaded.document.place(problem.path)) for problem in error.problems]
         raise ProblemsError(located) from None
-
-
-def pins_of(own: Path, folder: Path) -> Pins:
-    """Return a mod's pins: those of the operator's own folder above those beside its manifest.
-
-    Raises:
-        InputError: a file of pins that cannot be used.
-    """
-    read = [validate(document.read(path / PINS), Pins) for path in (folder, own) if (path / PINS).is_file()]
-    return Pins(files={name: pin for pins in read for name, pin in pins.files.items()})
-
-
-def _original(file: ModFile, own: Path, folder: Path, model: Source) -> Path | None:
-    """Return where a mod's file comes from: the operator's own copy, else the mod's folder or the checkpoint's."""
-    if (own / file.name).exists():
-        return own / file.name
-    if not isinstance(file.source, Elsewhere):
-        return folder / file.name
-    return model.here / file.name if file.source.model is not None and model.here is not None else None
 
 
 def notes(service: Service) -> list[str]:

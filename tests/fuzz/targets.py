@@ -37,8 +37,8 @@ from sparkctl.recipes.template import expand, package_root
 from sparkctl.vllm import answers, boot_log, failures, metrics, streams
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar, spelling
-from sparkctl.world.local import hub_headers
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.models import headers
+from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.engine import SimEngine
@@ -296,7 +296,7 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "safetensors": Target(_these(_HEADER), _shard),
     "index": Target(_these(_INDEX), _index),
-    "hub-header": Target(_these(_HEADER), lambda data: hub_headers.tensors_of("a.safetensors", data)),
+    "hub-header": Target(_these(_HEADER), lambda data: headers.tensors_of("a.safetensors", data)),
     "hub-kept": Target(_these(_KEPT), hub_models.decoded),
     "log": Target(_files("*.log", root=VLLM), _log),
     "metrics": Target(_files("*.txt", root=VLLM), lambda data: metrics.parse(_text(data))),

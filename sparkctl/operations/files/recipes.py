@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import reach, sheets
-from sparkctl.recipes import reading
 from sparkctl.recipes.host import version
+from sparkctl.recipes.mods import misfits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,7 +221,7 @@ def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, s
         return [Problem(error.message, place, error.hint)]
     dangling = catalog.dangling(loaded)
     try:
-        misfits = [] if dangling else reading.misfits(catalog, loaded)
+        unfit = [] if dangling else misfits(catalog, loaded)
     except ProblemsError as error:
-        misfits = error.problems
-    return [*loaded.warnings, *version.judged(loaded, None, started=False), *dangling, *misfits]
+        unfit = error.problems
+    return [*loaded.warnings, *version.judged(loaded, None, started=False), *dangling, *unfit]

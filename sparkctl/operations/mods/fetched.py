@@ -9,7 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.mods import fetch, placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
 from sparkctl.operations import secrets
-from sparkctl.recipes.reading import pins_of
+from sparkctl.recipes.mods import pins_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

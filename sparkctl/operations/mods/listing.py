@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods.manifest import Covered, Elsewhere, Mod
-from sparkctl.recipes.reading import pins_of
+from sparkctl.recipes.mods import pins_of
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:

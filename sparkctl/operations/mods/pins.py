@@ -11,7 +11,7 @@ from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
 from sparkctl.mods.on_disk import behind_links, read_source
 from sparkctl.operations.mods.fetched import fetch_now, files_of
-from sparkctl.recipes.reading import PINS, pins_of
+from sparkctl.recipes.mods import PINS, pins_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

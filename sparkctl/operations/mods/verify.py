@@ -12,7 +12,7 @@ from sparkctl.mods.verdicts import Meant, outsiders
 from sparkctl.mods.verdicts import verify as judge
 from sparkctl.operations import deployed
 from sparkctl.operations.deployed_service import located
-from sparkctl.recipes import reading
+from sparkctl.recipes.mods import misfits
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.vllm.server import Server
 from sparkctl.world import labels
@@ -182,7 +182,7 @@ def _of(world: World, name: str, tell: Tell) -> list[Meant]:
     located = loader.located([name], (), strict=False)
     there = [one.member.service for one in located if deployed.find(world.engine, one.member.service) is not None]
     idle = [one for one in located if one.member.service not in there]
-    for misfit in (misfit for one in idle for misfit in reading.misfits(world.catalog, one.loaded)):
+    for misfit in (misfit for one in idle for misfit in misfits(world.catalog, one.loaded)):
         tell(str(misfit))
     started = [_started(world, service, tell) for service in there]
     return [*started, *(_meant(service, service.spec.image, service.mods, None) for service in loader.services(idle))]

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from sparkctl.world.host import Host, Models
-    from sparkctl.world.local import disk, hub, model_folders, network, stream_client
+    from sparkctl.world.local import disk, network, stream_client
+    from sparkctl.world.local.models import folders, hub
     from sparkctl.world.opening import real, simulated
     from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Store
     from sparkctl.world.web import Streams
 else:
     disk = LazyModule("sparkctl.world.local.disk")
-    hub = LazyModule("sparkctl.world.local.hub")
-    model_folders = LazyModule("sparkctl.world.local.model_folders")
+    hub = LazyModule("sparkctl.world.local.models.hub")
+    folders = LazyModule("sparkctl.world.local.models.folders")
     network = LazyModule("sparkctl.world.local.network")
     stream_client = LazyModule("sparkctl.world.local.stream_client")
     real = LazyModule("sparkctl.world.opening.real")
@@ -40,7 +41,7 @@ def _files() -> Files:
 
 
 def _models() -> Models:
-    return model_folders.DiskModels()
+    return folders.DiskModels()
 
 
 def _hub(endpoint: str | None, *, bars: bool = True) -> Hub:

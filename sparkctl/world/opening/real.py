@@ -10,7 +10,7 @@ from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.machine import LinuxHost
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports

@@ -18,7 +18,7 @@ from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
 from sparkctl.recipes.reading import PINS, Loader
 from sparkctl.world.local.disk import DiskFiles
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.models.folders import DiskModels
 from tests.support.engine_fixtures import BOTH, STANDIN
 from tests.support.inspect_parity import assert_same_as_words
 

@@ -20,7 +20,7 @@ from sparkctl.world.host import Link
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks
 from sparkctl.world.local.machine import LinuxHost
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.engine import SimEngine

@@ -17,7 +17,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.world.labels import LABEL_RECIPE
-from sparkctl.world.local.model_folders import DiskModels
+from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.opening import simulated
 from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.local.hub import HuggingFaceHub
+from sparkctl.world.local.models.hub import HuggingFaceHub
 from tests.support.fake_hub import COMMIT, hub, safetensors
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.world.host import Link
-from sparkctl.world.local import shards
+from sparkctl.world.local.models import shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

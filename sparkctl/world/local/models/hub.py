@@ -22,7 +22,7 @@ from huggingface_hub.utils import logging as library_log
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.local import hub_headers
+from sparkctl.world.local.models import headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,9 +62,7 @@ class HuggingFaceHub:
     repository says of its model.
     """
 
-    def __init__(
-        self, endpoint: str | None = None, *, bars: bool = True, patience: float = hub_headers.PATIENCE
-    ) -> None:
+    def __init__(self, endpoint: str | None = None, *, bars: bool = True, patience: float = headers.PATIENCE) -> None:
         self._endpoint = endpoint
         self._patience = patience
         self._bars = bars
@@ -96,7 +94,7 @@ class HuggingFaceHub:
         """
         _refuse_odd(self._endpoint)
         with _told(repo, "read"), _drawn(bars=False), _silent():
-            return hub_headers.described(repo, revision, self._endpoint, self._patience)
+            return headers.described(repo, revision, self._endpoint, self._patience)
 
 
 def _refuse_odd(endpoint: str | None) -> None:
@@ -156,7 +154,7 @@ def _told(repo: str, verb: str) -> Iterator[None]:
         kind = next(kind for kind in _REFUSALS if isinstance(error, kind))
         message, hint = _REFUSALS[kind]
         raise InputError(message.format(repo=repo), hint=hint) from None
-    except hub_headers.NoAnswerError as error:
+    except headers.NoAnswerError as error:
         raise InputError(f"{failed}: {error}", hint=_WITHOUT) from None
     except OSError as error:
         network = isinstance(error, _OF_THE_NETWORK)

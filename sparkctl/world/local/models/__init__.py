@@ -1,0 +1,1 @@
+"""Models: on the hub, in its cache, and in folders of this host."""
