@@ -13,9 +13,9 @@ from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
 from sparkctl.operations import differences
-from sparkctl.recipes import memory_key
 from sparkctl.recipes.recipe import Recipe, Speculative
 from sparkctl.recipes.service import url_of
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.world import labels
 
 if TYPE_CHECKING:

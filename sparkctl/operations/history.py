@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
 from sparkctl.planning import calibration
-from sparkctl.recipes import memory_key
+from sparkctl.recipes.sizing import memory_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,9 +14,9 @@ from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
-from sparkctl.recipes.memory_settings import memory_notes
 from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing.memory_settings import memory_notes
 from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
 from sparkctl.vllm import flags
 

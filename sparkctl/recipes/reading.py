@@ -15,13 +15,14 @@ from sparkctl.memory.weights import checkpoint
 from sparkctl.mods import placed
 from sparkctl.mods.manifest import UNPINNED, Mod
 from sparkctl.planning.admission import Variant, Wanted
-from sparkctl.recipes import layers, smaller
-from sparkctl.recipes.estimate import estimate
+from sparkctl.recipes import layers
 from sparkctl.recipes.host import side, version
-from sparkctl.recipes.memory_key import unseen
 from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.mods import misfits, original, pins_of
 from sparkctl.recipes.service import Inputs, Service, Source, Template, assemble
+from sparkctl.recipes.sizing import smaller
+from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.memory_key import unseen
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.recipes.template import MAX_BYTES, package_root
 from sparkctl.vllm import flags
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import Recipe, Serve
-    from sparkctl.recipes.smaller import Resizer
+    from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.world.engine import Package
     from sparkctl.world.host import Models
     from sparkctl.world.labels import ServiceLabels

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
 from sparkctl.recipes.host import caches
-from sparkctl.recipes.memory_settings import batched_tokens
+from sparkctl.recipes.sizing.memory_settings import batched_tokens
 from sparkctl.recipes.template import expand
 from sparkctl.vllm.command.written import is_json_list
 from sparkctl.vllm.flags import backend_words
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
-    from sparkctl.recipes.smaller import Resizer
+    from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.vllm.kinds import ServerKind
     from sparkctl.world.labels import LaidOver, SecretDigests
     from sparkctl.world.spec import ContainerSpec

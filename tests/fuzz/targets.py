@@ -29,9 +29,9 @@ from sparkctl.operations.records import decoded
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, Root
-from sparkctl.recipes.estimate import estimate
-from sparkctl.recipes.memory_settings import memory_notes
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.memory_settings import memory_notes
 from sparkctl.recipes.stack import Stack
 from sparkctl.recipes.template import expand, package_root
 from sparkctl.vllm import answers, boot_log, failures, metrics, streams

@@ -18,7 +18,7 @@ from sparkctl.operations.context import real_world
 from sparkctl.planning import calibration
 from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
 from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
-from sparkctl.recipes.memory_key import key, relevant_flags
+from sparkctl.recipes.sizing.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
 from sparkctl.world.ports import StoredRecord
 from tests.support.fake_world import FakeSpark

@@ -16,7 +16,7 @@ from sparkctl.operations.bench.result import TOKENS, Bench
 from sparkctl.operations.bench.rounds import TEXTS, Job, measure, prompts
 from sparkctl.operations.bench.saved import bench_record
 from sparkctl.operations.deployed_service import located
-from sparkctl.recipes import memory_key
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm import boot_log
 from sparkctl.vllm.answers import Healthy, ServerVersion
 from sparkctl.vllm.kinds import ServerKind, kind_of

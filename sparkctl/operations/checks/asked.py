@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.operations.checks.check import modalities
-from sparkctl.recipes import memory_key
-from sparkctl.recipes.memory_settings import open_inputs
+from sparkctl.recipes.sizing import memory_key
+from sparkctl.recipes.sizing.memory_settings import open_inputs
 from sparkctl.vllm import kinds
 from sparkctl.vllm.kinds import ServerKind
 

@@ -10,13 +10,13 @@ from packaging.version import InvalidVersion, Version
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
 from sparkctl.operations.memory import hub_models
-from sparkctl.recipes.sized import Reader, longest, sized
+from sparkctl.recipes.sizing.sized import Reader, longest, sized
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
     from sparkctl.operations.context import World
-    from sparkctl.recipes.sized import SizedModel
+    from sparkctl.recipes.sizing.sized import SizedModel
 
 
 class Size(NamedTuple):

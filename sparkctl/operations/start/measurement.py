@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.planning import calibration, measured
 from sparkctl.planning.measured import Start
-from sparkctl.recipes import memory_key
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from sparkctl.operations.status import liveness
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.operations.status.liveness import Life
 from sparkctl.operations.status.look import look_at
-from sparkctl.recipes import memory_key
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.world.labels import LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.memory.footprint import Once
-from sparkctl.recipes.estimate import estimate
-from sparkctl.recipes.memory_settings import open_inputs
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.recipe import Recipe
-from sparkctl.recipes.smaller import need
+from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.memory_settings import open_inputs
+from sparkctl.recipes.sizing.smaller import need
 
 if TYPE_CHECKING:
     from sparkctl.base.document import KeyPath

@@ -17,7 +17,7 @@ from sparkctl.operations.checks.asked import AskedServer
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.checks.checker import Checker, Evidence, Named, Result, evidence_lines
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
-from sparkctl.recipes.memory_settings import open_inputs
+from sparkctl.recipes.sizing.memory_settings import open_inputs
 from sparkctl.world.local.http_client import SocketHttp
 from sparkctl.world.web import Reply
 from tests.support.check_answers import BAD, GOOD, wrong

@@ -13,9 +13,9 @@ from sparkctl.memory import constants
 from sparkctl.memory.footprint import sizing
 from sparkctl.planning.admission import Need, Sizes, StartupCheck, Switch
 from sparkctl.recipes import layers
-from sparkctl.recipes.estimate import estimate
-from sparkctl.recipes.memory_settings import open_inputs
 from sparkctl.recipes.recipe import Memory, Recipe
+from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.memory_settings import open_inputs
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.units import format_gib
 from sparkctl.memory.footprint import Once, footprint
-from sparkctl.recipes.memory_settings import problems, settings_of
+from sparkctl.recipes.sizing.memory_settings import problems, settings_of
 
 if TYPE_CHECKING:
     from packaging.version import Version

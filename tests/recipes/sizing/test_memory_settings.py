@@ -8,8 +8,8 @@ import pytest
 from packaging.version import Version
 
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.recipes.memory_settings import open_inputs, settings_of
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing.memory_settings import open_inputs, settings_of
 
 TOWERS = ModelFacts(config={"vision_config": {"depth": 2}, "audio_config": {"d_model": 8}})
 ALL = {"image", "video", "audio"}

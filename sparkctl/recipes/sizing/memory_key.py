@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.memory.beside.classified import TAKING
 from sparkctl.planning.measured import Key
-from sparkctl.recipes.memory_settings import batched_tokens
+from sparkctl.recipes.sizing.memory_settings import batched_tokens
 from sparkctl.recipes.values import OWNED_FLAGS
 from sparkctl.vllm.command.spelling import spelled
 

@@ -18,8 +18,8 @@ from sparkctl.memory.footprint import Footprint, Sizing, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.memory.weights.tensors import Tensor
 from sparkctl.planning.plan import Wanted, make_plan
-from sparkctl.recipes.estimate import estimate
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing.estimate import estimate
 from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY

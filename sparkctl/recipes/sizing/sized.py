@@ -11,7 +11,7 @@ from sparkctl.memory.changes import Changes, changed, defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, Once, footprint, longest_context
 from sparkctl.memory.weights import checkpoint
-from sparkctl.recipes.memory_settings import settings_of
+from sparkctl.recipes.sizing.memory_settings import settings_of
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

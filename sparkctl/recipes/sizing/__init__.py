@@ -1,0 +1,1 @@
+"""What a recipe takes of the memory: its flags as settings, the estimate, and what would be smaller."""
