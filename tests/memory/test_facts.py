@@ -13,6 +13,7 @@ from sparkctl.memory.model.geometry import geometry
 from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.memory.weights.loaded import weights
 from sparkctl.memory.weights.parameters import parts
+from sparkctl.memory.weights.quantization import scheme
 from sparkctl.vllm.flags import releases
 from tests.support.paths import REPOSITORY
 
@@ -65,6 +66,25 @@ def test_shipped_facts_have_the_parameters_that_the_model_is_named_for(name: str
     assert (round(counted / 1e9, 1), round(loaded.bytes / GIB, 1)) == BILLIONS[name]
     assert geometry(known.config).known
     assert not loaded.warnings
+
+
+def test_a_checkpoint_of_mixed_precision_is_counted_layer_by_layer() -> None:
+    """21.96 GiB were logged of this one with its drafting layers, by vLLM 0.27 on a GB10."""
+    known = ModelFacts.model_validate(yaml.safe_load((REPOSITORY / "recipes/models/qwen3.6-35b-a3b.yaml").read_text()))
+    repo = "nvidia/Qwen3.6-35B-A3B-NVFP4"
+    plain = weights(known, LoadOptions(vllm=releases()[-1]), repo)
+    drafting = weights(known, LoadOptions(vllm=releases()[-1], drafting_mtp=True), repo)
+    assert plain.bytes / GIB == pytest.approx(20.36, abs=0.01)
+    assert drafting.bytes / GIB == pytest.approx(21.96, abs=0.05)
+    assert {"NVFP4", "F8_E4M3", "BF16"} <= set(plain.by_dtype)
+    assert sum(plain.by_dtype.values()) == plain.bytes
+
+
+@pytest.mark.parametrize("listed", [[], {}, {"a": 1}, {"a": {"quant_algo": None}}, {"model.layers.0.x": {}}, 5])
+def test_a_list_of_quantized_layers_that_says_nothing_leaves_16_bits(listed: object) -> None:
+    config = {"quantization_config": {"quant_method": "modelopt", "quantized_layers": listed}}
+    found, _ = scheme(config, LoadOptions(vllm=releases()[-1]))
+    assert found is None or found.only is None
 
 
 @pytest.mark.parametrize(

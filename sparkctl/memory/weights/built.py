@@ -50,26 +50,27 @@ def built(config: Mapping[str, Any], options: LoadOptions) -> Built:
     skipped: dict[str, int] = {}
     for part in parts(config, options.vllm):
         narrow, wide = _sizes(part, quantized, plain)
+        size = wide + sum(narrow.values())
         if _left_out(part, options):
-            _add(skipped, part.component, narrow + wide)
+            _add(skipped, part.component, size)
             continue
-        _add(components, part.component, narrow + wide)
+        _add(components, part.component, size)
         _add(dtypes, name, wide)
-        if narrow and quantized is not None:
-            _add(dtypes, quantized.name, narrow)
+        for kind, taken in narrow.items():
+            _add(dtypes, kind, taken)
     beside = sum(buffers(config, options).values())
     _add(components, BUFFERS, beside)
     _add(dtypes, name, beside)
     return Built(components, dtypes, skipped, (warning,) if warning else ())
 
 
-def _sizes(part: Part, quantized: Scheme | None, plain: int) -> tuple[int, int]:
-    """Return the bytes of a part that are quantized, and those that are not."""
+def _sizes(part: Part, quantized: Scheme | None, plain: int) -> tuple[dict[str, int], int]:
+    """Return the bytes of a part that are quantized, by their dtype, and those that are not."""
     whole = part.parameters * part.count
-    share = quantized.share(part) if quantized is not None else 0.0
-    kept = part.padded * part.count if quantized is not None and quantized.name == MXFP4 and part.padded else whole
-    narrow = round(kept * share * quantized.bits / 8) if quantized is not None else 0
-    return narrow, round(whole * (1 - share)) * plain // 8
+    shares = {one: one.share(part) for one in quantized.all} if quantized is not None else {}
+    kept = {one: part.padded * part.count if one.name == MXFP4 and part.padded else whole for one in shares}
+    narrow = {one.name: round(kept[one] * share * one.bits / 8) for one, share in shares.items()}
+    return narrow, round(whole * (1 - sum(shares.values()))) * plain // 8
 
 
 def _left_out(part: Part, options: LoadOptions) -> bool:

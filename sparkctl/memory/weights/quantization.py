@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sparkctl.memory.weights.load_options import LoadOptions
     from sparkctl.memory.weights.parts import Part
@@ -25,6 +25,8 @@ _CONFIGS: Final = ("quantization_config", "compression_config")
 _IGNORED: Final = ("ignore", "ignored_layers", "exclude_modules", "modules_to_not_convert")
 # What a checkpoint calls the first of the layers that vLLM fuses.
 _FUSED: Final = {"qkv_proj": "q_proj", "gate_up_proj": "gate_proj", "in_proj_qkvz": "in_proj_qkv"}
+_LAYER: Final = re.compile(r"(?<=layers\.)\d+")
+_SHARED_MATRIX: Final = re.compile(r"(?<=\.shared_expert)s?\.\w+$")
 _FP8_METHODS: Final = frozenset({"fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt"})
 _INTEGERS: Final = ("awq", "gptq", "auto-round", "auto_round", "intel/auto-round")
 _EXPERTS_ALONE: Final = frozenset({"mxfp4"})
@@ -34,7 +36,8 @@ _EXPERTS_ALONE: Final = frozenset({"mxfp4"})
 class Scheme:
     """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are patterns of names that are not.
 
-    ``online``: quantized while loading, from the checkpoint's 16 bits.
+    ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are patterns of the names that are
+    quantized, and ``also`` is how others of the same model are: ModelOpt's checkpoints of mixed precision.
     """
 
     name: str
@@ -42,17 +45,28 @@ class Scheme:
     ignored: re.Pattern[str] | None = None
     experts_alone: bool = False
     online: bool = False
+    only: re.Pattern[str] | None = None
+    also: Scheme | None = None
+
+    @property
+    def all(self) -> Iterator[Scheme]:
+        """The scheme itself, and those beside it."""
+        yield self
+        if self.also is not None:
+            yield from self.also.all
 
     def share(self, part: Part) -> float:
         """Return how much of a part, 0 to 1, is quantized."""
-        if not part.linear or (self.experts_alone and part.component != "experts"):
+        named_head = self.only is not None and part.name == "lm_head"
+        if not (part.linear or named_head) or (self.experts_alone and part.component != "experts"):
             return 0.0
-        if self.ignored is None:
+        pattern = self.only or self.ignored
+        if pattern is None:
             return 1.0
-        if "*" not in part.name:
-            return 0.0 if self.ignored.search(_checkpoint_name(part.name)) else 1.0
-        names = [_checkpoint_name(part.name.replace("*", str(index), 1)) for index in range(part.count)]
-        return 1 - sum(1 for name in names if self.ignored.search(name)) / len(names)
+        count = part.count if "*" in part.name else 1
+        names = [_checkpoint_name(part.name.replace("*", str(index), 1)) for index in range(count)]
+        found = sum(1 for name in names if pattern.search(name)) / count
+        return found if self.only is not None else 1 - found
 
 
 def scheme(config: Mapping[str, Any], options: LoadOptions) -> tuple[Scheme | None, str | None]:
@@ -62,12 +76,37 @@ def scheme(config: Mapping[str, Any], options: LoadOptions) -> tuple[Scheme | No
         return _asked(options.quantization)
     method = str(declared.get("quant_method") or "").lower()
     algorithm = str(declared.get("quant_algo") or declared.get("format") or "").lower()
+    mixed = _mixed(declared)
+    if mixed is not None:
+        return mixed, None
     ignored = _pattern(declared)
     bits = _bits(declared, method, algorithm)
     if bits is None:
         return None, f"quantization {method or algorithm or 'without a name'} is not known: counted as 16 bits"
     name, width = bits
     return Scheme(name, width, ignored, experts_alone=method in _EXPERTS_ALONE), None
+
+
+def _mixed(declared: Mapping[str, Any]) -> Scheme | None:
+    """Return the schemes of a checkpoint that names one for each of its layers (ModelOpt's ``quantized_layers``).
+
+    What is said of one layer holds for all of its kind; the matrices of shared experts are one part.
+    """
+    listed = declared.get("quantized_layers")
+    if not isinstance(listed, dict):
+        return None
+    named: dict[str, set[str]] = {"NVFP4": set(), FP8: set()}
+    for name, how in listed.items():
+        algorithm = str(how.get("quant_algo") if isinstance(how, dict) else how).lower()
+        kind = _SHARED_MATRIX.sub("", _LAYER.sub("*", str(name)))
+        if "fp4" in algorithm or "fp8" in algorithm:
+            named["NVFP4" if "fp4" in algorithm else FP8].add(kind)
+    found: Scheme | None = None
+    for kind, bits in (("NVFP4", _NVFP4_BITS), (FP8, 8)):
+        if named[kind]:
+            only = re.compile("|".join(_patterns(sorted(named[kind]))))
+            found = Scheme(kind, bits, only=only, also=found)
+    return found
 
 
 def declared_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
