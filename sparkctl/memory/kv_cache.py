@@ -113,7 +113,8 @@ def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None =
         return KvCache((), 0, 0, request.context, request.vllm, warnings)
     counted = replace(request, context=context)
     one_table = len({_slots(bucket.group) for bucket in found}) == 1
-    tables, block = (_one_table if one_table else _many_tables)(found, counted)
+    packed = all(bucket.group.page is not None for bucket in found)
+    tables, block = (_packed if packed else _one_table if one_table else _many_tables)(found, counted)
     total = sum(table.blocks_per_request for table in tables)
     return KvCache(tuple(tables), block, total, request.context, request.vllm, warnings)
 
@@ -175,6 +176,30 @@ def _many_tables(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGr
         for layers in _split(bucket.group.layers, size)
     ]
     return tables, unified[0].page_bytes * size
+
+
+def _packed(found: Sequence[Bucket], request: KvRequest) -> tuple[list[KvGroup], int]:
+    """Layers of several page sizes share a table, and a block is as large as the widest table (vLLM 0.32.0)."""
+    kinds: dict[object, list[Bucket]] = {}
+    for bucket in found:
+        kinds.setdefault((bucket.group.window, bucket.block_size), []).append(bucket)
+    even = [same for same in kinds.values() if len({bucket.group.layers for bucket in same}) == 1]
+    least = max((same[0].group.layers for same in even if len(same) > 1), default=0)
+    size = _least_padding([same[0].group.layers for same in even], least) if least else 0
+    tables = []
+    for same in kinds.values():
+        first, layers = same[0], max(bucket.group.layers for bucket in same)
+        number = -(-layers // size) if size and same in even else 1
+        width = sum(-(-bucket.group.layers // number) * bucket.page_bytes for bucket in same)
+        held = -(-sum(bucket.group.layers for bucket in same) // number)
+        count = blocks(first.group, first.block_size, request)
+        tables += [KvGroup(first.group.kind, held, first.block_size, width, count)] * number
+    return tables, max(table.page_bytes for table in tables)
+
+
+def _least_padding(counts: Sequence[int], least: int) -> int:
+    """Return how many layers a table has so that the fewest places stay empty; of several the most."""
+    return min(range(least, max(counts) + 1), key=lambda size: (sum(-count % size for count in counts), -size))
 
 
 def _unified(found: Sequence[Bucket]) -> list[Bucket]:

@@ -158,6 +158,8 @@ def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
 def _page(group: LayerGroup, block_size: int, request: KvRequest) -> int:
     if group.state is not None:
         return state_bytes(group.state, request)
+    if group.page is not None:
+        return group.page
     return block_size * token_bytes(group, request.dtype)
 
 

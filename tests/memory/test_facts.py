@@ -29,6 +29,7 @@ def test_every_shipped_file_of_facts_is_valid_and_names_its_sources() -> None:
 
 
 BILLIONS = {
+    "deepseek-v4-flash": (284.3, 145.3),
     "gemma-4-31b": (31.4, 58.8),
     "glm-4.5-air": (106.9, 199.1),
     "glm-4.7-flash": (29.9, 55.8),

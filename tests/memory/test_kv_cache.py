@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,24 @@ def test_the_largest_context_fits_and_one_token_more_does_not(sequences: int, mi
 
     assert longest == 0 or room(longest) >= sequences
     assert longest == request.context or room(longest + 1) < sequences
+
+
+@pytest.mark.parametrize(
+    ("context", "batched", "gib"), [(500_000, 16_384, 8.060918), (1_048_576, 8192, 6.953895), (32_768, 2048, 0.920341)]
+)
+def test_layers_whose_class_sets_their_pages_are_packed_as_vllm_packs_them(
+    context: int, batched: int, gib: float
+) -> None:
+    """VLLM 0.32.0's get_kv_cache_groups over the specs that its DeepSeek V4 makes of DeepSeek-V4-Flash."""
+    shape = geometry(json.loads((FIXTURES / "configs/deepseek-v4-flash/config.json").read_text()))
+    cache = kv_cache(shape, KvRequest(context, batched, Version("0.32.0"), asynchronous=False))
+    assert cache.bytes_per_block == 1_002_240
+    assert [(table.layers, table.block_size) for table in cache.groups] == [
+        *[(22, 64)] * 2,
+        (62, 256),
+        (42, 4),
+        (20, 8),
+    ]
+    assert cache.bytes_per_request / GIB == pytest.approx(gib, abs=1e-6)
+    drafting = kv_cache(shape, KvRequest(context, batched, Version("0.32.0")), draft=replace(shape, groups=shape.mtp))
+    assert drafting.bytes_per_block == cache.bytes_per_block

@@ -56,6 +56,10 @@ def read(family: str, keys: Keys) -> LayerReading | None:
 def _warnings(family: str, keys: Keys) -> tuple[str, ...]:
     if family == "qwen" and len(set(attention.qwen_types(keys) or ())) > 1:
         return ("vLLM refuses a sliding window in only some layers of this model: all are counted as full attention",)
+    if family == "deepseek_v4":
+        return (
+            "the cache is counted in vLLM's rows of fp8_ds_mla; plain rows of 16 bits take up to 1.8 times as much",
+        )
     return ()
 
 
@@ -181,6 +185,7 @@ _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "lfm2": own_shapes.lfm2,
     "minimax_m3": own_shapes.minimax_m3,
     "inkling": own_shapes.inkling,
+    "deepseek_v4": own_shapes.deepseek_v4,
 }
 
 
@@ -192,6 +197,8 @@ def _mtp(family: str, keys: Keys, layers: Layers) -> Layers:
     if family == "mla":
         one = [attention.mla_layer(keys), *([attention.indexer(keys)] if "index_topk" in keys else [])]
         return one * number
+    if family == "deepseek_v4":
+        return [own_shapes.v4_draft()] * number
     if family == "nemotron_h":
         name = "mtp_hybrid_override_pattern" if "mtp_hybrid_override_pattern" in keys else "mtp_layers_block_type"
         return [attention.sliding(keys)] * (_block_types(name, keys.get(name)).count(FULL) * number)

@@ -49,7 +49,8 @@ class LayerGroup:
     MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
     as keys. A layer with a ``state`` has no heads. ``element_bytes`` are the bytes of one cached number where
     ``--kv-cache-dtype`` does not decide it: DeepSeek V3.2's indexer keeps bytes. ``block`` are the tokens of a block
-    where ``--block-size`` does not decide them.
+    where ``--block-size`` does not decide them, and ``page`` the bytes of one, with what aligns it, where the model's
+    class sets them: such layers are packed.
     """
 
     kind: Kind
@@ -61,6 +62,7 @@ class LayerGroup:
     state: RecurrentState | None = None
     element_bytes: int | None = None
     block: int | None = None
+    page: int | None = None
 
 
 def merged(layers: Iterable[LayerGroup]) -> tuple[LayerGroup, ...]:

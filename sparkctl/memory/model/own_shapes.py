@@ -16,6 +16,10 @@ _CONV: Final = "conv"
 _INKLING: Final = {"hybrid": FULL, "hybrid_sliding": SLIDING}
 """What transformers 5.24's Inkling calls them."""
 _SIXTEEN_BITS: Final = 2
+_ROW: Final = 584
+"""Bytes of a state of DeepSeek V4: 448 of fp8, 64 numbers of 16 bits, 8 of scales."""
+_ALIGNED: Final = 576
+_FOUR: Final = 4
 
 
 def laguna(keys: Keys) -> Layers | None:
@@ -136,3 +140,52 @@ def _with_own_heads(keys: Keys) -> Keys:
 def _windowed(shape: LayerGroup, keys: Keys) -> LayerGroup:
     window = keys.first("sliding_window_size", "sliding_window")
     return replace(shape, kind=Kind.SLIDING, window=window) if window else shape
+
+
+def deepseek_v4(keys: Keys) -> Layers | None:
+    """DeepSeek V4: a window in every layer, and in most a cache of one state for 4 or for 128 tokens.
+
+    Where it is one for 4, an index keeps its keys alike. Compressors keep what they have not compressed yet, in 32 bits
+    (vLLM's models/deepseek_v4, with rows of fp8_ds_mla: 584 bytes).
+    """
+    ratios = compress_ratios(keys)
+    if ratios is None:
+        return None
+    width = keys.count("head_dim")
+    index = keys.count("index_head_dim")
+    layers = []
+    for ratio in ratios:
+        layers.append(_of_v4(_ROW, 64, keys.window or 128))
+        if ratio > 1:
+            overlap = 2 if ratio == _FOUR else 1
+            block = 4 if ratio == _FOUR else 8
+            layers.append(_of_v4(_ROW, 256, None, ratio))
+            layers.append(_of_v4(8 * overlap * width, block, overlap * ratio))
+        if ratio == _FOUR:
+            layers += [_of_v4(index + 4, 256, None, ratio), _of_v4(16 * index, 4, 8)]
+    return layers
+
+
+def v4_draft() -> LayerGroup:
+    """Return the cache of DeepSeek V4's drafting layer: a window."""
+    return _of_v4(_ROW, 64, 128)
+
+
+def compress_ratios(keys: Keys) -> list[int] | None:
+    """Return how many tokens each layer of DeepSeek V4 keeps as one, 1 for none; None where that is not known."""
+    listed = keys.get("compress_ratios")
+    if isinstance(listed, list) and len(listed) >= keys.layers:
+        ratios = [max(one, 1) if type(one) is int else 0 for one in listed[: keys.layers]]
+        return ratios if set(ratios) <= {1, _FOUR, 128} else None
+    types = layer_types(keys)
+    rates = {SLIDING: 1, "compressed_sparse_attention": _FOUR, "heavily_compressed_attention": 128}
+    return [rates[one] for one in types] if types is not None and set(types) <= set(rates) else None
+
+
+def _of_v4(row: int, block: int, window: int | None, ratio: int = 1) -> LayerGroup:
+    """Return a layer of ``row`` bytes a state, with one for ``ratio`` tokens, in pages of a multiple of 576 bytes."""
+    page = -(-(block // ratio * row) // _ALIGNED) * _ALIGNED
+    kind = Kind.MLA if window is None else Kind.SLIDING
+    return LayerGroup(
+        kind, 1, 1, -(-page // block), window=window, value_dim=0, element_bytes=1, block=block, page=page
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.memory.model.config_keys import Keys
 from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
+from sparkctl.memory.weights.compressed import compressed
 from sparkctl.memory.weights.encoders import ENCODERS, encoder_parts
 from sparkctl.memory.weights.feed_forward import feed_forward
 from sparkctl.memory.weights.load_options import QUERY_ALONE
@@ -51,6 +52,7 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
     for group in shape.groups:
         found += _attention(group, keys, shape, kind)
     found += _shared_attention(keys, shape, kind, vllm)
+    found += compressed(keys) if kind == "deepseek_v4" else ()
     hidden = keys.count("hidden_size")
     found.append(Part("norm", "model.layers.*.layernorm", 4 * hidden, keys.layers))
     found += encoder_parts(config, keys, kind)
@@ -96,6 +98,8 @@ def _per_layer(keys: Keys, kind: str) -> Iterator[Part]:
 
 def _attention(group: LayerGroup, keys: Keys, shape: Geometry, kind: str) -> Iterator[Part]:
     hidden = keys.count("hidden_size")
+    if group.page is not None:
+        return  # DeepSeek V4's: ``compressed`` has them
     if group.block is not None:
         yield Part("norm", "model.layers.*.conv_state", group.kv_heads * group.head_dim * group.block, group.layers)
     elif group.kind is Kind.LINEAR:

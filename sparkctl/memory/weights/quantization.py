@@ -25,6 +25,9 @@ _CONFIGS: Final = ("quantization_config", "compression_config")
 _IGNORED: Final = ("ignore", "ignored_layers", "exclude_modules", "modules_to_not_convert")
 # What a checkpoint calls the first of the layers that vLLM fuses.
 _FUSED: Final = {"qkv_proj": "q_proj", "gate_up_proj": "gate_proj", "in_proj_qkvz": "in_proj_qkv"}
+_EXPERTS: Final = re.compile(r"\.mlp\.experts$")
+_NO_EXPERTS: Final = re.compile(r"^model\.(?!.*\.mlp\.experts$)")
+"""DeepSeek V4 keeps its experts in 4 bits beside a quantization_config of 8 (``expert_dtype``)."""
 _LAYER: Final = re.compile(r"(?<=layers\.)\d+")
 _SHARED_MATRIX: Final = re.compile(r"(?<=\.shared_expert)s?\.\w+$")
 _FP8_METHODS: Final = frozenset({"fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt"})
@@ -84,6 +87,8 @@ def scheme(config: Mapping[str, Any], options: LoadOptions) -> tuple[Scheme | No
     if bits is None:
         return None, f"quantization {method or algorithm or 'without a name'} is not known: counted as 16 bits"
     name, width = bits
+    if config.get("expert_dtype") == "fp4":
+        return Scheme("MXFP4", _MXFP4_BITS, only=_EXPERTS, also=Scheme(name, width, only=_NO_EXPERTS)), None
     return Scheme(name, width, ignored, experts_alone=method in _EXPERTS_ALONE), None
 
 
