@@ -33,8 +33,8 @@ BILLIONS = {
     "gemma-4-31b": (31.4, 58.8),
     "glm-4.5-air": (106.9, 199.1),
     "glm-4.7-flash": (29.9, 55.8),
-    "gpt-oss-20b": (20.9, 12.8),
-    "gpt-oss-120b": (116.8, 60.7),
+    "gpt-oss-20b": (20.9, 13.7),
+    "gpt-oss-120b": (116.8, 65.8),
     "laguna-xs-2.1": (33.4, 62.4),
     "lfm2-8b-a1b": (8.3, 15.5),
     "minimax-m2": (228.7, 214.2),
@@ -54,6 +54,8 @@ BILLIONS = {
     "qwen3.5-122b-a10b": (122.6, 228.4),
     "qwen3.6-27b": (27.4, 51.1),
     "qwen3.6-35b-a3b": (35.1, 65.5),
+    "whisper-large-v3": (1.5, 2.9),
+    "whisper-large-v3-turbo": (0.8, 1.5),
 }
 """Parameters in billions, towers among them, which are those of the models' names; and GiB of the first checkpoint."""
 
