@@ -58,7 +58,7 @@ class Item:
 def overhead(geometry: Geometry, settings: Settings) -> list[Item]:
     """Return what an engine takes beside weights and KV cache; items of no bytes are left out."""
     items = [_activations(geometry, settings)]
-    if settings.samples:
+    if settings.samples and geometry.caches:
         items.append(_sampler(geometry, settings))
     if settings.encoder:
         items += _encoder(geometry, settings)

@@ -173,3 +173,17 @@ def test_impossible_numbers_are_refused_one_by_one(spark: FakeSpark, tmp_path: P
         (tmp_path / "config.json").write_text(json.dumps({**good, key: value}))
         done = spark.run("size", str(tmp_path)).expect(2)
         assert f"config: {key}: expected a whole number" in done.err
+
+
+def test_a_model_that_writes_nothing_is_named_and_has_no_cache_and_no_sampler(tmp_path: Path) -> None:
+    folder = tmp_path / "ranker"
+    folder.mkdir()
+    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+    named = {"model_type": "bert", "architectures": ["BertForSequenceClassification"], "num_labels": 1}
+    (folder / "config.json").write_text(
+        json.dumps({**shape, **named, "vocab_size": 300, "max_position_embeddings": 512})
+    )
+    shown = FakeSpark(tmp_path).run("size", str(folder)).expect(0).out
+    assert "it ranks texts, context 512" in shown
+    assert "this model keeps none" in shown
+    assert "sampler" not in shown

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.items import When
+from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,9 @@ def show(out: Output, size: Size) -> None:
     """Print what a model takes, a line for each part, drawn to scale."""
     subject, taken = size.model, size.footprint
     kv = subject.settings.kv
+    does = "" if subject.kind is ServerKind.GENERATE else f"it {subject.kind.does}, "
     out.result(
-        f"{subject.name} on vLLM {subject.version.version}: context {kv.context:,}, "
+        f"{subject.name} on vLLM {subject.version.version}: {does}context {kv.context:,}, "
         f"{_plural(subject.settings.sequences, 'sequence')}, {kv.batched_tokens:,} batched tokens"
     )
     out.result()

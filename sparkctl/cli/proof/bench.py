@@ -70,6 +70,8 @@ def _one(session: Session, name: str, asked: BenchProtocol, options: dict[str, o
         saved.plot(world, found, options["svg"])
     if options["as_json"]:
         out.json(asdict(found))
+    elif options["form"] and found.unit != result.TOKENS:
+        raise InputError(f"--format {options['form']} is for tokens, and {name} gives {found.unit}")
     elif options["form"]:
         out.json(llama_benchy.report(found, version("dgx-sparkctl")))
     elif options["markdown"]:

@@ -18,7 +18,7 @@ def show(out: Output, found: Bench) -> None:
     """Print one result, and what is to be said of it."""
     out.table(result.headers(found), result.rows(found))
     chunks = max((level.tokens_per_chunk for level in found.levels), default=1.0)
-    if chunks > 1.05:  # noqa: PLR2004
+    if chunks > 1.05 and found.unit == result.TOKENS:  # noqa: PLR2004
         out.result(f"between: of chunks, which hold up to {chunks:.1f} tokens each")
     if found.acceptance:
         shares = " ".join(f"{100 * share:.0f} %" for share in found.acceptance)
@@ -32,7 +32,7 @@ def show(out: Output, found: Bench) -> None:
 
 def show_sweep(out: Output, path: str, found: Sequence[tuple[str, Bench]], *, markdown: bool) -> None:
     """Print a result for each value of the setting ``path``."""
-    headers = [path, "tok/s", "acceptance", "position 0"]
+    headers = [path, found[0][1].unit if found else result.TOKENS, "acceptance", "position 0"]
     rows = [
         [
             value,

@@ -52,8 +52,9 @@ class Turn:
         name = other.labels.get(LABEL_SERVICE)
         if name is None or other.name != name or name == service.name:
             return ""
-        both = {name: other.command, service.name: service.spec.command}
-        measures = [one for one, command in both.items() if _measures(command)]
+        measures = [name] if _measures(other.command) else []
+        # An encoder has no cache to make (vLLM 0.32.0 v1/engine/core.py, has_kv_cache).
+        measures += [service.name] if service.footprint.kv.groups and _measures(service.spec.command) else []
         if not measures or not self._starting(other):
             return ""
         return (

@@ -13,6 +13,7 @@ from sparkctl.memory.footprint import Footprint, Once, footprint, longest_contex
 from sparkctl.memory.weights import checkpoint
 from sparkctl.recipes.sizing.memory_settings import settings_of
 from sparkctl.vllm import flags
+from sparkctl.vllm.kinds import ServerKind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,13 +28,17 @@ if TYPE_CHECKING:
 
 
 class SizedModel(NamedTuple):
-    """A model with the flags that it is sized for; ``draft`` are None where nothing is known of a draft model."""
+    """A model with the flags that it is sized for; ``draft`` are None where nothing is known of a draft model.
+
+    ``kind`` is what its server does, by the recipe's flags and the model's architecture.
+    """
 
     name: str
     once: Once
     draft: ModelFacts | None
     settings: Settings
     version: Resolved
+    kind: ServerKind = ServerKind.GENERATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Reader:
             raise InputError(message, hint="say one: --max-model-len")
         base = defaults(resolved.memory, context, facts)
         draft = self.model(changes.draft) if changes.draft else None
-        return SizedModel(name, once, draft, changed(base, changes), resolved)
+        return SizedModel(name, once, draft, changed(base, changes), resolved, kind_of({}, facts.config))
 
     def _recipe(self, name: str, version: str | None, changes: Changes) -> SizedModel:
         loader = self.loader()
@@ -81,7 +86,8 @@ class Reader:
         given = settings_of(one.loaded.recipe, facts, one.loaded.version.memory)
         if changes.draft:
             draft = self.model(changes.draft)
-        return SizedModel(name, Once(facts), draft, changed(given, changes), one.loaded.version)
+        kind = kind_of(one.loaded.recipe.args, facts.config)
+        return SizedModel(name, Once(facts), draft, changed(given, changes), one.loaded.version, kind)
 
     def model(self, name: str) -> ModelFacts:
         """Return what is known of a model: a folder, a name of model facts, or a repository in the cache or on the hub.
