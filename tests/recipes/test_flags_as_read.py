@@ -15,7 +15,8 @@ from sparkctl.memory.footprint import Footprint, sizing
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.planning.admission import Change
 from sparkctl.planning.plan import Wanted, make_plan
-from sparkctl.recipes.catalog import Catalog, Operator, Root, shipped_root
+from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.host.operator import Operator
 from sparkctl.recipes.reading import Loader
 from sparkctl.recipes.service import flag_words, fraction_text
 from sparkctl.recipes.sizing.estimate import estimate
