@@ -76,6 +76,21 @@ def test_a_pasted_command_has_the_labels_of_up_but_those_of_the_moment_and_its_k
     assert f"{name}: changed: secret VLLM_API_KEY" in spark.run("up", name).expect(2).err
 
 
+def test_what_is_planned_after_a_measured_start_is_what_the_container_claims(docker_spark: Spark) -> None:
+    spark = docker_spark
+    name = spark.recipe("measured")
+    spark.run("up", name).expect(0)
+    estimated = row(spark, name)["claim_bytes"]
+    spark.run("down", name).expect(0)
+    (planned,) = spark.run("plan", name, "--json").expect(0).json["services"]
+    assert planned["known"].startswith("measured")
+    assert planned["steady_bytes"] != estimated
+    spark.run("up", name).expect(0)
+    assert row(spark, name)["claim_bytes"] == planned["steady_bytes"]
+    rendered = dict(spark.run("render", name, "--json").expect(0).json["labels"])
+    assert rendered["sparkctl.claim"] == str(estimated), "its flags and labels follow from the estimate alone"
+
+
 def test_an_image_that_was_tagged_anew_is_said_and_replaced(docker_spark: Spark) -> None:
     spark = docker_spark
     image = f"sparkctl-test/{spark.prefix}:latest"

@@ -16,7 +16,8 @@ from sparkctl.mods import on_disk, placed
 from sparkctl.mods.manifest import Mod
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
-from sparkctl.recipes.reading import PINS, Loader
+from sparkctl.recipes.mods import PINS
+from sparkctl.recipes.reading import Loader
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.models.folders import DiskModels
 from tests.support.engine_fixtures import BOTH, STANDIN
