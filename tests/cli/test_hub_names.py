@@ -104,7 +104,7 @@ def test_a_hub_that_does_not_answer_is_one_line(spark: FakeSpark) -> None:
 def test_up_of_a_model_that_is_not_here_names_its_size_and_the_command_that_fetches_it(spark: FakeSpark) -> None:
     spark.run("plan", QWEN).expect(0)
     done = spark.run("up", QWEN).expect(2)
-    assert f"{QWEN} is not in the cache /home/operator/.cache/huggingface (about 15.3 GiB; " in done.err
+    assert f"{QWEN} is not in the cache /home/operator/.cache/huggingface/hub (about 15.3 GiB; " in done.err
     assert f"→ sparkctl download {QWEN}\n" in done.err
 
 

@@ -49,6 +49,9 @@ class Files:
         profile = shipped_catalog().load("host", "gb10", HostProfile)
         return Loader(self.catalog, models, self.operator, profile)
 
+    def loader(self, models: FakeModels) -> Loader:
+        return self.offline_loader(models)
+
 
 def shipped_catalog() -> Catalog:
     return Catalog([Root(shipped_root(), "shipped")])
@@ -146,7 +149,14 @@ def test_show_says_what_the_version_counts_as(desk: Desk) -> None:
 def test_show_gives_a_program_the_whole_recipe_and_the_origins(desk: Desk) -> None:
     _, out, _ = desk.run(recipes, "show", "small", "--json")
     shown = json.loads(out)
-    assert shown["recipe"]["serve"] == {"name": "small", "port": 8000, "bind": "127.0.0.1", "container-port": 8000}
+    assert shown["recipe"]["serve"] == {
+        "name": "small",
+        "port": 8000,
+        "bind": "127.0.0.1",
+        "aliases": [],
+        "tls": None,
+        "container-port": 8000,
+    }
     assert shown["origins"]["limits.context"] == "recipes/small.yaml:7:19"
 
 
