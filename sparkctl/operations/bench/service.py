@@ -72,7 +72,7 @@ def bench(world: World, name: str, protocol: BenchProtocol | None = None) -> Ben
         EngineError: the engine is elsewhere, or does not answer.
     """
     world.refuse_elsewhere()
-    found = measured(world, described(world, name), protocol or BenchProtocol())
+    found = measured(world, described(world, world.one_service(name)), protocol or BenchProtocol())
     kept(world, found)
     return found
 
