@@ -173,6 +173,18 @@ class World:
             found += [member.service for member in self.catalog.members(name)] if known else [name]
         return list(dict.fromkeys(found))
 
+    def one_service(self, name: str) -> str:
+        """Return the one service that a name means: itself, or of a stack its only one.
+
+        Raises:
+            InputError: it is a stack of several.
+            EngineError: the engine does not answer.
+        """
+        found = self.service_names([name], deployed.names(self.engine))
+        if len(found) > 1:
+            raise InputError(f"{name} is a stack of {len(found)} services", hint=f"name one of them: {' '.join(found)}")
+        return found[0]
+
     def secret_values(self, service: Service) -> tuple[dict[str, str], list[str]]:
         """Return the values of a service's secrets, and the names that have none."""
         return secrets.resolve(service.recipe.secrets, self.environ, self.stored_secrets)

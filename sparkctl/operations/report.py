@@ -45,6 +45,7 @@ def report(world: World, name: str, path: Path | None = None) -> WrittenReport:
             be written.
         EngineError: the engine does not answer.
     """
+    name = world.one_service(name)
     container, kept = deployed.find(world.engine, name), kept_failures.of_world(world)
     if container is None and kept.log(name) is None:
         message = f"no service {name} is deployed, and no log of a failed start of it is kept"

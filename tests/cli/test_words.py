@@ -85,6 +85,15 @@ def test_several_services_at_once_and_all(spark: FakeSpark) -> None:
     assert spark.run("down", "--all").expect(0).err == "nothing is deployed\n"
 
 
+def test_what_asks_one_server_takes_a_stacks_service_and_says_what_a_stack_is(spark: FakeSpark) -> None:
+    spark.run("up", "two").expect(0)
+    for command in (("attach",), ("check", "--only", "text"), ("bench",), ("bench", "--sweep", "limits.sequences=1")):
+        told = spark.run(command[0], "two", *command[1:]).expect(2).err
+        assert "error: two is a stack of 2 services\n  → name one of them: chat little" in told
+    assert "chat: ready at" in spark.run("attach", "two:chat").expect(0).err
+    assert "no service" not in spark.run("check", "two:little", "--only", "text").err
+
+
 def test_what_takes_no_name_and_not_all_is_said(spark: FakeSpark, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "logs", "restart"):
         spark.run(command).expect(2)

@@ -31,16 +31,21 @@ def show(out: Output, found: Bench) -> None:
 
 
 def show_sweep(out: Output, path: str, found: Sequence[tuple[str, Bench]], *, markdown: bool) -> None:
-    """Print a result for each value of the setting ``path``."""
-    headers = [path, found[0][1].unit if found else result.TOKENS, "acceptance", "position 0"]
+    """Print, for each value of the setting ``path``, a line at each concurrency."""
+    unit = found[0][1].unit if found else result.TOKENS
+    headers = [path, "at once", f"{unit} each", f"{unit} in sum", "first token", "acceptance", "position 0"]
     rows = [
         [
             value,
-            "?" if one.single is None else f"{one.single:.1f}",
+            str(level.concurrency),
+            f"{level.per_request:.1f}" if level.requests else "?",
+            f"{level.together:.1f}" if level.requests else "?",
+            f"{level.first_s * 1000:.0f} ms" if level.requests else "?",
             "-" if one.acceptance_overall is None else f"{one.acceptance_overall:.0%}",
             f"{one.acceptance[0]:.0%}" if one.acceptance else "-",
         ]
         for value, one in found
+        for level in one.levels
     ]
     if markdown:
         out.plain("\n".join(result.markdown_table(headers, rows)))

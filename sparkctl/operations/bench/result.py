@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 TOKENS: Final = "tok/s"
 PERCENTILES: Final = (50, 90, 99)
+BUNCHED: Final = (
+    "chunks were read in bunches, as on a host that is busy: first tokens and times between chunks are later than sent"
+)
+_BUNCHED: Final = 0.2
+"""Where half of the gaps between chunks are shorter than this share of the mean, they came together (an estimate)."""
 AGREES: Final = 0.01
 """How far the server's own counters may be from what was counted, as a share."""
 
@@ -96,6 +101,13 @@ class Bench:
     def single(self) -> float | None:
         """The speed of one request at a time, None where that was not measured."""
         return next((level.per_request for level in self.levels if level.concurrency == 1 and level.requests), None)
+
+
+def bunched(one: Level) -> bool:
+    """Return whether chunks were read several at once: what was between them is then not known."""
+    gaps = [(each.seconds - each.first_s) / (each.tokens / one.tokens_per_chunk) for each in one.each if each.tokens]
+    usual = one.between_s.get("p50")
+    return usual is not None and bool(gaps) and usual < _BUNCHED * statistics.fmean(gaps)
 
 
 def level(concurrency: int, rounds: Sequence[Sequence[Completion]]) -> Level:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import yaml
 
 from sparkctl.base.errors import NotReadyError
-from sparkctl.operations.bench.result import Level, disagreement, level
+from sparkctl.operations.bench.result import BUNCHED, Level, bunched, disagreement, level
 from sparkctl.vllm.answers import TokenIds
 from sparkctl.vllm.kinds import ServerKind
 from sparkctl.vllm.metrics import Metrics
@@ -184,6 +184,7 @@ def _notes(levels: Sequence[Level], before: Metrics, after: Metrics, counted: in
     written = _risen(before.generation_tokens, after.generation_tokens)
     notes = [] if counted is None else [disagreement(counted, written)]
     notes += [f"{one.concurrency} at once: {problem}" for one in levels for problem in one.problems]
+    notes += [f"{one.concurrency} at once: {BUNCHED}" for one in levels if bunched(one)]
     if not all(one.counted for one in levels):
         notes.append("the server sent no usage: chunks are counted, of which each may hold several tokens")
     return [note for note in [*notes, _cached(before, after)] if note]

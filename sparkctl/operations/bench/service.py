@@ -72,7 +72,7 @@ def bench(world: World, name: str, protocol: BenchProtocol | None = None) -> Ben
         EngineError: the engine is elsewhere, or does not answer.
     """
     world.refuse_elsewhere()
-    found = measured(world, described(world, name), protocol or BenchProtocol())
+    found = measured(world, described(world, world.one_service(name)), protocol or BenchProtocol())
     kept(world, found)
     return found
 
@@ -158,7 +158,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         expected=expect.tokens_per_second if expect is not None and not world.simulated else None,
         expected_source=expect.source if expect is not None else "",
         flags=flags | _mods(deployed),
-        notes=(*came.notes, *(_SIMULATED if world.simulated else _doubts(of, flags, asked.concurrency))),
+        notes=_SIMULATED if world.simulated else (*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
     writes = service is not None and kind is ServerKind.GENERATE and not world.simulated
     return replace(found, roofline=_most(service, found)) if writes and service is not None else found
@@ -220,7 +220,9 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
 
 
 def _most(service: Service, found: Bench) -> float | None:
-    """Return the most that one reader could have of a service on a GB10, half-way through its answer."""
+    """Return the most that one reader could have of a service on a GB10, half-way through its answer; None on a CPU."""
+    if service.recipe.gpus == "none":
+        return None
     shape, config = service.resizer.once.shape, service.resizer.facts.config
     loaded = service.footprint.loaded
     read = roofline.weights_read(loaded.by_component, shape.experts, shape.experts_per_token, tied=is_tied(config))

@@ -55,6 +55,7 @@ def sweep(
         DoesNotFitError, NotReadyError, EngineError, ModError: as for ``up``; what ran is put back.
     """
     world.refuse_elsewhere()
+    name = world.one_service(name)
     path, found = values(setting)
     controller(world, []).put_right()
     container = deployed.find(world.engine, name)

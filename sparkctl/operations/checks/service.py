@@ -36,6 +36,7 @@ def check(world: World, name: str, only: Sequence[str] = (), *, run_code: bool =
         EngineError: the engine is elsewhere or does not answer; with ``run_code``, it is simulated.
     """
     world.refuse_elsewhere()
+    name = world.one_service(name)
     deployed = _ready(world, name)
     checks = named(world, list(dict.fromkeys(only)) or [entry.name for entry in world.catalog.entries("check")])
     server = _server(world, deployed)

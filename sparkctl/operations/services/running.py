@@ -94,6 +94,7 @@ def restart(world: World, name: str) -> Service:
 def _joined(world: World, name: str) -> tuple[Service, Container]:
     """Return a service that has a container, as it was started."""
     world.refuse_elsewhere()
+    name = world.one_service(name)
     container = deployed.find(world.engine, name)
     if container is None:
         hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"

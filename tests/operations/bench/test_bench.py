@@ -39,6 +39,13 @@ def test_the_statistics_of_a_level_to_the_digit() -> None:
     assert found.tokens_per_chunk == 1.0
 
 
+def test_chunks_that_were_read_in_bunches_are_told_from_slow_ones() -> None:
+    steady = done(0, 10, 100)
+    late = replace(steady, times_s=tuple(4.0 + 2 * (number // 33) for number in range(100)))
+    stalled = replace(steady, times_s=(*steady.times_s[:50], *(at + 3 for at in steady.times_s[50:])), ended_s=13)
+    assert [result.bunched(result.level(1, [[one]])) for one in (steady, late, stalled)] == [False, True, False]
+
+
 def test_what_failed_is_a_problem_and_no_number() -> None:
     bad = Completion(0, 1, problem="connection reset by peer")
     found = result.level(2, [[done(0, 10, 100), bad], [bad, bad]])

@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.operations.bench.result import BUNCHED
+
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+
+
+def said(found: dict[str, list[str]]) -> list[str]:
+    """Return the notes, without that on a host that is busy: tests share theirs."""
+    return [note for note in found["notes"] if BUNCHED not in note]
 
 
 def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
@@ -20,7 +27,7 @@ def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
     assert [level["concurrency"] for level in found["levels"]] == [1, 3]
     assert [level["tokens"] for level in found["levels"]] == [2 * 60, 2 * 3 * 60]
     assert all(level["counted"] for level in found["levels"])
-    assert found["notes"] == [], "the server's counters are within one percent"
+    assert said(found) == [], "the server's counters are within one percent"
     assert found["vllm"].startswith("0.32.0")
     assert len(found["acceptance"]) == 3
     one, three = found["levels"]
@@ -32,7 +39,7 @@ def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
         options = ("--tokens", "8", "--rounds", "1", "--concurrency", "1,2", "--input-tokens", "300")
         long = machine.run("bench", name, *options, "--json", timeout=200).expect(0).json
         assert {each["prompt_tokens"] for level in long["levels"] for each in level["each"]} == {300}
-        assert long["notes"] == []
+        assert said(long) == []
     shared = machine.run("bench", name, "--tokens", "8", "--rounds", "1", "--format", "llama-benchy", timeout=200)
     assert [run["concurrency"] for run in shared.expect(0).json["benchmarks"]] == [1, 3]
 

@@ -29,7 +29,8 @@ def test_a_sweep_starts_each_value_and_puts_back_what_ran(spark: FakeSpark) -> N
     starts = [call for call in spark.engine.calls if call.startswith("start ")]
     assert starts == [*["start e4b-nvfp4"] * 3, "start e4b-nvfp4.aside"], "the first, two values, and what ran before"
     rows = done.out.splitlines()
-    assert [row.split()[0] for row in rows] == ["limits.sequences", "1", "2"]
+    both = [["limits.sequences", "at"], *([value, at_once] for value in "12" for at_once in "13")]
+    assert [row.split()[:2] for row in rows] == both, "the rounds in parallel are shown too"
     (container,) = spark.engine.there.values()
     assert container.command[container.command.index("--max-num-seqs") + 1] == "4"
 
@@ -49,7 +50,7 @@ def test_a_sweep_that_fails_or_is_stopped_puts_back_what_ran(spark: FakeSpark) -
 def test_a_sweep_that_ends_early_shows_what_it_has_and_puts_back_what_ran(spark: FakeSpark) -> None:
     spark.streams = FakeStreams(bad="gone", good=2)
     half = spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2", "--rounds", "1", "--concurrency", "1")
-    assert [line.split()[:2] for line in half.expect(5).out.splitlines()[1:]] == [["1", "50.0"]]
+    assert [line.split()[:3] for line in half.expect(5).out.splitlines()[1:]] == [["1", "1", "50.0"]]
     spark.streams = FakeStreams(interrupted=True)
     spark.run("bench", "e4b-nvfp4", "--sweep", "limits.sequences=1,2").expect(130)
     (container,) = spark.engine.there.values()
@@ -73,7 +74,7 @@ def test_a_value_that_does_not_fit_is_named_before_anything_is_stopped(spark: Fa
 
 def test_a_sweep_keeps_each_value_with_its_flags_and_is_markdown_to_share(spark: FakeSpark) -> None:
     options = ("--sweep", "limits.sequences=1..2", "--rounds", "1", "--concurrency", "1", "--markdown")
-    assert "| 1 | 50.0 | - | - |" in spark.run("bench", "e4b-nvfp4", *options).expect(0).out
+    assert "| 1 | 1 | 50.0 | 50.0 | 20 ms | - | - |" in spark.run("bench", "e4b-nvfp4", *options).expect(0).out
     assert [one.flags["max-num-seqs"] for one in benches(Records(spark.store), "e4b-nvfp4")] == ["1", "2"]
     assert all("other settings" not in note for one in benches(Records(spark.store), "e4b-nvfp4") for note in one.notes)
 
