@@ -205,6 +205,21 @@ container:
     assert "the template adds" not in told
 
 
+def test_a_certificate_of_serve_tls_is_mounted_and_missed_as_other_files_are(operator: Operator) -> None:
+    (operator.home / "cert.pem").write_text("")
+    more = "serve: {tls: {certificate: ~/cert.pem, key: ~/key.pem}}\n"
+    operator.write("recipes/base.yaml", RECIPE.format(path="~/models/tiny"))
+    operator.write("recipes/mine.yaml", f"extends: base\n{more}")
+    done = operator.run("render", "mine").expect(0)
+    found = mounts([line.strip(" \\") for line in done.out.splitlines()])
+    assert {source for source in found.values() if ".pem" in source} == {
+        f"{operator.home}/cert.pem ro",
+        f"{operator.home}/key.pem ro",
+    }
+    assert "serve.tls.key: ~/key.pem is not there" in done.err
+    assert "the template adds" not in operator.run("recipes", "lint", "mine").err
+
+
 def test_compiled_files_are_kept_by_image_unless_a_recipe_wants_none_or_another_place(operator: Operator) -> None:
     kept = f"--volume {operator.home}/.cache/sparkctl/compiled/vllm_vllm-openai_v0.20.2/by-tag:/compiled"
     lines = command(operator)
