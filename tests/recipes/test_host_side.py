@@ -245,3 +245,13 @@ def test_pointers_are_named_also_where_facts_are_known(operator: Operator) -> No
     told = "has a git-lfs pointer in place of model.safetensors (1.4 GiB)"
     assert f"warning: mine: {operator.home}/models/tiny {told}" in operator.run("plan", "mine").err
     assert told in operator.run("up", "mine").expect(2).err
+
+
+def test_what_lies_here_damaged_is_named_where_the_hub_does_not_answer(operator: Operator) -> None:
+    (operator.home / "models/tiny/model.safetensors").write_bytes(POINTER)
+    text = RECIPE.format(path="~/models/tiny").replace(", facts: gemma-4-e4b", "")
+    operator.write("recipes/mine.yaml", text)
+    operator.environ |= {"SPARKCTL_ENGINE": "sim", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = operator.run("plan", "mine").expect(2)
+    assert "models/tiny has a git-lfs pointer in place of model.safetensors" in done.err
+    assert "Traceback" not in done.err
