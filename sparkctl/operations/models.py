@@ -80,6 +80,18 @@ def _check(world: World, one: Located, source: Source) -> None:
         raise InputError(message, hint=hint)
 
 
+def refuse_damaged(located: Sequence[Located]) -> None:
+    """Refuse models of which a part is here: also a simulated Spark, which has every other one, names them.
+
+    Raises:
+        InputError: what is missing or not whole.
+    """
+    damaged = [(name(one), source.missing) for one in located for source in one.missing if source.damaged]
+    if damaged:
+        commands = "    ".join(f"sparkctl --engine docker download {of}" for of, _ in damaged)
+        raise InputError("\n".join(f"{of}: {missing}" for of, missing in damaged), hint=commands)
+
+
 def require_files(loader: Loader, located: Sequence[Located]) -> None:
     """Refuse recipes whose containers would mount what is not on this host.
 

@@ -298,7 +298,12 @@ class Loader:
         if known is not None:
             return self._catalog.load("facts", known, ModelFacts)
         if self._hub is not None:
-            return self._hub(source.repo, revision)
+            try:
+                return self._hub(source.repo, revision)
+            except InputError as error:
+                # What lies here damaged is the first that an operator has to know.
+                told = f"{source.missing}; {error.message}" if source.damaged else error.message
+                raise InputError(told, hint=error.hint) from None
         absent = source.missing or f"{source.here} is not there"
         message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {absent}"
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")

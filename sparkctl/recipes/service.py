@@ -301,14 +301,7 @@ def _gpus(gpus: str) -> dict[str, str]:
 
 def _mounts(inputs: Inputs) -> list[dict[str, object]]:
     of_host = [_mount(mount.source, mount.target, readonly=mount.read_only) for mount in inputs.host.mounts]
-    return [*of_host, *_tls_mounts(inputs), *(_mount(mod.source, mod.target) for mod in inputs.mods)]
-
-
-def _tls_mounts(inputs: Inputs) -> list[dict[str, object]]:
-    tls, operator = inputs.recipe.serve.tls, inputs.operator
-    if tls is None:
-        return []
-    return [_mount(operator.expand(tls.certificate), CERTIFICATE), _mount(operator.expand(tls.key), KEY)]
+    return [*of_host, *(_mount(mod.source, mod.target) for mod in inputs.mods)]
 
 
 def _caches(inputs: Inputs) -> list[dict[str, object]]:

@@ -57,6 +57,8 @@ def test_a_hub_that_is_gone_does_not_make_half_a_model_whole(operator: Operator)
         (repo / file).parent.mkdir(parents=True)
         (repo / file).write_text(text)
     operator.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    simulated = operator.run("--engine", "sim", "download", "by-repo").expect(2)
+    assert f"error: by-repo: {REPO} in the cache {repo.parent} holds no safetensors" in simulated.err
     done = operator.run("download", "by-repo").expect(2)
     assert "everything is here" not in done.err
     assert f"error: by-repo: the download ended, and {REPO} in the cache {repo.parent} holds no safetensors" in done.err

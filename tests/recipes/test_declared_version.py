@@ -80,3 +80,11 @@ def test_a_tag_that_names_another_release_is_doubted(tmp_path: Path) -> None:
     (tmp_path / "recipes/mine.yaml").write_text("extends: e4b-nvfp4\nimage: vllm/vllm-openai:v0.25.0\n")
     done = found.run("recipes", "lint", "mine").expect(0)
     assert "vllm: the recipe says 0.19, and the image's tag 0.25.0 (vllm/vllm-openai:v0.25.0)" in done.err
+
+
+def test_status_names_another_release_in_the_image_of_a_service_that_runs(tmp_path: Path) -> None:
+    found = spark(tmp_path, "0.19.1")
+    found.run("up", "mine").expect(0)
+    (tmp_path / "recipes/mine.yaml").write_text('extends: e4b-nvfp4\nvllm: "0.25"\n')
+    done = found.run("status", "mine")
+    assert f"vllm: the recipe says 0.25, and the image has 0.19.1 ({IMAGE})" in done.out + done.err

@@ -205,6 +205,21 @@ container:
     assert "the template adds" not in told
 
 
+def test_a_certificate_of_serve_tls_is_mounted_and_missed_as_other_files_are(operator: Operator) -> None:
+    (operator.home / "cert.pem").write_text("")
+    more = "serve: {tls: {certificate: ~/cert.pem, key: ~/key.pem}}\n"
+    operator.write("recipes/base.yaml", RECIPE.format(path="~/models/tiny"))
+    operator.write("recipes/mine.yaml", f"extends: base\n{more}")
+    done = operator.run("render", "mine").expect(0)
+    found = mounts([line.strip(" \\") for line in done.out.splitlines()])
+    assert {source for source in found.values() if ".pem" in source} == {
+        f"{operator.home}/cert.pem ro",
+        f"{operator.home}/key.pem ro",
+    }
+    assert "serve.tls.key: ~/key.pem is not there" in done.err
+    assert "the template adds" not in operator.run("recipes", "lint", "mine").err
+
+
 def test_compiled_files_are_kept_by_image_unless_a_recipe_wants_none_or_another_place(operator: Operator) -> None:
     kept = f"--volume {operator.home}/.cache/sparkctl/compiled/vllm_vllm-openai_v0.20.2/by-tag:/compiled"
     lines = command(operator)
@@ -230,3 +245,13 @@ def test_pointers_are_named_also_where_facts_are_known(operator: Operator) -> No
     told = "has a git-lfs pointer in place of model.safetensors (1.4 GiB)"
     assert f"warning: mine: {operator.home}/models/tiny {told}" in operator.run("plan", "mine").err
     assert told in operator.run("up", "mine").expect(2).err
+
+
+def test_what_lies_here_damaged_is_named_where_the_hub_does_not_answer(operator: Operator) -> None:
+    (operator.home / "models/tiny/model.safetensors").write_bytes(POINTER)
+    text = RECIPE.format(path="~/models/tiny").replace(", facts: gemma-4-e4b", "")
+    operator.write("recipes/mine.yaml", text)
+    operator.environ |= {"SPARKCTL_ENGINE": "sim", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = operator.run("plan", "mine").expect(2)
+    assert "models/tiny has a git-lfs pointer in place of model.safetensors" in done.err
+    assert "Traceback" not in done.err

@@ -129,7 +129,7 @@ class Machine:
             http=HttpOnDemand(),
             clock=SystemClock(),
             locks=locks,
-            models=SimModels() if simulated else DiskModels(),
+            models=SimModels(DiskModels()) if simulated else DiskModels(),
             files=files,
             bench=None if simulated else engine,
         )

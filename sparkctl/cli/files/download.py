@@ -25,6 +25,7 @@ def command(session: Session, names: tuple[str, ...], overrides: tuple[str, ...]
     """
     wanted = session.world.loader(session.world.disk_models).located(names, overrides, strict=False)
     if session.world.simulated:
+        models.refuse_damaged(wanted)
         for one in wanted:
             for source in one.missing:
                 session.out.say(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import units
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.deployed import find
 from sparkctl.operations.planner import planner
@@ -15,6 +15,7 @@ from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look, look_at
+from sparkctl.recipes.host import version
 from sparkctl.vllm import failures
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.labels import ServiceLabels
@@ -143,6 +144,18 @@ def changed_since(world: World, deployed: Deployed) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _version(world: World, deployed: Deployed) -> list[str]:
+    """Return that a service's image has another vLLM than its recipe says; nothing where one of them is not known."""
+    record, container = deployed.record, deployed.container
+    try:
+        overrides = record.laid_over.overrides if record.laid_over is not None else ()
+        loaded = world.catalog.recipe(record.recipe or "", overrides)
+        told = version.problem(loaded, world.images.vllm(container.image_id or container.image))
+    except (InputError, EngineError):
+        return []
+    return [] if told is None or loaded.recipe.image != container.image else [told.message]
+
+
 def status(world: World, name: str) -> ServiceStatus:
     """Return what a service does: starting, ready, busy, stuck, failing, dead or unknown, and how fast it is.
 
@@ -194,7 +207,7 @@ def _status(
     world: World, deployed: Deployed | None, first: Look, last: Look, rates: Rates | None = None
 ) -> ServiceStatus:
     life, why = liveness.judge(first, last)
-    changed = changed_since(world, deployed) if deployed is not None else ()
+    changed = (*changed_since(world, deployed), *_version(world, deployed)) if deployed is not None else ()
     return ServiceStatus(deployed, life, why, last.metrics or Metrics(), rates or liveness.rates(first, last), changed)
 
 

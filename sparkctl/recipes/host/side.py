@@ -9,11 +9,12 @@ from sparkctl.base.errors import Problem, ProblemsError
 from sparkctl.recipes.host import caches
 from sparkctl.recipes.host.files import Finder
 from sparkctl.recipes.host.mounts import HostMount, with_links
-from sparkctl.recipes.service import draft_argument, model_argument
+from sparkctl.recipes.service import CERTIFICATE, KEY, draft_argument, model_argument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.base.document import KeyPath
     from sparkctl.recipes.catalog import LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.recipe import Recipe
@@ -72,15 +73,23 @@ def _models(
 
 def _declared(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[HostMount], list[Problem]]:
     """Return the mounts that a recipe declares, and what of their sources is not there."""
-    found, missing = [], []
+    declared: list[tuple[KeyPath, str, str, str]] = []
     for index, text in enumerate(recipe.container.mounts):
         source, target, mode = (*text.split(":"), "ro")[:3]
-        folder, path = operator.expand(source), ("container", "mounts", index)
-        problem = models.file_problem(folder)
+        declared.append((("container", "mounts", index), source, target.rstrip("/"), mode))
+    if (tls := recipe.serve.tls) is not None:
+        declared += [
+            (("serve", "tls", "certificate"), tls.certificate, CERTIFICATE, "ro"),
+            (("serve", "tls", "key"), tls.key, KEY, "ro"),
+        ]
+    found, missing = [], []
+    for path, source, target, mode in declared:
+        problem = models.file_problem(operator.expand(source))
         if problem is not None:
+            name = ".".join(str(key) for key in path if isinstance(key, str))
             hint = "make it, or correct the path"
-            missing.append(Problem(f"container.mounts: {source} {problem}", hint=hint, path=path))
-        mounts = with_links(models, folder, target.rstrip("/"), read_only=mode != "rw")
+            missing.append(Problem(f"{name}: {source} {problem}", hint=hint, path=path))
+        mounts = with_links(models, operator.expand(source), target, read_only=mode != "rw")
         found += [mount._replace(asked=path) for mount in mounts]
     return found, missing
 
