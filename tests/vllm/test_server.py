@@ -152,6 +152,30 @@ def test_older_vllms_say_with_400_what_a_model_does_not_do() -> None:
     assert not OtherAnswer(400, "max_tokens is too large").unable
 
 
+NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one."
+)
+"""vLLM 0.32.0, renderers/hf.py."""
+
+
+@pytest.mark.parametrize(
+    ("answer_", "other"),
+    [
+        (OtherAnswer(404, "Not Found"), True),
+        (OtherAnswer(405, "Method Not Allowed"), True),
+        (OtherAnswer(501, "anything"), True),
+        (OtherAnswer(400, "The model does not support Chat Completions API"), True),
+        (OtherAnswer(400, NO_TEMPLATE), True),
+        (OtherAnswer(404, "The model `nobody` does not exist. Valid aliases: tiny."), False),
+        (OtherAnswer(400, "max_tokens is too large"), False),
+        (OtherAnswer(500, "Internal Server Error"), False),
+    ],
+)
+def test_what_a_server_does_not_do_is_told_from_what_it_does_wrong(answer_: OtherAnswer, *, other: bool) -> None:
+    assert answer_.other_question is other
+
+
 def test_the_status_of_any_answer() -> None:
     assert [status_of(one) for one in (Healthy(), OtherAnswer(503, ""), NoAnswer("refused"))] == [200, 503, None]
 
