@@ -103,6 +103,9 @@ REAL: dict[str, object] = {
     "tokenize": TokenIds((19, 223, 20, 223, 21)),
     "completion of a model that embeds": OtherAnswer(404, "Not Found"),
     "chat of a model that embeds": OtherAnswer(404, "Not Found"),
+    "rerank": Ranking((1, 0), (0.9105371236801147, 0.9094648361206055), 15),
+    "classify": Labels(1),
+    "completion of a model that ranks": OtherAnswer(404, "Not Found"),
 }
 
 
