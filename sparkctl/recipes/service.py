@@ -278,7 +278,7 @@ def _record(inputs: Inputs) -> ServiceLabels:
         laid_over=inputs.laid_over,
         served_names=(recipe.serve.name, *recipe.serve.aliases),
         url=url_of(recipe),
-        certificate=_certificate(recipe, inputs.operator),
+        certificate=_certificate(recipe, inputs.host),
         mods=placed.recorded(inputs.mods),
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
         claim_bytes=inputs.footprint.steady_bytes,
@@ -287,9 +287,10 @@ def _record(inputs: Inputs) -> ServiceLabels:
     )
 
 
-def _certificate(recipe: Recipe, operator: Operator) -> str | None:
-    tls = recipe.serve.tls
-    return None if tls is None else str(operator.expand(tls.certificate))
+def _certificate(recipe: Recipe, host: HostSide) -> str | None:
+    """Return the file of this host that is mounted as the server's certificate."""
+    target = host.args.get("ssl-certfile") if recipe.serve.tls is None else CERTIFICATE
+    return next((str(mount.source) for mount in host.mounts if mount.target == target), None)
 
 
 def _gpus(gpus: str) -> dict[str, str]:

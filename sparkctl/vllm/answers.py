@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 OK: Final = 200
 _KEY_WANTED: Final = frozenset({401, 403})
 _NOT_HERE: Final = frozenset({404, 405})
+_NO_PATH: Final = frozenset({"Not Found", "Method Not Allowed", ""})
+"""FastAPI's words for a path that is not there; of a model that is not there vLLM says its name."""
 _BAD_REQUEST: Final = 400
 _NOT_IMPLEMENTED: Final = 501
 _FAILING: Final = 500
@@ -61,6 +63,13 @@ class OtherAnswer:
         """Whether the server knows the path and its model does not do that; older vLLMs say it with 400."""
         older = self.status == _BAD_REQUEST and "does not support" in self.said
         return older or self.status == _NOT_IMPLEMENTED
+
+    @property
+    def other_question(self) -> bool:
+        """Whether the server was asked for what it does not do: a path, a task, or a chat without a chat template."""
+        no_path = self.not_here and self.said in _NO_PATH
+        no_chat = self.status == _BAD_REQUEST and "provide a chat template" in self.said
+        return no_path or no_chat or self.unable
 
     @property
     def failing(self) -> bool:

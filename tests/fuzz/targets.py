@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -142,13 +142,18 @@ def _log(data: bytes) -> object:
 
 def _answers(data: bytes) -> object:
     body = _text(data)
-    readers = (answers.served_models, answers.server_version, answers.token_ids, answers.generation, answers.error_text)
-    return [reader(body) for reader in readers]
+    readers = (answers.served_models, answers.server_version, answers.token_ids, answers.generation)
+    others = (answers.vectors, answers.ranking, answers.labels, answers.transcript)
+    for reader in (*readers, *others):
+        with suppress(bounded.UnreadableError):  # each reads what the others refuse
+            reader(body)
+    return answers.error_text(body)
 
 
 def _stream(data: bytes) -> object:
     pieces = tuple((float(at), data[at : at + 512]) for at in range(0, len(data), 512))
-    return streams.completion(Raw(0.0, float(len(data)), pieces))
+    raw = Raw(0.0, float(len(data)), pieces)
+    return streams.completion(raw), streams.pooled(raw, answers.vectors)
 
 
 def _labels(data: bytes) -> object:

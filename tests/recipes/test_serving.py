@@ -93,15 +93,38 @@ def test_a_server_that_speaks_tls_has_its_files_and_its_address(spark: FakeSpark
 
 def test_a_certificate_that_the_flags_name_makes_https_too(spark: FakeSpark) -> None:
     args = "{ssl-certfile: /certs/spark.pem, ssl-keyfile: /certs/spark.key}"
-    record = labels.read(dict(spark.run("render", recipe(spark, args=args), "--json").expect(0).json["labels"]))
-    assert (record.url, record.certificate) == ("https://127.0.0.1:18514", None)
+    spec = spark.run("render", recipe(spark, args=args), "--json").expect(0).json
+    assert {"/certs/spark.pem", "/certs/spark.key"} <= {mount["source"] for mount in spec["mounts"]}
+    record = labels.read(dict(spec["labels"]))
+    assert (record.url, record.certificate) == ("https://127.0.0.1:18514", "/certs/spark.pem")
     both = recipe(spark, args=args, more="tls: {certificate: /a.pem, key: /a.key}")
     assert "serve.tls already says what --ssl-certfile would" in lint(spark, both)
+
+
+def test_a_certificate_in_a_folder_of_the_image_is_taken_for_the_images_own(spark: FakeSpark) -> None:
+    args = "{ssl-certfile: /etc/ssl/own.pem, ssl-keyfile: /etc/ssl/own.key}"
+    spec = spark.run("render", recipe(spark, args=args), "--json").expect(0).json
+    record = labels.read(dict(spec["labels"]))
+    assert (record.url, record.certificate) == ("https://127.0.0.1:18514", None)
+    assert "/etc/ssl/own.pem" not in {mount["source"] for mount in spec["mounts"]}
+
+
+def test_files_that_are_not_there_are_named_before_anything_starts(spark: FakeSpark) -> None:
+    spark.models.cache.add("example-lab/gemma-e4b-base")
+    spark.engine.images["vllm/vllm-openai:v0.20.2"] = {}
+    tls = "tls: {certificate: ~/tls/spark.pem, key: ~/tls/spark.key}"
+    refused = spark.run("up", recipe(spark, more=tls)).expect(2).err
+    assert "one.yaml:6:54: serve.tls.certificate: ~/tls/spark.pem is not there" in refused
+    assert "serve.tls.key: ~/tls/spark.key is not there" in refused
+    args = "{ssl-certfile: /certs/spark.pem, ssl-keyfile: /certs/spark.key}"
+    assert "args.ssl-certfile: /certs/spark.pem is not there" in spark.run("up", recipe(spark, args=args)).expect(2).err
+    assert spark.engine.calls == []
 
 
 def test_a_service_over_tls_is_asked_with_its_certificate_everywhere(spark: FakeSpark) -> None:
     name = recipe(spark, more="tls: {certificate: ~/tls/spark.pem, key: ~/tls/spark.key}")
     spark.models.cache.add("example-lab/gemma-e4b-base")
+    spark.models.files |= {spark.operator.home / "tls" / name for name in ("spark.pem", "spark.key")}
     spark.engine.images["vllm/vllm-openai:v0.20.2"] = {}
     spark.http.serving["127.0.0.1:18514"] = "house"
     assert "ready at https://127.0.0.1:18514" in spark.run("up", name).expect(0).err

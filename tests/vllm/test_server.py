@@ -103,6 +103,9 @@ REAL: dict[str, object] = {
     "tokenize": TokenIds((19, 223, 20, 223, 21)),
     "completion of a model that embeds": OtherAnswer(404, "Not Found"),
     "chat of a model that embeds": OtherAnswer(404, "Not Found"),
+    "rerank": Ranking((1, 0), (0.9105371236801147, 0.9094648361206055), 15),
+    "classify": Labels(1),
+    "completion of a model that ranks": OtherAnswer(404, "Not Found"),
 }
 
 
@@ -150,6 +153,30 @@ def test_what_another_status_means(status: int, meaning: str) -> None:
 def test_older_vllms_say_with_400_what_a_model_does_not_do() -> None:
     assert OtherAnswer(400, "The model does not support Completions API").unable
     assert not OtherAnswer(400, "max_tokens is too large").unable
+
+
+NO_TEMPLATE = (
+    "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the "
+    "tokenizer does not define one."
+)
+"""vLLM 0.32.0, renderers/hf.py."""
+
+
+@pytest.mark.parametrize(
+    ("answer_", "other"),
+    [
+        (OtherAnswer(404, "Not Found"), True),
+        (OtherAnswer(405, "Method Not Allowed"), True),
+        (OtherAnswer(501, "anything"), True),
+        (OtherAnswer(400, "The model does not support Chat Completions API"), True),
+        (OtherAnswer(400, NO_TEMPLATE), True),
+        (OtherAnswer(404, "The model `nobody` does not exist. Valid aliases: tiny."), False),
+        (OtherAnswer(400, "max_tokens is too large"), False),
+        (OtherAnswer(500, "Internal Server Error"), False),
+    ],
+)
+def test_what_a_server_does_not_do_is_told_from_what_it_does_wrong(answer_: OtherAnswer, *, other: bool) -> None:
+    assert answer_.other_question is other
 
 
 def test_the_status_of_any_answer() -> None:

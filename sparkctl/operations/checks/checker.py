@@ -36,6 +36,10 @@ THOUGHT: Final = "thought"
 NO_ANSWER: Final = "answer"
 """The assertion that there is an answer to judge."""
 _NO_MODEL: Final = "a simulated server has no model: it answers, and what it says is not judged"
+_BAD_REQUEST: Final = 400
+UNASKED: Final = "question"
+"""The finding that a server does not do what it was asked for, such as to chat without a chat template."""
+_NOTHING_TO_JUDGE: Final = frozenset({THOUGHT, UNASKED})
 _WRITES: Final = ServerKind.GENERATE
 
 
@@ -103,7 +107,7 @@ class Checker:
         evidence = tuple(_shown(one, server.key) for one in self._together(asked, server, check.timeout))
         seconds = self._clock.monotonic() - began
         failed = [finding for one in evidence for finding in one.findings if not finding.passed]
-        if failed and all(finding.assertion == THOUGHT for finding in failed):
+        if failed and all(finding.assertion in _NOTHING_TO_JUDGE for finding in failed):
             return CheckVerdict(name, Result.SKIPPED, failed[0].measured, seconds, evidence)
         if failed and self._simulated and not any(finding.assertion == NO_ANSWER for finding in failed):
             return CheckVerdict(name, Result.SKIPPED, _NO_MODEL, seconds, evidence)
@@ -267,7 +271,12 @@ def _none(answer: NotAnswered) -> Judgement:
         return _no_answer(f"no answer: {answer.why}")
     if answer.wants_key:
         return _no_answer(f"HTTP {answer.status}: the server wants its key, in VLLM_API_KEY or your secrets file")
-    return _no_answer(f"HTTP {answer.status}: {answer.said or 'an empty body'}")
+    told = f"HTTP {answer.status}: {answer.said or 'an empty body'}"
+    if answer.other_question:
+        fix = "; a base model has model: {chat: false}" if answer.status == _BAD_REQUEST else ""
+        told = f"it does not do what it was asked: {told}{fix}"
+        return Judgement(UNASKED, passed=False, measured=told, limit="an answer")
+    return _no_answer(told)
 
 
 def _no_answer(measured: str) -> Judgement:

@@ -33,6 +33,8 @@ READ: Final = frozenset({
     *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "VLLM_TUNED_CONFIG_FOLDER"),
 })  # fmt: skip
 """Flags and variables of vLLM 0.17 to 0.33, and of the libraries below it, whose values may be files that are read."""
+_OF_NO_IMAGE: Final = frozenset({"ssl-certfile", "ssl-keyfile"})
+"""Files that are one host's, and that no image has unless it was made to."""
 NO_PATHS: Final = frozenset({"root-path", "uds", "served-model-name", "allowed-origins"})
 _WRITTEN: Final = re.compile(r"download-dir|.*profiler?-dir|HF_HOME|.*(?:CACHE|PROFILER_DIR|CONFIG_ROOT).*")
 """Those in which a server writes."""
@@ -105,6 +107,8 @@ class Finder:
             return True
         if not text.startswith("/") or "\n" in text or is_below(text.rstrip("/"), self._inside):
             return False
+        if name in _OF_NO_IMAGE and not is_below(text, OF_THE_IMAGE):
+            return True
         return is_below(text, OF_HOSTS) or (name in READ and self._models.file_problem(Path(text)) != "is not there")
 
     def _mounted(self, path: KeyPath, text: str, host: Path) -> str:

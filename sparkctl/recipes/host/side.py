@@ -45,6 +45,8 @@ def of(models: Models, operator: Operator, loaded: LoadedRecipe, model: Source, 
     recipe = loaded.recipe
     found = {mount.target: mount for mount in _models(models, operator, recipe, model, draft)}
     declared, missing = _declared(models, operator, recipe)
+    encrypting, without = _tls(models, operator, recipe)
+    declared, missing = [*declared, *encrypting], [*missing, *without]
     compiled = caches.compiled(operator, recipe)
     inside = [*found, *(mount.target for mount in declared), *([compiled.target] if compiled else [])]
     finder = Finder(models, operator, [*inside, caches.MODELS, caches.MODELS_OF_USERS])
@@ -91,6 +93,23 @@ def _declared(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[
             missing.append(Problem(f"{name}: {source} {problem}", hint=hint, path=path))
         mounts = with_links(models, operator.expand(source), target, read_only=mode != "rw")
         found += [mount._replace(asked=path) for mount in mounts]
+    return found, missing
+
+
+def _tls(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[HostMount], list[Problem]]:
+    """Return the mounts of a server's certificate and key, and which of the two is not there."""
+    tls = recipe.serve.tls
+    if tls is None:
+        return [], []
+    found, missing = [], []
+    for name, text, target in (("certificate", tls.certificate, CERTIFICATE), ("key", tls.key, KEY)):
+        path, file = ("serve", "tls", name), operator.expand(text)
+        problem = models.file_problem(file)
+        if problem is not None:
+            missing.append(
+                Problem(f"{'.'.join(path)}: {text} {problem}", hint="make it, or correct the path", path=path)
+            )
+        found.append(HostMount(file, target, asked=path))
     return found, missing
 
 

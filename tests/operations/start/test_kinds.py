@@ -126,6 +126,25 @@ def test_a_model_that_does_not_think_gets_what_it_was_asked_for(tmp_path: Path) 
     assert "chat_template_kwargs" not in body
 
 
+NO_TEMPLATE = (
+    "default chat template is no longer allowed, so you must provide a chat template if the tokenizer does not"
+)
+
+
+@pytest.mark.parametrize(
+    ("chat", "told"),
+    [
+        ((400, {"error": {"message": NO_TEMPLATE, "code": 400}}), "a base model has model: {chat: false}"),
+        (NOT_FOUND, "it does not do what it was asked: HTTP 404: Not Found"),
+    ],
+)
+def test_a_model_that_cannot_chat_is_not_torn_down_by_a_check(tmp_path: Path, chat: tuple[int, Any], told: str) -> None:
+    http = Answering(answers={"/v1/completions": TOKENS, "/v1/chat/completions": chat})
+    done = spark_with(tmp_path, http, "checks: [text]\n").run("up", "one").expect(0)
+    assert "one: check text skipped: it does not do what it was asked: HTTP" in done.err
+    assert told in done.err
+
+
 def test_a_check_for_another_kind_is_skipped_and_does_not_count(tmp_path: Path) -> None:
     http = Answering(answers=EMBEDS)
     spark = spark_with(tmp_path, http, "args: {runner: pooling}\nchecks: [text]\n")
