@@ -214,7 +214,7 @@ def test_the_life_of_a_mod(spark: Spark, build: Callable[..., str], docker_engin
     spark.docker("rm", "--force", name)
     recipe.write_text(recipe.read_text().replace("mods: [mend]\n", ""))
     spark.run("up", name).expect(0)
-    assert spark.run("verify-mods", name).expect(0).err == "no mods to verify\n"
+    assert spark.run("verify-mods", name).expect(0).err == "no mods to verify: nothing that is judged has any\n"
 
 
 VLLM_FILE = f"/usr/local/lib/python3.11/dist-packages/{BELOW}"
