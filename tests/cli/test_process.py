@@ -123,9 +123,9 @@ def test_whatever_the_umask_others_cannot_write_what_sparkctl_makes(operator: Op
 
 
 def start(operator: Operator) -> subprocess.Popen[str]:
-    """Start a service that loads for a minute, and return the command once it says so."""
+    """Start a service that loads for a third of a minute, and return the command once it says so."""
     arguments = ["up", "e4b-nvfp4", "--set", f"serve.port={free_port()}"]
-    environ = operator.environment | {"SPARKCTL_SIM_FAULTS": "load_s=60"}
+    environ = operator.environment | {"SPARKCTL_SIM_FAULTS": "load_s=20"}
     # A shell starts what runs in its background with SIGINT ignored, and this test may be such.
     process = subprocess.Popen(
         ["env", "--default-signal=INT", *SPARKCTL, *arguments],

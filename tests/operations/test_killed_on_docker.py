@@ -1,7 +1,7 @@
 """kill -9 in the midst of a command on a real Docker Engine: the next command puts it right.
 
 The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts. A kill
-takes some seconds of a machine, so that a run tries every fourth of them; with SPARKCTL_TEST_KILLS=all, each.
+takes some seconds of a machine, so that a run tries every sixth of them; with SPARKCTL_TEST_KILLS=all, each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 AT_ONCE = 2
-EVERY = 1 if EACH_KILL else 4
+EVERY = 1 if EACH_KILL else 6
 SOURCE = "FIXED = True\n"
 MD5 = hashlib.md5(SOURCE.encode(), usedforsecurity=False).hexdigest()
 MOD = f"files:\n  - module: vllm.model_executor.models.gemma4_mtp\n    source: fix.py\n    md5: {MD5}\n"

@@ -135,7 +135,8 @@ def test_labels_that_were_damaged_by_hand_are_unknown_and_the_claim_is_what_is_h
     given = dict(spec["labels"]) | {"sparkctl.claim": "9" * 40, "sparkctl.mods": "[" * 2000, "sparkctl.url": "\x1b[2J"}
     del given["sparkctl.spec"]
     words = [f"--label={label}={text}" for label, text in given.items()]
-    spark.docker("create", "--name", name, *words, "sparkctl-test/base:latest", "sleep", "60")
+    ends = ("sh", "-c", "trap 'exit 0' TERM; sleep 60 & wait")
+    spark.docker("create", "--name", name, *words, "sparkctl-test/base:latest", *ends)
     spark.docker("start", name)
     told = spark.run("ps").expect(0)
     assert "\x1b" not in told.out + told.err

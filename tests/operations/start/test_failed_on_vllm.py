@@ -17,10 +17,9 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
     ("overrides", "cause", "fix"),
     [
         (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len", "sparkctl recipes lint"),
-        (("args.quantization=nosuch",), "this vLLM knows no quantization nosuch", "leave --quantization out"),
         (("limits.context=4096", "memory={kv: 1 MiB}"), "one request of 4096 tokens needs", "--set limits.context="),
     ],
-    ids=["flag", "quantization", "context over the cache"],
+    ids=["flag", "context over the cache"],
 )
 def test_a_real_failure_is_explained(machine: Machine, overrides: tuple[str, ...], cause: str, fix: str) -> None:
     name, _ = machine.recipe("fails")

@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import threading
-import time
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
+from sparkctl.vllm.metrics import Metrics
+from sparkctl.vllm.server import Server
+from sparkctl.world.local.http_client import SocketHttp
+from tests.support.command_line import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +54,12 @@ def asked_all_the_time(url: str) -> Iterator[None]:
             reader.join()
 
 
+def runs(url: str) -> bool:
+    """Return whether the server says that it has requests in work."""
+    found = Server(SocketHttp(), url, None).metrics()
+    return isinstance(found, Metrics) and bool(found.running)
+
+
 @contextmanager
 def stopped(machine: Machine, name: str) -> Iterator[None]:
     """Stop the scheduler's process, as a hang would; the API server goes on."""
@@ -83,7 +93,7 @@ def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) 
     assert len(idle["acceptance"]["positions"]) == 3
 
     with asked_all_the_time(url):
-        time.sleep(2)  # until the first of them run
+        wait_for(lambda: runs(url))
         busy = machine.run("status", name, "--json").expect(0).json
         assert (busy["state"], busy["running"] + busy["waiting"] > 0) == ("busy", True)
         assert busy["generated_per_second"] > 0
