@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import placed
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
 
     Tell = Callable[[str], None]
+
+
+_AT_ONCE: Final = 4
+"""Services that are judged at once: each waits for the engine, and for the Python of its container to start."""
 
 
 class DraftingService(NamedTuple):
@@ -143,7 +149,10 @@ def _untold(text: str) -> None:
 def _verdicts(world: World, names: Sequence[str], tell: Tell, *, everything: bool) -> list[ModVerdict]:
     """Return the verdicts of what is named, else of all that runs; with ``everything`` of all recipes with mods too."""
     meant = [one for name in names for one in _of(world, name, tell)] if names else _all(world, tell)
-    found = [verdict for one in meant for verdict in judge(world.engine, world.images, one)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = [
+            verdict for judged in pool.map(partial(judge, world.engine, world.images), meant) for verdict in judged
+        ]
     by_file = {(verdict.service, verdict.mod.target): verdict for verdict in found}
     for stranger in outsiders(world.engine, meant):
         key = (stranger.service, stranger.mod.target)
