@@ -197,11 +197,7 @@ class Loader:
         return service
 
     def host_side(self, one: Located) -> HostSide:
-        """Return what a recipe's container gets of this host.
-
-        Raises:
-            ProblemsError: as for ``side.of``.
-        """
+        """Return what a recipe's container gets of this host; raises ProblemsError as ``side.of`` does."""
         return side.of(self._models, self._operator, one.loaded, one.model, one.draft)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
@@ -307,6 +303,10 @@ class Loader:
         absent = source.missing or f"{source.here} is not there"
         message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {absent}"
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
+
+    def mods(self, one: Located) -> tuple[MountedMod, ...]:
+        """Return a recipe's mods as they are mounted; nothing is counted for it."""
+        return self._mods(one.loaded.recipe, self._template(one.loaded.recipe.template), one.model)
 
     def _mods(self, recipe: Recipe, template: Template, model: Source) -> tuple[MountedMod, ...]:
         if not recipe.mods:

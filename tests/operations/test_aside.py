@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,13 @@ from sparkctl.base.units import GIB
 from sparkctl.operations.status.leftovers import findings
 from sparkctl.world.engine import Container
 from tests.support.bench_streams import FakeStreams
-from tests.support.fake_world import FakeSpark
+from tests.support.fake_engine import FakeEngine
+from tests.support.fake_world import IMAGE, FakeSpark
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.world.spec import ContainerSpec
 
 NAME = "e4b-nvfp4"
 REPLACE = ("up", NAME, "--set", "limits.context=8192", "--replace")
@@ -140,6 +144,32 @@ def test_a_port_that_is_taken_at_the_start_brings_back_what_ran(spark: FakeSpark
     spark.engine.fail[f"start {NAME}"] = EngineError("port 127.0.0.1:8003 is taken by another container")
     assert f"{NAME}: started again as it was before" in spark.run(*REPLACE).expect(4).err
     assert (list(spark.engine.there), names(spark)) == ([before], {NAME: "running"})
+
+
+@dataclass
+class InterruptedEngine(FakeEngine):
+    """An engine whose operator interrupts while it creates: it does what it was asked for, and nobody hears of it."""
+
+    interrupts: bool = False
+
+    def create(self, spec: ContainerSpec) -> str:
+        created = super().create(spec)
+        if self.interrupts:
+            raise KeyboardInterrupt
+        return created
+
+
+def test_an_interruption_while_the_engine_creates_leaves_what_ran(tmp_path: Path) -> None:
+    engine = InterruptedEngine(images={IMAGE: {}})
+    spark = FakeSpark(tmp_path, engine=engine)
+    spark.run("up", NAME).expect(0)
+    (before,) = engine.there
+    engine.interrupts = True
+    spark.run(*REPLACE).expect(130)
+    assert (list(engine.there), names(spark)) == ([before], {NAME: "running"})
+    spark.run("down", NAME).expect(0)
+    spark.run("up", NAME).expect(130)
+    assert not engine.there
 
 
 @pytest.mark.parametrize("name", [f"{NAME}.aside", f"{NAME}.aside.stopped"])

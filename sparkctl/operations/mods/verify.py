@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.placed import MountedMod
     from sparkctl.mods.verdicts import ModVerdict
     from sparkctl.operations.context import World
-    from sparkctl.recipes.service import Service
+    from sparkctl.recipes.recipe import Recipe
     from sparkctl.vllm.metrics import DraftCounts
     from sparkctl.world.engine import Container
 
@@ -194,13 +194,13 @@ def _of(world: World, name: str, tell: Tell) -> list[Meant]:
     for misfit in (misfit for one in idle for misfit in misfits(world.catalog, one.loaded)):
         tell(str(misfit))
     started = [_started(world, service, tell) for service in there]
-    return [*started, *(_meant(service, service.spec.image, service.mods, None) for service in loader.services(idle))]
+    services = loader.services(idle)
+    return [*started, *(_meant(one.name, one.recipe, one.spec.image, one.mods, None) for one in services)]
 
 
-def _meant(service: Service, image: str, mods: Sequence[MountedMod], container: Container | None) -> Meant:
-    model = service.recipe.model
-    marks = tuple(filter(None, (model.repo, model.mount, service.recipe.serve.name)))
-    return Meant(service.name, image, mods, container, marks)
+def _meant(name: str, recipe: Recipe, image: str, mods: Sequence[MountedMod], container: Container | None) -> Meant:
+    marks = tuple(filter(None, (recipe.model.repo, recipe.model.mount, recipe.serve.name)))
+    return Meant(name, image, mods, container, marks)
 
 
 def _started(world: World, name: str, tell: Tell) -> Meant:
@@ -217,17 +217,17 @@ def _started(world: World, name: str, tell: Tell) -> Meant:
     recorded = placed.from_record(record.mods or ())
     try:
         loader = world.loader(world.ports.models, world.images)
-        service = loader.services([located(world, loader, name, container)])[0]
+        one = located(world, loader, name, container)
+        mods = loader.mods(one)
     except InputError as error:
         tell(f"{name} is verified by its labels alone: {error.message}")
         return Meant(name, container.image, recorded, container, unknown=unknown)
-    if record.digest == service.digest:
-        return _meant(service, container.image, service.mods, container)
+    recipe = one.loaded.recipe
     if unknown:
-        return _meant(service, container.image, service.mods, container)._replace(unknown=unknown)
-    known = {(mod.mod, mod.target): mod for mod in service.mods}
+        return _meant(name, recipe, container.image, mods, container)._replace(unknown=unknown)
+    known = {(mod.mod, mod.target): mod for mod in mods}
     found = [known.get((mod.mod, mod.target), mod) for mod in recorded]
-    later = dict.fromkeys(mod.mod for mod in service.mods if mod not in found)
+    later = dict.fromkeys(mod.mod for mod in mods if mod not in found)
     for mod in later:
         tell(f"{name} was started without mod {mod}, which its recipe has by now: sparkctl up --replace {name}")
-    return _meant(service, container.image, found, container)
+    return _meant(name, recipe, container.image, found, container)

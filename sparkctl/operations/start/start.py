@@ -115,11 +115,20 @@ class Starter:
             sampler = Sampler(engine, self._ports.host, created, self._ports.clock.monotonic())
             engine.start(created)
         except BaseException:
-            if created is not None:
-                engine.remove(created)
+            self._remove_made(name, created, earlier)
             aside.come_back(name)
             raise
         return Begun(created, sampler)
+
+    def _remove_made(self, name: str, created: str | None, earlier: Container | None) -> None:
+        """Remove what was created; after an interruption the engine may have created what it had been asked for."""
+        engine = self._ports.engine
+        there = None if created is not None else engine.container(name)
+        mine = there is not None and there.labels.get(LABEL_PROCESS) == self._ports.locks.me
+        if there is not None and mine and (earlier is None or there.id != earlier.id):
+            created = there.id
+        if created is not None:
+            engine.remove(created)
 
     def _keep_dead(self, service: Service, earlier: Container) -> None:
         """Keep the log of a container that died by itself, and say what it found."""

@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -17,7 +18,7 @@ from docker.utils import kwargs_from_env
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import create, image_files, pull, python, workbench
-from sparkctl.world.docker.errors import Endpoint
+from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
 
@@ -160,7 +161,7 @@ class DockerEngine:
         """Create, without starting, the container and return its id."""
         arguments = create.arguments(spec, self._environment)
         with self._asked(f"create the container {spec.name or 'of ' + spec.image}"):
-            return str(self._client.create_container(**arguments)["Id"])
+            return str(to_its_end(partial(self._client.create_container, **arguments))["Id"])
 
     def start(self, container: str) -> None:
         """Start a container that was created."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import re
+import signal
 import socket
 import ssl
 import struct
@@ -40,6 +41,8 @@ SDK_ERRORS: Final = (
     OSError,
     struct.error,
 )
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Rule(NamedTuple):
@@ -174,6 +177,28 @@ def within(timeout_s: float, call: Callable[[], T]) -> T:
         return outcome.get(timeout=timeout_s)()
     except queue.Empty:
         raise TimeoutError from None
+
+
+def to_its_end(call: Callable[[], T]) -> T:
+    """Make a call, and wait for its end also where a signal comes meanwhile, which is then raised.
+
+    The engine does what it was asked for, whether somebody waits for the answer or not: whoever cleans up must come
+    after it. Only a program's first thread has signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    came: list[int] = []
+    handled = {number: signal.getsignal(number) for number in _ENDING}
+    deferred = {number: handler for number, handler in handled.items() if callable(handler)}
+    for number in deferred:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        return call()
+    finally:
+        for number, handler in deferred.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _raise(error: BaseException) -> NoReturn:

@@ -14,7 +14,7 @@ from docker.errors import APIError, NotFound
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import create
-from sparkctl.world.docker.errors import within
+from sparkctl.world.docker.errors import to_its_end, within
 from sparkctl.world.spec import ContainerSpec
 from sparkctl.world.throwaway import throwaway
 
@@ -74,7 +74,8 @@ class Bare:
         Raises:
             docker.errors.DockerException: as the SDK raises.
         """
-        return str(self._client.create_container(**create.arguments(spec, {}), use_config_proxy=False)["Id"])
+        arguments = create.arguments(spec, {})
+        return str(to_its_end(partial(self._client.create_container, **arguments, use_config_proxy=False))["Id"])
 
     def remove(self, container: str) -> None:
         """Remove a container by its name or id. One that is gone already is no error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socketserver
 import subprocess
 import threading
@@ -15,7 +16,7 @@ from docker.errors import DockerException
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.engine import connect
-from sparkctl.world.docker.errors import Endpoint, refusal, within
+from sparkctl.world.docker.errors import Endpoint, refusal, to_its_end, within
 from sparkctl.world.docker.inspected import HostFacts, container_of, elsewhere, info_of
 
 if TYPE_CHECKING:
@@ -375,3 +376,21 @@ def test_dockers_states_are_those_of_the_port(status: str, state: str, exit_code
     assert (container.state, container.exit_code) == (state, exit_code)
     assert container.started_at == pytest.approx(1795215497.957108)
     assert (container.finished_at, container.command, container.env, container.labels) == (None, (), (), {})
+
+
+def test_a_call_is_made_to_its_end_before_an_interruption_is_raised() -> None:
+    made: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def call() -> None:
+        signal.raise_signal(signal.SIGINT)
+        made.append("to its end")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            to_its_end(call)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert made == ["to its end"]
+    assert to_its_end(lambda: 3) == 3
