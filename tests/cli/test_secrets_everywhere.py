@@ -196,6 +196,7 @@ def test_none_is_found_in_a_log_that_is_kept_or_an_engine_that_refuses(tmp_path:
 
 
 @pytest.mark.docker
+@pytest.mark.timeout(600)  # fifty commands, beside a vLLM of another test
 def test_none_is_found_on_a_real_engine(docker_spark: Spark) -> None:
     spark = docker_spark
     more = f"secrets: [{', '.join(DECLARED)}]\n"

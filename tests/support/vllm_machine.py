@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.command_line import Done
+
 IMAGE = "sparkctl-test/vllm-cpu:0.32.0"
 TEMPLATE = """\
 {% set package_root = "/usr/local/lib/python3.11/dist-packages" %}
@@ -31,6 +33,8 @@ image: {image}
 vllm: "0.32"
 model: {{repo: test/tiny, path: {model}, mount: /models/tiny}}
 gpus: none
+# One thread computes: several wait for each other by spinning, and nothing else gets on beside them on two cores.
+env: {{VLLM_CPU_OMP_THREADS_BIND: nobind, OMP_NUM_THREADS: "1"}}
 # vLLM's workers share 160 MiB of it, and docker gives 64.
 container: {{ipc: host}}
 serve: {{name: tiny, port: {port}}}
@@ -51,6 +55,10 @@ class Machine(Operator):
         full, port = f"{self.prefix}-{name}", free_port()
         self.write(f"recipes/{full}.yaml", RECIPE.format(image=IMAGE, model=self.model, port=port) + more)
         return full, f"http://127.0.0.1:{port}"
+
+    def run(self, *arguments: str, timeout: float = 250) -> Done:
+        """Run a command to its end, which takes its time beside a server that computes on every core."""
+        return super().run(*arguments, timeout=timeout)
 
     def copy(self, name: str) -> str:
         """Write the recipe anew under another name, for a service that does not run; return that name."""

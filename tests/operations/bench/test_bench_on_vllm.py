@@ -11,7 +11,7 @@ from sparkctl.operations.bench.result import BUNCHED
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 
 def said(found: dict[str, list[str]]) -> list[str]:
@@ -22,8 +22,8 @@ def said(found: dict[str, list[str]]) -> list[str]:
 def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
     drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
     name, url = machine.recipe("bench", drafting)
-    machine.run("up", name, timeout=200).expect(0)
-    found = machine.run("bench", name, "--tokens", "60", "--rounds", "2", "--json", timeout=200).expect(0).json
+    machine.run("up", name).expect(0)
+    found = machine.run("bench", name, "--tokens", "60", "--rounds", "2", "--json").expect(0).json
     assert [level["concurrency"] for level in found["levels"]] == [1, 3]
     assert [level["tokens"] for level in found["levels"]] == [2 * 60, 2 * 3 * 60]
     assert all(level["counted"] for level in found["levels"])
@@ -37,10 +37,10 @@ def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
     # 300 tokens fill two blocks of the CPU's 128: without salts the second run would find them in the prefix cache.
     for _ in range(2):
         options = ("--tokens", "8", "--rounds", "1", "--concurrency", "1,2", "--input-tokens", "300")
-        long = machine.run("bench", name, *options, "--json", timeout=200).expect(0).json
+        long = machine.run("bench", name, *options, "--json").expect(0).json
         assert {each["prompt_tokens"] for level in long["levels"] for each in level["each"]} == {300}
         assert said(long) == []
-    shared = machine.run("bench", name, "--tokens", "8", "--rounds", "1", "--format", "llama-benchy", timeout=200)
+    shared = machine.run("bench", name, "--tokens", "8", "--rounds", "1", "--format", "llama-benchy")
     assert [run["concurrency"] for run in shared.expect(0).json["benchmarks"]] == [1, 3]
 
     history = machine.run("bench", "history", name).expect(0).out

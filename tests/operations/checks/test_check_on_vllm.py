@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 OWN = """\
 description: what a server with random weights can do
@@ -55,7 +55,7 @@ def served(machine: Machine) -> Iterator[Served]:
     machine.write("checks/answers.yaml", OWN)
     machine.environ["VLLM_API_KEY"] = KEY
     name, url = machine.recipe("check", "checks: [answers]\nsecrets: [VLLM_API_KEY]\n")
-    yield Served(name, url, machine.run("up", name, timeout=200).expect(0).err)
+    yield Served(name, url, machine.run("up", name).expect(0).err)
     machine.run("down", name).expect(0)
 
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
 def test_a_real_failure_is_explained(machine: Machine, overrides: tuple[str, ...], cause: str, fix: str) -> None:
     name, _ = machine.recipe("fails")
     words = [word for override in overrides for word in ("--set", override)]
-    failed = machine.run("up", name, *words, timeout=200)
+    failed = machine.run("up", name, *words)
     assert failed.code in {3, 5}, failed.err
     assert f"cause: {cause}" in failed.err
     assert fix in failed.err
@@ -40,5 +40,5 @@ def test_a_folder_without_a_config_is_explained(machine: Machine) -> None:
         if file.name != config.name:
             (bare / file.name).write_bytes(file.read_bytes())
     (bare / "config.json").write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "nosuch"}))
-    failed = machine.run("up", name, "--set", f"model.path={bare}", timeout=200).expect(5)
+    failed = machine.run("up", name, "--set", f"model.path={bare}").expect(5)
     assert "cause: the transformers in this image does not know nosuch" in failed.err

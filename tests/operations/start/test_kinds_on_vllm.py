@@ -12,7 +12,7 @@ from tests.testbed import tiny_kinds
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 TLS = FIXTURES / "tls"
 
@@ -28,7 +28,7 @@ def test_a_server_that_embeds_over_tls_under_two_names(machine: Machine) -> None
     secure = url.replace("http://", "https://")
     tls = f"serve.tls={{certificate: {TLS / 'house.pem'}, key: {TLS / 'house.key'}}}"
     own = settings("args.runner=pooling", f"model.path={folder}", "serve.aliases=[gpt-4o]", tls)
-    done = machine.run("up", name, *own, timeout=200).expect(0)
+    done = machine.run("up", name, *own).expect(0)
     assert done.err.splitlines()[-1] == f"{name}: ready at {secure}"
     assert "warning" not in done.err
 
@@ -49,7 +49,7 @@ def test_a_server_that_ranks_is_known_by_its_model_and_has_no_cache(machine: Mac
     name, url = machine.recipe("ranks")
     # vLLM refuses an encoder whose batch is smaller than its context: what is not written follows the context.
     own = settings(f"model.path={folder}", "limits={context: 4096, batched-tokens: null}", "args.dtype=float32")
-    done = machine.run("up", name, *own, timeout=200).expect(0)
+    done = machine.run("up", name, *own).expect(0)
     assert done.err.splitlines()[-1] == f"{name}: ready at {url}"
     assert "--kv-cache-memory-bytes" not in machine.run("render", name, *own).expect(0).out
     assert "KV cache size" not in machine.run("logs", name).expect(0).out

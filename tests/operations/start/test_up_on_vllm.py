@@ -18,7 +18,7 @@ from tests.support.vllm_machine import IMAGE
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 DRAFTING = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
 VERSION = "/usr/local/lib/python3.11/dist-packages/vllm/version.py"
@@ -61,7 +61,7 @@ def served(machine: Machine) -> Served:
     bake_a_mod_over_the_version(machine)
     name, url = machine.recipe("one", f"mods: [version]\n{DRAFTING}")
     planned = machine.run("plan", name, "--json").expect(0).json["services"][0]
-    return Served(name, url, machine.run("up", name, timeout=200).expect(0).err, planned)
+    return Served(name, url, machine.run("up", name).expect(0).err, planned)
 
 
 def test_from_a_recipe_to_tokens_with_a_mod_whose_effect_the_server_shows(machine: Machine, served: Served) -> None:
@@ -119,7 +119,7 @@ def test_a_server_whose_engine_is_killed_is_not_ready_and_up_starts_it_anew(mach
     assert machine.docker("inspect", "--format", "{{.State.ExitCode}}", name).strip() == "0"
     (row,) = [row for row in machine.run("ps", "--json").expect(0).json if row["name"] == name]
     assert (row["state"], row["ready"]) == ("exited", False)
-    assert f"{name}: ready at {url}" in machine.run("up", name, timeout=200).expect(0).err
+    assert f"{name}: ready at {url}" in machine.run("up", name).expect(0).err
 
     machine.write("mods/version/version.py", "__version__ = 'lost'\n")
     lost = machine.run("verify-mods", name).expect(6)
@@ -130,7 +130,7 @@ def test_a_server_whose_engine_is_killed_is_not_ready_and_up_starts_it_anew(mach
 def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> None:
     name, _ = machine.recipe("three")
     tools = ("--set", "args.enable-auto-tool-choice=true", "--set", "args.tool-call-parser=nosuch")
-    refused = machine.run("up", name, *tools, timeout=200).expect(5)
+    refused = machine.run("up", name, *tools).expect(5)
     assert f"{name} is not ready: the container exited with code 1" in refused.err
     assert "invalid tool call parser: nosuch" in refused.err
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
@@ -138,7 +138,7 @@ def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> 
 
 def test_drafts_below_the_recipes_floor_are_not_ready(machine: Machine) -> None:
     name, _ = machine.recipe("four", DRAFTING + "ready: {acceptance: {overall: 1.0}}\n")
-    refused = machine.run("up", name, timeout=200).expect(5)
+    refused = machine.run("up", name).expect(5)
     told = re.search(r"drafts are accepted \d+ % \d+ % \d+ % \((\d+) drafted tokens\): \d+\.\d % overall", refused.err)
     assert told is not None
     assert int(told[1]) >= 200
@@ -147,6 +147,6 @@ def test_drafts_below_the_recipes_floor_are_not_ready(machine: Machine) -> None:
 
 def test_a_fraction_that_vllm_would_refuse_is_refused_before_it_starts(machine: Machine) -> None:
     name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
-    refused = machine.run("up", name, timeout=200).expect(3)
+    refused = machine.run("up", name).expect(3)
     assert "vLLM itself would refuse" in refused.err
     assert f"sparkctl up {name} --set memory=auto" in refused.err
