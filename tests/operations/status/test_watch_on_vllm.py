@@ -8,7 +8,7 @@ import signal
 import threading
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,14 +34,18 @@ def asked_all_the_time(url: str) -> Iterator[None]:
     """Ask the server for long texts until the end."""
     over = threading.Event()
     body = json.dumps({"model": "tiny", "prompt": "1 2 3", "max_tokens": 300, "ignore_eos": True}).encode()
+    wrong: list[Exception] = []
 
     def ask() -> None:
+        request = urllib.request.Request(  # noqa: S310  (the loopback)
+            f"{url}/v1/completions", body, {"Content-Type": "application/json"}
+        )
         while not over.is_set():
-            request = urllib.request.Request(  # noqa: S310  (the loopback)
-                f"{url}/v1/completions", body, {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310  (the loopback)
-                reply.read()
+            try:
+                with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310  (the loopback)
+                    reply.read()
+            except OSError as error:
+                wrong.append(error)
 
     readers = [threading.Thread(target=ask) for _ in range(READERS)]
     for reader in readers:
@@ -52,6 +56,25 @@ def asked_all_the_time(url: str) -> Iterator[None]:
         over.set()
         for reader in readers:
             reader.join()
+    assert wrong == []
+
+
+def status(machine: Machine, name: str, state: str) -> dict[str, Any]:
+    """Return what `status` says once that is the state: between two requests a server is ready."""
+    found: dict[str, Any] = {}
+
+    def there() -> bool:
+        found.update(machine.run("status", name, "--json").expect(0).json)
+        return bool(found["state"] == state)
+
+    wait_for(there)
+    return found
+
+
+def doing(machine: Machine, name: str) -> tuple[bool, str]:
+    """Return whether `ps` calls a service ready, and what it says that the service does."""
+    (row,) = [row for row in machine.run("ps", "--json").expect(0).json if row["name"] == name]
+    return row["ready"], row["doing"]
 
 
 def runs(url: str) -> bool:
@@ -94,12 +117,11 @@ def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) 
 
     with asked_all_the_time(url):
         wait_for(lambda: runs(url))
-        busy = machine.run("status", name, "--json").expect(0).json
-        assert (busy["state"], busy["running"] + busy["waiting"] > 0) == ("busy", True)
+        busy = status(machine, name, "busy")
+        assert busy["running"] + busy["waiting"] > 0
         assert busy["generated_per_second"] > 0
         assert busy["kv_usage"] > 0
-        (row,) = [row for row in machine.run("ps", "--json").expect(0).json if row["name"] == name]
-        assert (row["ready"], row["doing"]) == (True, "busy")
+        wait_for(lambda: doing(machine, name) == (True, "busy"))
         with stopped(machine, name):
             stuck = machine.run("status", name).expect(5)
             assert "stuck: " in stuck.out
