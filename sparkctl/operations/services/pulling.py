@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAST_BYTES: Final = 5 * GIB
 """Free bytes below which no image of vLLM is tried: a choice, well below the 21 GB that one of them filled."""
 UNPACKED: Final = 2.0
-"""How much larger layers are on the disk than on the wire: an estimate; CUDA's libraries pack to about a half."""
+"""How much larger layers are taken to be on the disk than on the wire: an estimate, measured on no image."""
 LAST_BYTES: Final = 1 * GIB
 """What is never taken from a disk while an image comes: a choice."""
 
