@@ -12,6 +12,8 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.cli import session
     from sparkctl.cli.session import Session
     from sparkctl.operations import deployed
@@ -42,6 +44,18 @@ name = click.argument("name", shell_complete=_known)
 names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
 several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=_known)
 everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
+
+
+def refuse_none_or_both(names: Sequence[str], *, everything: bool) -> None:
+    """Refuse a command that is given neither names nor --all, or both.
+
+    Raises:
+        click.UsageError: with what to say.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name the services, or say --all")
+
+
 overrides = click.option(
     "--set",
     "overrides",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import everything, several
+from sparkctl.cli.options import everything, refuse_none_or_both, several
 from sparkctl.operations.services.running import down
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, names: tuple[str, ...], *, everything: bool) -> None:
     """Stop and remove services: their containers, nothing else. Models, images and mods stay."""
-    if bool(names) == everything:
-        raise click.UsageError("name the services, or say --all")
+    refuse_none_or_both(names, everything=everything)
     with session.out.reporting():
         stopped = down(session.world, names, everything=everything)
     for name in stopped.absent:

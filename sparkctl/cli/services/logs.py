@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import everything, several
+from sparkctl.cli.options import everything, refuse_none_or_both, several
 from sparkctl.operations.services.running import chosen, logs
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(session: Session, names: tuple[str, ...], *, everything: bool, follow: bool, tail: int | None) -> None:
     """Print the log of a service as its server wrote it; of several one after another, each below its name."""
-    if bool(names) == everything:
-        raise click.UsageError("name the services, or say --all")
+    refuse_none_or_both(names, everything=everything)
     services = chosen(session.world, names, everything=everything)
     if follow and len(services) > 1:
         raise click.UsageError(f"--follow is for one service: {', '.join(services)}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.cli.options import everything, several
+from sparkctl.cli.options import everything, refuse_none_or_both, several
 from sparkctl.operations.services.running import chosen, restart
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def command(session: Session, names: tuple[str, ...], *, everything: bool) -> No
     They run as they were made: a recipe that was changed since is taken by `up --replace`. Exit codes as for `up`; a
     container that does not become ready again stays, to look at it.
     """
-    if bool(names) == everything:
-        raise click.UsageError("name the services, or say --all")
+    refuse_none_or_both(names, everything=everything)
     with session.out.reporting():
         for name in chosen(session.world, names, everything=everything):
             restart(session.world, name)

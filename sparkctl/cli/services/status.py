@@ -9,7 +9,7 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.cli.options import as_json, everything, several
+from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
 from sparkctl.operations.services import running
 from sparkctl.operations.status import services
@@ -37,8 +37,7 @@ def command(
     seconds = units.parse_duration(every)
     if seconds <= 0:
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
-    if bool(names) == everything:
-        raise click.UsageError("name the services, or say --all")
+    refuse_none_or_both(names, everything=everything)
     asked = running.chosen(session.world, names, everything=everything)
     if watch and len(asked) == 1:
         _watch(session, asked[0], seconds, as_json=as_json)
