@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, Size, complain
 from sparkctl.base.units import GIB, format_gib
+from sparkctl.memory import cards
 
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
@@ -20,18 +21,35 @@ class ProfileSources(Declaration):
     total: str = ""
     reserve: str = ""
     in_use: str = ""
+    bandwidth: str = ""
 
 
 class HostProfile(Declaration):
     """A kind of machine to size services for. The flags of a service follow from it and never from a live reading."""
 
     description: str = Field("", description="a line for a reader")
-    total: Size = Field(gt=0, description="the unified memory that vLLM takes its fraction of")
+    gpu: Annotated[str, Field(min_length=1)] = Field(
+        cards.GB10.key,
+        description="the kind of GPU: gb10, h200, rtx-5090 … or NVML's name of another, with a bandwidth",
+    )
+    bandwidth: Size | None = Field(
+        None, gt=0, description="what the GPU reads of its memory in a second, where it is not its data sheet's"
+    )
+    total: Size = Field(
+        gt=0, description="the memory that vLLM takes its fraction of: the GPU's own, or the unified one"
+    )
     reserve: Size = Field(
         RESERVE_BYTES, description="kept free for the driver, the system and the start-ups that were underestimated"
     )
     in_use: Size = Field(0, description="what the system itself takes; `plan --host` alone reads it")
     sources: ProfileSources = Field(default_factory=ProfileSources, description="where each figure comes from")
+
+    @model_validator(mode="after")
+    def _known_card(self) -> HostProfile:
+        if cards.known(self.gpu) is None and self.bandwidth is None:
+            hint = f"known are {', '.join(cards.keys())}; of another say its bandwidth too, such as 960 GB (a second)"
+            complain([Finding(("gpu",), f"the GPU {self.gpu} is not known", hint)])
+        return self
 
     @model_validator(mode="after")
     def _room(self) -> HostProfile:
@@ -42,6 +60,15 @@ class HostProfile(Declaration):
             message += format_gib(self.reserve if self.reserve >= self.total else self.reserve + self.in_use)
             complain([Finding(path, message, "nothing could ever start on it")])
         return self
+
+    @property
+    def card(self) -> cards.Card:
+        """The kind of GPU, with the profile's bandwidth where that says one; one not known has its own memory."""
+        card = cards.known(self.gpu) or cards.Card(self.gpu, (self.gpu,), None, "")
+        if self.bandwidth is None:
+            return card
+        source = self.sources.bandwidth or "the host's profile"
+        return card._replace(bytes_per_second=self.bandwidth, source=source)
 
     @property
     def pool(self) -> Pool:

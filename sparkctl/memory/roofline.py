@@ -1,6 +1,8 @@
-"""How fast a model could write at most on a GB10: what is read for each token over the memory's bandwidth. Pure.
+"""How fast a model could write at most on a GPU: what is read for each token over its memory's bandwidth. Pure.
 
-    bytes per token = weights read + cache read        tokens per second = 273e9 / bytes per token
+    bytes per token = weights read + cache read        tokens per second = bandwidth / bytes per token
+
+The bandwidth is the card's (``memory.cards``): 273e9 bytes a second on a GB10.
 
 Weights are by component, as `size` has them (``weights_read``); the cache is that of one sequence (``cache_read``).
 """
@@ -15,15 +17,13 @@ from sparkctl.memory.pages import state_bytes, token_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-GB10_BYTES_PER_SECOND: Final = 273_000_000_000
-"""NVIDIA's data sheet of the DGX Spark: 273 GB/s of LPDDR5X."""
 _NOT_READ: Final = frozenset({"per-layer embedding", "vision", "audio", "draft", "buffers", "logged less computed"})
 """Tables of which a row is looked up, towers that no text goes through, and what is no weight."""
 
 
-def tokens_per_second(bytes_per_token: float) -> float:
-    """Return the most that one reader without drafts could have on a GB10."""
-    return GB10_BYTES_PER_SECOND / bytes_per_token
+def tokens_per_second(bytes_per_token: float, bytes_per_second: float) -> float:
+    """Return the most that one reader without drafts could have of a memory that is read so fast."""
+    return bytes_per_second / bytes_per_token
 
 
 def weights_read(by_component: Mapping[str, int], experts: int, experts_per_token: int, *, tied: bool) -> int | None:

@@ -94,6 +94,7 @@ def sheet(spark: FakeSpark, text: str) -> str:
         ("checkpoints: [{repo: a/b}]\n", "source"),
         ("total: 5 GiB\nreserve: 6 GiB\n", "a machine of 5.0 GiB is no larger than the reserve of 6.0 GiB"),
         ("total: -1\n", "total: expected more than 0"),
+        ("total: 8 GiB\nreserve: 1 GiB\ngpu: rtx-5095\n", "gpu: the GPU rtx-5095 is not known"),
     ],
 )
 def test_facts_and_profiles_that_are_wrong_say_where(spark: FakeSpark, text: str, said: str) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sparkctl.vllm.streams import Completion
 
 TOKENS: Final = "tok/s"
+GB10_BANDWIDTH: Final = 273_000_000_000
+"""Bytes a second: NVIDIA's data sheet of the DGX Spark."""
 PERCENTILES: Final = (50, 90, 99)
 BUNCHED: Final = (
     "chunks were read in bunches, as on a host that is busy: first tokens and times between chunks are later than sent"
@@ -70,7 +72,8 @@ class Bench:
     """A benchmark of one service: when (UTC, seconds since the epoch), of what, and its levels.
 
     ``unit`` is what ``tokens`` of a level are, by the second: tokens, or texts of a server that embeds or ranks.
-    ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known).
+    ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known), at
+    ``bandwidth`` bytes a second (of results that were kept before it was, a GB10's).
     """
 
     service: str
@@ -90,6 +93,7 @@ class Bench:
     flags: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unit: str = TOKENS
+    bandwidth: int = GB10_BANDWIDTH
 
     @property
     def prompt_tokens(self) -> float | None:
@@ -193,7 +197,8 @@ def beside_roofline(bench: Bench) -> str:
         return ""
     share = single / bench.roofline
     drafted = ", with drafts, which it does not count" if bench.acceptance_overall is not None else ""
-    return f"{share:.0%} of the {bench.roofline:.0f} tok/s that 273 GB/s allow (estimated{drafted})"
+    limit = f"{bench.roofline:.0f} tok/s that {bench.bandwidth / 1e9:,.0f} GB/s allow"
+    return f"{share:.0%} of the {limit} (estimated{drafted})"
 
 
 # --- to read and to share --------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from sparkctl.vllm.server import Server
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.memory.cards import Card
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.recipe import Recipe
@@ -161,7 +162,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         notes=_SIMULATED if world.simulated else (*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
     writes = service is not None and kind is ServerKind.GENERATE and not world.simulated
-    return replace(found, roofline=_most(service, found)) if writes and service is not None else found
+    return _with_roofline(found, service, world.profile.card) if writes and service is not None else found
 
 
 def _kind(of: Described) -> ServerKind:
@@ -219,17 +220,22 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
         yield f"it runs with {shown} laid over recipe {of.service.recipe_name}, whose is the expected speed"
 
 
-def _most(service: Service, found: Bench) -> float | None:
-    """Return the most that one reader could have of a service on a GB10, half-way through its answer; None on a CPU."""
-    if service.recipe.gpus == "none":
-        return None
+def _with_roofline(found: Bench, service: Service, card: Card) -> Bench:
+    """Return a result with the most that one reader could have of a service on this card, half-way through its answer.
+
+    It stays unknown on a CPU, and where the card's bandwidth or the service's weights are not known.
+    """
+    if service.recipe.gpus == "none" or card.bytes_per_second is None:
+        return found
     shape, config = service.resizer.once.shape, service.resizer.facts.config
     loaded = service.footprint.loaded
     read = roofline.weights_read(loaded.by_component, shape.experts, shape.experts_per_token, tied=is_tied(config))
     if read is None:
-        return None
+        return found
     args = service.recipe.args
     dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
     cached = shape.kv_cache_dtype or dtype if dtype == "auto" else dtype
     tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
-    return roofline.tokens_per_second(read + roofline.cache_read(config, cached, tokens))
+    for_token = read + roofline.cache_read(config, cached, tokens)
+    most = roofline.tokens_per_second(for_token, card.bytes_per_second)
+    return replace(found, roofline=most, bandwidth=card.bytes_per_second)

@@ -73,7 +73,7 @@ def test_the_roofline_counts_what_a_token_reads() -> None:
     assert roofline.weights_read(components, 64, 4, tied=False) == 10 + 8 + 3 + 1
     assert roofline.weights_read(components, 0, 0, tied=True) == 10 + 128 + 6 + 1, "experts that are not known: all"
     assert roofline.weights_read({"draft": 5}, 0, 0, tied=True) is None
-    assert roofline.tokens_per_second(273) == 1e9
+    assert roofline.tokens_per_second(273, 273e9) == 1e9
 
 
 CONFIG = {
