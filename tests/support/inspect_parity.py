@@ -20,6 +20,7 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.world.docker_run import grammar
@@ -36,32 +37,31 @@ INVENTED = re.compile(r"[0-9a-f]{64}")
 
 
 def assert_same_container(
-    engine: DockerEngine, docker_host: str, spec: ContainerSpec, environment: Mapping[str, str] = os.environ
-) -> None:
-    """Create ``spec`` by the command line, from its own words, and by the adapter, and compare; nothing is left."""
-    assert_same_as_words(engine, docker_host, spec, grammar.words(spec, "create"), environment)
-
-
-def assert_same_as_words(
     engine: DockerEngine,
     docker_host: str,
     spec: ContainerSpec,
-    words: Sequence[str],
+    *ways: Sequence[str],
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Compare with the container that ``docker create …`` makes. The spec needs a name, and the words have it.
+    """Create ``spec`` by the adapter and by the command line, and compare; nothing is left.
 
-    ``environment`` is the operator's, and that of ``engine``.
+    ``ways`` are the words of ``docker create …`` that an operator would write; without any, the spec's own. Spec and
+    words name the container, which gets other names while it is compared. ``environment`` is the operator's, and that
+    of ``engine``.
     """
+    ways = ways or (grammar.words(spec, "create"),)
+    names = [f"{spec.name}-{number}" for number in range(len(ways) + 1)]
     try:
-        _docker(docker_host, words[1:], environment)
-        by_command_line = _inspected(docker_host, spec.name, environment)
-        engine.remove(spec.name)
-        engine.create(spec)
-        by_adapter = _inspected(docker_host, spec.name, environment)
+        for name, words in zip(names[1:], ways, strict=True):
+            place = list(words).index("--name") + 1
+            _docker(docker_host, [*words[1:place], name, *words[place + 1 :]], environment)
+        engine.create(replace(spec, name=names[0]))
+        by_adapter, *by_command_line = _inspected(docker_host, names, environment)
     finally:
-        engine.remove(spec.name)
-    assert list(_differences(by_command_line, by_adapter)) == []
+        for name in names:
+            engine.remove(name)
+    for words, found in zip(ways, by_command_line, strict=True):
+        assert list(_differences(found, by_adapter)) == [], words
 
 
 def normalised(inspected: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def _differences(by_command_line: Any, by_adapter: Any, path: str = "") -> Itera
         yield f"{path}: {by_command_line!r} by the command line, {by_adapter!r} by the adapter"
 
 
-def _inspected(docker_host: str, name: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    found = json.loads(_docker(docker_host, ["inspect", "--type", "container", name], environment))
-    return normalised(found[0])
+def _inspected(docker_host: str, names: Sequence[str], environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    found = json.loads(_docker(docker_host, ["inspect", "--type", "container", *names], environment))
+    return [normalised(one) for one in found]
 
 
 def _docker(docker_host: str, words: Sequence[str], environment: Mapping[str, str]) -> str:

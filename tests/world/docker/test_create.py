@@ -16,7 +16,7 @@ from sparkctl.world.docker.engine import connect
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit
 from tests.support.engine_fixtures import BASE, BOTH
-from tests.support.inspect_parity import assert_same_as_words, assert_same_container
+from tests.support.inspect_parity import assert_same_container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,21 +206,14 @@ def test_the_grammar_reads_an_operators_words_as_the_spec(name: str) -> None:
 
 @pytest.mark.docker
 @pytest.mark.parametrize("name", CASES)
-def test_the_adapter_creates_what_the_command_line_creates_from_an_operators_words(
+def test_the_adapter_creates_what_the_command_line_creates_from_an_operators_words_and_from_the_specs_own(
     engine: DockerEngine, docker_host: str, plain: ContainerSpec, name: str
 ) -> None:
     case = CASES[name]
     spec = replace(plain, **case.fields)
+    operators, own = words(spec, shlex.split(case.words)), grammar.words(spec, "create")
 
-    assert_same_as_words(engine, docker_host, spec, words(spec, shlex.split(case.words)), ENVIRONMENT)
-
-
-@pytest.mark.docker
-@pytest.mark.parametrize("name", CASES)
-def test_the_adapter_creates_what_the_command_line_creates_from_the_specs_own_words(
-    engine: DockerEngine, docker_host: str, plain: ContainerSpec, name: str
-) -> None:
-    assert_same_container(engine, docker_host, replace(plain, **CASES[name].fields), ENVIRONMENT)
+    assert_same_container(engine, docker_host, spec, operators, own, environment=ENVIRONMENT)
 
 
 @pytest.mark.docker
@@ -233,7 +226,7 @@ def test_env_files_are_read_as_the_command_line_reads_them(
     spec = replace(plain, env_files=(str(first), str(second)), env=(("D", "over"),))
     options = ["--env-file", str(first), "--env-file", str(second), "--env", "D=over"]
 
-    assert_same_as_words(engine, docker_host, spec, words(spec, options), ENVIRONMENT)
+    assert_same_container(engine, docker_host, spec, words(spec, options), environment=ENVIRONMENT)
 
 
 @pytest.mark.docker
@@ -241,7 +234,7 @@ def test_a_difference_is_seen(engine: DockerEngine, docker_host: str, plain: Con
     spec = replace(plain, shm_size=GIB)
 
     with pytest.raises(AssertionError, match=r"HostConfig\.ShmSize: 2147483648 by the command line, 1073741824 by "):
-        assert_same_as_words(engine, docker_host, spec, words(spec, ["--shm-size", "2g"]), ENVIRONMENT)
+        assert_same_container(engine, docker_host, spec, words(spec, ["--shm-size", "2g"]), environment=ENVIRONMENT)
 
 
 def test_an_env_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from sparkctl.recipes.reading import Loader
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.models.folders import DiskModels
 from tests.support.engine_fixtures import BOTH, STANDIN
-from tests.support.inspect_parity import assert_same_as_words
+from tests.support.inspect_parity import assert_same_container
 
 if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
@@ -73,4 +72,4 @@ def test_a_recipes_container_is_the_one_that_its_words_create(
     words[words.index("--name") + 1] = own
     words[words.index(service.spec.image)] = STANDIN  # whatever it is made from
     spec = replace(service.spec, name=own, image=STANDIN)
-    assert_same_as_words(docker_engine, docker_host, spec, ["docker", "create", *words[2:]], os.environ)
+    assert_same_container(docker_engine, docker_host, spec, ["docker", "create", *words[2:]])
