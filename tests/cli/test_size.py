@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.units import GIB
-from tests.support.fake_hub import hub
+from tests.support.fake_hub import hub, safetensors
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import TESTS
 
@@ -117,6 +117,21 @@ def test_a_repository_on_the_hub_is_sized_by_its_headers(tmp_path: Path) -> None
     assert size["source"] == "the safetensors headers of some/model on the hub (01234567)"
     assert absent.returncode == 2
     assert "error: the hub has no repository no/model" in absent.stderr
+
+
+@pytest.mark.parametrize("name", ["w.weight_packed", "w.weight_scale"])
+def test_quantized_weights_of_which_the_config_says_nothing_are_named(
+    spark: FakeSpark, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "half-made"
+    folder.mkdir()
+    config = json.loads((CONFIGS / "qwen3-8b/config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(safetensors({name: ("U8", [4], 4)}))
+    said = f"the weights are quantized ({name}), but {folder}/config.json has no quantization_config"
+    assert said in spark.run("size", str(folder)).expect(0).err
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "fp8"}}))
+    assert "quantization_config" not in spark.run("size", str(folder)).expect(0).err
 
 
 def test_a_version_between_two_known_ones_counts_as_the_lower_and_says_so(spark: FakeSpark) -> None:

@@ -66,6 +66,26 @@ def test_a_shard_of_the_index_that_is_missing_is_named(tmp_path: Path) -> None:
         facts_of_folder(tmp_path)
 
 
+def test_a_folder_that_a_tool_left_half_made_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    safetensors(tmp_path / "model-00001-of-00006.safetensors", PACKED, 70)
+    with pytest.raises(InputError) as error:
+        facts_of_folder(tmp_path)
+    missing = "5 of the files that the others' names count are missing, the first is model-00002-of-00006.safetensors"
+    assert error.value.message == f"{tmp_path}: {missing}"
+    assert "make it again" in error.value.hint
+
+
+def test_what_modelopt_says_beside_the_config_is_read_where_the_config_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    facts = facts_of_folder(tmp_path)
+    assert facts.config["quantization_config"] == {"quantization": {"quant_algo": "NVFP4"}}
+    assert facts.config_source.endswith("config.json and hf_quant_config.json")
+    (tmp_path / "config.json").write_text('{"quantization_config": {"quant_method": "fp8"}}')
+    assert facts_of_folder(tmp_path).config["quantization_config"] == {"quant_method": "fp8"}
+
+
 @pytest.mark.parametrize(
     ("header", "data", "declared", "message"),
     [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeGuard
 
-from sparkctl.base import regular_file
+from sparkctl.base import regular_file, shard_names
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import MIB
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+SEPARATE_QUANTIZATION: Final = "hf_quant_config.json"
+"""Where ModelOpt up to 0.29 says how it quantized; vLLM reads it where config.json does not say (vLLM 0.32.0
+``transformers_utils/config.py``)."""
 MAX_HEADER_BYTES: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
 BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
@@ -41,6 +44,10 @@ _BITS: Final = {
     **dict.fromkeys(("I32", "U32", "F32"), 32),
     **dict.fromkeys(("I64", "U64", "F64", "C64"), 64),
 }
+_HALF_MADE: Final = (
+    "the download is incomplete, or the tool that makes the model ended before it had written everything: fetch it "
+    "again, or make it again"
+)
 _HINT: Final = "the download may be incomplete or damaged: fetch the file again"
 
 
@@ -50,11 +57,14 @@ def facts_of_folder(folder: Path) -> ModelFacts:
     Raises:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
     """
-    config = _json_file(folder / "config.json")
+    config, source = _json_file(folder / "config.json"), str(folder / "config.json")
+    separate = folder / SEPARATE_QUANTIZATION
+    if config.get("quantization_config") is None and regular_file.is_there(separate):
+        config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
     return ModelFacts(
         description=str(folder),
         config=config,
-        config_source=str(folder / "config.json"),
+        config_source=source,
         tensors=read_tensors(folder),
         tensors_source=f"the safetensors headers in {folder}",
     )
@@ -154,11 +164,14 @@ def _counts(value: object) -> TypeGuard[list[int]]:
 
 def _shards(folder: Path) -> list[Path]:
     """Return the safetensors that are loaded: those of the index, else all in the folder itself."""
-    index = folder / "model.safetensors.index.json"
+    index = folder / shard_names.INDEX
     if not regular_file.is_there(index):
-        # Mistral's own format stands beside the one that is loaded, with the same weights.
-        shards = sorted(folder.glob("*.safetensors"))
-        return [shard for shard in shards if not shard.name.startswith("consolidated")] or shards
+        there = shard_names.loaded(path.name for path in folder.glob("*.safetensors"))
+        missing = sorted(shard_names.counted(there) - there)
+        if missing:
+            message = f"{folder}: {len(missing)} of the files that the others' names count are missing, "
+            raise InputError(f"{message}the first is {missing[0]}", hint=_HALF_MADE)
+        return [folder / name for name in sorted(there)]
     names = _json_file(index).get("weight_map")
     if not isinstance(names, dict):
         _refuse(index, f"weight_map {names!r}", "a map from tensors to files")

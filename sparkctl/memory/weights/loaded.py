@@ -14,7 +14,7 @@ from sparkctl.memory.weights.parameters import parts
 from sparkctl.memory.weights.quantization import MXFP4, NVFP4, declared_config, scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.weights.load_options import LoadOptions
@@ -95,7 +95,19 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
         by_component={**read.by_component, BUFFERS: beside, **({REPACKED: repacked} if repacked else {})},
         by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside + repacked},
         skipped=read.skipped,
+        warnings=tuple(_unsaid(facts, options)),
     )
+
+
+def _unsaid(facts: ModelFacts, options: LoadOptions) -> Iterator[str]:
+    """Yield what a quantized checkpoint lacks whose config.json does not say that it is one."""
+    if options.quantization is None and declared_config(facts.config) is None:
+        name = next((tensor.name for tensor in facts.tensors or () if tensors.is_quantized(tensor.name)), None)
+        if name is not None:
+            yield (
+                f"the weights are quantized ({name}), but {facts.config_source} has no quantization_config: vLLM "
+                "cannot load them. The tool that made the model may have ended before it wrote it"
+            )
 
 
 def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:

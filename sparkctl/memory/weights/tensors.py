@@ -44,6 +44,7 @@ class LoadedTensors:
 _FLOATS: Final = {"F32": 4, "F16": 2, "BF16": 2}
 _DTYPES: Final = {"float32": "F32", "float": "F32", "float16": "F16", "half": "F16", "bfloat16": "BF16"}
 _PACKED: Final = ("weight_packed", "qweight", "_blocks")
+_QUANTIZED: Final = (".weight_packed", ".qweight", ".weight_scale", ".weight_scale_inv")
 _SCALES: Final = re.compile(r"(scales?|scale_inv|scale_2|qzeros|g_idx|weight_shape|zero_point)$")
 _DROPPED: Final = re.compile(
     r"(rotary_emb\.inv_freq|masked_bias|attn\.bias|k_scale|v_scale|weight_shape|num_batches_tracked)$"
@@ -108,6 +109,11 @@ def component_of(name: str, layers: int | None = None) -> str:
         if index and int(index[1]) >= layers:
             return "draft"
     return component
+
+
+def is_quantized(name: str) -> bool:
+    """Return whether only quantized checkpoints (compressed-tensors, ModelOpt, GPTQ, AWQ) have such a tensor."""
+    return name.endswith(_QUANTIZED)
 
 
 def _kind(name: str) -> str:

@@ -7,6 +7,7 @@ for headers waits a minute for an index and tries again five times.
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 from huggingface_hub import HfApi, get_session, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
+from sparkctl.base import shard_names
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
+from sparkctl.base.shard_names import INDEX
 from sparkctl.base.units import MIB
 from sparkctl.world.ports import HubModel
 
@@ -34,7 +37,7 @@ _LENGTH: Final = 8
 _LONGEST: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
 _BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
-_INDEX: Final = "model.safetensors.index.json"
+_SEPARATE: Final = "hf_quant_config.json"
 _DIMENSIONS: Final = 8
 
 T = TypeVar("T")
@@ -76,9 +79,19 @@ class _Repository:
     patience: float
 
     def described(self) -> HubModel:
-        (config,) = _each(self._get, ["config.json"], self.patience)
+        config = self._config()
         found = _each(self._tensors, self._shards(), self.patience)
         return HubModel(self.commit, config, tuple(tensor for one in found for tensor in one))
+
+    def _config(self) -> bytes:
+        """Return config.json with what ModelOpt up to 0.29 says beside it of the quantization, as vLLM reads both."""
+        wanted = [name for name in ("config.json", _SEPARATE) if name in self.names]
+        text, *separate = _each(self._get, wanted, self.patience)
+        config = _json(f"config.json of {self.repo}", text)
+        if not separate or config.get("quantization_config") is not None:
+            return text
+        said = _json(f"{_SEPARATE} of {self.repo}", separate[0])
+        return json.dumps({**config, "quantization_config": said}).encode()
 
     def _get(self, name: str, span: str | None = None) -> bytes:
         headers = build_hf_headers() | ({"range": f"bytes={span}"} if span else {})
@@ -89,17 +102,21 @@ class _Repository:
 
     def _shards(self) -> list[str]:
         """Return the safetensors that are loaded: those of the index, else all but a second copy in another format."""
-        if _INDEX in self.names:
-            (text,) = _each(self._get, [_INDEX], self.patience)
-            listed = _json(f"{_INDEX} of {self.repo}", text).get("weight_map")
+        if INDEX in self.names:
+            (text,) = _each(self._get, [INDEX], self.patience)
+            listed = _json(f"{INDEX} of {self.repo}", text).get("weight_map")
             shards = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
             missing = [name for name in shards if name not in self.names]
             if missing or not shards:
                 found = f"{missing[0]}, which is not there" if missing else "no file"
-                raise InputError(f"{_INDEX} of {self.repo} on the hub names {found}", hint="is its upload unfinished?")
+                raise InputError(f"{INDEX} of {self.repo} on the hub names {found}", hint="is its upload unfinished?")
             return shards
-        files = sorted(name for name in self.names if name.endswith(".safetensors") and "/" not in name)
-        return [name for name in files if not name.startswith("consolidated")] or files
+        files = shard_names.loaded(name for name in self.names if "/" not in name)
+        missing = sorted(shard_names.counted(files) - files)
+        if missing:
+            message = f"{self.repo} on the hub has no {missing[0]}, which the names of its other files count"
+            raise InputError(message, hint="is its upload unfinished?")
+        return sorted(files)
 
     def _tensors(self, name: str) -> list[tuple[str, str, tuple[int, ...], int]]:
         return tensors_of(f"{name} of {self.repo}", self._header(name))

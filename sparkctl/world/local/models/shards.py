@@ -9,23 +9,22 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base import regular_file
+from sparkctl.base import regular_file, shard_names
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
+from sparkctl.base.shard_names import INDEX
 from sparkctl.base.units import MIB, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-INDEX: Final = "model.safetensors.index.json"
 _BOUNDS: Final = JsonBounds(size=100 * MIB, parts=4_000_000)
 """Of an index or a header: the longest known names 190,000 tensors in 20 MB, and safetensors itself reads 100 MB."""
 _POINTER: Final = b"version https://git-lfs.github.com/spec/v1"
 """How a file begins that git left where git-lfs was not there to fetch it (git-lfs, docs/spec.md)."""
 _POINTER_BYTES: Final = 1024
 """A pointer is shorter than this (git-lfs, docs/spec.md)."""
-_NUMBERED: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 _LENGTH_BYTES: Final = 8
 _READ_TOO: Final = (".json", ".model", ".txt", ".jinja", ".tiktoken")
 """Files beside the weights that vLLM reads: config, tokenizer, chat template."""
@@ -34,9 +33,7 @@ _READ_TOO: Final = (".json", ".model", ".txt", ".jinja", ".tiktoken")
 def problem(folder: Path, names: Iterable[str]) -> str | None:
     """Return what of a model's folder with these ``names`` in it is missing or not whole, or None."""
     names = set(names)
-    weights = {name for name in names if name.endswith(".safetensors")}
-    # Mistral's own format stands beside the one that is loaded, with the same weights.
-    weights = {name for name in weights if not name.startswith("consolidated")} or weights
+    weights = shard_names.loaded(names)
     needed = {*weights, *(name for name in names if name.endswith(_READ_TOO))}
     for name in sorted(needed):
         if size := _pointed(folder / name):
@@ -62,9 +59,7 @@ def _shards(folder: Path, names: set[str], weights: set[str]) -> tuple[list[str]
             return None, ""
         shards = read.get("weight_map") if isinstance(read, dict) else None
         return (sorted(set(map(str, shards.values()))) if isinstance(shards, dict) else None), "its index names"
-    numbered = [match for name in weights if (match := _NUMBERED.fullmatch(name))]
-    whole = {f"{of[1]}-{at:05d}-of-{of[3]}.safetensors" for of in numbered for at in range(1, int(of[3]) + 1)}
-    return sorted(weights | whole), "the others' names count"
+    return sorted(weights | shard_names.counted(weights)), "the others' names count"
 
 
 def _pointed(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,13 @@ def test_of_the_weights_the_headers_of_the_index_alone_are_read() -> None:
     assert [name[:1] for name, *_ in found.tensors] == ["a", "b", "n"]
 
 
+def test_what_modelopt_says_beside_the_config_belongs_to_it() -> None:
+    files = {"config.json": b'{"a": 1}', "hf_quant_config.json": b'{"quantization": {"quant_algo": "FP8"}}'}
+    with hub({"a/b": files}) as address:
+        found = HuggingFaceHub(address).described("a/b", None)
+    assert json.loads(found.config) == {"a": 1, "quantization_config": {"quantization": {"quant_algo": "FP8"}}}
+
+
 @pytest.mark.parametrize("how", ["silent", "gone"])
 @pytest.mark.parametrize("where", ["api", "config.json", "two.safetensors"])
 def test_a_hub_that_falls_silent_or_goes_away_is_told_once_and_soon(
@@ -83,6 +91,10 @@ def test_a_hub_that_falls_silent_or_goes_away_is_told_once_and_soon(
         ({"one.safetensors": b"\2\0\0\0\0\0\0\0[]"}, "expected a map, found list"),
         ({"one.safetensors": b'\x08\0\0\0\0\0\0\0{"a": 1}'}, "expected dtype, shape and data_offsets of tensor a"),
         ({"model.safetensors.index.json": b"<html>"}, "expected JSON"),
+        (
+            {"model.safetensors.index.json": None, "model-00002-of-00002.safetensors": SHARDS["one.safetensors"]},
+            "a/b on the hub has no model-00001-of-00002.safetensors",
+        ),
     ],
 )
 def test_what_is_not_what_it_claims_is_an_input_error(change: dict[str, bytes | None], said: str) -> None:

@@ -1,0 +1,30 @@
+"""What the names of a model's files of weights say: ``model-00002-of-00006.safetensors`` is one of six."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+INDEX: Final = "model.safetensors.index.json"
+_NUMBERED: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
+
+
+def loaded(names: Iterable[str]) -> set[str]:
+    """Return the safetensors that are loaded where no index names them.
+
+    Mistral's own format stands beside the one that is loaded, with the same weights.
+    """
+    weights = {name for name in names if name.endswith(".safetensors")}
+    return {name for name in weights if not name.startswith("consolidated")} or weights
+
+
+def counted(names: Iterable[str]) -> set[str]:
+    """Return every name that these names count: all six of ``model-00002-of-00006.safetensors``.
+
+    A count that no folder of a model can have (over 99,999) cannot be written in such a name.
+    """
+    numbered = {(match[1], match[3]) for name in names if (match := _NUMBERED.fullmatch(name))}
+    return {f"{stem}-{at:05d}-of-{total}.safetensors" for stem, total in numbered for at in range(1, int(total) + 1)}
