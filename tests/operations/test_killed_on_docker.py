@@ -16,7 +16,16 @@ from tests.support.command_line import free_port
 from tests.support.docker_spark import HOST, RECIPE
 from tests.support.engine_fixtures import STANDIN
 from tests.support.killed import Machine
-from tests.support.killing import ANOTHER, BAKE, EACH_KILL, SCENARIOS, Scenario, Subject, kill_after_each_change
+from tests.support.killing import (
+    ANOTHER,
+    BAKE,
+    CODE,
+    EACH_KILL,
+    SCENARIOS,
+    Scenario,
+    Subject,
+    kill_after_each_change,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,13 +74,14 @@ def make(
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)
-@pytest.mark.parametrize("name", [*SCENARIOS, "mods bake", "mods bake, then down"])
+@pytest.mark.parametrize("name", [*SCENARIOS, "mods bake", "mods bake, then down", "check --run-code"])
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
 ) -> None:
     more = {
         "mods bake": Scenario(BAKE, then=BAKE, up=""),
         "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
+        "check --run-code": Scenario(CODE),
     }
     count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE, EVERY)
     record_property("kills", f"{count - len(wrong)} of {count}")

@@ -19,6 +19,7 @@ from docker import APIClient
 from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
+from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
@@ -61,16 +62,16 @@ class Changes:
 
 
 class Counted:
-    """A door whose ``methods`` count as a change each; all else is the door's own."""
+    """A door whose ``methods`` count as a change each, None: all do; all else is the door's own."""
 
-    def __init__(self, door: Any, methods: set[str], changes: Changes) -> None:  # noqa: ANN401  (any door)
+    def __init__(self, door: Any, methods: set[str] | None, changes: Changes) -> None:  # noqa: ANN401  (any door)
         self._door = door
         self._methods = methods
         self._changes = changes
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (any method)
         found = getattr(self._door, name)
-        if name not in self._methods:
+        if not callable(found) or (self._methods is not None and name not in self._methods):
             return found
 
         def counted(*given: Any, **named: Any) -> Any:  # noqa: ANN401
@@ -99,11 +100,14 @@ class Machine:
     sim: Path
     docker: str | None
     profile: str
+    calls: bool = False
+    """Whether every call to the engine counts, of a command that changes nothing."""
 
     @property
     def variables(self) -> dict[str, str]:
         """What makes the same machine in another process."""
         given = {"home": self.home, "folder": self.folder, "sim": self.sim, "docker": self.docker or ""}
+        given |= {"calls": "yes" if self.calls else ""}
         return {f"KILLED_{name.upper()}": str(value) for name, value in given.items()} | {
             "KILLED_PROFILE": self.profile
         }
@@ -111,13 +115,17 @@ class Machine:
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Machine:
         home, folder, sim = (Path(variables[f"KILLED_{name}"]) for name in ("HOME", "FOLDER", "SIM"))
-        return cls(home, folder, sim, variables["KILLED_DOCKER"] or None, variables["KILLED_PROFILE"])
+        docker = variables["KILLED_DOCKER"] or None
+        return cls(home, folder, sim, docker, variables["KILLED_PROFILE"], calls=bool(variables["KILLED_CALLS"]))
 
     def engine(self, changes: Changes, locks: FileLocks) -> Any:  # noqa: ANN401  (an engine, counted)
         if self.docker is None:
-            return Counted(SimEngine(self.sim, {"SPARKCTL_SIM_FAULTS": "load_s=0.1"}), ENGINE, changes)
-        client: Any = Counted(APIClient(base_url=self.docker, timeout=60), CLIENT, changes)
+            return Counted(SimEngine(self.sim, {"SPARKCTL_SIM_FAULTS": "load_s=0.1"}), self._of(ENGINE), changes)
+        client: Any = Counted(APIClient(base_url=self.docker, timeout=60), self._of(CLIENT), changes)
         return DockerEngine(client, Endpoint(self.docker, 60, lambda _: None), {}, locks.me)
+
+    def _of(self, methods: set[str]) -> set[str] | None:
+        return None if self.calls else methods
 
     def session(self, changes: Changes, out: Output, locks: FileLocks) -> Session:
         engine = self.engine(changes, locks)
@@ -153,10 +161,16 @@ class Machine:
         return Done(run(list(arguments), session), out.getvalue(), err.getvalue())
 
 
+def _run_code(world: World, image: str) -> int:
+    """Run what a model could have written, as `check --run-code` does."""
+    well, _ = CodeRunner(world.engine, world.ports.clock, image, world.ports.locks.me).run("print(1)")
+    return 0 if well else 1
+
+
 if __name__ == "__main__":
     process.prepare()
     changes = Changes(int(sys.argv[1]), -int(sys.argv[2]))
     session = Machine.of(os.environ).session(changes, Output(), FileLocks(shared_folder(), whoami()))
-    code = run(sys.argv[3:], session)
+    code = _run_code(session.world, sys.argv[4]) if sys.argv[3] == "run-code" else run(sys.argv[3:], session)
     print(changes.count, file=sys.stderr)  # noqa: T201  (for the test that counts)
     sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
@@ -33,12 +33,14 @@ class Scenario(NamedTuple):
     """A command that is killed. ``before`` are commands that come before it, ``then`` the one after the kill.
 
     ``up`` are the services that must be up at the end, and no container beside; A and B stand for their names.
+    ``calls``: the command changes no service, and is killed after each of its calls to the engine.
     """
 
     killed: tuple[str, ...]
     before: tuple[tuple[str, ...], ...] = ()
     then: tuple[str, ...] = ("up", "A")
     up: str = "A"
+    calls: bool = False
 
 
 REPLACE = ("up", "A", "--set", "limits.context=512", "--replace")
@@ -46,6 +48,8 @@ SWEEP = ("bench", "A", "--sweep", "limits.sequences=1,2", "--tokens", "4", "--ro
 DOWN = ("down", "A")
 ANOTHER = ("down", "B")
 """A command on something else, which waits for nothing: what was left loading is left so until it is ready."""
+CODE = ("run-code", "IMAGE")
+"""What `check --run-code` does with what a model wrote; no simulated server writes code."""
 BAKE = ("mods", "bake", "FOLDER", "--image", "IMAGE", "--force")
 SCENARIOS = {
     "up": Scenario(("up", "A")),
@@ -56,6 +60,9 @@ SCENARIOS = {
     "bench --sweep": Scenario(SWEEP, (("up", "A"),)),
     "down": Scenario(DOWN, (("up", "A"),)),
     "bench --sweep of what did not run, then down": Scenario(SWEEP, (), ANOTHER, up=""),
+    "restart": Scenario(("restart", "A"), (("up", "A"),)),
+    "restart, then down": Scenario(("restart", "A"), (("up", "A"),), DOWN, up=""),
+    "attach": Scenario(("attach", "A"), (("up", "A"),), calls=True),
 }
 
 
@@ -71,6 +78,10 @@ class Subject:
 
     def words(self, command: tuple[str, ...]) -> list[str]:
         return [self.names.get(word, word) for word in command]
+
+    def of(self, scenario: Scenario) -> Subject:
+        """Return the subject as its command counts."""
+        return replace(self, machine=replace(self.machine, calls=scenario.calls))
 
     def containers(self) -> dict[str, Container]:
         """Return what is there of this operator's, by name; also what a process made that was killed."""
@@ -97,7 +108,7 @@ class Subject:
         """Return how many changes a command makes that is not killed."""
         try:
             self.prepare(scenario)
-            return int(self.killed(0, scenario.killed).expect(0).err.splitlines()[-1])
+            return int(self.of(scenario).killed(0, scenario.killed).expect(0).err.splitlines()[-1])
         finally:
             self.clear()
 
@@ -123,7 +134,7 @@ class Subject:
     def _check(self, scenario: Scenario, last: int, number: signal.Signals) -> str:
         self.prepare(scenario)
         before = {container.id for container in self.containers().values()}
-        done = self.killed(last, scenario.killed, number)
+        done = self.of(scenario).killed(last, scenario.killed, number)
         assert done.code in {-signal.SIGKILL, 128 + number}, f"it was not killed: {done.code} {done.err}"
         left = {name: container.state for name, container in self.containers().items()}
         wrong = self.untruths()
@@ -137,7 +148,7 @@ class Subject:
         if sorted(now) != sorted(self.names[letter] for letter in scenario.up):
             wrong.append(f"there is {sorted(now)}")
         wrong += [f"{name} is {one.state}" for name, one in now.items() if one.state != "running"]
-        if before and scenario.killed is SWEEP and {one.id for one in now.values()} != before:
+        if before and (scenario.killed is SWEEP or scenario.calls) and {one.id for one in now.values()} != before:
             wrong.append("another container runs than before")
         wrong += [f"{path} is left" for path in self.machine.home.rglob("*.part")]
         return f"{number.name} after {last}, when there was {left}: {'; '.join(wrong)}" if wrong else ""
