@@ -59,7 +59,7 @@ class ModError(SparkctlError):
 
 
 class CheckError(SparkctlError):
-    """A server does not answer as a check says that it must."""
+    """A server, or a model that was made, is not as a check says that it must be."""
 
     exit_code = 7
 

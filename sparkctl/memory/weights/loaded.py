@@ -10,6 +10,7 @@ from sparkctl.memory import constants
 from sparkctl.memory.weights import tensors
 from sparkctl.memory.weights.buffers import buffers, built_beside
 from sparkctl.memory.weights.built import BUFFERS, built
+from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parameters import parts
 from sparkctl.memory.weights.quantization import MXFP4, NVFP4, declared_config, scheme
 
@@ -95,12 +96,12 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
         by_component={**read.by_component, BUFFERS: beside, **({REPACKED: repacked} if repacked else {})},
         by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside + repacked},
         skipped=read.skipped,
-        warnings=tuple(_unsaid(facts, options)),
+        warnings=tuple(_lacking(facts, options)),
     )
 
 
-def _unsaid(facts: ModelFacts, options: LoadOptions) -> Iterator[str]:
-    """Yield what a quantized checkpoint lacks whose config.json does not say that it is one."""
+def _lacking(facts: ModelFacts, options: LoadOptions) -> Iterator[str]:
+    """Yield what a checkpoint lacks without which this vLLM cannot load it, or loads it wrongly."""
     if options.quantization is None and declared_config(facts.config) is None:
         name = next((tensor.name for tensor in facts.tensors or () if tensors.is_quantized(tensor.name)), None)
         if name is not None:
@@ -108,6 +109,13 @@ def _unsaid(facts: ModelFacts, options: LoadOptions) -> Iterator[str]:
                 f"the weights are quantized ({name}), but {facts.config_source} has no quantization_config: vLLM "
                 "cannot load them. The tool that made the model may have ended before it wrote it"
             )
+    without = tensors.without_shared_keys(facts.config, facts.tensors or ())
+    if without is not None and options.vllm < QUERY_ALONE:
+        does = "reads a quantized one wrongly" if declared_config(facts.config) else "refuses such a checkpoint"
+        yield (
+            f"layers {without.start} to {without.stop - 1} have no keys and values of their own, as transformers saves "
+            f"the model from 5.5.4 on: vLLM before 0.30 {does} (vllm#44788, vllm#54917)"
+        )
 
 
 def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:

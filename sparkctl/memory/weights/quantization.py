@@ -126,6 +126,12 @@ def declared_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
+def ignored_names(declared: Mapping[str, Any]) -> list[str]:
+    """Return what a quantization_config says is kept as it is: names, globs, and ``re:`` with regular expressions."""
+    listed: Any = next((declared[name] for name in _IGNORED if declared.get(name)), ())
+    return [str(one) for one in listed] if isinstance(listed, list) else []
+
+
 def _asked(quantization: str | None) -> tuple[Scheme | None, str | None]:
     if quantization is None:
         return None, None
@@ -171,8 +177,7 @@ def _of_groups(declared: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def _pattern(declared: Mapping[str, Any]) -> re.Pattern[str] | None:
-    listed: Any = next((declared[name] for name in _IGNORED if declared.get(name)), ())
-    found = list(_patterns(str(one) for one in listed)) if isinstance(listed, list) else []
+    found = list(_patterns(ignored_names(declared)))
     return re.compile("|".join(found)) if found else None
 
 

@@ -116,6 +116,35 @@ def is_quantized(name: str) -> bool:
     return name.endswith(_QUANTIZED)
 
 
+def shared_layers(config: Mapping[str, Any]) -> range | None:
+    """Return the layers that read another layer's cache (Gemma 4's E2B and E4B), None where there are none."""
+    nested = config.get("text_config")
+    text: Mapping[str, Any] = nested if isinstance(nested, dict) else config
+    shared, layers = text.get("num_kv_shared_layers"), _layers(text)
+    if layers is None or type(shared) is not int or not 0 < shared < layers:
+        return None
+    return range(layers - shared, layers)
+
+
+def keys_and_values(layers: range) -> re.Pattern[str]:
+    """Return what the names of these layers' keys and values match."""
+    return re.compile(rf"\blayers\.({'|'.join(map(str, layers))})\.self_attn\.[kv]_(proj|norm)\.")
+
+
+def without_shared_keys(config: Mapping[str, Any], tensors: Iterable[Tensor]) -> range | None:
+    """Return the layers that read another's cache where a checkpoint has no keys and values for them, or None.
+
+    Google ships them, and transformers leaves them out from 5.5.4 on when it saves (vllm#44788).
+    """
+    shared = shared_layers(config)
+    if shared is None:
+        return None
+    names = [tensor.name for tensor in tensors]
+    keys, queries = keys_and_values(shared), re.compile(rf"\blayers\.{shared.start}\.self_attn\.q_proj\.")
+    there = any(queries.search(name) for name in names)
+    return shared if there and not any(keys.search(name) for name in names) else None
+
+
 def _kind(name: str) -> str:
     """Return a tensor's name without the numbers of its layer and its expert: a model has few of these."""
     return _INDEX.sub("0", name)

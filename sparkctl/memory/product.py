@@ -1,0 +1,249 @@
+"""A quantized model judged against the one that it was made from, by the headers of both alone. Pure.
+
+A tool that quantizes may end early, leave layers out, quantize what it was to keep, or drop tensors, and leave a folder
+that looks like a model. What it should have made follows from the source's own tensors and from the list of what is
+kept: a number of layers that is written down somewhere is true for one version of one library (Gemma 4 E4B: 379 layers
+up to transformers 5.5.3, 343 from 5.5.4 on).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.base.units import format_bytes
+from sparkctl.memory.weights.load_options import QUERY_ALONE, LoadOptions
+from sparkctl.memory.weights.quantization import FP8, NVFP4, declared_config, ignored_names, scheme
+from sparkctl.memory.weights.tensors import component_of, keys_and_values, shared_layers, without_shared_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from sparkctl.memory.facts import ModelFacts
+    from sparkctl.memory.weights.tensors import Tensor
+
+TOLERANCE: Final = 0.02
+"""By how much a product may differ from its predicted bytes: the three products of the seeds of this project are within
+1.5 %."""
+_ANY: Final = LoadOptions(vllm=QUERY_ALONE)
+"""How a declared quantization is read, which no flag changes."""
+_SHOWN: Final = 3
+_MATRIX: Final = 2
+_STACKED: Final = 3
+_SCALES: Final = (".weight_scale", ".weight_scale_inv", ".scales")
+_PACKED: Final = frozenset({"U8", "I8", "I32", "F8_E4M3"})
+_WEIGHTS: Final = re.compile(r"\.(weight|weight_packed|qweight)$")
+_BESIDE: Final = re.compile(
+    r"\.(weight_scale|weight_scale_2|weight_scale_inv|weight_global_scale|input_scale|input_global_scale|weight_shape|"
+    r"weight_zero_point|weight_g_idx|scales|qzeros|g_idx)$"
+)
+"""What a quantized layer has beside its weight (compressed-tensors, ModelOpt, GPTQ, AWQ)."""
+_FUSED: Final = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)(?:\.weight)?$")
+_UNFUSED: Final = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
+_OF_THE_WRITER: Final = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
+"""Keys of a config.json that whoever writes it writes anew."""
+_SCALE_ROW_BYTES: Final = 2
+"""FP8 with a scale for each row: one of 16 bits (compressed-tensors' FP8_DYNAMIC)."""
+_SCALE_LAYER_BYTES: Final = 4
+"""NVFP4: a scale of 32 bits for each layer beside those of its groups."""
+
+
+class ProductFinding(NamedTuple):
+    """One thing that was judged: its name, whether it is as it has to be, and what was found in words."""
+
+    check: str
+    passed: bool
+    says: str
+
+
+class _Linear(NamedTuple):
+    """A linear layer: its parameters, its rows, and its bytes as they are."""
+
+    parameters: int
+    rows: int
+    bytes: int
+
+
+def judged(source: ModelFacts, product: ModelFacts, kept: Sequence[str] | None) -> list[ProductFinding]:
+    """Return what is found of a product. ``kept`` names what was not to be quantized, None: as the product says.
+
+    A name is one of a module, or of the last parts of one; ``re:`` and a regular expression that its beginning matches;
+    or a glob. Both facts have tensors.
+    """
+    declared = declared_config(product.config)
+    patterns = list(kept) if kept is not None else ignored_names(declared or {})
+    return list(_Judgement(source, product, patterns, said=declared is not None).findings())
+
+
+class _Judgement:
+    """Both checkpoints taken apart once; each method judges one thing."""
+
+    def __init__(self, source: ModelFacts, product: ModelFacts, patterns: Sequence[str], *, said: bool) -> None:
+        self._source, self._product, self._said, self._patterns = source, product, said, patterns
+        after = product.tensors or ()
+        names = {tensor.name for tensor in after}
+        shared = without_shared_keys(product.config, after) if shared_layers(source.config) else None
+        dropped = keys_and_values(shared) if shared else None
+        self._dropped = shared
+        self._before = [one for one in source.tensors or () if dropped is None or not dropped.search(one.name)]
+        self._after = after
+        self._names = names
+        self._could = dict(_linear(self._before))
+        self._made = _quantized(after)
+        self._kept = {module for module in self._could if names_it(module, patterns)}
+
+    def findings(self) -> Iterator[ProductFinding]:
+        """Yield each of them."""
+        yield self._config_says_so()
+        yield self._layers()
+        yield self._kept_whole()
+        yield self._tensors()
+        yield self._config()
+        yield self._bytes()
+
+    def _config_says_so(self) -> ProductFinding:
+        if not self._said:
+            return ProductFinding("declared", False, "config.json has no quantization_config: vLLM cannot load it")
+        quantized, doubt = scheme(self._product.config, _ANY)
+        said = doubt or f"quantization_config says {quantized.name if quantized else 'nothing'}"
+        return ProductFinding("declared", doubt is None, said)
+
+    def _layers(self) -> ProductFinding:
+        expected = self._could.keys() - self._kept
+        left = expected - self._made
+        says = f"{len(expected) - len(left):,} of {len(expected):,} linear layers that are to be quantized are"
+        return ProductFinding("layers", not left, says + (f", not {_few(left)}" if left else ""))
+
+    def _kept_whole(self) -> ProductFinding:
+        """Routers are judged also where nothing says that they are kept: vLLM has no quantized one."""
+        wrong = [name for name in self._made if names_it(name, self._patterns)]
+        routers = [name for name in self._made if component_of(f"{name}.weight") == "router"]
+        if wrong:
+            return ProductFinding("kept", False, f"{len(wrong):,} that were to be kept are quantized: {_few(wrong)}")
+        if routers:
+            says = f"a router is quantized, which vLLM does not load (llm-compressor#2714): {_few(routers)}"
+            return ProductFinding("kept", False, says)
+        return ProductFinding("kept", True, f"linear layers that are kept as they were: {len(self._kept):,}")
+
+    def _tensors(self) -> ProductFinding:
+        there = {_WEIGHTS.sub(".weight", name) for name in self._names if not _BESIDE.search(name)}
+        gone = [name for one in self._before if (name := _missing(one, there)) is not None]
+        if gone:
+            return ProductFinding("tensors", False, f"{len(gone):,} of the source are gone: {_few(gone)}")
+        says = f"all {len(self._before):,} of the source are there"
+        if self._dropped:
+            says += (
+                f", but for keys and values of layers {self._dropped.start} to {self._dropped.stop - 1}, which read "
+                "another's: vLLM before 0.30 refuses such a checkpoint, or reads a quantized one wrongly (vllm#54917)"
+            )
+        return ProductFinding("tensors", True, says)
+
+    def _config(self) -> ProductFinding:
+        differs = list(_differences(self._source.config, self._product.config))
+        if differs:
+            hint = "keep the source's file and add quantization_config alone"
+            return ProductFinding("config", False, f"config.json differs in {_few(differs)}: {hint}")
+        says = "config.json is the source's"
+        return ProductFinding("config", True, says + (", with quantization_config" if self._said else ""))
+
+    def _bytes(self) -> ProductFinding:
+        size = sum(tensor.bytes for tensor in self._after)
+        predicted = self._predicted()
+        if predicted is None:
+            return ProductFinding("bytes", True, f"{format_bytes(size)}; how many it should be is not known")
+        passed = abs(size - predicted) <= TOLERANCE * predicted
+        return ProductFinding("bytes", passed, f"{format_bytes(size)} where {format_bytes(predicted)} were expected")
+
+    def _predicted(self) -> int | None:
+        """Return the bytes of a product whose layers are all as they should be; None where its scheme is not known."""
+        quantized, _ = scheme(self._product.config, _ANY)
+        if quantized is None or quantized.also is not None:
+            return None
+        total = float(sum(tensor.bytes for tensor in self._before))
+        for module in self._could.keys() - self._kept:
+            layer = self._could[module]
+            total += layer.parameters * quantized.bits / 8 - layer.bytes
+            if quantized.name == FP8:
+                total += layer.rows * _SCALE_ROW_BYTES
+            elif quantized.name == NVFP4:
+                total += _SCALE_LAYER_BYTES
+        return round(total)
+
+
+def names_it(module: str, patterns: Iterable[str]) -> bool:
+    """Return whether one of the patterns names a module; an expression that is none names nothing."""
+    return any(_matches(module, pattern) for pattern in patterns)
+
+
+def _matches(module: str, pattern: str) -> bool:
+    if pattern.startswith("re:"):
+        try:
+            return re.match(pattern[3:], module) is not None
+        except (re.error, RecursionError):
+            return False
+    return module == pattern or module.endswith(f".{pattern}") or fnmatch.fnmatchcase(module, pattern)
+
+
+def _linear(tensors: Iterable[Tensor]) -> Iterator[tuple[str, _Linear]]:
+    """Yield the linear layers as the tools that quantize see them: experts that are one tensor one by one."""
+    for tensor in tensors:
+        fused = _FUSED.match(tensor.name)
+        if fused and len(tensor.shape) == _STACKED:
+            parts = _UNFUSED[fused[2]]
+            count = tensor.shape[0] * len(parts)
+            one = _Linear(math.prod(tensor.shape) // count, tensor.shape[1] // len(parts), tensor.bytes // count)
+            for expert in range(tensor.shape[0]):
+                for part in parts:
+                    yield f"{fused[1]}.{expert}.{part}", one
+        elif len(tensor.shape) == _MATRIX and tensor.name.endswith(".weight") and not _looked_up(tensor.name):
+            name = tensor.name.removesuffix(".weight")
+            yield name, _Linear(math.prod(tensor.shape), tensor.shape[0], tensor.bytes)
+
+
+def _looked_up(name: str) -> bool:
+    """Return whether a matrix is a table of which rows are looked up, and no linear layer; an output's head is one."""
+    return component_of(name) in {"embedding", "per-layer embedding"} and "lm_head" not in name
+
+
+def _quantized(tensors: Iterable[Tensor]) -> set[str]:
+    """Return the modules that have a packed weight and its scale."""
+    by_name = {tensor.name: tensor for tensor in tensors}
+    found = set()
+    for name, tensor in by_name.items():
+        module = _WEIGHTS.sub("", name)
+        if module != name and tensor.dtype in _PACKED and any(f"{module}{scale}" in by_name for scale in _SCALES):
+            found.add(module)
+    return found
+
+
+def _missing(tensor: Tensor, there: set[str]) -> str | None:
+    """Return what of a source's tensor is not in the product: its own name, or the first expert of it; None: it is."""
+    if tensor.name in there:
+        return None
+    fused = _FUSED.match(tensor.name)
+    if fused and len(tensor.shape) == _STACKED:
+        experts = (f"{fused[1]}.{at}.{part}.weight" for at in range(tensor.shape[0]) for part in _UNFUSED[fused[2]])
+        return next((name for name in experts if name not in there), None)
+    return tensor.name
+
+
+def _differences(source: Mapping[str, Any], product: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yield the keys in which two configs differ, but for the quantization and for what each writer writes anew."""
+    ignored = _OF_THE_WRITER | {"quantization_config", "compression_config"}
+    for key in sorted(source.keys() | product.keys()):
+        one, other = source.get(key), product.get(key)
+        if key in ignored or one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def _few(names: Iterable[str]) -> str:
+    """Return the first of some names, layer 2 before layer 10, and how many more there are."""
+    ordered = sorted(names, key=lambda name: [(len(part), part) for part in name.split(".")])
+    more = f" and {len(ordered) - _SHOWN:,} more" if len(ordered) > _SHOWN else ""
+    return ", ".join(ordered[:_SHOWN]) + more

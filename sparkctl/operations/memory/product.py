@@ -1,0 +1,53 @@
+"""Whether a quantized model is what was to be made of another, by the headers of both."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sparkctl.base import named_file, regular_file
+from sparkctl.base.errors import InputError
+from sparkctl.memory import product
+from sparkctl.memory.weights import checkpoint
+from sparkctl.memory.weights.quantization import declared_config
+from sparkctl.operations.memory import hub_models
+from sparkctl.recipes.sizing.sized import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.memory.product import ProductFinding
+    from sparkctl.operations.context import World
+
+
+def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = None) -> list[ProductFinding]:
+    """Return what is found of the quantized model in ``folder``, which was made from ``source``.
+
+    Args:
+        world: where to look.
+        folder: the product, on this host.
+        source: a folder, or owner/name in the Hugging Face cache or on the hub.
+        kept: what was not to be quantized: names of modules or their ends, globs, ``re:`` and an expression; None: what
+            the product's own config says.
+
+    Raises:
+        InputError: one of them is no model, a file of theirs is missing or not whole, or the source is quantized.
+    """
+    path = named_file.from_home(folder)
+    if not regular_file.is_folder(path):
+        raise InputError(f"{folder} is no folder", hint="name the folder with the quantized model")
+    made = checkpoint.facts_of_folder(path)
+    on_disk = world.disk_models
+    reader = Reader(
+        world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(hub_models.facts, world)
+    )
+    before = reader.model(source)
+    for name, facts in ((folder, made), (source, before)):
+        if not facts.tensors:
+            raise InputError(
+                f"{name}: expected safetensors, found none", hint="name a folder or a repository that has them"
+            )
+    if declared_config(before.config) is not None:
+        message = f"{source} is quantized itself: nothing can be said of what was to be made of it"
+        raise InputError(message, hint="name the model of 16 bits that the product was made from")
+    return product.judged(before, made, kept)
