@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.paths import FIXTURES
+from tests.support.paths import FIXTURES, REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +54,11 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     code, modules = json.loads(done.stdout.splitlines()[-1])
     assert code == 0, done.stderr
     assert heavy.isdisjoint(modules), sorted(heavy.intersection(modules))
+
+
+def test_the_process_of_a_simulated_container_needs_python_alone() -> None:
+    program = "import sys, sparkctl.world.sim.process; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=REPOSITORY, check=True, capture_output=True, text=True
+    )
+    assert (LIBRARIES | SERVERS).isdisjoint(done.stdout.split())

@@ -9,6 +9,8 @@ Run as a program, this is the server; its standard input is the socket on which 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -19,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -138,7 +141,10 @@ def _serve() -> str:
 
 
 def _preload() -> None:
-    """Import all of sparkctl that does not depend on the environment."""
+    """Import all of sparkctl that does not depend on the environment.
+
+    What is in memory then is left alone by every command's garbage collector: looking at it copies it.
+    """
     package = importlib.import_module("sparkctl")
     sys.modules[READS_ENVIRONMENT] = None  # type: ignore[assignment]  # whoever imports it is not kept
     for module in pkgutil.walk_packages(package.__path__, "sparkctl."):
@@ -148,6 +154,8 @@ def _preload() -> None:
             except ImportError:
                 continue
     del sys.modules[READS_ENVIRONMENT]
+    gc.collect()
+    gc.freeze()
 
 
 def _wait_for(command: int, telling: int) -> NoReturn:
@@ -169,5 +177,20 @@ def _become(arguments: list[str], environment: Mapping[str, str], out: int, err:
     sys.argv[1:] = arguments
 
 
+def _run(module: str) -> None:
+    """Run a program and end with its exit code, as Python does but for the taking apart of all that was imported."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code: object = 0
+    except SystemExit as end:
+        code = end.code
+        if not (code is None or isinstance(code, int)) or any(not one.daemon for one in threading.enumerate()[1:]):
+            raise
+    atexit._run_exitfuncs()  # noqa: SLF001  (what Python does)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
 if __name__ == "__main__":
-    runpy.run_module(_serve(), run_name="__main__", alter_sys=True)
+    _run(_serve())

@@ -287,7 +287,8 @@ class SimEngine:
         at = addresses.served(address)
         extra = {**told, "SPARKCTL_SIM_LISTEN": f"[{at}]:{port}" if ":" in at else f"{at}:{port}"}
         module, sim = "sparkctl.world.sim.process", str(self._sim.resolve())
-        command = [sys.executable, "-m", module, sim, record.id, json.dumps(listens), json.dumps(extra)]
+        # Without the site: the process needs Python and this package, which is found in its working folder.
+        command = [sys.executable, "-S", "-m", module, sim, record.id, json.dumps(listens), json.dumps(extra)]
         done = subprocess.run(  # noqa: S603 - this Python, this package
             command,
             cwd=PACKAGES,

@@ -14,21 +14,19 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from functools import cache
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS, read_json
 from sparkctl.base.errors import EngineError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T = TypeVar("T")
-_FORMATS: Final[dict[str, TypeAdapter[Any]]] = {}
-"""What reads each kind of record, made once."""
 
 KILLED: Final = 137
 REFUSED: Final = 128
@@ -174,8 +172,8 @@ class ContainerFolder:
         path = self.path / name
         for _ in range(2):  # another process may write it anew after a reading that did not find it
             try:
-                return _format(kind).validate_python(read_json(regular_file.read_bytes(path, BOUNDS.size)))
-            except (InputError, ValidationError):
+                return _record(kind, read_json(regular_file.read_bytes(path, BOUNDS.size)))
+            except (InputError, _OtherRecordError):
                 if not os.path.lexists(path):
                     return None  # another process has removed it
         message = f"the simulated Spark's file {path} is damaged, or another sparkctl's"
@@ -189,11 +187,48 @@ class ContainerFolder:
         temporary.replace(self.path / name)
 
 
-def _format(kind: type[T]) -> TypeAdapter[T]:
-    if kind.__name__ not in _FORMATS:
-        _FORMATS[kind.__name__] = TypeAdapter(kind)
-    found: TypeAdapter[T] = _FORMATS[kind.__name__]
-    return found
+class _OtherRecordError(Exception):
+    """A value is none of the record's."""
+
+
+_types: Final[Callable[[object], dict[str, Any]]] = cache(get_type_hints)
+
+
+def _record(kind: type[T], value: object) -> T:
+    """Return a record as JSON has it; keys that it does not know are left out.
+
+    It is read without pydantic: a simulated container is a process of its own, and half of its start was that import.
+
+    Raises:
+        _OtherRecordError: a value is missing, or of another type.
+    """
+    if not isinstance(value, dict):
+        raise _OtherRecordError
+    given = {name: _typed(type_, value[name]) for name, type_ in _types(kind).items() if name in value}
+    try:
+        return kind(**given)
+    except TypeError:
+        raise _OtherRecordError from None
+
+
+def _typed(kind: Any, value: object) -> object:  # noqa: ANN401  (a type as it is annotated)
+    """Return a value of JSON as a type that is a simple one, a tuple, or one of several."""
+    if isinstance(kind, UnionType):
+        (some,) = (one for one in get_args(kind) if one is not type(None))
+        return None if value is None else _typed(some, value)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise _OtherRecordError
+        inner = get_args(kind)
+        inner = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        if len(inner) != len(value):
+            raise _OtherRecordError
+        return tuple(_typed(one, part) for one, part in zip(inner, value, strict=True))
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise _OtherRecordError
+    return value
 
 
 def text_of(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -366,7 +367,9 @@ def test_a_damaged_file_of_a_container_is_named_with_what_to_do(make: Callable[.
     identity = engine.create(spec())
     file = tmp_path / "sim" / "containers" / identity / "spec.json"
     whole = file.read_text()
-    for damaged in ("", "[]", '{"id": "x"}', "\x00"):
+    other = {"id": 1, "command": "x", "env": [["A"]], "ports": [[8000, "80", ""]], "settings": [[]], "network": None}
+    changed = [json.dumps(json.loads(whole) | {key: value}) for key, value in other.items()]
+    for damaged in ("", "[]", '{"id": "x"}', "\x00", *changed):
         file.write_text(damaged)
         with pytest.raises(EngineError, match=f"the simulated Spark's file {file} is damaged") as refused:
             engine.containers()
