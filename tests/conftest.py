@@ -16,8 +16,12 @@ from hypothesis import settings
 from tests.support.docker_spark import docker_spark
 from tests.support.engine_fixtures import docker_engine, docker_host, first_host, prefix, pytest_generate_tests
 from tests.support.shipped_ports import shipped_ports
-from tests.support.vllm_machine import machine
-from tests.support.workers import pytest_collection_modifyitems, pytest_xdist_make_scheduler
+from tests.support.vllm_machine import machine, served, shared
+from tests.support.workers import (
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +35,10 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "prefix",
     "pytest_collection_modifyitems",
     "pytest_generate_tests",
+    "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
+    "served",
+    "shared",
     "shipped_ports",
 ]
 

@@ -1,13 +1,18 @@
-"""An operator with the real vLLM, on the CPU, in the real engine."""
+"""An operator with the real vLLM, on the CPU, in the real engine, and the one service of it that most tests read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from sparkctl.vllm.server import Server
+from sparkctl.world.local.http_client import SocketHttp
 from tests.support.command_line import Operator, free_port
 from tests.support.engine_fixtures import not_here
 
@@ -43,6 +48,24 @@ args: {{enforce-eager: true}}
 """
 HOST = "total: 20 GiB\nreserve: 1 GiB\nsources: {total: this test, reserve: this test}\n"
 
+CHECK = """\
+description: what a server with random weights can do
+source: this test
+requests:
+  - {prompt: "1 2 3", completion: "1 2 3", max-tokens: 8, expect: {tokens: 1}}
+  - {prompt: "4 5 6", completion: "4 5 6", max-tokens: 8, expect: {tokens: 1}}
+"""
+MODIFIED = "/usr/local/lib/python3.11/dist-packages/vllm/version.py"
+VERSION = "0.32.0+mod"
+KEY = "sk-f\u00fcr-tiny"
+"""Not of ASCII alone: a header is Latin-1, and vLLM compares what it has in its environment."""
+EVERYTHING = """\
+mods: [version]
+checks: [answers]
+secrets: [VLLM_API_KEY]
+speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}
+"""
+
 
 class Machine(Operator):
     """An operator with the real vLLM's image; ``prefix`` begins the names of this run."""
@@ -60,18 +83,88 @@ class Machine(Operator):
         """Run a command to its end, which takes its time beside a server that computes on every core."""
         return super().run(*arguments, timeout=timeout)
 
-    def copy(self, name: str) -> str:
+    def copy(self, name: str, more: str = "") -> str:
         """Write the recipe anew under another name, for a service that does not run; return that name."""
         text = (self.folder / "recipes" / f"{name}.yaml").read_text()
-        self.write(f"recipes/{name}-again.yaml", text)
+        self.write(f"recipes/{name}-again.yaml", text + more)
         return f"{name}-again"
 
     def docker(self, *arguments: str) -> str:
         done = subprocess.run(["docker", *arguments], env=self.environment, capture_output=True, check=True)
         return done.stdout.decode()
 
+    def engine_core(self, name: str) -> int:
+        """Return the process of a service in which its scheduler runs."""
+        table = self.docker("top", name, "-eo", "pid,args").splitlines()[1:]
+        (core,) = [int(row.split()[0]) for row in table if "EngineCore" in row]
+        return core
 
-@pytest.fixture(scope="module")
+
+class Served(NamedTuple):
+    """The service that is up: where it is, what its start told moment by moment, and what had been planned of it."""
+
+    name: str
+    url: str
+    moments: list[dict[str, Any]]
+    planned: dict[str, Any]
+
+    @property
+    def told(self) -> list[str]:
+        """What the start said in sentences."""
+        return [moment["said"] for moment in self.moments if "said" in moment]
+
+    def server(self, key: str | None = KEY) -> Server:
+        """Return a client of it, that of sparkctl."""
+        return Server(SocketHttp(), self.url, key)
+
+
+@dataclass
+class Shared:
+    """One service of the real vLLM, for all tests that read it: a start takes half a minute of both cores.
+
+    It has all that a recipe may ask for and that does not change what a test sees: a key, drafts, a baked mod that
+    shows, a check. Whoever ends it says so, and it is started for the next that wants it.
+    """
+
+    machine: Machine
+    served: Served | None = field(default=None, init=False)
+    baked: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def up(self) -> Served:
+        """Return the service, started if it is not."""
+        if self.served is None:
+            self.served = self._start()
+        return self.served
+
+    def ended(self) -> None:
+        self.served = None
+
+    def _start(self) -> Served:
+        machine = self.machine
+        machine.write("checks/answers.yaml", CHECK)
+        machine.environ["VLLM_API_KEY"] = KEY
+        if not self.baked:
+            self.baked = bake_over_the_version(machine)
+        name, url = machine.recipe("shared", EVERYTHING)
+        planned = machine.run("plan", name, "--json").expect(0).json["services"][0]
+        lines = machine.run("up", name, "--json").expect(0).out.splitlines()
+        return Served(name, url, [json.loads(line) for line in lines], planned)
+
+
+def bake_over_the_version(machine: Machine) -> dict[str, Any]:
+    """Bake a community mod that patches a file of vLLM's own: its effect is seen in GET /version."""
+    script = machine.home / "community" / "version" / "run.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"#!/bin/bash\necho '__version__ = \"{VERSION}\"' >> {MODIFIED}\n")
+    baked: dict[str, Any] = machine.run("mods", "bake", str(script.parent), "--image", IMAGE, "--json").expect(0).json
+    return baked
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture(scope="session")
 def machine(first_host: str, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = tmp_path_factory.mktemp("vllm")
     (root / "home").mkdir()
@@ -85,3 +178,14 @@ def machine(first_host: str, tiny_model: Path, tmp_path_factory: pytest.TempPath
     yield machine
     for name in machine.docker("ps", "--all", "--filter", f"name={machine.prefix}", "--format", "{{.Names}}").split():
         machine.docker("rm", "--force", name)
+
+
+@pytest.fixture(scope="session")
+def shared(machine: Machine) -> Shared:
+    return Shared(machine)
+
+
+@pytest.fixture
+def served(shared: Shared) -> Served:
+    """Return the one service of the real vLLM, which the test leaves as it is."""
+    return shared.up()

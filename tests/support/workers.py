@@ -1,12 +1,14 @@
 """How the tests are shared out among the workers of pytest-xdist.
 
-A file is one worker's. Files whose tests deploy services on a real engine (``*_on_docker``, ``*_on_vllm``) go together
-to one worker for each engine: sparkctl lets one command at a time change an engine, so two workers would only wait for
-each other. These take the longest and begin first.
+A file is one worker's. Files whose tests deploy services on a real engine (``*_on_docker``) go together to one worker
+for each engine: sparkctl lets one command at a time change an engine, so two workers would only wait for each other.
+Those of the real vLLM (``*_on_vllm``) go together because they share one server of it. These take the longest and
+begin first; they wait more than they compute, so that a machine has a worker more for each of the two engines.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -18,17 +20,18 @@ from tests.support.engine_fixtures import ENGINES
 if TYPE_CHECKING:
     from xdist.remote import Producer
 
-ORDER = ("deploying on the first engine", "deploying on the new engine")
+VLLM = "the real vLLM"
+ORDER = (VLLM, "deploying on the new engine", "deploying on the first engine")
 
 
 def unit_of(nodeid: str) -> str:
     """Return what a test is done together with, in one worker."""
     file = nodeid.partition("::")[0]
     if file.endswith("_on_vllm.py"):
-        return ORDER[0]
+        return VLLM
     if file.endswith("_on_docker.py"):
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
-        return ORDER[1] if new else ORDER[0]
+        return ORDER[1] if new else ORDER[2]
     return file
 
 
@@ -43,6 +46,14 @@ class ByFileAndEngine(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return how many workers `-n auto` has: a core each, and one more for each engine that is there."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist's own business
+    return len(os.sched_getaffinity(0)) + sum(bool(engine.host) for engine in ENGINES.values())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,7 +9,7 @@ import pytest
 from sparkctl.operations.bench.result import BUNCHED
 
 if TYPE_CHECKING:
-    from tests.support.vllm_machine import Machine
+    from tests.support.vllm_machine import Machine, Served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
@@ -19,10 +19,8 @@ def said(found: dict[str, list[str]]) -> list[str]:
     return [note for note in found["notes"] if BUNCHED not in note]
 
 
-def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
-    drafting = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
-    name, url = machine.recipe("bench", drafting)
-    machine.run("up", name).expect(0)
+def test_tokens_agree_with_the_servers_counters(machine: Machine, served: Served) -> None:
+    name = served.name
     found = machine.run("bench", name, "--tokens", "60", "--rounds", "2", "--json").expect(0).json
     assert [level["concurrency"] for level in found["levels"]] == [1, 3]
     assert [level["tokens"] for level in found["levels"]] == [2 * 60, 2 * 3 * 60]
@@ -46,6 +44,5 @@ def test_tokens_agree_with_the_servers_counters(machine: Machine) -> None:
     history = machine.run("bench", "history", name).expect(0).out
     assert "0.32.0" in history
     status = machine.run("status", name, "--json").expect(0).json
-    assert (status["state"], status["running"], status["url"]) == ("ready", 0, url)
+    assert (status["state"], status["running"], status["url"]) == ("ready", 0, served.url)
     assert status["acceptance"]["drafted"] >= 200
-    machine.run("down", name).expect(0)

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.vllm.metrics import Metrics
-from sparkctl.vllm.server import Server
-from sparkctl.world.local.http_client import SocketHttp
 from tests.support.command_line import wait_for
+from tests.support.vllm_machine import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.vllm_machine import Machine
+    from tests.support.vllm_machine import Machine, Served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
-DRAFTING = "speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}\n"
 READERS = 6
 """More than the four sequences of the recipe: some always wait."""
 
@@ -34,11 +32,12 @@ def asked_all_the_time(url: str) -> Iterator[None]:
     """Ask the server for long texts until the end."""
     over = threading.Event()
     body = json.dumps({"model": "tiny", "prompt": "1 2 3", "max_tokens": 300, "ignore_eos": True}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     wrong: list[Exception] = []
 
     def ask() -> None:
         request = urllib.request.Request(  # noqa: S310  (the loopback)
-            f"{url}/v1/completions", body, {"Content-Type": "application/json"}
+            f"{url}/v1/completions", body, headers
         )
         while not over.is_set():
             try:
@@ -77,17 +76,16 @@ def doing(machine: Machine, name: str) -> tuple[bool, str]:
     return row["ready"], row["doing"]
 
 
-def runs(url: str) -> bool:
+def runs(served: Served) -> bool:
     """Return whether the server says that it has requests in work."""
-    found = Server(SocketHttp(), url, None).metrics()
+    found = served.server().metrics()
     return isinstance(found, Metrics) and bool(found.running)
 
 
 @contextmanager
 def stopped(machine: Machine, name: str) -> Iterator[None]:
     """Stop the scheduler's process, as a hang would; the API server goes on."""
-    table = machine.docker("top", name, "-eo", "pid,args").splitlines()[1:]
-    (core,) = [int(row.split()[0]) for row in table if "EngineCore" in row]
+    core = machine.engine_core(name)
     os.kill(core, signal.SIGSTOP)
     try:
         yield
@@ -95,17 +93,16 @@ def stopped(machine: Machine, name: str) -> Iterator[None]:
         os.kill(core, signal.SIGCONT)
 
 
-def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) -> None:
-    name, url = machine.recipe("watched", DRAFTING)
-    lines = [json.loads(line) for line in machine.run("up", name, "--json").expect(0).out.splitlines()]
-    moments = [line for line in lines if "phase" in line]
+def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine, served: Served) -> None:
+    name, url = served.name, served.url
+    moments = [line for line in served.moments if "phase" in line]
     phases = list(dict.fromkeys(line["phase"] for line in moments))
     told = ["creating", "starting", "loading weights", "KV cache", "probing"]
     assert [phase for phase in phases if phase in told] == told
     seconds = [line["seconds"] for line in moments if "seconds" in line]
     assert seconds == sorted(seconds)
     assert all(line["lowest_bytes"] <= line["available_bytes"] for line in moments if "seconds" in line)
-    (drafts,) = [line["said"] for line in lines if "drafts are accepted" in line.get("said", "")]
+    (drafts,) = [said for said in served.told if "drafts are accepted" in said]
     assert drafts.startswith(f"{name}: drafts are accepted ")
 
     joined = machine.run("attach", name).expect(0)
@@ -116,7 +113,7 @@ def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) 
     assert len(idle["acceptance"]["positions"]) == 3
 
     with asked_all_the_time(url):
-        wait_for(lambda: runs(url))
+        wait_for(lambda: runs(served))
         busy = status(machine, name, "busy")
         assert busy["running"] + busy["waiting"] > 0
         assert busy["generated_per_second"] > 0
@@ -127,4 +124,3 @@ def test_a_start_is_watched_and_busy_and_stuck_are_told_apart(machine: Machine) 
             assert "stuck: " in stuck.out
             assert "and there was no step in 2" in stuck.out
     assert machine.run("status", name, "--json").expect(0).json["state"] == "ready"
-    machine.run("down", name).expect(0)
