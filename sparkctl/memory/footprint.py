@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
-from sparkctl.memory.items import PINNED, Item, When, Where, overhead
+from sparkctl.memory.items import PINNED, Item, When, Where, bound, middle, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
 from sparkctl.memory.weights.loaded import Weights, weights
@@ -58,13 +58,31 @@ class Footprint:
 
     @property
     def steady_bytes(self) -> int:
-        """What it holds for as long as it runs."""
-        return sum(item.bytes for item in self.items if item.when is When.STEADY)
+        """What it holds once it serves, in the middle of what was seen: what it grows by is in it."""
+        return middle(self._held)
+
+    @property
+    def bound_bytes(self) -> int:
+        """The most that it holds once it serves; what this host has measured is in it as it was measured."""
+        return bound(self._held)
 
     @property
     def peak_bytes(self) -> int:
-        """The most that it holds while it starts."""
-        return sum(item.bytes for item in self.items)
+        """What it takes at its peak, in the middle: while it starts, or later where it grows by more."""
+        return max(middle(self._starting), self.steady_bytes)
+
+    @property
+    def peak_bound_bytes(self) -> int:
+        """The most that it takes at its peak."""
+        return max(bound(self._starting), self.bound_bytes)
+
+    @property
+    def _held(self) -> list[Item]:
+        return [item for item in self.items if item.when is not When.START]
+
+    @property
+    def _starting(self) -> list[Item]:
+        return [item for item in self.items if item.when is not When.LATER]
 
     @property
     def pinned_bytes(self) -> int:
@@ -73,20 +91,32 @@ class Footprint:
 
     @property
     def gpu_bytes(self) -> int:
-        """What it holds on the GPU; 0 for a vLLM on the CPU."""
+        """What it holds on the GPU when it is ready, in the middle; 0 for a vLLM on the CPU."""
         return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.GPU)
 
     @property
+    def host_bytes(self) -> int:
+        """What its processes hold of the host's memory when it is ready, in the middle."""
+        return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.HOST)
+
+    @property
     def summary(self) -> str:
-        """The sum as a line: ``weights 9.8 + KV cache 0.7 + … = 20.1 GiB, 28.1 GiB while it starts``."""
-        steady = [item for item in self.items if item.when is When.STEADY]
-        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in steady if item.bytes >= GIB // 20]
-        return f"{' + '.join(shown)} = {format_gib(self.steady_bytes)}, {format_gib(self.peak_bytes)} while it starts"
+        """The sum as a line: ``weights 9.8 + KV cache 0.7 + … = 20.1 GiB, at most 22.3, 28.1 while it starts``."""
+        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in self._held if item.bytes >= GIB // 20]
+        most = f"at most {self.bound_bytes / GIB:.1f}, {self.peak_bound_bytes / GIB:.1f} while it starts"
+        return f"{' + '.join(shown)} = {format_gib(self.steady_bytes)}, {most}"
 
     def rows(self) -> list[list[str]]:
-        """Return a table's rows: what, GiB, when, where, how it is known."""
+        """Return a table's rows: what, GiB, at most, when, where, how it is known."""
         return [
-            [item.name, f"{item.bytes / GIB:.2f}", str(item.when), str(item.where), _known(item)]
+            [
+                item.name,
+                f"{item.bytes / GIB:.2f}",
+                f"{item.bound / GIB:.2f}",
+                str(item.when),
+                str(item.where),
+                _known(item),
+            ]
             for item in sorted(self.items, key=lambda item: -item.bytes)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -9,11 +10,15 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.memory import constants
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sparkctl.memory.constants import Figure
     from sparkctl.memory.model.geometry import Geometry
     from sparkctl.memory.settings import Settings
 
 LORA_SLOTS: Final = "LoRA slots"
+GROWTH: Final = "growth after ready"
+"""What a server takes beyond what it held when it was ready: no start shows it."""
 PINNED: Final = frozenset({"KV cache on the host", "weights on the host"})
 """Items that a start allocates whole, and that are no process's own pages: pinned, or in /dev/shm."""
 DECLARED: Final = PINNED | {
@@ -26,10 +31,11 @@ _LOGIT_BYTES: Final = 4
 
 
 class When(StrEnum):
-    """For as long as the service runs, or only while it starts."""
+    """For as long as the service runs, only while it starts, or what it grows by once it serves."""
 
     STEADY = "steady"
     START = "start"
+    LATER = "later"
 
 
 class Where(StrEnum):
@@ -43,7 +49,8 @@ class Where(StrEnum):
 class Item:
     """One thing that takes memory. ``estimated``: neither computed from the model nor read from a log of it.
 
-    ``uncertainty`` is by how many bytes an estimate was seen to be off, either way.
+    ``bytes`` is the middle of what it was seen to take, and ``spread`` by how much more it may be: 0 for what is
+    computed or was measured on this host.
     """
 
     name: str
@@ -52,7 +59,27 @@ class Item:
     when: When = When.STEADY
     where: Where = Where.GPU
     estimated: bool = False
-    uncertainty: int = 0
+    spread: int = 0
+
+    @property
+    def bound(self) -> int:
+        """The most that it is said to take, in bytes."""
+        return self.bytes + self.spread
+
+
+def middle(items: Iterable[Item]) -> int:
+    """Return what items take together, in bytes, if each takes its middle."""
+    return sum(item.bytes for item in items)
+
+
+def bound(items: Iterable[Item]) -> int:
+    """Return the most that items take together, in bytes: their middles and the root of their spreads' squares.
+
+    The causes of the spreads have nothing to do with each other, so that not all items are at their most at once. The
+    sum of all spreads would be more than any start was seen to take.
+    """
+    held = list(items)
+    return middle(held) + math.isqrt(sum(item.spread**2 for item in held))
 
 
 def overhead(geometry: Geometry, settings: Settings) -> list[Item]:
@@ -78,19 +105,17 @@ def _activations(geometry: Geometry, settings: Settings) -> Item:
     widths += geometry.experts_per_token * (geometry.hidden + 2 * geometry.expert_intermediate)
     size = settings.kv.batched_tokens * widths * _ELEMENT_BYTES
     source = "batched tokens x (4 hidden + 2 intermediate + experts used x (hidden + 2 expert widths)) x 2 bytes"
-    return Item("activations", size, source, estimated=True, uncertainty=size)
+    return Item("activations", size, source, estimated=True, spread=size)
 
 
 def _sampler(geometry: Geometry, settings: Settings) -> Item:
     size = constants.SAMPLER_COPIES * settings.sequences * geometry.vocabulary * _LOGIT_BYTES
     formula = f"{constants.SAMPLER_COPIES} x sequences x vocabulary x 4 bytes"
     if not settings.on_gpu:
-        return Item("sampler", size, formula, estimated=True, uncertainty=size)
+        return Item("sampler", size, formula, estimated=True, spread=size)
     floor = constants.SAMPLER_FLOOR
     source = f"{formula}, at least 1 GiB: {floor.source}; 3.71 GiB with 1,024"
-    return Item(
-        "sampler", max(size, floor.size), source, estimated=True, uncertainty=max(size // 10, floor.uncertainty)
-    )
+    return Item("sampler", max(size, floor.size), source, estimated=True, spread=max(size // 10, floor.spread))
 
 
 def _encoder(geometry: Geometry, settings: Settings) -> list[Item]:
@@ -102,7 +127,7 @@ def _encoder(geometry: Geometry, settings: Settings) -> list[Item]:
             cache,
             "batched tokens x hidden x 2 bytes (vLLM's encoder budget)",
             estimated=True,
-            uncertainty=cache,
+            spread=cache,
         ),
     ]
 
@@ -116,7 +141,7 @@ def _on_gpu(geometry: Geometry, settings: Settings) -> list[Item]:
         items.append(_estimate("draft's CUDA graphs", constants.GRAPHS_DRAFTING))
     table = geometry.vocabulary * geometry.per_layer_embedding * geometry.layers * _ELEMENT_BYTES
     source = "the per-layer embeddings once more: E4B kept 4.5 GiB of 5.25 when compiled (vLLM 0.20.2 on an H200)"
-    items.append(Item("torch.compile's copy", table, source, estimated=True, uncertainty=table))
+    items.append(Item("torch.compile's copy", table, source, estimated=True, spread=table))
     return items
 
 
@@ -134,6 +159,4 @@ def _on_host(settings: Settings) -> list[Item]:
 
 
 def _estimate(name: str, figure: Figure, *, when: When = When.STEADY, where: Where = Where.GPU) -> Item:
-    return Item(
-        name, figure.size, figure.source, when=when, where=where, estimated=True, uncertainty=figure.uncertainty
-    )
+    return Item(name, figure.size, figure.source, when=when, where=where, estimated=True, spread=figure.spread)

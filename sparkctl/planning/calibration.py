@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
-from sparkctl.memory.items import DECLARED, LORA_SLOTS, Item, When, Where
+from sparkctl.memory.items import DECLARED, GROWTH, LORA_SLOTS, Item, When, Where
 from sparkctl.planning.measured import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _as_measured(items: Sequence[Item], match: Measured) -> tuple[Item, ...]:
             continue
         size = max(size, round(floors.get(name, 0) * estimated[name]))
         title = name if name in {BESIDE, HOST, START} else group[0].name
-        known_item = replace(group[0], name=title, bytes=size, source=source, estimated=False, uncertainty=0)
+        known_item = replace(group[0], name=title, bytes=size, source=source, estimated=False, spread=0)
         found.append(known_item)
     return tuple(found)
 
@@ -228,7 +228,7 @@ def grouped(items: Sequence[T]) -> dict[str, list[T]]:
 def _group(item: Item | Share) -> str:
     if item.name in {WEIGHTS, DRAFT, LORA_SLOTS}:
         return WEIGHTS
-    if item.name == KV_CACHE or item.name in DECLARED:
+    if item.name in {KV_CACHE, GROWTH} or item.name in DECLARED:
         return item.name
     steady, on_gpu = (
         (item.when is When.STEADY, item.where is Where.GPU) if isinstance(item, Item) else (item.steady, item.on_gpu)
@@ -237,5 +237,9 @@ def _group(item: Item | Share) -> str:
 
 
 def shares(items: Iterable[Item]) -> tuple[Share, ...]:
-    """Return the items of a footprint as a measurement keeps them."""
-    return tuple(Share(item.name, item.bytes, item.when is When.STEADY, item.where is Where.GPU) for item in items)
+    """Return the items of a footprint as a measurement keeps them, without what it grows by afterwards."""
+    return tuple(
+        Share(item.name, item.bytes, item.when is When.STEADY, item.where is Where.GPU, item.spread)
+        for item in items
+        if item.when is not When.LATER
+    )

@@ -46,12 +46,16 @@ class Sample(NamedTuple):
 
 
 class Share(NamedTuple):
-    """An item of the footprint as it was predicted. ``steady``: for as long as it runs; ``on_gpu``: else the host's."""
+    """An item of the footprint as it was predicted. ``steady``: for as long as it runs; ``on_gpu``: else the host's.
+
+    ``spread`` is by how much more than ``bytes`` it might be; 0 in what older releases kept.
+    """
 
     name: str
     bytes: int
     steady: bool = True
     on_gpu: bool = True
+    spread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ SHORT_OF_CACHE: Final = 0.9
 LOADED_OFF: Final = 0.05
 """Loaded weights further than this from the prediction are a finding: a prediction from geometry keeps within it."""
 TAKEN_OFF: Final = 0.1
-"""What a service holds, or took at its peak, is a finding when it is more than predicted by this share and a GiB."""
+"""What a service holds, or took at its peak, is a finding when it is more than the most by this share and a GiB."""
 OTHERS_BYTES: Final = 2 * GIB
 """MemAvailable falling by this much, and a fifth, more than the service holds is somebody else's doing: it moves by
 less than a GiB by itself."""
@@ -250,8 +254,8 @@ def _loaded_findings(measurement: Measurement) -> Iterator[str]:
 
 
 def _taken_findings(measurement: Measurement) -> Iterator[str]:
-    steady = sum(share.bytes for share in measurement.predicted if share.steady)
-    peak = sum(share.bytes for share in measurement.predicted)
+    steady = _most(share for share in measurement.predicted if share.steady)
+    peak = _most(measurement.predicted)
     for says, figure in (
         ("holds {}", Compared("steady", measurement.steady_bytes, steady)),
         ("took {} at its peak", Compared("peak", measurement.peak_total_bytes, peak)),
@@ -266,6 +270,12 @@ def _taken_findings(measurement: Measurement) -> Iterator[str]:
             f"MemAvailable fell by {format_gib(fell)} while it started, and its processes hold {format_gib(held)}: "
             "something else was loading"
         )
+
+
+def _most(shares: Iterable[Share]) -> int:
+    """Return the most that was said of these items together, as ``items.bound`` has it."""
+    held = list(shares)
+    return sum(share.bytes for share in held) + math.isqrt(sum(share.spread**2 for share in held))
 
 
 def _than(measured: int, predicted: int, word: str) -> str:

@@ -243,6 +243,7 @@ def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
         "name",
         "recipe",
         "steady_bytes",
+        "bound_bytes",
         "peak_bytes",
         "known",
         "check_bytes",

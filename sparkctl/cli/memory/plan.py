@@ -66,12 +66,13 @@ def _show(out: Output, planned: PlannedSet) -> None:
             units.format_gib(_bytes_of(service, "weights")),
             units.format_gib(service.footprint.kv_bytes),
             units.format_gib(service.expected.steady_bytes),
+            units.format_gib(service.expected.bound_bytes),
             units.format_gib(service.expected.peak_bytes),
             service.expected.known,
         ]
         for service in planned.services
     ]
-    out.table(["service", "weights", "KV cache", "holds", "while it starts", "known"], rows)
+    out.table(["service", "weights", "KV cache", "holds", "at most", "while it starts", "known"], rows)
     pool = plan.pool
     out.result()
     cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""

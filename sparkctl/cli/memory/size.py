@@ -115,14 +115,17 @@ def _as_json(size: Size) -> dict[str, object]:
         "overhead": {
             item.name: {
                 "bytes": item.bytes,
-                "uncertainty_bytes": item.uncertainty,
+                "bound_bytes": item.bound,
                 "when": str(item.when),
                 "where": str(item.where),
                 "source": item.source,
             }
             for item in taken.overhead
         },
+        "gpu_bytes": taken.gpu_bytes,
+        "host_bytes": taken.host_bytes,
         "steady_bytes": taken.steady_bytes,
+        "bound_bytes": taken.bound_bytes,
         "peak_bytes": taken.peak_bytes,
         "warnings": list(size.warnings),
     }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB
-from sparkctl.memory.items import When
+from sparkctl.memory.items import When, bound, middle
 from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def show(out: Output, size: Size) -> None:
     )
     out.result()
     lines = [*_weight_lines(taken), *_cache_lines(size), *_overhead_lines(taken)]
-    lines.append(_Line("held while it runs", taken.steady_bytes))
-    lines.append(_Line("at most while it starts", taken.peak_bytes))
+    lines.append(_Line("held while it runs", taken.steady_bytes, f"at most {taken.bound_bytes / GIB:.2f}"))
+    lines.append(_Line("while it starts", taken.peak_bytes, f"at most {taken.peak_bound_bytes / GIB:.2f}"))
     notes = list(dict.fromkeys(line.source for line in lines if line.source))
     out.table(["", "GiB", "", "", ""], [_row(line, taken.peak_bytes, notes) for line in lines])
     out.result()
@@ -97,8 +97,8 @@ def _cache_lines(size: Size) -> Iterator[_Line]:
 
 
 def _overhead_lines(taken: Footprint) -> Iterator[_Line]:
-    steady = [item for item in taken.overhead if item.when is When.STEADY]
-    yield _Line("overhead", sum(item.bytes for item in steady))
+    steady = [item for item in taken.overhead if item.when is not When.START]
+    yield _Line("overhead", middle(steady), f"at most {bound(steady) / GIB:.2f}")
     for item in steady:
         yield _Line(item.name, item.bytes, _known(item), item.source, part=True)
     for item in taken.overhead:
@@ -107,7 +107,7 @@ def _overhead_lines(taken: Footprint) -> Iterator[_Line]:
 
 
 def _known(item: Item) -> str:
-    return f"estimated, ± {item.uncertainty / GIB:.2f}" if item.estimated else ""
+    return f"estimated, at most {item.bound / GIB:.2f}" if item.estimated else ""
 
 
 def _plural(count: int, word: str) -> str:

@@ -43,12 +43,12 @@ def items(args: Mapping[str, object], config: Mapping[str, Any], version: Versio
     rank, slots = whole(args.get("max-lora-rank"), _RANK), whole(args.get("max-loras"), 1)
     one = rank * _numbers(args, config, version) * width
     formula = f"rank x (inputs + outputs) of each module x {width} bytes (vLLM lora/layers)"
-    yield Item(LORA_SLOTS, slots * one, f"max-loras {slots} x {formula}", estimated=True, uncertainty=slots * one // 8)
+    yield Item(LORA_SLOTS, slots * one, f"max-loras {slots} x {formula}", estimated=True, spread=slots * one // 8)
     if args.get("max-cpu-loras") is not None:
         kept = max(whole(args.get("max-cpu-loras"), slots), slots)
         source = f"max-cpu-loras {kept}, each of the largest rank: {formula}"
         size = kept * one
-        yield Item("LoRA adapters on the host", size, source, where=Where.HOST, estimated=True, uncertainty=size)
+        yield Item("LoRA adapters on the host", size, source, where=Where.HOST, estimated=True, spread=size)
 
 
 def _numbers(args: Mapping[str, object], config: Mapping[str, Any], version: Version) -> int:

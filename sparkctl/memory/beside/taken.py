@@ -50,7 +50,7 @@ class Beside:
         yield from self.items
         pinned = min(self.pinned_weights, loaded_bytes) or round(loaded_bytes * min(self.pinned_share, 1.0))
         if pinned:
-            yield Item("weights on the host", pinned, _PINNED, where=Where.HOST, estimated=True, uncertainty=pinned)
+            yield Item("weights on the host", pinned, _PINNED, where=Where.HOST, estimated=True, spread=pinned)
 
     def of_cache(self, kv_bytes: int, engine: Sequence[Item]) -> Iterator[Item]:
         """Yield what is known once the cache is; ``engine`` are the items of one engine without its cache."""
@@ -63,11 +63,11 @@ class Beside:
             figure = constants.API_SERVER
             source = f"{more} more than one, each: {figure.source}"
             size = more * figure.size
-            yield Item("API servers", size, source, where=Where.HOST, estimated=True, uncertainty=size // 2)
+            yield Item("API servers", size, source, where=Where.HOST, estimated=True, spread=size // 2)
         if self.ranks > 1:
             one = kv_bytes + sum(item.bytes for item in engine if item.when is When.STEADY)
             source = f"{self.ranks - 1} more of weights, cache and all else (data-parallel-size)"
-            yield Item("other ranks", (self.ranks - 1) * one, source, estimated=True, uncertainty=one)
+            yield Item("other ranks", (self.ranks - 1) * one, source, estimated=True, spread=one)
 
 
 def beside(
@@ -105,7 +105,7 @@ def _images(args: Mapping[str, object], ranks: int, servers: int, *, encoder: bo
     size = round((_IMAGES_DEFAULT if said is None else said) * GIB) * (ranks + servers)
     if encoder and size and (said is not None or ranks + servers > 2):  # noqa: PLR2004  (one of each)
         source = f"mm-processor-cache-gb x ({servers} API servers + {ranks} engines) (vLLM config/multimodal.py)"
-        yield Item("cache of processed images", size, source, where=Where.HOST, estimated=True, uncertainty=size)
+        yield Item("cache of processed images", size, source, where=Where.HOST, estimated=True, spread=size)
 
 
 def _swap(args: Mapping[str, object], ranks: int) -> Iterator[Item]:
@@ -114,4 +114,4 @@ def _swap(args: Mapping[str, object], ranks: int) -> Iterator[Item]:
         source = (
             "swap-space in GiB for each GPU: the most; the V1 engine leaves it unused (vLLM 0.17.1 config/cache.py)"
         )
-        yield Item("swap space", size, source, where=Where.HOST, estimated=True, uncertainty=size)
+        yield Item("swap space", size, source, where=Where.HOST, estimated=True, spread=size)

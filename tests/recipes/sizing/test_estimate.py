@@ -230,9 +230,9 @@ def test_two_tiny_services_on_the_cpu_fit_into_24_gib() -> None:
 
 def test_the_rows_are_largest_first_and_name_what_is_estimated() -> None:
     rows = estimate(e4b(), facts("gemma-4-e4b"), None, V19, PROFILE).rows()
-    assert rows[0] == ["weights", "9.80", "steady", "gpu", "ai-muninn, DGX Spark part 10"]
+    assert rows[0] == ["weights", "9.80", "9.80", "steady", "gpu", "ai-muninn, DGX Spark part 10"]
     assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
-    assert next(row for row in rows if row[0] == "CUDA context")[4].startswith("estimated: ")
+    assert next(row for row in rows if row[0] == "CUDA context")[5].startswith("estimated: ")
 
 
 @given(st.integers(1, 131072), st.integers(1, 64), st.integers(1, 16384), st.sampled_from([V19, V32]))
