@@ -154,9 +154,7 @@ class Controller:
     def _joined(self, service: Service, container: Container, require: Require | None, *, mine: bool) -> None:
         """Wait for a start of another command, and prove it; of one that was killed, it is ``mine`` to settle."""
         with self._settled(service.name, container.id, None) if mine else nullcontext():
-            self._starter.wait(service, container.id)
-            prepare.verify_container(self._ports.engine, service)
-            self._starter.check(service, require)
+            self._starter.join(service, container.id, require)
 
     def restart(self, service: Service, container: Container, require: Require | None = None) -> None:
         """Stop a service's container, start it again, and prove it as ``up`` does; whatever comes of it, it stays.

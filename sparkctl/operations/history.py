@@ -43,6 +43,15 @@ class History:
         own = [one.phases for one in kept if one.recipe == service.recipe_name and one.seconds > 0]
         return own[-1] if own else {}
 
+    def has(self, service: Service, at: float, *, whole: bool) -> bool:
+        """Return whether a start that began ``at`` (epoch seconds) was measured; ``whole``: from its begin on."""
+        try:
+            kept = self._records.measurements(service.recipe.model.repo)
+        except InputError:
+            return False
+        mine = [one for one in kept if one.service == service.name and one.at == at]
+        return any(one.whole or not whole for one in mine)
+
     def add(self, taken: Measurement) -> None:
         """Keep a measurement; where that cannot be done, it is said."""
         try:

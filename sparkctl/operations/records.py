@@ -15,6 +15,7 @@ from sparkctl.world.ports import StoredRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sparkctl.planning.measured import Key
     from sparkctl.world.ports import Store
 
 MEASUREMENT: Final = "measurement"
@@ -52,9 +53,15 @@ class Records:
         self.add(measurement_record(one))
 
     def measurements(self, model: str | None = None) -> list[Measurement]:
-        """Return the measurements of a model's repository (None: all), the oldest first."""
+        """Return the measurements of a model's repository (None: all), the oldest first; one for each start."""
         records = [one for one in self._store.records(MEASUREMENT) if model in {None, one.model}]
-        return self.read(_measurements, sorted(records, key=lambda one: one.at))
+        read = self.read(_measurements, sorted(records, key=lambda one: one.at))
+        starts: dict[tuple[str, float, Key], Measurement] = {}
+        for one in read:  # two commands may have waited for it: the one that saw more of it counts
+            before = starts.get((one.service, one.at, one.key))
+            if before is None or one.whole or not before.whole:
+                starts[one.service, one.at, one.key] = one
+        return list(starts.values())
 
     def add(self, one: StoredRecord) -> None:
         """Keep a record."""

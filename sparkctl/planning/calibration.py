@@ -145,10 +145,14 @@ def _cache(one: Measurement, estimated: int) -> int | None:
 
 
 def _beside(one: Measurement) -> int | None:
-    """Return what its processes held on the GPU beside weights and cache, or the activation peak where that is more."""
-    if not one.on_gpu or not one.gpu_bytes or not one.loaded_bytes or one.kv_bytes is None:
+    """Return what its processes held on the GPU beside weights and cache, or the activation peak where that is more.
+
+    Where its log did not say what was loaded, the weights as they were predicted: the sum is what was measured.
+    """
+    loaded = one.loaded_bytes or one.predicted_bytes(WEIGHTS, DRAFT, LORA_SLOTS)
+    if not one.on_gpu or not one.gpu_bytes or not loaded or one.kv_bytes is None:
         return None
-    return max(one.gpu_bytes - one.loaded_bytes - one.kv_bytes, one.peak_activation_bytes or 0)
+    return max(one.gpu_bytes - loaded - one.kv_bytes, one.peak_activation_bytes or 0)
 
 
 def _host(one: Measurement, estimated: dict[str, int]) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory.items import LORA_SLOTS
+from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
 KV_CACHE: Final = "KV cache"
+JOINED_S: Final = 5.0
+"""A start that is joined so soon is seen whole: on an H200's host the first line of the log came after 12 seconds."""
+NOT_LOGGED: Final = "not logged"
+"""The phase of the seconds that the log says nothing of."""
 
 
 class Key(NamedTuple):
@@ -56,6 +61,26 @@ class Share(NamedTuple):
     steady: bool = True
     on_gpu: bool = True
     spread: int = 0
+
+
+class WatchedStart(NamedTuple):
+    """A start as it was watched. ``samples`` are in the order of time, the last one taken when it was ready.
+
+    ``before_s`` is for how long the container had run at the first of them: 0 for whoever started it.
+    """
+
+    samples: Sequence[Sample] = ()
+    before_s: float = 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was watched before it took memory worth the name: Python reads vLLM for longer than that."""
+        return self.before_s <= JOINED_S
+
+    @property
+    def seconds(self) -> float | None:
+        """From the container's start until it was ready; None where nothing was read."""
+        return self.before_s + self.samples[-1].at_s - self.samples[0].at_s if self.samples else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +132,13 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        """How long the start took, by its log."""
+        """How long the start took, from its container's start until it was ready."""
         return sum(self.phases.values())
+
+    @property
+    def whole(self) -> bool:
+        """Whether it was seen from its begin on."""
+        return self.available_before is not None
 
     @property
     def steady_bytes(self) -> int | None:
@@ -142,15 +172,17 @@ class Compared(NamedTuple):
         )
 
 
-def of_start(start: Start, boot: BootLog, samples: Sequence[Sample]) -> Measurement:
+def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
     """Return the measurement of a start that became ready, from its log and the readings taken meanwhile.
 
-    ``samples`` are in the order of time, the first before the container started and the last when it was ready.
+    Of a start that was joined late, MemAvailable before it and the peaks are not known: they may have passed. Where the
+    log does not say what the cache has, the bytes that the flags set are those.
     """
+    samples = watched.samples
     available = [sample.available_bytes for sample in samples]
     gpu = [sample.gpu_bytes for sample in samples if sample.gpu_bytes is not None]
     host = [sample.host_bytes for sample in samples if sample.host_bytes is not None]
-    timed = boot.phases or ({"start": samples[-1].at_s - samples[0].at_s} if samples else {})
+    seen = watched.whole and bool(samples)
     return Measurement(
         key=start.key,
         service=start.service,
@@ -160,18 +192,41 @@ def of_start(start: Start, boot: BootLog, samples: Sequence[Sample]) -> Measurem
         predicted=start.predicted,
         vllm=boot.vllm or "",
         loaded_bytes=boot.loaded_bytes,
-        kv_bytes=boot.kv_bytes,
+        kv_bytes=_set_cache(start.key) if boot.kv_bytes is None else boot.kv_bytes,
         kv_tokens=boot.kv_tokens,
         graphs_bytes=boot.graphs_bytes,
         peak_activation_bytes=boot.peak_activation_bytes,
         gpu_bytes=gpu[-1] if gpu else None,
         host_bytes=host[-1] if host else None,
-        peak_gpu_bytes=max(gpu, default=None),
-        peak_total_bytes=available[0] - min(available) if available else None,
-        available_before=available[0] if available else None,
-        available_after=available[-1] if available else None,
-        phases=timed,
+        peak_gpu_bytes=max(gpu, default=None) if seen else None,
+        peak_total_bytes=available[0] - min(available) if seen else None,
+        available_before=available[0] if seen else None,
+        available_after=available[-1] if samples else None,
+        phases=_timed(boot, watched),
     )
+
+
+def _set_cache(key: Key) -> int | None:
+    """Return the bytes of the cache that the flags set; None where vLLM makes it as large as it can."""
+    said = dict(key.flags).get("kv-cache-memory-bytes", "")
+    return int(said) if said.isascii() and said.isdigit() else None
+
+
+def _timed(boot: BootLog, watched: WatchedStart) -> dict[str, float]:
+    """Return the seconds of each phase, which add up to the whole from the container's start until it was ready.
+
+    What comes after the log's last moment is the proof of a server that came up. A log that ends sooner, or a service
+    that was ready long before somebody joined, leaves seconds of which nothing is known.
+    """
+    phases, whole = dict(boot.phases), watched.seconds
+    if whole is None or (boot.serving and phases and watched.before_s > sum(phases.values())):
+        return phases
+    rest = whole - sum(phases.values())
+    if not phases:
+        return {"start": whole}
+    if rest > 0:
+        phases[Phase.PROBING.value if boot.serving else NOT_LOGGED] = rest
+    return phases
 
 
 def figures(measurement: Measurement) -> tuple[Compared, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import GIB, MIB
 from sparkctl.vllm import log_lines, runs
+from sparkctl.vllm.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -218,11 +219,11 @@ def _value(name: str, text: str) -> float:
 
 _MOMENTS: Final = {
     "first": "",
-    "loading": "starting",
-    "loaded": "loading weights",
-    "cache": "profiling",
-    "initialized": "warming up",
-    "serving": "serving",
+    "loading": Phase.STARTING,
+    "loaded": Phase.LOADING,
+    "cache": Phase.PROFILING,
+    "initialized": Phase.WARMING,
+    "serving": Phase.SERVING,
 }
 """The moments of a start in their order, and what went on until each."""
 
@@ -287,11 +288,18 @@ _HEAD_LENGTH: Final = 400
 def _phases(log: BootLog, moments: Mapping[str, float], before_s: float) -> Iterator[tuple[str, float]]:
     """Yield the seconds of each phase; what vLLM timed within one is taken out of it."""
     if "first" not in moments:
-        timed = {"loading weights": log.loading_s, "compiling": log.compile_s, "capturing graphs": log.graph_capture_s}
-        yield from ((name, seconds) for name, seconds in timed.items() if seconds is not None)
+        timed = {
+            Phase.LOADING: log.loading_s,
+            Phase.COMPILING: log.compile_s,
+            Phase.CAPTURING: log.graph_capture_s,
+        }
+        yield from ((str(name), seconds) for name, seconds in timed.items() if seconds is not None)
         return
     before = moments["first"] - before_s
-    inner = {"profiling": ("compiling", log.compile_s), "warming up": ("capturing graphs", log.graph_capture_s)}
+    inner: dict[str, tuple[str, float | None]] = {
+        Phase.PROFILING: (Phase.COMPILING, log.compile_s),
+        Phase.WARMING: (Phase.CAPTURING, log.graph_capture_s),
+    }
     for moment, name in list(_MOMENTS.items())[1:]:
         if moment not in moments:
             continue
@@ -299,9 +307,9 @@ def _phases(log: BootLog, moments: Mapping[str, float], before_s: float) -> Iter
         before = max(before, moments[moment])
         part, length = inner.get(name, ("", None))
         if length is not None:
-            yield part, min(length, seconds)
+            yield str(part), min(length, seconds)
             seconds -= min(length, seconds)
-        yield name, seconds
+        yield str(name), seconds
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------

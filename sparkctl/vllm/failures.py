@@ -265,7 +265,8 @@ class _Run:
         before = [own for own in self.lines if own.number <= self.lines[line].number]
         told = [phase for own in before if (phase := phases.told(own.text).phase) is not None]
         reached = max(told, key=phases.ORDER.index, default=phases.Phase.STARTING if self.told else None)
-        return None if reached is None else str(reached)
+        # A server that came up serves; only who starts it probes it.
+        return None if reached is None else str(phases.Phase.SERVING if reached is phases.Phase.PROBING else reached)
 
 
 # --- how it ended ----------------------------------------------------------------------------------------------------

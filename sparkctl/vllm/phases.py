@@ -1,6 +1,7 @@
 """Where a start is, by the lines of vLLM's log. Pure.
 
-The forms are those of vLLM 0.17 to 0.33; each has a real log among the tests that produced it.
+The names are those that ``boot_log`` times a start in, so that what is watched and what is kept agree. The
+forms are those of vLLM 0.17 to 0.33; each has a real log among the tests that produced it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,18 @@ SERVES: Final = "Application startup complete"
 
 
 class Phase(StrEnum):
-    """Where a start is, in the order in which vLLM goes through them."""
+    """Where a start is, in the order in which vLLM goes through them.
+
+    PROFILING: the trial run that finds what the cache may have, the encoder's among it, but for what torch.compile
+    takes. WARMING: the cache is made and kernels are tuned, but for the capture of graphs. SERVING: the engine is
+    there, and the API server comes up. PROBING: it serves, and is asked to prove it.
+    """
 
     STARTING = "starting"
     LOADING = "loading weights"
-    ENCODER = "profiling the encoder"
+    PROFILING = "profiling"
     COMPILING = "compiling"
-    KV_CACHE = "KV cache"
+    WARMING = "warming up"
     CAPTURING = "capturing graphs"
     SERVING = "serving"
     PROBING = "probing"
@@ -32,19 +38,25 @@ class Phase(StrEnum):
 
 ORDER: Final = list(Phase)
 _STAGES: Final = (
-    ({Phase.STARTING}, {"starting"}),
-    ({Phase.LOADING}, {"loading weights"}),
-    ({Phase.ENCODER, Phase.COMPILING}, {"profiling", "compiling"}),
-    ({Phase.KV_CACHE, Phase.CAPTURING}, {"capturing graphs", "warming up", "serving"}),
+    {Phase.STARTING},
+    {Phase.LOADING},
+    {Phase.PROFILING, Phase.COMPILING},
+    {Phase.WARMING, Phase.CAPTURING},
+    {Phase.SERVING},
+    {Phase.PROBING},
+    {Phase.READY},
 )
-"""The phases that a line tells, beside those that an earlier start was measured in (sparkctl.boot_log)."""
+"""Phases that vLLM goes to and fro between: torch.compile is in the trial run, the capture in the warm-up."""
 _BEGINS: Final = (
     (re.compile(r"Starting to load model|Loading .*checkpoint shards"), Phase.LOADING),
-    (re.compile(r"Encoder cache will be initialized|profiled with .* items of the maximum feature"), Phase.ENCODER),
     (re.compile(r"Start compiling|for vLLM's torch\.compile|Dynamo bytecode|Compiling a graph"), Phase.COMPILING),
-    (re.compile(r"Available KV cache memory|reserved .* for KV [Cc]ache|[GC]PU KV cache size"), Phase.KV_CACHE),
+    (re.compile(r"loading took [\d.]+ [GM]i?B|torch\.compile t(?:ook|akes) [\d.]+ s in total"), Phase.PROFILING),
+    (re.compile(r"Encoder cache will be initialized|profiled with .* items of the maximum feature"), Phase.PROFILING),
+    (re.compile(r"Available KV cache memory|reserved .* for KV [Cc]ache|[GC]PU KV cache size"), Phase.WARMING),
+    (re.compile(r"Graph capturing finished"), Phase.WARMING),
     (re.compile(r"Capturing CUDA graph"), Phase.CAPTURING),
-    (re.compile(SERVES), Phase.SERVING),
+    (re.compile(r"init engine \([\w ,]{1,60}\) took"), Phase.SERVING),
+    (re.compile(SERVES), Phase.PROBING),
 )
 _COUNTED: Final = (
     re.compile(r"[Ll]oading (?:\S+ ){1,8}\s*\d+% Completed \| (\d+)/(\d+)"),
@@ -85,10 +97,19 @@ def left_s(usual: Mapping[str, float], phase: Phase, elapsed_s: float) -> float:
     It is what is left of the earlier one's time, but no less than its phases that are still to come, and no more than
     those and the one that goes on: weights that come from the page cache are loaded sooner, and cold ones later.
     """
-    now = next((place for place, (these, _) in enumerate(_STAGES) if phase in these), len(_STAGES))
-    spent = [sum(usual.get(name, 0.0) for name in names) for _, names in _STAGES]
+    now = _stage(phase)
+    spent = [sum(usual.get(name, 0.0) for name in names) for names in _STAGES]
     later = sum(spent[now + 1 :])
-    return min(max(sum(usual.values()) - elapsed_s, later), later + sum(spent[now : now + 1]))
+    return min(max(sum(usual.values()) - elapsed_s, later), later + spent[now])
+
+
+def follows(phase: Phase, now: Phase) -> bool:
+    """Return whether a start that is in ``now`` may be in ``phase`` next: the lines of several processes are mixed."""
+    return _stage(phase) >= _stage(now)
+
+
+def _stage(phase: Phase) -> int:
+    return next(place for place, these in enumerate(_STAGES) if phase in these)
 
 
 def serves(lines: Iterable[str]) -> bool | None:

@@ -508,6 +508,20 @@ def test_a_start_that_is_joined_before_its_first_line_has_gone_on_since_its_cont
     assert (first["phase"], first["seconds"], first["phase_seconds"]) == ("starting", 31, 31)
 
 
+def test_a_start_that_is_joined_is_measured_once(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.run("attach", "e4b-nvfp4").expect(0)
+    (kept,) = spark.store.measurements
+    spark.store.kept.clear()
+    spark.clock.now += 60
+    spark.run("attach", "e4b-nvfp4").expect(0)
+    (joined_late,) = spark.store.measurements
+    assert (joined_late.key, joined_late.at) == (kept.key, kept.at)
+    assert (kept.peak_total_bytes, joined_late.peak_total_bytes) == (0, None)
+    spark.run("attach", "e4b-nvfp4").expect(0)
+    assert len(spark.store.measurements) == 1
+
+
 def test_attach_to_a_stacks_service_uses_its_own_address(spark: FakeSpark) -> None:
     (spark.folder / "recipes" / "stacks").mkdir(parents=True)
     stack = "services:\n  fast: {recipe: e4b-nvfp4, set: {serve.port: 8055, serve.name: quick}}\n"
@@ -544,7 +558,7 @@ def test_silence_is_told_from_loading(spark: FakeSpark) -> None:
     spark.host.activities = [Activity(10.0, 5)] * 300
     done = spark.run("up", "e4b-nvfp4", "--json").expect(130)
     phases = [line["phase"] for line in map(json.loads, done.out.splitlines()) if "phase" in line]
-    assert "stalled while serving" in phases
+    assert "stalled while probing" in phases
     assert "no log line, CPU or disk read for 3m" in done.out
     spark.run("down", "e4b-nvfp4").expect(0)
     spark.clock.interrupt_at = spark.clock.now + 400

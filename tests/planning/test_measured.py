@@ -17,7 +17,19 @@ from sparkctl.memory.items import Item, When, Where
 from sparkctl.operations.context import real_world
 from sparkctl.planning import calibration
 from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
-from sparkctl.planning.measured import Measurement, Sample, Share, Start, doubt, figures, findings, of_start, sound
+from sparkctl.planning.measured import (
+    NOT_LOGGED,
+    Measurement,
+    Sample,
+    Share,
+    Start,
+    WatchedStart,
+    doubt,
+    figures,
+    findings,
+    of_start,
+    sound,
+)
 from sparkctl.recipes.sizing.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
 from sparkctl.world.ports import StoredRecord
@@ -64,7 +76,7 @@ def test_a_start_is_measured_from_its_log_and_the_readings() -> None:
         Sample(6.0, 80 * GIB, 30 * GIB, 5 * GIB),
         Sample(8.0, 85 * GIB, 22 * GIB, 3 * GIB),
     ]
-    one = of_start(START, log("vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log"), samples)
+    one = of_start(START, log("vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log"), WatchedStart(samples))
     assert (one.vllm, one.service, one.recipe, one.key) == ("0.20.2", "e4b", "e4b-fp8", KEY)
     assert (one.loaded_bytes, one.graphs_bytes) == (round(14.21 * GIB), round(0.47 * GIB))
     assert (one.kv_tokens, one.peak_activation_bytes) == (7921920, round(5.51 * GIB))
@@ -74,7 +86,7 @@ def test_a_start_is_measured_from_its_log_and_the_readings() -> None:
 
 
 def test_what_was_not_read_is_unknown() -> None:
-    one = of_start(START, boot_log.BootLog(), [])
+    one = of_start(START, boot_log.BootLog(), WatchedStart())
     assert (one.loaded_bytes, one.gpu_bytes, one.peak_total_bytes, one.steady_bytes, dict(one.phases)) == (
         None,
         None,
@@ -83,14 +95,45 @@ def test_what_was_not_read_is_unknown() -> None:
         {},
     )
     assert findings(one) == []
-    hidden = of_start(START, boot_log.BootLog(), [Sample(0.0, GIB), Sample(5.0, GIB, 0, None)])
+    hidden = of_start(START, boot_log.BootLog(), WatchedStart([Sample(0.0, GIB), Sample(5.0, GIB, 0, None)]))
     assert (hidden.steady_bytes, dict(hidden.phases)) == (None, {"start": 5.0})
+
+
+def test_the_phases_are_the_whole_time_from_the_containers_start() -> None:
+    lines = (FIXTURES / "vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log").read_text().split("\n")
+    boot = boot_log.parse(lines)
+    logged = sum(boot.phases.values())
+    samples = [Sample(100.0, 110 * GIB), Sample(250.0, 85 * GIB, 22 * GIB, 3 * GIB)]
+
+    begun = of_start(START, boot, WatchedStart(samples))
+    assert (begun.seconds, begun.phases["probing"]) == (150, 150 - logged)
+
+    joined = of_start(START, boot, WatchedStart(samples, before_s=30.0))
+    assert (joined.seconds, joined.peak_total_bytes, joined.available_before) == (180, None, None)
+    assert (joined.loaded_bytes, joined.gpu_bytes, joined.peak_gpu_bytes) == (begun.loaded_bytes, 22 * GIB, None)
+
+    long_ready = of_start(START, boot, WatchedStart(samples, before_s=9000.0))
+    assert (long_ready.seconds, "probing" in long_ready.phases) == (logged, False)
+
+    half = of_start(START, boot_log.parse(lines[: len(lines) // 3]), WatchedStart(samples))
+    assert (half.seconds, NOT_LOGGED in half.phases, "probing" in half.phases) == (150, True, False)
+
+
+def test_of_a_log_that_says_nothing_the_rest_is_measured() -> None:
+    flags = (("kv-cache-memory-bytes", str(2 * GIB)),)
+    silent = replace(START, key=KEY._replace(flags=flags))
+    one = of_start(
+        silent, boot_log.BootLog(), WatchedStart([Sample(0.0, 90 * GIB), Sample(80.0, 75 * GIB, 15 * GIB, GIB)])
+    )
+    assert (one.loaded_bytes, one.kv_bytes, one.gpu_bytes, one.seconds) == (None, 2 * GIB, 15 * GIB, 80)
+    applied_ = gib(applied(ITEMS, Measured(one)))
+    assert applied_["weights"] + applied_["KV cache"] + applied_["beside weights and cache"] == 15  # NVML's sum
 
 
 def test_the_cpu_build_has_everything_in_its_processes() -> None:
     start = replace(START, predicted=ON_CPU)
     samples = [Sample(0.0, 14 * GIB), Sample(9.0, 12 * GIB, 0, 2 * GIB)]
-    one = of_start(start, log("vllm-0.32-cpu/boot-kv-bytes.log"), samples)
+    one = of_start(start, log("vllm-0.32-cpu/boot-kv-bytes.log"), WatchedStart(samples))
     assert (one.vllm, one.kv_bytes, one.kv_tokens) == ("0.32.0", 67108864, 131072)
     assert (one.loaded_bytes, one.steady_bytes) == (None, 2 * GIB)
 
@@ -104,7 +147,7 @@ def test_the_two_that_started_at_once_are_reported() -> None:
     for name, (weights, planned) in shapes.items():
         predicted = (Share("weights", round(weights * GIB)), Share("KV cache", round(planned * GIB)))
         boot = log(f"vllm-0.20.2-h200/boots/f8a-two-at-once-u04-{name}.log")
-        said[name] = findings(of_start(replace(START, predicted=predicted), boot, []))
+        said[name] = findings(of_start(replace(START, predicted=predicted), boot, WatchedStart()))
     assert said == {
         "A": ["KV cache: 30.6 GiB where 45.8 was planned: something else was loading"],
         "B": ["KV cache: 30.0 GiB where 40.4 was planned: something else was loading"],
@@ -468,7 +511,7 @@ def test_measurements_are_forgotten_by_name(tmp_path: Path) -> None:
 
 
 def test_doubtful_and_damaged_measurements_are_warnings(tmp_path: Path) -> None:
-    store = FakeStore().measured(measured(loaded_bytes=-1), MEASURED)
+    store = FakeStore().measured(measured(loaded_bytes=-1, at=AT - 1), MEASURED)
     store.add(StoredRecord("measurement", AT, "e4b", "e4b", "m", '{"at": 5}'))
     done = FakeSpark(tmp_path, store=store).run("measurements", "--json").expect(0)
     assert "warning: a measurement that was kept is ignored: key: Field required" in done.err

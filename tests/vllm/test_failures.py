@@ -344,7 +344,7 @@ def test_killed_is_said_only_where_no_exception_says_otherwise() -> None:
 
 def test_how_far_the_start_had_come() -> None:
     for prefix, phase in (
-        ("f2-", "KV cache"),
+        ("f2-", "warming up"),
         ("f1-weights", "loading weights"),
         ("f12-", "starting"),
         ("f9-", "serving"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.session import Session
     from sparkctl.planning.measured import Compared, Measurement
+
+_SHOWN: Final = GIB // 100
+"""The table has two decimals of a GiB."""
 
 
 @click.command
@@ -60,13 +63,20 @@ def _show(session: Session, shown: Sequence[Measurement], names: Sequence[str]) 
 
 
 def _cells(one: Measurement) -> list[str]:
-    taken = [_cell(figure) for figure in figures(one)]
+    taken = [_cell(figure, _most(one) if figure.name == "GPU" else None) for figure in figures(one)]
     return [one.service, one.key.model, one.date, *taken, units.format_duration(one.seconds)]
 
 
-def _cell(figure: Compared) -> str:
-    """Return ``10.44 (9.80, +6 %)``; a dash for what was not read."""
+def _most(one: Measurement) -> int | None:
+    """Return the most that its processes held on the GPU, where that is more than when it was ready."""
+    most = one.peak_gpu_bytes
+    return most if most and most - (one.gpu_bytes or 0) >= _SHOWN else None
+
+
+def _cell(figure: Compared, most: int | None) -> str:
+    """Return ``10.44, at most 10.60 (9.80, +6 %)``; a dash for what was not read."""
     measured = "-" if figure.measured is None else f"{figure.measured / GIB:.2f}"
+    measured += f", at most {most / GIB:.2f}" if most is not None else ""
     if figure.predicted is None:
         return measured
     error = "" if figure.error is None else f", {percent(figure.error)}"

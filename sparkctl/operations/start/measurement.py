@@ -11,19 +11,16 @@ from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm import boot_log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sparkctl.operations.history import History
-    from sparkctl.planning.measured import Sample
+    from sparkctl.planning.measured import WatchedStart
     from sparkctl.recipes.service import Service
     from sparkctl.world.ports import Ports, Report
 
 
-def keep(
-    history: History, ports: Ports, report: Report, service: Service, created: str, samples: Sequence[Sample]
-) -> None:
+def keep(history: History, ports: Ports, report: Report, service: Service, created: str, watched: WatchedStart) -> None:
     """Keep what the start of a container took that became ready, and tell what is odd about it.
 
+    A start is measured once, by whoever saw the whole of it where somebody did.
     Nothing that goes wrong here is an error of the start.
     """
     try:
@@ -34,15 +31,18 @@ def keep(
         return
     if container is None:
         return
+    at = container.started_at or 0.0
+    if history.has(service, at, whole=watched.whole):
+        return
     start = Start(
         key=memory_key.key(service, container.image_id),
         service=service.name,
         recipe=service.recipe_name,
-        at=container.started_at or 0.0,
+        at=at,
         host_total_bytes=ports.host.memory().total_bytes,
         predicted=calibration.shares(service.footprint.items),
     )
-    taken = measured.of_start(start, boot_log.parse(lines, container.started_at), samples)
+    taken = measured.of_start(start, boot_log.parse(lines, container.started_at), watched)
     simulated = ports.engine.info().kind == "sim"
     for finding in [] if simulated else measured.findings(taken):
         report.say(f"{service.name}: {finding}")

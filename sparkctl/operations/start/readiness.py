@@ -182,7 +182,7 @@ def _read(progress: Progress, seen: Seen) -> Progress:
 
 
 def _take(progress: Progress, told: Told, now: float) -> Progress:
-    if told.phase is not None and phases.ORDER.index(told.phase) >= phases.ORDER.index(progress.phase):
+    if told.phase is not None and phases.follows(told.phase, progress.phase):
         progress = _enter(progress, told.phase, now)
     return replace(progress, detail=told.detail, fraction=told.fraction) if told.detail else progress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
-from sparkctl.planning.measured import Sample
+from sparkctl.planning.measured import Sample, WatchedStart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +22,16 @@ IDLE_CPU: Final = 0.05
 
 
 class Sampler:
-    """Takes samples of one container's start; ``samples`` are in the order of time."""
+    """Takes samples of one container's start; ``samples`` are in the order of time.
 
-    def __init__(self, engine: Engine, host: Host, container: str, now: float) -> None:
+    ``before_s`` is for how long the container has run at ``now``: 0 for one that is about to be started.
+    """
+
+    def __init__(self, engine: Engine, host: Host, container: str, now: float, before_s: float = 0.0) -> None:
         self._engine = engine
         self._host = host
         self._container = container
+        self.before_s = before_s
         self._next = now
         self._used: tuple[float, float, int] | None = None
         self.active: bool | None = None
@@ -58,6 +62,11 @@ class Sampler:
                 None if None in resident else sum(count or 0 for count in resident),
             )
         )
+
+    @property
+    def watched(self) -> WatchedStart:
+        """What was seen so far."""
+        return WatchedStart(tuple(self.samples), self.before_s)
 
     @property
     def available_bytes(self) -> int:

@@ -146,12 +146,24 @@ class Starter:
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
-        self.wait(service, begun.container, begun.sampler)
+        self._prove(service, begun.container, begun.sampler, require)
+
+    def join(self, service: Service, container: str, require: Require | None) -> None:
+        """Do what ``prove`` does for a container that runs already: of a late start there is less to keep.
+
+        Raises:
+            NotReadyError, ModError, CheckError, EngineError, WaitInterruptedError: as for ``prove``.
+        """
+        ports, before_s = self._ports, self._age_s(container)
+        sampler = Sampler(ports.engine, ports.host, container, ports.clock.monotonic(), before_s)
+        self._prove(service, container, sampler, require)
+
+    def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> None:
+        self._wait(service, container, sampler)
         prepare.verify_container(self._ports.engine, service)
-        self.check(service, require)
-        begun.sampler.look(self._ports.clock.monotonic(), closely=True)
-        samples = begun.sampler.samples
-        measurement.keep(self._history, self._ports, self._report, service, begun.container, samples)
+        self._check(service, require)
+        sampler.look(self._ports.clock.monotonic(), closely=True)
+        measurement.keep(self._history, self._ports, self._report, service, container, sampler.watched)
 
     def _spec(self, service: Service, *, keep: bool, trial: bool) -> ContainerSpec:
         """Return what is created: with what is so at this moment, who makes it, and the values of its secrets.
@@ -169,16 +181,10 @@ class Starter:
         files = tuple(file for file in spec.env_files if file != str(service.secrets_file))
         return replace(spec, env_files=files, env=(*secrets.variables(values).items(), *spec.env))
 
-    def wait(self, service: Service, container: str, sampler: Sampler | None = None) -> None:
-        """Wait until a service's container is ready; the ``sampler`` looks at what it takes meanwhile.
-
-        Raises:
-            NotReadyError, EngineError, WaitInterruptedError: as for ``prove``.
-        """
-        before_s = self._age_s(container) if sampler is None else 0.0
-        own = sampler or Sampler(self._ports.engine, self._ports.host, container, self._ports.clock.monotonic())
+    def _wait(self, service: Service, container: str, sampler: Sampler) -> None:
+        """Wait until a service's container is ready; the ``sampler`` looks at what it takes meanwhile."""
         try:
-            progress = self._watch(service, container, own, before_s)
+            progress = self._watch(service, container, sampler)
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
@@ -196,12 +202,7 @@ class Starter:
         text, fix = explain(self._ports.engine, self._kept, progress, hidden)
         raise NotReadyError(text, hint=fix)
 
-    def check(self, service: Service, require: Require | None) -> None:
-        """Run checks on a service that is ready.
-
-        Raises:
-            CheckError, WaitInterruptedError: as for ``requiring.require``.
-        """
+    def _check(self, service: Service, require: Require | None) -> None:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
         if require is not None:
             require(service, key)
@@ -222,10 +223,10 @@ class Starter:
         started = None if there is None else there.started_at
         return 0.0 if started is None else max(0.0, self._ports.clock.epoch() - started)
 
-    def _watch(self, service: Service, container: str, sampler: Sampler, before_s: float) -> Progress:
+    def _watch(self, service: Service, container: str, sampler: Sampler) -> Progress:
         clock = self._ports.clock
         usual = self._history.usual(service)
-        progress = readiness.begin(_target(service, container), clock.monotonic(), before_s)
+        progress = readiness.begin(_target(service, container), clock.monotonic(), sampler.before_s)
         tail = self._ports.engine.follow(container)
         try:
             while True:

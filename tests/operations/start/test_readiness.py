@@ -250,17 +250,17 @@ def test_the_lines_that_our_own_questions_make_do_not_extend_the_timeout() -> No
     [
         (
             "vllm-0.20.2-h200/boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log",
-            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING, Phase.SERVING],
+            [Phase.LOADING, Phase.PROFILING, Phase.COMPILING, Phase.WARMING, Phase.CAPTURING, Phase.SERVING],
         ),
         (
             "vllm-0.20.2-h200/serving/s11-serving-ngram-graphs.log",
-            [Phase.LOADING, Phase.COMPILING, Phase.KV_CACHE, Phase.CAPTURING],
+            [Phase.LOADING, Phase.PROFILING, Phase.COMPILING, Phase.WARMING, Phase.CAPTURING],
         ),
         (
             "vllm-0.20.2-h200/boots/m2-e2b-mm-fp8kv-131072-8192-u06.log",
-            [Phase.LOADING, Phase.ENCODER, Phase.KV_CACHE, Phase.SERVING],
+            [Phase.LOADING, Phase.PROFILING, Phase.WARMING, Phase.SERVING],
         ),
-        ("vllm-0.32-cpu/boot.log", [Phase.LOADING, Phase.KV_CACHE, Phase.SERVING]),
+        ("vllm-0.32-cpu/boot.log", [Phase.LOADING, Phase.WARMING, Phase.SERVING]),
     ],
 )
 def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phase]) -> None:

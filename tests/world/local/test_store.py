@@ -277,5 +277,5 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     assert "cannot use the measurements" in done.stderr
     assert "Traceback" not in done.stderr
     assert kept(tmp_path) == [MEASURED]
-    add(tmp_path, MEASURED)
+    add(tmp_path, replace(MEASURED, at=MEASURED.at + 1))
     assert len(kept(tmp_path)) == 2
