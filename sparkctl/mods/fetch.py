@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base import units
 from sparkctl.base.errors import ModError
+from sparkctl.mods.checksum import md5_of
 from sparkctl.mods.on_disk import LARGEST_BYTES
-from sparkctl.mods.placed import md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

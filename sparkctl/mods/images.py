@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.mods.placed import md5_of
+from sparkctl.mods.checksum import md5_of
 from sparkctl.vllm import image_version
 from sparkctl.world.engine import Package  # noqa: TC001  (a field's type)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparkctl.mods.manifest import UNPINNED
+from sparkctl.mods.checksum import UNPINNED
 from sparkctl.mods.on_disk import FileState
 from sparkctl.mods.placed import NOWHERE
 

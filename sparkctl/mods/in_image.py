@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
-from sparkctl.mods.manifest import ABSENT, UNPINNED
+from sparkctl.mods.checksum import ABSENT, UNPINNED
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, complain, wrong
+from sparkctl.mods.checksum import UNPINNED
 from sparkctl.vllm import releases
 
-UNPINNED: Final = "unpinned"
-ABSENT: Final = "absent"
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _FILE_NAME: Final = re.compile(r"[^/\\\0]+")

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError, ModError
-from sparkctl.mods.manifest import UNPINNED
-from sparkctl.mods.placed import NOWHERE, md5_of
+from sparkctl.mods.checksum import UNPINNED, md5_of
+from sparkctl.mods.placed import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

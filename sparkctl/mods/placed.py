@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from packaging.specifiers import SpecifierSet
 
 from sparkctl.base.errors import InputError
-from sparkctl.mods.manifest import ABSENT, UNPINNED, Covered, Elsewhere, Pin
+from sparkctl.mods.checksum import ABSENT, UNPINNED, md5_of
+from sparkctl.mods.manifest import Covered, Elsewhere, Pin
 from sparkctl.vllm import releases
 from sparkctl.world.labels import RecordedMod
 
@@ -70,11 +71,6 @@ class MountedMod:
 def staged_path(state: Path, md5: str, name: str) -> Path:
     """Return where the verified copy of a file is: under its checksum, so that no upgrade can change it."""
     return state / "mods" / md5 / name
-
-
-def md5_of(content: bytes) -> str:
-    """Return the md5 that operators compare with ``md5sum``; it guards against drift, not against malice."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def misfits(name: str, mod: Mod, image: str, vllm: Version) -> list[str]:

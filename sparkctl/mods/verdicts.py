@@ -10,10 +10,11 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, ModError
 from sparkctl.mods import in_container, in_image, on_disk
+from sparkctl.mods.checksum import md5_of
 from sparkctl.mods.in_container import Sight
 from sparkctl.mods.in_image import Fit
 from sparkctl.mods.on_disk import FileState
-from sparkctl.mods.placed import NOWHERE, MountedMod, md5_of
+from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.world.engine import ImportedFile
 from sparkctl.world.labels import is_ours
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.memory import hub_models
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
@@ -155,9 +156,9 @@ class World:
         kept = None if self.engine.info().kind == "sim" else self.operator.state
         return images.Images(self.engine, self.ports.files, kept, ask=ask)
 
-    def services(self, loader: Loader, located: Sequence[Located]) -> list[Service]:
-        """Return the services of recipes, and tell what is doubtful about them."""
-        services = loader.services(located)
+    def services(self, loader: Loader, located: Sequence[Located], *, later: bool = False) -> list[Service]:
+        """Return the services of recipes, and tell what is doubtful about them; ``later`` as for the loader."""
+        services = loader.services(located, later=later)
         for warning in dict.fromkeys(map(str, loader.warnings)):
             self.report.warn(warning)
         return services

@@ -8,21 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import Pool
 from sparkctl.operations.status.leftovers import is_set_aside
 from sparkctl.planning.plan import Running
-from sparkctl.vllm.answers import Healthy, OtherAnswer, ServedModels
-from sparkctl.vllm.server import Server
 from sparkctl.world import labels
 from sparkctl.world.labels import LABEL_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.vllm import server
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host
     from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.web import Http
+else:
+    server = LazyModule("sparkctl.vllm.server")
 
 
 class Deployed(NamedTuple):
@@ -151,23 +153,7 @@ def ready(http: Http, container: Container, key: str | None) -> bool | None:
     record = labels.read(container.labels)
     if record.url is None:
         return None
-    return _serves(Server(http, record.url, key, record.certificate), record.served_names)
-
-
-def _serves(server: Server, names: Sequence[str] | None) -> bool:
-    """Return whether the server answers and lists its model: quick, and it disturbs no busy server.
-
-    ``names`` are those that it was started with; where they are not known, any model will do.
-    """
-    if not isinstance(server.health(), Healthy):
-        return False
-    # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.
-    match server.models():
-        case ServedModels(listed):
-            return bool(listed) if names is None else set(names) <= set(listed)
-        case OtherAnswer() as other:
-            return other.wants_key
-    return False
+    return server.Server(http, record.url, key, record.certificate).serves(record.served_names)
 
 
 def _resident(engine: Engine, host: Host, gpu_bytes: Mapping[int, int], container: str) -> int | None:

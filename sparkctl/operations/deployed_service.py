@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from sparkctl.mods.images import Images
     from sparkctl.operations.context import World
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
@@ -95,7 +96,8 @@ def as_recorded(service: Service, record: ServiceLabels, command: Sequence[str])
         changed["secrets"] = tuple(record.secrets.digests)
     mods = service.mods if record.mods is None else tuple(placed.as_recorded(record.mods, service.mods))
     started_as = recipe.model_copy(update=changed)
-    return replace(service, recipe=started_as, mods=mods, record=record, digest=record.digest or service.digest)
+    was = service.command()._replace(record=record, digest=record.digest or service.digest)
+    return replace(service, recipe=started_as, mods=mods, command=lambda: was)
 
 
 def recipe_of_command(recipe: Recipe, record: ServiceLabels, command: Sequence[str]) -> Recipe:

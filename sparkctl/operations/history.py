@@ -7,28 +7,38 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
-from sparkctl.planning import calibration
+from sparkctl.base.lazy import LazyModule
 from sparkctl.recipes.sizing import memory_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.base.errors import EngineError
     from sparkctl.operations.records import Records
+    from sparkctl.planning import calibration
     from sparkctl.planning.measured import Measurement
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Engine
     from sparkctl.world.ports import Report
+else:
+    calibration = LazyModule("sparkctl.planning.calibration")
 
 
 class History:
-    """The measurements of one host. Records that cannot be used are said once, and stop nothing."""
+    """The measurements of one host. Records that cannot be used are said once, and stop nothing.
 
-    def __init__(self, engine: Engine, records: Records, report: Report) -> None:
+    ``records`` returns where they are kept, when that is first wanted.
+    """
+
+    def __init__(self, engine: Engine, records: Callable[[], Records], report: Report) -> None:
         self._engine = engine
-        self._records = records
+        self._open = records
         self._report = report
         self._broken = False
+
+    @property
+    def _records(self) -> Records:
+        return self._open()
 
     def expected(self, services: Sequence[Service]) -> list[Service]:
         """Return the services with what starts here took in place of what was estimated, where one is known."""

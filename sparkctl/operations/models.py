@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Source
 
 

@@ -32,7 +32,7 @@ _LOOK_S: Final = 0.5
 
 def planner(world: World) -> Planner:
     """Return what plans on the world's engine."""
-    history = History(world.engine, world.records, world.report)
+    history = History(world.engine, lambda: world.records, world.report)
     return Planner(
         world.ports,
         history,
@@ -103,7 +103,9 @@ class Planner:
         services = {service.name: service for service in wanted}
         back = {one.service: one.back for one in aside if one.back is not None}
         changed = [self._changed(one, services.get(one.name), back) for one in self.now.running([*back.values()])]
-        return make_plan([service.wanted for service in wanted], changed, self.now.pool(), replace=replace)
+        there = {one.name for one in changed}
+        asked = [_with_digest(service) if service.name in there else service.wanted for service in wanted]
+        return make_plan(asked, changed, self.now.pool(), replace=replace)
 
     def _changed(self, running: Running, service: Service | None, back: Mapping[str, Container]) -> Running:
         """Return a service as the plan sees it; of one that is wanted, with how it differs."""
@@ -113,6 +115,11 @@ class Planner:
         image = self._ports.engine.image(container.image)
         found = differences.differences(service, container, image, self._secret_values(service))
         return replace(running, changes=tuple(found))
+
+
+def _with_digest(service: Service) -> Wanted:
+    """Return what is wanted, to be compared with what runs: its command is made for that."""
+    return replace(service.wanted, digest=service.digest)
 
 
 def refuse_clashes(wanted: Sequence[Service]) -> None:

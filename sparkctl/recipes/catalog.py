@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -40,6 +39,8 @@ KINDS: Final = {
     "check": "checks/{}.yaml",
 }
 """Where each kind of file is in a root."""
+SHIPPED: Final = "shipped"
+"""The label of the root that comes with sparkctl."""
 HUB: Final = "hub"
 """The label of what is no file: a hub name, which stands for a recipe."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks")
@@ -98,8 +99,8 @@ def shipped_root() -> Path:
     Raises:
         InputError: sparkctl runs from a zip file; Docker mounts some of the files, so they have to be on disk.
     """
-    package = files("sparkctl")
-    if not isinstance(package, Path):
+    package = Path(__file__).parent.parent
+    if not package.is_dir():
         message = f"sparkctl is not unpacked on disk: {package}"
         raise InputError(message, hint="install it with pip; Docker cannot mount files out of a zip")
     for candidate in (package / "_data", package.parent):

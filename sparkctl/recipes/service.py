@@ -1,30 +1,20 @@
-"""A recipe deployed under a name: what its container will be, what it will take, and what is assumed.
+"""A recipe deployed under a name: what it is made of, what it will take, and what is assumed.
 
-``assemble`` is pure: the same inputs give the same words on every machine. Reading the inputs from catalogs and disks
-is ``sparkctl.recipes.reading``'s.
+Its command is made by its template, when something of it is first asked for (``sparkctl.recipes.command``).
 """
 
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError
-from sparkctl.mods import placed
 from sparkctl.recipes.host import caches
-from sparkctl.recipes.sizing.memory_settings import batched_tokens
-from sparkctl.recipes.template import expand
-from sparkctl.vllm.command.written import is_json_list
-from sparkctl.vllm.flags import backend_words
 from sparkctl.vllm.kinds import kind_of
-from sparkctl.world.docker_run import grammar
-from sparkctl.world.labels import PREFIX, ReadySettings, ServiceLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable
 
     from packaging.version import Version
 
@@ -33,19 +23,22 @@ if TYPE_CHECKING:
     from sparkctl.planning.admission import Wanted
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
-    from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
+    from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.vllm.kinds import ServerKind
-    from sparkctl.world.labels import LaidOver, SecretDigests
+    from sparkctl.world.labels import LaidOver, SecretDigests, ServiceLabels
     from sparkctl.world.spec import ContainerSpec
 
 CERTIFICATE: Final = "/run/tls/certificate.pem"
 KEY: Final = "/run/tls/key.pem"
 """Where ``serve.tls`` is in the container."""
+MAX_SOURCE: Final = 65_536
+"""Characters of one template file; the shipped ones have two thousand."""
+MAX_BYTES: Final = 4 * MAX_SOURCE
+"""Bytes of one template file: a character in UTF-8 has at most four."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where a model comes from: its ``folder`` on this host, or (None) its repository through the cache.
 
     ``here`` is the folder or the cache's snapshot that has its files; else ``missing`` says, in words, why not;
@@ -59,24 +52,25 @@ class Source:
     damaged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A template's name, text, and the folders that it may include from."""
+class Template(NamedTuple):
+    """A template's name, text, and the folders that it may include from.
+
+    ``shipped``: it and all that it includes came with sparkctl.
+    """
 
     name: str
     text: str
     folders: tuple[Path, ...]
+    shipped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(NamedTuple):
     """Everything that decides what a service's container will be.
 
     ``recipe_reference`` is what the recipe can be found by again: its name, or its file's absolute path.
     """
 
     name: str
-    recipe_name: str
     recipe_reference: str
     laid_over: LaidOver
     recipe: Recipe
@@ -88,28 +82,39 @@ class Inputs:
     mods: tuple[MountedMod, ...]
     footprint: Footprint
     sizing: Sizing
-    wanted: Wanted
     resizer: Resizer
     host: HostSide
 
 
+class Command(NamedTuple):
+    """A service's docker run command: its ``words``, and ``spec``, the same parsed.
+
+    ``record`` are the labels that the words have, and ``digest`` changes with whatever changes what runs.
+    """
+
+    words: tuple[str, ...]
+    spec: ContainerSpec
+    record: ServiceLabels
+    digest: str
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A recipe deployed under a name. ``words`` are its docker run command and ``spec`` the same, parsed.
+    """A recipe deployed under a name.
 
-    ``secrets_file`` is the env-file that the command names, None for a recipe without secrets; ``wanted`` is what the
-    plan needs to know of it. ``host`` is what its container gets of this host. ``footprint`` is
-    estimated, and its flags follow from it; ``expected`` is the same with
-    what starts on this host have taken. ``record`` are the labels that the words have.
+    ``command`` returns its docker run command, which is made when it is first called. ``secrets_file`` is the env-file
+    that the command names, None for a recipe without secrets; ``wanted`` is what the plan needs to know of it. ``host``
+    is what its container gets of this host. ``footprint`` is estimated, and its flags follow from it; ``expected`` is
+    the same with what starts on this host have taken.
+
+    What is read of the command raises InputError where the template fails, or yields no docker run command of this
+    service. That was said already, when the service was read, unless its command is certain (``recipes.certain``).
     """
 
     name: str
     recipe_name: str
     recipe: Recipe
-    words: tuple[str, ...]
-    spec: ContainerSpec
-    record: ServiceLabels
-    digest: str
+    command: Callable[[], Command]
     footprint: Footprint
     sizing: Sizing
     mods: tuple[MountedMod, ...]
@@ -120,6 +125,26 @@ class Service:
     resizer: Resizer
     expected: Footprint
     host: HostSide
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The docker run command."""
+        return self.command().words
+
+    @property
+    def spec(self) -> ContainerSpec:
+        """The same, parsed: what its container will be."""
+        return self.command().spec
+
+    @property
+    def record(self) -> ServiceLabels:
+        """The labels that the command has."""
+        return self.command().record
+
+    @property
+    def digest(self) -> str:
+        """What changes when anything changes that changes what runs."""
+        return self.command().digest
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -168,96 +193,6 @@ def url_of(recipe: Recipe) -> str:
     return f"{'https' if recipe.encrypted else 'http'}://{host}:{recipe.serve.port}"
 
 
-def assemble(inputs: Inputs) -> Service:
-    """Return the service that the inputs make.
-
-    Raises:
-        InputError: the template fails, or renders words that are no docker run command of this service.
-    """
-    template = inputs.template
-    rendered = expand(template.text, template.name, context(inputs), loader_folders=template.folders)
-    spec = grammar.parse(rendered)
-    _check(inputs, spec)
-    record = _record(inputs)
-    digest = caches.counted(spec.with_labels(record.to_labels())).digest()
-    record = replace(record, digest=digest)
-    words = tuple(grammar.labelled(rendered, record.to_labels()))
-    return Service(
-        name=inputs.name,
-        recipe_name=inputs.recipe_name,
-        recipe=inputs.recipe,
-        words=words,
-        spec=grammar.parse(words),
-        record=record,
-        digest=digest,
-        footprint=inputs.footprint,
-        sizing=inputs.sizing,
-        mods=inputs.mods,
-        model=inputs.model,
-        draft=inputs.draft,
-        secrets_file=inputs.operator.secrets_file(inputs.name) if inputs.recipe.secrets else None,
-        wanted=replace(inputs.wanted, digest=digest),
-        resizer=inputs.resizer,
-        expected=inputs.footprint,
-        host=inputs.host,
-    )
-
-
-def _check(inputs: Inputs, spec: ContainerSpec) -> None:
-    """Refuse what sparkctl could start but not find again, and labels that only sparkctl can know."""
-    template = f"template {inputs.template.name}"
-    if spec.name != inputs.name:
-        message = f"{template}: expected --name {inputs.name}, found {spec.name or 'none'}"
-        raise InputError(message, hint="render the context's `name`, as the shipped templates do")
-    absent = [name for name in inputs.recipe.serve.aliases if name not in spec.command]
-    if absent:
-        message = f"{template}: expected serve.aliases after --served-model-name, found no {absent[0]}"
-        raise InputError(
-            message, hint="render the context's `aliases` after `served_name`, as the shipped _serve.j2 does"
-        )
-    own = [name for name, _ in spec.labels if name.startswith(PREFIX)]
-    if own:
-        message = f"{template}: expected no label of sparkctl's, found --label {own[0]}"
-        raise InputError(message, hint="remove it: sparkctl writes its labels itself, and reads them as what runs")
-
-
-def context(inputs: Inputs) -> dict[str, object]:
-    """Return what the template sees: plain data, described in docs/templates.md."""
-    recipe = inputs.recipe
-    setup = recipe.container
-    on_host = setup.network == "host"
-    flags, variables = backend_words(recipe.backends, inputs.version)
-    env = {**variables, **inputs.host.env}
-    ports = [{"bind": recipe.serve.bind, "host": recipe.serve.port, "container": recipe.serve.container_port}]
-    return {
-        "name": inputs.name,
-        "image": recipe.image,
-        "labels": [],
-        "env": [[key, _env_text(value)] for key, value in env.items()],
-        "secrets_env_file": str(inputs.operator.secrets_file(inputs.name)) if recipe.secrets else "",
-        "ports": [] if on_host else ports,
-        "network": setup.network or "",
-        "gpus": _gpus(recipe.gpus),
-        "ipc": setup.ipc or "",
-        "shm_size": _docker_size(setup.shm_size) if setup.shm_size is not None else "",
-        "ulimits": [f"{name}={value}" for name, value in setup.ulimits.items()],
-        "restart": setup.restart,
-        "user": setup.user or "",
-        "devices": list(setup.devices),
-        "runtime": setup.runtime or "",
-        "capabilities": list(setup.capabilities),
-        "privileged": setup.privileged,
-        "init": "" if setup.init is None else str(setup.init).lower(),
-        "entrypoint": [] if setup.entrypoint is None else [setup.entrypoint],
-        "mounts": _mounts(inputs),
-        "caches": _caches(inputs),
-        "model": model_argument(recipe, inputs.model),
-        "served_name": recipe.serve.name,
-        "aliases": list(recipe.serve.aliases),
-        "args": _arguments(inputs, flags, on_host=on_host),
-    }
-
-
 def model_argument(recipe: Recipe, model: Source) -> str:
     """Return what the server is told to load: the folder in the container, or the repository."""
     if model.folder is None:
@@ -268,119 +203,3 @@ def model_argument(recipe: Recipe, model: Source) -> str:
 def draft_argument(draft: Source) -> str:
     """Return what the server is told to draft with: the folder in the container, or the repository."""
     return draft.repo if draft.folder is None else f"/models/draft/{draft.folder.name}"
-
-
-def _record(inputs: Inputs) -> ServiceLabels:
-    recipe, ready = inputs.recipe, inputs.recipe.ready
-    return ServiceLabels(
-        service=inputs.name,
-        recipe=inputs.recipe_reference,
-        laid_over=inputs.laid_over,
-        served_names=(recipe.serve.name, *recipe.serve.aliases),
-        url=url_of(recipe),
-        certificate=_certificate(recipe, inputs.host),
-        mods=placed.recorded(inputs.mods),
-        ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
-        claim_bytes=inputs.footprint.steady_bytes,
-        peak_bytes=inputs.footprint.peak_bytes,
-        pinned_bytes=inputs.footprint.pinned_bytes,
-    )
-
-
-def _certificate(recipe: Recipe, host: HostSide) -> str | None:
-    """Return the file of this host that is mounted as the server's certificate."""
-    target = host.args.get("ssl-certfile") if recipe.serve.tls is None else CERTIFICATE
-    return next((str(mount.source) for mount in host.mounts if mount.target == target), None)
-
-
-def _gpus(gpus: str) -> dict[str, str]:
-    kind, _, value = gpus.partition(":")
-    if kind in {"all", "none"}:
-        return {"kind": kind, "value": ""}
-    return {"kind": "cdi", "value": value} if kind == "cdi" else {"kind": "ids", "value": gpus}
-
-
-def _mounts(inputs: Inputs) -> list[dict[str, object]]:
-    of_host = [_mount(mount.source, mount.target, readonly=mount.read_only) for mount in inputs.host.mounts]
-    return [*of_host, *(_mount(mod.source, mod.target) for mod in inputs.mods)]
-
-
-def _caches(inputs: Inputs) -> list[dict[str, object]]:
-    mount = inputs.host.compiled
-    return [] if mount is None else [_mount(mount.source, mount.target, readonly=False)]
-
-
-def _mount(source: Path, target: str, *, readonly: bool = True) -> dict[str, object]:
-    return {"source": str(source), "target": target, "readonly": readonly}
-
-
-def _arguments(inputs: Inputs, backend: Mapping[str, str], *, on_host: bool) -> list[list[str]]:
-    recipe, limits, sizing = inputs.recipe, inputs.recipe.limits, inputs.sizing
-    flags: dict[str, FlagValue] = {}
-    if on_host:
-        flags |= {"host": recipe.serve.bind, "port": recipe.serve.port}
-    elif recipe.serve.container_port != 8000:  # noqa: PLR2004  (vLLM's default)
-        flags["port"] = recipe.serve.container_port
-    if recipe.serve.tls is not None:
-        flags |= {"ssl-certfile": CERTIFICATE, "ssl-keyfile": KEY}
-    if recipe.model.revision is not None and inputs.model.folder is None:
-        flags["revision"] = recipe.model.revision
-    flags |= {
-        "max-model-len": limits.context,
-        "max-num-seqs": limits.sequences,
-        "max-num-batched-tokens": batched_tokens(recipe, inputs.resizer.facts),
-    }
-    if limits.multimodal is not None:
-        flags["limit-mm-per-prompt"] = dict(limits.multimodal)
-    flags |= inputs.host.args
-    flags |= {flag.removeprefix("--"): value for flag, value in backend.items()}
-    if recipe.speculative is not None:
-        flags["speculative-config"] = _speculative(inputs)
-    if sizing.kv_cache_memory_bytes is not None:
-        flags["kv-cache-memory-bytes"] = sizing.kv_cache_memory_bytes
-    flags["gpu-memory-utilization"] = fraction_text(sizing.gpu_memory_utilization)
-    return [words for name, value in flags.items() if (words := flag_words(name, value))]
-
-
-def _speculative(inputs: Inputs) -> dict[str, object]:
-    speculative = inputs.recipe.speculative
-    if speculative is None:
-        return {}
-    given = speculative.model_dump(exclude_none=True, exclude={"path", "facts"})
-    if inputs.draft is not None:
-        given["model"] = draft_argument(inputs.draft)
-    return given
-
-
-def fraction_text(value: float) -> str:
-    """Return a fraction with two decimals, or with all that the operator wrote."""
-    short = f"{value:.2f}"
-    return short if float(short) == value else repr(value)
-
-
-def flag_words(name: str, value: FlagValue) -> list[str]:
-    """Return ``--name value``; true is the bare flag, false its ``--no-`` form, null nothing, a map JSON.
-
-    A list is several values, or JSON where the flag takes that.
-    """
-    if value is None:
-        return []
-    if isinstance(value, bool):
-        return [f"--{name}"] if value else [f"--no-{name}"]
-    if isinstance(value, dict) or (isinstance(value, list) and is_json_list(name)):
-        return [f"--{name}", json.dumps(value, separators=(",", ":"), ensure_ascii=False)]
-    values: Sequence[Scalar] = value if isinstance(value, list) else [value]
-    return [f"--{name}", *(str(item) for item in values)]
-
-
-def _env_text(value: Scalar) -> str:
-    """Return a variable's text; vLLM reads its switches by ``int``, so true is 1 and false 0."""
-    return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def _docker_size(count: int) -> str:
-    """Return bytes as docker spells them (its units are powers of 1024): ``32g``, ``500m``, ``4096b``."""
-    for unit, size in (("g", 1024**3), ("m", 1024**2), ("k", 1024)):
-        if count and count % size == 0:
-            return f"{count // size}{unit}"
-    return f"{count}b"

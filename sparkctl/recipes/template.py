@@ -27,16 +27,13 @@ from sparkctl.recipes.sandbox import (
     TemplateEnvironment,
     as_text,
 )
+from sparkctl.recipes.service import MAX_BYTES, MAX_SOURCE
 from sparkctl.world.docker_run import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-MAX_SOURCE: Final = 65_536
-"""Characters of one template file; the shipped ones have two thousand."""
-MAX_BYTES: Final = 4 * MAX_SOURCE
-"""Bytes of one template file: a character in UTF-8 has at most four."""
 MAX_COMMAND: Final = 1_048_576
 """Characters of a whole command: half of what Linux takes (ARG_MAX, 2 MiB with the usual stack)."""
 MAX_MADE: Final = 4 * MAX_COMMAND

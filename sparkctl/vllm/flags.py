@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.version import Version
@@ -303,5 +303,5 @@ def _has(ranges: list[str], release: Version) -> bool:
 
 @cache
 def _data(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(files("sparkctl.vllm").joinpath("data", name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = json.loads((Path(__file__).parent / "data" / name).read_text(encoding="utf-8"))
     return data

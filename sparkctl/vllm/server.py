@@ -14,7 +14,7 @@ from sparkctl.base.bounded import UnreadableError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import KIB, MIB
 from sparkctl.vllm import answers
-from sparkctl.vllm.answers import Healthy, NoAnswer, OtherAnswer
+from sparkctl.vllm.answers import Healthy, NoAnswer, OtherAnswer, ServedModels
 from sparkctl.vllm.kinds import ServerKind
 from sparkctl.world.web import Upload
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         Labels,
         NotAnswered,
         Ranking,
-        ServedModels,
         ServerVersion,
         TokenIds,
         Transcript,
@@ -136,6 +135,21 @@ class Server:
     def models(self) -> ServedModels | NotAnswered:
         """Ask for the names that it serves."""
         return self._get(Route.MODELS, answers.served_models)
+
+    def serves(self, names: Sequence[str] | None) -> bool:
+        """Return whether it answers and lists its model: quick, and it disturbs no busy server.
+
+        ``names`` are those that it was started with; where they are not known, any model will do.
+        """
+        if not isinstance(self.health(), Healthy):
+            return False
+        # Without its key (another operator's service) the answer is 401: the server serves, and for whom is not ours.
+        match self.models():
+            case ServedModels(listed):
+                return bool(listed) if names is None else set(names) <= set(listed)
+            case OtherAnswer() as other:
+                return other.wants_key
+        return False
 
     def metrics(self) -> Metrics | NotAnswered:
         """Ask for its counters; a text that is none of a vLLM says nothing, and is an answer."""

@@ -19,6 +19,7 @@ from sparkctl.base import document
 from sparkctl.base.errors import InputError, ModError, ProblemsError
 from sparkctl.base.validation import validate
 from sparkctl.mods import on_disk
+from sparkctl.mods.checksum import md5_of
 from sparkctl.mods.manifest import Mod, ModFile
 from sparkctl.mods.on_disk import LARGEST_BYTES, FileState
 from sparkctl.mods.placed import (
@@ -26,7 +27,6 @@ from sparkctl.mods.placed import (
     MountedMod,
     as_recorded,
     from_record,
-    md5_of,
     misfits,
     recorded,
     refuse_overlaps,

@@ -16,9 +16,9 @@ from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.planning.admission import Change
 from sparkctl.planning.plan import Wanted, make_plan
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.command import flag_words, fraction_text
 from sparkctl.recipes.host.operator import Operator
 from sparkctl.recipes.reading import Loader
-from sparkctl.recipes.service import flag_words, fraction_text
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.vllm.command.spelling import spelled
 from sparkctl.vllm.command.written import meaning

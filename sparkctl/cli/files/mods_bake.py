@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.units import parse_duration
 from sparkctl.cli.options import as_json
 from sparkctl.mods.bake import judge
-from sparkctl.mods.placed import md5_of
+from sparkctl.mods.checksum import md5_of
 from sparkctl.operations import secrets
 from sparkctl.operations.mods.bake import BakeOptions, bake
 

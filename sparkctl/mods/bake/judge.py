@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import yaml
 
 from sparkctl.base.units import MIB
-from sparkctl.mods.manifest import ABSENT
-from sparkctl.mods.placed import md5_of, pin
+from sparkctl.mods.checksum import ABSENT, md5_of
+from sparkctl.mods.placed import pin
 from sparkctl.vllm import releases
 
 if TYPE_CHECKING:

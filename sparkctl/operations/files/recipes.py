@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.recipe import Serve
     from sparkctl.recipes.stack import LoadedStack, Member
 

@@ -8,7 +8,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.shown import unseen
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
-from sparkctl.recipes import reading
+from sparkctl.recipes import command
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def render(
     if stage:
         _stage(world, service)
     _warn(world, service.words)
-    return Rendered(tuple(service.words), service.spec, tuple(reading.notes(service)))
+    return Rendered(tuple(service.words), service.spec, tuple(command.notes(service)))
 
 
 def _warn(world: World, words: Sequence[str]) -> None:

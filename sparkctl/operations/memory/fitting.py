@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.ways import Way
-    from sparkctl.recipes.reading import Loader, Located
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
     from sparkctl.world.labels import ServiceLabels
 

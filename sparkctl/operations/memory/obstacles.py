@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
-from sparkctl.mods.manifest import UNPINNED
+from sparkctl.mods.checksum import UNPINNED
 from sparkctl.operations import deployed
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.world import labels

@@ -110,14 +110,14 @@ def as_fitted_here(world: World, asked: AskedSet, services: Sequence[Service]) -
 def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = False) -> PlannedSet:
     if host is None:
         loader = world.loader(world.ports.models, world.known_images)
-        services = world.services(loader, asked.located(loader))
+        services = world.services(loader, asked.located(loader), later=True)
         smaller = as_fitted_here(world, asked, services) if fit else asked
         if smaller is not asked:
-            services = world.services(loader, smaller.located(loader))
+            services = world.services(loader, smaller.located(loader), later=True)
         return planned_here(world, smaller, services)
     profile = world.catalog.load("host", host, HostProfile)
     loader = world.loader(world.disk_models, profile=profile)
-    services = world.services(loader, asked.located(loader))
+    services = world.services(loader, asked.located(loader), later=True)
     refuse_clashes(services)
     return PlannedSet(
         asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)

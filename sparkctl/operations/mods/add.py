@@ -12,7 +12,8 @@ from sparkctl.base import document
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import validate
-from sparkctl.mods.manifest import ABSENT, Mod
+from sparkctl.mods.checksum import ABSENT
+from sparkctl.mods.manifest import Mod
 from sparkctl.mods.on_disk import behind_links, read_source
 from sparkctl.mods.placed import pin
 from sparkctl.vllm import releases

@@ -10,10 +10,11 @@ from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.mods.bake import judge, run
 from sparkctl.mods.bake.folder import read_folder
-from sparkctl.mods.placed import md5_of
+from sparkctl.mods.checksum import md5_of
 from sparkctl.operations.changes import controller
 from sparkctl.operations.mods.add import public_version
 from sparkctl.recipes import template
+from sparkctl.recipes.service import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +143,7 @@ def _template_roots(world: World) -> tuple[str, ...]:
 def _declared_root(entry: CatalogEntry) -> str | None:
     """Return what one template says; one that cannot be used says nothing, and is not this command's to judge."""
     try:
-        return template.package_root(regular_file.read_text(entry.path, template.MAX_BYTES), entry.name)
+        return template.package_root(regular_file.read_text(entry.path, MAX_BYTES), entry.name)
     except InputError:
         return None
 

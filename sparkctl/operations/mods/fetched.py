@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods import fetch, placed
-from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
+from sparkctl.mods.checksum import UNPINNED
+from sparkctl.mods.manifest import Elsewhere, Mod
 from sparkctl.operations import secrets
 from sparkctl.recipes.mods import pins_of
 

@@ -8,7 +8,8 @@ import yaml
 
 from sparkctl.base.errors import InputError
 from sparkctl.mods import placed
-from sparkctl.mods.manifest import UNPINNED, Elsewhere, Mod
+from sparkctl.mods.checksum import UNPINNED
+from sparkctl.mods.manifest import Elsewhere, Mod
 from sparkctl.mods.on_disk import behind_links, read_source
 from sparkctl.operations.mods.fetched import fetch_now, files_of
 from sparkctl.recipes.mods import PINS, pins_of

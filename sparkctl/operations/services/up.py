@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
-    from sparkctl.recipes.reading import Located
+    from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Service
 
 

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.beside.classified import TAKING
-from sparkctl.planning.measured import Key
 from sparkctl.recipes.sizing.memory_settings import batched_tokens
 from sparkctl.recipes.values import OWNED_FLAGS
 from sparkctl.vllm.command.spelling import spelled
@@ -16,7 +16,11 @@ from sparkctl.vllm.command.spelling import spelled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from sparkctl.planning import measured
+    from sparkctl.planning.measured import Key
     from sparkctl.recipes.service import Service
+else:
+    measured = LazyModule("sparkctl.planning.measured")
 
 _KV_BYTES: Final = "kv-cache-memory-bytes"
 _FRACTION: Final = "gpu-memory-utilization"
@@ -103,7 +107,7 @@ def key(service: Service, image_digest: str) -> Key:
     flags = [*relevant_flags(given | dict(recipe.args) | backend), *_beside(service)]
     here = service.model.here if service.model.folder is None else None
     revision = recipe.model.revision or (here.name if here is not None else "")
-    return Key(image_digest, recipe.model.repo, revision, tuple(sorted(flags)))
+    return measured.Key(image_digest, recipe.model.repo, revision, tuple(sorted(flags)))
 
 
 def _beside(service: Service) -> Iterator[tuple[str, str]]:

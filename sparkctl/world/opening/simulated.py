@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.models.folders import DiskModels
-from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
 from sparkctl.world.sim.engine import SimEngine
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.world.engine import Engine
+    from sparkctl.world.local import store as stores
+    from sparkctl.world.local.store import SqliteStore
+else:
+    stores = LazyModule("sparkctl.world.local.store")
 
 
 def _folder(state: Path) -> Path:
@@ -72,7 +76,7 @@ def host(state: Path) -> SimHost:
 
 def store(state: Path) -> SqliteStore:
     """Return what simulated starts took: a file of their own, so that they never speak for a real host."""
-    return SqliteStore(_folder(state))
+    return stores.SqliteStore(_folder(state))
 
 
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:

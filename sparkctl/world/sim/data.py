@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -92,5 +92,5 @@ def takes(command: Sequence[str], names: Sequence[str]) -> Takes:
 @cache
 def load(name: str) -> dict[str, Any]:
     """Return one of the data files, ``images.yaml`` or ``recorded.yaml``."""
-    text = resources.files("sparkctl.world.sim").joinpath(name).read_text()
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     return dict(yaml.safe_load(text))

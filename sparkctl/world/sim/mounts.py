@@ -7,14 +7,17 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.world.sim.flags import parse_arguments
-from sparkctl.world.spec import variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sparkctl.world import spec as specs
     from sparkctl.world.sim.folders import Record
     from sparkctl.world.spec import ContainerSpec
+else:
+    specs = LazyModule("sparkctl.world.spec")
 
 CACHE: Final = "huggingface"
 
@@ -66,7 +69,7 @@ def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[
     Raises:
         InputError: an env-file that cannot be used.
     """
-    given = variables(spec, environ, lambda path: Path(path).read_bytes())
+    given = specs.variables(spec, environ, lambda path: Path(path).read_bytes())
     pairs = (variable.partition("=") for variable in given if "=" in variable)
     return tuple({name: value for name, _, value in pairs}.items())
 

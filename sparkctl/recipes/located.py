@@ -1,0 +1,158 @@
+"""From names to recipes, what is laid over them, and where their models are on this host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.errors import InputError
+from sparkctl.recipes import layers
+from sparkctl.recipes.host import version
+from sparkctl.recipes.service import Source
+from sparkctl.recipes.stack import Member, refuse_unservable
+from sparkctl.world.labels import LaidOver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.base.errors import Problem
+    from sparkctl.mods.images import Images
+    from sparkctl.recipes.catalog import Catalog, LoadedRecipe
+    from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.world.host import Models
+    from sparkctl.world.labels import ServiceLabels
+
+_ABSENT: Final = {"is not there", "is empty"}
+"""What is said of a folder that nobody has put a model into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
+
+    ``started``: it is of a service that runs.
+    """
+
+    member: Member
+    loaded: LoadedRecipe
+    model: Source
+    draft: Source | None
+    overrides: tuple[str, ...] = ()
+    started: bool = False
+
+    @property
+    def laid_over(self) -> tuple[str, ...]:
+        """What was laid over the recipe, as ``--set`` takes it: its stack's before the operator's."""
+        return tuple(layers.written(override) for override in (*self.member.overrides, *self.overrides))
+
+    @property
+    def missing(self) -> list[Source]:
+        """The models that are not on this host."""
+        return [source for source in (self.model, self.draft) if source is not None and source.missing]
+
+
+class Locator:
+    """Turns names into recipes; ``warnings`` collects what was doubtful in the files.
+
+    ``images`` are asked which vLLM an image has, for recipes that leave it to the image.
+    """
+
+    def __init__(self, catalog: Catalog, models: Models, operator: Operator, images: Images | None = None) -> None:
+        self._catalog = catalog
+        self._images = images
+        self._models = models
+        self._operator = operator
+        self.warnings: list[Problem] = []
+
+    def located(
+        self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
+    ) -> list[Located]:
+        """Return the recipes that names of recipes and stacks mean, in order, and where their models are.
+
+        ``named`` is the service's name in place of its own.
+
+        Raises:
+            InputError: a file that cannot be used, a name that is none, or ``named`` for more than one service.
+        """
+        members = [member for name in names for member in self._catalog.members(name)]
+        if named is not None:
+            members = _renamed(members, named)
+        meant = [_meant(text, [member.service for member in members]) for text in overrides]
+        return [
+            self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
+            for member in members
+        ]
+
+    def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
+        given = [*member.overrides, *overrides]
+        loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
+        model = loaded.recipe.model
+        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
+        return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
+
+    def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
+        """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.
+
+        Raises:
+            InputError: the record does not say which recipe, or this cannot be used any more.
+        """
+        if record.service is None or record.recipe is None:
+            raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
+        laid = record.laid_over or LaidOver()
+        member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
+        return replace(self._located(member, tuple(more), strict=False), started=True)
+
+    def _vllm(self, image: str, root: str | None = None) -> str | None:
+        """Return the vLLM of an image that is here, None where that is not known."""
+        found, doubt = version.of_image(self._images, image, root)
+        self.warnings += [doubt] if doubt else []
+        return found
+
+    def _source(self, recipe: Recipe, repo: str, revision: str | None, path: str | None) -> Source:
+        """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
+        folder = self._operator.expand(path) if path is not None else None
+        problem = self._models.folder_problem(folder) if folder is not None else None
+        if folder is not None and problem not in _ABSENT:
+            # What lies there damaged is never passed over in silence.
+            missing = problem and f"{folder} {problem}"
+            return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
+        cache = self._operator.hub(recipe.cache) if recipe.cache is not None else None
+        snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
+        if snapshot is not None:
+            return Source(repo, here=snapshot)
+        why = "has no cache to be in" if cache is None else self._models.cache_problem(cache, repo, revision)
+        if folder is not None:
+            return Source(repo, folder, missing=f"{folder} {problem}")
+        damaged = cache is not None and why != f"is not in the cache {cache}"
+        return Source(repo, missing=f"{repo} {why}", damaged=damaged)
+
+    def _draft(self, recipe: Recipe) -> Source | None:
+        speculative = recipe.speculative
+        if speculative is None or speculative.model is None:
+            return None
+        return self._source(recipe, speculative.model, None, speculative.path)
+
+
+def _renamed(members: Sequence[Member], name: str) -> list[Member]:
+    if len(members) != 1:
+        services = ", ".join(member.service for member in members)
+        raise InputError(f"--as {name} names one service, found {len(members)}: {services}")
+    refuse_unservable(name)
+    return [replace(members[0], service=name)]
+
+
+def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:
+    """Return which service an override is for, None for all, and the override: ``NAME:PATH=VALUE`` is for one.
+
+    Raises:
+        InputError: a name that is none of the services'.
+    """
+    path, _, value = override.partition("=")
+    name, colon, rest = path.partition(":")
+    if not colon:
+        return None, override
+    if name not in services:
+        message = f"--set {override}: {name} is none of the services: {', '.join(services)}"
+        raise InputError(message, hint="NAME:PATH=VALUE is for one service, PATH=VALUE for all")
+    return name, f"{rest}={value}"
