@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.memory.kv_cache import KvRequest
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from sparkctl.memory.facts import ModelFacts
+
+T = TypeVar("T")
 
 DEFAULT_BATCHED_TOKENS: Final = 2048
 DEFAULT_SEQUENCES: Final = 256
@@ -37,6 +39,14 @@ class Changes:
     disable_hybrid_kv_cache_manager: bool = False
     block_size: int | None = None
     available: int | None = None
+    enable_prefix_caching: bool | None = None
+    mamba_cache_dtype: str | None = None
+    mamba_ssm_cache_dtype: str | None = None
+    tensor_parallel_size: int | None = None
+    enforce_eager: bool = False
+    moe_backend: str | None = None
+    gpu_memory_utilization: float | None = None
+    load_format: str | None = None
 
 
 def defaults(version: Version, context: int, facts: ModelFacts) -> Settings:
@@ -68,6 +78,9 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         block_size=changes.block_size or settings.kv.block_size,
         asynchronous=settings.kv.asynchronous and not without_async,
         hybrid=settings.kv.hybrid and not changes.disable_hybrid_kv_cache_manager,
+        prefix_caching=_or(changes.enable_prefix_caching, settings.kv.prefix_caching),
+        state_dtype=changes.mamba_cache_dtype or settings.kv.state_dtype,
+        recurrence_dtype=changes.mamba_ssm_cache_dtype or settings.kv.recurrence_dtype,
         speculative_tokens=drafting.tokens if drafting is not None else 0,
     )
     text_only = settings.load.language_model_only or changes.language_model_only
@@ -78,6 +91,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         language_model_only=text_only,
         batched_tokens=batched,
         drafting_mtp=drafting is not None and drafting.by_own_layers,
+        moe_backend=changes.moe_backend or settings.load.moe_backend,
     )
     return replace(
         settings,
@@ -88,8 +102,16 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         cached_sequences=changes.max_num_seqs or settings.cached_sequences,
         encoder=settings.encoder and not text_only,
         drafting=drafting,
+        eager=settings.eager or changes.enforce_eager,
+        ranks=changes.tensor_parallel_size or settings.ranks,
+        utilization=_or(changes.gpu_memory_utilization, settings.utilization),
+        load_format=changes.load_format or settings.load_format,
         kv_bytes=settings.kv_bytes if changes.available is None else changes.available,
     )
+
+
+def _or(given: T | None, there: T | None) -> T | None:
+    return there if given is None else given
 
 
 def _drafting(settings: Settings, changes: Changes) -> Drafting | None:

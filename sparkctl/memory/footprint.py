@@ -12,7 +12,9 @@ from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.items import PINNED, Item, When, Where, bound, middle, overhead
 from sparkctl.memory.kv_cache import kv_cache, largest_context
+from sparkctl.memory.model.drafters import as_built
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
+from sparkctl.memory.ranks import of_one_rank, weights_of_one_rank
 from sparkctl.memory.weights.loaded import Weights, weights
 
 if TYPE_CHECKING:
@@ -157,6 +159,7 @@ def footprint(
     Raises:
         InputError: facts of the draft that cannot be used, or nothing is known of its weights.
     """
+    shape, loaded = of_one_rank(shape, given.ranks), weights_of_one_rank(loaded, given.ranks)
     draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
@@ -211,6 +214,7 @@ def sizing(taken: Footprint, profile: HostProfile) -> Sizing:
 
 def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:
     """Return the longest context of which the cache holds as many sequences as it is to hold, at most the model's."""
+    shape = of_one_rank(shape, given.ranks)
     draft = _draft(given, shape, draft_facts)
     most = max(shape.max_context or 0, given.kv.context)
     request = replace(_request(given, shape), context=most)
@@ -286,9 +290,13 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
     loaded = weights(facts, replace(given.load, quantization=None, drafting_mtp=False), drafting.model)
+    loaded = weights_of_one_rank(loaded, given.ranks)
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft(loaded, _one_layer(target), (warning,))
+    if shape is not None:
+        shape = replace(shape, groups=as_built(shape.groups, shape.drafter, given.kv.vllm))
+        shape = of_one_rank(shape, given.ranks)
     return _Draft(loaded, shape, shape.warnings if shape else ())
 
 

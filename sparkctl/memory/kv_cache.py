@@ -104,9 +104,10 @@ def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None =
     """Return the cache of one engine; the layers of a draft model that own a cache join the target's."""
     own = geometry.groups if geometry.caches else ()
     groups = merged([*own, *(draft.groups if draft else ())])
+    request = _of_model(request, geometry)
     known = geometry.known and (draft is None or draft.known)
     context = request.context if known else max(request.context, UNKNOWN_LEAST_TOKENS)
-    found = buckets(_without_windows(groups, request), replace(request, context=context))
+    found = buckets(_without_windows(groups, request), own, replace(request, context=context))
     _, _, warning = element(request.dtype)
     warnings = (warning,) if warning else ()
     if not found:
@@ -117,6 +118,13 @@ def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None =
     tables, block = (_packed if packed else _one_table if one_table else _many_tables)(found, counted)
     total = sum(table.blocks_per_request for table in tables)
     return KvCache(tuple(tables), block, total, request.context, request.vllm, warnings)
+
+
+def _of_model(request: KvRequest, geometry: Geometry) -> KvRequest:
+    """Return the request with what of the model decides it: a model of states alone caches no prefix unless told."""
+    attends = any(group.state is None for group in geometry.groups)
+    caching = request.prefix_caching if attends or request.prefix_caching else False
+    return replace(request, prefix_caching=caching, state_chunk=geometry.state_chunk)
 
 
 def largest_context(

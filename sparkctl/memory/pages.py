@@ -6,6 +6,7 @@ Read in vLLM 0.33.0 (``kv_cache_interface.py``, ``platforms/interface.py``), and
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,10 @@ _MLA_ALIGNMENT: Final = 128
 _TWO_BATCHES_IN_FLIGHT: Final = Version("0.26.0.dev0")
 _STATES_ARE_CACHED: Final = Version("0.26.0.dev0")
 """From here prefix caching is the default also for models with a state (vLLM config/model.py)."""
+_ALIGNED_ALWAYS: Final = Version("0.29.0.dev0")
+_ALL_WITH_DRAFTS: Final = Version("0.21.0.dev0")
+_DRAFTED: Final = Version("0.26.0.dev0")
+"""From here states at every block have blocks for drafted tokens beside (vLLM kv_cache_interface.py, MambaSpec)."""
 
 _BITS: Final = {
     **dict.fromkeys(("auto", "bfloat16", "float16", "half"), 16),
@@ -53,7 +58,8 @@ class KvRequest:
     ``asynchronous``: the scheduler prepares a batch while another runs (``--async-scheduling``, the default; drafting
     by n-grams turns it off). ``hybrid``: without ``--disable-hybrid-kv-cache-manager``. ``prefix_caching`` None is the
     release's default. ``speculative_tokens`` are drafted in a step. ``state_dtype`` and ``recurrence_dtype`` are the
-    types of a Mamba or linear-attention state and of its recurrence; auto is the model's own.
+    types of a Mamba or linear-attention state and of its recurrence; auto is the model's own. ``state_chunk`` is what
+    ``kv_cache`` fills in: the tokens of a chunk of a Mamba model whose states can be cached at every block, else None.
     """
 
     context: int
@@ -67,6 +73,7 @@ class KvRequest:
     speculative_tokens: int = 0
     state_dtype: str = "auto"
     recurrence_dtype: str = "auto"
+    state_chunk: int | None = None
 
     @property
     def in_flight(self) -> int:
@@ -76,8 +83,22 @@ class KvRequest:
     @property
     def state_blocks(self) -> int:
         """The blocks in which a sequence keeps a layer's state: one more where states are cached with their prefix."""
-        cached = self.vllm >= _STATES_ARE_CACHED if self.prefix_caching is None else self.prefix_caching
-        return (2 if cached else 1) + self.speculative_tokens
+        return (2 if self._caches_states else 1) + self.speculative_tokens
+
+    @property
+    def states_at_blocks(self) -> bool:
+        """Whether a sequence keeps a state for every block of its context: ``mamba_cache_mode`` all.
+
+        Up to 0.28 that was what models got whose class supports it, once prefixes are cached; since 0.29 their states
+        are cached as others' are (vLLM 0.20.2, 0.27.1 and 0.29.0 models/config.py). 0.20 left it out where drafts are.
+        """
+        if self.state_chunk is None or not self._caches_states or self.vllm >= _ALIGNED_ALWAYS:
+            return False
+        return not self.speculative_tokens or self.vllm >= _ALL_WITH_DRAFTS
+
+    @property
+    def _caches_states(self) -> bool:
+        return self.vllm >= _STATES_ARE_CACHED if self.prefix_caching is None else self.prefix_caching
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +155,37 @@ def state_bytes(state: RecurrentState, request: KvRequest | None = None) -> int:
     return conv + state.recurrent * recurrent_bytes
 
 
-def buckets(groups: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
-    """Return the layers with their blocks and pages.
+def buckets(groups: Sequence[LayerGroup], own: Sequence[LayerGroup], request: KvRequest) -> list[Bucket]:
+    """Return the layers with their blocks and pages; ``own`` of ``groups`` are the model's, the others a draft model's.
 
-    Beside a state, attention's block is made so large that its page holds the state, which is then padded to it.
+    Beside a state, attention's block is made so large that its page holds the state, which is then padded to it. The
+    model's own attention alone decides that (vLLM 0.22.1 and 0.33.0 platforms/interface.py): a draft model's pages may
+    be larger, and all are then padded to them.
     """
-    attention = [group for group in groups if group.state is None]
-    states = [state_bytes(group.state, request) for group in groups if group.state is not None]
+    attention = [group for group in own if group.state is None]
+    states = [state_bytes(group.state, request) for group in own if group.state is not None]
     size = request.block_size
     if states and attention:
-        widest = max(token_bytes(group, request.dtype) for group in attention)
-        aligned = max(size, _MLA_ALIGNMENT) if any(group.kind is Kind.MLA for group in attention) else size
-        size = aligned * _cdiv(max(states), aligned * widest)
+        size = _beside_states(max(states), attention, request)
     sizes = [group.block or size for group in groups]
-    pages = [_page(group, own, request) for group, own in zip(groups, sizes, strict=True)]
+    pages = [_page(group, block, request) for group, block in zip(groups, sizes, strict=True)]
     largest = max(pages, default=0)
+    tokens = size if request.states_at_blocks else request.context
     return [
-        Bucket(group, request.context, largest) if group.state is not None else Bucket(group, own, page)
-        for group, own, page in zip(groups, sizes, pages, strict=True)
+        Bucket(group, tokens, largest) if group.state is not None else Bucket(group, block, page)
+        for group, block, page in zip(groups, sizes, pages, strict=True)
     ]
+
+
+def _beside_states(state: int, attention: Sequence[LayerGroup], request: KvRequest) -> int:
+    """Return the tokens of attention's block: so many that its page holds a state of so many bytes."""
+    widest = max(token_bytes(group, request.dtype) for group in attention)
+    aligned = request.block_size
+    if any(group.kind is Kind.MLA for group in attention):
+        aligned = max(aligned, _MLA_ALIGNMENT)
+    if request.states_at_blocks:
+        aligned = math.lcm(aligned, request.state_chunk or 1)
+    return aligned * _cdiv(state, aligned * widest)
 
 
 def _page(group: LayerGroup, block_size: int, request: KvRequest) -> int:
@@ -165,6 +198,8 @@ def _page(group: LayerGroup, block_size: int, request: KvRequest) -> int:
 
 def blocks(group: LayerGroup, block_size: int, request: KvRequest) -> int:
     """Return the blocks that one sequence of the longest context holds in one table."""
+    if group.state is not None and request.states_at_blocks:
+        return _cdiv(request.context, block_size) + (request.speculative_tokens if request.vllm >= _DRAFTED else 0)
     if group.state is not None:
         return request.state_blocks
     if group.kind is Kind.CROSS:

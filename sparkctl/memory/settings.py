@@ -38,8 +38,9 @@ class Settings:
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
     ``samples`` is False for a server that pools: it writes no token, and has no sampler. ``kv_bytes`` (the cache as the
-    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``beside`` is what other flags
-    take.
+    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``ranks`` are the GPUs that
+    share each layer (tensor-parallel-size): the sizes are those of one. ``load_format`` is how weights are
+    read. ``beside`` is what other flags take.
     """
 
     kv: KvRequest
@@ -52,6 +53,8 @@ class Settings:
     encoder: bool = False
     samples: bool = True
     drafting: Drafting | None = None
+    ranks: int = 1
+    load_format: str = "auto"
     kv_bytes: int | None = None
     utilization: float | None = None
     beside: Beside = field(default_factory=Beside)

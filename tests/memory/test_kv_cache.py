@@ -166,23 +166,37 @@ def test_the_largest_context_is_the_one_that_vllm_names_when_it_refuses() -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "version", "block_size", "blocks", "tokens", "concurrency"),
+    ("name", "dtype", "version", "caching", "block_size", "tokens"),
     [
-        ("qwen3.6-35b-a3b", "auto", "0.19.1", 1056, 2360, 623040, 18.44),
+        ("qwen3.6-35b-a3b", "auto", "0.19.1", None, 1056, 623040),
         # From 0.26 on a model with a state caches prefixes: a block more for each table of states.
-        ("qwen3.6-35b-a3b", "auto", "0.26.0", 1056, 2360, 2361297, 18.02),
-        ("nemotron-3-nano-30b-a3b", "fp8", "0.26.0", 4176, 3979, 13038387, 99.47),
+        ("qwen3.6-35b-a3b", "auto", "0.26.0", None, 1056, 2361297),
+        ("qwen3.6-35b-a3b", "auto", "0.26.0", False, 1056, 2416640),
+        ("nemotron-3-nano-30b-a3b", "fp8", "0.26.0", False, 4176, 14487096),
     ],
 )
 def test_a_block_is_as_large_as_a_state(
-    name: str, dtype: str, version: str, block_size: int, blocks: int, tokens: int, concurrency: float
+    name: str, dtype: str, version: str, caching: bool | None, block_size: int, tokens: int
 ) -> None:
     """Qwen3.6 on 0.19 and Nemotron's block of 4,176 were logged on a GB10 (djangodevreng/dgx-spark-benchmarks)."""
-    built = cache(name, 131072, 2048, vllm=Version(version), dtype=dtype)
-    available = int(47.55 * GIB)
+    request = KvRequest(131072, 2048, Version(version), dtype, prefix_caching=caching)
+    built = kv_cache(shape(name), request)
     assert {group.block_size for group in built.groups if group.kind is Kind.FULL} == {block_size}
-    assert built.blocks_in(available) == blocks
-    assert (built.tokens(available), round(built.concurrency(available), 2)) == (tokens, concurrency)
+    assert built.tokens(int(47.55 * GIB)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("version", "drafted", "tokens", "blocks"),
+    [("0.26.0", 0, 4224, 32), ("0.26.0", 3, 4352, 31 + 3), ("0.29.0", 0, 4176, 2), ("0.25.1", 0, 4176, 1)],
+)
+def test_mamba_2_keeps_a_state_for_each_block_until_a_release_that_does_not(
+    version: str, drafted: int, tokens: int, blocks: int
+) -> None:
+    """Its blocks are then a multiple of the model's chunks of 128 tokens; the sources are in ``pages``."""
+    request = KvRequest(131072, 2048, Version(version), "fp8", speculative_tokens=drafted)
+    built = kv_cache(shape("nemotron-3-nano-30b-a3b"), request)
+    assert {group.blocks_per_request for group in built.groups if group.kind is Kind.MAMBA} == {blocks}
+    assert {group.block_size for group in built.groups if group.kind is Kind.FULL} == {tokens}
 
 
 def test_mla_keeps_one_latent_and_no_values() -> None:

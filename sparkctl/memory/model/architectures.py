@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.memory.model import attention, own_shapes, state_layers
+from sparkctl.memory.model import attention, drafters, own_shapes, state_layers
 from sparkctl.memory.model.attention import FULL, LINEAR, Layers
 from sparkctl.memory.model.config_keys import MAX_LAYERS, Keys, wrong
 from sparkctl.memory.model.layers import Kind, LayerGroup, merged
@@ -167,6 +167,7 @@ _ATTENDING: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "laguna": own_shapes.laguna,
     "step3p5": own_shapes.step3p5,
     "mimo_v2": own_shapes.mimo_v2,
+    "dflash": drafters.dflash,
 }
 _OTHERS: Final[dict[str, Callable[[Keys], Layers | None]]] = {
     "chunked": attention.chunked,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
 from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME
+from sparkctl.memory.model.drafters import Drafter, drafter_of
 from sparkctl.memory.model.layers import Kind, LayerGroup, RecurrentState
 from sparkctl.memory.model.unknown import upper_bound
 
@@ -29,7 +30,9 @@ class Geometry:
     ``mtp`` are the layers that own cache and are loaded only for ``speculative: {method: mtp}``. ``kv_cache_dtype`` is
     what ``--kv-cache-dtype auto`` comes to where the checkpoint was made for a quantized cache. ``caches`` is False for
     an encoder, which reads a text at once and keeps nothing of it: its ``groups`` are layers all the same.
-    ``shared_expert_intermediate`` is the width of all shared experts together.
+    ``shared_expert_intermediate`` is the width of all shared experts together. ``state_chunk`` are the tokens of a
+    chunk of a model whose class can cache a state at every block, None for others. ``drafter``: the kind of a draft
+    model that has a class of its own.
     """
 
     architecture: str
@@ -50,6 +53,8 @@ class Geometry:
     shared_expert_intermediate: int = 0
     kv_cache_dtype: str | None = None
     caches: bool = True
+    state_chunk: int | None = None
+    drafter: Drafter | None = None
 
 
 # Drafters whose layers all read their target's cache (transformers configuration_gemma4_assistant.py).
@@ -72,6 +77,10 @@ _OF_ITS_DECODER: Final = {
     "intermediate_size": "decoder_ffn_dim",
 }
 _TOLD_BY_IS_CAUSAL: Final = frozenset({"gemma3_text", "llama", "qwen2", "qwen3"})
+_CACHED_AT_BLOCKS: Final = frozenset({"falcon_h1", "granite_hybrid", "jamba", "mamba", "mamba2", "nemotron_h"})
+"""Families whose class is a SupportsMambaPrefixCaching (vLLM 0.20.2 to 0.32.0 model_executor/models)."""
+_CHUNK: Final = 2048
+"""Tokens of a chunk where the config names none (vLLM 0.26.0 config/model.py, get_mamba_chunk_size)."""
 _FP8_BITS: Final = 8
 _FP4_BITS: Final = 4
 
@@ -85,11 +94,14 @@ def geometry(config: Mapping[str, Any]) -> Geometry:
     text, kind = _text_part(config)
     keys = _keys(config, text, kind)
     shared = keys.first("num_kv_shared_layers")
-    found = read(KNOWN[kind].family, keys) if kind in KNOWN else None
+    name = _architecture(config)
+    drafter = drafter_of(name)
+    family = str(drafter) if drafter is Drafter.DFLASH else KNOWN[kind].family if kind in KNOWN else None
+    found = read(family, keys) if family is not None else None
     layers = found.layers if found else keys.layers
     if shared > layers:
         raise wrong("num_kv_shared_layers", f"at most the {layers} layers", shared)
-    name = _architecture(config) or str(text.get("model_type") or config.get("model_type") or "")
+    name = name or str(text.get("model_type") or config.get("model_type") or "")
     reading = found or _unread(name, keys)
     attends = any(group.state is None for group in reading.groups)
     return Geometry(
@@ -111,6 +123,8 @@ def geometry(config: Mapping[str, Any]) -> Geometry:
         shared_expert_intermediate=_shared_width(keys),
         kv_cache_dtype=_kv_cache_dtype(config, text),
         caches=not _reads_both_ways(name, keys, kind),
+        state_chunk=_state_chunk(keys, kind),
+        drafter=drafter,
     )
 
 
@@ -217,6 +231,12 @@ def _shared_width(keys: Keys) -> int:
     if named:
         return named * (number or 1) if "moe_shared_expert_intermediate_size" in keys else named
     return number * _expert_width(keys)
+
+
+def _state_chunk(keys: Keys, kind: str) -> int | None:
+    if kind not in KNOWN or KNOWN[kind].family not in _CACHED_AT_BLOCKS:
+        return None
+    return keys.first("mamba_chunk_size", "chunk_size") or _CHUNK
 
 
 def _max_context(keys: Keys, kind: str) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from packaging.version import Version
+
 from sparkctl.memory.model.geometry import geometry, text_keys
 from sparkctl.memory.model.layers import Kind
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.weights.load_options import LoadOptions
 
 _ELEMENT_BYTES: Final = 2
+_POSITIONS_AS_THEY_ARE: Final = Version("0.32.0.dev0")
 
 
 def buffers(config: Mapping[str, Any], options: LoadOptions) -> dict[str, int]:
@@ -23,7 +26,7 @@ def buffers(config: Mapping[str, Any], options: LoadOptions) -> dict[str, int]:
         InputError: a number that is missing, is none, or is impossible.
     """
     keys, kind = text_keys(config)
-    found = {"rotary caches": _rotary(config, keys)}
+    found = {"rotary caches": _rotary(config, keys) * _positions(keys, options.vllm)}
     width = keys.first("hidden_size_per_layer_input")
     if width and isinstance(config.get("vision_config"), dict) and kind == "gemma4_text":
         # Beside its towers the model keeps the per-layer embeddings of a batch (vLLM 0.21.0 to 0.33.0 gemma4_mm.py).
@@ -40,9 +43,30 @@ def _rotary(config: Mapping[str, Any], keys: Keys) -> int:
     rotary = keys.first("qk_rope_head_dim")
     attending = [group for group in shape.groups if group.state is None and group.element_bytes is None]
     widths = {rotary if group.kind is Kind.MLA else group.head_dim for group in attending}
-    share = keys.get("partial_rotary_factor")
+    share = _partial(keys)
     part = float(share) if isinstance(share, int | float) and 0 < share < 1 else 1.0
     return round((shape.max_context or 0) * sum(widths) * part) * _ELEMENT_BYTES
+
+
+def _partial(keys: Keys) -> object:
+    """Return the share of a head that turns, from the config or its rope_parameters; None for all of it."""
+    if "partial_rotary_factor" in keys:
+        return keys.get("partial_rotary_factor")
+    rope = keys.get("rope_parameters")
+    return rope.get("partial_rotary_factor") if isinstance(rope, dict) else None
+
+
+def _positions(keys: Keys, vllm: Version) -> int:
+    """Return how many times the longest context the rotary caches have: four where positions have three axes.
+
+    M-RoPE makes them so for videos (vLLM 0.20.2 to 0.29.0 rotary_embedding/mrope.py); since 0.32 the classes of
+    Qwen3-VL and its successors do so only with ``--video-pruning-rate`` (models/qwen3_vl.py, mrope_positions_factor).
+    """
+    for name in ("rope_parameters", "rope_scaling"):
+        rope = keys.get(name)
+        if isinstance(rope, dict) and "mrope_section" in rope:
+            return 1 if vllm >= _POSITIONS_AS_THEY_ARE and rope.get("mrope_interleaved") else 4
+    return 1
 
 
 def built_beside(config: Mapping[str, Any], options: LoadOptions) -> int:

@@ -49,7 +49,7 @@ def built(config: Mapping[str, Any], options: LoadOptions) -> Built:
     dtypes: dict[str, int] = {}
     skipped: dict[str, int] = {}
     for part in parts(config, options.vllm):
-        narrow, wide = _sizes(part, quantized, plain)
+        narrow, wide = _sizes(part, quantized, plain, options)
         size = wide + sum(narrow.values())
         if _left_out(part, options):
             _add(skipped, part.component, size)
@@ -64,12 +64,13 @@ def built(config: Mapping[str, Any], options: LoadOptions) -> Built:
     return Built(components, dtypes, skipped, (warning,) if warning else ())
 
 
-def _sizes(part: Part, quantized: Scheme | None, plain: int) -> tuple[dict[str, int], int]:
+def _sizes(part: Part, quantized: Scheme | None, plain: int, options: LoadOptions) -> tuple[dict[str, int], int]:
     """Return the bytes of a part that are quantized, by their dtype, and those that are not."""
     whole = part.parameters * part.count
     shares = {one: one.share(part) for one in quantized.all} if quantized is not None else {}
     kept = {one: part.padded * part.count if one.name == MXFP4 and part.padded else whole for one in shares}
-    narrow = {one.name: round(kept[one] * share * one.bits / 8) for one, share in shares.items()}
+    bits = {one: one.bits_of(part, by_marlin=options.experts_by_marlin) for one in shares}
+    narrow = {one.name: round(kept[one] * share * bits[one] / 8) for one, share in shares.items()}
     return narrow, round(whole * (1 - sum(shares.values()))) * plain // 8
 
 

@@ -17,7 +17,7 @@ class LoadOptions:
 
     ``quantization`` is the ``--quantization`` flag, None where the checkpoint's own ``quantization_config`` decides.
     ``dtype`` is ``--dtype``; auto is the configuration's. ``drafting_mtp``: the model's own drafting layers are loaded.
-    ``batched_tokens`` is max-num-batched-tokens.
+    ``batched_tokens`` is max-num-batched-tokens. ``moe_backend`` is the kernels' of the experts.
     """
 
     vllm: Version
@@ -26,3 +26,9 @@ class LoadOptions:
     language_model_only: bool = False
     batched_tokens: int = 2048
     drafting_mtp: bool = False
+    moe_backend: str = "auto"
+
+    @property
+    def experts_by_marlin(self) -> bool:
+        """Whether the operator has Marlin's kernels for the experts; by itself a GB10 gets them for MXFP4 alone."""
+        return self.moe_backend == "marlin"

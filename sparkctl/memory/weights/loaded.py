@@ -158,12 +158,15 @@ def _from_config(facts: ModelFacts, options: LoadOptions, repo: str | None) -> W
     if not config or (options.quantization not in _ONLINE and declared_config(config) is None):
         return None
     made = built(config, options)
+    quantized, _ = scheme(config, options)
+    by_marlin = options.experts_by_marlin and quantized is not None and quantized.name == NVFP4
+    repacked = {REPACKED: constants.REPACKED.size} if by_marlin else {}
     return Weights(
-        bytes=made.bytes,
+        bytes=made.bytes + sum(repacked.values()),
         source="computed from config.json alone",
         estimated=True,
-        by_component=made.by_component,
-        by_dtype=made.by_dtype,
+        by_component={**made.by_component, **repacked},
+        by_dtype={**made.by_dtype, **({NVFP4: made.by_dtype[NVFP4] + repacked[REPACKED]} if repacked else {})},
         skipped=made.skipped,
         warnings=made.warnings,
     )

@@ -13,6 +13,7 @@ from sparkctl.memory.model.config_keys import Keys
 from sparkctl.memory.model.geometry import Geometry, geometry, text_keys
 from sparkctl.memory.model.layers import Kind
 from sparkctl.memory.weights.compressed import compressed
+from sparkctl.memory.weights.drafters import drafter_parts
 from sparkctl.memory.weights.encoders import ENCODERS, encoder_parts
 from sparkctl.memory.weights.feed_forward import feed_forward
 from sparkctl.memory.weights.load_options import QUERY_ALONE
@@ -48,7 +49,8 @@ def parts(config: Mapping[str, Any], vllm: Version) -> list[Part]:
     """
     keys, kind = text_keys(config)
     shape = geometry(config)
-    found = [*_embeddings(config, keys, kind), *_per_layer(keys, kind), *feed_forward(keys, kind)]
+    own = _embeddings(config, keys, kind) if shape.drafter is None else drafter_parts(keys, shape.drafter)
+    found = [*own, *_per_layer(keys, kind), *feed_forward(keys, kind)]
     for group in shape.groups:
         found += _attention(group, keys, shape, kind)
     found += _shared_attention(keys, shape, kind, vllm)

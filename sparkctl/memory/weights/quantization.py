@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.memory.model.config_keys import MAX_NUMBER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -40,7 +42,8 @@ class Scheme:
     """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are patterns of names that are not.
 
     ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are patterns of the names that are
-    quantized, and ``also`` is how others of the same model are: ModelOpt's checkpoints of mixed precision.
+    quantized, and ``also`` is how others of the same model are: ModelOpt's checkpoints of mixed precision. ``block``
+    is the side of the blocks that share a scale, 0 where there are none.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Scheme:
     online: bool = False
     only: re.Pattern[str] | None = None
     also: Scheme | None = None
+    block: int = 0
 
     @property
     def all(self) -> Iterator[Scheme]:
@@ -57,6 +61,16 @@ class Scheme:
         yield self
         if self.also is not None:
             yield from self.also.all
+
+    def bits_of(self, part: Part, *, by_marlin: bool) -> float:
+        """Return the bits a parameter takes. Marlin keeps a scale of 16 bits for every row of a block of FP8 experts.
+
+        A checkpoint has one of 32 bits for a whole block of 128 by 128 (vLLM 0.26.0
+        quantization/utils/marlin_utils_fp8.py).
+        """
+        if self.block and by_marlin and part.component == "experts":
+            return self.bits + 16 / self.block
+        return self.bits
 
     def share(self, part: Part) -> float:
         """Return how much of a part, 0 to 1, is quantized."""
@@ -89,7 +103,14 @@ def scheme(config: Mapping[str, Any], options: LoadOptions) -> tuple[Scheme | No
     name, width = bits
     if config.get("expert_dtype") == "fp4":
         return Scheme("MXFP4", _MXFP4_BITS, only=_EXPERTS, also=Scheme(name, width, only=_NO_EXPERTS)), None
-    return Scheme(name, width, ignored, experts_alone=method in _EXPERTS_ALONE), None
+    return Scheme(name, width, ignored, experts_alone=method in _EXPERTS_ALONE, block=_block(declared)), None
+
+
+def _block(declared: Mapping[str, Any]) -> int:
+    """Return the side of a checkpoint's blocks of weights with one scale, 0 for none."""
+    size = declared.get("weight_block_size")
+    last = size[-1] if isinstance(size, list) and size else 0
+    return last if type(last) is int and 0 < last <= MAX_NUMBER else 0
 
 
 def _mixed(declared: Mapping[str, Any]) -> Scheme | None:

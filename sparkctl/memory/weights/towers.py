@@ -28,10 +28,26 @@ def towers(config: Mapping[str, Any], hidden: int) -> Iterator[Part]:
         InputError: an impossible number.
     """
     vision, audio = config.get("vision_config"), config.get("audio_config")
+    if isinstance(vision, dict) and str(vision.get("model_type")) == "gemma4_unified_vision":
+        yield from _embedders(Keys(vision), Keys(audio) if isinstance(audio, dict) else None, hidden)
+        return
     if isinstance(vision, dict):
         yield from _vision(Keys(vision), str(vision.get("model_type") or config.get("model_type") or ""), hidden)
     if isinstance(audio, dict):
         yield from _audio(Keys(audio), hidden)
+
+
+def _embedders(vision: Keys, audio: Keys | None, hidden: int) -> Iterator[Part]:
+    """Yield what Gemma 4's unified models have in place of towers: projections of patches and of samples.
+
+    By the tensors of vLLM 0.23.0's Gemma4UnifiedVisionEmbedder and Gemma4MultimodalEmbedder, without norms and biases.
+    """
+    width = vision.count("mm_embed_dim")
+    pixels = 3 * vision.count("model_patch_size") ** 2
+    yield Part("vision", "vision_embedder", width * (pixels + 2 * vision.count("mm_posemb_size")))
+    yield Part("vision", "embed_vision", (vision.first("output_proj_dims") or width) * hidden)
+    if audio is not None:
+        yield Part("audio", "embed_audio", audio.first("output_proj_dims", "hidden_size") * hidden)
 
 
 def _vision(keys: Keys, kind: str, hidden: int) -> Iterator[Part]:

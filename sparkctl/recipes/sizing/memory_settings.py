@@ -46,6 +46,7 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
         encoder=encoder,
         samples=kind_of(recipe.args, facts.config) in WRITING,
         drafting=_drafting(recipe),
+        load_format=str(recipe.args.get("load-format") or "auto"),
         kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
         utilization=memory.utilization if memory else None,
         beside=beside(meaning(recipe.args), recipe.env, facts, version, encoder=encoder),
@@ -113,6 +114,7 @@ def _load_options(recipe: Recipe, facts: ModelFacts, version: Version) -> LoadOp
         language_model_only=bool(facts.inputs) and not open_inputs(recipe, facts),
         batched_tokens=batched_tokens(recipe, facts),
         drafting_mtp=drafting is not None and drafting.by_own_layers,
+        moe_backend=str(recipe.backends.get("moe") or recipe.args.get("moe-backend") or "auto"),
     )
 
 
