@@ -9,14 +9,13 @@ import click
 from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import thousands
-from sparkctl.cli.memory import size_table
+from sparkctl.cli.memory import size_json, size_table
 from sparkctl.cli.options import as_json
 from sparkctl.memory.changes import Changes
 from sparkctl.operations.memory.size import size
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
-    from sparkctl.operations.memory.size import Size
 
 _LEAST: Final = units.MIB
 """What is below is no memory that a cache has: a unit was left out."""
@@ -67,65 +66,8 @@ def command(session: Session, /, model: str, *, as_json: bool, **options: Any) -
     changes = Changes(**options, available=given)
     taken = size(session.world, model, changes, vllm=vllm)
     if as_json:
-        session.out.json(_as_json(taken))
+        session.out.json(size_json.row(taken))
         return
     size_table.show(session.out, taken)
     for warning in taken.warnings:
         session.out.warn(warning)
-
-
-def _as_json(size: Size) -> dict[str, object]:
-    subject, taken = size.model, size.footprint
-    cache, weights = taken.kv, taken.loaded
-    return {
-        "model": subject.name,
-        "vllm": str(subject.version.version),
-        "weights": {
-            "bytes": weights.bytes,
-            "checkpoint_bytes": weights.checkpoint_bytes,
-            "by_component": dict(weights.by_component),
-            "by_dtype": dict(weights.by_dtype),
-            "skipped": dict(weights.skipped),
-            "source": weights.source,
-            "estimated": weights.estimated,
-        },
-        "kv_cache": {
-            "dtype": subject.settings.kv.dtype,
-            "bytes": taken.kv_bytes,
-            "bytes_per_block": cache.bytes_per_block,
-            "groups": [
-                {
-                    "kind": str(group.kind),
-                    "layers": group.layers,
-                    "block_size": group.block_size,
-                    "page_bytes": group.page_bytes,
-                    "blocks_per_request": group.blocks_per_request,
-                }
-                for group in cache.groups
-            ],
-            "context": cache.context,
-            "blocks_per_request": cache.blocks_per_request,
-            "bytes_per_request": cache.bytes_per_request,
-            "num_blocks": cache.blocks_in(taken.kv_bytes),
-            "tokens": cache.tokens(taken.kv_bytes),
-            "max_concurrency": round(cache.concurrency(taken.kv_bytes), 2),
-            "largest_context": size.longest_context,
-            "most_sequences": cache.sequences_in(taken.kv_bytes),
-        },
-        "overhead": {
-            item.name: {
-                "bytes": item.bytes,
-                "bound_bytes": item.bound,
-                "when": str(item.when),
-                "where": str(item.where),
-                "source": item.source,
-            }
-            for item in taken.overhead
-        },
-        "gpu_bytes": taken.gpu_bytes,
-        "host_bytes": taken.host_bytes,
-        "steady_bytes": taken.steady_bytes,
-        "bound_bytes": taken.bound_bytes,
-        "peak_bytes": taken.peak_bytes,
-        "warnings": list(size.warnings),
-    }
