@@ -136,7 +136,7 @@ class Once:
 
     def __init__(self, facts: ModelFacts) -> None:
         self.shape = geometry(facts.config)
-        self._facts = facts
+        self.facts = facts
         self._loaded: dict[tuple[LoadOptions, str | None], Weights] = {}
 
     def weights(self, given: Settings) -> Weights:
@@ -147,7 +147,7 @@ class Once:
         """
         key = (given.load, given.repo)
         if key not in self._loaded:
-            self._loaded[key] = weights(self._facts, given.load, given.repo)
+            self._loaded[key] = weights(self.facts, given.load, given.repo)
         return self._loaded[key]
 
 

@@ -29,6 +29,17 @@ def test_the_table_of_errors_is_up_to_date() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_table_of_speeds_is_up_to_date_and_says_that_most_are_close() -> None:
+    script = [sys.executable, ROOT / "scripts" / "speed_table.py", "--check"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+    said = re.search(r"(\d+) of (\d+) figures \(\d+%\) are within 15%", (ROOT / "docs" / "speed.md").read_text())
+    assert said is not None
+    close, figures = map(int, said.groups())
+    assert figures >= 97
+    assert close / figures >= 0.8
+
+
 def test_the_table_of_failures_is_up_to_date() -> None:
     script = [sys.executable, ROOT / "scripts" / "failure_table.py", "--check"]
     done = subprocess.run(script, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)})

@@ -74,7 +74,7 @@ def command(session: Session, /, model: str, *, as_json: bool, **options: Any) -
     changes = Changes(**options, available=given)
     taken = size(session.world, model, changes, vllm=vllm)
     if as_json:
-        session.out.json(size_json.value(taken))
+        session.out.json(size_json.row(taken))
         return
     size_table.show(session.out, taken)
     for warning in taken.warnings:

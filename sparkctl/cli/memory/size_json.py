@@ -1,15 +1,16 @@
-"""What a model takes, as JSON."""
+"""What a model takes, for a program."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sparkctl.memory.speed import Speed
     from sparkctl.operations.memory.size import Size
 
 
-def value(size: Size) -> dict[str, object]:
-    """Return what a model takes as docs/json.md describes it."""
+def row(size: Size) -> dict[str, object]:
+    """Return what a model takes as docs/json.md has it."""
     subject, taken = size.model, size.footprint
     cache, weights = taken.kv, taken.loaded
     return {
@@ -57,6 +58,7 @@ def value(size: Size) -> dict[str, object]:
             }
             for item in taken.overhead
         },
+        "speed": _speed(size.speed),
         "gpu_bytes": taken.gpu_bytes,
         "host_bytes": taken.host_bytes,
         "steady_bytes": taken.steady_bytes,
@@ -64,3 +66,18 @@ def value(size: Size) -> dict[str, object]:
         "peak_bytes": taken.peak_bytes,
         "warnings": list(size.warnings),
     }
+
+
+def _speed(speed: Speed | None) -> dict[str, object] | None:
+    return (
+        None
+        if speed is None
+        else {
+            "bytes_per_token": speed.bytes_per_token,
+            "roofline": round(speed.most, 2),
+            "expected": round(speed.expected, 2),
+            "share": round(speed.reached.share, 3),
+            "kind": speed.reached.kind,
+            "source": speed.reached.source,
+        }
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
     from sparkctl.memory.items import Item
     from sparkctl.memory.kv_cache import KvGroup
+    from sparkctl.memory.speed import Speed
     from sparkctl.operations.memory.size import Size
 
 _LEAST_SHOWN: Final = GIB // 200
@@ -41,6 +42,19 @@ def show(out: Output, size: Size) -> None:
     out.result()
     for number, note in enumerate(notes, 1):
         out.result(f"[{number}] {note}")
+    if size.speed is not None:
+        out.result()
+        out.result(_speed(size.speed))
+
+
+def _speed(speed: Speed) -> str:
+    """Return how fast one reader gets tokens: what is to be expected, and the most."""
+    reached = speed.reached
+    return (
+        f"one reader without drafts: about {speed.expected:.0f} tok/s expected, {speed.most:.0f} at most "
+        f"({speed.bytes_per_token / 1e9:.2f} GB a token; {reached.kind}: {reached.share:.0%} of the bandwidth, "
+        f"{reached.least:.0%} to {reached.most:.0%} in {reached.source})"
+    )
 
 
 class _Line(NamedTuple):

@@ -73,7 +73,8 @@ class Bench:
 
     ``unit`` is what ``tokens`` of a level are, by the second: tokens, or texts of a server that embeds or ranks.
     ``acceptance`` is by position; ``roofline`` is the most that one reader could have (None: not known), at
-    ``bandwidth`` bytes a second (of results that were kept before it was, a GB10's).
+    ``bandwidth`` bytes a second (of results that were kept before it was, a GB10's); ``predicted`` is what others
+    reached with this kind of weights.
     """
 
     service: str
@@ -88,6 +89,7 @@ class Bench:
     acceptance: tuple[float, ...] = ()
     acceptance_overall: float | None = None
     roofline: float | None = None
+    predicted: float | None = None
     expected: float | None = None
     expected_source: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
@@ -198,7 +200,8 @@ def beside_roofline(bench: Bench) -> str:
     share = single / bench.roofline
     drafted = ", with drafts, which it does not count" if bench.acceptance_overall is not None else ""
     limit = f"{bench.roofline:.0f} tok/s that {bench.bandwidth / 1e9:,.0f} GB/s allow"
-    return f"{share:.0%} of the {limit} (estimated{drafted})"
+    usual = f"; others reached about {bench.predicted:.0f} with such weights" if bench.predicted else ""
+    return f"{share:.0%} of the {limit} (estimated{drafted}){usual}"
 
 
 # --- to read and to share --------------------------------------------------------------------------------------------

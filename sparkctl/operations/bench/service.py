@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
-from sparkctl.memory import roofline
 from sparkctl.memory.settings import kv_dtype
-from sparkctl.memory.weights.parameters import is_tied
+from sparkctl.memory.speed import speed
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import TOKENS, Bench
 from sparkctl.operations.bench.rounds import TEXTS, Job, measure, prompts
@@ -221,21 +220,16 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
 
 
 def _with_roofline(found: Bench, service: Service, card: Card) -> Bench:
-    """Return a result with the most that one reader could have of a service on this card, half-way through its answer.
+    """Return a result with what one reader may have of a service on this card, half-way through its answer.
 
     It stays unknown on a CPU, and where the card's bandwidth or the service's weights are not known.
     """
     if service.recipe.gpus == "none" or card.bytes_per_second is None:
         return found
-    shape, config = service.resizer.once.shape, service.resizer.facts.config
-    loaded = service.footprint.loaded
-    read = roofline.weights_read(loaded.by_component, shape.experts, shape.experts_per_token, tied=is_tied(config))
+    once, args = service.resizer.once, service.recipe.args
+    dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
+    tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
+    read = speed(service.footprint.loaded, once.shape, once.facts.config, dtype, tokens, card.bytes_per_second)
     if read is None:
         return found
-    args = service.recipe.args
-    dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
-    cached = shape.kv_cache_dtype or dtype if dtype == "auto" else dtype
-    tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
-    for_token = read + roofline.cache_read(config, cached, tokens)
-    most = roofline.tokens_per_second(for_token, card.bytes_per_second)
-    return replace(found, roofline=most, bandwidth=card.bytes_per_second)
+    return replace(found, roofline=read.most, predicted=read.expected, bandwidth=card.bytes_per_second)

@@ -9,22 +9,31 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
+from sparkctl.memory.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.sizing.sized import Reader, longest, sized
 from sparkctl.vllm import flags
+from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
+    from sparkctl.memory.pool import HostProfile
+    from sparkctl.memory.speed import Speed
     from sparkctl.operations.context import World
     from sparkctl.recipes.sizing.sized import SizedModel
 
 
 class Size(NamedTuple):
-    """What a model takes: the model with the flags that it is sized for, its footprint, and what is doubtful."""
+    """What a model takes: the model with the flags that it is sized for, its footprint, and what is doubtful.
+
+    ``speed`` is how fast one reader gets tokens without drafts, behind a prompt of 1,024 in an answer of as many; None
+    for what does not write, on a CPU, on a card of unknown bandwidth, and where only the sum of the weights is known.
+    """
 
     model: SizedModel
     footprint: Footprint
     warnings: tuple[str, ...]
+    speed: Speed | None = None
 
     @property
     def longest_context(self) -> int:
@@ -50,7 +59,16 @@ def size(world: World, model: str, changes: Changes | None = None, *, vllm: str 
     _refuse_unknown(given, subject)
     taken = sized(subject, world.profile)
     note = subject.version.note
-    return Size(subject, taken, (*((note,) if note else ()), *taken.warnings))
+    return Size(subject, taken, (*((note,) if note else ()), *taken.warnings), _speed(subject, taken, world.profile))
+
+
+def _speed(subject: SizedModel, taken: Footprint, profile: HostProfile) -> Speed | None:
+    settings, bandwidth = subject.settings, profile.card.bytes_per_second
+    if subject.kind is not ServerKind.GENERATE or not settings.on_gpu or bandwidth is None:
+        return None
+    tokens = min(PROMPT_TOKENS + ANSWER_TOKENS // 2, settings.kv.context)
+    once = subject.once
+    return speed(taken.loaded, once.shape, once.facts.config, settings.kv.dtype, tokens, bandwidth)
 
 
 def _version(text: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import named_file, regular_file
@@ -69,7 +69,8 @@ class Reader:
         if context is None:
             message = f"{name} does not say its longest context"
             raise InputError(message, hint="say one: --max-model-len")
-        base = defaults(resolved.memory, context, facts)
+        # Facts are of several checkpoints: the name says which of them.
+        base = replace(defaults(resolved.memory, context, facts), repo=name if name.count("/") == 1 else None)
         draft = self.model(changes.draft) if changes.draft else None
         return SizedModel(name, once, draft, changed(base, changes), resolved, kind_of({}, facts.config))
 

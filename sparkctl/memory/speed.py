@@ -1,0 +1,135 @@
+"""How fast a model is expected to write for one reader: the share of the roofline that public figures reached. Pure.
+
+    expected = bandwidth x share / (weights + cache that a token reads)
+
+The shares are those of single streams without drafts on GB10 machines, as others measured them (the table of
+docs/speed.md, from tests/golden/speeds.yaml). Kernels reach less of the bandwidth where they read little: a dense model
+of some GB a token is held up between its layers, and so are experts, which are read in small pieces.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.memory import roofline
+from sparkctl.memory.weights.parameters import is_tied
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.memory.model.geometry import Geometry
+    from sparkctl.memory.weights.loaded import Weights
+
+
+class ReachedShare(NamedTuple):
+    """A share of the bandwidth that a kind of weights reached; ``least`` and ``most`` are those of single figures."""
+
+    kind: str
+    share: float
+    least: float
+    most: float
+    source: str
+
+
+_FROM: Final = "djangodevreng/dgx-spark-benchmarks, vLLM 0.26.0"
+DENSE_SMALL: Final = ReachedShare("dense, some GB a token", 0.65, 0.57, 0.78, f"{_FROM}: models of 0.8B to 8B")
+DENSE_LARGE: Final = ReachedShare("dense, tens of GB a token", 0.84, 0.78, 0.88, f"{_FROM}: models of 27B to 31B")
+SMALL_BYTES: Final = 8e9
+LARGE_BYTES: Final = 40e9
+"""Between these many bytes a token the share of a dense model grows with their logarithm: 9B in 16 bits, 27B in 8 and
+in 4 bits lie on that line."""
+EXPERTS: Final[Mapping[int, ReachedShare]] = {
+    16: ReachedShare(
+        "experts in 16 bits", 0.68, 0.66, 0.71, f"{_FROM}: Gemma 4 26B-A4B, Qwen3.6-35B-A3B, Nemotron 3 Nano"
+    ),
+    8: ReachedShare("experts in 8 bits", 0.67, 0.60, 0.76, f"{_FROM}: Qwen3.6-35B-A3B, Nemotron 3 Nano and Omni"),
+    4: ReachedShare(
+        "experts in 4 bits", 0.62, 0.54, 0.66, f"{_FROM}: Qwen3.6-35B-A3B, Nemotron 3, Gemma 4, gpt-oss-20b"
+    ),
+}
+_EIGHT: Final = ("F8", "I8", "FP8", "INT8")
+_FOUR: Final = ("U8", "I32", "U32", "NVFP4", "MXFP4", "F4", "INT4")
+"""Types of packed numbers, as safetensors and `size` name them."""
+LESS: Final = "logged less computed"
+LEAST_KNOWN: Final = 0.1
+"""Of the weights: what a log says beyond this more or less than the layers add up to is layers of another width."""
+PROMPT_TOKENS: Final = 1024
+ANSWER_TOKENS: Final = 1024
+"""What an expected speed is for, unless it is said: the first test of djangodevreng/dgx-spark-benchmarks."""
+
+
+class Speed(NamedTuple):
+    """How fast one reader gets tokens without drafts.
+
+    ``bytes_per_token`` is what is read for one, ``most`` the roofline in tokens per second, of which ``reached`` says
+    the share to expect.
+    """
+
+    bytes_per_token: int
+    most: float
+    reached: ReachedShare
+
+    @property
+    def expected(self) -> float:
+        """The speed to expect, in tokens per second."""
+        return self.most * self.reached.share
+
+
+def bits_of_experts(by_dtype: Mapping[str, int]) -> int:
+    """Return in how many bits the experts are, by the type that most bytes of the weights have: 16, 8 or 4."""
+    name = max(by_dtype, key=lambda one: by_dtype[one], default="BF16").upper()
+    return 4 if name.startswith(_FOUR) else 8 if name.startswith(_EIGHT) else 16
+
+
+def reached(bytes_per_token: float, experts_bits: int | None) -> ReachedShare:
+    """Return the share for a model that reads so many bytes a token; ``experts_bits`` is None for a dense one."""
+    if experts_bits is not None:
+        return EXPERTS[experts_bits]
+    place = math.log(max(bytes_per_token, 1) / SMALL_BYTES) / math.log(LARGE_BYTES / SMALL_BYTES)
+    place = min(1.0, max(0.0, place))
+    small, large = DENSE_SMALL, DENSE_LARGE
+    if place in {0.0, 1.0}:
+        return large if place else small
+    return ReachedShare(
+        "dense",
+        _between(small.share, large.share, place),
+        _between(small.least, large.least, place),
+        _between(small.most, large.most, place),
+        f"{_FROM}: between models of 8B and of 27B",
+    )
+
+
+def _between(small: float, large: float, place: float) -> float:
+    return small + place * (large - small)
+
+
+def speed(
+    weights: Weights,
+    shape: Geometry,
+    config: Mapping[str, Any],
+    cache_dtype: str,
+    tokens: int,
+    bytes_per_second: float,
+) -> Speed | None:
+    """Return how fast a model writes behind ``tokens`` tokens; None where only the sum of its weights is known.
+
+    So it is where a checkpoint's logged size tells that it is quantized, and nothing tells what in it is.
+
+    ``cache_dtype`` is the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the card's memory.
+
+    Raises:
+        InputError: a number of the config that is missing, is none, or is impossible.
+    """
+    tied = is_tied(config) if weights.by_component else True
+    unexplained = abs(weights.by_component.get(LESS, 0))
+    if unexplained > LEAST_KNOWN * max(weights.bytes, 1):
+        return None
+    read = roofline.weights_read(weights.by_component, shape.experts, shape.experts_per_token, tied=tied)
+    if read is None:
+        return None
+    cached = shape.kv_cache_dtype or cache_dtype if cache_dtype == "auto" else cache_dtype
+    read += roofline.cache_read(config, cached, tokens)
+    sparse = shape.experts and shape.experts_per_token and weights.by_component.get("experts")
+    bits = bits_of_experts(weights.by_dtype) if sparse else None
+    return Speed(read, roofline.tokens_per_second(read, bytes_per_second), reached(read, bits))
