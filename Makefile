@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types unit fuzz bench pictures format constraints clean
+.PHONY: demo test test-gpu lint types unit fuzz bench pictures format constraints clean
 
 demo: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
@@ -21,6 +21,10 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# On a machine with an NVIDIA GPU; tests/gpu/README.md says what it needs. ARGUMENTS are pytest's.
+test-gpu: $(READY)
+	@$(BIN)/python -m tests.gpu $(ARGUMENTS)
 
 # SECONDS is how long; every fault that is found is minimised and kept in tests/fuzz/corpus.
 fuzz: $(READY)

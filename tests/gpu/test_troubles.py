@@ -1,0 +1,74 @@
+"""What goes wrong on a GPU, and what is said of it; nothing is left afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparkctl.world.local.machine import LinuxHost
+from tests.gpu.servers import E2B, Servers, card_used
+from tests.support.command_line import wait_for
+
+pytestmark = pytest.mark.gpu
+
+GIB = 2**30
+STRANGER = 6 * GIB
+
+
+def test_what_a_stranger_holds_is_counted_and_named(servers: Servers) -> None:
+    servers.serve(E2B)
+    name = servers.recipe(E2B, "large")
+    (now,) = servers.run("plan", name, "--json").expect(0).json["services"]
+    pool = servers.run("plan", name, "--json").json["pool"]
+    room = pool["available_bytes"] - pool["reserve_bytes"] - now["peak_bytes"]
+    large = f"memory={{kv: {(now['kv_cache_memory_bytes'] + room) // GIB - 3} GiB}}"
+    assert servers.run("plan", name, "--set", large, "--json").expect(0).json["fits"]
+    stranger = servers.hold(STRANGER)
+    try:
+        plan = servers.run("plan", name, "--set", large, "--json").json
+        refused = servers.run("up", name, "--set", large)
+        servers.figures["refused"] = {"plan": plan, "told": refused.err.splitlines(), "code": refused.code}
+    finally:
+        servers.remove(stranger)
+    assert not plan["fits"]
+    assert plan["pool"]["foreign_bytes"] >= STRANGER
+    assert "does not fit" in refused.err
+    assert "in use by others" in refused.err
+    assert servers.containers(name) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cause"),
+    [
+        (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len"),
+        (("limits.context=262144", "limits.sequences=1"), "131072"),
+    ],
+    ids=["flag", "context"],
+)
+def test_a_start_that_fails_says_why(servers: Servers, overrides: tuple[str, ...], cause: str) -> None:
+    name = servers.recipe(E2B, "fails")
+    failed = servers.run("up", name, *(word for override in overrides for word in ("--set", override)))
+    servers.figures.setdefault("failed", {})[cause] = {"told": failed.err.splitlines(), "code": failed.code}
+    assert failed.code in {3, 5}, failed.err
+    assert cause in failed.err
+    assert servers.containers(name) == []
+
+
+def test_a_killed_engine_is_seen(servers: Servers) -> None:
+    served = servers.serve(E2B)
+    assert servers.doing(served.name) == "ready"
+    servers.kill_engine(served.name)
+    wait_for(lambda: servers.doing(served.name) == "dead", seconds=120)
+    servers.figures["killed"] = {"status": servers.run("status", served.name).out.splitlines()}
+    servers.stop(E2B)
+
+
+def test_nothing_is_left(servers: Servers) -> None:
+    for shape in list(servers.up):
+        servers.stop(shape)
+    before = servers.figures["machine"]
+    assert servers.containers(servers.prefix) == []
+    assert set(LinuxHost().gpu_bytes()) <= set(before["gpu_bytes_by_process"])
+    used = card_used()
+    servers.figures["afterwards"] = {"card_used_bytes": used}
+    if used is not None:
+        assert used <= before["card_used_bytes"] + 64 * 2**20  # the driver's own moves by some MiB
