@@ -44,7 +44,8 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
 ) -> None:
-    count, wrong = kill_after_each_change(SCENARIOS[name], make)
+    every = 4 if SCENARIOS[name].calls and not EACH_KILL else 1  # a command that changes nothing
+    count, wrong = kill_after_each_change(SCENARIOS[name], make, every=every)
     record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count >= 2
@@ -52,7 +53,7 @@ def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
 
 def test_a_killed_sweep_a_replacement_and_a_sweep_again(make: Callable[[str], Subject]) -> None:
     subject = make("one")
-    subject.machine.run("up", "one", ended=True).expect(0)
+    subject.machine.run("up", "one").expect(0)
     subject.killed(5, SWEEP)
     said = subject.machine.run(*subject.words(REPLACE)).expect(0).err
     assert "one: a killed command had stopped it and set it aside: started it again" in said

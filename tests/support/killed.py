@@ -6,7 +6,6 @@ and its last line on stderr is the count.
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -34,12 +33,14 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening import Doors
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
-from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
 from tests.support.command_line import Done
+from tests.support.command_server import Command
+from tests.support.paths import REPOSITORY
+from tests.support.sim_processes import ForkingSimEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ENGINE: Final = {"create", "start", "stop", "rename", "remove"}
 CLIENT: Final = {"create_container", "start", "stop", "rename", "remove_container", "put_archive"}
@@ -82,13 +83,11 @@ class Counted:
         return counted
 
 
-class EndedLocks(FileLocks):
-    """The locks of a process that has ended: what is made with them is its own as the next command sees it."""
+class HurriedClock(SystemClock):
+    """Looks again after a tenth of a second: a simulated server loads no longer than that."""
 
-    @property
-    def me(self) -> str:
-        *machine, _, start = super().me.split("~")
-        return "~".join([*machine, str(2**22 + 1), start])
+    def sleep(self, seconds: float) -> None:
+        super().sleep(min(seconds, 0.1))
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Machine:
 
     def engine(self, changes: Changes, locks: FileLocks) -> Any:  # noqa: ANN401  (an engine, counted)
         if self.docker is None:
-            return Counted(SimEngine(self.sim, {"SPARKCTL_SIM_FAULTS": "load_s=0.1"}), self._of(ENGINE), changes)
+            return Counted(ForkingSimEngine(self.sim, {"SPARKCTL_SIM_FAULTS": "load_s=0.1"}), self._of(ENGINE), changes)
         client: Any = Counted(APIClient(base_url=self.docker, timeout=60), self._of(CLIENT), changes)
         return DockerEngine(client, Endpoint(self.docker, 60, lambda _: None), {}, locks.me)
 
@@ -135,7 +134,7 @@ class Machine:
             engine=engine,
             host=SimHost(self.sim) if simulated else LinuxHost(),
             http=HttpOnDemand(),
-            clock=SystemClock(),
+            clock=HurriedClock() if simulated else SystemClock(),
             locks=locks,
             models=SimModels(DiskModels()) if simulated else DiskModels(),
             files=files,
@@ -153,12 +152,17 @@ class Machine:
         )
         return Session(world, out)
 
-    def run(self, *arguments: str, ended: bool = False) -> Done:
-        """Run a command in this process; ``ended``: what it makes is a process's that has ended, for other commands."""
-        out, err = io.StringIO(), io.StringIO()
-        locks = EndedLocks if ended else FileLocks
-        session = self.session(Changes(), Output(out, err), locks(shared_folder(), "a test"))
-        return Done(run(list(arguments), session), out.getvalue(), err.getvalue())
+    def start(self, last: int, number: int, arguments: Sequence[str]) -> Command:
+        """Start a command that sends itself a signal after its ``last`` change; 0: it does not."""
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.variables}
+        return Command((str(last), str(-number), *arguments), environment, self.home, __name__)
+
+    def run(self, *arguments: str) -> Done:
+        """Run a command to its end."""
+        command = self.start(0, signal.SIGKILL, arguments)
+        out, err = command.communicate(timeout=200)
+        *lines, _ = err.splitlines(keepends=True)
+        return Done(command.returncode or 0, out, "".join(lines))
 
 
 def _run_code(world: World, image: str) -> int:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
 from tests.support.command_line import Done
-from tests.support.command_server import Command
-from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,12 +92,7 @@ class Subject:
 
     def killed(self, last: int, command: tuple[str, ...], number: signal.Signals = signal.SIGKILL) -> Done:
         """Run a command that is sent a signal after so many changes; 0: it is not."""
-        process = Command(
-            (str(last), str(-number), *self.words(command)),
-            {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **self.machine.variables},
-            self.machine.home,
-            "tests.support.killed",
-        )
+        process = self.machine.start(last, number, self.words(command))
         self.killed_ones.append(process.pid)
         out, err = process.communicate(timeout=200)
         return Done(process.returncode, out, err)
@@ -114,10 +107,7 @@ class Subject:
 
     def prepare(self, scenario: Scenario) -> None:
         for command in scenario.before:
-            if self.machine.docker is None:
-                self.machine.run(*self.words(command), ended=True).expect(0)
-            else:  # its throwaway containers are in use: they must not look as if they were left over
-                self.killed(0, command).expect(0)
+            self.killed(0, command).expect(0)
 
     def check(self, scenario: Scenario, last: int, number: signal.Signals = signal.SIGKILL) -> str:
         """Kill the command, and return what was wrong afterwards, "" for nothing."""

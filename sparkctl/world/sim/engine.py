@@ -286,11 +286,15 @@ class SimEngine:
         address, port = listens[0]
         at = addresses.served(address)
         extra = {**told, "SPARKCTL_SIM_LISTEN": f"[{at}]:{port}" if ":" in at else f"{at}:{port}"}
-        module, sim = "sparkctl.world.sim.process", str(self._sim.resolve())
+        said = self.launch([str(self._sim.resolve()), record.id, json.dumps(listens), json.dumps(extra)])
+        if said:
+            raise EngineError(f"the simulated container {record.name} did not start: {said}")
+
+    def launch(self, arguments: Sequence[str]) -> str:
+        """Start the process of a container (``process``) with its arguments; return why it did not start, else ""."""
         # Without the site: the process needs Python and this package, which is found in its working folder.
-        command = [sys.executable, "-S", "-m", module, sim, record.id, json.dumps(listens), json.dumps(extra)]
         done = subprocess.run(  # noqa: S603 - this Python, this package
-            command,
+            [sys.executable, "-S", "-m", "sparkctl.world.sim.process", *arguments],
             cwd=PACKAGES,
             env={"PATH": os.defpath},
             stdin=subprocess.DEVNULL,
@@ -299,8 +303,7 @@ class SimEngine:
             start_new_session=True,
             check=False,
         )
-        if done.returncode:
-            raise EngineError(f"the simulated container {record.name} did not start: {done.stderr.strip()[-500:]}")
+        return (done.stderr.strip()[-500:] or f"exit code {done.returncode}") if done.returncode else ""
 
 
 def _signal(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:
