@@ -17,7 +17,7 @@ from tests.support.command_line import wait_for
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine, Served, Shared
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 FLOOR = "ready: {acceptance: {overall: 1.0}}\n"
 

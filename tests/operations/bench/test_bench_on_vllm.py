@@ -11,7 +11,7 @@ from sparkctl.operations.bench.result import BUNCHED
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine, Served
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 
 def said(found: dict[str, list[str]]) -> list[str]:

@@ -23,7 +23,7 @@ from tests.support.vllm_machine import VERSION
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine, Served
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 COMPLETION = {"model": "tiny", "prompt": "1 2 3", "max_tokens": 5, "ignore_eos": True}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "1 2 3"}], "max_tokens": 5, "ignore_eos": True}

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize(

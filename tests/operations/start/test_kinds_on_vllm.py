@@ -12,7 +12,7 @@ from tests.testbed import tiny_kinds
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 TLS = FIXTURES / "tls"
 

@@ -14,7 +14,7 @@ from tests.support.vllm_machine import IMAGE, KEY, MODIFIED, VERSION, md5
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine, Served, Shared
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 
 def ask(url: str, body: object = None) -> Any:  # noqa: ANN401  (JSON)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.vllm_machine import Machine, Served
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
 READERS = 6
 """More than the four sequences of the recipe: some always wait."""
