@@ -101,7 +101,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--engine", type=click.Choice(["docker", "sim"]), help="docker, or a simulated Spark.")
 @click.option("--recipes", "folder", metavar="DIR", help="A folder with recipes/, mods/ and templates/ of your own.")
-@click.option("--profile", metavar="NAME", help="The host's profile: its memory and reserve (gb10).")
+@click.option("--profile", metavar="NAME", help="The host's profile: its memory and reserve (by its GPUs).")
 @click.option("-v", "--verbose", is_flag=True, help="Show each call to the engine.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.pass_context

@@ -33,6 +33,14 @@ _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
 
 
+class PlacePart(NamedTuple):
+    """What of a service is in one place: what it holds there, and takes at most; ``words`` are its items as a line."""
+
+    steady_bytes: int
+    peak_bytes: int
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
@@ -100,6 +108,16 @@ class Footprint:
     def host_bytes(self) -> int:
         """What its processes hold of the host's memory when it is ready, in the middle."""
         return sum(item.bytes for item in self.items if item.when is When.STEADY and item.where is Where.HOST)
+
+    def part(self, where: Where) -> PlacePart:
+        """Return what of it is on the GPU, or the host's, as the plan counts it."""
+        items = [item for item in self.items if item.where is where]
+        held = [item for item in items if item.when is not When.START]
+        steady = middle(held)
+        peak = max(middle(item for item in items if item.when is not When.LATER), steady)
+        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in held if item.bytes >= GIB // 20]
+        words = f"{' + '.join(shown)} = {format_gib(steady)}" if shown else format_gib(steady)
+        return PlacePart(steady, peak, words)
 
     @property
     def summary(self) -> str:

@@ -1,9 +1,13 @@
-"""The host's unified memory: what a host profile declares, and what is there now."""
+"""The host's memories: what a host profile declares, and what is there now.
+
+On a GB10 there is one, which CPU and GPU share. A GPU with a memory of its own adds that, and what its services'
+processes take is the host's.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -11,8 +15,19 @@ from sparkctl.base.declarations import Declaration, Finding, Size, complain
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 
+HOST: Final = "host"
+"""The key of the host's main memory; that of a GPU's own is its UUID."""
+INDEX: Final = "gpu-"
+"""What the key of a GPU without a UUID begins with."""
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
+
+
+CARD_RESERVE_BYTES: Final = GIB
+"""Of a card with its own memory, which fails with an error and freezes nothing. A margin and no measurement: after a
+start was ready, long prompts took 0.38 GiB more at most (vLLM 0.20.2 on an H200, docs/memory.md)."""
+HOST_RESERVE_BYTES: Final = 4 * GIB
+"""Of the main memory beside such cards: a margin and no measurement. Linux kills a process when it runs out."""
 
 
 class ProfileSources(Declaration):
@@ -22,6 +37,31 @@ class ProfileSources(Declaration):
     reserve: str = ""
     in_use: str = ""
     bandwidth: str = ""
+    host_total: str = ""
+
+
+class ProfileGpu(Declaration):
+    """A further GPU of a machine."""
+
+    gpu: Annotated[str, Field(min_length=1)] = Field(description="its kind, as `gpu` of the host")
+    total: Size | None = Field(None, gt=0, description="its own memory; left out where it takes the host's (gb10)")
+    reserve: Size = Field(CARD_RESERVE_BYTES, description="kept free of it")
+    bandwidth: Size | None = Field(None, gt=0, description="what it reads of its memory in a second")
+
+
+class Reserves(NamedTuple):
+    """What has to stay free: of unified memory, of main memory beside cards, and of each card (bytes).
+
+    ``cards`` are in the order of their indices; the last one's is that of all further ones.
+    """
+
+    unified_bytes: int
+    host_bytes: int
+    cards: tuple[int, ...]
+
+    def of_card(self, index: int) -> int:
+        """Return what stays free of the memory of a GPU."""
+        return self.cards[min(index, len(self.cards) - 1)]
 
 
 class HostProfile(Declaration):
@@ -39,9 +79,18 @@ class HostProfile(Declaration):
         gt=0, description="the memory that vLLM takes its fraction of: the GPU's own, or the unified one"
     )
     reserve: Size = Field(
-        RESERVE_BYTES, description="kept free for the driver, the system and the start-ups that were underestimated"
+        RESERVE_BYTES,
+        description="kept free for the driver, the system and the start-ups that were underestimated; "
+        "1 GiB unless given, where the GPU has its own memory",
     )
     in_use: Size = Field(0, description="what the system itself takes; `plan --host` alone reads it")
+    host_total: Size | None = Field(
+        None, gt=0, description="the main memory beside a GPU with its own; without it `plan --host` does not count it"
+    )
+    host_reserve: Size = Field(HOST_RESERVE_BYTES, description="kept free of that main memory")
+    more_gpus: Annotated[tuple[ProfileGpu, ...], Field(strict=False)] = Field(
+        (), description="the GPUs beside the first, by their indices from 1"
+    )
     sources: ProfileSources = Field(default_factory=ProfileSources, description="where each figure comes from")
 
     @model_validator(mode="after")
@@ -53,6 +102,9 @@ class HostProfile(Declaration):
 
     @model_validator(mode="after")
     def _room(self) -> HostProfile:
+        if not self.card.unified:
+            self._room_of_cards()
+            return self
         if self.reserve + self.in_use >= self.total:
             taken = "the reserve" if self.reserve >= self.total else "reserve and in-use together"
             path = ("reserve",) if "reserve" in self.model_fields_set else ("total",)
@@ -60,6 +112,56 @@ class HostProfile(Declaration):
             message += format_gib(self.reserve if self.reserve >= self.total else self.reserve + self.in_use)
             complain([Finding(path, message, "nothing could ever start on it")])
         return self
+
+    def _room_of_cards(self) -> None:
+        found = []
+        if self.card_reserve >= self.total:
+            message = f"a GPU of {format_gib(self.total)} is no larger than the reserve of "
+            found = [Finding(("reserve",), message + format_gib(self.card_reserve), "nothing could ever start on it")]
+        if self.host_total is not None and self.host_reserve + self.in_use >= self.host_total:
+            message = f"a main memory of {format_gib(self.host_total)} is no larger than host-reserve and in-use "
+            message += f"together, {format_gib(self.host_reserve + self.in_use)}"
+            found.append(Finding(("host-total",), message, "nothing could ever start on it"))
+        complain(found)
+
+    @model_validator(mode="after")
+    def _each_gpu(self) -> HostProfile:
+        found = []
+        for place, gpu in enumerate(self.more_gpus):
+            card = cards.known(gpu.gpu)
+            if gpu.total is None and (card is None or not card.unified):
+                hint = f"such as total: 31.37 GiB, what CUDA calls its total ({gpu.gpu} has its own memory)"
+                found.append(Finding(("more-gpus", place, "total"), "expected the GPU's memory", hint))
+            if gpu.total is not None and gpu.reserve >= gpu.total:
+                message = f"a GPU of {format_gib(gpu.total)} is no larger than its reserve of {format_gib(gpu.reserve)}"
+                found.append(Finding(("more-gpus", place, "reserve"), message, "nothing could ever start on it"))
+        complain(found)
+        return self
+
+    @property
+    def card_reserve(self) -> int:
+        """What stays free of the first GPU's own memory."""
+        return self.reserve if "reserve" in self.model_fields_set else CARD_RESERVE_BYTES
+
+    @property
+    def reserves(self) -> Reserves:
+        """What has to stay free of each memory of a machine that this profile is chosen for."""
+        further = tuple(gpu.reserve for gpu in self.more_gpus)
+        if self.card.unified:
+            return Reserves(self.reserve, self.reserve, (CARD_RESERVE_BYTES, *further))
+        return Reserves(max(RESERVE_BYTES, self.host_reserve), self.host_reserve, (self.card_reserve, *further))
+
+    def of_gpu(self, index: int) -> HostProfile:
+        """Return the profile as a service on one of its GPUs is sized by: the first one's where there is no other."""
+        if not 0 < index <= len(self.more_gpus):
+            return self
+        gpu = self.more_gpus[index - 1]
+        own: dict[str, object] = {"gpu": gpu.gpu, "bandwidth": gpu.bandwidth}
+        if gpu.total is not None:
+            own |= {"total": gpu.total, "reserve": gpu.reserve}
+        if gpu.total is not None and self.card.unified:
+            own |= {"host_total": self.total, "host_reserve": self.reserve}
+        return self.model_copy(update=own)
 
     @property
     def card(self) -> cards.Card:
@@ -72,22 +174,86 @@ class HostProfile(Declaration):
 
     @property
     def pool(self) -> Pool:
-        """The memory of such a machine on which nothing of sparkctl's runs."""
-        return Pool(self.total, self.total - self.in_use, self.reserve)
+        """The memories of such a machine on which nothing of sparkctl's runs."""
+        kinds = [(self.gpu, self.total, self.card_reserve)]
+        kinds += [(gpu.gpu, gpu.total or 0, gpu.reserve) for gpu in self.more_gpus]
+        gpus = tuple(_described(index, *kind) for index, kind in enumerate(kinds))
+        if self.card.unified:
+            return Pool(self.total, self.total - self.in_use, self.reserve, gpus=gpus)
+        total = self.host_total or 0
+        return Pool(total, total - self.in_use, self.host_reserve, gpus=gpus, known=self.host_total is not None)
+
+
+def _described(index: int, kind: str, total: int, reserve: int) -> GpuPool:
+    card = cards.known(kind)
+    own = None if card is not None and card.unified else Pool(total, total, reserve)
+    return GpuPool(index, kind if card is None else card.name, pool=own)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuPool:
+    """A GPU of the host. ``pool`` is its own memory, None where it takes the host's.
+
+    ``problem`` says why nothing can be planned on it, "" where nothing is in the way, and ``fix`` what to do about it.
+    ``uuid`` is "" for one that is described and not there.
+    """
+
+    index: int
+    name: str
+    uuid: str = ""
+    pool: Pool | None = None
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def key(self) -> str:
+        """What names it in a record: it stays the same when another GPU is taken out."""
+        return self.uuid or f"{INDEX}{self.index}"
+
+    def __str__(self) -> str:
+        """Return it as an operator knows it."""
+        return f"GPU {self.index} ({self.name})"
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The host's memory in bytes: MemTotal, MemAvailable now, and the reserve that no start may touch.
+    """A memory in bytes: how large it is, what is available of it now, and the reserve that no start may touch.
 
-    ``cache_bytes`` of what is available are page cache, which the kernel gives back to whoever asks for memory.
+    The host's is MemTotal and MemAvailable, with its ``gpus``; those with a memory of their own have a pool each, which
+    is what CUDA calls total and free. ``cache_bytes`` of what is available are page cache, which the kernel gives back
+    to whoever asks for memory. ``known`` is False for the main memory of a described machine that does not say it.
     """
 
     total_bytes: int
     available_bytes: int
     reserve_bytes: int
     cache_bytes: int = 0
+    gpus: tuple[GpuPool, ...] = ()
+    known: bool = True
 
-    def with_more(self, count: int) -> Pool:
-        """Return the pool with so many more bytes available."""
-        return replace(self, available_bytes=self.available_bytes + count)
+    @property
+    def memories(self) -> dict[str, Pool]:
+        """The memories that are counted by their keys: the host's, and of each GPU that has its own."""
+        own = {HOST: self} if self.known else {}
+        return own | {gpu.key: gpu.pool for gpu in self.gpus if gpu.pool is not None}
+
+    @property
+    def has_cards(self) -> bool:
+        """Whether a GPU has a memory of its own: then there is more than one memory to run out of."""
+        return any(gpu.pool is not None for gpu in self.gpus)
+
+    def words(self, key: str) -> str:
+        """Return what a memory is called."""
+        if key == HOST:
+            return "the host's memory" if self.has_cards else "memory"
+        return next((str(gpu) for gpu in self.gpus if gpu.key == key), f"GPU {key}, which is not there any more")
+
+    def with_more(self, count: int, key: str = HOST) -> Pool:
+        """Return the pool with so many more bytes available in one of its memories."""
+        if key == HOST:
+            return replace(self, available_bytes=self.available_bytes + count)
+        gpus = (
+            replace(gpu, pool=gpu.pool.with_more(count)) if gpu.key == key and gpu.pool is not None else gpu
+            for gpu in self.gpus
+        )
+        return replace(self, gpus=tuple(gpus))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
-    from sparkctl.operations.memory import hub_models
+    from sparkctl.operations.memory import hub_models, machine
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
     from sparkctl.recipes.located import Located
@@ -44,6 +44,7 @@ else:
     images = LazyModule("sparkctl.mods.images")
     deployed = LazyModule("sparkctl.operations.deployed")
     hub_models = LazyModule("sparkctl.operations.memory.hub_models")
+    machine = LazyModule("sparkctl.operations.memory.machine")
     records = LazyModule("sparkctl.operations.records")
     reading = LazyModule("sparkctl.recipes.reading")
 
@@ -66,7 +67,7 @@ class World:
         operator: Operator,
         environ: Mapping[str, str],
         report: Report,
-        profile: str,
+        profile: str | None,
         doors: Doors,
         simulated: bool = False,
     ) -> None:
@@ -126,8 +127,10 @@ class World:
 
     @cached_property
     def profile(self) -> HostProfile:
-        """The host's profile: its total and its reserve."""
-        return self.catalog.load("host", self._profile, HostProfile)
+        """The host's profile: its total and its reserve; where none is named, that of the kinds of its GPUs."""
+        if self._profile is not None:
+            return self.catalog.load("host", self._profile, HostProfile)
+        return machine.profile(self.catalog, self.host.gpus())
 
     def loader(self, models: Models, images: Images | None = None, profile: HostProfile | None = None) -> Loader:
         """Return what turns names into services; ``images`` are asked where their packages are.
@@ -283,7 +286,7 @@ def real_world(
         operator=operator,
         environ=os.environ,
         report=report,
-        profile=profile or os.environ.get("SPARKCTL_PROFILE") or "gb10",
+        profile=profile or os.environ.get("SPARKCTL_PROFILE") or None,
         doors=opening.doors(kind, operator.state, tell, bars=bars),
         simulated=kind == "sim",
     )

@@ -1,37 +1,49 @@
-"""What runs now: sparkctl's services among the engine's containers, and the pool of memory.
+"""What runs now: sparkctl's services among the engine's containers, and what they hold of the host's memories.
 
 Labels are the state; there is no file to disagree with them, so this is true after a kill -9 at any moment.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.memory.pool import Pool
+from sparkctl.memory.pool import HOST
+from sparkctl.operations.memory import machine
 from sparkctl.operations.status.leftovers import is_set_aside
-from sparkctl.planning.plan import Running
+from sparkctl.planning.running import Held, Running
 from sparkctl.world import labels
 from sparkctl.world.labels import LABEL_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from sparkctl.memory.pool import GpuPool
     from sparkctl.vllm import server
     from sparkctl.world.engine import Container, Engine
-    from sparkctl.world.host import Host
+    from sparkctl.world.host import GpuProcess, Host
     from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.web import Http
 else:
     server = LazyModule("sparkctl.vllm.server")
 
 
+class OnCard(NamedTuple):
+    """What a service holds of a GPU's own memory now, None where that is not known; ``words`` is the GPU's name."""
+
+    key: str
+    words: str
+    bytes: int | None
+
+
 class Deployed(NamedTuple):
     """A service that has a container. ``record`` is what its labels say; of that, None is unknown.
 
     ``ready`` is None where it cannot be asked: the engine is elsewhere, or its address is not known. ``resident_bytes``
-    is what its processes hold of the pool now, None where that is not known or none run.
+    is what its processes hold of the host's memory now, None where that is not known or none run; ``cards`` are the
+    GPUs with their own memory that it was admitted on or is seen on.
     """
 
     name: str
@@ -39,6 +51,13 @@ class Deployed(NamedTuple):
     container: Container
     ready: bool | None
     resident_bytes: int | None = None
+    cards: tuple[OnCard, ...] = ()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What its processes hold of all memories together, None where that is not known."""
+        each = [self.resident_bytes, *(card.bytes for card in self.cards)]
+        return None if None in each else sum(one or 0 for one in each)
 
     @property
     def set_aside(self) -> bool:
@@ -59,16 +78,22 @@ class Deployed(NamedTuple):
         if state == "ready" and resident is not None:
             # Buffers of the host are taken by then, and in no process's own pages.
             resident += self.record.pinned_bytes
-        return Running(
+        names = {card.key: card.words for card in self.cards}
+        found = Running(
             name=self.name,
             recipe=self.record.recipe or "",
             digest=self.record.digest,
             state=state,
-            claim_bytes=self.record.claim_bytes,
+            claim_bytes=None,
             resident_bytes=resident,
             priority=None if laid_over is None else laid_over.priority,
-            peak_bytes=self.record.peak_bytes,
+            gpus={card.key: Held(None, self._seen(card, state), None, card.words) for card in self.cards},
         )
+        return claiming(found, [self.record], names)
+
+    def _seen(self, card: OnCard, state: str) -> int | None:
+        """Return what is seen of it on a GPU: of one that is ready and is not seen there at all, nothing is known."""
+        return card.bytes if card.bytes or state != "ready" else None
 
 
 def service_name(container: Container) -> str | None:
@@ -84,20 +109,54 @@ def services(engine: Engine) -> list[tuple[str, Container]]:
     return sorted(((name, one) for name, one in found if name is not None), key=lambda pair: (pair[0], pair[1].name))
 
 
+def claiming(running: Running, records: Sequence[ServiceLabels], names: Mapping[str, str]) -> Running:
+    """Return a service with the largest claim and peak of its containers, on each memory; ``names`` are the GPUs'.
+
+    Of one that is seen on a GPU for which no claim is recorded, no claim is known.
+    """
+    split = [_split(one, seen=set(running.gpus)) for one in records]
+    memories = dict.fromkeys([*running.gpus, *(memory for one in split for memory in one if memory != HOST)])
+    largest = {
+        memory: [_largest(one.get(memory, (None, None))[place] for one in split) for place in (0, 1)]
+        for memory in (HOST, *memories)
+    }
+    gpus = {
+        memory: running.gpus.get(memory, Held(words=names.get(memory, "")))._replace(
+            claim_bytes=largest[memory][0], peak_bytes=largest[memory][1]
+        )
+        for memory in memories
+    }
+    return replace(running, claim_bytes=largest[HOST][0], peak_bytes=largest[HOST][1], gpus=gpus)
+
+
+def _split(record: ServiceLabels, seen: Collection[str]) -> dict[str, tuple[int | None, int | None]]:
+    """Return the claim and the peak of a record by memory."""
+    if record.gpus is None or record.gpu_claim_bytes is None or record.claim_bytes is None:
+        return {} if record.gpus is not None or seen else {HOST: (record.claim_bytes, record.peak_bytes)}
+    claim, peak = record.gpu_claim_bytes, record.gpu_peak_bytes
+    rest = None if record.peak_bytes is None or peak is None else max(0, record.peak_bytes - peak)
+    return {HOST: (max(0, record.claim_bytes - claim), rest), **dict.fromkeys(record.gpus, (claim, peak))}
+
+
+def _largest(found: Iterable[int | None]) -> int | None:
+    return max((one for one in found if one is not None), default=None)
+
+
 def deployed(engine: Engine, host: Host | None, http: Http | None, key: str | None) -> list[Deployed]:
     """Return what is deployed. ``host`` and ``http`` are None for an engine elsewhere; ``key`` is the servers' key."""
-    gpu_bytes = host.gpu_bytes() if host is not None else {}
+    look = None if host is None else Looked(host)
     found = []
     for name, container in services(engine):
         record = labels.read(container.labels)
-        running = container.state == "running"
+        pids = engine.processes(container.id) if look is not None and container.state == "running" else ()
         found.append(
             Deployed(
                 name=name,
                 record=record,
                 container=container,
                 ready=None if http is None else ready(http, container, key),
-                resident_bytes=_resident(engine, host, gpu_bytes, container.id) if host and running else None,
+                resident_bytes=None if look is None else look.resident(pids),
+                cards=() if look is None else look.cards(pids, record.gpus or ()),
             )
         )
     return found
@@ -134,18 +193,6 @@ def refuse_elsewhere(engine: Engine) -> None:
         raise EngineError(message, hint=hint)
 
 
-def pool(host: Host, reserve_bytes: int) -> Pool:
-    """Return the host's memory now, with the reserve to keep free."""
-    memory = host.memory()
-    free = memory.available_bytes if memory.free_bytes is None else memory.free_bytes
-    return Pool(
-        total_bytes=memory.total_bytes,
-        available_bytes=memory.available_bytes,
-        reserve_bytes=reserve_bytes,
-        cache_bytes=max(0, min(memory.cached_bytes, memory.available_bytes - free)),
-    )
-
-
 def ready(http: Http, container: Container, key: str | None) -> bool | None:
     """Return whether a container's server answers and lists its model; None where its address is not known."""
     if container.state != "running":
@@ -156,15 +203,43 @@ def ready(http: Http, container: Container, key: str | None) -> bool | None:
     return server.Server(http, record.url, key, record.certificate).serves(record.served_names)
 
 
-def _resident(engine: Engine, host: Host, gpu_bytes: Mapping[int, int], container: str) -> int | None:
-    """Return the bytes of the pool that a container's processes hold now: on the GPU and on the host side.
+class Looked:
+    """One look at what a host's processes hold of its memories."""
 
-    None where a process hides its memory, or none is seen: what is not known must not count as already taken.
-    """
-    pids: Sequence[int] = engine.processes(container)
-    if not pids:
-        return None
-    host_side = [host.resident_bytes(pid) for pid in pids]
-    if None in host_side:
-        return None
-    return sum(bytes_ or 0 for bytes_ in host_side) + sum(gpu_bytes.get(pid, 0) for pid in pids)
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._gpus = {gpu.index: gpu for gpu in machine.gpus_of(host.gpus(), machine.NO_RESERVES)}
+        self._processes = host.gpu_processes()
+
+    def resident(self, pids: Sequence[int]) -> int | None:
+        """Return the bytes of the host's memory that processes hold, with those of a GPU that shares it.
+
+        None where a process hides its memory, or none is seen: what is not known must not count as already taken.
+        """
+        held = [self._host.resident_bytes(pid) for pid in pids]
+        held += [one.bytes for one in self._of(pids) if self._card(one) is None]
+        return None if not pids or None in held else sum(one or 0 for one in held)
+
+    def cards(self, pids: Sequence[int], admitted: Sequence[str]) -> tuple[OnCard, ...]:
+        """Return the GPUs with their own memory that processes are on, or were ``admitted`` on, by their keys."""
+        found: dict[str, list[int | None]] = {key: [] for key in admitted}
+        for one in self._of(pids):
+            card = self._card(one)
+            if card is not None:
+                found.setdefault(card.key, []).append(one.bytes)
+        names = {gpu.key: str(gpu) for gpu in self._gpus.values()}
+        return tuple(
+            OnCard(
+                key,
+                names.get(key, f"{key}, which is not there any more"),
+                None if not pids or None in held else sum(one or 0 for one in held),
+            )
+            for key, held in found.items()
+        )
+
+    def _of(self, pids: Sequence[int]) -> list[GpuProcess]:
+        return [one for one in self._processes if one.pid in pids]
+
+    def _card(self, process: GpuProcess) -> GpuPool | None:
+        gpu = self._gpus.get(process.gpu)
+        return gpu if gpu is not None and gpu.pool is not None else None

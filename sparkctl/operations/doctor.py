@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB, format_gib
+from sparkctl.memory import cards
+from sparkctl.memory.cards import GB10
+from sparkctl.operations.memory import machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.memory.cards import Card
+    from sparkctl.memory.pool import GpuPool, Pool
     from sparkctl.operations.context import World
     from sparkctl.world.engine import EngineInfo
-    from sparkctl.world.host import Gpu, MemoryReading
+    from sparkctl.world.host import Gpu, GpuProcess, MemoryReading
 
-SPARK_GPU: Final = "NVIDIA GB10"
 # The largest checkpoint of the shipped recipes' family: 26B-A4B in BF16, 49 GB (bg-digitalservices' model card).
 LOW_DISK_BYTES: Final = 50 * GIB
 # After a cold load about 40 GiB of weight shards sit in the page cache (vllm#48140).
@@ -43,15 +47,19 @@ class Examined(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """What there is to judge. ``engine`` is its info, or why there is none."""
+    """What there is to judge. ``engine`` is its info, or why there is none; ``pool`` is how its GPUs are planned on.
+
+    ``profile`` is the kind of GPU that services are sized for.
+    """
 
     engine: EngineInfo | EngineError
     gpus: Sequence[Gpu]
-    gpu_bytes: Mapping[int, int]
+    processes: Sequence[GpuProcess]
     memory: MemoryReading
-    reserve_bytes: int
+    pool: Pool
     disks: Mapping[str, int | None]
     earlyoom: bool
+    profile: Card = GB10
 
 
 def doctor(world: World) -> list[Examined]:
@@ -67,11 +75,12 @@ def _reported(world: World) -> Reported:
     return Reported(
         engine=engine,
         gpus=host.gpus(),
-        gpu_bytes=host.gpu_bytes(),
+        processes=host.gpu_processes(),
         memory=host.memory(),
-        reserve_bytes=world.profile.reserve,
+        pool=machine.pool(host, world.profile.reserves),
         disks={str(path): host.disk_free_bytes(path) for path in (models, cache, *([Path(root)] if root else []))},
         earlyoom=host.program_runs("earlyoom"),
+        profile=world.profile.card,
     )
 
 
@@ -86,10 +95,10 @@ def examine(reported: Reported) -> list[Examined]:
     """Return the findings in the order in which an operator should read them."""
     return [
         _engine(reported.engine),
-        *_gpus(reported.gpus, reported.gpu_bytes),
+        *_gpus(reported),
         _toolkit(reported.engine),
-        *_memory(reported.memory, reported.reserve_bytes),
-        _earlyoom(earlyoom=reported.earlyoom, swap=reported.memory.swap_total_bytes > 0),
+        *_memory(reported.memory, reported.pool),
+        *_earlyoom(reported),
         *(_disk(path, free) for path, free in reported.disks.items()),
     ]
 
@@ -110,30 +119,59 @@ def _engine(engine: EngineInfo | EngineError) -> Examined:
     return Examined("engine", Status.OK, name)
 
 
-def _gpus(gpus: Sequence[Gpu], gpu_bytes: Mapping[int, int]) -> list[Examined]:
-    if not gpus:
+def _gpus(reported: Reported) -> list[Examined]:
+    if not reported.gpus:
         consequence = "recipes with gpus: all cannot start here"
         fix = "install the NVIDIA driver, or try `sparkctl --engine sim`"
         return [Examined("gpu", Status.BLOCKER, "none reported by NVML", consequence, fix)]
-    findings = [_gpu(index, gpu) for index, gpu in enumerate(gpus)]
-    held = ", ".join(f"process {pid}: {format_gib(count)}" for pid, count in sorted(gpu_bytes.items()))
-    findings.append(Examined("gpu memory by process", Status.OK, held or "no process holds any"))
+    findings = [_gpu(gpu, on) for gpu, on in zip(reported.gpus, reported.pool.gpus, strict=True)]
+    names = {gpu.name or "" for gpu in reported.gpus}
+    if all(map(cards.known, names)) and not names & set(reported.profile.names):
+        consequence = "contexts and gpu-memory-utilization of services are those of another GPU"
+        fix = "leave out --profile and SPARKCTL_PROFILE, or name the profile of this one: ls recipes/hosts"
+        findings.append(Examined("profile", Status.WARNING, f"for {reported.profile.name}", consequence, fix))
+    several = len(reported.gpus) > 1
+    held = (f"{f'GPU {one.gpu}: ' if several else ''}{machine.who(one)}: {_held(one)}" for one in _sorted(reported))
+    findings.append(Examined("gpu memory by process", Status.OK, ", ".join(held) or "no process holds any"))
     return findings
 
 
-def _gpu(index: int, gpu: Gpu) -> Examined:
+def _sorted(reported: Reported) -> list[GpuProcess]:
+    return sorted(reported.processes, key=lambda one: (one.gpu, one.pid))
+
+
+def _held(process: GpuProcess) -> str:
+    return "not reported" if process.bytes is None else format_gib(process.bytes)
+
+
+def _gpu(gpu: Gpu, on: GpuPool) -> Examined:
     def or_not(value: object) -> str:
         return "not reported" if value is None else str(value)
 
+    subject = f"gpu {on.index}"
     total = "not reported" if gpu.total_bytes is None else format_gib(gpu.total_bytes)
     found = (
         f"{or_not(gpu.name)}, driver {or_not(gpu.driver)}, "
         f"compute capability {or_not(gpu.compute_capability)}, memory {total}"
     )
-    if gpu.name == SPARK_GPU:
-        return Examined(f"gpu {index}", Status.OK, found)
-    consequence = "sparkctl counts the host's memory as the pool, which is right on a GB10 only"
-    return Examined(f"gpu {index}", Status.WARNING, found, consequence, "use the figures with care on this machine")
+    if on.problem:
+        return Examined(subject, Status.WARNING, f"{found}: {on.problem}", "no service can be planned on it", on.fix)
+    if on.pool is not None:
+        return _card(subject, found, on.pool)
+    card = cards.known(gpu.name or "")
+    if card is not None and card.unified:
+        return Examined(subject, Status.OK, found)
+    consequence = "a GPU that is not known and reports no memory of its own is planned as a GB10: on the host's memory"
+    return Examined(subject, Status.WARNING, found, consequence, "use the figures with care on this machine")
+
+
+def _card(subject: str, found: str, own: Pool) -> Examined:
+    free = own.available_bytes - own.reserve_bytes
+    found += f", {format_gib(own.available_bytes)} free"
+    if free > 0:
+        return Examined(subject, Status.OK, f"{found}; {format_gib(free)} above the reserve")
+    consequence = f"less than the reserve of {format_gib(own.reserve_bytes)}: nothing can be admitted on it"
+    return Examined(subject, Status.WARNING, found, consequence, "stop what holds it: gpu memory by process, below")
 
 
 def _toolkit(engine: EngineInfo | EngineError) -> Examined:
@@ -164,7 +202,8 @@ def _gpu_access(engine: EngineInfo, subject: str) -> Examined:
     return Examined(subject, Status.BLOCKER, "no nvidia runtime and no CDI device in the engine", consequence, fix)
 
 
-def _memory(memory: MemoryReading, reserve_bytes: int) -> list[Examined]:
+def _memory(memory: MemoryReading, pool: Pool) -> list[Examined]:
+    reserve_bytes = pool.reserve_bytes
     free = memory.available_bytes - reserve_bytes
     found = f"{format_gib(memory.available_bytes)} of {format_gib(memory.total_bytes)} available"
     if free > 0:
@@ -190,14 +229,17 @@ def _swap(memory: MemoryReading) -> Examined:
     return Examined("swap", Status.OK, found)
 
 
-def _earlyoom(*, earlyoom: bool, swap: bool) -> Examined:
-    if not earlyoom:
+def _earlyoom(reported: Reported) -> list[Examined]:
+    """Look for it where a GPU shares the host's memory: beside cards, Linux kills a process when that runs out."""
+    if reported.pool.gpus and all(gpu.pool is not None or gpu.problem for gpu in reported.pool.gpus):
+        return []
+    if not reported.earlyoom:
         consequence = "a Spark that runs out of memory freezes instead of killing (open-gpu-kernel-modules#1358)"
-        return Examined("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")
-    if swap:
+        return [Examined("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")]
+    if reported.memory.swap_total_bytes > 0:
         consequence = "it waits until swap is short too (Blackwellboy/model-serving-minefield#134)"
-        return Examined("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")
-    return Examined("earlyoom", Status.OK, "running")
+        return [Examined("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")]
+    return [Examined("earlyoom", Status.OK, "running")]
 
 
 def _disk(path: str, free: int | None) -> Examined:

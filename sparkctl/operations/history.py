@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.recipes.sizing import memory_key
+from sparkctl.recipes.sizing import devices, memory_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,5 +102,6 @@ class History:
             peak_bytes=expected.peak_bytes,
             parts=f"{expected.summary}, {expected.known}",
             sizes=resizer.sizes,
+            gpu=devices.on_gpu(expected, service.recipe),
         )
         return replace(service, expected=expected, wanted=wanted)

@@ -7,27 +7,35 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import format_gib
+from sparkctl.memory.footprint import PlacePart
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
+from sparkctl.operations.memory import machine
 from sparkctl.operations.status.leftovers import ASIDE, findings, must_start
+from sparkctl.planning.admission import OnGpu
+from sparkctl.planning.devices import Devices
 from sparkctl.planning.plan import Running, Wanted, make_plan
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sparkctl.memory.pool import Pool
+    from sparkctl.memory.pool import Pool, Reserves
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.status.leftovers import AsideFinding
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
+    from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.ports import Ports
 
 ROOM_S: Final = 10.0
 """How long the memory of a container that was removed may take to be available again (an estimate: at once)."""
 _LOOK_S: Final = 0.5
+_SAME: Final = 0.02
+"""By which share two totals of one kind of card may differ: 23.56 and 23.69 GiB of an RTX 3090, by the driver."""
 
 
 def planner(world: World) -> Planner:
@@ -36,7 +44,7 @@ def planner(world: World) -> Planner:
     return Planner(
         world.ports,
         history,
-        reserve_bytes=world.profile.reserve,
+        reserves=world.profile.reserves,
         key=world.api_key,
         secret_values=lambda service: world.secret_values(service)[0],
     )
@@ -45,8 +53,8 @@ def planner(world: World) -> Planner:
 class Planner:
     """Plans on one engine.
 
-    ``history`` is what this host has measured, ``reserve_bytes`` the memory to keep free, ``key`` the operator's own
-    for the servers that want one. ``secret_values`` are those of a service by their names, as they are now.
+    ``history`` is what this host has measured, ``reserves`` the memory to keep free, ``key`` the operator's own for the
+    servers that want one. ``secret_values`` are those of a service by their names, as they are now.
     """
 
     def __init__(
@@ -54,24 +62,26 @@ class Planner:
         ports: Ports,
         history: History,
         *,
-        reserve_bytes: int,
+        reserves: Reserves,
         key: str | None,
         secret_values: Callable[[Service], Mapping[str, str]],
     ) -> None:
         self.history = history
         self._ports = ports
         self._secret_values = secret_values
-        self.now = EngineNow(ports, reserve_bytes, key)
+        self.now = EngineNow(ports, reserves, key)
 
     def refuse(self, wanted: Sequence[Service]) -> None:
         """Refuse what cannot be planned at all.
 
         Raises:
             EngineError: the engine is elsewhere, or does not answer.
-            InputError: two of the services want the same name or port, or one an address that this host has not.
+            InputError: two of the services want the same name or port, one an address or a GPU that this host has not,
+                or the fraction of a GPU's memory that one is to take is that of another GPU.
         """
         deployed.refuse_elsewhere(self._ports.engine)
         refuse_clashes(wanted)
+        refuse_cards(wanted, self.now.pool())
         for service in wanted:
             bind = service.recipe.serve.bind
             if not self._ports.host.has_address(bind):
@@ -138,12 +148,40 @@ def refuse_clashes(wanted: Sequence[Service]) -> None:
             raise InputError(message, hint=f"give one of them another: --set {other.name}:serve.port=…")
 
 
-class EngineNow:
-    """Looks at one engine and its host; ``reserve_bytes`` are kept free, ``key`` is the operator's for the servers."""
+def refuse_cards(wanted: Sequence[Service], pool: Pool) -> None:
+    """Refuse services that cannot be planned on a host's GPUs.
 
-    def __init__(self, ports: Ports, reserve_bytes: int, key: str | None) -> None:
+    Raises:
+        InputError: one asks for a GPU that is not there, or for a fraction of a memory that this GPU has not.
+    """
+    for service in wanted:
+        gpu = service.wanted.gpu
+        try:
+            taken = gpu.devices.among(pool.gpus) if gpu is not None else ()
+        except InputError as error:
+            raise InputError(f"{service.name}: {error.message}", hint=error.hint) from None
+        total = service.resizer.card_total
+        for one in taken:
+            if one.pool is None or service.footprint.by_bytes or _near(one.pool.total_bytes, total):
+                continue
+            message = (
+                f"{service.name}: a fraction sizes its cache, and the profile says {format_gib(total)} where {one} "
+            )
+            message += f"has {format_gib(one.pool.total_bytes)}"
+            hint = "memory: auto sizes it by bytes; or name this card's profile: --profile …"
+            raise InputError(message, hint=hint)
+
+
+def _near(one: int, other: int) -> bool:
+    return abs(one - other) <= _SAME * other
+
+
+class EngineNow:
+    """Looks at one engine and its host; ``reserves`` are kept free, ``key`` is the operator's for the servers."""
+
+    def __init__(self, ports: Ports, reserves: Reserves, key: str | None) -> None:
         self._ports = ports
-        self._reserve_bytes = reserve_bytes
+        self._reserves = reserves
         self.key = key
 
     def ready(self, container: Container) -> bool:
@@ -152,8 +190,13 @@ class EngineNow:
         return here and deployed.ready(self._ports.http, container, self.key) is True
 
     def pool(self) -> Pool:
-        """Return the host's memory now, with the reserve to keep free."""
-        return deployed.pool(self._ports.host, self._reserve_bytes)
+        """Return the host's memories now, with the reserves to keep free."""
+        return machine.pool(self._ports.host, self._reserves)
+
+    def pids(self) -> set[int]:
+        """Return the processes of sparkctl's services."""
+        engine = self._ports.engine
+        return {pid for _, one in deployed.services(engine) for pid in engine.processes(one.id)}
 
     def running(self, coming: Sequence[Container] = ()) -> list[Running]:
         """Return the services as the plan sees them; those of the containers ``coming`` as if they were started."""
@@ -173,7 +216,7 @@ class EngineNow:
         if record.service is None or record.claim_bytes is None:
             return ""
         peak = max(record.claim_bytes, record.peak_bytes or 0)
-        wanted = Wanted(record.service, record.recipe or "", "", record.claim_bytes, peak)
+        wanted = Wanted(record.service, record.recipe or "", "", record.claim_bytes, peak, gpu=_on_gpu(record))
         end = self._ports.clock.monotonic() + ROOM_S
         while True:
             running = [one for one in self.running() if one.name != wanted.name]
@@ -192,7 +235,18 @@ class EngineNow:
 def _with_what_comes_back(service: Deployed, now: Sequence[Deployed]) -> Running:
     """Return a service as the plan sees it: what is set aside of it may come back, and no other may have its room."""
     aside = [one for one in now if one.container.name == service.name + ASIDE and one.name == service.name]
-    both = [service.record, *(one.record for one in aside)]
-    claim = max((one.claim_bytes for one in both if one.claim_bytes is not None), default=None)
-    peak = max((one.peak_bytes for one in both if one.peak_bytes is not None), default=None)
-    return replace(service.running, claim_bytes=claim, peak_bytes=peak)
+    if not aside:
+        return service.running
+    names = {card.key: card.words for one in aside for card in one.cards}
+    return deployed.claiming(service.running, [service.record, *(one.record for one in aside)], names)
+
+
+def _on_gpu(record: ServiceLabels) -> OnGpu | None:
+    """Return what a container's labels say of its GPUs with their own memory."""
+    if record.gpus is None or record.gpu_claim_bytes is None:
+        return None
+    claim, peak = record.gpu_claim_bytes, record.gpu_peak_bytes or 0
+    rest = max(0, (record.claim_bytes or 0) - claim)
+    most = max(rest, (record.peak_bytes or 0) - max(peak, claim))
+    devices = Devices(ids=record.gpus, ranks=len(record.gpus))
+    return OnGpu(PlacePart(claim, max(claim, peak), ""), PlacePart(rest, most, ""), devices)

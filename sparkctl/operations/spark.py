@@ -104,7 +104,8 @@ def connect(
             NVIDIA driver or a DOCKER_HOST, else sim.
         recipes: a folder with recipes/, mods/, templates/ or checks/ of your own, before the shipped ones; None:
             SPARKCTL_RECIPES.
-        profile: the name of a host's profile, which has its memory and its reserve; None: SPARKCTL_PROFILE, else gb10.
+        profile: the name of a host's profile, which has its memory and its reserve; None: SPARKCTL_PROFILE, else that
+            of the kinds of its GPUs.
         report: is told what happens meanwhile (the protocol ``sparkctl.Report``); None: the logger ``sparkctl``.
 
     Raises:

@@ -8,21 +8,30 @@ all that was started before it and all that runs and has not yet taken its claim
 * its peak: the reserve has to stay free.
 
 Afterwards it holds its steady bytes, which are no more than its peak.
+
+On a GB10 all of it is in one memory. Where a GPU has its own, a start has a part in that of each of its GPUs, and one
+in the host's, and every part has to have room.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.units import format_gib
+from sparkctl.memory.pool import HOST
+from sparkctl.planning import order
+from sparkctl.planning.devices import Devices
+from sparkctl.planning.order import Entry, Room, StartPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from sparkctl.memory.footprint import PlacePart
     from sparkctl.memory.pool import Pool
+    from sparkctl.planning.running import Running
 
 
 class Action(StrEnum):
@@ -41,25 +50,61 @@ STARTS: Final = frozenset({Action.START, Action.REPLACE})
 class StartupCheck(NamedTuple):
     """vLLM's own check at its start: ``free >= ceil(fraction * total)`` (vLLM 0.33.0 v1/worker/utils.py).
 
-    ``taken_bytes`` of its own are no longer free by then. ``counts_cache``: this vLLM takes the page cache for used.
+    ``taken_bytes`` of its own are no longer free by then, on a GPU with its own memory ``taken_own_bytes``.
+    ``counts_cache``: this vLLM takes the page cache of unified memory for used.
     """
 
     fraction: float
     taken_bytes: int
     counts_cache: bool = False
+    taken_own_bytes: int = 0
 
     def wants(self, pool: Pool) -> int:
-        """Return the bytes that have to be available before the start for the check to pass."""
+        """Return the bytes of unified memory that have to be available before the start for the check to pass."""
         wanted = math.ceil(self.fraction * pool.total_bytes) + self.taken_bytes
         return wanted + pool.cache_bytes if self.counts_cache else wanted
 
+    def wants_own(self, pool: Pool) -> int:
+        """Return the same of a GPU's own memory."""
+        return math.ceil(self.fraction * pool.total_bytes) + self.taken_own_bytes
+
+
+class OnGpu(NamedTuple):
+    """What of a service is on each of its GPUs, what is the host's, and which GPUs these are."""
+
+    gpu: PlacePart
+    host: PlacePart
+    devices: Devices
+
 
 class Need(NamedTuple):
-    """What a service holds and takes at most while it starts, in bytes; ``check`` is None for a vLLM on the CPU."""
+    """What a service holds and takes at most while it starts, in bytes, on its GPU and on the host together.
+
+    ``check`` and ``gpu`` are None for a vLLM on the CPU.
+    """
 
     steady_bytes: int
     peak_bytes: int
     check: StartupCheck | None = None
+    gpu: OnGpu | None = None
+
+    def parts(self, pool: Pool) -> dict[str, StartPart]:
+        """Return what it takes of each memory of a host.
+
+        Raises:
+            InputError: it wants a GPU that the host has not.
+        """
+        peak = max(self.peak_bytes, self.steady_bytes)
+        cards = self.gpu.devices.among(pool.gpus) if self.gpu is not None else ()
+        own = [(gpu.key, gpu.pool) for gpu in cards if gpu.pool is not None]
+        if self.gpu is None or not own:
+            wanted = self.check.wants(pool) if self.check is not None else 0
+            return {HOST: StartPart(HOST, peak, self.steady_bytes, check_bytes=wanted)} if pool.known else {}
+        on, beside, check = self.gpu.gpu, self.gpu.host, self.check or StartupCheck(0, 0)
+        found = [StartPart(key, on.peak_bytes, on.steady_bytes, check_bytes=check.wants_own(card)) for key, card in own]
+        if pool.known:
+            found.append(StartPart(HOST, beside.peak_bytes, beside.steady_bytes))
+        return {part.memory: part for part in found}
 
 
 class Switch(NamedTuple):
@@ -127,80 +172,21 @@ class Wanted:
     sizes: Sizes | None = None
     variants: Callable[[], Iterable[Variant]] = tuple
     asked: str = ""
+    gpu: OnGpu | None = None
 
     @property
     def need(self) -> Need:
         """What it needs."""
-        return Need(self.steady_bytes, self.peak_bytes, self.check)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A service that has a container. ``state`` is ready, starting or stopped; a stopped one holds nothing.
-
-    ``claim_bytes`` is what it will hold, ``peak_bytes`` the most that it takes until then, ``resident_bytes`` what it
-    holds now; None where that is not known. Without a claim it counts as what it holds, and ``doubt`` says so.
-    ``changes`` are in words how it differs from what is wanted of it. ``priority`` None is not known either.
-    """
-
-    name: str
-    recipe: str
-    digest: str | None
-    state: str
-    claim_bytes: int | None
-    resident_bytes: int | None = None
-    priority: int | None = 0
-    peak_bytes: int | None = None
-    changes: tuple[str, ...] = ()
-
-    @property
-    def outstanding_bytes(self) -> int:
-        """What it has claimed and not yet taken."""
-        return self._still_to_take(self.claim_bytes)
-
-    @property
-    def unfinished_bytes(self) -> int:
-        """What it may still take beside another's start: while it starts itself, up to its peak."""
-        known = [self.claim_bytes, self.peak_bytes if self.state == "starting" else None]
-        return self._still_to_take(max((one for one in known if one is not None), default=None))
-
-    @property
-    def doubt(self) -> str:
-        """What is not known of the memory that it will hold, in words; "" where nothing is."""
-        if self.state == "stopped":
-            return ""
-        if self.claim_bytes is not None:
-            known = self.peak_bytes is not None or self.state != "starting"
-            return "" if known else f"what {self.name} takes at most while it starts is not known: its claim is counted"
-        unknown = f"the claim of {self.name} is not known"
-        if self.resident_bytes is None:
-            return f"{unknown}, nor what its processes hold: nothing is counted for it but what is in use already"
-        more = "; what it still takes for its start is not known" if self.state == "starting" else ""
-        return f"{unknown}: it counts as the {format_gib(self.resident_bytes)} that its processes hold{more}"
-
-    def _still_to_take(self, whole: int | None) -> int:
-        if self.state == "stopped" or whole is None:
-            return 0
-        if self.resident_bytes is None:
-            return whole if self.state == "starting" else 0
-        return max(0, whole - self.resident_bytes)
-
-    @property
-    def held_bytes(self) -> int:
-        """What comes back when it ends: what it holds, as far as that is known."""
-        if self.state == "stopped":
-            return 0
-        if self.resident_bytes is None:
-            return self.claim_bytes or 0 if self.state == "ready" else 0
-        return self.resident_bytes
+        return Need(self.steady_bytes, self.peak_bytes, self.check, self.gpu)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One action on one service. ``free_bytes`` is what a start leaves above the reserve at its peak.
 
-    ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for. ``changes`` are in words how what
-    runs differs from what is wanted, for a step that is ``changed`` or ``replace``.
+    ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for. Where it takes of several
+    memories, each is of the one where it is least, and ``memory`` and ``check_memory`` are their keys. ``changes`` are
+    in words how what runs differs from what is wanted, for a step that is ``changed`` or ``replace``.
     """
 
     action: Action
@@ -208,6 +194,8 @@ class Step:
     free_bytes: int | None = None
     check_free_bytes: int | None = None
     changes: tuple[str, ...] = ()
+    memory: str = HOST
+    check_memory: str = HOST
 
     @property
     def admitted(self) -> bool:
@@ -222,37 +210,52 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStart:
-    """A start: ``freed_bytes`` come back just before it, from the one that it replaces.
-
-    ``check_bytes`` have to be available for vLLM's own check, 0 where there is none.
-    """
+    """A start: ``parts`` are what it does to each memory, by its key; ``freed`` comes back of what it replaces."""
 
     name: str
     action: Action
-    peak_bytes: int
-    steady_bytes: int
-    freed_bytes: int
-    check_bytes: int
     priority: int
+    freed: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, StartPart] = field(default_factory=dict)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that it takes, of all memories together."""
+        return sum(part.peak_bytes for part in self.parts.values())
+
+    @property
+    def entry(self) -> Entry:
+        """The start as it is put in order."""
+        return Entry(self.name, self.parts, self.priority)
 
     def needing(self, need: Need, pool: Pool) -> PlannedStart:
-        """Return the same start of a service with another need."""
-        peak = max(need.peak_bytes, need.steady_bytes)
-        check = need.check.wants(pool) if need.check is not None else 0
-        return PlannedStart(self.name, self.action, peak, need.steady_bytes, self.freed_bytes, check, self.priority)
+        """Return the same start of a service with another need.
+
+        Raises:
+            InputError: it wants a GPU that the host has not.
+        """
+        taken = need.parts(pool)
+        given = {memory: count for memory, count in self.freed.items() if count or memory in taken}
+        parts = {
+            memory: taken.get(memory, StartPart(memory))._replace(freed_bytes=given.get(memory, 0))
+            for memory in dict.fromkeys([*taken, *given])
+            if memory in pool.memories
+        }
+        return replaced(self, parts=parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What is decided of a set. ``starts`` are in their order; ``spoken`` is what running services may still take.
+    """What is decided of a set. ``starts`` are in their order.
 
-    ``available_bytes`` is there before the first start, without what is spoken for.
+    ``spoken`` is what each running service may still take, by memory. ``rooms`` are the memories before the first
+    start, without what is spoken for.
     """
 
     starts: tuple[PlannedStart, ...]
     steps: tuple[Step, ...]
-    spoken: Mapping[str, int]
-    available_bytes: int
+    spoken: Mapping[str, Mapping[str, int]]
+    rooms: Mapping[str, Room]
 
     @property
     def fits(self) -> bool:
@@ -261,40 +264,50 @@ class Admission:
 
 
 def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Admission:
-    """Return what is kept, waited for or changed, and then the starts with what each leaves free."""
+    """Return what is kept, waited for or changed, and then the starts with what each leaves free.
+
+    Raises:
+        InputError: a service wants a GPU that the host has not.
+    """
     now = {service.name: service for service in running}
     actions = {one.name: _action(one, now.get(one.name), replace=replace) for one in wanted}
-    waited = {name for name, action in actions.items() if action is Action.WAIT}
-    spoken = {one.name: one.outstanding_bytes if one.name in waited else one.unfinished_bytes for one in running}
+    spoken = {one.name: one.spoken(waited=actions.get(one.name) is Action.WAIT) for one in running}
     starts = [
-        _start(one, action, now[one.name].held_bytes + spoken[one.name] if one.name in now else 0, pool)
+        PlannedStart(one.name, action, one.priority, _freed(now.get(one.name), spoken)).needing(one.need, pool)
         for one in wanted
         if (action := actions[one.name]) in STARTS
     ]
-    available = pool.available_bytes - sum(spoken.values())
-    ordered = _ordered(starts, available, pool.reserve_bytes)
+    rooms = {
+        memory: Room(each.available_bytes - sum(of.get(memory, 0) for of in spoken.values()), each.reserve_bytes)
+        for memory, each in pool.memories.items()
+    }
+    by_name = {start.name: start for start in starts}
+    ordered = [by_name[one.name] for one in order.ordered([start.entry for start in starts], rooms)]
     changes = {one.name: one.changes for one in running if actions.get(one.name) in {Action.CHANGED, Action.REPLACE}}
     steps = [
         Step(action, name, changes=changes.get(name, ())) for name, action in actions.items() if action not in STARTS
     ]
-    left = available
-    for start in ordered:
-        left += start.freed_bytes
-        check = left - start.check_bytes if start.check_bytes else None
-        free = left - start.peak_bytes - pool.reserve_bytes
-        steps.append(Step(start.action, start.name, free, check, changes.get(start.name, ())))
-        left -= start.steady_bytes
-    return Admission(tuple(ordered), tuple(steps), spoken, available)
+    levels = {memory: room.available_bytes for memory, room in rooms.items()}
+    steps += [_step(start, levels, rooms, changes.get(start.name, ())) for start in ordered]
+    return Admission(tuple(ordered), tuple(steps), spoken, rooms)
 
 
-def can_start(starts: Sequence[PlannedStart], available_bytes: int, reserve_bytes: int) -> bool:
+def can_start(starts: Sequence[PlannedStart], rooms: Mapping[str, Room]) -> bool:
     """Return whether these starts are admitted in some order."""
-    return _passes(starts, available_bytes, reserve_bytes)
+    return order.can_start([start.entry for start in starts], rooms)
 
 
-def foreign_bytes(running: Sequence[Running], pool: Pool) -> int:
-    """Return what is in use by whatever is none of sparkctl's services."""
-    return max(0, pool.total_bytes - pool.available_bytes - sum(service.held_bytes for service in running))
+def fits_alone(need: Need, pool: Pool) -> bool:
+    """Return whether a service can be started on the first GPU of a host on which nothing else runs."""
+    gpu = need.gpu if need.gpu is None else need.gpu._replace(devices=Devices(ids=("0",)))
+    start = PlannedStart("", Action.START, 0).needing(need._replace(gpu=gpu), pool)
+    return can_start([start], {key: Room(of.available_bytes, of.reserve_bytes) for key, of in pool.memories.items()})
+
+
+def foreign_bytes(running: Sequence[Running], pool: Pool, memory: str = HOST) -> int:
+    """Return what is in use of a memory by whatever is none of sparkctl's services."""
+    of = pool.memories.get(memory, pool)
+    return max(0, of.total_bytes - of.available_bytes - sum(service.held(memory) for service in running))
 
 
 def _action(wanted: Wanted, running: Running | None, *, replace: bool) -> Action:
@@ -305,66 +318,25 @@ def _action(wanted: Wanted, running: Running | None, *, replace: bool) -> Action
     return Action.KEEP if running.state == "ready" else Action.WAIT
 
 
-def _start(wanted: Wanted, action: Action, freed_bytes: int, pool: Pool) -> PlannedStart:
-    return PlannedStart(wanted.name, action, 0, 0, freed_bytes, 0, wanted.priority).needing(wanted.need, pool)
+def _freed(running: Running | None, spoken: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return what comes back of each memory when a service ends: what it holds, and what was kept free for it."""
+    if running is None:
+        return {}
+    of = spoken[running.name]
+    return {memory: running.held(memory) + of.get(memory, 0) for memory in running.memories}
 
 
-# --- the order -------------------------------------------------------------------------------------------------------
-
-
-def _ordered(starts: Sequence[PlannedStart], available: int, reserve: int) -> list[PlannedStart]:
-    """Return the order of the least peak among those that vLLM's checks let start; where none does, the nearest to it.
-
-    Without checks that is a sort. Where a check stands in its way, the order is looked for that leaves the most free at
-    every peak: with ``free`` as that much, a start wants what is more of its peak and its check less ``free``, the best
-    order for these is a sort again, and the largest ``free`` for which it passes is found by halving.
-    """
-    best = _sorted(starts, free=None)
-    most = _least_free(best, available)
-    if most < reserve or _checks_pass(best, available):
-        return best
-    low, high = reserve, most
-    if not _passes(starts, available, low):
-        return _sorted(starts, free=low)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _passes(starts, available, middle) else (low, middle - 1)
-    return _sorted(starts, free=low)
-
-
-def _passes(starts: Sequence[PlannedStart], available: int, free: int) -> bool:
-    order = _sorted(starts, free=free)
-    return not order or (_least_free(order, available) >= free and _checks_pass(order, available))
-
-
-def _sorted(starts: Sequence[PlannedStart], *, free: int | None) -> list[PlannedStart]:
-    """Return the order that needs the least; ``free`` is what every peak has to leave, None: checks do not count.
-
-    First what gives back more than it takes, the least demanding first, as each makes room for the next; then the
-    rest by what their start takes beyond what they keep, the largest first. Any two neighbours that stand otherwise
-    can be exchanged without needing more. Ties: the higher priority first.
-    """
-
-    def key(start: PlannedStart) -> tuple[bool, int, int]:
-        gives = start.freed_bytes >= start.steady_bytes
-        need = start.peak_bytes if free is None else max(start.peak_bytes, start.check_bytes - free)
-        weight = need - start.freed_bytes if gives else start.steady_bytes - need
-        return not gives, weight, -start.priority
-
-    return sorted(starts, key=key)
-
-
-def _levels(order: Sequence[PlannedStart], available: int) -> Iterator[tuple[PlannedStart, int]]:
-    """Yield each start with what is available just before it."""
-    for start in order:
-        available += start.freed_bytes
-        yield start, available
-        available -= start.steady_bytes
-
-
-def _least_free(order: Sequence[PlannedStart], available: int) -> int:
-    return min((level - start.peak_bytes for start, level in _levels(order, available)), default=available)
-
-
-def _checks_pass(order: Sequence[PlannedStart], available: int) -> bool:
-    return all(level >= start.check_bytes for start, level in _levels(order, available) if start.check_bytes)
+def _step(start: PlannedStart, levels: dict[str, int], rooms: Mapping[str, Room], changes: tuple[str, ...]) -> Step:
+    """Return the step of a start, and take from the levels what it keeps."""
+    free: dict[str, int] = {}
+    check: dict[str, int] = {}
+    for memory, part in start.parts.items():
+        levels[memory] += part.freed_bytes
+        if part.takes or len(start.parts) == 1:
+            free[memory] = levels[memory] - part.peak_bytes - rooms[memory].reserve_bytes
+        if part.check_bytes:
+            check[memory] = levels[memory] - part.check_bytes
+        levels[memory] -= part.steady_bytes
+    least = min(free, key=lambda memory: free[memory], default=HOST)
+    first = min(check, key=lambda memory: check[memory], default=HOST)
+    return Step(start.action, start.name, free.get(least), check.get(first), changes, least, first)

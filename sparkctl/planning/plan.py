@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from typing import TYPE_CHECKING
 
 from sparkctl.base.units import GIB
+from sparkctl.memory.pool import HOST
 from sparkctl.planning import ways
-from sparkctl.planning.admission import STARTS, Action, Running, Step, Wanted, admit, foreign_bytes
+from sparkctl.planning.admission import STARTS, Action, Step, Wanted, admit, foreign_bytes
 from sparkctl.planning.refusal import arithmetic, segments
+from sparkctl.planning.running import Running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.memory.pool import Pool
     from sparkctl.planning.refusal import Segment
@@ -24,6 +27,7 @@ __all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan
 class Plan:
     """The decision. ``order`` are the starts; ``foreign_bytes`` are in use by what is none of sparkctl's services.
 
+    Of a host whose GPUs have their own memory that is the host's alone, and ``on_cards`` is it for each of them.
     ``unknown`` says what is not known of services that run, and what they count as. For a set that does not fit,
     ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways`` what would make it fit, the one
     of the least loss first.
@@ -33,6 +37,7 @@ class Plan:
     pool: Pool
     steps: tuple[Step, ...]
     foreign_bytes: int = 0
+    on_cards: Mapping[str, int] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
@@ -60,18 +65,23 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
 
     ``replace`` allows to stop and start again what runs with another digest; without it that is a step ``changed``,
     which is no refusal.
+
+    Raises:
+        InputError: a service wants a GPU that the host has not.
     """
     admission = admit(wanted, running, pool, replace=replace)
-    others = foreign_bytes(running, pool)
-    unknown = tuple(one.doubt for one in running if one.doubt)
-    if admission.fits:
-        return Plan(fits=True, pool=pool, steps=admission.steps, foreign_bytes=others, unknown=unknown)
-    return Plan(
-        fits=False,
+    plan = Plan(
+        fits=admission.fits,
         pool=pool,
         steps=admission.steps,
-        foreign_bytes=others,
-        unknown=unknown,
+        foreign_bytes=foreign_bytes(running, pool) if pool.known else 0,
+        on_cards={memory: foreign_bytes(running, pool, memory) for memory in pool.memories if memory != HOST},
+        unknown=tuple(one.doubt for one in running if one.doubt),
+    )
+    if plan.fits:
+        return plan
+    return replaced(
+        plan,
         reasons=tuple(arithmetic(wanted, running, pool, admission)),
         segments=segments(running, pool, admission),
         ways=tuple(ways.ways(wanted, running, pool, replace=replace)),
@@ -81,10 +91,14 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
 def describe(plan: Plan) -> list[list[str]]:
     """Return a table's rows: the number of the step, the action, the service, and two numbers in GiB.
 
-    What it leaves free above the reserve at its peak, and what vLLM's own check finds beyond what it wants.
+    What it leaves free above the reserve at its peak, and what vLLM's own check finds beyond what it wants. Where there
+    are several memories, the last cell is the one of which it leaves least.
     """
     return [
-        [str(number), str(step.action), step.service, _gib(step.free_bytes), _gib(step.check_free_bytes)]
+        [
+            *(str(number), str(step.action), step.service, _gib(step.free_bytes), _gib(step.check_free_bytes)),
+            *([] if not plan.pool.has_cards else ["" if step.free_bytes is None else plan.pool.words(step.memory)]),
+        ]
         for number, step in enumerate(plan.steps, 1)
     ]
 

@@ -6,13 +6,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.units import format_gib
+from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import foreign_bytes
+from sparkctl.planning.order import StartPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.memory.pool import Pool
-    from sparkctl.planning.admission import Admission, PlannedStart, Running, Step, Wanted
+    from sparkctl.planning.admission import Admission, PlannedStart, Step, Wanted
+    from sparkctl.planning.running import Running
 
 
 class Holder(StrEnum):
@@ -36,54 +39,66 @@ class Segment(NamedTuple):
 
 
 def shortage(admission: Admission) -> tuple[Step, PlannedStart, int]:
-    """Return the first start that does not fit: its step, itself, and how many bytes are missing."""
+    """Return the first start that does not fit: its step, itself, and how many bytes are missing of one memory."""
     by_name = {start.name: start for start in admission.starts}
     short = next(step for step in admission.steps if not step.admitted)
     return short, by_name[short.service], max(-(short.free_bytes or 0), -(short.check_free_bytes or 0))
 
 
 def segments(running: Sequence[Running], pool: Pool, admission: Admission) -> tuple[Segment, ...]:
-    """Return what would lie in the pool at the first start that does not fit; together the pool and what is missing."""
+    """Return what would lie in the memory that is short at the first start that does not fit.
+
+    Together they are that memory and what is missing.
+    """
     short, start, missing = shortage(admission)
+    memory = short_memory(short)
     before = _before(admission, start)
     gone = {one.name for one in (*before, start)}
     left = [one for one in running if one.name not in gone]
-    asked = start.peak_bytes if _by_reserve(short) else start.check_bytes
-    found = [Segment(Holder.FOREIGN, "", foreign_bytes(running, pool))]
-    found += [Segment(Holder.RUNNING, one.name, one.held_bytes) for one in left]
-    found += [Segment(Holder.CLAIMED, one.name, admission.spoken[one.name]) for one in left]
-    found += [Segment(Holder.WANTED, one.name, one.steady_bytes) for one in before]
+    part = start.parts[memory]
+    asked = part.peak_bytes if _by_reserve(short) else part.check_bytes
+    found = [Segment(Holder.FOREIGN, "", foreign_bytes(running, pool, memory))]
+    found += [Segment(Holder.RUNNING, one.name, one.held(memory)) for one in left]
+    found += [Segment(Holder.CLAIMED, one.name, _spoken(admission, one, memory)) for one in left]
+    found += [Segment(Holder.WANTED, one.name, _part(one, memory).steady_bytes) for one in before]
     found.append(Segment(Holder.WANTED, start.name, max(0, asked - missing)))
     found.append(Segment(Holder.MISSING, "", missing))
     if _by_reserve(short):
-        found.append(Segment(Holder.RESERVE, "", pool.reserve_bytes))
+        found.append(Segment(Holder.RESERVE, "", pool.memories[memory].reserve_bytes))
     return tuple(one for one in found if one.bytes)
+
+
+def short_memory(short: Step) -> str:
+    """Return the key of the memory that is short at a step that is not admitted."""
+    return short.memory if _by_reserve(short) else short.check_memory
 
 
 def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, admission: Admission) -> Iterator[str]:
     """Yield the sum up to the first start that does not fit."""
     short, start, missing = shortage(admission)
+    memory = short_memory(short)
+    of, where = pool.memories[memory], f" on {pool.words(memory)}" if pool.has_cards else ""
     by_name = {one.name: one for one in wanted}
-    yield f"{start.name} does not fit: {_why(short, missing)}"
-    yield _line("", pool.available_bytes, f"available, of {format_gib(pool.total_bytes)}{_cache(pool)}")
+    yield f"{start.name} does not fit{where}: {_why(short, missing)}"
+    yield _line("", of.available_bytes, f"available{where}, of {format_gib(of.total_bytes)}{_cache(of)}")
     if _by_reserve(short):
-        yield _line("-", pool.reserve_bytes, "reserve")
+        yield _line("-", of.reserve_bytes, "reserve")
     for service in running:
-        if admission.spoken[service.name]:
-            yield _line("-", admission.spoken[service.name], f"claimed by {service.name} and not yet taken")
-    parts = {one.name: f": {one.parts}" if one.parts else "" for one in wanted}
+        if _spoken(admission, service, memory):
+            yield _line("-", _spoken(admission, service, memory), f"claimed by {service.name} and not yet taken")
+    parts = {one.name: _parts(one, pool, memory) for one in wanted}
     for one in _before(admission, start):
-        yield from _given_back(one)
-        yield _line("-", one.steady_bytes, f"{one.name}{parts[one.name]}")
-    yield from _given_back(start)
+        yield from _given_back(_part(one, memory), one.name)
+        yield from _taken(_part(one, memory), f"{one.name}{parts[one.name]}")
+    yield from _given_back(start.parts[memory], start.name)
     if _by_reserve(short):
-        yield _line("-", start.peak_bytes, f"{start.name} while it starts{parts[start.name]}")
+        yield _line("-", start.parts[memory].peak_bytes, f"{start.name} while it starts{parts[start.name]}")
     else:
-        yield from _check(by_name[start.name], pool)
+        yield from _check(by_name[start.name], of, own=memory != HOST)
     yield _line("=", -missing, "")
     yield from (f"  {one.doubt}" for one in running if one.doubt)
-    if pool.available_bytes < pool.reserve_bytes:
-        yield "  the reserve is larger than what is available: nothing can start"
+    if of.available_bytes < of.reserve_bytes:
+        yield f"  the reserve is larger than what is available{where}: nothing can start"
     later = [one.name for one in admission.starts[admission.starts.index(start) + 1 :]]
     if later:
         yield f"  after it would start: {', '.join(later)}"
@@ -100,15 +115,20 @@ def _by_reserve(short: Step) -> bool:
     return short.check_free_bytes is None or (short.free_bytes or 0) <= short.check_free_bytes
 
 
-def _check(service: Wanted, pool: Pool) -> Iterator[str]:
+def _check(service: Wanted, pool: Pool, *, own: bool) -> Iterator[str]:
     check = service.check
     if check is None:
+        return
+    fraction = f"{check.fraction:.2f} of {format_gib(pool.total_bytes)}"
+    if own:
+        yield _line("-", check.taken_own_bytes, f"taken by {service.name} itself before it checks")
+        rest = check.wants_own(pool) - check.taken_own_bytes
+        yield _line("-", rest, f"wanted free by its check: gpu-memory-utilization {fraction}")
         return
     if check.counts_cache and pool.cache_bytes:
         yield _line("-", pool.cache_bytes, f"page cache, which the vLLM of {service.name} takes for used")
     yield _line("-", check.taken_bytes, f"taken by {service.name} itself before it checks")
     rest = check.wants(pool) - check.taken_bytes - (pool.cache_bytes if check.counts_cache else 0)
-    fraction = f"{check.fraction:.2f} of {format_gib(pool.total_bytes)}"
     yield _line("-", rest, f"wanted free by its check: gpu-memory-utilization {fraction}")
 
 
@@ -120,9 +140,32 @@ def _before(admission: Admission, start: PlannedStart) -> tuple[PlannedStart, ..
     return admission.starts[: admission.starts.index(start)]
 
 
-def _given_back(start: PlannedStart) -> Iterator[str]:
-    if start.freed_bytes:
-        yield _line("+", start.freed_bytes, f"given back by the {start.name} that is replaced")
+def _taken(part: StartPart, what: str) -> Iterator[str]:
+    if part.takes:
+        yield _line("-", part.steady_bytes, what)
+
+
+def _part(start: PlannedStart, memory: str) -> StartPart:
+    return start.parts.get(memory, StartPart(memory))
+
+
+def _spoken(admission: Admission, service: Running, memory: str) -> int:
+    return admission.spoken[service.name].get(memory, 0)
+
+
+def _parts(service: Wanted, pool: Pool, memory: str) -> str:
+    """Return of what a service's part of a memory is the sum."""
+    split = service.gpu is not None and len(service.need.parts(pool)) > 1
+    if split and service.gpu is not None:
+        told = service.gpu.host.words if memory == HOST else service.gpu.gpu.words
+    else:
+        told = service.parts
+    return f": {told}" if told else ""
+
+
+def _given_back(part: StartPart, name: str) -> Iterator[str]:
+    if part.freed_bytes:
+        yield _line("+", part.freed_bytes, f"given back by the {name} that is replaced")
 
 
 def _line(sign: str, count: int, what: str) -> str:

@@ -4,6 +4,7 @@ What the operator loses is counted in halvings of a context, so that ways of dif
 
 * less context, fewer sequences: log2(before / after) each, for every service that is changed
 * the page cache dropped: nothing
+* another GPU of this host: 0.1
 * a fixed memory setting given up: 0.25; an 8-bit KV cache: 0.5; text alone: 1.5 (the switches of ``recipes.smaller``)
 * another recipe of the same model for the same limits: 2.5, and 1 more where its model is not on this host
 * each setting after the first: 0.25, so that one change comes before two that lose as much
@@ -24,14 +25,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_gib
+from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import Change, admit, can_start
+from sparkctl.planning.devices import Devices
 from sparkctl.planning.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.memory.pool import Pool
-    from sparkctl.planning.admission import Need, Running, Variant, Wanted
+    from sparkctl.planning.admission import Need, Variant, Wanted
+    from sparkctl.planning.order import StartPart
+    from sparkctl.planning.running import Running
 
 _TRIED: Final = 16
 """Of a large set, the largest are tried to be left out alone."""
@@ -39,6 +44,7 @@ _ENOUGH: Final = 6
 """As many ways as a person reads."""
 _VARIANT: Final = 2.5
 _MISSING: Final = 1.0
+_OTHER_GPU: Final = 0.1
 _STOP: Final = 8.0
 _WITHOUT: Final = 10.0
 _COMBINE_FROM: Final = 1.0
@@ -74,6 +80,11 @@ def ways(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, re
     return _Search(wanted, running, pool, replace=replace).ways()
 
 
+def _main(parts: Mapping[str, StartPart]) -> set[str]:
+    """Return the memories that a start's weights and cache are in: its GPUs', the host's where it has none."""
+    return set(parts) - {HOST} or {HOST}
+
+
 class _Search:
     """The set, and what is around it; ``stops`` have ended already."""
 
@@ -88,18 +99,21 @@ class _Search:
     ) -> None:
         self._wanted = tuple(wanted)
         self._running = [one for one in running if one not in stops]
-        self._pool = pool.with_more(sum(one.held_bytes for one in stops))
+        for one in stops:
+            for memory in one.memories:
+                pool = pool.with_more(one.held(memory), memory)
+        self._pool = pool
         self._replace = replace
         self._stops = stops
         admission = admit(wanted, self._running, self._pool, replace=replace)
         self._starts = {start.name: start for start in admission.starts}
-        self._available = admission.available_bytes
+        self._rooms = admission.rooms
         self._starting = [one for one in wanted if one.name in self._starts]
         self._levers = [lever for one in self._starting if one.sizes is not None for lever in [Lever(one, one.sizes)]]
 
     def ways(self) -> list[Way]:
         """Return them all, those of the least loss first, as many as a person reads."""
-        found = [*self._dropping(), *self.settings(), *self._variants()]
+        found = [*self._dropping(), *self._elsewhere(), *self.settings(), *self._variants()]
         stopping = list(self._stopping())
         found += [self._way(loses=0, stops=stops) for stops in stopping]
         if not found:
@@ -113,7 +127,7 @@ class _Search:
         starts = self._starts | {name: self._starts[name].needing(need, self._pool) for name, need in needs.items()}
         for name in without:
             del starts[name]
-        return can_start(list(starts.values()), self._available, self._pool.reserve_bytes)
+        return can_start(list(starts.values()), self._rooms)
 
     def _changed(self, changes: Mapping[Lever, Change]) -> bool:
         """Return whether the set fits with these changes; a service that cannot be changed so keeps it from fitting."""
@@ -237,6 +251,22 @@ class _Search:
                     loses = _VARIANT + (_MISSING if variant.missing else 0)
                     yield self._way(loses=loses, recipes={service.name: variant}, words=words)
                     break
+
+    def _elsewhere(self) -> Iterator[Way]:
+        """Yield, for each service on one GPU, each other GPU on which the set fits."""
+        for service in self._starting:
+            gpu = service.gpu
+            if gpu is None or gpu.devices.ranks > 1:
+                continue
+            there = self._starts[service.name].parts
+            for other in self._pool.gpus:
+                need = service.need._replace(gpu=gpu._replace(devices=Devices(ids=(str(other.index),))))
+                if other.problem or (other.key if other.pool is not None else HOST) in _main(there):
+                    continue
+                if self._fits({service.name: need}):
+                    change = Change(switches=(f"gpus={other.index}",))
+                    words = f"with {service.name} on {other}"
+                    yield Way(_OTHER_GPU, words, {service.name: change}, {})
 
     # --- what else could give way -------------------------------------------------------------------------------------
 

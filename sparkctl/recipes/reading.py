@@ -20,7 +20,7 @@ from sparkctl.recipes.host import side, version
 from sparkctl.recipes.located import Located, Locator
 from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
-from sparkctl.recipes.sizing import smaller
+from sparkctl.recipes.sizing import devices, smaller
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_key import unseen
 from sparkctl.recipes.stack import Member
@@ -111,7 +111,7 @@ class Loader(Locator):
             draft=one.draft,
             mods=self._mods(recipe, used, one.model),
             footprint=taken,
-            sizing=sizing(taken, self._profile),
+            sizing=sizing(taken, devices.profile_for(recipe, self._profile)),
             resizer=resizer,
             host=host,
         )
@@ -121,16 +121,14 @@ class Loader(Locator):
         return service
 
     def _wanted(self, one: Located, resizer: Resizer, taken: Footprint, beside: Sequence[Located]) -> Wanted:
-        need = smaller.need(taken, one.loaded.version.memory, self._profile)
+        need = smaller.need(taken, one.loaded.recipe, one.loaded.version.memory, self._profile)
         return Wanted(
             name=one.member.service,
             recipe=one.loaded.name,
             digest="",
-            steady_bytes=need.steady_bytes,
-            peak_bytes=need.peak_bytes,
+            **need._asdict(),
             priority=one.member.priority,
             parts=taken.summary,
-            check=need.check,
             sizes=resizer.sizes,
             variants=partial(self._variants, one, beside),
             asked=one.member.asked,
@@ -166,8 +164,8 @@ class Loader(Locator):
         if any(other.loaded.recipe.serve.clashes(taken) for taken in ports):
             return None
         rules, known = other.loaded.version.memory, self.facts(other)
-        taken = estimate(self.whole(other, *known).loaded.recipe, *known, rules, self._profile)
-        need = smaller.need(taken, rules, self._profile)
+        recipe = self.whole(other, *known).loaded.recipe
+        need = smaller.need(estimate(recipe, *known, rules, self._profile), recipe, rules, self._profile)
         return Variant(name, overrides, need, missing=bool(other.missing))
 
     def facts(self, one: Located) -> tuple[ModelFacts, ModelFacts | None]:

@@ -241,9 +241,11 @@ class Recipe(Declaration, title="sparkctl recipe"):
     )
     model: Annotated[Model, OrText("repo")] = Field(description="which model, and where it is; a text is its repo")
     cache: HostPath | None = Field("~/.cache/huggingface", description="mounted when the model comes by its repository")
-    gpus: Annotated[str, AfterValidator(values.gpus)] = Field(
-        "all", description="all, none, cdi:NAME, or ids with commas between them"
-    )
+    gpus: Annotated[
+        str,
+        BeforeValidator(values.gpu_words, json_schema_input_type=str | int | list[int | str]),
+        AfterValidator(values.gpus),
+    ] = Field("all", description="all, none, cdi:NAME, or indices or UUIDs: 0, [0, 1]")
     secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
         Field((), description="names; values come from the environment or a file")
     )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from sparkctl.memory.items import Where
 from sparkctl.recipes.host import caches
 from sparkctl.vllm.kinds import kind_of
 
@@ -166,17 +167,23 @@ class Service:
         """The file of this host with the certificate that its server shows; None: it shows none, or it is not known."""
         return self.record.certificate
 
-    def at_creation(self, image_id: str | None, secrets: SecretDigests) -> ContainerSpec:
-        """Return the container to create now: its claim is what starts here took, where one is known."""
-        record = replace(
-            self.record,
-            claim_bytes=self.expected.steady_bytes,
-            peak_bytes=self.expected.peak_bytes,
-            image_id=image_id,
-            secrets=secrets,
-        )
+    def at_creation(self, image_id: str | None, secrets: SecretDigests, gpus: tuple[str, ...] = ()) -> ContainerSpec:
+        """Return the container to create now: its claim is what starts here took, where one is known.
+
+        ``gpus`` are the keys of the GPUs with their own memory that it goes on.
+        """
+        record = replace(self.record, **self._claims(gpus), image_id=image_id, secrets=secrets)
         spec = self.spec.with_labels(record.to_labels())
         return spec if image_id is None else caches.of_image(spec, image_id)
+
+    def _claims(self, gpus: tuple[str, ...]) -> dict[str, Any]:
+        """Return the claim and the peak as labels have them: on each GPU with its own memory, and of all together."""
+        if not gpus:
+            return {"claim_bytes": self.expected.steady_bytes, "peak_bytes": self.expected.peak_bytes}
+        on, beside = self.expected.part(Where.GPU), self.expected.part(Where.HOST)
+        claim, peak = on.steady_bytes + beside.steady_bytes, on.peak_bytes + beside.peak_bytes
+        own = {"gpus": gpus, "gpu_claim_bytes": on.steady_bytes, "gpu_peak_bytes": on.peak_bytes}
+        return {"claim_bytes": claim, "peak_bytes": peak, **own}
 
 
 def reached_at(recipe: Recipe) -> str:

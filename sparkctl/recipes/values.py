@@ -138,10 +138,22 @@ def gpu_count(text: str) -> int:
     return {"none": 0, "all": 1, "cdi": 1}.get(kind, len(text.split(",")))
 
 
+def gpu_words(value: object) -> object:
+    """Return what may be written for ``gpus`` as its one text: 0, [0, 1] and docker's ``device=0,1`` are ids."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return value.strip("'\"").removeprefix("device=") if isinstance(value, str) else value
+
+
 def gpus(text: str) -> str:
     """Accept all, none, a CDI device, or ids."""
     if not _GPUS.fullmatch(text):
         raise wrong(f"expected all, none, cdi:NAME or ids with commas between them, found {text!r}")
+    ids = text.split(",")
+    if len(set(ids)) < len(ids):
+        raise wrong(f"expected each GPU once, found {text!r}")
     return text
 
 

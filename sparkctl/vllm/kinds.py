@@ -154,7 +154,9 @@ _RANKS: Final = (
     "prefill-context-parallel-size",
 )
 """Flags whose product is the number of GPUs (vLLM 0.32.0 config/parallel.py, world_size_across_dp)."""
-_OF_ONE: Final = "every rank of vLLM takes a GPU of its own, and a GB10 has one: leave it out (1 is the default)"
+_OF_ONE: Final = (
+    "every rank of vLLM takes a GPU of its own: leave it out (1 is the default), or name as many: gpus: [0, 1]"
+)
 _DIGITS: Final = 10
 _ELSEWHERE: Final = {
     "nnodes": "more hosts, each with its own server of the group; sparkctl starts containers of this host alone",
@@ -184,8 +186,13 @@ def beyond_one_host(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
         yield Finding(("distributed-executor-backend",), message, "leave it out: one GPU needs no other processes")
 
 
+def ranks(args: Mapping[str, object]) -> dict[str, int]:
+    """Return the flags whose product is the number of a server's ranks, and how many each asks for."""
+    return {name: _count(args.get(name)) for name in _RANKS}
+
+
 def _ranks(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
-    sizes = {name: size for name in _RANKS if (size := _count(args.get(name))) > 1}
+    sizes = {name: size for name, size in ranks(args).items() if size > 1}
     needs = prod(sizes.values())
     if needs > gpus:
         for name, size in sizes.items():

@@ -24,7 +24,11 @@ class MemoryReading(NamedTuple):
 
 
 class Gpu(NamedTuple):
-    """A GPU as NVML reports it; every field that NVML does not report is None. Bytes, degrees Celsius, watts."""
+    """A GPU as NVML reports it; every field that NVML does not report is None. Bytes, degrees Celsius, watts.
+
+    ``total_bytes`` and ``free_bytes`` are those that CUDA shows a program: without what the driver reserves. A GPU of
+    unified memory reports neither. ``mig``: it is divided into parts (multi-instance GPU). ``number`` is NVML's index.
+    """
 
     name: str | None
     driver: str | None
@@ -34,6 +38,22 @@ class Gpu(NamedTuple):
     temperature_c: int | None = None
     power_w: float | None = None
     utilization_percent: int | None = None
+    free_bytes: int | None = None
+    mig: bool = False
+    number: int | None = None
+
+
+class GpuProcess(NamedTuple):
+    """A process that holds memory of a GPU (NVML's index); ``bytes`` is None where the driver hides how much.
+
+    ``name`` and ``user`` are "" where they are not known.
+    """
+
+    gpu: int
+    pid: int
+    bytes: int | None
+    name: str = ""
+    user: str = ""
 
 
 class Activity(NamedTuple):
@@ -54,6 +74,9 @@ class Host(Protocol):
 
     def gpu_bytes(self) -> Mapping[int, int]:
         """Return the GPU bytes by process id, from NVML's process list; empty when NVML has none."""
+
+    def gpu_processes(self) -> Sequence[GpuProcess]:
+        """Return the processes that hold memory of a GPU, whoever's they are; () when NVML has no list."""
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""

@@ -40,6 +40,9 @@ LABEL_READY: Final = "sparkctl.ready"
 LABEL_CLAIM: Final = "sparkctl.claim"
 LABEL_PEAK: Final = "sparkctl.peak"
 LABEL_PINNED: Final = "sparkctl.pinned"
+LABEL_GPUS: Final = "sparkctl.gpus"
+LABEL_GPU_CLAIM: Final = "sparkctl.gpu-claim"
+LABEL_GPU_PEAK: Final = "sparkctl.gpu-peak"
 LABEL_IMAGE_ID: Final = "sparkctl.image-id"
 LABEL_SECRETS: Final = "sparkctl.secrets"
 LABEL_SPEC: Final = "sparkctl.spec"
@@ -54,7 +57,10 @@ LABEL_THROWAWAY: Final = "sparkctl.throwaway"
 """On a container for a moment: what it is for (reader, bake, code)."""
 
 OF_THE_MOMENT: Final = frozenset(
-    {LABEL_CLAIM, LABEL_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS, LABEL_PROCESS, LABEL_TRIAL, LABEL_KEPT}
+    {
+        *(LABEL_CLAIM, LABEL_PEAK, LABEL_GPUS, LABEL_GPU_CLAIM, LABEL_GPU_PEAK, LABEL_IMAGE_ID, LABEL_SECRETS),
+        *(LABEL_PROCESS, LABEL_TRIAL, LABEL_KEPT),
+    }
 )
 """What ``up`` writes otherwise than ``render``: what starts on this host took; and what it alone writes."""
 IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
@@ -148,6 +154,8 @@ class ServiceLabels:
     those that clients use, the first one the server's own. ``certificate`` is the file of this host with the one that
     a server of https shows, None where it speaks http or the file is not known. ``pinned_bytes`` of the claim are
     buffers of the host, which no process shows as its own and which are held since it is ready; 0 has no label.
+    ``gpus`` are the UUIDs of the GPUs with their own memory that it was admitted on, None where it takes the host's
+    alone; ``gpu_claim_bytes`` of the claim, and ``gpu_peak_bytes`` of the peak, are on each of them.
     ``image_id`` is what the engine had behind the image's tag. It and ``secrets`` are None also for a container that
     was made from a pasted command. ``damaged`` has a line for each other label that is missing, and for each that
     cannot be read.
@@ -164,6 +172,9 @@ class ServiceLabels:
     claim_bytes: int | None = None
     peak_bytes: int | None = None
     pinned_bytes: int = 0
+    gpus: tuple[str, ...] | None = None
+    gpu_claim_bytes: int | None = None
+    gpu_peak_bytes: int | None = None
     image_id: str | None = None
     secrets: SecretDigests | None = None
     digest: str | None = None
@@ -271,6 +282,9 @@ _ROWS: Final = (
     _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),
     _Row(LABEL_PEAK, "peak_bytes", "a number of bytes", _bytes),
     _Row(LABEL_PINNED, "pinned_bytes", "a number of bytes", _bytes, optional=True),
+    _json(LABEL_GPUS, "gpus", "a JSON list of GPUs", ServedNames, optional=True),
+    _Row(LABEL_GPU_CLAIM, "gpu_claim_bytes", "a number of bytes", _bytes, optional=True),
+    _Row(LABEL_GPU_PEAK, "gpu_peak_bytes", "a number of bytes", _bytes, optional=True),
     _Row(LABEL_IMAGE_ID, "image_id", "an image's id", _matched(_IMAGE_ID), optional=True),
     _json(LABEL_SECRETS, "secrets", "digests of secrets as JSON", SecretDigests, optional=True),
     _Row(LABEL_SPEC, "digest", "12 hex digits", _matched(_DIGEST)),

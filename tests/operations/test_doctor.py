@@ -6,17 +6,18 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
+from sparkctl.memory.pool import GpuPool, Pool
 from sparkctl.operations.doctor import Reported, Status, examine
 from sparkctl.world.engine import EngineInfo
-from sparkctl.world.host import Gpu, MemoryReading
+from sparkctl.world.host import Gpu, GpuProcess, MemoryReading
 
 GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)
 SPARK = Reported(
     engine=EngineInfo("docker", "id", "29.2.1", runtimes=("nvidia", "runc")),
     gpus=[GB10],
-    gpu_bytes={37388: 100 * GIB},
+    processes=[GpuProcess(0, 37388, 100 * GIB)],
     memory=MemoryReading(120 * GIB, 100 * GIB, 16 * GIB, 16 * GIB, 5 * GIB),
-    reserve_bytes=10 * GIB,
+    pool=Pool(120 * GIB, 100 * GIB, 10 * GIB, gpus=(GpuPool(0, "NVIDIA GB10"),)),
     disks={"/home/o/models": 900 * GIB},
     earlyoom=True,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
-from sparkctl.world.host import Activity, Gpu, Link, MemoryReading
+from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class FakeHost:
     activities: list[Activity] = field(default_factory=list)
     root: bool = True
     gpu: list[Gpu] = field(default_factory=lambda: [Gpu("NVIDIA GB10", "580.142", "12.1", None)])
+    on_gpus: list[GpuProcess] = field(default_factory=list)
     listening: Callable[[str, int], bool] = lambda _, __: False
 
     def memory(self) -> MemoryReading:
@@ -51,7 +52,13 @@ class FakeHost:
         return self.gpu
 
     def gpu_bytes(self) -> dict[int, int]:
-        return self.resident
+        found = dict(self.resident)
+        for one in self.on_gpus:
+            found[one.pid] = found.get(one.pid, 0) + (one.bytes or 0)
+        return found
+
+    def gpu_processes(self) -> list[GpuProcess]:
+        return [*(GpuProcess(0, pid, count) for pid, count in self.resident.items()), *self.on_gpus]
 
     def resident_bytes(self, pid: int) -> int | None:
         return None if pid in self.hidden else 0

@@ -35,11 +35,14 @@ WHOLE = ServiceLabels(
     ready=ReadySettings(1200.0, probe=True, acceptance={"position-0": 0.4}, checks=("text",)),
     claim_bytes=24356139827,
     peak_bytes=32946074419,
+    gpus=("GPU-0123",),
+    gpu_claim_bytes=20356139827,
+    gpu_peak_bytes=21946074419,
     image_id=f"sha256:{'ab' * 32}",
     secrets=SecretDigests("ab" * 16, {"VLLM_API_KEY": "cd" * 32}),
     digest="0123456789ab",
 )
-OPTIONAL = {"secrets", "image_id", "certificate"}
+OPTIONAL = {"secrets", "image_id", "certificate", "gpus", "gpu_claim_bytes", "gpu_peak_bytes"}
 ALL = [name for name in WHOLE.to_labels() if name != LABEL_SCHEMA]
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")), min_size=1)
@@ -78,6 +81,9 @@ records = st.builds(
     claim_bytes=st.none() | st.integers(1, 10**15),
     peak_bytes=st.none() | st.integers(1, 10**15),
     pinned_bytes=st.integers(0, 10**15),
+    gpus=st.none() | st.lists(text, min_size=1, unique=True).map(tuple),
+    gpu_claim_bytes=st.none() | st.integers(1, 10**15),
+    gpu_peak_bytes=st.none() | st.integers(1, 10**15),
     image_id=st.none() | hexes.map("sha256:{}".format),
     secrets=st.none()
     | st.builds(SecretDigests, hexes, st.dictionaries(st.from_regex(r"[A-Z_]{1,9}", fullmatch=True), hexes)),

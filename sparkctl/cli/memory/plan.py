@@ -10,13 +10,18 @@ from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.cli.memory import fitting, plan_json
 from sparkctl.cli.options import as_json, named, names, overrides, strict
+from sparkctl.memory.pool import HOST
 from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
 from sparkctl.planning.plan import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
+    from sparkctl.memory.pool import Pool
     from sparkctl.operations.memory.plan import PlannedSet
+    from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
 
@@ -60,33 +65,58 @@ def command(
 
 def _show(out: Output, planned: PlannedSet) -> None:
     plan = planned.plan
+    cards = plan.pool.has_cards
     rows = [
         [
             service.name,
             units.format_gib(_bytes_of(service, "weights")),
             units.format_gib(service.footprint.kv_bytes),
-            units.format_gib(service.expected.steady_bytes),
-            units.format_gib(service.expected.bound_bytes),
+            *(_places(service, plan.pool) if cards else [units.format_gib(service.expected.steady_bytes)]),
             units.format_gib(service.expected.peak_bytes),
             service.expected.known,
         ]
         for service in planned.services
     ]
-    out.table(["service", "weights", "KV cache", "holds", "at most", "while it starts", "known"], rows)
-    pool = plan.pool
+    holds = ["on", "holds there", "of the host"] if cards else ["holds"]
+    out.table(["service", "weights", "KV cache", *holds, "while it starts", "known"], rows)
     out.result()
-    cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
-    out.result(
-        f"memory: {units.format_gib(pool.available_bytes)} available{cache} of {units.format_gib(pool.total_bytes)}, "
-        f"{units.format_gib(pool.reserve_bytes)} kept in reserve; "
-        f"{units.format_gib(plan.foreign_bytes)} in use by what is not sparkctl's"
-    )
+    for line in _memories(plan):
+        out.result(line)
+    for line in planned.strangers:
+        out.result(line)
     if plan.fits:
         out.result()
-        out.table(["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"], describe(plan))
+        headers = ["step", "action", "service", "left free (GiB)", "beyond vLLM's check (GiB)"]
+        out.table([*headers, *(["least of"] if cards else [])], describe(plan))
         out.result("fits" if plan.order else "nothing to start")
     for line in (*planned.aside, *plan.doubts, *planned.obstacles):
         out.warn(line)
+
+
+def _memories(plan: Plan) -> Iterator[str]:
+    """Yield a line for each memory: what is available of it, kept free, and in use by others."""
+    for key, pool in plan.pool.memories.items():
+        cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
+        foreign = plan.foreign_bytes if key == HOST else plan.on_cards[key]
+        yield (
+            f"{plan.pool.words(key)}: {units.format_gib(pool.available_bytes)} available{cache} of "
+            f"{units.format_gib(pool.total_bytes)}, {units.format_gib(pool.reserve_bytes)} kept in reserve; "
+            f"{units.format_gib(foreign)} in use by what is not sparkctl's"
+        )
+    if not plan.pool.known:
+        yield "the host's memory: the profile does not say how much there is (host-total), and it is not counted"
+
+
+def _places(service: Service, pool: Pool) -> list[str]:
+    """Return where a service goes, and what it holds on each GPU and of the host."""
+    parts = service.wanted.need.parts(pool)
+    on = [memory for memory in parts if memory != HOST]
+    host = parts[HOST].steady_bytes if HOST in parts else None
+    return [
+        ", ".join(pool.words(memory) for memory in on) or pool.words(HOST),
+        units.format_gib(parts[on[0]].steady_bytes) if on else "-",
+        "not counted" if host is None else units.format_gib(host),
+    ]
 
 
 def _bytes_of(service: Service, name: str) -> int:

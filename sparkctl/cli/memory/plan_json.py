@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from sparkctl.operations.memory.fitting import command as command_of
 
 if TYPE_CHECKING:
+    from sparkctl.memory.pool import GpuPool, Pool
     from sparkctl.operations.memory.plan import PlannedSet
+    from sparkctl.planning.plan import Plan
+    from sparkctl.recipes.service import Service
 
 
 def row(planned: PlannedSet) -> dict[str, object]:
@@ -21,6 +24,7 @@ def row(planned: PlannedSet) -> dict[str, object]:
             "reserve_bytes": pool.reserve_bytes,
             "page_cache_bytes": pool.cache_bytes,
             "foreign_bytes": plan.foreign_bytes,
+            "gpus": [_gpu(gpu, plan) for gpu in pool.gpus],
         },
         "services": [
             {
@@ -30,7 +34,8 @@ def row(planned: PlannedSet) -> dict[str, object]:
                 "bound_bytes": service.expected.bound_bytes,
                 "peak_bytes": service.expected.peak_bytes,
                 "known": service.expected.known,
-                "check_bytes": service.wanted.check.wants(pool) if service.wanted.check is not None else 0,
+                "gpus": _indices(service, pool),
+                "check_bytes": max(part.check_bytes for part in service.wanted.need.parts(pool).values()),
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
                 "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
             }
@@ -38,6 +43,7 @@ def row(planned: PlannedSet) -> dict[str, object]:
         ],
         "order": list(plan.order),
         "steps": [{"action": step.action, "service": step.service, "changes": step.changes} for step in plan.steps],
+        "strangers": list(planned.strangers),
         "unknown": list(plan.unknown),
         "aside": list(planned.aside),
         "obstacles": list(planned.obstacles),
@@ -55,3 +61,23 @@ def row(planned: PlannedSet) -> dict[str, object]:
             for way in plan.ways
         ],
     }
+
+
+def _gpu(gpu: GpuPool, plan: Plan) -> dict[str, object]:
+    """Return a GPU; the sizes are null for one that takes the host's memory."""
+    own = gpu.pool
+    return {
+        "index": gpu.index,
+        "name": gpu.name,
+        "uuid": gpu.uuid or None,
+        "total_bytes": None if own is None else own.total_bytes,
+        "available_bytes": None if own is None else own.available_bytes,
+        "reserve_bytes": None if own is None else own.reserve_bytes,
+        "foreign_bytes": None if own is None else plan.on_cards[gpu.key],
+        "problem": gpu.problem or None,
+    }
+
+
+def _indices(service: Service, pool: Pool) -> list[int]:
+    gpu = service.wanted.gpu
+    return [] if gpu is None else [one.index for one in gpu.devices.among(pool.gpus)]

@@ -85,7 +85,7 @@ def _row(name: str, found: ServiceStatus) -> dict[str, object]:
         "kv_usage": found.metrics.kv_usage,
         "prefix_hit_rate": found.metrics.prefix_hit_rate,
         "preemptions": found.metrics.preemptions,
-        "memory_bytes": service.resident_bytes if service is not None else None,
+        "memory_bytes": service.memory_bytes if service is not None else None,
         "claim_bytes": record.claim_bytes,
         "acceptance": {"overall": drafting.overall, "positions": list(drafting.positions), "drafted": drafting.drafted}
         if drafting is not None

@@ -64,6 +64,7 @@ _SMALLER: Final = frozenset(
     {
         "args.kv-cache-dtype",
         "args.language-model-only",
+        "gpus",
         "limits.context",
         "limits.multimodal",
         "limits.sequences",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
-from sparkctl.operations.memory import fitting
+from sparkctl.operations.memory import fitting, machine
 from sparkctl.operations.memory.obstacles import obstacles
-from sparkctl.operations.planner import planner, refuse_clashes
+from sparkctl.operations.planner import planner, refuse_cards, refuse_clashes
 from sparkctl.planning.plan import make_plan
 from sparkctl.world import labels
 
@@ -28,7 +28,7 @@ class PlannedSet(NamedTuple):
 
     ``took`` is the way to fit that was taken where the set as it was asked did not fit; ``asked`` is then with it.
     ``aside`` says what is set aside on the engine, or was left by a killed command, and what becomes of it;
-    ``obstacles`` what else `up` would stop at.
+    ``obstacles`` what else `up` would stop at, ``strangers`` who else holds memory of the GPUs.
     """
 
     asked: AskedSet
@@ -37,6 +37,7 @@ class PlannedSet(NamedTuple):
     took: Way | None = None
     aside: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -119,6 +120,7 @@ def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = Fal
     loader = world.loader(world.disk_models, profile=profile)
     services = world.services(loader, asked.located(loader), later=True)
     refuse_clashes(services)
+    refuse_cards(services, profile.pool)
     return PlannedSet(
         asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
     )
@@ -135,4 +137,7 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
     starting = [service for service in expected if plan.fits and service.name in plan.order]
     told = tuple(f"{finding.service}: {finding}" for finding in aside)
-    return PlannedSet(asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)))
+    others = machine.strangers(plan.pool, world.ports.host.gpu_processes(), plans.now.pids(), plan.on_cards)
+    return PlannedSet(
+        asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)), strangers=tuple(others)
+    )

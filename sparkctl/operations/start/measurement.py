@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
+from sparkctl.operations.memory import machine
 from sparkctl.planning import calibration, measured
 from sparkctl.planning.measured import Start
 from sparkctl.recipes.sizing import memory_key
@@ -39,7 +40,7 @@ def keep(history: History, ports: Ports, report: Report, service: Service, creat
         service=service.name,
         recipe=service.recipe_name,
         at=at,
-        host_total_bytes=ports.host.memory().total_bytes,
+        host_total_bytes=machine.total_bytes(ports.host),
         predicted=calibration.shares(service.footprint.items),
     )
     taken = measured.of_start(start, boot_log.parse(lines, container.started_at), watched)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sparkctl.base.errors import ModError, NotReadyError, WaitInterruptedError
 from sparkctl.operations import secrets
+from sparkctl.operations.memory import machine
 from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
 from sparkctl.operations.start.failed import explain, keep_dead
 from sparkctl.operations.start.kept_failures import KeptFailures
@@ -94,7 +95,8 @@ class Starter:
 
         Raises:
             EngineError: the engine refused.
-            ModError, InputError: a mod's file is not what it has to be, or cannot be copied.
+            ModError, InputError: a mod's file is not what it has to be, or cannot be copied; or a GPU that it goes on
+                is not there any more.
         """
         engine, name = self._ports.engine, service.name
         self._report.progress(name, "creating", "")
@@ -173,7 +175,8 @@ class Starter:
         """
         values = self._secret_values.get(service.name, {})
         image = self._ports.engine.image(service.spec.image)
-        spec = service.at_creation(None if image is None else image.id, secrets.digests(values))
+        gpus = machine.cards_of(self._ports.host, service)
+        spec = service.at_creation(None if image is None else image.id, secrets.digests(values), gpus)
         own = {LABEL_PROCESS: self._ports.locks.me, LABEL_KEPT: "1" if keep else "", LABEL_TRIAL: "1" if trial else ""}
         spec = replace(spec, labels=(*spec.labels, *((name, text) for name, text in own.items() if text)))
         if service.secrets_file is None:

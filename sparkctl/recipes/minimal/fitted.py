@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.memory.footprint import Once
+from sparkctl.planning.admission import fits_alone
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing.devices import profile_for
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_settings import open_inputs
 from sparkctl.recipes.sizing.smaller import need
@@ -44,11 +46,9 @@ def fitted(loaded: LoadedRecipe, facts: ModelFacts, draft: ModelFacts | None, pr
         raise InputError(message, hint="give it: limits: {context: 16384}, or --set limits.context=16384")
 
     def fits(context: int) -> bool:
-        version, pool = loaded.version.memory, profile.pool
-        taken = estimate(_with(loaded, _CONTEXT, context).recipe, facts, draft, version, profile, once=once)
-        needed = need(taken, version, profile)
-        check = needed.check.wants(pool) if needed.check is not None else 0
-        return check <= pool.available_bytes and needed.peak_bytes <= pool.available_bytes - pool.reserve_bytes
+        version, recipe = loaded.version.memory, _with(loaded, _CONTEXT, context).recipe
+        taken = estimate(recipe, facts, draft, version, profile, once=once)
+        return fits_alone(need(taken, recipe, version, profile), profile_for(recipe, profile).pool)
 
     if fits(longest):
         return _with(loaded, _CONTEXT, longest, "the model's own")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.units import format_gib
 from sparkctl.memory.footprint import Once, footprint
+from sparkctl.recipes.sizing import devices
 from sparkctl.recipes.sizing.memory_settings import problems, settings_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def estimate(
     if wrong:
         raise ProblemsError(wrong)
     given = settings_of(recipe, facts, version)
-    taken = footprint(given, once.shape, once.weights(given), draft_facts, profile)
+    own = devices.profile_for(recipe, profile)
+    taken = footprint(given, once.shape, once.weights(given), draft_facts, own)
     least = taken.kv.bytes_for(1)
     if given.on_gpu and given.kv_bytes is not None and given.kv_bytes < least:
         context = given.kv.context

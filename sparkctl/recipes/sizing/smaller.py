@@ -14,6 +14,7 @@ from sparkctl.memory.footprint import sizing
 from sparkctl.planning.admission import Need, Sizes, StartupCheck, Switch
 from sparkctl.recipes import layers
 from sparkctl.recipes.recipe import Memory, Recipe
+from sparkctl.recipes.sizing import devices
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_settings import open_inputs
 from sparkctl.vllm import flags
@@ -41,13 +42,17 @@ _ON_THE_HOST: Final = (
 """Flags that take the host's memory, which is the GPU's: what they give least on a GB10 goes first."""
 
 
-def need(taken: Footprint, version: Version, profile: HostProfile) -> Need:
-    """Return what the plan counts of a footprint; ``version`` is the image's vLLM."""
+def need(taken: Footprint, recipe: Recipe, version: Version, profile: HostProfile) -> Need:
+    """Return what the plan counts of a recipe's footprint; ``version`` is the image's vLLM."""
     if not taken.gpu_bytes:
         return Need(taken.steady_bytes, taken.peak_bytes)
-    fraction = sizing(taken, profile).gpu_memory_utilization
-    check = StartupCheck(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
-    return Need(taken.steady_bytes, taken.peak_bytes, check)
+    check = StartupCheck(
+        sizing(taken, devices.profile_for(recipe, profile)).gpu_memory_utilization,
+        constants.BEFORE_THE_CHECK.size,
+        counts_cache=version < _READS_AVAILABLE,
+        taken_own_bytes=constants.BEFORE_THE_CHECK_OWN.size,
+    )
+    return Need(taken.steady_bytes, taken.peak_bytes, check, devices.on_gpu(taken, recipe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,11 @@ class Resizer:
     learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = field(default=tuple)
 
     @property
+    def card_total(self) -> int:
+        """The memory of the profile that the service's fraction is of, in bytes."""
+        return devices.profile_for(self.loaded.recipe, self.profile).total
+
+    @property
     def sizes(self) -> Sizes:
         """How the recipe can be made smaller."""
         limits = self.loaded.recipe.limits
@@ -79,7 +89,7 @@ class Resizer:
             taken = estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None
-        return need(replace(taken, items=self.learned(taken.items)), version, self.profile)
+        return need(replace(taken, items=self.learned(taken.items)), recipe, version, self.profile)
 
 
 def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[Switch]:

@@ -107,6 +107,11 @@ RULES: Final = (
         "no CDI specification on the engine's host describes {devices}",
         "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; nvidia-ctk cdi list shows the names",
     ),
+    Rule(  # NVIDIA/nvidia-docker#1283
+        r"device error: (?P<device>\S+): unknown device",
+        "the engine's host has no GPU {device}",
+        "nvidia-smi -L lists the GPUs by index and by UUID; give the recipe one of them: gpus: …",
+    ),
     Rule(  # dstack#2306
         r"invoking the NVIDIA Container Runtime Hook directly",
         "the NVIDIA container toolkit is in CDI mode and refuses --gpus (invoking the NVIDIA Container Runtime Hook "

@@ -1,7 +1,4 @@
-"""The machine that sparkctl runs on: /proc by psutil, GPUs by NVML, each fact on its own.
-
-On a GB10 NVML has no memory totals (NOT_SUPPORTED) but a process list with exact bytes: nvitop#208, vllm#55828.
-"""
+"""The machine that sparkctl runs on: /proc by psutil, GPUs by NVML, each fact on its own."""
 
 from __future__ import annotations
 
@@ -9,26 +6,27 @@ import errno
 import os
 import shutil
 import socket
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import psutil
-import pynvml
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.host import Activity, Gpu, MemoryReading
+from sparkctl.world.host import Activity, GpuProcess, MemoryReading
+from sparkctl.world.local.nvml import Nvml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from sparkctl.world.host import Gpu
 
 _DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
-T = TypeVar("T")
 
 
 class LinuxHost:
-    """The machine that sparkctl runs on."""
+    """The machine that sparkctl runs on; ``nvml`` is how its GPUs are read."""
+
+    def __init__(self, nvml: Nvml | None = None) -> None:
+        self._nvml = nvml or Nvml()
 
     def memory(self) -> MemoryReading:
         """Return the memory now, as /proc/meminfo has it."""
@@ -44,21 +42,19 @@ class LinuxHost:
 
     def gpus(self) -> tuple[Gpu, ...]:
         """Return the GPUs; () when there is none or no driver."""
-        with _nvml() as there:
-            if not there:
-                return ()
-            driver = _or_none(lambda: _text(pynvml.nvmlSystemGetDriverVersion()))
-            return tuple(_gpu(handle, driver) for handle in _handles())
+        return self._nvml.gpus()
 
     def gpu_bytes(self) -> dict[int, int]:
         """Return the GPU bytes by process id, from NVML's process list; empty when NVML has none."""
         used: dict[int, int] = {}
-        with _nvml() as there:
-            for handle in _handles() if there else ():
-                for process in _or_none(partial(pynvml.nvmlDeviceGetComputeRunningProcesses, handle)) or ():
-                    if process.usedGpuMemory is not None:
-                        used[process.pid] = used.get(process.pid, 0) + process.usedGpuMemory
+        for process in self._nvml.processes():
+            if process.bytes is not None:
+                used[process.pid] = used.get(process.pid, 0) + process.bytes
         return used
+
+    def gpu_processes(self) -> tuple[GpuProcess, ...]:
+        """Return the processes that hold memory of a GPU, whoever's they are; () when NVML has no list."""
+        return tuple(GpuProcess(one.gpu, one.pid, one.bytes, *_who(one.pid)) for one in self._nvml.processes())
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
@@ -115,53 +111,17 @@ class LinuxHost:
         return None
 
 
-@contextmanager
-def _nvml() -> Iterator[bool]:
+def _who(pid: int) -> tuple[str, str]:
+    """Return the name and the user of a process, "" for what is not known."""
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield False
-        return
+        process = psutil.Process(pid)
+        name = process.name()
+    except psutil.Error:
+        return "", ""
     try:
-        yield True
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _handles() -> list[pynvml.c_nvmlDevice_t]:
-    count = _or_none(pynvml.nvmlDeviceGetCount) or 0
-    found = (_or_none(partial(pynvml.nvmlDeviceGetHandleByIndex, index)) for index in range(count))
-    return [handle for handle in found if handle is not None]
-
-
-def _gpu(handle: pynvml.c_nvmlDevice_t, driver: str | None) -> Gpu:
-    capability = _or_none(lambda: pynvml.nvmlDeviceGetCudaComputeCapability(handle))
-    memory = _or_none(lambda: pynvml.nvmlDeviceGetMemoryInfo(handle))
-    power = _or_none(lambda: pynvml.nvmlDeviceGetPowerUsage(handle))
-    rates = _or_none(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle))
-    return Gpu(
-        name=_or_none(lambda: _text(pynvml.nvmlDeviceGetName(handle))),
-        driver=driver,
-        compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
-        # Some drivers answer 0 instead of NOT_SUPPORTED (gpud#1170).
-        total_bytes=(memory.total or None) if memory else None,
-        uuid=_or_none(lambda: _text(pynvml.nvmlDeviceGetUUID(handle))),
-        temperature_c=_or_none(lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
-        power_w=power / 1000 if power is not None else None,
-        utilization_percent=rates.gpu if rates else None,
-    )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _or_none(ask: Callable[[], T]) -> T | None:
-    """Return the answer, or None where this driver does not report it: one missing field must not hide the others."""
-    try:
-        return ask()
-    except pynvml.NVMLError:
-        return None
+        return name, process.username()
+    except (psutil.Error, KeyError):
+        return name, ""
 
 
 def _refused(address: str, port: int) -> int | None:

@@ -71,7 +71,7 @@ class _Told:
 
 def host(state: Path) -> SimHost:
     """Return the simulated machine."""
-    return SimHost(_folder(state))
+    return SimHost(_folder(state), os.environ)
 
 
 def store(state: Path) -> SqliteStore:

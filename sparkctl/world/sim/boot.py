@@ -91,6 +91,11 @@ def _gib(count: float) -> float:
     return round(count / GIB, 2)
 
 
+def out_of_memory(size: float, total: int, free: int) -> str:
+    """Return what torch says when a GPU has no room for so many bytes more."""
+    return _OOM.format(size=_gib(size), total=_gib(total), free=_gib(free))
+
+
 class Boot:
     """One start. ``hold`` is told the GPU and host bytes taken from now on, in all, and returns what is free."""
 
@@ -102,6 +107,7 @@ class Boot:
         self.context = _context(self.model, env)
         asked = self.flags.get("max-model-len", "auto")
         self.length = self.context or UNKNOWN_LENGTH if asked in {"auto", "-1"} else parse_number(asked)
+        self.total = int(env.get("SPARKCTL_SIM_TOTAL", TOTAL_BYTES))
         self.factor = float(self.faults.get("take", 1))
         self.pause = float(self.faults.get("load_s", 1.5)) / (SHARDS + 4)
         self.free = self.gpu = self.host = self.kv_tokens = 0
@@ -149,9 +155,9 @@ class Boot:
         time.sleep(self.pause)
         self.take(gpu=takes["rest"] / 4, host=takes["host"])  # the context is there before the check
         fraction = self.flags.get("gpu-memory-utilization", DEFAULT_UTILIZATION)
-        wanted = float(fraction) * TOTAL_BYTES
+        wanted = float(fraction) * self.total
         if self.free < wanted:
-            free, total = _gib(self.free), _gib(TOTAL_BYTES)
+            free, total = _gib(self.free), _gib(self.total)
             self.fail(_FRACTION.format(fraction=fraction, wanted=_gib(wanted), free=free, total=total))
         self._load(float(self.faults["take_gib"]) * GIB if "take_gib" in self.faults else takes["weights"])
         self.take(gpu=takes["rest"] * 3 / 4)
@@ -170,7 +176,7 @@ class Boot:
         size = _gib(weights * self.factor)
         self.tell("loading", model=self.model, size=size, free=_gib(self.free))
         if self.faults.get("oom"):
-            self.fail(_OOM.format(size=size, total=_gib(TOTAL_BYTES), free=_gib(self.free)))
+            self.fail(out_of_memory(weights * self.factor, self.total, self.free))
         self._bars("Loading safetensors checkpoint shards: {percent:3d}% Completed", SHARDS, "loading", weights)
         self.tell("loaded", size=size, seconds=self.pause * SHARDS)
 

@@ -20,7 +20,7 @@ from sparkctl.base.errors import EngineError
 from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
-from sparkctl.world.sim import addresses, data, mounts, orders
+from sparkctl.world.sim import addresses, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked, text_of
@@ -57,7 +57,7 @@ class SimEngine:
             version="simulated",
             default_runtime="nvidia",
             runtimes=("nvidia", "runc"),
-            cdi_devices=("nvidia.com/gpu=all",),
+            cdi_devices=pool.cdi_devices(pool.of_order(orders.machine(self._sim, self._environ))),
         )
 
     # --- images ---
@@ -207,6 +207,7 @@ class SimEngine:
             told = self._told(record, self._faults(*_names(record)))
             mounts.check(record.sources)
             try:
+                told |= pool.told(orders.machine(self._sim, self._environ), record)
                 listens = addresses.listens(record, self._sim)
             except EngineError as error:
                 folder.refuse(error.message)

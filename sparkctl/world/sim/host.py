@@ -1,51 +1,82 @@
-"""The simulated host: a DGX Spark's memory and GPU as an operator's tool sees them, with every model on its disk."""
+"""The simulated host: its memory and its GPUs as an operator's tool sees them, with every model on its disk."""
 
 from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.world.host import Activity, Gpu, MemoryReading
-from sparkctl.world.sim import addresses, pool
-from sparkctl.world.sim.boot import TOTAL_BYTES
+from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading
+from sparkctl.world.sim import addresses, orders, pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.world.host import Link, Models
+    from sparkctl.world.sim.pool import SimGpu, SimMachine
 
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
+_CAPABILITIES: Final = {"NVIDIA GB10": "12.1", "NVIDIA H200": "9.0", "NVIDIA GeForce RTX 5090": "12.0"}
+_STRANGER: Final = 4_194_304
+"""The numbers of processes that there are not: Linux gives none above (PID_MAX_LIMIT)."""
 
 
 class SimHost:
-    """A DGX Spark whose services are the simulated containers in ``sim``, a folder."""
+    """The machine whose services are the simulated containers in ``sim``, a folder: a DGX Spark unless ordered.
 
-    def __init__(self, sim: Path) -> None:
+    ``environ`` is the operator's, which may order another.
+    """
+
+    def __init__(self, sim: Path, environ: Mapping[str, str] | None = None) -> None:
         self._sim = sim
+        self._environ = environ or {}
+
+    def _machine(self) -> SimMachine:
+        return pool.of_order(orders.machine(self._sim, self._environ))
 
     def memory(self) -> MemoryReading:
         """Return the memory now: what an idle Spark uses and what the simulated services take is not available."""
-        available = max(0, pool.available_bytes(self._sim))
-        return MemoryReading(TOTAL_BYTES, available, swap_total_bytes=SWAP_BYTES, swap_free_bytes=SWAP_BYTES)
+        there = self._machine()
+        available = max(0, pool.available_bytes(self._sim, there))
+        return MemoryReading(there.memory_bytes, available, swap_total_bytes=SWAP_BYTES, swap_free_bytes=SWAP_BYTES)
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """Return the one GPU; as on a GB10, NVML reports no memory total (nvitop#208, gpud#1170)."""
-        return (
-            Gpu(
-                name="NVIDIA GB10",
-                driver="simulated",
-                compute_capability="12.1",
-                total_bytes=None,
-                temperature_c=35,
-                power_w=11.17,
-                utilization_percent=0,
-            ),
+        """Return the GPUs; as on a GB10, NVML reports no memory of one that has none (nvitop#208, gpud#1170)."""
+        there = self._machine()
+        return tuple(self._gpu(there, gpu) for gpu in there.gpus)
+
+    def _gpu(self, there: SimMachine, gpu: SimGpu) -> Gpu:
+        shown = gpu.total_bytes is not None and not gpu.hidden
+        return Gpu(
+            name=gpu.name,
+            driver="simulated",
+            compute_capability=_CAPABILITIES.get(gpu.name),
+            total_bytes=gpu.total_bytes if shown else None,
+            uuid=gpu.uuid,
+            temperature_c=35,
+            power_w=11.17,
+            utilization_percent=0,
+            free_bytes=max(0, pool.free_bytes(self._sim, there, gpu)) if shown else None,
+            mig=gpu.mig,
+            number=gpu.index,
         )
 
     def gpu_bytes(self) -> Mapping[int, int]:
         """Return the GPU bytes by process id."""
-        return {pid: holds.gpu for pid, holds in pool.held(self._sim).items()}
+        found: dict[int, int] = {}
+        for one in self.gpu_processes():
+            found[one.pid] = found.get(one.pid, 0) + (one.bytes or 0)
+        return found
+
+    def gpu_processes(self) -> Sequence[GpuProcess]:
+        """Return the processes that hold memory of a GPU: of the simulated services, and the strangers."""
+        there = self._machine()
+        ours = [GpuProcess(index, pid, count, "vllm") for index, pid, count in pool.on_gpus(self._sim, there)]
+        others = [
+            GpuProcess(one.gpu, _STRANGER + place, None if one.hidden else one.holds, one.name, one.user)
+            for place, one in enumerate(there.strangers)
+        ]
+        return [*ours, *others]
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the host bytes that a simulated service says it takes, or None when it is gone."""

@@ -1,4 +1,4 @@
-"""Faults as the operator orders them: for one name, or for all."""
+"""What the operator orders: faults, for one name or for all, and the machine that is simulated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import yaml
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.world.sim import pool
 from sparkctl.world.sim.flags import parse_faults
 
 if TYPE_CHECKING:
@@ -46,6 +47,26 @@ def variable(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         return _by_name(parse_faults(environ.get(VARIABLE, "")))
     except (TypeError, ValueError) as error:
         raise _unreadable(VARIABLE) from error
+
+
+def machine(sim: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the order of a machine: the variable's, else the file's; an empty one is a DGX Spark (``sim.pool``).
+
+    Raises:
+        InputError: it cannot be read, or is no machine.
+    """
+    path, text, where = sim / "host.yaml", environ.get(pool.VARIABLE, ""), pool.VARIABLE
+    try:
+        if not text and regular_file.is_there(path):
+            text, where = regular_file.read_text(path, _MOST), str(path)
+        kinds = [one.strip() for one in text.split(",")]
+        named = all(kind in pool.KINDS for kind in kinds)
+        order = {"gpus": [pool.KINDS[kind] for kind in kinds]} if named else yaml.safe_load(text) or {}
+        pool.of_order(order)
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, KeyError, RecursionError, InputError) as error:
+        message = f"{where}: expected the machine to simulate, found what cannot be read: {error}"
+        raise InputError(message, hint=f"such as {pool.VARIABLE}=rtx-5090, of {', '.join(pool.KINDS)}") from None
+    return dict(order)
 
 
 def faults(orders: Mapping[str, Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:

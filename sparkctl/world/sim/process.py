@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.world.sim import pool
-from sparkctl.world.sim.boot import GIB, TOTAL_BYTES
+from sparkctl.world.sim.boot import GIB, out_of_memory
 from sparkctl.world.sim.folders import KILLED, ContainerFolder, Exit, Holds, Run, locked
 from sparkctl.world.sim.server import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sparkctl.world.sim.pool import SimMachine
 
 
 def main(sim: Path, identity: str, listens: Sequence[tuple[str, int]], extra: Mapping[str, str]) -> int:
@@ -48,26 +50,40 @@ def _serve(sim: Path, folder: ContainerFolder, extra: Mapping[str, str]) -> None
         return
     os.write(1, f"{extra['SPARKCTL_SIM_NOTE']}\n".encode())
 
+    there = pool.of_order(json.loads(extra[pool.VARIABLE]))
+
     def hold(gpu: int, host: int) -> int:
-        return _hold(sim, folder, gpu, host)
+        return _hold(sim, folder, Holds(gpu, host), there)
 
     code = run(record.command, {**dict(record.env), **extra}, hold)
     folder.end(Exit(code, time.time()))
 
 
-def _hold(sim: Path, folder: ContainerFolder, gpu: int, host: int) -> int:
-    """Record what the container takes, and return what is left; where nothing is left it ends here."""
+def _hold(sim: Path, folder: ContainerFolder, holds: Holds, there: SimMachine) -> int:
+    """Record what the container takes, and return what its GPU has left; where nothing is left it ends here."""
+    record = folder.record()
+    cards = there.cards(record) if record is not None else ()
     with locked(sim, "pool.lock"):
-        folder.write_holds(Holds(gpu, host))
-        left = pool.available_bytes(sim)
-    if left >= 0:
-        return left
-    over = f"{-left / GIB:.1f} GiB more than this Spark's {TOTAL_BYTES / GIB:.1f} GiB"
-    error = f"simulated: the set takes {over}: a GB10 would have frozen here"
-    os.write(1, f"{error}; this container is killed in its place\n".encode())
-    folder.end(Exit(KILLED, time.time(), error))
-    signal.raise_signal(signal.SIGKILL)
-    return left
+        folder.write_holds(holds)
+        left = pool.available_bytes(sim, there)
+        own = min((pool.free_bytes(sim, there, card) for card in cards), default=left)
+    if left < 0:
+        over = f"{-left / GIB:.1f} GiB more than this {_words(there)}'s {there.memory_bytes / GIB:.1f} GiB"
+        fate = "Linux would kill a process" if _words(there) == "host" else "a GB10 would have frozen"
+        error = f"simulated: the set takes {over}: {fate} here"
+        os.write(1, f"{error}; this container is killed in its place\n".encode())
+        folder.end(Exit(KILLED, time.time(), error))
+        signal.raise_signal(signal.SIGKILL)
+    if own < 0:
+        total = max((card.total_bytes or 0 for card in cards), default=0)
+        os.write(1, f"{out_of_memory(-own, total, 0)}\n".encode())
+        folder.end(Exit(1, time.time()))
+        signal.raise_signal(signal.SIGKILL)
+    return own
+
+
+def _words(there: SimMachine) -> str:
+    return "Spark" if any(gpu.total_bytes is None for gpu in there.gpus) else "host"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ SPARKCTL_SIM_FAULTS   what goes wrong, and the pace: a JSON object, or ``stuck_s
     take              a factor on all that it takes: 1.2 is 20 % more than recorded
 SPARKCTL_SIM_TAKES    JSON, bytes: weights, rest (GPU beside weights and KV), compiled (more of it unless eager), host
 SPARKCTL_SIM_LISTEN   ADDRESS:PORT to listen on in place of --host and --port (a published port)
+SPARKCTL_SIM_TOTAL    the GPU's memory in bytes, of which --gpu-memory-utilization is a fraction (a DGX Spark's)
 SPARKCTL_SIM_VERSION  the vLLM version that it claims (0.20.2)
 SPARKCTL_SIM_TLS      JSON, the files of the certificate and its key (else as --ssl-certfile and --ssl-keyfile say)
 SPARKCTL_SIM_CONTEXT  the tokens that the model is made for, 0: unknown (else as the model's config.json says)

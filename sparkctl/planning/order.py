@@ -1,0 +1,208 @@
+"""The order in which services are started, so that every start has room. Pure.
+
+With one memory the best order is found by sorting (``_of_one``), and nothing is refused that some order could start.
+With several (GPUs with their own memory, and the host's) the orders that are best for each of them are tried, and then
+every order, as far as ``MOST_TRIED`` of its beginnings go: how much is free does not depend on the order of what was
+started before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MOST_TRIED: Final = 20_000
+"""Sets of started services that are looked at: twelve starts have 4,096, of which few can be begun."""
+
+
+class StartPart(NamedTuple):
+    """What a start does to one memory, in bytes: ``freed_bytes`` come back just before it, from what it replaces.
+
+    ``check_bytes`` have to be available for vLLM's own check, 0 where there is none.
+    """
+
+    memory: str
+    peak_bytes: int = 0
+    steady_bytes: int = 0
+    freed_bytes: int = 0
+    check_bytes: int = 0
+
+    @property
+    def takes(self) -> bool:
+        """Whether the start takes some of it, and does not only give back."""
+        return self.peak_bytes > 0 or self.check_bytes > 0
+
+
+class Entry(NamedTuple):
+    """A start to be ordered: its parts by their memory, and who comes first among equals."""
+
+    name: str
+    parts: Mapping[str, StartPart]
+    priority: int
+
+
+class Room(NamedTuple):
+    """A memory before the first start: what is available, and what has to stay free."""
+
+    available_bytes: int
+    reserve_bytes: int
+
+
+def ordered(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> list[Entry]:
+    """Return the order that leaves the most free among those that are admitted; where none is, the nearest to one."""
+    memories = _memories(starts)
+    if len(memories) <= 1:
+        return _of_one(starts, *memories, rooms=rooms)
+    candidates = [_of_one(starts, memory, rooms=rooms) for memory in memories]
+    best = max(candidates, key=lambda order: _slack(order, rooms))
+    if _slack(best, rooms) >= 0 or not all(_passes(_in(starts, memory), *rooms[memory]) for memory in memories):
+        return best
+    return _found(starts, rooms) or best
+
+
+def can_start(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> bool:
+    """Return whether these starts are admitted in some order."""
+    memories = _memories(starts)
+    if not memories:
+        return True
+    if len(memories) == 1:
+        return _passes(_in(starts, memories[0]), *rooms[memories[0]])
+    return _slack(ordered(starts, rooms), rooms) >= 0
+
+
+def _memories(starts: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys(memory for start in starts for memory in start.parts))
+
+
+# --- several memories ------------------------------------------------------------------------------------------------
+
+
+def _slack(order: Sequence[Entry], rooms: Mapping[str, Room]) -> int:
+    """Return the least that is left above what has to be, at any moment in any memory; below 0: what lacks most."""
+    levels = {memory: room.available_bytes for memory, room in rooms.items()}
+    least: list[int] = []
+    for start in order:
+        for part in start.parts.values():
+            levels[part.memory] += part.freed_bytes
+            least += _margins(part, levels[part.memory], rooms[part.memory])
+            levels[part.memory] -= part.steady_bytes
+    return min(least, default=0)
+
+
+def _margins(part: StartPart, level: int, room: Room) -> Iterator[int]:
+    if part.peak_bytes:
+        yield level - part.peak_bytes - room.reserve_bytes
+    if part.check_bytes:
+        yield level - part.check_bytes
+
+
+def _found(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> list[Entry] | None:
+    """Return an order that is admitted, None where none was found: what cannot be begun is begun never again."""
+    dead: set[frozenset[int]] = set()
+
+    def after(begun: frozenset[int], levels: Mapping[str, int]) -> list[Entry] | None:
+        if len(begun) == len(starts):
+            return []
+        if begun in dead or len(dead) > MOST_TRIED:
+            return None
+        for place, start in enumerate(starts):
+            if place in begun:
+                continue
+            now = dict(levels)
+            if not _begun(start, now, rooms):
+                continue
+            rest = after(begun | {place}, now)
+            if rest is not None:
+                return [start, *rest]
+        dead.add(begun)
+        return None
+
+    return after(frozenset(), {memory: room.available_bytes for memory, room in rooms.items()})
+
+
+def _begun(start: Entry, levels: dict[str, int], rooms: Mapping[str, Room]) -> bool:
+    """Return whether a start has room, and take from the levels what it keeps."""
+    for part in start.parts.values():
+        levels[part.memory] += part.freed_bytes
+        if any(margin < 0 for margin in _margins(part, levels[part.memory], rooms[part.memory])):
+            return False
+        levels[part.memory] -= part.steady_bytes
+    return True
+
+
+# --- one memory ------------------------------------------------------------------------------------------------------
+
+
+class _Alone(NamedTuple):
+    """A start, and what it does to the one memory that is looked at."""
+
+    start: Entry
+    part: StartPart
+
+
+def _of_one(starts: Sequence[Entry], memory: str | None = None, *, rooms: Mapping[str, Room]) -> list[Entry]:
+    """Return the order of the least peak among those that vLLM's checks let start; where none does, the nearest to it.
+
+    Without checks that is a sort. Where a check stands in its way, the order is looked for that leaves the most free at
+    every peak: with ``free`` as that much, a start wants what is more of its peak and its check less ``free``, the best
+    order for these is a sort again, and the largest ``free`` for which it passes is found by halving.
+    """
+    if memory is None:
+        return list(starts)
+    available, reserve = rooms[memory]
+    alone, others = _in(starts, memory), [start for start in starts if memory not in start.parts]
+    best = _sorted(alone, free=None)
+    most = _least_free(best, available)
+    if most < reserve or _checks_pass(best, available):
+        return [*(one.start for one in best), *others]
+    low, high = reserve, most
+    if _passes(alone, available, low):
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if _passes(alone, available, middle) else (low, middle - 1)
+    return [*(one.start for one in _sorted(alone, free=low)), *others]
+
+
+def _in(starts: Sequence[Entry], memory: str) -> list[_Alone]:
+    return [_Alone(start, start.parts[memory]) for start in starts if memory in start.parts]
+
+
+def _passes(starts: Sequence[_Alone], available: int, free: int) -> bool:
+    order = _sorted(starts, free=free)
+    return not order or (_least_free(order, available) >= free and _checks_pass(order, available))
+
+
+def _sorted(starts: Sequence[_Alone], *, free: int | None) -> list[_Alone]:
+    """Return the order that needs the least; ``free`` is what every peak has to leave, None: checks do not count.
+
+    First what gives back more than it takes, the least demanding first, as each makes room for the next; then the
+    rest by what their start takes beyond what they keep, the largest first. Any two neighbours that stand otherwise
+    can be exchanged without needing more. Ties: the higher priority first.
+    """
+
+    def key(one: _Alone) -> tuple[bool, int, int]:
+        part = one.part
+        gives = part.freed_bytes >= part.steady_bytes
+        need = part.peak_bytes if free is None else max(part.peak_bytes, part.check_bytes - free)
+        weight = need - part.freed_bytes if gives else part.steady_bytes - need
+        return not gives, weight, -one.start.priority
+
+    return sorted(starts, key=key)
+
+
+def _levels(order: Sequence[_Alone], available: int) -> Iterator[tuple[StartPart, int]]:
+    """Yield each start with what is available just before it."""
+    for one in order:
+        available += one.part.freed_bytes
+        yield one.part, available
+        available -= one.part.steady_bytes
+
+
+def _least_free(order: Sequence[_Alone], available: int) -> int:
+    return min((level - part.peak_bytes for part, level in _levels(order, available)), default=available)
+
+
+def _checks_pass(order: Sequence[_Alone], available: int) -> bool:
+    return all(level >= part.check_bytes for part, level in _levels(order, available) if part.check_bytes)

@@ -1,0 +1,108 @@
+"""What runs, as the plan sees it: what each service has claimed, holds, and may still take of each memory. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.units import format_gib
+from sparkctl.memory.pool import HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Held(NamedTuple):
+    """What a service will hold of a memory (``claim_bytes``), holds now, and takes at most until it is ready.
+
+    None is not known. ``words`` is what the memory is called.
+    """
+
+    claim_bytes: int | None = None
+    resident_bytes: int | None = None
+    peak_bytes: int | None = None
+    words: str = ""
+
+    def held(self, state: str) -> int:
+        """Return what comes back when the service ends: what it holds, as far as that is known."""
+        if state == "stopped":
+            return 0
+        if self.resident_bytes is None:
+            return self.claim_bytes or 0 if state == "ready" else 0
+        return self.resident_bytes
+
+    def still_to_take(self, state: str, *, waited: bool) -> int:
+        """Return what it may still take: up to its claim, and beside another's start up to its own peak."""
+        most = [self.claim_bytes, self.peak_bytes if state == "starting" and not waited else None]
+        whole = max((one for one in most if one is not None), default=None)
+        if state == "stopped" or whole is None:
+            return 0
+        if self.resident_bytes is None:
+            return whole if state == "starting" else 0
+        return max(0, whole - self.resident_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that has a container. ``state`` is ready, starting or stopped; a stopped one holds nothing.
+
+    ``claim_bytes`` is what it will hold of the host's memory, ``peak_bytes`` the most that it takes until then,
+    ``resident_bytes`` what it holds now; None where that is not known. ``gpus`` is the same for each GPU with its own
+    memory. Without a claim it counts as what it holds, and ``doubt`` says so. ``changes`` are in words how it differs
+    from what is wanted of it. ``priority`` None is not known either.
+    """
+
+    name: str
+    recipe: str
+    digest: str | None
+    state: str
+    claim_bytes: int | None
+    resident_bytes: int | None = None
+    priority: int | None = 0
+    peak_bytes: int | None = None
+    changes: tuple[str, ...] = ()
+    gpus: Mapping[str, Held] = field(default_factory=dict)
+
+    @property
+    def memories(self) -> Mapping[str, Held]:
+        """What it has of each memory, by the memory's key."""
+        return {HOST: Held(self.claim_bytes, self.resident_bytes, self.peak_bytes), **self.gpus}
+
+    def held(self, memory: str) -> int:
+        """Return what of a memory comes back when it ends."""
+        of = self.memories.get(memory)
+        return 0 if of is None else of.held(self.state)
+
+    @property
+    def held_bytes(self) -> int:
+        """What comes back when it ends, of all memories together."""
+        return sum(of.held(self.state) for of in self.memories.values())
+
+    def spoken(self, *, waited: bool = False) -> dict[str, int]:
+        """Return what of each memory it may still take; of one that is ``waited`` for, its claim alone."""
+        return {memory: of.still_to_take(self.state, waited=waited) for memory, of in self.memories.items()}
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """What it may still take beside another's start, of all memories together."""
+        return sum(self.spoken().values())
+
+    @property
+    def doubt(self) -> str:
+        """What is not known of the memory that it will hold, in words; "" where nothing is."""
+        if self.state == "stopped":
+            return ""
+        told = (self._doubt(of) for of in self.memories.values())
+        return "; ".join(dict.fromkeys(one for one in told if one))
+
+    def _doubt(self, of: Held) -> str:
+        where = f" of {of.words}" if of.words else ""
+        if of.claim_bytes is not None:
+            known = of.peak_bytes is not None or self.state != "starting"
+            most = f"what {self.name} takes{where} at most while it starts is not known: its claim is counted"
+            return "" if known else most
+        unknown = f"the claim of {self.name}{where} is not known"
+        if of.resident_bytes is None:
+            return f"{unknown}, nor what its processes hold: nothing is counted for it but what is in use already"
+        more = "; what it still takes for its start is not known" if self.state == "starting" else ""
+        return f"{unknown}: it counts as the {format_gib(of.resident_bytes)} that its processes hold{more}"
