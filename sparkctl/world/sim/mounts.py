@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.sim.flags import parse_arguments
-from sparkctl.world.spec import variables
+from sparkctl.world.spec import env_file, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[
     Raises:
         InputError: an env-file that cannot be used.
     """
-    given = variables(spec, environ, lambda path: Path(path).read_bytes())
+    given = variables(spec, environ, env_file)
     pairs = (variable.partition("=") for variable in given if "=" in variable)
     return tuple({name: value for name, _, value in pairs}.items())
 
