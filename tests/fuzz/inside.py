@@ -87,8 +87,8 @@ class _Client:
     def wait(self, _: str) -> dict[str, int]:
         return {"StatusCode": 0}
 
-    def logs(self, *_: object, **__: object) -> _Stream:
-        return _Stream(self._pieces)
+    def logs(self, *_: object, **__: object) -> bytes:
+        return b"".join(self._pieces)
 
     def exec_create(self, *_: object, **__: object) -> dict[str, str]:
         return {"Id": "1"}

@@ -25,6 +25,7 @@ from sparkctl.world.docker.pieces import MOST_LINES, log_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, LogTail, Package, PullProgress
     from sparkctl.world.spec import ContainerSpec
@@ -87,11 +88,10 @@ def _where(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _knock(endpoint: Endpoint) -> None:
     """Try a socket before the SDK does, which leaves its own unclosed when it cannot connect."""
-    path = endpoint.address.removeprefix("unix://")
-    if path.startswith("/"):
+    if endpoint.socket is not None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.settimeout(endpoint.timeout_s)
-            door.connect(path)
+            door.connect(str(endpoint.socket))
 
 
 class DockerEngine:
@@ -111,6 +111,11 @@ class DockerEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket on this host that leads to the engine, None where another way does."""
+        return self._endpoint.socket
 
     def close(self) -> None:
         """Disconnect."""
