@@ -6,12 +6,12 @@ ending; entrypoints/pooling/utils.py: who ranks). ``--task`` is what releases be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.declarations import Finding
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _map(value: object) -> Mapping[str, Any]:
     """Return a flag's map, also where it is written as JSON."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = read_json(value)
+        except UnreadableError:
             return {}
     return value if isinstance(value, Mapping) else {}
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.world.labels import IN_DIGEST, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+_MOST_ENV_FILE: Final = 1024 * 1024
+"""Bytes of an env-file, as of a secrets file: an environment of more no process is given (execve(2), E2BIG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ def variables(spec: ContainerSpec, environment: Mapping[str, str], read: Callabl
 
     A name without a value takes the operator's, from ``environment``. If they have none, an env-file's line does
     nothing and ``--env NAME`` is yielded bare: it removes the image's own (docker/cli, opts/env.go and pkg/kvfile).
-    ``read`` returns the content of an env-file, or raises OSError.
+    ``read`` returns the content of an env-file, as ``env_file`` does.
 
     Raises:
         InputError: an env-file that cannot be read, or that docker would not take.
@@ -180,12 +185,22 @@ def variables(spec: ContainerSpec, environment: Mapping[str, str], read: Callabl
         yield name if given is None else f"{name}={given}"
 
 
+def env_file(path: str) -> bytes:
+    """Return the content of an env-file on this host.
+
+    Raises:
+        InputError: it cannot be read, is no regular file, or is larger than any env-file.
+    """
+    try:
+        return regular_file.read_bytes(Path(path), _MOST_ENV_FILE)
+    except InputError as error:
+        raise InputError(error.message.replace("cannot read", "cannot read the env-file", 1), hint=error.hint) from None
+
+
 def _env_file(path: str, environment: Mapping[str, str], read: Callable[[str], bytes]) -> Iterator[str]:
     """Yield the variables of an env-file. Its values are secrets: no message shows a line."""
     try:
         text = read(path).decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"cannot read the env-file {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read the env-file {path}: byte {error.start} is not UTF-8") from None
     for number, ended in enumerate(text.split("\n"), start=1):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz.mutations import mutated
-from tests.fuzz.runs import Finding, minimised, tried
+from tests.fuzz.runs import Finding, Spent, minimised, tried
 from tests.fuzz.targets import TARGETS
 
 CORPUS: Final = Path(__file__).parent / "corpus"
@@ -46,19 +46,20 @@ def main() -> int:
     names = asked.targets or list(TARGETS)
     ends = time.monotonic() + asked.seconds
     found: dict[tuple[str, str], Path] = {}
-    count = 0
+    spent = {name: Spent() for name in names}
     sys.stdout.write(f"seed {seed}, {len(names)} targets\n")
     while time.monotonic() < ends:
         for name in names:
-            for finding in tried(TARGETS[name].read, inputs(name, chance, TARGETS[name].batch)):
+            for finding in tried(TARGETS[name].read, inputs(name, chance, TARGETS[name].batch), spent[name]):
                 if (name, finding.what) not in found:
                     found[name, finding.what] = _kept(name, finding)
                     sys.stdout.write(f"{name}: {finding.what}: {found[name, finding.what]}\n")
                     sys.stdout.flush()
-            count += TARGETS[name].batch
             if time.monotonic() > ends:
                 break
-    sys.stdout.write(f"{count} inputs, {len(found)} faults\n")
+    for name, one in spent.items():
+        sys.stdout.write(f"{name:24} {one.count:9,} {one.cpu_s:6.2f} s {one.memory_bytes // 1024**2:5} MiB\n")
+    sys.stdout.write(f"{sum(one.count for one in spent.values())} inputs, {len(found)} faults\n")
     return 1 if found else 0
 
 

@@ -7,7 +7,9 @@ import os
 import resource
 import select
 import signal
+import time
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from sparkctl.base.errors import SparkctlError
@@ -32,18 +34,33 @@ class Finding(NamedTuple):
     what: str
 
 
-def tried(read: Callable[[bytes], object], inputs: Sequence[bytes]) -> Iterator[Finding]:
+@dataclass
+class Spent:
+    """What inputs took at most: seconds of CPU, and bytes of memory beyond what their process had before."""
+
+    count: int = 0
+    cpu_s: float = 0.0
+    memory_bytes: int = 0
+
+    def add(self, cpu_s: float, memory_bytes: int) -> None:
+        """Take an input in."""
+        self.count += 1
+        self.cpu_s, self.memory_bytes = max(self.cpu_s, cpu_s), max(self.memory_bytes, memory_bytes)
+
+
+def tried(read: Callable[[bytes], object], inputs: Sequence[bytes], spent: Spent | None = None) -> Iterator[Finding]:
     """Yield a finding for each input that is one. A process that dies is replaced, for the inputs that are left."""
     at = 0
+    spent = spent or Spent()
     while at < len(inputs):
-        for index, what in _of_a_child(read, inputs[at:]):
+        for index, what in _of_a_child(read, inputs[at:], spent):
             if what:
                 yield Finding(inputs[at + index], what)
             last = index
         at += last + 1
 
 
-def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes]) -> Iterator[tuple[int, str]]:
+def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes], spent: Spent) -> Iterator[tuple[int, str]]:
     """Yield the index and what is wrong ('' nothing) of inputs, up to the one that kills the child."""
     told, tell = os.pipe()
     child = os.fork()
@@ -64,7 +81,9 @@ def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes]) -> Ite
                 if not line:
                     yield index, "a hang" if silent else "the process died"
                     return
-                yield index, json.loads(line)
+                what, cpu_s, memory_bytes = json.loads(line)
+                spent.add(cpu_s, memory_bytes)
+                yield index, what
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -74,8 +93,16 @@ def _work(read: Callable[[bytes], object], inputs: Sequence[bytes], tell: int) -
     taken = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
     signal.signal(signal.SIGPROF, _hang)
+    before = _peak_bytes()
     for data in inputs:
-        os.write(tell, json.dumps(_outcome(read, data)).encode() + b"\n")
+        began = time.process_time()
+        told = _outcome(read, data), time.process_time() - began, _peak_bytes() - before
+        os.write(tell, json.dumps(told).encode() + b"\n")
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had at once."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _hang(_number: int, _frame: object) -> NoReturn:

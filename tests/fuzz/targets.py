@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 import tempfile
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 from pydantic import TypeAdapter
@@ -41,8 +42,9 @@ from sparkctl.world.local.models import headers
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
-from sparkctl.world.sim.engine import SimEngine
+from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
+from tests.fuzz import inside, simulated
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY
@@ -186,17 +188,18 @@ def _rows(data: bytes) -> object:
         return SqliteStore(Path(folder), busy_s=0.1).records("measurement")
 
 
-def _simulated(name: str) -> Callable[[bytes], object]:
-    def read(data: bytes) -> object:
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
-            container = Path(folder) / "containers" / "0123456789ab"
-            container.mkdir(parents=True)
-            (container / "spec.json").write_bytes(json.dumps(_RECORD).encode())
-            (container / name).write_bytes(data)
-            engine = SimEngine(Path(folder), {}, pull_s=0.0)
-            return [engine.logs(one.id) for one in engine.containers()]
+def _context(data: bytes) -> object:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        (Path(folder) / "config.json").write_bytes(data)
+        return context_of(Path(folder) / "config.json")
 
-    return read
+
+@cache
+def _archive() -> Sequence[bytes]:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"), io.BytesIO(b""))
+    return (packed.getvalue(),)
 
 
 def _override(data: bytes) -> object:
@@ -209,20 +212,7 @@ def _words(data: bytes) -> object:
 
 
 _NOT_RUN: Final = {"up", "download", "attach", "bake", "fetch", "lock", "add", "pin", "bench", "report"}
-"""Commands that wait, write where they are told to, or ask the network."""
-_RECORD: Final[dict[str, Any]] = {
-    "id": "0123456789ab",
-    "name": "a",
-    "image": "b",
-    "network": "",
-    "command": ["c"],
-    "env": [["A", "b"]],
-    "labels": [["sparkctl.service", "a"]],
-    "mounts": [["/a", "/b", True]],
-    "sources": ["/a"],
-    "ports": [[8000, 8000, "127.0.0.1"]],
-}
-_RUN: Final = {"pid": 1, "started_at": 1.0, "listens": [["127.0.0.1", 8000]], "log_from": 0}
+"""Commands that wait, write where they are told to, or ask the network: those have a target of their own."""
 _BENCH: Final = {
     "service": "a",
     "recipe": "b",
@@ -314,9 +304,24 @@ TARGETS: Final[dict[str, Target]] = {
     "saved": Target(_these(_BENCH), _with_file("a.json", "bench", "--compare", "FILE", "FILE"), COMMANDS),
     "rows": Target(_database, _rows),
     "secrets": Target(_these(b"# a\nHF_TOKEN=b\nA=c\n"), lambda data: secrets.parse(_text(data), "secrets.env")),
-    "sim-record": Target(_these(_RECORD), _simulated("spec.json")),
-    "sim-run": Target(_these(_RUN), _simulated("run.json")),
-    "sim-exit": Target(_these({"code": 1, "finished_at": 1.0, "error": ""}), _simulated("exit.json")),
+    "sim-record": Target(_these(simulated.RECORD), simulated.of_container("spec.json")),
+    "sim-run": Target(_these(simulated.RUN), simulated.of_container("run.json")),
+    "sim-exit": Target(_these(simulated.EXIT), simulated.of_container("exit.json")),
+    "sim-holds": Target(_these({"gpu": 1, "host": 2}), simulated.of_container("holds.json")),
+    "sim-log": Target(_files("*.log", root=VLLM), simulated.of_container("log")),
+    "sim-image": Target(_these(simulated.IMAGE.encode()), simulated.image),
+    "sim-faults": Target(_these(*simulated.FAULTS), simulated.ordered),
+    "sim-config": Target(_files("configs/*/config.json", root=FIXTURES), _context),
+    "python-of-an-image": Target(_these(inside.PACKAGES), inside.packages),
+    "python-of-a-container": Target(_these(inside.FILES), inside.imported),
+    "file-of-an-image": Target(_archive, inside.archive),
+    "known-image": Target(_these(inside.KNOWN), inside.known),
+    "kept-failure": Target(_these(inside.FAILURE), inside.kept),
+    "http": Target(_these(*inside.REPLY), inside.reply),
+    "judged": Target(_these(*inside.ANSWERS), inside.judged),
+    "shown": Target(_files("*.log", root=VLLM), inside.shown, 20),
+    "diagnosed": Target(_files("*.log", root=VLLM), _with_file("a.log", "diagnose", "FILE"), COMMANDS),
+    "prompts": Target(_these(b"one\ntwo\n"), _with_file("p.txt", "bench", "a", "--prompts", "FILE"), COMMANDS),
     "rendered": Target(_files("recipes/*.yaml"), _with_file("a.yaml", "render", "FILE"), COMMANDS),
     "planned": Target(
         _files("recipes/*.yaml", "recipes/stacks/*.yaml"), _with_file("a.yaml", "plan", "FILE"), COMMANDS
@@ -325,5 +330,6 @@ TARGETS: Final[dict[str, Target]] = {
         _files("recipes/*.yaml"), _with_file("recipes/a.yaml", "--recipes", "FOLDER", "recipes", "lint"), COMMANDS
     ),
     "command-line": Target(_these(*_LINES), _words, COMMANDS),
+    "changing-commands": Target(_these(*simulated.LINES), simulated.commands, 1),
 }
 """By the name that its folder in the corpus has."""

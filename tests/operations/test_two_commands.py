@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from tests.support.fake_world import FakeSpark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sparkctl.world.engine import Container
 
@@ -65,7 +65,8 @@ def test_down_ps_plan_and_another_up_do_not_wait_behind_a_load(spark: Simulated)
     slow, quick = spark.recipe("slow"), spark.recipe("quick", load_s=0.1)
     first = spark.start("up", slow)
     wait_for(lambda: spark.running(slow))
-    with FileLocks(shared_folder(), "a test").hold(spark.engine.info().id, waiting=lambda _: None):
+    locks = FileLocks(shared_folder(), "a test", door=Path(spark.environ["SPARKCTL_SIM_DIR"]))
+    with locks.hold(spark.engine.info().id, waiting=lambda _: None):
         assert first.poll() is None, "it waits, and does not hold the lock meanwhile"
     spark.run("up", quick).expect(0)
     (row,) = [row for row in spark.run("ps", "--json").expect(0).json if row["name"] == slow]

@@ -123,6 +123,11 @@ class Machine:
         client: Any = Counted(APIClient(base_url=self.docker, timeout=60), self._of(CLIENT), changes)
         return DockerEngine(client, Endpoint(self.docker, 60, lambda _: None), {}, locks.me)
 
+    @property
+    def door(self) -> Path:
+        """What leads to the engine, for its lock."""
+        return self.sim if self.docker is None else Path(self.docker.removeprefix("unix://"))
+
     def _of(self, methods: set[str]) -> set[str] | None:
         return None if self.calls else methods
 
@@ -174,7 +179,8 @@ def _run_code(world: World, image: str) -> int:
 if __name__ == "__main__":
     process.prepare()
     changes = Changes(int(sys.argv[1]), -int(sys.argv[2]))
-    session = Machine.of(os.environ).session(changes, Output(), FileLocks(shared_folder(), whoami()))
+    machine = Machine.of(os.environ)
+    session = machine.session(changes, Output(), FileLocks(shared_folder(), whoami(), door=machine.door))
     code = _run_code(session.world, sys.argv[4]) if sys.argv[3] == "run-code" else run(sys.argv[3:], session)
     print(changes.count, file=sys.stderr)  # noqa: T201  (for the test that counts)
     sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError, Problem
 from sparkctl.recipes.host.mounts import OF_THE_IMAGE, is_below, with_links
 
@@ -96,8 +97,8 @@ class Finder:
     def _json(self, path: KeyPath, name: str, text: str) -> str:
         """Return JSON with the host's paths in it replaced; a template in Jinja, or other text, as it is."""
         try:
-            given = json.loads(text)
-        except (ValueError, RecursionError):
+            given = read_json(text)
+        except UnreadableError:
             return text
         changed = self._value(path, name, given)
         return text if changed == given else json.dumps(changed, separators=(",", ":"), ensure_ascii=False)

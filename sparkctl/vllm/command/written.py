@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.bounded import BOUNDS, UnreadableError, read_json
 from sparkctl.base.declarations import Finding
 from sparkctl.vllm import flags
 
@@ -73,6 +74,11 @@ def _json_problem(path: tuple[str | int, ...], text: str, *, never_text: bool) -
     except (ValueError, RecursionError) as error:
         at = f" at its character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
         yield Finding(path, f"expected JSON, which vLLM reads here, found a text that is none{at}", _why(stripped))
+        return
+    try:
+        read_json(stripped)
+    except UnreadableError as error:
+        yield Finding(path, f"expected JSON, which vLLM reads here, found {error.message}", _HINT)
 
 
 def _why(text: str) -> str:
@@ -95,7 +101,7 @@ def meaning(args: Mapping[str, FlagValue]) -> dict[str, Any]:
         head, _, rest = name.partition(".")
         if value is None:
             continue
-        if not rest:
+        if not rest or rest.count(".") > BOUNDS.depth:  # as deep as JSON may be nested
             found[head] = _laid(found.get(head), _parsed(head, value))
             continue
         for key in reversed(rest.split(".")):
@@ -107,8 +113,8 @@ def meaning(args: Mapping[str, FlagValue]) -> dict[str, Any]:
 def _parsed(name: str, value: FlagValue) -> object:
     if isinstance(value, str) and takes_json(name) and value.strip().startswith(("{", "[")):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return read_json(value)
+        except UnreadableError:
             return value
     return value
 

@@ -8,7 +8,6 @@ opts/mount.go; the keys are the Engine API's own.
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import DockerException
@@ -16,7 +15,7 @@ from docker.types import DeviceRequest, Healthcheck, LogConfig, Ulimit
 from docker.utils import parse_bytes
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.spec import variables
+from sparkctl.world.spec import env_file, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +38,7 @@ def arguments(spec: ContainerSpec, environment: Mapping[str, str]) -> dict[str, 
         "command": list(spec.command) or None,
         "name": spec.name or None,
         "entrypoint": None if spec.entrypoint is None else [spec.entrypoint],
-        "environment": list(variables(spec, environment, lambda path: Path(path).read_bytes())) or None,
+        "environment": list(variables(spec, environment, env_file)) or None,
         "labels": dict(spec.labels),
         "ports": {_port_key(port): {} for port in spec.ports},
         "volumes": {mount.target: {} for mount in spec.mounts if mount.create_source and mount.source is None},

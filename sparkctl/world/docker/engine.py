@@ -21,9 +21,11 @@ from sparkctl.world.docker import create, image_files, pull, python, workbench
 from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
+from sparkctl.world.docker.pieces import MOST_LINES, log_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, LogTail, Package, PullProgress
     from sparkctl.world.spec import ContainerSpec
@@ -86,11 +88,10 @@ def _where(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _knock(endpoint: Endpoint) -> None:
     """Try a socket before the SDK does, which leaves its own unclosed when it cannot connect."""
-    path = endpoint.address.removeprefix("unix://")
-    if path.startswith("/"):
+    if endpoint.socket is not None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
             door.settimeout(endpoint.timeout_s)
-            door.connect(path)
+            door.connect(str(endpoint.socket))
 
 
 class DockerEngine:
@@ -110,6 +111,11 @@ class DockerEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket on this host that leads to the engine, None where another way does."""
+        return self._endpoint.socket
 
     def close(self) -> None:
         """Disconnect."""
@@ -197,13 +203,16 @@ class DockerEngine:
                 self._client.wait(found.id, timeout=math.ceil(self._endpoint.timeout_s), condition="removed")
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
-        """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
+        """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more.
+
+        Of a log of more than 64 MiB or 400,000 lines, its end.
+        """
         found = self.container(container)
         if found is None:
             return []
         with self._asked(f"read the log of the container {found.name}"):
             try:
-                return lines_of(self._client.logs(found.id, tail="all" if tail is None else tail))
+                return lines_of(log_end(self._client, found.id, MOST_LINES if tail is None else min(tail, MOST_LINES)))
             except APIError as error:
                 if error.status_code == HTTPStatus.NOT_FOUND or _BEING_REMOVED in str(error.explanation):
                     return []

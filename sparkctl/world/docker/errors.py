@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable  # noqa: TC003  (a NamedTuple's field)
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TypeVar
 
 import requests
@@ -220,6 +221,12 @@ class Endpoint(NamedTuple):
     address: str
     timeout_s: float
     tell: Callable[[str], None] = _silent
+
+    @property
+    def socket(self) -> Path | None:
+        """The socket on this host that the address names, None for another address."""
+        path = self.address.removeprefix("unix://")
+        return Path(path) if path.startswith("/") else None
 
     @contextmanager
     def asked(self, doing: str, rules: tuple[Rule, ...] = RULES) -> Iterator[None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -13,8 +11,10 @@ from uuid import uuid4
 from docker.errors import APIError, NotFound
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.units import MIB
 from sparkctl.world.docker import create
 from sparkctl.world.docker.errors import to_its_end, within
+from sparkctl.world.docker.pieces import MOST_FILE, MOST_WRITTEN, closed, joined, only_file, two
 from sparkctl.world.spec import ContainerSpec
 from sparkctl.world.throwaway import throwaway
 
@@ -92,6 +92,8 @@ def reader(reference: str, *, entrypoint: str | None = None, command: tuple[str,
         command=command,
         network="none",
         env=(("NVIDIA_VISIBLE_DEVICES", "void"),),
+        log_driver="json-file",  # an image that prints without an end fills no disk
+        log_opts=(("max-file", "1"), ("max-size", f"{MOST_WRITTEN // MIB}m")),
     )
 
 
@@ -117,7 +119,7 @@ def _archived(client: APIClient, container: str, path: str) -> bytes | None:
                 return None
             raise
         if not stat["linkTarget"]:
-            return _only_file(archive)
+            return only_file(archive, MOST_FILE, f"{path} of the image")
         path = stat["linkTarget"]  # as the engine resolves it within the image's root
     return None
 
@@ -128,25 +130,25 @@ def _archive(client: APIClient, container: str, path: str) -> tuple[dict[str, An
     if stat["mode"] & _FOLDER:
         pieces.close()
         raise EngineError(f"cannot read {path} in the image: it is a folder")
-    return stat, b"".join(pieces)
-
-
-def _only_file(archive: bytes) -> bytes | None:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        for member in members:
-            file = members.extractfile(member)
-            if file is not None:
-                return file.read()
-    return None
+    try:
+        return stat, joined(pieces, MOST_FILE, f"{path} of the image")
+    finally:
+        pieces.close()
 
 
 def execute(client: APIClient, container: str, words: list[str]) -> tuple[int, bytes, bytes]:
     """Run a program in a running container; return its exit code and what it wrote to its two outputs."""
     created = client.exec_create(container, words, environment={"LC_ALL": "C"})
+
+    def written() -> tuple[bytes, bytes]:
+        pieces = client.exec_start(created["Id"], stream=True, demux=True)
+        with closed(pieces):
+            return two(pieces, MOST_FILE, f"what {words[0]} wrote in the container {container}")
+
     try:
-        output, errors = within(client.timeout, lambda: client.exec_start(created["Id"], demux=True))
+        output, errors = within(client.timeout, written)
     except APIError as error:
         if "executable file not found" not in str(error.explanation):
             raise
         return _NO_SUCH_PROGRAM[-1], b"", b""
-    return int(client.exec_inspect(created["Id"])["ExitCode"]), output or b"", errors or b""
+    return int(client.exec_inspect(created["Id"])["ExitCode"]), output, errors

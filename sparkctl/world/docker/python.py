@@ -86,7 +86,7 @@ def _run(client: APIClient, reference: str, words: list[str], process: str) -> b
         code = within(_ANSWER_S, lambda: client.wait(made))["StatusCode"]
         if code:
             raise _no_answer(f"the image {reference}", client.logs(made, stdout=False, stderr=True))
-        return bytes(client.logs(made, stdout=True, stderr=False))
+        return bytes(client.logs(made, stdout=True, stderr=False))  # no more than the log of a reader holds
 
 
 @cache

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import stat
-import tarfile
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.errors import APIError
 
 from sparkctl.base.errors import EngineError
+from sparkctl.base.units import MIB
 from sparkctl.world.docker.errors import within
+from sparkctl.world.docker.pieces import joined, only_file
 from sparkctl.world.workbench import PathChange, PathEntry
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def _entry(client: APIClient, container: str, path: str, most_bytes: int) -> Pat
     bits = (mode & 0o777) | sum(unix for go, unix in _SETUID if mode & go)
     content = None
     if kind == "file" and size <= most_bytes:
-        content = _content(b"".join(pieces))
+        # The archive has the file's head and its own end beside it.
+        packed = joined(pieces, most_bytes + MIB, f"{path} of the container")
+        content = only_file(packed, most_bytes, f"{path} of the container")
     pieces.close()
     return PathEntry(kind, bits, size, content, str(found["linkTarget"] or ""))
 
@@ -73,12 +75,3 @@ def _kind(mode: int) -> str:
     if mode & _LINK:
         return "link"
     return "other" if mode & _SPECIAL else "file"
-
-
-def _content(archive: bytes) -> bytes | None:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        for member in members:
-            file = members.extractfile(member)
-            if file is not None:
-                return file.read()
-    return None

@@ -1,4 +1,4 @@
-"""One lock per engine, an flock on a file that all users of the host share."""
+"""One lock per engine, an flock on a file that all who reach the engine share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import hashlib
 import os
 import pwd
 import re
-import stat
 import struct
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.local import processes
+from sparkctl.world.local import lock_file, processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +25,8 @@ _FLOCK: Final = "hhqqi"
 """struct flock of 64-bit Linux: type, whence, start, length, process (0 for a lock of an open file)."""
 LONGEST_S: Final = 600.0
 _POLL_S: Final = 0.05
-_NAMES: Final = 10
+_NAMES: Final = 1000
 """How many names the lock of an engine may have: in a folder for all, anybody may have put something in its place."""
-_FOR_ALL: Final = 0o666
 _PROGRAMS: Final = {"sparkctl", "__main__.py"}
 _TAKE_A_VALUE: Final = {"--engine", "--recipes", "--profile"}
 _A_COMMAND: Final = re.compile(r"[a-z-]+")
@@ -71,12 +69,15 @@ def _command(arguments: Sequence[str]) -> list[str]:
 class FileLocks:
     """Locks in ``folder``. The kernel lets go of a lock when its holder dies, so a killed sparkctl leaves none.
 
+    ``door`` is what leads to the engine on this host, its socket or a simulated Spark's folder: who may write to it,
+    and nobody else, can open the locks. Without one every user of the host can.
     ``longest_s`` is how long this waits for a holder, in seconds: a command holds the lock for as long as it stops and
     creates containers, and whoever holds it for longer hangs, or means it.
     """
 
-    def __init__(self, folder: Path, who: str, *, longest_s: float = LONGEST_S) -> None:
+    def __init__(self, folder: Path, who: str, *, door: Path | None = None, longest_s: float = LONGEST_S) -> None:
         self._folder = folder
+        self._access = lock_file.access(door)
         self._who = who
         self._longest_s = longest_s
 
@@ -129,7 +130,7 @@ class FileLocks:
 
     def worked_on(self, engine_id: str, service: str) -> bool:
         """Return whether a command that runs works on a service."""
-        path = next((path for path in self._paths(engine_id) if _is_shared(path)), None)
+        path = next((path for path in self._paths(engine_id) if lock_file.is_one(path, self._access)), None)
         if path is None:
             return False  # no command has ever held it here
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -149,18 +150,18 @@ class FileLocks:
             time.sleep(_POLL_S)
 
     def _open(self, engine_id: str) -> tuple[Path, int]:
-        """Open the engine's lock file, which all users share; what somebody has put in its place is passed over."""
+        """Open the engine's lock file, which all who reach it share; what is in its place and none is passed over."""
         try:
             for path in self._paths(engine_id):
                 if not os.path.lexists(path):
-                    _make(path)
-                if _is_shared(path):
+                    lock_file.make(path, self._access)
+                if lock_file.is_one(path, self._access):
                     return path, os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             message = f"cannot open the lock file {path}: {error.strerror}"
             raise EngineError(message, hint="mend the mode of its folder, or of the file") from None
         message = (
-            f"cannot open the lock file {path}: it, and the {_NAMES - 1} before it, are no files that all may write"
+            f"cannot open the lock file {path}: it and {_NAMES - 1} more are none that only the engine's users open"
         )
         raise EngineError(message, hint="remove what somebody has put there")
 
@@ -193,24 +194,3 @@ def _holder(descriptor: int) -> str:
     """Return who holds the lock. Anybody may have written it: nothing in it moves a terminal's cursor."""
     text = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
     return "".join(character if character.isprintable() else "?" for character in text) or "another sparkctl"
-
-
-def _is_shared(path: Path) -> bool:
-    """Return whether a file is one that every user can lock: no link, pipe or device, and nobody's alone."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISREG(mode) and mode & _FOR_ALL == _FOR_ALL
-
-
-def _make(path: Path) -> None:
-    """Make a lock file that is for all from its first moment: whoever sees it otherwise takes the next name."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".sparkctl-")
-    try:
-        os.fchmod(descriptor, _FOR_ALL)  # whatever the umask is
-        with suppress(FileExistsError):  # another command was quicker
-            os.link(name, path)
-    finally:
-        os.close(descriptor)
-        os.unlink(name)  # noqa: PTH108

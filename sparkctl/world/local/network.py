@@ -7,17 +7,21 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import MIB
 
 if TYPE_CHECKING:
     from sparkctl.world.ports import Came
 
 _TIMEOUT_S: Final = 30.0
+_MOST_FILE: Final = 64 * MIB
+"""Bytes of a file of a wheel when it is unpacked: as of a mod's file on this host."""
 _TOKEN_WANTED: Final = (401, 403)
 _OK: Final = 200
 _PLATFORMS: Final = tuple(f"manylinux_2_{minor}_aarch64" for minor in range(17, 40))
@@ -99,13 +103,17 @@ class NetworkFetcher:
             _pip_download(package, release, Path(scratch), bars=self._bars)
             (wheel,) = Path(scratch).glob("*.whl")
             try:
-                with zipfile.ZipFile(wheel) as archive:
-                    return archive.read(file)
+                with zipfile.ZipFile(wheel) as archive, archive.open(file) as member:
+                    content = member.read(_MOST_FILE + 1)
             except KeyError:
                 message = f"{package} {release} has no file {file}"
                 raise InputError(message, hint="name it as it is in the wheel: source: {package: …, file: …}") from None
-            except (zipfile.BadZipFile, OSError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
                 raise InputError(f"cannot read the wheel of {package} {release}: {error}") from None
+        if len(content) > _MOST_FILE:
+            message = f"{file} of {package} {release} is larger than {_MOST_FILE // MIB} MiB"
+            raise InputError(message, hint="a mod is a file of a Python package")
+        return content
 
 
 def _pip_download(package: str, release: str, folder: Path, *, bars: bool) -> None:

@@ -6,6 +6,7 @@ import atexit
 from typing import TYPE_CHECKING
 
 from sparkctl.world.docker.engine import connect
+from sparkctl.world.local import processes
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
@@ -37,15 +38,14 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     Raises:
         EngineError: no engine answers.
     """
-    locks = FileLocks(shared_folder(), whoami())
-    engine = connect(tell=tell, process=locks.me)
+    engine = connect(tell=tell, process=processes.me())
     atexit.register(engine.close)
     return Ports(
         engine=engine,
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),
-        locks=locks,
+        locks=FileLocks(shared_folder(), whoami(), door=engine.socket),
         models=DiskModels(),
         files=DiskFiles(),
         bench=engine,

@@ -86,7 +86,7 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),
-        locks=FileLocks(shared_folder(), whoami()),
+        locks=FileLocks(shared_folder(), whoami(), door=_folder(state)),
         models=SimModels(DiskModels()),
         files=DiskFiles(),
     )

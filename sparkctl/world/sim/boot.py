@@ -20,6 +20,8 @@ GIB: Final = 1024**3
 TOTAL_BYTES: Final = 125442396 * 1024  # MemTotal of a DGX Spark
 DEFAULT_UTILIZATION: Final = "0.92"  # vLLM 0.20.2 config/cache.py
 KV_BYTES_PER_TOKEN: Final = 16384  # the stand-in knows no geometry
+MOST_CONFIG: Final = 1024 * 1024  # bytes of a config.json that are read
+MOST_TOKENS: Final = 10**12  # of a context: more is no model's
 UNKNOWN_LENGTH: Final = 8192  # of a model whose context is not known
 SHARDS: Final = 4
 
@@ -209,9 +211,13 @@ def _context(model: str, env: Mapping[str, str]) -> int | None:
 def context_of(config: Path) -> int | None:
     """Return max_position_embeddings of a config.json; None where there is none, or where RoPE is to stretch it."""
     try:
-        found = json.loads(config.read_text())
+        if not config.is_file():  # a pipe that nobody writes to would hold the reader for ever
+            return None
+        with config.open("rb") as file:
+            found = json.loads(file.read(MOST_CONFIG))
         found = found.get("text_config") or found
         stretched = "factor" in json.dumps([found.get("rope_scaling"), found.get("rope_parameters")])
-        return None if stretched else int(found["max_position_embeddings"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        tokens = found["max_position_embeddings"]
+        return tokens if type(tokens) is int and 0 < tokens <= MOST_TOKENS and not stretched else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin, get
 from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS, read_json
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOST_TEXT: Final = 64 * MIB
+"""Bytes of a log, from its end, as of a real engine's."""
 KILLED: Final = 137
 REFUSED: Final = 128
 """What docker has as the exit code of a container that had ended with 0 and whose next start it refused."""
@@ -231,12 +234,14 @@ def _typed(kind: Any, value: object) -> object:  # noqa: ANN401  (a type as it i
     return value
 
 
-def text_of(path: Path) -> str | None:
-    """Return the text of a file, None where there is no regular file that can be read."""
+def text_of(path: Path, most: int = _MOST_TEXT) -> str | None:
+    """Return the last ``most`` bytes of a file as text, None where there is no regular file that can be read."""
     if not regular_file.is_there(path):
         return None
     try:
-        return path.read_text(errors="replace")
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
+            return file.read(most).decode(errors="replace")
     except OSError:
         return None
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base import regular_file
+from sparkctl.base.units import MIB
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+MOST: Final = 8 * MIB
+"""Bytes that one call reads, the next ones at the next; a line that is longer is cut there."""
 
 
 class FileTail:
@@ -18,12 +24,12 @@ class FileTail:
 
     def read(self) -> list[str]:
         """Return the lines that came since the last call."""
-        if not self._path.is_file():
+        if self._closed or not regular_file.is_there(self._path):
             return []
         with self._path.open("rb") as file:
             file.seek(self._offset)
-            came = b"" if self._closed else file.read()
-        whole = came[: came.rfind(b"\n") + 1]
+            came = file.read(MOST)
+        whole = came if len(came) == MOST and b"\n" not in came else came[: came.rfind(b"\n") + 1]
         self._offset += len(whole)
         return whole.decode(errors="replace").splitlines()
 

@@ -69,7 +69,7 @@ def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[
     Raises:
         InputError: an env-file that cannot be used.
     """
-    given = specs.variables(spec, environ, lambda path: Path(path).read_bytes())
+    given = specs.variables(spec, environ, specs.env_file)
     pairs = (variable.partition("=") for variable in given if "=" in variable)
     return tuple({name: value for name, _, value in pairs}.items())
 

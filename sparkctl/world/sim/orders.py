@@ -45,7 +45,7 @@ def variable(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """
     try:
         return _by_name(parse_faults(environ.get(VARIABLE, "")))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _unreadable(VARIABLE) from error
 
 

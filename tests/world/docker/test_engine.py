@@ -100,6 +100,14 @@ def test_a_file_that_is_none_cannot_be_read_in_a_container(docker_engine: Docker
 
 
 @pytest.mark.docker
+def test_a_file_without_an_end_is_not_read_to_it(docker_engine: DockerEngine, name: str) -> None:
+    run(docker_engine, name)
+
+    with pytest.raises(EngineError, match=r"what cat wrote in the container \w+ has more than 64 MiB"):
+        docker_engine.read_file(name, "/dev/zero")
+
+
+@pytest.mark.docker
 def test_the_links_of_an_image_are_followed_within_the_image(docker_engine: DockerEngine) -> None:
     linked = docker_engine.read_image_files(BASE, ["/bin/python3"])[
         "/bin/python3"

@@ -162,9 +162,9 @@ def test_what_somebody_puts_in_the_place_of_the_lock_is_passed_over_by_all(tmp_p
 
 
 def test_where_every_name_of_the_lock_is_taken_there_is_a_message(tmp_path: Path) -> None:
-    for name in ("sparkctl-engine.lock", *(f"sparkctl-engine.{number}.lock" for number in range(1, 10))):
+    for name in ("sparkctl-engine.lock", *(f"sparkctl-engine.{number}.lock" for number in range(1, 1000))):
         os.mkfifo(tmp_path / name)
-    refused = pytest.raises(EngineError, match=r"are no files that all may write")
+    refused = pytest.raises(EngineError, match=r"and 999 more are none that only the engine's users open")
     with refused, FileLocks(tmp_path, "me").hold("engine", waiting=print):
         pass
     refused = pytest.raises(EngineError, match=r"cannot open the lock file .*: No such file")
