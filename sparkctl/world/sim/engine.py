@@ -23,7 +23,7 @@ from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import addresses, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
-from sparkctl.world.sim.folders import ContainerFolder, Record, containers, locked, text_of
+from sparkctl.world.sim.folders import ContainerFolder, Record, containers, kill, locked, signalled, text_of
 from sparkctl.world.sim.log import FileTail
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Package
     from sparkctl.world.spec import ContainerSpec
 
-STEP_S: Final = 0.02
-KILL_S: Final = 5.0
 PULL_STEPS: Final = 10
 SHORTEST_ID: Final = 12
 _MOST_FILE: Final = 64 * units.MIB
@@ -221,8 +219,8 @@ class SimEngine:
     def stop(self, container: str, *, grace_s: float) -> None:
         """Ask a container to end, and kill it after ``grace_s`` seconds. One that is gone already is no error."""
         folder = self._find(container)
-        if folder is not None and not _signal(folder, signal.SIGTERM, grace_s):
-            _kill(folder)
+        if folder is not None and not signalled(folder, signal.SIGTERM, grace_s):
+            kill(folder)
 
     def rename(self, container: str, name: str) -> None:
         """Give a container another name."""
@@ -240,7 +238,7 @@ class SimEngine:
         folder = self._find(container)
         if folder is None:
             return
-        _kill(folder)
+        kill(folder)
         gone = folder.path.with_name(f".{folder.path.name}.removed")
         with suppress(FileNotFoundError):  # somebody else removed it at the same moment
             folder.path.rename(gone)
@@ -309,28 +307,6 @@ class SimEngine:
             check=False,
         )
         return (done.stderr.strip()[-500:] or f"exit code {done.returncode}") if done.returncode else ""
-
-
-def _signal(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:
-    """Send a signal to a container's process and return whether it ended within ``wait_s`` seconds."""
-    run = folder.run()
-    if run is None or not folder.runs():
-        return True
-    try:
-        os.kill(run.pid, number)
-    except ProcessLookupError:
-        return True
-    end = time.monotonic() + wait_s
-    while folder.runs():
-        if time.monotonic() > end:
-            return False
-        time.sleep(STEP_S)
-    return True
-
-
-def _kill(folder: ContainerFolder) -> None:
-    if not _signal(folder, signal.SIGKILL, KILL_S):
-        raise EngineError(f"the process of the container {folder.path.name} did not end when it was killed")
 
 
 def _container(folder: ContainerFolder) -> Container | None:

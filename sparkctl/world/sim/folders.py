@@ -12,6 +12,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -31,6 +33,8 @@ T = TypeVar("T")
 
 _MOST_TEXT: Final = 64 * MIB
 """Bytes of a log, from its end, as of a real engine's."""
+_STEP_S: Final = 0.02
+_KILL_S: Final = 5.0
 KILLED: Final = 137
 REFUSED: Final = 128
 """What docker has as the exit code of a container that had ended with 0 and whose next start it refused."""
@@ -267,3 +271,30 @@ def locked(sim: Path, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def signalled(folder: ContainerFolder, number: signal.Signals, wait_s: float) -> bool:
+    """Send a signal to a container's process and return whether it ended within ``wait_s`` seconds."""
+    run = folder.run()
+    if run is None or not folder.runs():
+        return True
+    try:
+        os.kill(run.pid, number)
+    except ProcessLookupError:
+        return True
+    end = time.monotonic() + wait_s
+    while folder.runs():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_STEP_S)
+    return True
+
+
+def kill(folder: ContainerFolder) -> None:
+    """End a container's process at once.
+
+    Raises:
+        EngineError: it did not end.
+    """
+    if not signalled(folder, signal.SIGKILL, _KILL_S):
+        raise EngineError(f"the process of the container {folder.path.name} did not end when it was killed")
