@@ -19,8 +19,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# What pytest compiles of the tests is kept, also where the environment says otherwise: to compile it takes longer than
+# many of the tests.
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile
 
 # On a machine with an NVIDIA GPU; tests/gpu/README.md says what it needs. ARGUMENTS are pytest's.
 test-gpu: $(READY)

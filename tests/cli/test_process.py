@@ -9,14 +9,13 @@ import stat
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.command_line import Operator, free_port
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.support.command_line import Operator, free_port, wait_for
+from tests.support.command_server import Command
 
 SPARKCTL = [sys.executable, "-m", "sparkctl"]
 
@@ -49,18 +48,6 @@ def shell(operator: Operator, script: str, **environ: str) -> tuple[int, str, st
         ("$S schema recipe | true; exit ${PIPESTATUS[0]}", 141, ""),
         ("mkdir gone; cd gone; rmdir ../gone; $S ps", 2, "the working folder cannot be used"),
         ("mkdir gone; cd gone; rmdir ../gone; $S --help >/dev/null", 0, ""),
-        ("HOME= $S ps", 2, "HOME is '', expected an absolute path"),
-        ("HOME=not/absolute $S ps", 2, "HOME is 'not/absolute', expected an absolute path"),
-        ("XDG_STATE_HOME=here $S ps", 2, "XDG_STATE_HOME is 'here', expected an absolute path"),
-        ("XDG_CONFIG_HOME=here $S ps", 2, "XDG_CONFIG_HOME is 'here', expected an absolute path"),
-        ("XDG_STATE_HOME= $S ps", 0, "nothing is deployed"),
-        ("$S render '~nouser/x.yaml'", 2, "no home folder is known for ~nouser"),
-        ("$S size '~nouser/x'", 2, "no home folder is known for ~nouser"),
-        ("$S recipes lint '~nouser/x.yaml'", 2, "no home folder is known for ~nouser"),
-        (f"$S size {'n' * 300}", 2, "is no recipe, no folder and no model facts"),
-        (f"$S --recipes {'n' * 300} ps", 2, "which is no folder"),
-        (f"mkdir -p $XDG_STATE_HOME/sparkctl/logs; $S report {'n' * 300}", 2, "is deployed"),
-        (f"$S logs {'n' * 300}", 2, "is deployed"),
     ],
 )
 def test_what_is_odd_about_a_process_is_a_message_or_nothing(
@@ -71,46 +58,77 @@ def test_what_is_odd_about_a_process_is_a_message_or_nothing(
     assert told in err
 
 
+@pytest.mark.parametrize(
+    ("environ", "command", "code", "told"),
+    [
+        ({"HOME": ""}, "ps", 2, "HOME is '', expected an absolute path"),
+        ({"HOME": "not/absolute"}, "ps", 2, "HOME is 'not/absolute', expected an absolute path"),
+        ({"XDG_STATE_HOME": "here"}, "ps", 2, "XDG_STATE_HOME is 'here', expected an absolute path"),
+        ({"XDG_CONFIG_HOME": "here"}, "ps", 2, "XDG_CONFIG_HOME is 'here', expected an absolute path"),
+        ({"XDG_STATE_HOME": ""}, "ps", 0, "nothing is deployed"),
+        ({}, "render ~nouser/x.yaml", 2, "no home folder is known for ~nouser"),
+        ({}, "size ~nouser/x", 2, "no home folder is known for ~nouser"),
+        ({}, "recipes lint ~nouser/x.yaml", 2, "no home folder is known for ~nouser"),
+        ({}, f"size {'n' * 300}", 2, "is no recipe, no folder and no model facts"),
+        ({}, f"--recipes {'n' * 300} ps", 2, "which is no folder"),
+        ({}, f"report {'n' * 300}", 2, "is deployed"),
+        ({}, f"logs {'n' * 300}", 2, "is deployed"),
+    ],
+)
+def test_what_is_odd_about_names_and_folders_is_a_message_or_nothing(
+    operator: Operator, environ: dict[str, str], command: str, code: int, told: str
+) -> None:
+    (operator.home / ".local/state/sparkctl/logs").mkdir(parents=True)
+    operator.environ |= environ
+    done = operator.run(*command.split()).expect(code)
+    assert "Traceback" not in done.out + done.err
+    assert told in done.err
+
+
+SEVERAL = """
+import sys
+from sparkctl.cli import process, run
+process.prepare()
+for line in sys.argv[1:]:
+    print(run(line.split(), None), file=sys.stderr)
+"""
+"""Runs commands in one process, and says the exit code of each."""
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
 def test_any_encoding_of_the_output_takes_everything(operator: Operator, encoding: str) -> None:
     operator.write("recipes/größe.yaml", "description: 漢字 — größer")
-    for command in ("recipes", "plan e4b-nvfp4", "recipes lint", "render e4b-nvfp4 --set env.TITLE=größe"):
-        code, _, err = shell(operator, f"$S {command}", PYTHONIOENCODING=encoding)
-        assert (code in {0, 2}, "Traceback" in err) == (True, False), err
-    code, out, _ = shell(operator, "$S recipes --json", PYTHONIOENCODING="ascii")
+    commands = ["recipes", "plan e4b-nvfp4", "recipes lint", "render e4b-nvfp4 --set env.TITLE=größe"]
+    environ = operator.environment | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", SEVERAL, *commands], env=environ, capture_output=True, check=True)
+    err = done.stderr.decode(encoding, errors="replace")
+    codes = [int(line) for line in err.splitlines() if line.isdigit()]
+    assert (len(codes), set(codes) <= {0, 2}, "Traceback" in err) == (len(commands), True, False), err
+
+
+def test_what_the_encoding_has_not_is_written_so_that_it_is_read_again(operator: Operator) -> None:
+    operator.write("recipes/größe.yaml", "description: 漢字 — größer")
+    _, out, _ = shell(operator, "$S recipes --json", PYTHONIOENCODING="ascii")
     assert "größe" in [recipe["name"] for recipe in json.loads(out)]
     _, out, _ = shell(operator, "$S render e4b-nvfp4 --set env.TITLE=größe", PYTHONIOENCODING="ascii")
     assert "--env $'TITLE=gr\\303\\266\\303\\237e'" in out
 
 
-BECOME = """
-import encodings.utf_8_sig, importlib, os, pkgutil, sys
-import sparkctl
-for module in pkgutil.walk_packages(sparkctl.__path__, "sparkctl."):
-    if not module.name.endswith(("__main__", "sim.process", "docker.inside")):
-        importlib.import_module(module.name)
-os.setuid(424242)
-from sparkctl.cli import main
-main(sys.argv[1:])
-"""
-"""As the user id 424242, which no passwd names; what is imported is so before, as other users may not read it."""
-
-
 @pytest.mark.parametrize(
     ("home", "command", "code", "told"),
     [
-        (["HOME=/nonexistent"], "recipes", 0, ""),
-        ([], "recipes", 2, "HOME is not set, and the user id 424242 has no entry in passwd"),
-        (["HOME=/root"], "schema recipe", 0, ""),
-        (["HOME=/root"], "recipes", 2, "cannot read /root/.config/sparkctl/recipes: Permission denied"),
+        ({"HOME": "/nonexistent"}, "recipes", 0, ""),
+        ({}, "recipes", 2, "HOME is not set, and the user id 424242 has no entry in passwd"),
+        ({"HOME": "/root"}, "schema recipe", 0, ""),
+        ({"HOME": "/root"}, "recipes", 2, "cannot read /root/.config/sparkctl/recipes: Permission denied"),
     ],
 )
-def test_a_user_id_without_a_name_needs_a_home(home: list[str], command: str, code: int, told: str) -> None:
-    environ = {"PATH": os.environ["PATH"], "SPARKCTL_ENGINE": "sim", **dict(one.split("=") for one in home)}
-    program = [sys.executable, "-c", BECOME, *command.split()]
-    done = subprocess.run(program, env=environ, cwd="/", capture_output=True, text=True, check=False)
-    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert told in done.stderr
+def test_a_user_id_without_a_name_needs_a_home(home: dict[str, str], command: str, code: int, told: str) -> None:
+    environ = {"PATH": os.environ["PATH"], "SPARKCTL_ENGINE": "sim", **home}
+    process = Command(tuple(command.split()), environ, Path("/"), "tests.support.nobody")
+    _, err = process.communicate(timeout=100)
+    assert (process.returncode, "Traceback" in err) == (code, False), err
+    assert told in err
 
 
 def test_whatever_the_umask_others_cannot_write_what_sparkctl_makes(operator: Operator) -> None:
@@ -122,24 +140,12 @@ def test_whatever_the_umask_others_cannot_write_what_sparkctl_makes(operator: Op
     assert not [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o022]
 
 
-def start(operator: Operator) -> subprocess.Popen[str]:
+def start(operator: Operator) -> Command:
     """Start a service that loads for a third of a minute, and return the command once it says so."""
-    arguments = ["up", "e4b-nvfp4", "--set", f"serve.port={free_port()}"]
-    environ = operator.environment | {"SPARKCTL_SIM_FAULTS": "load_s=20"}
-    # A shell starts what runs in its background with SIGINT ignored, and this test may be such.
-    process = subprocess.Popen(
-        ["env", "--default-signal=INT", *SPARKCTL, *arguments],
-        env=environ,
-        cwd=operator.home,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    seen = ""
-    while "loading weights" not in seen:
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
+    operator.environ["SPARKCTL_SIM_FAULTS"] = "load_s=20"
+    process = operator.start("up", "e4b-nvfp4", "--set", f"serve.port={free_port()}")
+    wait_for(lambda: "loading weights" in process.told() or process.poll() is not None)
+    assert process.poll() is None, process.told()
     return process
 
 

@@ -24,7 +24,7 @@ SILENT_S: Final = 60.0
 
 
 class Hang(BaseException):
-    """An input took more than ``CPU_S``."""
+    """An input took more CPU than it may."""
 
 
 class Finding(NamedTuple):
@@ -36,11 +36,15 @@ class Finding(NamedTuple):
 
 @dataclass
 class Spent:
-    """What inputs took at most: seconds of CPU, and bytes of memory beyond what their process had before."""
+    """What inputs took at most: seconds of CPU, and bytes of memory beyond what their process had before.
+
+    ``limit_s`` are the seconds of CPU that each may take.
+    """
 
     count: int = 0
     cpu_s: float = 0.0
     memory_bytes: int = 0
+    limit_s: float = CPU_S
 
     def add(self, cpu_s: float, memory_bytes: int) -> None:
         """Take an input in."""
@@ -67,7 +71,7 @@ def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes], spent:
     if child == 0:
         try:
             os.close(told)
-            _work(read, inputs, tell)
+            _work(read, inputs, tell, spent.limit_s)
         finally:
             os._exit(0)  # whatever happens: the child must never go on with what its parent does
     os.close(tell)
@@ -89,14 +93,14 @@ def _of_a_child(read: Callable[[bytes], object], inputs: Sequence[bytes], spent:
         os.waitpid(child, 0)
 
 
-def _work(read: Callable[[bytes], object], inputs: Sequence[bytes], tell: int) -> None:
+def _work(read: Callable[[bytes], object], inputs: Sequence[bytes], tell: int, limit_s: float) -> None:
     taken = int(open("/proc/self/statm", encoding="ascii").read().split()[0]) * resource.getpagesize()  # noqa: PTH123, SIM115
     resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY_BYTES, taken + MEMORY_BYTES))
     signal.signal(signal.SIGPROF, _hang)
     before = _peak_bytes()
     for data in inputs:
         began = time.process_time()
-        told = _outcome(read, data), time.process_time() - began, _peak_bytes() - before
+        told = _outcome(read, data, limit_s), time.process_time() - began, _peak_bytes() - before
         os.write(tell, json.dumps(told).encode() + b"\n")
 
 
@@ -109,9 +113,9 @@ def _hang(_number: int, _frame: object) -> NoReturn:
     raise Hang
 
 
-def _outcome(read: Callable[[bytes], object], data: bytes) -> str:
+def _outcome(read: Callable[[bytes], object], data: bytes, limit_s: float) -> str:
     try:
-        signal.setitimer(signal.ITIMER_PROF, CPU_S)
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
         try:
             read(data)
         finally:

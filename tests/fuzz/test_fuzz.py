@@ -12,8 +12,9 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from tests.fuzz.__main__ import CORPUS, at_home, inputs
-from tests.fuzz.runs import CPU_S, MEMORY_BYTES, Finding, minimised, tried
+from tests.fuzz.runs import CPU_S, MEMORY_BYTES, Finding, Spent, minimised, tried
 from tests.fuzz.targets import TARGETS
+from tests.support.thorough import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def _home(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_seeds_are_read_and_what_is_made_of_them_does_no_harm(name: str) -> None:
     target = TARGETS[name]
-    given = [*target.seeds()[: min(2, target.batch)], *inputs(name, _chance(name), target.batch)]
+    given = [*target.seeds()[: min(2, target.batch)], *inputs(name, _chance(name), examples(target.batch))]
     assert [(finding.what, finding.data[:500]) for finding in tried(target.read, given)] == []
 
 
@@ -66,7 +67,7 @@ def _reader(data: bytes) -> object:
 )
 def test_what_a_reader_must_not_do_is_found(data: bytes, what: str | None) -> None:
     assert CPU_S <= 5.0
-    found = list(tried(_reader, [b"before", data, b"after"]))
+    found = list(tried(_reader, [b"before", data, b"after"], Spent(limit_s=0.5)))
     assert [finding.what for finding in found] == ([what] if what else [])
 
 

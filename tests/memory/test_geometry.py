@@ -15,6 +15,7 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.model.defaults import KNOWN
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, RecurrentState, geometry
 from tests.support.paths import REPOSITORY
+from tests.support.thorough import examples
 
 ROOT = REPOSITORY
 CONFIGS = ROOT / "tests" / "fixtures" / "configs"
@@ -459,7 +460,7 @@ KINDS = st.sampled_from([*KNOWN, "x"])
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=6), KINDS)
-@settings(max_examples=2000)
+@settings(max_examples=examples(2000))
 def test_any_config_has_a_geometry_or_an_input_error(changes: dict[str, Any], kind: str) -> None:
     try:
         shape = geometry({**LLAMA, "model_type": kind, **changes})
@@ -501,7 +502,7 @@ NUMBERS = st.fixed_dictionaries(
 
 
 @given(NUMBERS, st.sampled_from(sorted(KNOWN)), st.text("M*E-", min_size=1, max_size=70), st.data())
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 def test_an_unknown_model_never_counts_less_than_a_known_reading_of_the_same_numbers(
     numbers: dict[str, Any], kind: str, pattern: str, data: st.DataObject
 ) -> None:

@@ -13,11 +13,12 @@ import pytest
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import StartupCheck
 from sparkctl.planning.plan import Action, Running, Wanted, make_plan
+from tests.support.thorough import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SETS = 10_000
+SETS = examples(10_000)
 TOTAL = 300
 
 
@@ -129,7 +130,7 @@ def least_free(given: Situation, order: Sequence[Wanted]) -> int | None:
     return min(left, default=machine.available)
 
 
-def test_10_000_sets_never_exceed_the_pool_and_none_is_refused_that_some_order_could_start() -> None:
+def test_sets_never_exceed_the_pool_and_none_is_refused_that_some_order_could_start() -> None:
     outcomes = {"admitted": 0, "refused": 0, "checks decided the order": 0}
     for seed in range(SETS):
         given = situation(Random(seed))  # noqa: S311  (no secret)

@@ -17,6 +17,7 @@ from sparkctl.planning.plan import Running, Wanted, make_plan
 from sparkctl.world import labels
 from sparkctl.world.labels import LaidOver
 from tests.support.command_line import Operator, free_port
+from tests.support.thorough import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,7 +174,7 @@ def test_a_service_of_low_priority_is_left_out_last_of_all() -> None:
     assert way.without == ("c", "b"), "a service of a stack can be left out, as it has a name of its own"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([1000, 4096, 16384, 131072]), st.integers(1, 9), st.integers(0, 300_000)),

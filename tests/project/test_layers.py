@@ -65,6 +65,7 @@ ALLOWED_EFFECTS = {
     "world.sim": {"psutil"},
     "cli": {"click", "rich"},
 }
+ABOUT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 FEW = 9
 MANY = 15
 LINES = 400
@@ -85,8 +86,8 @@ def room_of(module: str) -> str:
 
 @cache
 def nodes(path: Path) -> list[ast.AST]:
-    """Return all nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_text())))
+    """Return those nodes of a file's syntax tree that a rule here is about."""
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ABOUT)]
 
 
 def imported(path: Path) -> set[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Final
 
+from tests.support.thorough import THOROUGH
+
 FULL: Final = 65_000
 """Characters that a template may have, nearly."""
 _LARGE: Final = {
@@ -96,4 +98,6 @@ _OTHERS: Final = {
     "a file above": "{% include '../../../etc/passwd' %}",
     "a device": "{% include '/dev/zero' %}",
 }
-ATTACKS: Final = {**_GROWING, **_LONG, **_OTHERS}
+_SOME: Final = [f"{name} of {list(_LARGE)[place % len(_LARGE)]}" for place, name in enumerate(_WORK)]
+"""Each work once, each large value three times."""
+ATTACKS: Final = {**(_GROWING if THOROUGH else {name: _GROWING[name] for name in _SOME}), **_LONG, **_OTHERS}

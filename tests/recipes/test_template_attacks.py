@@ -11,6 +11,7 @@ import pytest
 
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.paths import REPOSITORY
+from tests.support.thorough import THOROUGH
 
 CPU_S: Final = 2.0
 MIB: Final = 1024
@@ -46,8 +47,8 @@ def outcomes() -> dict[str, tuple[float, int, str]]:
     return {name: (taken, grown, said) for name, taken, grown, said in lines}
 
 
-def test_there_are_a_hundred_and_all_were_tried(outcomes: dict[str, tuple[float, int, str]]) -> None:
-    assert len(ATTACKS) > 100
+def test_all_were_tried_and_they_are_many(outcomes: dict[str, tuple[float, int, str]]) -> None:
+    assert len(ATTACKS) > (100 if THOROUGH else 60)
     assert outcomes.keys() == ATTACKS.keys()
 
 

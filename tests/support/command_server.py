@@ -85,6 +85,10 @@ class Command:
             os.close(descriptor)
         return out, err
 
+    def told(self) -> str:
+        """Return what was written to standard error until now."""
+        return _content(self._outputs[1])
+
     def send_signal(self, number: signal.Signals) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
@@ -135,6 +139,8 @@ def _serve() -> str:
             os.close(descriptor)
     door.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # A shell starts what runs in its background with SIGINT ignored, and these tests may be such.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     out, err, telling = descriptors
     command = os.fork()
     if command:

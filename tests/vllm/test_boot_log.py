@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sparkctl.base.units import GIB
 from sparkctl.vllm.boot_log import BootLog, parse
 from tests.support.paths import TESTS
+from tests.support.thorough import examples
 
 HERE = TESTS
 FIXTURES = HERE / "fixtures"
@@ -229,14 +230,14 @@ SNIPPETS = [case["line"] for case in LINES] + [
 ]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.one_of(st.text(), st.sampled_from(SNIPPETS), st.binary().map(lambda b: b.decode("latin-1")))))
 def test_garbage_never_raises(pieces: list[str]) -> None:
     assert isinstance(parse(pieces), BootLog)
     assert isinstance(parse(["".join(pieces)]), BootLog)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_a_damaged_log_never_raises(data: st.DataObject) -> None:
     text = "\n".join(lines(F8A["B"]))

@@ -15,6 +15,7 @@ from sparkctl.vllm.server import Route
 from sparkctl.world.engine import Container
 from sparkctl.world.web import Reply
 from tests.support.answering import answered
+from tests.support.thorough import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ def ends_badly(start: Start) -> bool:
     return start.fault in BROKEN or (start.fault in {"exits", "removed", "restarts"} and start.fault_s <= start.load_s)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(starts)
 def test_two_hundred_starts_with_faults(start: Start) -> None:
     *_, (now, progress) = walked(start, TARGET)
@@ -125,7 +126,7 @@ def test_two_hundred_starts_with_faults(start: Start) -> None:
         assert start.load_s <= now <= start.load_s + 3
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(starts)
 def test_two_hundred_starts_that_draft(start: Start) -> None:
     *_, (_, progress) = walked(start, DRAFTS)
