@@ -2,7 +2,7 @@
 
 The one boundary between sparkctl and whoever reads what it prints, writes into reports, or keeps of logs. Values that
 are known are hidden wherever they stand and however they are quoted; what only looks like a secret is hidden by its
-form. A value of fewer than ``SHORTEST`` characters is not known again: it would hide half of the words of a log.
+form. A short value is hidden where it stands by itself, and not inside of longer words: it would hide half of a log.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 HIDDEN: Final = "(hidden)"
-SHORTEST: Final = 4
+SHORTEST_WORD: Final = 4
+"""Characters from which on a value is hidden as a word; a shorter one is as a whole value: ``NAME=abc``, ``"abc"``."""
+SHORTEST_PIECE: Final = 8
+"""Characters from which on a value is hidden in the midst of other letters too. Both are choices: a shorter one is a
+part of usual words, which would be hidden in every message."""
 BEGINNING: Final = 12
 """Characters of a long value by which a piece of it is known: messages cut off what is long."""
 
@@ -213,6 +217,7 @@ class Boundary:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._spelled: dict[str, list[str]] = {}
+        self._whole: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.know(values)
 
@@ -223,8 +228,10 @@ class Boundary:
                 known = self._spelled.setdefault(spelled[:BEGINNING], [])
                 if spelled not in known:
                     known.append(spelled)
+                if len(spelled) < SHORTEST_WORD:
+                    self._whole.add(spelled)
         longest = sorted(self._spelled, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest))) if longest else None
+        self._pattern = re.compile("|".join(map(_where_it_stands, longest))) if longest else None
 
     def hidden(self, text: str) -> str:
         """Return a text without secrets; every other character stays."""
@@ -241,7 +248,7 @@ class Boundary:
     def value(self, value: Any) -> Any:  # noqa: ANN401  (whatever JSON holds)
         """Return a value for JSON without secrets: those of its texts, and those that a variable's name tells."""
         if isinstance(value, str):
-            return self.hidden(value)
+            return HIDDEN if value in self._whole else self.hidden(value)
         if isinstance(value, dict):
             return {self._key(key): self._named(key, one) for key, one in value.items()}
         return [self.value(one) for one in value] if isinstance(value, list | tuple | set | frozenset) else value
@@ -269,12 +276,28 @@ class Boundary:
 def _spellings(value: str) -> Iterator[str]:
     """Yield how a value is written: as it is, and quoted; each line of one that has several."""
     for one in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
-        if len(one) < SHORTEST or _SAYS_NOTHING.fullmatch(one) or one in HIDDEN:
+        if not one or _SAYS_NOTHING.fullmatch(one) or one in HIDDEN:
             continue
         as_json = (json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1])
         safe = one.encode(errors="surrogateescape")
         quoted = (repr(one)[1:-1], ascii(one)[1:-1], shlex.quote(one).strip("'"), quote(safe), quote_plus(safe))
         yield from {one, visible(one), one_line(one), *as_json, *quoted, quote(safe, safe="")}
+
+
+_AFTER_ESCAPE: Final = r"(?<=\\[a-z])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=%[0-9A-Fa-f]{2})"
+"""Where a letter before a word is the end of an escape, of JSON, of Python or of a URL."""
+
+
+def _where_it_stands(beginning: str) -> str:
+    """Return the pattern of a value's beginning: in the midst of anything, as a word, or as a whole value."""
+    text = re.escape(beginning)
+    if len(beginning) >= SHORTEST_PIECE:
+        return text
+    after = r"(?!\w)" if re.match(r"\w", beginning[-1]) else ""
+    if len(beginning) < SHORTEST_WORD:
+        return rf"(?<=[=\"'`]){text}(?![^\s\"'`,;&)}}\]])"
+    before = rf"(?:(?<!\w)|{_AFTER_ESCAPE})" if re.match(r"\w", beginning[0]) else ""
+    return f"{before}{text}{after}"
 
 
 def _common(text: str, start: int, value: str) -> int:

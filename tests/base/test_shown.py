@@ -82,7 +82,7 @@ def test_a_piece_that_a_value_begins_with_is_known(value: str, length: int) -> N
 
 def test_of_values_that_begin_alike_the_longest_goes() -> None:
     boundary = Boundary(["abcd", "abcdefghijklmnop", "abcdefghijklmnopqrst"])
-    assert boundary.text("abcdefghijklmnopqrstu abcdefghijklmnox abcdx") == f"{HIDDEN}u {HIDDEN}x {HIDDEN}x"
+    assert boundary.text("abcdefghijklmnopqrstu abcdefghijklmnox abcd") == f"{HIDDEN}u {HIDDEN}x {HIDDEN}"
 
 
 def test_each_line_of_a_value_is_known() -> None:
@@ -93,6 +93,34 @@ def test_each_line_of_a_value_is_known() -> None:
 @pytest.mark.parametrize("value", ["", "abc", "true", "None", "hidden"])
 def test_a_value_that_would_hide_half_of_the_words_is_not_hidden(value: str) -> None:
     assert Boundary([value]).text(f"this is {value}, None and true") == f"this is {value}, None and true"
+
+
+@pytest.mark.parametrize("value", ["main", "engine!", "größe"])
+def test_a_value_of_four_to_seven_characters_is_hidden_as_a_word_and_not_in_others(value: str) -> None:
+    text = f"x{value.strip('!')}s of do{value.strip('!')}"
+    assert Boundary([value]).text(text) == text
+    for written in (value, f"({value})", f"A={value}", f"'{value}'", json.dumps(f"\n{value}"), quote(f"a {value}")):
+        for boundary in (Boundary([value]), Boundary(["another", value])):
+            assert HIDDEN in boundary.text(f"the {written} of")
+            assert value not in boundary.text(f"the {written} of")
+
+
+@pytest.mark.parametrize("value", ["a", "-", "ab", "0", "x=y", "é"])
+def test_a_value_of_one_to_three_characters_is_hidden_as_a_whole_value_alone(value: str) -> None:
+    boundary = Boundary([value])
+    text = f"{value} a cab-abacus of 100 {value}, é, tea {value} x=yes"
+    assert boundary.text(text) == text
+    assert boundary.text(f'PIN={value} "{value}"') == f'PIN={HIDDEN} "{HIDDEN}"'
+    assert boundary.value({"PIN": value, "more": [f"{value} {value}", value]}) == {
+        "PIN": HIDDEN,
+        "more": [f"{value} {value}", HIDDEN],
+    }
+
+
+@given(st.text("abcdefgh", min_size=1, max_size=7))
+def test_a_short_value_hides_no_piece_of_a_longer_word(value: str) -> None:
+    text = f"q{value} {value}q q{value}q q_{value} A={value}q"
+    assert Boundary([value]).text(text) == text
 
 
 @pytest.mark.parametrize(
