@@ -225,7 +225,7 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
     assert spark.engine.calls == []
 
 
-KEYS = ["fits", "pool", "services", "order", "steps", "unknown"]
+KEYS = ["fits", "pool", "services", "order", "steps", "strangers", "unknown"]
 
 
 def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
@@ -237,6 +237,18 @@ def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
         "reserve_bytes": 10 * GIB,
         "page_cache_bytes": 0,
         "foreign_bytes": 10 * GIB,
+        "gpus": [
+            {
+                "index": 0,
+                "name": "NVIDIA GB10",
+                "uuid": None,
+                "total_bytes": None,
+                "available_bytes": None,
+                "reserve_bytes": None,
+                "foreign_bytes": None,
+                "problem": None,
+            }
+        ],
     }
     (service,) = plan["services"]
     assert list(service) == [
@@ -246,6 +258,7 @@ def test_plan_json_has_the_documented_keys(spark: FakeSpark) -> None:
         "bound_bytes",
         "peak_bytes",
         "known",
+        "gpus",
         "check_bytes",
         "kv_cache_memory_bytes",
         "gpu_memory_utilization",

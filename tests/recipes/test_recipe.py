@@ -187,3 +187,12 @@ def test_a_stack_is_checked_alike() -> None:
     assert told("services: {}", base="", model=Stack) == [
         "r.yaml:1:11: services: expected at least 1 of them, found a map"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("0", "0"), ("[0, 1]", "0,1"), ("'0,1'", "0,1"), ("device=1", "1"), ("'\"device=0,1\"'", "0,1"),
+     ("[GPU-3f1c, 2]", "GPU-3f1c,2"), ("all", "all"), ("cdi:nvidia.com/gpu=1", "cdi:nvidia.com/gpu=1")],
+)  # fmt: skip
+def test_gpus_are_written_as_docker_and_people_write_them(written: str, read: str) -> None:
+    assert recipe(f"gpus: {written}").gpus == read

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.recipes.service import Service
-    from sparkctl.world.engine import Container
+    from sparkctl.world.engine import Container, EngineInfo
     from sparkctl.world.ports import Ports
 
 
@@ -25,11 +25,13 @@ def obstacles(world: World, starting: Sequence[Service]) -> Iterator[str]:
     Raises:
         EngineError: the engine does not answer.
     """
+    engine = world.engine.info()
     for service in starting:
         try:
             refuse_taken(world.ports, service)
         except EngineError as error:
             yield f"`up` would stop here: {error.message}"
+        yield from _unlisted(engine, service)
         for source in service.sources:
             if source.missing:
                 name = service.wanted.asked or service.name
@@ -39,6 +41,17 @@ def obstacles(world: World, starting: Sequence[Service]) -> Iterator[str]:
             yield f"`up` would stop here: {service.name}: no value for {', '.join(missing)}"
         for mod in dict.fromkeys(file.mod for file in service.mods if file.md5 == UNPINNED):
             yield f"`up` would stop here: {service.name}: mod {mod} is unpinned: sparkctl mods pin {mod}"
+
+
+def _unlisted(engine: EngineInfo, service: Service) -> Iterator[str]:
+    """Yield that an engine which lists its CDI devices has not the one that a service asks for."""
+    name = service.recipe.gpus.removeprefix("cdi:")
+    listed = engine.cdi_devices
+    if name == service.recipe.gpus or listed is None or name in listed or engine.kind == "podman":
+        return
+    there = f"lists {', '.join(listed)}" if listed else "lists none"
+    fix = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+    yield f"`up` would stop here: {service.name}: no CDI device {name} in the engine, which {there}: {fix}"
 
 
 def refuse_taken(ports: Ports, service: Service) -> None:

@@ -124,6 +124,14 @@ TOOLKIT = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl 
         ),
         (
             (
+                "OCI runtime create failed: container init caused: error running hook: exit status 1, "
+                "stdout: , stderr: nvidia-container-cli: device error: 1: unknown device: unknown"
+            ),
+            "the engine's host has no GPU 1",
+            "nvidia-smi -L lists the GPUs by index and by UUID; give the recipe one of them: gpus: …",
+        ),
+        (
+            (
                 "OCI runtime create failed: invoking the NVIDIA Container Runtime Hook directly (e.g. specifying the "
                 "docker --gpus flag) is not supported. Please use the NVIDIA Container Runtime"
             ),
