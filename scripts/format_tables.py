@@ -16,6 +16,7 @@ from sparkctl.base.declarations import FOLLOWS
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.checks.check import Check
+from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {
-    "recipes.md": (Recipe, Stack, ModelFacts, HostProfile),
+    "recipes.md": (Recipe, Stack, ModelFacts, HostProfile, KnownStarts),
     "checks.md": (Check,),
 }
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

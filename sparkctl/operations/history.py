@@ -14,23 +14,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.base.errors import EngineError
+    from sparkctl.memory.items import Item
     from sparkctl.operations.records import Records
-    from sparkctl.planning import calibration
+    from sparkctl.planning import calibration, reference
+    from sparkctl.planning.known_starts import KnownStart
     from sparkctl.planning.measured import Measurement
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Engine
     from sparkctl.world.ports import Report
 else:
     calibration = LazyModule("sparkctl.planning.calibration")
+    reference = LazyModule("sparkctl.planning.reference")
 
 
 class History:
-    """The measurements of one host. Records that cannot be used are said once, and stop nothing.
+    """The measurements of one host, and before it has its own what others logged (``known``, by the model).
 
-    ``records`` returns where they are kept, when that is first wanted.
+    Records that cannot be used are said once, and stop nothing. ``records`` returns where they are kept, when that is
+    first wanted.
     """
 
-    def __init__(self, engine: Engine, records: Callable[[], Records], report: Report) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        records: Callable[[], Records],
+        report: Report,
+        known: Callable[[str], Sequence[KnownStart]],
+    ) -> None:
+        self._known = known
         self._engine = engine
         self._open = records
         self._report = report
@@ -80,7 +91,7 @@ class History:
             return service  # what is simulated teaches nothing
         image = self._engine.image(service.recipe.image)
         if image is None:
-            return service
+            return self._referenced(service, "")
         try:
             kept = self._records.measurements(service.recipe.model.repo)
         except InputError as error:
@@ -92,16 +103,45 @@ class History:
         key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
         if match is None or otherwise is None:
-            return service
-        resizer = replace(service.resizer, learned=partial(calibration.applied, match=otherwise))
+            return self._referenced(service, image.id)
         items = calibration.applied(service.footprint.items, match)
-        expected = replace(service.footprint, items=items, known=calibration.known(match))
-        wanted = replace(
-            service.wanted,
-            steady_bytes=expected.steady_bytes,
-            peak_bytes=expected.peak_bytes,
-            parts=f"{expected.summary}, {expected.known}",
-            sizes=resizer.sizes,
-            gpu=devices.on_gpu(expected, service.recipe),
-        )
-        return replace(service, expected=expected, wanted=wanted)
+        return expecting(service, items, calibration.known(match), partial(calibration.applied, match=otherwise))
+
+    def _referenced(self, service: Service, image: str) -> Service:
+        """Return a service with what others logged of such a start, where something of it can be taken."""
+        return referenced(service, image, self._known(service.recipe.model.repo))
+
+
+def referenced(service: Service, image: str, starts: Sequence[KnownStart]) -> Service:
+    """Return a service with what others logged of such a start, as it is where nothing of it can be taken.
+
+    ``starts`` are those of its model on its kind of GPU, ``image`` is the id of its image ("": not here).
+    """
+    if not starts:
+        return service
+    key = memory_key.key(service, image)
+    written = [(start, dict(memory_key.relevant_flags(start.flags))) for start in starts]
+    near = reference.nearest(written, key.model, dict(key.flags), service.resizer.loaded.version.version, image)
+    if near is None:
+        return service
+    items = reference.applied(service.footprint.items, near)
+    # With other settings other weights may be loaded; what is beside them is bounded by its estimate.
+    beside = partial(reference.applied, reference=replace(near, weights=None))
+    return expecting(service, items, reference.KNOWN, beside)
+
+
+def expecting(
+    service: Service, items: tuple[Item, ...], known: str, learned: Callable[[Sequence[Item]], tuple[Item, ...]]
+) -> Service:
+    """Return a service that is planned by these items; ``learned`` makes those of its smaller settings."""
+    resizer = replace(service.resizer, learned=learned)
+    expected = replace(service.footprint, items=items, known=known)
+    wanted = replace(
+        service.wanted,
+        steady_bytes=expected.steady_bytes,
+        peak_bytes=expected.peak_bytes,
+        parts=f"{expected.summary}, {expected.known}",
+        sizes=resizer.sizes,
+        gpu=devices.on_gpu(expected, service.recipe),
+    )
+    return replace(service, expected=expected, wanted=wanted)

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.operations import deployed, differences
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from sparkctl.memory.pool import Pool, Reserves
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.memory import known
     from sparkctl.operations.status.leftovers import AsideFinding
     from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
     from sparkctl.world.ports import Ports
+else:
+    known = LazyModule("sparkctl.operations.memory.known")  # the format, which few plans want
 
 ROOM_S: Final = 10.0
 """How long the memory of a container that was removed may take to be available again (an estimate: at once)."""
@@ -40,7 +44,7 @@ _SAME: Final = 0.02
 
 def planner(world: World) -> Planner:
     """Return what plans on the world's engine."""
-    history = History(world.engine, lambda: world.records, world.report)
+    history = History(world.engine, lambda: world.records, world.report, lambda model: known.known_starts(world, model))
     return Planner(
         world.ports,
         history,

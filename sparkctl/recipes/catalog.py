@@ -34,6 +34,7 @@ KINDS: Final = {
     "stack": "recipes/stacks/{}.yaml",
     "facts": "recipes/models/{}.yaml",
     "host": "recipes/hosts/{}.yaml",
+    "measured": "recipes/measured/{}.yaml",
     "mod": "mods/{}/mod.yaml",
     "template": "templates/{}.j2",
     "check": "checks/{}.yaml",
@@ -333,7 +334,10 @@ class Catalog:
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         known = self.names() if kinds == _SERVED else known
         close = nearest(name, known)
-        words = " or ".join({"facts": "model facts", "host": "host profile"}.get(kind, kind) for kind in kinds)
+        words = " or ".join(
+            {"facts": "model facts", "host": "host profile", "measured": "measured starts"}.get(kind, kind)
+            for kind in kinds
+        )
         listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
         return InputError(f"no {words} {name!r}", hint=f"did you mean {close}?" if close else listed)
 

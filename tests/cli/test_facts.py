@@ -117,7 +117,7 @@ def test_what_is_doubtful_is_a_warning(spark: FakeSpark, text: str, said: list[s
     assert all(one in done.err for one in said)
 
 
-@pytest.mark.parametrize(("name", "folder"), [("facts", "models"), ("host", "hosts")])
+@pytest.mark.parametrize(("name", "folder"), [("facts", "models"), ("host", "hosts"), ("measured", "measured")])
 def test_the_schema_takes_every_file_that_is_shipped(spark: FakeSpark, name: str, folder: str) -> None:
     schema: Any = json.loads(spark.run("schema", name).expect(0).out)
     checker = jsonschema.Draft202012Validator(schema)

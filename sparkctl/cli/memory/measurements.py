@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from sparkctl.base import units
 from sparkctl.base.units import GIB
+from sparkctl.cli.memory import measurements_json, measurements_share
 from sparkctl.cli.options import as_json
 from sparkctl.operations.memory import measurements
 from sparkctl.planning.measured import figures, findings, percent
@@ -23,22 +23,43 @@ _SHOWN: Final = GIB // 100
 """The table has two decimals of a GiB."""
 
 
-@click.command
+class _NamesOrCommands(click.Group):
+    """A group whose first word may be a name: then it is the list's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give every word that is no command's to the list."""
+        flags = {"--help", "-h"}
+        if not any(word in self.commands for word in args[:1]) and not flags & set(args):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_NamesOrCommands, subcommand_metavar="[NAME]... | COMMAND")
+def command() -> None:
+    """List what starts on this host really took, each beside its prediction: GiB, and the error.
+
+    NAME is a service, a recipe or a model. The next plan of the same image, model and flags uses them.
+    `measurements list --help` has the options, --json and --forget.
+    """
+
+
+command.add_command(measurements_share.export_command)
+command.add_command(measurements_share.import_command)
+
+
+@command.command("list")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @as_json
 @click.option("--forget", metavar="NAME", help="Remove what was measured of a service, a recipe or a model.")
 @click.pass_obj
-def command(session: Session, names: Sequence[str], *, as_json: bool, forget: str | None) -> None:
-    """List what starts on this host really took, each beside its prediction: GiB, and the error.
-
-    NAME is a service, a recipe or a model. The next plan of the same image, model and flags uses them.
-    """
+def list_command(session: Session, names: Sequence[str], *, as_json: bool, forget: str | None) -> None:
+    """List what starts on this host really took, as `measurements` alone does."""
     if forget is not None:
         count = measurements.forget(session.world, forget)
         session.out.say(f"{forget}: {count} {'measurement' if count == 1 else 'measurements'} forgotten")
     found = measurements.measurements(session.world, names)
     if as_json:
-        session.out.json([_row(one) for one in found])
+        session.out.json([measurements_json.row(one) for one in found])
     elif forget is None:
         _show(session, found, names)
 
@@ -81,29 +102,3 @@ def _cell(figure: Compared, most: int | None) -> str:
         return measured
     error = "" if figure.error is None else f", {percent(figure.error)}"
     return f"{measured} ({figure.predicted / GIB:.2f}{error})"
-
-
-def _row(one: Measurement) -> dict[str, object]:
-    compared = figures(one)
-    names = [f"{figure.name.lower().replace(' cache', '').replace(' ', '_')}_bytes" for figure in compared]
-    return {
-        "service": one.service,
-        "recipe": one.recipe,
-        "model": one.key.model,
-        "revision": one.key.revision,
-        "image": one.key.image_digest,
-        "vllm": one.vllm,
-        "at": datetime.fromtimestamp(one.at, tz=UTC).isoformat(timespec="seconds"),
-        "flags": dict(one.key.flags),
-        "measured": {
-            **{name: figure.measured for name, figure in zip(names, compared, strict=True)},
-            "kv_tokens": one.kv_tokens,
-            "graphs_bytes": one.graphs_bytes,
-            "peak_activation_bytes": one.peak_activation_bytes,
-            "peak_gpu_bytes": one.peak_gpu_bytes,
-        },
-        "predicted": {name: figure.predicted for name, figure in zip(names, compared, strict=True)},
-        "error": {name: figure.error for name, figure in zip(names, compared, strict=True)},
-        "phases": dict(one.phases),
-        "findings": findings(one),
-    }

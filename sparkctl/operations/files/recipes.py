@@ -96,7 +96,7 @@ def _whole(world: World, loader: Loader, one: Located) -> LoadedRecipe:
 
 
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
-    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
+    """Check recipes, stacks, model facts, host profiles and measured starts, by name or file; else all.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
 

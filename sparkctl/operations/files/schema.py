@@ -9,6 +9,7 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.checks.check import Check
+from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
@@ -22,6 +23,7 @@ FORMATS: Final[dict[str, type[Declaration]]] = {
     "check": Check,
     "facts": ModelFacts,
     "host": HostProfile,
+    "measured": KnownStarts,
 }
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

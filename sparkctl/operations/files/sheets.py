@@ -1,4 +1,4 @@
-"""Model facts and host profiles, checked: what is wrong with a file, and what it leaves without a source."""
+"""Model facts, host profiles and measured starts, checked: what is wrong with a file, and what has no source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.model.geometry import geometry
 from sparkctl.memory.pool import HostProfile
+from sparkctl.planning.known_starts import KnownStarts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document
 
-KINDS: Final = {"facts": "model facts", "host": "host profile"}
+KINDS: Final = {"facts": "model facts", "host": "host profile", "measured": "measured starts"}
 _OF_FACTS: Final = frozenset(
     {"config", "config-source", "parameters", "loaded", "checkpoints", "multimodal", "shares-cache", "tensors"}
 )
@@ -26,20 +27,25 @@ _SOURCED: Final = ("total", "in-use")
 
 
 def kind_of(path: Path) -> str | None:
-    """Return which kind of file it is by its keys: facts, host, or None for a recipe, a stack or what is no YAML."""
+    """Return which kind of file it is by its keys: facts, host, measured; None: a recipe, a stack, or no YAML."""
     try:
         keys = set(map(str, document.read(path).root.children))
     except InputError:
         return None
     if keys & {"image", "services", "extends", "template", "model"}:
         return None
+    if "starts" in keys:
+        return "measured"
     return "facts" if keys & _OF_FACTS else "host" if keys & _OF_A_HOST else None
 
 
 def problems(kind: str, path: Path) -> list[Problem]:
-    """Return everything that is wrong or doubtful with a file of model facts, or with a host's profile."""
+    """Return everything that is wrong or doubtful with model facts, a host's profile, or measured starts."""
     try:
         source = document.read(path)
+        if kind == "measured":
+            validate(source, KnownStarts)
+            return []
         if kind == "host":
             return list(_of_host(source, validate(source, HostProfile)))
         return list(_of_facts(source, validate(source, ModelFacts)))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import deployed
+from sparkctl.operations.history import referenced
 from sparkctl.operations.memory import fitting, machine
+from sparkctl.operations.memory.known import known_starts
 from sparkctl.operations.memory.obstacles import obstacles
 from sparkctl.operations.planner import planner, refuse_cards, refuse_clashes
 from sparkctl.planning.plan import make_plan
@@ -121,6 +123,8 @@ def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = Fal
     services = world.services(loader, asked.located(loader), later=True)
     refuse_clashes(services)
     refuse_cards(services, profile.pool)
+    card = profile.card.key
+    services = [referenced(one, "", known_starts(world, one.recipe.model.repo, card)) for one in services]
     return PlannedSet(
         asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
     )

@@ -1,0 +1,187 @@
+"""What a plan makes of a start that somebody else logged, before this host has measured one of its own. Pure.
+
+Of such a start the loaded weights are taken where it loaded the same: the checkpoint, and every flag that weights
+depend on. What was held on the GPU beside weights and cache is taken where the rest of it was alike too: drafting,
+eager or compiled, batches and sequences of the same order, and a vLLM of the same time. The cache is arithmetic, and is
+never taken. A logged start is one sample from another machine: it leaves no item below a share of its estimate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from packaging.version import Version
+
+from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.base.units import GIB
+from sparkctl.planning import calibration
+from sparkctl.planning.measured import WEIGHTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sparkctl.memory.items import Item
+    from sparkctl.planning.known_starts import KnownStart
+
+KNOWN: Final = "as logged on a GB10 (reference)"
+_OF_WEIGHTS: Final = (
+    *("quantization", "dtype", "language-model-only", "tensor-parallel-size", "pipeline-parallel-size"),
+    *("enable-lora", "max-loras", "max-lora-rank", "cpu-offload-gb", "hf-overrides", "gpus"),
+)
+"""Flags with which other weights are loaded; those that a start does not have count as not given."""
+_THE_CHECKPOINTS_OWN: Final = frozenset(
+    ["modelopt", "modelopt_fp4", "compressed-tensors", "awq", "awq_marlin", "gptq", "gptq_marlin", "mxfp4", "fp4"]
+)
+"""Values of --quantization that say of a checkpoint what its config says; fp8 quantizes one that is not."""
+_OF_THE_REST: Final = ("enforce-eager", "attention-backend", "load-format", "data-parallel-size")
+_SPREAD: Final = round(1.62 * GIB)
+"""Of what is beside weights and cache: one image with the same flags gave caches of 8.93 to 12.17 GiB in six cold
+starts (steveant/aeo-vllm-gb10, profiles/qwen3-coder-nvfp4/docs/resource-utilization.md)."""
+_LIKE_BATCHES: Final = 8192
+"""Batched tokens: up to them public GB10 starts show no trend, and with 32,768 or 65,536 they take 12 to 16 GiB
+(jethac/dgx-spark-hijinks, results)."""
+_LIKE_SEQUENCES: Final = 256
+"""Sequences: the activation peak of 16 and of 256 differs by 0.07 GiB (vLLM 0.20.2 on an H200)."""
+_ALIKE: Final = (Version("0.19"), Version("0.28"))
+"""Releases between which public GB10 starts show no trend of the overhead: 0.19 to 0.27."""
+_SOONER_FREED: Final = Version("0.27")
+"""Before it the memory of a load by fastsafetensors was counted as taken: 16.8 to 18.0 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A start that others logged, and the bytes of it that are taken: of weights, and of what is on the GPU beside."""
+
+    start: KnownStart
+    weights: int | None
+    beside: int | None
+
+
+def nearest(
+    starts: Iterable[tuple[KnownStart, Mapping[str, str]]],
+    model: str,
+    flags: Mapping[str, str],
+    vllm: Version,
+    image: str,
+) -> Reference | None:
+    """Return the start to go by; None where nothing of any start can be taken.
+
+    ``starts`` are those of this kind of machine with their flags in the form of ``recipes.memory_key``, which ``flags``
+    have too; ``vllm`` is the service's, ``image`` the id of its image ("": not here). Revisions of a model are taken to
+    be of one size: nobody who logs a start says which it was.
+    """
+    found = [
+        (_rank(start, flags_there, flags, vllm, image, taken), place, taken)
+        for place, (start, flags_there) in enumerate(starts)
+        if start.model.lower() == model.lower()
+        if (taken := _taken(start, flags_there, flags, vllm)) is not None
+    ]
+    return max(found, key=lambda one: (one[0], -one[1]))[2] if found else None
+
+
+def applied(items: Sequence[Item], reference: Reference) -> tuple[Item, ...]:
+    """Return the items of a footprint with what was logged in place of what was estimated."""
+    taken = {WEIGHTS: reference.weights, calibration.BESIDE: reference.beside}
+    source = f"{KNOWN}: {reference.start.source}"
+    found: list[Item] = []
+    for name, group in calibration.grouped(items).items():
+        size = taken.get(name)
+        if size is None:
+            found += group
+            continue
+        estimated = sum(item.bytes for item in group)
+        if name == WEIGHTS:
+            found.append(replace(group[0], bytes=size, source=source, estimated=False, spread=0))
+            continue
+        size = max(size, round(calibration.LEAST_SCALED * estimated))
+        found.append(replace(group[0], name=name, bytes=size, source=source, estimated=True, spread=_SPREAD))
+    return tuple(found)
+
+
+def beside(start: KnownStart) -> int | None:
+    """Return what a start held on the GPU beside weights and cache; None where its figures do not say it.
+
+    NVML's sum says it; else what its fraction asked for, less weights and cache. What vLLM had taken off the cache for
+    graphs that it had not captured yet is not held: the graphs that it captured are.
+    """
+    logged = start.logged
+    if not logged.loaded or logged.kv_cache is None:
+        return None
+    if logged.gpu:
+        found = logged.gpu - logged.loaded - logged.kv_cache
+    elif start.asked_bytes is not None:
+        found = start.asked_bytes - logged.loaded - logged.kv_cache - (logged.graphs_estimated or 0)
+        found += logged.graphs or 0
+    else:
+        return None
+    return found if found > 0 else None
+
+
+def _taken(start: KnownStart, there: Mapping[str, str], wanted: Mapping[str, str], vllm: Version) -> Reference | None:
+    if not _equal(_OF_WEIGHTS, there, wanted) or _draft(there) != _draft(wanted):
+        return None
+    if set(start.unsaid) & {*_OF_WEIGHTS, "speculative-config"}:
+        return None
+    whole = _alike(start, there, wanted, vllm)
+    weights, rest = start.logged.loaded, beside(start) if whole else None
+    return Reference(start, weights, rest) if weights is not None or rest is not None else None
+
+
+def _alike(start: KnownStart, there: Mapping[str, str], wanted: Mapping[str, str], vllm: Version) -> bool:
+    """Return whether what a start held beside weights and cache says something of the wanted one."""
+    release = start.release
+    if start.unsaid or release is None or not _equal(_OF_THE_REST, there, wanted):
+        return False
+    same_time = all(_ALIKE[0] <= one < _ALIKE[1] for one in (release, vllm))
+    if not same_time and release.release[:2] != vllm.release[:2]:
+        return False
+    if there.get("load-format") == "fastsafetensors" and release < _SOONER_FREED and not start.logged.gpu:
+        return False
+    return _near("max-num-batched-tokens", _LIKE_BATCHES, there, wanted) and _near(
+        "max-num-seqs", _LIKE_SEQUENCES, there, wanted
+    )
+
+
+def _equal(names: Iterable[str], there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(_set(there.get(name)) == _set(wanted.get(name)) for name in names)
+
+
+def _set(value: str | None) -> str | None:
+    """Return a flag's value; what means the default, or names what the checkpoint is anyway, is None."""
+    return None if value in {None, "auto", "false", "1", "0", *_THE_CHECKPOINTS_OWN} else value
+
+
+def _near(name: str, alike: int, there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Return whether a count is alike: both up to ``alike``, which an unsaid one is taken to be, or the same."""
+    mine, other = wanted.get(name, ""), there.get(name, "")
+    if mine == other:
+        return True
+    return all(not text or (text.isdigit() and int(text) <= alike) for text in (mine, other))
+
+
+def _draft(flags: Mapping[str, str]) -> str:
+    """Return what a start drafts with: the method and the model of its speculative-config, as text."""
+    text = flags.get("speculative-config", "")
+    try:
+        read = read_json(text) if text else {}
+    except UnreadableError:
+        return text
+    return (
+        " ".join(str(read.get(name) or "") for name in ("method", "model")) if isinstance(read, dict) and read else ""
+    )
+
+
+def _rank(
+    start: KnownStart,
+    there: Mapping[str, str],
+    wanted: Mapping[str, str],
+    vllm: Version,
+    image: str,
+    taken: Reference,
+) -> tuple[Any, ...]:
+    """Return how near a start is: what says most, then of the same image, of the nearest release, of the same flags."""
+    release = start.release
+    apart = 100 if release is None else abs(release.minor - vllm.minor) + 50 * abs(release.major - vllm.major)
+    common = len(set(there.items()) & set(wanted.items()))
+    return (taken.beside is not None, bool(image) and start.image == image, -apart, common, start.date or "")
