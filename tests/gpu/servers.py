@@ -49,6 +49,8 @@ torch.cuda.synchronize()
 print("holding", flush=True)
 time.sleep(900)
 """
+_ROUNDED: Final = 1.005
+"""A profile's total is written with two digits, and a driver's newer release keeps some MiB more or less."""
 _LONG_SHARE: Final = 0.75
 """Of the context: the first long prompt."""
 
@@ -277,7 +279,7 @@ def profile(gpus: Sequence[Gpu], folder: Path) -> str:
     for file in sorted((REPOSITORY / "recipes" / "hosts").glob("*.yaml")):
         known = yaml.safe_load(file.read_text())
         size = float(known["total"].removesuffix(" GiB")) * 2**30
-        if card is not None and known.get("gpu") == card.key and size <= (gpus[0].total_bytes or memory):
+        if card is not None and known.get("gpu") == card.key and size <= _ROUNDED * (gpus[0].total_bytes or memory):
             fitting.append((size, file.stem))
     if fitting:
         return max(fitting)[1]
