@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sparkctl.world.local.machine import LinuxHost
@@ -41,9 +43,11 @@ def test_what_a_stranger_holds_is_counted_and_named(servers: Servers) -> None:
     finally:
         servers.remove(stranger)
     assert not plan["fits"]
-    assert plan["pool"]["foreign_bytes"] - before["pool"]["foreign_bytes"] >= STRANGER
+    assert servers.foreign_bytes(plan) - servers.foreign_bytes(before) >= STRANGER
+    (told,) = plan["strangers"]
+    assert re.search(r"python3 \(process \d+.*\) holds \d\.\d GiB", told)
+    assert refused.code == 3
     assert "does not fit" in refused.err
-    assert "in use by others" in refused.err
     assert servers.containers(name) == []
 
 
