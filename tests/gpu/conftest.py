@@ -12,7 +12,7 @@ import pytest
 
 from sparkctl.world.local.machine import LinuxHost
 from tests.gpu import needs
-from tests.gpu.servers import Sampler, Servers, card_used, profile, vllm_version
+from tests.gpu.servers import E2B, Sampler, Servers, card_used, vllm_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     (root / "home").mkdir()
     operator = Servers(root / "home", root / "folder", found=found, prefix=f"g{os.getpid()}")
     operator.version = vllm_version(operator.client, found.image)
-    chosen = os.environ.get(needs.PROFILE) or profile(found.gpus, operator.folder)
-    operator.environ |= {"DOCKER_HOST": found.docker_host, "SPARKCTL_ENGINE": "docker", "SPARKCTL_PROFILE": chosen}
+    operator.environ |= {"DOCKER_HOST": found.docker_host, "SPARKCTL_ENGINE": "docker"}
+    if chosen := os.environ.get(needs.PROFILE):
+        operator.environ["SPARKCTL_PROFILE"] = chosen
     host = LinuxHost()
     operator.figures["machine"] = {
         "gpus": [gpu._asdict() for gpu in found.gpus],
@@ -41,7 +42,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         "vllm": operator.version,
         "profile": chosen,
         "cores": os.cpu_count(),
+        "doctor": operator.run("doctor", "--json").json,
     }
+    operator.write_model(E2B)
+    plan = operator.run("plan", operator.recipe(E2B, "idle"), "--json").json
+    operator.figures["machine"]["idle"] = plan
+    operator.foreign_before = operator.foreign_bytes(plan)
     operator.kept = Path(os.environ.get(needs.FIGURES) or root / "figures").absolute()
     operator.kept.mkdir(parents=True, exist_ok=True)
     sampler = Sampler(operator.kept / "card.csv")

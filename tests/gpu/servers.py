@@ -20,16 +20,11 @@ import pynvml
 import pytest
 import yaml
 
-from sparkctl.memory import cards
 from sparkctl.world.local.machine import LinuxHost
 from tests.gpu import needs, shapes
 from tests.support.command_line import Operator, free_port
-from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sparkctl.world.host import Gpu
     from tests.gpu.needs import Found
     from tests.support.command_line import Done
 
@@ -114,6 +109,8 @@ class Servers(Operator):
     version: str = ""
     kept: Path = Path()
     """The folder for figures and logs."""
+    foreign_before: int = 0
+    """What others held before the first start."""
     up: dict[Shape, Served] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -137,8 +134,8 @@ class Servers(Operator):
 
     # --- services ----------------------------------------------------------------------------------------------------
 
-    def recipe(self, shape: Shape, name: str = "") -> str:
-        """Write the recipe of a shape; return its name."""
+    def recipe(self, shape: Shape, name: str = "", gpus: str = "") -> str:
+        """Write the recipe of a shape; return its name. ``gpus`` is the recipe's; by itself what leads to the first."""
         full = f"{self.prefix}-{name or shape.name}"
         model = self.found.folder / "models" / shape.config
         text = {
@@ -146,7 +143,7 @@ class Servers(Operator):
             "template": needs.template(self.found),
             "image": self.found.image,
             "vllm": self.version,
-            "gpus": needs.request(self.found),
+            "gpus": gpus or needs.request(self.found),
             "container": {"ipc": "host", "network": "host"},
             "env": {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
             | needs.environment(os.environ.get(needs.ENVIRONMENT, "")),
@@ -165,8 +162,12 @@ class Servers(Operator):
             self.up[shape] = self._start(shape)
         return self.up[shape]
 
-    def _start(self, shape: Shape) -> Served:
+    def write_model(self, shape: Shape) -> None:
+        """Write the model's folder."""
         shapes.write(self.found.folder / "models" / shape.config, shape.config)
+
+    def _start(self, shape: Shape) -> Served:
+        self.write_model(shape)
         name = self.recipe(shape)
         while not (plan := self.run("plan", name, "--json").json)["fits"]:
             if not self.up:
@@ -203,6 +204,10 @@ class Servers(Operator):
         """Return what ``ps`` says that a service does."""
         (row,) = [row for row in self.run("ps", "--json").expect(0).json if row["name"] == name]
         return str(row["doing"])
+
+    def foreign_bytes(self, plan: dict[str, Any]) -> int:
+        """Return what a plan says that others hold: of the first GPU, or of the memory that it shares with the host."""
+        return plan["pool"]["gpus"][0]["foreign_bytes"] or plan["pool"]["foreign_bytes"]
 
     # --- what is really there ----------------------------------------------------------------------------------------
 
@@ -266,33 +271,6 @@ def complete(url: str, model: str, prompt_tokens: int) -> int:
 
 
 # --- the machine -----------------------------------------------------------------------------------------------------
-
-
-def profile(gpus: Sequence[Gpu], folder: Path) -> str:
-    """Return the name of the host's profile for the first GPU: a shipped one, or one that is written for it."""
-    name = gpus[0].name or ""
-    memory = LinuxHost().memory().total_bytes
-    card = cards.known(name)
-    fitting = []
-    for file in sorted((REPOSITORY / "recipes" / "hosts").glob("*.yaml")):
-        known = yaml.safe_load(file.read_text())
-        size = float(known["total"].removesuffix(" GiB")) * 2**30
-        if card is not None and known.get("gpu") == card.key and size <= (gpus[0].total_bytes or memory):
-            fitting.append((size, file.stem))
-    if fitting:
-        return max(fitting)[1]
-    total = gpus[0].total_bytes or memory
-    text = {
-        "gpu": name,
-        "bandwidth": "1 GB",  # no test compares a speed
-        "total": f"{total / 2**30 - 0.01:.2f} GiB",
-        "reserve": "1 GiB" if gpus[0].total_bytes else "10 GiB",
-        "sources": {"total": "NVML, by this test", "reserve": "this test"},
-    }
-    path = folder / "recipes" / "hosts" / "test.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(text))
-    return "test"
 
 
 def vllm_version(client: docker.DockerClient, image: str) -> str:

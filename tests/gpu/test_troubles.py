@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sparkctl.world.local.machine import LinuxHost
@@ -14,14 +16,25 @@ GIB = 2**30
 STRANGER = 6 * GIB
 
 
+def cache_of(size: int) -> str:
+    return f"memory={{kv: {size} GiB}}"
+
+
+def largest_cache(servers: Servers, name: str) -> int:
+    """Return the GiB of the largest cache with which a service fits now."""
+    fits, too_large = 0, servers.total_bytes // GIB
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        plan = servers.run("plan", name, "--set", cache_of(middle), "--json").json
+        fits, too_large = (middle, too_large) if plan["fits"] else (fits, middle)
+    return fits
+
+
 def test_what_a_stranger_holds_is_counted_and_named(servers: Servers) -> None:
     servers.serve(E2B)
     name = servers.recipe(E2B, "large")
-    (now,) = servers.run("plan", name, "--json").expect(0).json["services"]
-    pool = servers.run("plan", name, "--json").json["pool"]
-    room = pool["available_bytes"] - pool["reserve_bytes"] - now["peak_bytes"]
-    large = f"memory={{kv: {(now['kv_cache_memory_bytes'] + room) // GIB - 3} GiB}}"
-    assert servers.run("plan", name, "--set", large, "--json").expect(0).json["fits"]
+    large = cache_of(largest_cache(servers, name) - 1)
+    before = servers.run("plan", name, "--set", large, "--json").expect(0).json
     stranger = servers.hold(STRANGER)
     try:
         plan = servers.run("plan", name, "--set", large, "--json").json
@@ -30,17 +43,25 @@ def test_what_a_stranger_holds_is_counted_and_named(servers: Servers) -> None:
     finally:
         servers.remove(stranger)
     assert not plan["fits"]
-    assert plan["pool"]["foreign_bytes"] >= STRANGER
+    assert servers.foreign_bytes(plan) - servers.foreign_bytes(before) >= STRANGER
+    (told,) = plan["strangers"]
+    assert re.search(r"python3 \(process \d+.*\) holds \d\.\d GiB", told)
+    assert refused.code == 3
     assert "does not fit" in refused.err
-    assert "in use by others" in refused.err
     assert servers.containers(name) == []
+
+
+def test_a_context_beyond_the_models_is_refused_before_anything_starts(servers: Servers) -> None:
+    name = servers.recipe(E2B, "fails")
+    refused = servers.run("up", name, "--set", "limits.context=262144").expect(2)
+    assert "262144 is more than the model's longest context, 131072 tokens" in refused.err
 
 
 @pytest.mark.parametrize(
     ("overrides", "cause"),
     [
         (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len"),
-        (("limits.context=262144", "limits.sequences=1"), "131072"),
+        (("limits.context=65536", "memory={kv: 16 MiB}"), "one request of 65536 tokens needs"),
     ],
     ids=["flag", "context"],
 )
