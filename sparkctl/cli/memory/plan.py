@@ -72,13 +72,14 @@ def _show(out: Output, planned: PlannedSet) -> None:
             units.format_gib(_bytes_of(service, "weights")),
             units.format_gib(service.footprint.kv_bytes),
             *(_places(service, plan.pool) if cards else [units.format_gib(service.expected.steady_bytes)]),
+            units.format_gib(service.expected.bound_bytes),
             units.format_gib(service.expected.peak_bytes),
             service.expected.known,
         ]
         for service in planned.services
     ]
     holds = ["on", "holds there", "of the host"] if cards else ["holds"]
-    out.table(["service", "weights", "KV cache", *holds, "while it starts", "known"], rows)
+    out.table(["service", "weights", "KV cache", *holds, "at most", "while it starts", "known"], rows)
     out.result()
     for line in _memories(plan):
         out.result(line)
