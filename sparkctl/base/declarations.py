@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -86,21 +87,21 @@ def wrong(message: str, hint: str | None = None, *, secret: bool = False) -> Fie
 
 
 def _size(value: object) -> object:
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             return units.parse_bytes(value)
-        except InputError as error:
-            raise wrong(error.message, error.hint) from None
-    return value
+        return units.within_bytes(value) if isinstance(value, int) else value
+    except InputError as error:
+        raise wrong(error.message, error.hint) from None
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             return units.parse_duration(value)
-        except InputError as error:
-            raise wrong(error.message, error.hint) from None
-    return value
+        return units.within_seconds(value) if isinstance(value, int | float) and math.isfinite(value) else value
+    except InputError as error:
+        raise wrong(error.message, error.hint) from None
 
 
 def is_name(text: str) -> str:

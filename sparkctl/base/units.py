@@ -25,6 +25,11 @@ _UNITS: Final = {
     "tib": 1024**4,
 }
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?)\s*([A-Za-z]*)\s*", re.ASCII)
+MOST_BYTES: Final = 2**63 - 1
+"""A size that vLLM and docker can be given: they count in 64 bits with a sign. More also overflows a float in a sum."""
+MOST_SECONDS: Final = 10 * 365 * 24 * 3600.0
+"""A duration that anybody can wait for, a choice: ten years. Clocks and sleeps overflow far above."""
+_SHOWN: Final = 40
 _AMBIGUOUS: Final = frozenset("kmgt")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS: Final = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
@@ -38,7 +43,7 @@ def parse_bytes(text: str) -> int:
     to the nearest byte.
 
     Raises:
-        InputError: not a size, an ambiguous unit, or a part of a byte.
+        InputError: not a size, an ambiguous unit, a part of a byte, or more than 8 EiB.
     """
     match = _SIZE.fullmatch(text)
     unit = match.group(2).lower() if match else ""
@@ -53,7 +58,30 @@ def parse_bytes(text: str) -> int:
     if unit in {"", "b"} and value != int(value):
         message = f"not a whole number of bytes: {text!r}"
         raise InputError(message, hint="write whole bytes, or a larger unit")
-    return round(value)
+    return within_bytes(round(value), text)
+
+
+def within_bytes(count: int, text: str = "") -> int:
+    """Return a number of bytes; ``text`` is how it was written.
+
+    Raises:
+        InputError: no machine counts as many.
+    """
+    if abs(count) > MOST_BYTES:
+        found = repr(text[:_SHOWN]) if text else "more"
+        raise InputError(f"expected at most 8 EiB (2^63 - 1 bytes), found {found}", hint="is the unit right?")
+    return count
+
+
+def within_seconds(seconds: float) -> float:
+    """Return a duration.
+
+    Raises:
+        InputError: nobody waits for so long.
+    """
+    if not abs(seconds) <= MOST_SECONDS:
+        raise InputError("expected at most ten years, found more", hint="is the unit right?")
+    return seconds
 
 
 def format_bytes(count: int) -> str:
@@ -73,13 +101,13 @@ def parse_duration(text: str) -> float:
     """Return the seconds that ``text`` names: ``90s``, ``20m``, ``1h30m``, ``500ms``.
 
     Raises:
-        InputError: not a duration.
+        InputError: not a duration, or more than ten years.
     """
     parts = _DURATION_PART.findall(text.strip())
     if not parts or "".join(number + unit for number, unit in parts) != text.strip():
         message = f"not a duration: {text!r}"
         raise InputError(message, hint="write a number and ms, s, m, h or d, such as 90s, 20m or 1h30m")
-    return float(sum(Decimal(number) * _SECONDS[unit] for number, unit in parts))
+    return within_seconds(float(sum(Decimal(number) * _SECONDS[unit] for number, unit in parts)))
 
 
 def format_duration(seconds: float) -> str:

@@ -40,6 +40,18 @@ def test_what_is_no_size_is_refused(text: str) -> None:
     assert error.value.hint == "write a number and a unit, such as 8 GiB, 500 MB or 4096"
 
 
+@pytest.mark.parametrize("text", ["8388608 TiB", "9" * 400, "1e99 GiB", f"{'10' * 150} GiB"])
+def test_what_no_machine_counts_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"expected at most 8 EiB \(2\^63 - 1 bytes\), found '[\de TGiB]+'"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["11000d", "9" * 400 + "s", "1h" * 90_000])
+def test_what_nobody_waits_for_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="expected at most ten years, found more"):
+        parse_duration(text)
+
+
 @pytest.mark.parametrize("text", ["10G", "10 g", "5.6g"])
 def test_a_bare_letter_is_refused_with_its_two_readings(text: str) -> None:
     with pytest.raises(InputError, match="not a size") as error:

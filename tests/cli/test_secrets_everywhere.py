@@ -7,6 +7,7 @@ printed, and every file of the home, the lock's folder and the temporary folder.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.shown import HIDDEN
+from sparkctl.cli import COMMANDS
 from tests.support.command_line import Operator, free_port
 
 if TYPE_CHECKING:
@@ -103,10 +105,32 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
         yield [read, "--json"]
     for one in ("status", "attach", "logs", "check", "bench", "verify-mods"):
         yield ["-v", one, name]
+    yield ["status", name, "--json"]
+    yield ["attach", name, "--json"]
+    yield ["bench", "history", name]
     yield ["report", name, "--output", str(report)]
+    yield ["diagnose", str(report), "--json"]
+    yield ["-v", "restart", name]
+    yield ["mods", "add", "mine", "--file", str(report), "--module", f"vllm.{WORD}", "--image", "nosuch"]
+    yield ["mods", "pin", "addressed", "--file", str(report)]
+    yield ["mods", "lock", "addressed"]
+    yield ["recipes", "lint"]
+    yield ["facts", f"nobody/{WORD}"]
+    yield ["facts", str(report.parent), "--as", "mine"]
+    yield ["completion", "bash"]
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def test_every_command_is_tried() -> None:
+    """A command that is new has to be in the list above."""
+    tried = [[word for word in command if not word.startswith("-")] for command in commands("a", Path("r"))]
+    assert {words[0] for words in tried} == set(COMMANDS)
+    for name, (folder, _) in COMMANDS.items():
+        command = importlib.import_module(f"sparkctl.cli.{folder}.{name.replace('-', '_')}").command
+        below = set(getattr(command, "commands", ())) - {"list"}
+        assert below <= {words[1] for words in tried if words[0] == name and len(words) > 1}, name
 
 
 def found(operator: Operator, name: str, *, before_reading: str = "logs") -> dict[str, list[str]]:
@@ -165,6 +189,7 @@ def without_commands_to_paste(leaks: dict[str, list[str]]) -> dict[str, list[str
     return {command: found for command, found in leaks.items() if command not in exact}
 
 
+@pytest.mark.timeout(600)  # seventy commands, on a crowded machine
 def test_none_is_found_on_a_simulated_spark(tmp_path: Path) -> None:
     for name in ("home", "folder"):
         (tmp_path / name).mkdir()
@@ -196,7 +221,7 @@ def test_none_is_found_in_a_log_that_is_kept_or_an_engine_that_refuses(tmp_path:
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(600)  # fifty commands, beside a vLLM of another test
+@pytest.mark.timeout(600)  # seventy commands, beside a vLLM of another test
 def test_none_is_found_on_a_real_engine(docker_spark: Spark) -> None:
     spark = docker_spark
     more = f"secrets: [{', '.join(DECLARED)}]\n"
