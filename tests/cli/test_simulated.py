@@ -49,3 +49,13 @@ def test_a_model_of_ones_own_from_its_plan_to_its_bench(operator: Operator) -> N
 
     assert "nothing was downloaded" in operator.run("download", "mine").expect(0).err
     assert "simulated engine: containers" in operator.run("-v", "ps").expect(0).err
+
+
+def test_a_refused_start_names_who_else_holds_the_gpus_memory(operator: Operator) -> None:
+    stranger = "{gpu: 0, holds: 130 GiB, name: python3, user: bob}"
+    operator.environ["SPARKCTL_SIM_HOST"] = (
+        f"{{gpus: [{{name: NVIDIA H200, total: 139.8 GiB}}], strangers: [{stranger}]}}"
+    )
+    refused = operator.run("up", "mine").expect(3)
+    assert "warning: GPU 0 (NVIDIA H200): python3 (process " in refused.err
+    assert " of bob) holds 130.0 GiB" in refused.err

@@ -42,10 +42,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         "vllm": operator.version,
         "profile": chosen,
         "cores": os.cpu_count(),
-        "doctor": operator.run("doctor", "--json").json,
     }
     operator.write_model(E2B)
     plan = operator.run("plan", operator.recipe(E2B, "idle"), "--json").json
+    operator.figures["machine"]["doctor"] = operator.run("doctor", "--json").json
     operator.figures["machine"]["idle"] = plan
     operator.foreign_before = operator.foreign_bytes(plan)
     operator.kept = Path(os.environ.get(needs.FIGURES) or root / "figures").absolute()

@@ -48,6 +48,7 @@ def test_what_a_stranger_holds_is_counted_and_named(servers: Servers) -> None:
     assert re.search(r"python3 \(process \d+.*\) holds \d\.\d GiB", told)
     assert refused.code == 3
     assert "does not fit" in refused.err
+    assert told in refused.err
     assert servers.containers(name) == []
 
 
@@ -57,20 +58,22 @@ def test_a_context_beyond_the_models_is_refused_before_anything_starts(servers: 
     assert "262144 is more than the model's longest context, 131072 tokens" in refused.err
 
 
-@pytest.mark.parametrize(
-    ("overrides", "cause"),
-    [
-        (("args.max-modle-len=1",), "this vLLM has no flag --max-modle-len"),
-        (("limits.context=65536", "memory={kv: 16 MiB}"), "one request of 65536 tokens needs"),
-    ],
-    ids=["flag", "context"],
-)
-def test_a_start_that_fails_says_why(servers: Servers, overrides: tuple[str, ...], cause: str) -> None:
+def test_a_flag_that_is_none_is_explained(servers: Servers) -> None:
     name = servers.recipe(E2B, "fails")
-    failed = servers.run("up", name, *(word for override in overrides for word in ("--set", override)))
-    servers.figures.setdefault("failed", {})[cause] = {"told": failed.err.splitlines(), "code": failed.code}
-    assert failed.code in {3, 5}, failed.err
-    assert cause in failed.err
+    failed = servers.run("up", name, "--set", "args.max-modle-len=1").expect(5)
+    servers.figures["no such flag"] = failed.err.splitlines()
+    assert "cause: this vLLM has no flag --max-modle-len" in failed.err
+    assert servers.containers(name) == []
+
+
+def test_a_fraction_that_the_weights_fill_is_explained(servers: Servers) -> None:
+    """The real failure of an engine, after the weights are on the GPU."""
+    weights = servers.serve(E2B).size["weights"]["bytes"]
+    fraction = int(100 * weights / servers.total_bytes + 1) / 100
+    name = servers.recipe(E2B, "full")
+    failed = servers.run("up", name, "--set", f"memory.utilization={fraction}").expect(5)
+    servers.figures["no cache"] = failed.err.splitlines()
+    assert "cause: after weights and activations nothing of the fraction is left for the KV cache" in failed.err
     assert servers.containers(name) == []
 
 

@@ -43,4 +43,6 @@ def command(
             up(session.world, asked, **taken)
     except SetDoesNotFitError as error:
         fitting.draw(session.out, error.planned.plan)
+        for line in error.planned.strangers:
+            session.out.warn(line)
         raise

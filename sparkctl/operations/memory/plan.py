@@ -16,7 +16,7 @@ from sparkctl.planning.plan import make_plan
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
@@ -141,7 +141,10 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
     starting = [service for service in expected if plan.fits and service.name in plan.order]
     told = tuple(f"{finding.service}: {finding}" for finding in aside)
-    others = machine.strangers(plan.pool, world.ports.host.gpu_processes(), plans.now.pids(), plan.on_cards)
-    return PlannedSet(
-        asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)), strangers=tuple(others)
-    )
+    others = strangers(world, plan, plans.now.pids())
+    return PlannedSet(asked, expected, plan, aside=told, obstacles=tuple(obstacles(world, starting)), strangers=others)
+
+
+def strangers(world: World, plan: Plan, ours: Collection[int]) -> tuple[str, ...]:
+    """Return who else holds memory of the GPUs, a sentence each; ``ours`` are the processes of sparkctl's services."""
+    return tuple(machine.strangers(plan.pool, world.ports.host.gpu_processes(), ours, plan.on_cards))

@@ -8,8 +8,16 @@ from sparkctl.base.units import format_gib
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
-from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError, as_fitted_here, fitted, planned_here
+from sparkctl.operations.memory.plan import (
+    PlannedSet,
+    SetDoesNotFitError,
+    as_fitted_here,
+    fitted,
+    planned_here,
+    strangers,
+)
 from sparkctl.operations.mods.fetched import fetch_missing
+from sparkctl.operations.planner import planner
 from sparkctl.operations.services import pulling
 from sparkctl.vllm.flags import AUTO
 
@@ -54,7 +62,8 @@ def up(
     try:
         controller(world, services).up(services, options)
     except RefusedError as error:
-        raise SetDoesNotFitError(PlannedSet(asked, services, error.plan)) from None
+        others = strangers(world, error.plan, planner(world).now.pids())
+        raise SetDoesNotFitError(PlannedSet(asked, services, error.plan, strangers=others)) from None
     return services
 
 
