@@ -166,7 +166,7 @@ def md5(content: bytes) -> str:
 
 
 TESTBED = Path(os.environ.get("SPARKCTL_TESTBED") or DEFAULT_ROOT)
-"""It keeps what vLLM finds out about an architecture by a Python of its own, 11 s of CPU, as any operator's cache."""
+"""It keeps what vLLM finds out about an architecture in 11 s of CPU, as an operator's cache does."""
 
 
 @pytest.fixture(scope="session")

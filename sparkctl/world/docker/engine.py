@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 # Docker 20.10, the oldest that the tests run on; GPU requests came one version earlier.
 OLDEST_API: Final = (1, 41)
 _SHORTEST_ID: Final = 12
+_KNOWN_S: Final = 5.0
+"""For so long an engine is who it was when it was last asked: one `up` wants to know it sixteen times."""
 _BEING_REMOVED: Final = "dead or marked for removal"
 """What the engine says, with the code 409, of the log of a container whose removal is under way."""
 
@@ -105,6 +108,7 @@ class DockerEngine:
         self._endpoint = endpoint
         self._asked = endpoint.asked
         self._environment = environment
+        self._known: tuple[float, EngineInfo] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +126,13 @@ class DockerEngine:
         self._client.close()
 
     def info(self) -> EngineInfo:
-        """Return who the engine is."""
+        """Return who the engine is, or was a moment ago."""
+        now = time.monotonic()
+        if self._known is None or now - self._known[0] >= _KNOWN_S:
+            self._known = now, self._info()
+        return self._known[1]
+
+    def _info(self) -> EngineInfo:
         with self._asked("ask the engine about itself"):
             described = self._client.info()
         # What the kernel counts as MemTotal, which is what an engine reports of its host.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sparkctl.base.errors import EngineError
+from sparkctl.world.docker.engine import DockerEngine
+from sparkctl.world.docker.errors import Endpoint
 from sparkctl.world.docker.image_files import read_in_image
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
 from sparkctl.world.spec import ContainerSpec, Mount
@@ -17,8 +19,6 @@ from tests.support.engine_fixtures import BASE, BOTH, STANDIN
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sparkctl.world.docker.engine import DockerEngine
 
 pytestmark = BOTH
 
@@ -145,6 +145,25 @@ def test_an_interrupted_reading_of_an_image_leaves_no_container() -> None:
     with pytest.raises(KeyboardInterrupt):
         read_in_image(client, "image", ["/etc/passwd"], "me")  # type: ignore[arg-type]
     assert client.removed == client.created != []
+
+
+class _Described:
+    """An SDK client of an engine that counts how often it is asked who it is."""
+
+    api_version = "1.45"
+    asked = 0
+
+    def info(self) -> dict[str, str]:
+        self.asked += 1
+        return {"ID": "the engine", "ServerVersion": "26.1.5"}
+
+
+def test_an_engine_is_asked_once_in_a_moment_who_it_is() -> None:
+    client = _Described()
+    engine = DockerEngine(client, Endpoint("unix:///s", 1), {})  # type: ignore[arg-type]
+
+    assert [engine.info().id for _ in range(3)] == ["the engine"] * 3
+    assert client.asked == 1
 
 
 @pytest.mark.docker
