@@ -88,8 +88,8 @@ class History:
         expected = replace(service.footprint, items=items, known=calibration.known(match))
         wanted = replace(
             service.wanted,
-            steady_bytes=expected.steady_bytes,
-            peak_bytes=expected.peak_bytes,
+            steady_bytes=expected.bound_bytes,
+            peak_bytes=expected.peak_bound_bytes,
             parts=f"{expected.summary}, {expected.known}",
             sizes=resizer.sizes,
         )

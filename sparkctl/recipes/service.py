@@ -145,8 +145,8 @@ class Service:
         """Return the container to create now: its claim is what starts here took, where one is known."""
         record = replace(
             self.record,
-            claim_bytes=self.expected.steady_bytes,
-            peak_bytes=self.expected.peak_bytes,
+            claim_bytes=self.expected.bound_bytes,
+            peak_bytes=self.expected.peak_bound_bytes,
             image_id=image_id,
             secrets=secrets,
         )
@@ -281,8 +281,8 @@ def _record(inputs: Inputs) -> ServiceLabels:
         certificate=_certificate(recipe, inputs.host),
         mods=placed.recorded(inputs.mods),
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
-        claim_bytes=inputs.footprint.steady_bytes,
-        peak_bytes=inputs.footprint.peak_bytes,
+        claim_bytes=inputs.footprint.bound_bytes,
+        peak_bytes=inputs.footprint.peak_bound_bytes,
         pinned_bytes=inputs.footprint.pinned_bytes,
     )
 

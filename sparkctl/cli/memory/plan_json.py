@@ -28,7 +28,7 @@ def row(planned: PlannedSet) -> dict[str, object]:
                 "recipe": service.recipe_name,
                 "steady_bytes": service.expected.steady_bytes,
                 "bound_bytes": service.expected.bound_bytes,
-                "peak_bytes": service.expected.peak_bytes,
+                "peak_bytes": service.expected.peak_bound_bytes,
                 "known": service.expected.known,
                 "check_bytes": service.wanted.check.wants(pool) if service.wanted.check is not None else 0,
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,

@@ -42,12 +42,12 @@ _ON_THE_HOST: Final = (
 
 
 def need(taken: Footprint, version: Version, profile: HostProfile) -> Need:
-    """Return what the plan counts of a footprint; ``version`` is the image's vLLM."""
+    """Return what the plan counts of a footprint: the most that it may take. ``version`` is the image's vLLM."""
     if not taken.gpu_bytes:
-        return Need(taken.steady_bytes, taken.peak_bytes)
+        return Need(taken.bound_bytes, taken.peak_bound_bytes)
     fraction = sizing(taken, profile).gpu_memory_utilization
     check = StartupCheck(fraction, constants.BEFORE_THE_CHECK.size, counts_cache=version < _READS_AVAILABLE)
-    return Need(taken.steady_bytes, taken.peak_bytes, check)
+    return Need(taken.bound_bytes, taken.peak_bound_bytes, check)
 
 
 @dataclass(frozen=True, slots=True)
