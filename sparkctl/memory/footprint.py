@@ -10,7 +10,9 @@ from packaging.version import Version
 
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
-from sparkctl.memory.items import PINNED, Item, When, Where, bound, middle, overhead
+from sparkctl.memory.engine.figures import overheads_of
+from sparkctl.memory.engine.overhead import FAST_BUFFERS, GRAPH_ITEMS, SizedEngine, overhead
+from sparkctl.memory.items import GROWTH, PINNED, Item, When, Where, bound, middle
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.drafters import as_built
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
 WEIGHTS: Final = "weights"
 DRAFT: Final = "draft"
 KV_CACHE: Final = "KV cache"
+_WEIGHTS_OFF: Final = 0.015
+"""By how much of them weights may be more: no start in docs/memory.md whose geometry is known is further off."""
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
 
 
 class PlacePart(NamedTuple):
-    """What of a service is in one place: what it holds there, and takes at most; ``words`` are its items as a line."""
+    """What of a service is in one place at most: once it serves, and at its peak; ``words`` are its items as a line."""
 
     steady_bytes: int
     peak_bytes: int
@@ -45,7 +49,8 @@ class PlacePart(NamedTuple):
 class Footprint:
     """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
 
-    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is. ``known`` says how the sum is known:
+    ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is, and ``kv_least_bytes`` the least
+    that may come of it where a fraction sizes it. ``known`` says how the sum is known:
     estimated, or measured here and when.
 
     ``by_bytes``: those bytes size it; else a fraction does. ``utilization`` is that fraction where the operator gives
@@ -60,6 +65,7 @@ class Footprint:
     utilization: float | None = None
     warnings: tuple[str, ...] = ()
     known: str = "estimated"
+    kv_least_bytes: int = 0
 
     @property
     def overhead(self) -> tuple[Item, ...]:
@@ -92,7 +98,7 @@ class Footprint:
 
     @property
     def _starting(self) -> list[Item]:
-        return [item for item in self.items if item.when is not When.LATER]
+        return [item for item in self.items if item.name != GROWTH]
 
     @property
     def pinned_bytes(self) -> int:
@@ -113,10 +119,10 @@ class Footprint:
         """Return what of it is on the GPU, or the host's, as the plan counts it."""
         items = [item for item in self.items if item.where is where]
         held = [item for item in items if item.when is not When.START]
-        steady = middle(held)
-        peak = max(middle(item for item in items if item.when is not When.LATER), steady)
+        steady = bound(held)
+        peak = max(bound([item for item in items if item.name != GROWTH]), steady)
         shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in held if item.bytes >= GIB // 20]
-        words = f"{' + '.join(shown)} = {format_gib(steady)}" if shown else format_gib(steady)
+        words = f"{' + '.join(shown)}, at most {format_gib(steady)}" if shown else f"at most {format_gib(steady)}"
         return PlacePart(steady, peak, words)
 
     @property
@@ -180,20 +186,28 @@ def footprint(
     shape, loaded = of_one_rank(shape, given.ranks), weights_of_one_rank(loaded, given.ranks)
     draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
-    others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(shape, given)]
+    whole = loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT)
+    figures = overheads_of(profile.gpu)
+    engine = SizedEngine(shape, draft.geometry, given, whole.bytes, figures)
+    others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(engine)]
     others += given.beside.of_weights(loaded.bytes)
     if not given.on_gpu:
         others = [replace(item, where=Where.HOST) for item in others]
     by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
-    kv_bytes, beyond = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
+    sized = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
+    kv_bytes, beyond = sized.bytes, sized.beyond
+    if not by_bytes and given.utilization is not None:
+        # What the GPU's items take more, the cache has less: their sum is the fraction.
+        others = [replace(item, spread=0) if _in_fraction(item) else item for item in others]
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them" if cache.groups else "none: an encoder"
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
     warnings = (*shape.warnings, *loaded.warnings, *draft.warnings, *cache.warnings)
     return Footprint(
         items=(others[0], kv_item, *others[1:], *beyond, *given.beside.of_cache(kv_bytes, others)),
-        loaded=loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT),
+        loaded=whole,
         kv=cache,
         kv_bytes=kv_bytes,
+        kv_least_bytes=sized.least,
         by_bytes=by_bytes,
         utilization=given.utilization,
         warnings=(*warnings, *_without_the_flag(given, cache, kv_bytes)),
@@ -245,7 +259,7 @@ def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
     Where the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory is taken off
     what is left to the cache, and so belongs to them.
     """
-    steady = [item for item in items if item.when is When.STEADY]
+    steady = [item for item in items if item.when is not When.START and item.name != GROWTH]
     on_gpu = [item for item in steady if item.where is Where.GPU]
     return sum(item.bytes for item in (on_gpu if by_bytes and on_gpu else steady))
 
@@ -254,28 +268,66 @@ def _fraction(counted: int, profile: HostProfile) -> float:
     return math.ceil(counted * 100 / profile.total) / 100
 
 
+class _Sized(NamedTuple):
+    """The bytes of the cache, the least that may come of it, and what comes on top where a fraction sizes it."""
+
+    bytes: int
+    least: int
+    beyond: tuple[Item, ...] = ()
+
+
 def _kv_bytes(
     given: Settings, cache: KvCache, others: Sequence[Item], profile: HostProfile, *, by_bytes: bool
-) -> tuple[int, tuple[Item, ...]]:
-    """Return the bytes of the cache, and what comes on top where vLLM sizes it by the fraction."""
+) -> _Sized:
     for_limits = cache.bytes_for(given.cached_sequences)
     if given.beside.blocks is not None:
-        return given.beside.blocks * cache.bytes_per_block, ()
+        size = given.beside.blocks * cache.bytes_per_block
+        return _Sized(size, size)
     if by_bytes:
-        return for_limits if given.kv_bytes is None else given.kv_bytes, ()
+        size = for_limits if given.kv_bytes is None else given.kv_bytes
+        return _Sized(size, size)
     if given.utilization is None:
         taken = _counted(others, by_bytes=False)
-        return int(_fraction(taken + for_limits, profile) * profile.total) - taken, ()
-    figure = constants.BEYOND_FRACTION
-    beyond = Item("beyond the fraction", figure.size, figure.source, estimated=True)
-    # The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
-    # included (djangodevreng/dgx-spark-benchmarks). Where this leaves less than one sequence, vLLM may still find it.
-    taken = _counted(others, by_bytes=True)
-    return max(int(given.utilization * profile.total) - taken, cache.bytes_for(1)), (beyond,)
+        size = int(_fraction(taken + for_limits, profile) * profile.total) - taken
+        return _Sized(size, size)
+    return _by_fraction(given, cache, others, profile)
+
+
+def _by_fraction(given: Settings, cache: KvCache, others: Sequence[Item], profile: HostProfile) -> _Sized:
+    """Return the cache that vLLM makes of a fraction: what its profile leaves.
+
+    The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
+    included (djangodevreng/dgx-spark-benchmarks). vLLM takes what it estimates for graphs off the cache, and not what
+    they take; before 0.27 also what fastsafetensors has not given back.
+    """
+    figures = overheads_of(profile.gpu)
+    own = [item for item in others if _in_fraction(item) and item.name not in GRAPH_ITEMS]
+    own += [item for item in others if item.name == FAST_BUFFERS]
+    graphs = constants.GRAPHS_ESTIMATED if not given.eager and given.on_gpu else None
+    profiled = Item("profiled", graphs.size if graphs else 0, "", spread=graphs.spread if graphs else 0)
+    noise = Item("noise", figures.profiled.size, "", spread=figures.profiled.spread)
+    asked = int(given.utilization * profile.total) if given.utilization is not None else 0
+    least = cache.bytes_for(1)
+    size = max(asked - middle([*own, profiled, noise]), least)
+    beyond = Item(
+        "beyond the fraction",
+        figures.beyond_fraction.size,
+        figures.beyond_fraction.source,
+        estimated=True,
+        spread=figures.beyond_fraction.spread,
+    )
+    # Where this leaves less than one sequence, vLLM may still find it.
+    return _Sized(size, max(asked - bound([*own, profiled, noise]), least), (beyond,))
+
+
+def _in_fraction(item: Item) -> bool:
+    """Return whether vLLM's profile finds it on the GPU, and so takes it off the cache that a fraction sizes."""
+    return item.where is Where.GPU and item.when is not When.START
 
 
 def _weights_item(name: str, loaded: Weights) -> Item:
-    return Item(name, loaded.bytes, loaded.source, estimated=loaded.estimated)
+    spread = round(_WEIGHTS_OFF * loaded.bytes)
+    return Item(name, loaded.bytes, loaded.source, estimated=loaded.estimated, spread=spread)
 
 
 class _Draft(NamedTuple):

@@ -138,8 +138,8 @@ def expecting(
     expected = replace(service.footprint, items=items, known=known)
     wanted = replace(
         service.wanted,
-        steady_bytes=expected.steady_bytes,
-        peak_bytes=expected.peak_bytes,
+        steady_bytes=expected.bound_bytes,
+        peak_bytes=expected.peak_bound_bytes,
         parts=f"{expected.summary}, {expected.known}",
         sizes=resizer.sizes,
         gpu=devices.on_gpu(expected, service.recipe),

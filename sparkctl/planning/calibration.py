@@ -232,7 +232,7 @@ def grouped(items: Sequence[T]) -> dict[str, list[T]]:
 def _group(item: Item | Share) -> str:
     if item.name in {WEIGHTS, DRAFT, LORA_SLOTS}:
         return WEIGHTS
-    if item.name in {KV_CACHE, GROWTH} or item.name in DECLARED:
+    if item.name == KV_CACHE or item.name in DECLARED or (isinstance(item, Item) and item.when is When.LATER):
         return item.name
     steady, on_gpu = (
         (item.when is When.STEADY, item.where is Where.GPU) if isinstance(item, Item) else (item.steady, item.on_gpu)
@@ -245,5 +245,5 @@ def shares(items: Iterable[Item]) -> tuple[Share, ...]:
     return tuple(
         Share(item.name, item.bytes, item.when is When.STEADY, item.where is Where.GPU, item.spread)
         for item in items
-        if item.when is not When.LATER
+        if item.name != GROWTH
     )

@@ -53,10 +53,10 @@ def test_up_again_touches_nothing(spark: FakeSpark) -> None:
 def test_two_services_start_one_after_another(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(0)
     assert spark.engine.calls == [
-        "create e4b-nvfp4",
-        "start e4b-nvfp4",
         "create 26b-a4b-fp8",
         "start 26b-a4b-fp8",
+        "create e4b-nvfp4",
+        "start e4b-nvfp4",
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> No
 def test_what_does_not_fit_is_refused_before_anything_is_touched(spark: FakeSpark) -> None:
     spark.host.available = 20 * GIB
     done = spark.run("up", "e4b-nvfp4").expect(3)
-    assert "error: e4b-nvfp4 does not fit: 20.7 GiB are missing when it starts" in done.err
+    assert "error: e4b-nvfp4 does not fit: 22.5 GiB are missing when it starts" in done.err
     assert spark.engine.calls == []
 
 
@@ -116,10 +116,10 @@ def test_memory_that_somebody_else_took_meanwhile_stops_the_second_start(spark: 
         spark.host.available = 15 * GIB
         return container
 
-    spark.engine.on_start["e4b-nvfp4"] = greedy
+    spark.engine.on_start["26b-a4b-fp8"] = greedy
     done = spark.run("up", "e4b-nvfp4", "26b-a4b-fp8").expect(3)
-    assert "26b-a4b-fp8 does not fit" in done.err
-    assert [container.name for container in spark.engine.containers()] == ["e4b-nvfp4"]
+    assert "e4b-nvfp4 does not fit" in done.err
+    assert [container.name for container in spark.engine.containers()] == ["26b-a4b-fp8"]
 
 
 def test_ctrl_c_leaves_the_container_loading_and_says_how_to_go_on(spark: FakeSpark) -> None:
@@ -345,7 +345,8 @@ def test_a_start_is_measured_and_the_next_plan_says_so(spark: FakeSpark) -> None
     spark.run("up", "e4b-nvfp4").expect(0)
     (kept,) = spark.store.measurements
     assert (kept.service, kept.key.model) == ("e4b-nvfp4", "coolthor/Gemma-4-E4B-it-NVFP4A16")
-    assert sum(share.bytes for share in kept.predicted if share.steady) == estimated["steady_bytes"]
+    ready = sum(share.bytes for share in kept.predicted if share.steady)
+    assert ready < estimated["steady_bytes"] < estimated["bound_bytes"]
     spark.run("down", "e4b-nvfp4").expect(0)
     known = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json["services"][0]["known"]
     assert known.startswith("measured here on ")
@@ -458,7 +459,7 @@ def test_an_image_too_old_for_the_bytes_flag_gets_the_fraction_alone_and_is_told
 ) -> None:
     old = spark.run("render", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0)
     assert "--kv-cache-memory-bytes" not in old.out
-    assert "--gpu-memory-utilization 0.19" in old.out
+    assert "--gpu-memory-utilization 0.18" in old.out
     told = spark.run("plan", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0).err
     assert "vLLM 0.10.1 has no --kv-cache-memory-bytes: a fraction sizes its cache, in steps of 0.01 that take" in told
 

@@ -13,6 +13,7 @@ from packaging.version import Version
 from sparkctl.base.units import GIB
 from sparkctl.memory.beside.classified import COUNTED, PLAIN, UNCOUNTED, UNCOUNTED_VARIABLES
 from sparkctl.memory.beside.taken import Beside, beside
+from sparkctl.memory.engine import figures
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Footprint, footprint
 from sparkctl.memory.items import Item, Where
@@ -125,7 +126,7 @@ def test_caches_of_images_and_processes_are_there_once_for_each() -> None:
     name = "cache of processed images"
     assert bytes_of(taken(read({"mm-processor-cache-gb": 2})), name) == 4 * GIB
     assert bytes_of(taken(read({"api-server-count": 3})), name) == 16 * GIB
-    assert bytes_of(taken(read({"api-server-count": 3})), "API servers") == 2 * GIB
+    assert bytes_of(taken(read({"api-server-count": 3})), "API servers") == 2 * figures.GB10.api_server.size
     assert bytes_of(taken(read({"mm-processor-cache-gb": 0, "api-server-count": 3})), name) == 0
     assert bytes_of(taken(read({})), name) == 0
     whole, one = taken(read({"data-parallel-size": 3, "mm-processor-cache-gb": 0})), taken(Beside())

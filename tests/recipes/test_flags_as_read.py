@@ -255,7 +255,9 @@ def test_what_the_host_is_asked_for_can_be_left_out_to_fit(desk: Desk, flag: str
     assert override in [switch.override for switch in service.resizer.sizes.switches]
     smaller = service.resizer.need(Change(switches=(override,)))
     assert smaller is not None
-    assert service.wanted.steady_bytes - smaller.steady_bytes == 6 * GIB
+    # Weights that are moved to the host are pinned in powers of two: up to as much again.
+    most = (12 if flag == "cpu-offload-gb" else 6) * GIB
+    assert 6 * GIB <= service.wanted.steady_bytes - smaller.steady_bytes <= most
 
 
 def test_too_few_blocks_are_refused_with_the_least(desk: Desk) -> None:

@@ -73,7 +73,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
             units.format_gib(service.footprint.kv_bytes),
             *(_places(service, plan.pool) if cards else [units.format_gib(service.expected.steady_bytes)]),
             units.format_gib(service.expected.bound_bytes),
-            units.format_gib(service.expected.peak_bytes),
+            units.format_gib(service.expected.peak_bound_bytes),
             service.expected.known,
         ]
         for service in planned.services

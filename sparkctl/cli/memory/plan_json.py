@@ -32,7 +32,7 @@ def row(planned: PlannedSet) -> dict[str, object]:
                 "recipe": service.recipe_name,
                 "steady_bytes": service.expected.steady_bytes,
                 "bound_bytes": service.expected.bound_bytes,
-                "peak_bytes": service.expected.peak_bytes,
+                "peak_bytes": service.expected.peak_bound_bytes,
                 "known": service.expected.known,
                 "gpus": _indices(service, pool),
                 "check_bytes": max(part.check_bytes for part in service.wanted.need.parts(pool).values()),

@@ -28,6 +28,7 @@ def row(size: Size) -> dict[str, object]:
         "kv_cache": {
             "dtype": subject.settings.kv.dtype,
             "bytes": taken.kv_bytes,
+            "least_bytes": taken.kv_least_bytes,
             "bytes_per_block": cache.bytes_per_block,
             "groups": [
                 {
@@ -63,7 +64,7 @@ def row(size: Size) -> dict[str, object]:
         "host_bytes": taken.host_bytes,
         "steady_bytes": taken.steady_bytes,
         "bound_bytes": taken.bound_bytes,
-        "peak_bytes": taken.peak_bytes,
+        "peak_bytes": taken.peak_bound_bytes,
         "warnings": list(size.warnings),
     }
 

@@ -36,7 +36,7 @@ def show(out: Output, size: Size) -> None:
     out.result()
     lines = [*_weight_lines(taken), *_cache_lines(size), *_overhead_lines(taken)]
     lines.append(_Line("held while it runs", taken.steady_bytes, f"at most {taken.bound_bytes / GIB:.2f}"))
-    lines.append(_Line("while it starts", taken.peak_bytes, f"at most {taken.peak_bound_bytes / GIB:.2f}"))
+    lines.append(_Line("at its peak", taken.peak_bytes, f"at most {taken.peak_bound_bytes / GIB:.2f}"))
     notes = list(dict.fromkeys(line.source for line in lines if line.source))
     out.table(["", "GiB", "", "", ""], [_row(line, taken.peak_bytes, notes) for line in lines])
     out.result()

@@ -48,7 +48,7 @@ def items(args: Mapping[str, object], config: Mapping[str, Any], version: Versio
         kept = max(whole(args.get("max-cpu-loras"), slots), slots)
         source = f"max-cpu-loras {kept}, each of the largest rank: {formula}"
         size = kept * one
-        yield Item("LoRA adapters on the host", size, source, where=Where.HOST, estimated=True, spread=size)
+        yield Item("LoRA adapters on the host", size, source, where=Where.HOST, estimated=True)
 
 
 def _numbers(args: Mapping[str, object], config: Mapping[str, Any], version: Version) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import GIB
-from sparkctl.memory import constants
 from sparkctl.memory.beside import adapters
 from sparkctl.memory.beside.connectors import HostBuffer, offloaded
 from sparkctl.memory.beside.numbers import number, whole
+from sparkctl.memory.engine import figures
 from sparkctl.memory.items import Item, When, Where
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class Beside:
                 yield Item("KV cache on the host", size, buffer.source, where=Where.HOST, estimated=True)
         more = self.servers - 1
         if more > 0:
-            figure = constants.API_SERVER
+            figure = figures.GB10.api_server
             source = f"{more} more than one, each: {figure.source}"
             size = more * figure.size
             yield Item("API servers", size, source, where=Where.HOST, estimated=True, spread=size // 2)
         if self.ranks > 1:
-            one = kv_bytes + sum(item.bytes for item in engine if item.when is When.STEADY)
+            one = kv_bytes + sum(item.bytes for item in engine if item.when is not When.START)
             source = f"{self.ranks - 1} more of weights, cache and all else (data-parallel-size)"
             yield Item("other ranks", (self.ranks - 1) * one, source, estimated=True, spread=one)
 
@@ -105,7 +105,7 @@ def _images(args: Mapping[str, object], ranks: int, servers: int, *, encoder: bo
     size = round((_IMAGES_DEFAULT if said is None else said) * GIB) * (ranks + servers)
     if encoder and size and (said is not None or ranks + servers > 2):  # noqa: PLR2004  (one of each)
         source = f"mm-processor-cache-gb x ({servers} API servers + {ranks} engines) (vLLM config/multimodal.py)"
-        yield Item("cache of processed images", size, source, where=Where.HOST, estimated=True, spread=size)
+        yield Item("cache of processed images", size, source, where=Where.HOST, estimated=True)
 
 
 def _swap(args: Mapping[str, object], ranks: int) -> Iterator[Item]:
@@ -114,4 +114,4 @@ def _swap(args: Mapping[str, object], ranks: int) -> Iterator[Item]:
         source = (
             "swap-space in GiB for each GPU: the most; the V1 engine leaves it unused (vLLM 0.17.1 config/cache.py)"
         )
-        yield Item("swap space", size, source, where=Where.HOST, estimated=True, spread=size)
+        yield Item("swap space", size, source, where=Where.HOST, estimated=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
 from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME
-from sparkctl.memory.model.drafters import Drafter, drafter_of
+from sparkctl.memory.model.drafters import Drafter, drafter_of, features
 from sparkctl.memory.model.layers import Kind, LayerGroup, RecurrentState
 from sparkctl.memory.model.unknown import upper_bound
 
@@ -32,7 +32,8 @@ class Geometry:
     an encoder, which reads a text at once and keeps nothing of it: its ``groups`` are layers all the same.
     ``shared_expert_intermediate`` is the width of all shared experts together. ``state_chunk`` are the tokens of a
     chunk of a model whose class can cache a state at every block, None for others. ``drafter``: the kind of a draft
-    model that has a class of its own.
+    model that has a class of its own, and ``features`` how many of its target's states it reads. ``patch_bytes``: what
+    a token of a picture takes in a vision tower whose pictures may have any size, else 0.
     """
 
     architecture: str
@@ -55,6 +56,8 @@ class Geometry:
     caches: bool = True
     state_chunk: int | None = None
     drafter: Drafter | None = None
+    features: int = 0
+    patch_bytes: int = 0
 
 
 # Drafters whose layers all read their target's cache (transformers configuration_gemma4_assistant.py).
@@ -125,6 +128,8 @@ def geometry(config: Mapping[str, Any]) -> Geometry:
         caches=not _reads_both_ways(name, keys, kind),
         state_chunk=_state_chunk(keys, kind),
         drafter=drafter,
+        features=features(keys) if drafter is not None else 0,
+        patch_bytes=_patch_bytes(config),
     )
 
 
@@ -237,6 +242,16 @@ def _state_chunk(keys: Keys, kind: str) -> int | None:
     if kind not in KNOWN or KNOWN[kind].family not in _CACHED_AT_BLOCKS:
         return None
     return keys.first("mamba_chunk_size", "chunk_size") or _CHUNK
+
+
+def _patch_bytes(config: Mapping[str, Any]) -> int:
+    """Return what a token of a picture takes in its tower at one time: residuals and the feed-forward, 16 bits each."""
+    vision = config.get("vision_config")
+    if not isinstance(vision, dict) or vision.get("spatial_merge_size") is None:
+        return 0
+    keys = Keys(vision)
+    width = keys.first("hidden_size", "embed_dim")
+    return keys.count("spatial_merge_size") ** 2 * (4 * width + 2 * keys.first("intermediate_size")) * 2
 
 
 def _max_context(keys: Keys, kind: str) -> int | None:

@@ -1,0 +1,129 @@
+"""What an engine takes beside weights and cache, as it was measured on two kinds of GPU; a host profile says which.
+
+On a GB10 the figures are those of starts that others logged (tests/golden/size/gb10.yaml has those with a cache, and
+each figure names its source). On an H200 they are this project's own.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from sparkctl.base.units import GIB, MIB
+from sparkctl.memory.constants import Figure
+
+
+class Overheads(NamedTuple):
+    """The figures of one kind of GPU, in bytes.
+
+    ``context`` is the driver's with the libraries' code, ``workspace`` what kernels and PyTorch's allocator keep.
+    ``transient`` is what a start takes besides, of which ``transient_share`` of the weights is a part, in the middle;
+    ``profiled`` is by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
+    """
+
+    context: Figure
+    workspace: Figure
+    drafts: Figure
+    api_server: Figure
+    engine: Figure
+    towers: Figure
+    growth: Figure
+    growth_pooling: Figure
+    transient: Figure
+    transient_eager: Figure
+    transient_share: float
+    graphs_spread: int
+    profiled: Figure
+    beyond_fraction: Figure
+
+
+_MORE_FOR_TOWERS: Final = (
+    "processors of images and sound in the API server: 2.95 to 3.8 GiB resident on a GB10 (logs of Qwen3.8-27B)"
+)
+
+GB10: Final = Overheads(
+    context=Figure(
+        GIB,
+        "a GB10 by NVML, beside weights, cache and graphs: 1.45 GiB of Qwen3-Embedding-8B (RyderFreeman4Logos/"
+        "gb10-services), 2.0 and 2.95 of larger batches; with the workspaces",
+        600 * MIB,
+    ),
+    workspace=Figure(512 * MIB, "a GB10: the rest of the same", 400 * MIB),
+    drafts=Figure(
+        600 * MIB,
+        "a GB10: graphs of DFlash with 64 to 128 sequences take 1.25 to 1.73 GiB, with few 0.02 to 0.68 "
+        "(AEON-7/vllm-ultimate-dgx-spark#9, styles01/sparkrun-recipes)",
+        700 * MIB,
+    ),
+    api_server=Figure(1400 * MIB, "1.0 GiB resident on an H200's host, 2.95 to 3.8 with towers on a GB10", 600 * MIB),
+    engine=Figure(
+        2000 * MIB,
+        "a GB10: 3.5 GiB of a container with both (RyderFreeman4Logos/gb10-services, Qwen3-Embedding-8B), 3.5 "
+        "of an engine alone at most",
+        1000 * MIB,
+    ),
+    towers=Figure(1300 * MIB, _MORE_FOR_TOWERS, 900 * MIB),
+    growth=Figure(
+        1536 * MIB,
+        "a GB10: of 21 servers under load, each at its peak, the host held 5.5 to 13.9 GiB more than their fraction, "
+        "10.2 in the middle, with the system's own 5.3, the processes and this (djangodevreng/dgx-spark-benchmarks, "
+        "01-telemetry.csv)",
+        3300 * MIB,
+    ),
+    growth_pooling=Figure(512 * MIB, "as a server that generates, with no answers to keep; not measured", 1024 * MIB),
+    transient=Figure(
+        3 * GIB,
+        "a GB10: 14.8 GiB more than serving for a Qwen3-Coder-Next in NVFP4 (steveant/aeo-vllm-gb10), 12.8 for "
+        "a 27B with DFlash (RyderFreeman4Logos/gb10-services), 29 for 26B-A4B in 16 bits (vllm#46307)",
+        2 * GIB,
+    ),
+    transient_eager=Figure(GIB, "loading without compilation; not measured on a GB10", GIB),
+    transient_share=0.25,
+    graphs_spread=700 * MIB,
+    profiled=Figure(
+        0,
+        "a GB10: one image and its flags gave caches of 8.93 to 12.17 GiB in six cold starts (steveant/aeo-vllm-gb10): "
+        "vLLM's profile takes every change of MemAvailable for its own",
+        4608 * MIB,
+    ),
+    beyond_fraction=Figure(0, "a GB10: what the starts held beyond their fraction is in the growth", 512 * MIB),
+)
+
+H200: Final = Overheads(
+    context=Figure(
+        760 * MIB,
+        "vLLM 0.20.2 on an H200: 0.51 GiB at vLLM's check, then 0.22 to 0.24 that are not PyTorch's",
+        100 * MIB,
+    ),
+    workspace=Figure(
+        430 * MIB,
+        "vLLM 0.20.2 on an H200: the rest of what EngineCore holds: 0.36 GiB (Qwen3-8B), 0.40 and 0.74 (E4B, E2B)",
+        400 * MIB,
+    ),
+    drafts=GB10.drafts,
+    api_server=Figure(GIB, "vLLM 0.20.2 on an H200's host: 1.0 GiB resident", 256 * MIB),
+    engine=Figure(
+        1100 * MIB,
+        "vLLM 0.20.2 on an H200's host: both processes have 1.80 to 2.48 GiB; 1.5 to 3.2 were seen",
+        700 * MIB,
+    ),
+    towers=Figure(512 * MIB, "vLLM 0.20.2 on an H200's host: not measured by itself", 512 * MIB),
+    growth=Figure(256 * MIB, "vLLM 0.20.2 on an H200: 0.38 GiB after long prompts, activations among it", 512 * MIB),
+    growth_pooling=Figure(128 * MIB, "as a server that generates; not measured", 256 * MIB),
+    transient=Figure(
+        512 * MIB, "vLLM 0.20.2 on an H200: MemAvailable fell by 0.1 to 0.6 GiB more than the processes held", GIB
+    ),
+    transient_eager=Figure(256 * MIB, "vLLM 0.20.2 on an H200: nothing was seen", 512 * MIB),
+    transient_share=0.0,
+    graphs_spread=150 * MIB,
+    profiled=Figure(0, "vLLM 0.20.2 on an H200: what it profiles is its own, unless a neighbour loads", 512 * MIB),
+    beyond_fraction=Figure(
+        870 * MIB,
+        "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB",
+        900 * MIB,
+    ),
+)
+
+
+def overheads_of(card: str) -> Overheads:
+    """Return the figures of a kind of GPU: a GB10's own, and an H200's for every card with memory of its own."""
+    return GB10 if card == "gb10" else H200

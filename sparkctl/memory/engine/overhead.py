@@ -1,0 +1,159 @@
+"""The items of a footprint that are neither weights nor KV cache, each by what causes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from packaging.version import Version
+
+from sparkctl.base.units import GIB, MIB
+from sparkctl.memory import constants
+from sparkctl.memory.engine.activations import activations
+from sparkctl.memory.items import ENGINE, GROWTH, TRANSIENT, Item, When, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sparkctl.memory.constants import Figure
+    from sparkctl.memory.engine.figures import Overheads
+    from sparkctl.memory.model.geometry import Geometry
+    from sparkctl.memory.settings import Settings
+
+GRAPHS: Final = "CUDA graphs"
+DRAFT_GRAPHS: Final = "draft's CUDA graphs"
+GRAPH_ITEMS: Final = frozenset({GRAPHS, DRAFT_GRAPHS})
+FAST_BUFFERS: Final = "buffers of fastsafetensors"
+_ELEMENT_BYTES: Final = 2
+_LOGIT_BYTES: Final = 4
+_LARGEST_GRAPH: Final = 512
+_GRAPH: Final = 113 * 1024
+_FIRST_GRAPH: Final = 60 * MIB
+_KEPT: Final = 0.7
+"""Of the per-layer embeddings' copy that torch.compile makes: 3.67 GiB of 5.25 stay (vLLM 0.20.2 on an H200, E4B)."""
+_PATCHES: Final = 16_384
+"""Tokens of the largest picture of a model that takes pictures of any size (Qwen2.5-VL's max_pixels)."""
+_FAST_SAFETENSORS: Final = "fastsafetensors"
+_FREED_AFTER_LOADING: Final = Version("0.27.0.dev0")
+
+
+class SizedEngine(NamedTuple):
+    """What decides an engine's overhead. ``loaded_bytes`` are its weights, a draft model's among them."""
+
+    shape: Geometry
+    draft: Geometry | None
+    given: Settings
+    loaded_bytes: int
+    figures: Overheads
+
+
+def overhead(engine: SizedEngine) -> list[Item]:
+    """Return what an engine takes beside weights and KV cache; items of no bytes are left out."""
+    shape, given = engine.shape, engine.given
+    items = [*activations(shape, engine.draft, given)]
+    if given.samples and shape.caches:
+        items.append(_sampler(shape, given))
+    if given.encoder:
+        items += _encoder(shape, given)
+    items += [*_on_gpu(engine), *_on_host(engine)] if given.on_gpu else _on_cpu(given)
+    return [item for item in items if item.bytes or item.spread]
+
+
+def _sampler(shape: Geometry, given: Settings) -> Item:
+    """Return the logits of one step for all sequences, as the sampler's warm-up leaves them in PyTorch's allocator."""
+    size = constants.SAMPLER_COPIES * given.sequences * shape.vocabulary * _LOGIT_BYTES
+    source = f"{constants.SAMPLER_COPIES} x sequences x vocabulary x 4 bytes: {constants.SAMPLER_SOURCE}"
+    return Item("sampler", size, source, estimated=True, spread=size // 4)
+
+
+def _encoder(shape: Geometry, given: Settings) -> Iterator[Item]:
+    figure = constants.ENCODER
+    if shape.patch_bytes:
+        size = _PATCHES * shape.patch_bytes
+        source = "the largest picture x (4 widths + 2 widths inside) x 2 bytes for each of its patches"
+        yield Item("encoder", size, source, estimated=True, spread=size)
+    else:
+        yield _estimate("encoder", figure)
+    cache = given.kv.batched_tokens * shape.hidden * _ELEMENT_BYTES
+    source = "batched tokens x hidden x 2 bytes (vLLM's encoder budget)"
+    yield Item("encoder cache", cache, source, estimated=True, spread=cache)
+
+
+def _on_gpu(engine: SizedEngine) -> Iterator[Item]:
+    shape, given, figures = engine.shape, engine.given, engine.figures
+    yield _estimate("CUDA context", figures.context)
+    yield _estimate("workspaces", figures.workspace)
+    if given.ranks > 1:
+        yield _estimate("NCCL", constants.NCCL)
+    if given.eager:
+        return
+    yield _graphs(shape, given, figures)
+    if given.drafting is not None:
+        yield _estimate(DRAFT_GRAPHS, figures.drafts)
+    table = shape.vocabulary * shape.per_layer_embedding * shape.layers * _ELEMENT_BYTES
+    source = "the per-layer embeddings once more: E4B kept 3.67 GiB of 5.25 when compiled (vLLM 0.20.2 on an H200)"
+    kept = round(_KEPT * table)
+    yield Item("torch.compile's copy", kept, source, estimated=True, spread=table // 10)
+    if table:
+        yield Item("while it compiles", table - kept, source, when=When.START, estimated=True)
+
+
+def graph_sizes(given: Settings) -> int:
+    """Return how many graphs vLLM captures: pieces for every size, and whole ones for batches that only decode.
+
+    By vLLM 0.20.2's and 0.32.0's config/vllm.py: 1, 2, 4, every 8th up to 256 and every 16th up to 512, none of them
+    larger than twice the tokens that all sequences decode in a step. E4B with 256 sequences logged 51 and 35.
+    """
+    step = given.sequences * (1 + given.kv.speculative_tokens)
+    largest = min(2 * step, _LARGEST_GRAPH)
+    sizes = [one for one in (1, 2, 4, *range(8, 256, 8), *range(256, _LARGEST_GRAPH + 1, 16)) if one <= largest]
+    return len(sizes) + sum(1 for one in sizes if one <= step)
+
+
+def _graphs(shape: Geometry, given: Settings, figures: Overheads) -> Item:
+    size = _FIRST_GRAPH + graph_sizes(given) * shape.layers * _GRAPH
+    source = (
+        "0.06 GiB and 113 KiB for each graph and layer: 0.47 GiB for E4B with 256 sequences, 0.38 for 26B-A4B, "
+        "0.08 for a Qwen3-8B shape with 8 (vLLM 0.20.2 on an H200); on a GB10 0.03 to 0.94 GiB"
+    )
+    return Item(GRAPHS, size, source, estimated=True, spread=figures.graphs_spread)
+
+
+def _on_host(engine: SizedEngine) -> Iterator[Item]:
+    given, figures = engine.given, engine.figures
+    yield _estimate("API server's process", figures.api_server, where=Where.HOST)
+    yield _estimate(ENGINE, figures.engine, where=Where.HOST)
+    if given.ranks > 1:
+        each = figures.engine
+        workers = _times(each, given.ranks)
+        yield _estimate("workers' processes", workers, where=Where.HOST)
+    if given.encoder:
+        yield _estimate("processors of pictures and sound", figures.towers, where=Where.HOST)
+    yield _estimate(GROWTH, figures.growth if given.samples else figures.growth_pooling, When.LATER, Where.HOST)
+    yield from _transient(engine)
+
+
+def _transient(engine: SizedEngine) -> Iterator[Item]:
+    """Yield what a start takes and gives back: compilers, autotuning, and what is loaded twice for a moment."""
+    given, figures = engine.given, engine.figures
+    figure = figures.transient_eager if given.eager else figures.transient
+    share = round(figures.transient_share * engine.loaded_bytes * (0.5 if given.eager else 1.0))
+    source = f"{figure.size / GIB:.1f} GiB and {figures.transient_share:.0%} of the weights: {figure.source}"
+    size, spread = figure.size + share, figure.spread + share
+    yield Item(TRANSIENT, size, source, When.START, Where.HOST, estimated=True, spread=spread)
+    if given.load_format == _FAST_SAFETENSORS and given.kv.vllm < _FREED_AFTER_LOADING:
+        yield _estimate(FAST_BUFFERS, constants.FAST_SAFETENSORS, When.START)
+
+
+def _on_cpu(given: Settings) -> Iterator[Item]:
+    yield _estimate(ENGINE, constants.HOST_CPU, where=Where.HOST)
+    transient = constants.TRANSIENT_CPU if given.eager else constants.TRANSIENT_EAGER
+    yield _estimate(TRANSIENT, transient, When.START, Where.HOST)
+
+
+def _times(figure: Figure, count: int) -> Figure:
+    """Return a figure so many times."""
+    return figure._replace(size=figure.size * count, spread=figure.spread * count)
+
+
+def _estimate(name: str, figure: Figure, when: When = When.STEADY, where: Where = Where.GPU) -> Item:
+    return Item(name, figure.size, figure.source, when=when, where=where, estimated=True, spread=figure.spread)
