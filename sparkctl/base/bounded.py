@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from functools import partial
+from typing import Final, NamedTuple, NoReturn
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import MIB
@@ -19,8 +19,7 @@ class UnreadableError(InputError):
     """Bytes from outside that are not JSON, or more of it than is read. The message says which; it names no source."""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonBounds:
+class JsonBounds(NamedTuple):
     """How much JSON is read. All of these are choices: far above what vLLM writes, far below what hurts.
 
     ``size`` is in bytes (of a text: in characters): an answer of 262,144 tokens as numbers has 2 MB. ``depth`` counts
@@ -54,16 +53,9 @@ def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
     if sum(map(text.count, ",[{")) > bounds.parts:
         raise UnreadableError(f"more than {bounds.parts:,} values")
 
-    def number(digits: str) -> int | float:
-        if len(digits) > bounds.digits:
-            raise UnreadableError(f"a number of {len(digits):,} characters")
-        value = float(digits) if set(digits) & set(".eE") else int(digits)
-        if not math.isfinite(value):
-            raise UnreadableError(f"the number {digits}, which is too large")
-        return value
-
+    whole, fraction = partial(_whole, most=bounds.digits), partial(_fraction, most=bounds.digits)
     try:
-        value: object = json.loads(text, parse_int=number, parse_float=number, parse_constant=_no_number)
+        value: object = json.loads(text, parse_int=whole, parse_float=fraction, parse_constant=_no_number)
     except RecursionError:
         raise UnreadableError(f"nested deeper than {bounds.depth}") from None
     except json.JSONDecodeError as error:
@@ -79,6 +71,21 @@ def _text(data: bytes | str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(f"no UTF-8 (byte {error.start})") from None
+
+
+def _whole(digits: str, most: int) -> int:
+    if len(digits) > most:
+        raise UnreadableError(f"a number of {len(digits):,} characters")
+    return int(digits)
+
+
+def _fraction(digits: str, most: int) -> float:
+    if len(digits) > most:
+        raise UnreadableError(f"a number of {len(digits):,} characters")
+    value = float(digits)
+    if not math.isfinite(value):
+        raise UnreadableError(f"the number {digits}, which is too large")
+    return value
 
 
 def _no_number(word: str) -> NoReturn:

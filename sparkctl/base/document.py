@@ -7,8 +7,7 @@ Scalars are read as YAML 1.2's core schema has them (https://yaml.org/spec/1.2.2
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import yaml
 
@@ -33,8 +32,7 @@ _SHOWN_CHARACTERS: Final = 200
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A value with its place. ``key`` is the place of the key that holds it; ``text`` a scalar as it was written."""
 
     content: str | int | float | bool | Mapping[str, Node] | tuple[Node, ...] | None
@@ -64,8 +62,7 @@ class Node:
             yield from child.walk((*path, key))
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A file that could be read. ``problems`` are what is wrong with it as YAML: no user may leave them unseen."""
 
     file: str

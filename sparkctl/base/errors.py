@@ -6,8 +6,7 @@ Only the door (``sparkctl.cli``) catches the root and turns it into text and an 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from sparkctl.base.lazy import LazyModule
 
@@ -76,8 +75,7 @@ class WaitInterruptedError(SparkctlError):
     exit_code = 130
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A position in a text file: ``line`` and ``column`` count from 1; ``excerpt`` is the whole line.
 
     ``line`` is 0 for a value that nobody wrote: ``file`` says what it follows from.
@@ -92,8 +90,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong (or doubtful: ``warning``) in an operator's file, and where.
 
     ``path`` leads to the key, for whoever knows the file that it is in and puts the ``place`` beside it.

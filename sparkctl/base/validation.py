@@ -6,8 +6,7 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -111,8 +110,7 @@ def found(node: Node) -> str:
     return "a map" if isinstance(content, Mapping) else "a list"
 
 
-@dataclass(frozen=True, slots=True)
-class _Located:
+class _Located(NamedTuple):
     """One of pydantic's errors, at the value that it is about. ``union``: one of several types did not match."""
 
     kind: str
@@ -141,7 +139,7 @@ def _without_secrets(problems: list[Problem]) -> list[Problem]:
     """Return the problems without the lines that one of them must not show."""
     hidden = {(p.place.file, p.place.line) for p in problems if p.place and not p.place.excerpt}
     return [
-        replace(p, place=replace(p.place, excerpt="")) if p.place and (p.place.file, p.place.line) in hidden else p
+        p._replace(place=p.place._replace(excerpt="")) if p.place and (p.place.file, p.place.line) in hidden else p
         for p in problems
     ]
 
@@ -188,7 +186,7 @@ def _findings(document: Document, located: _Located) -> list[Problem]:
         node = document.node(path)
         place = node.key if located.in_key or isinstance(node.content, Mapping) else node.place
         if finding.secret:
-            place = replace(place, excerpt="")
+            place = place._replace(excerpt="")
         named = finding.path or not located.in_key
         name = shown(path if named else located.path[:-1])
         message = f"{name}: {finding.message}" if name else finding.message
@@ -231,7 +229,7 @@ def _mismatch(group: Sequence[_Located], *, unshown: bool) -> Problem:
         expected = [", ".join(expected[:-1]), expected[-1]]
     name = shown(first.path)
     message = f"expected {' or '.join(expected)}, found {'something else' if unshown else found(first.node)}"
-    place = replace(first.node.place, excerpt="") if unshown else first.node.place
+    place = first.node.place._replace(excerpt="") if unshown else first.node.place
     return Problem(f"{name}: {message}" if name else message, place, None if unshown else _hint(group))
 
 

@@ -47,6 +47,8 @@ def prepare() -> None:
         if signal.getsignal(one) is signal.SIG_DFL:  # what nohup ignores stays ignored
             signal.signal(one, _end)
     sys.excepthook = _tell_defect
+    # A plugin of another program's would see every recipe, and to look for one takes a walk over all that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
 def code_of_interruption() -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sparkctl.cli.output import Output
 from sparkctl.operations.context import World, real_world
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """What every command is given. The world reports to ``out``."""
 
     world: World

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.memory.kv_cache import KvRequest
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings
@@ -22,8 +21,7 @@ DEFAULT_SEQUENCES: Final = 256
 0.33.0 for a GB10 by name (vLLM 0.33.0 engine/arg_utils.py; measured in vLLM PR #57378)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """The flags that are given; None leaves what is there. ``draft`` is a draft model's repository."""
 
     vllm: Version | None = None
@@ -69,8 +67,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
     sequences = changes.max_num_seqs or settings.sequences
     batched = changes.max_num_batched_tokens or settings.kv.batched_tokens
     without_async = changes.no_async_scheduling or (drafting is not None and drafting.method in WITHOUT_ASYNC)
-    kv = replace(
-        settings.kv,
+    kv = settings.kv._replace(
         context=changes.max_model_len or settings.kv.context,
         batched_tokens=batched,
         vllm=changes.vllm or settings.kv.vllm,
@@ -84,8 +81,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         speculative_tokens=drafting.tokens if drafting is not None else 0,
     )
     text_only = settings.load.language_model_only or changes.language_model_only
-    load = replace(
-        settings.load,
+    load = settings.load._replace(
         vllm=kv.vllm,
         quantization=changes.quantization or settings.load.quantization,
         language_model_only=text_only,
@@ -93,8 +89,7 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         drafting_mtp=drafting is not None and drafting.by_own_layers,
         moe_backend=changes.moe_backend or settings.load.moe_backend,
     )
-    return replace(
-        settings,
+    return settings._replace(
         kv=kv,
         load=load,
         # vLLM schedules at least one token of each sequence in a step.
@@ -120,5 +115,5 @@ def _drafting(settings: Settings, changes: Changes) -> Drafting | None:
     if changes.speculative_tokens is None:
         return settings.drafting
     if settings.drafting is not None:
-        return replace(settings.drafting, tokens=changes.speculative_tokens)
+        return settings.drafting._replace(tokens=changes.speculative_tokens)
     return Drafting(changes.speculative_tokens, method="mtp")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
@@ -45,8 +44,7 @@ class PlacePart(NamedTuple):
     words: str
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(NamedTuple):
     """What a service takes. ``loaded`` is what vLLM's "Model loading took" will log, a draft model's share included.
 
     ``kv`` is its cache as vLLM allocates it, ``kv_bytes`` how much of it there is, and ``kv_least_bytes`` the least
@@ -147,8 +145,7 @@ class Footprint:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Sizing:
+class Sizing(NamedTuple):
     """The memory flags. ``kv_cache_memory_bytes`` is None where vLLM is to size the cache by the fraction alone."""
 
     kv_cache_memory_bytes: int | None
@@ -192,13 +189,13 @@ def footprint(
     others = [_weights_item(WEIGHTS, loaded), *draft.items, *overhead(engine)]
     others += given.beside.of_weights(loaded.bytes)
     if not given.on_gpu:
-        others = [replace(item, where=Where.HOST) for item in others]
+        others = [item._replace(where=Where.HOST) for item in others]
     by_bytes = given.kv.vllm >= _KV_BYTES_FLAG and given.utilization is None
     sized = _kv_bytes(given, cache, others, profile, by_bytes=by_bytes)
     kv_bytes, beyond = sized.bytes, sized.beyond
     if not by_bytes and given.utilization is not None:
         # What the GPU's items take more, the cache has less: their sum is the fraction.
-        others = [replace(item, spread=0) if _in_fraction(item) else item for item in others]
+        others = [item._replace(spread=0) if _in_fraction(item) else item for item in others]
     source = f"{cache.bytes_per_block} bytes a block, as vLLM allocates them" if cache.groups else "none: an encoder"
     kv_item = Item(KV_CACHE, kv_bytes, source, where=Where.GPU if given.on_gpu else Where.HOST)
     warnings = (*shape.warnings, *loaded.warnings, *draft.warnings, *cache.warnings)
@@ -217,7 +214,7 @@ def footprint(
 def _request(given: Settings, shape: Geometry) -> KvRequest:
     """Return what is asked of the cache; auto is what the checkpoint was made for."""
     if given.kv.dtype == "auto" and shape.kv_cache_dtype is not None:
-        return replace(given.kv, dtype=shape.kv_cache_dtype)
+        return given.kv._replace(dtype=shape.kv_cache_dtype)
     return given.kv
 
 
@@ -249,7 +246,7 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
     shape = of_one_rank(shape, given.ranks)
     draft = _draft(given, shape, draft_facts)
     most = max(shape.max_context or 0, given.kv.context)
-    request = replace(_request(given, shape), context=most)
+    request = _request(given, shape)._replace(context=most)
     return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
 
 
@@ -348,7 +345,7 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
     if drafting is None or (drafting.model is None and not drafting.by_own_layers):
         return _Draft()
     if drafting.model is None and target.mtp:
-        return _Draft(None, replace(target, groups=target.mtp, known=True))
+        return _Draft(None, target._replace(groups=target.mtp, known=True))
     if drafting.model is None:
         warning = "the drafting layers of the model itself are counted as one layer of full attention"
         return _Draft(None, _one_layer(target), (warning,))
@@ -359,13 +356,13 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
         warning = f"nothing is known of the draft model {drafting.model}: its memory is a guess from its target's"
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
-    loaded = weights(facts, replace(given.load, quantization=None, drafting_mtp=False), drafting.model)
+    loaded = weights(facts, given.load._replace(quantization=None, drafting_mtp=False), drafting.model)
     loaded = weights_of_one_rank(loaded, given.ranks)
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft(loaded, _one_layer(target), (warning,))
     if shape is not None:
-        shape = replace(shape, groups=as_built(shape.groups, shape.drafter, given.kv.vllm))
+        shape = shape._replace(groups=as_built(shape.groups, shape.drafter, given.kv.vllm))
         shape = of_one_rank(shape, given.ranks)
     return _Draft(loaded, shape, shape.warnings if shape else ())
 
@@ -373,7 +370,7 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
 def _one_layer(target: Geometry) -> Geometry:
     """Return a drafter of one layer, as wide as the target's widest."""
     widest = max(target.groups, key=lambda group: group.kv_heads * group.head_dim)
-    return replace(target, groups=(LayerGroup(Kind.FULL, 1, widest.kv_heads, widest.head_dim),), layers=1)
+    return target._replace(groups=(LayerGroup(Kind.FULL, 1, widest.kv_heads, widest.head_dim),), layers=1)
 
 
 def _known(item: Item) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,8 +40,7 @@ class Where(StrEnum):
     HOST = "host"
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One thing that takes memory. ``estimated``: neither computed from the model nor read from a log of it.
 
     ``bytes`` is the middle of what it was seen to take, and ``spread`` by how much more it may be: 0 for what is

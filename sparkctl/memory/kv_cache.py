@@ -6,8 +6,7 @@ on (``v1/core/kv_cache_utils.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
@@ -33,8 +32,7 @@ _HALF_MORE: Final = Version("0.18.0.dev0")
 """Groups are filled up to the largest where it has less than 1.5 times the layers of the smallest; 1.25 before."""
 
 
-@dataclass(frozen=True, slots=True)
-class KvGroup:
+class KvGroup(NamedTuple):
     """One block table, as vLLM groups layers. ``page_bytes`` is one block of one of its layers.
 
     Where the layers of a table differ in width, ``page_bytes`` is the sum of their pages, as vLLM has it.
@@ -47,8 +45,7 @@ class KvGroup:
     blocks_per_request: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvCache:
+class KvCache(NamedTuple):
     """The pool of blocks. ``blocks_per_request`` is over all tables, for one sequence of the longest context."""
 
     groups: tuple[KvGroup, ...]
@@ -107,12 +104,12 @@ def kv_cache(geometry: Geometry, request: KvRequest, *, draft: Geometry | None =
     request = _of_model(request, geometry)
     known = geometry.known and (draft is None or draft.known)
     context = request.context if known else max(request.context, UNKNOWN_LEAST_TOKENS)
-    found = buckets(_without_windows(groups, request), own, replace(request, context=context))
+    found = buckets(_without_windows(groups, request), own, request._replace(context=context))
     _, _, warning = element(request.dtype)
     warnings = (warning,) if warning else ()
     if not found:
         return KvCache((), 0, 0, request.context, request.vllm, warnings)
-    counted = replace(request, context=context)
+    counted = request._replace(context=context)
     one_table = len({_slots(bucket.group) for bucket in found}) == 1
     packed = all(bucket.group.page is not None for bucket in found)
     tables, block = (_packed if packed else _one_table if one_table else _many_tables)(found, counted)
@@ -124,7 +121,7 @@ def _of_model(request: KvRequest, geometry: Geometry) -> KvRequest:
     """Return the request with what of the model decides it: a model of states alone caches no prefix unless told."""
     attends = any(group.state is None for group in geometry.groups)
     caching = request.prefix_caching if attends or request.prefix_caching else False
-    return replace(request, prefix_caching=caching, state_chunk=geometry.state_chunk)
+    return request._replace(prefix_caching=caching, state_chunk=geometry.state_chunk)
 
 
 def largest_context(
@@ -133,7 +130,7 @@ def largest_context(
     """Return the longest context of which ``sequences`` fit into these bytes, at most the request's; 0 if none does."""
 
     def fits(context: int) -> bool:
-        cache = kv_cache(geometry, replace(request, context=context), draft=draft)
+        cache = kv_cache(geometry, request._replace(context=context), draft=draft)
         return not cache.groups or cache.sequences_in(available_bytes) >= sequences
 
     low, high = 0, request.context
@@ -151,7 +148,7 @@ def _without_windows(groups: Sequence[LayerGroup], request: KvRequest) -> Sequen
     hybrid = request.hybrid and not any(group.kind is Kind.CHUNKED for group in groups)
     if hybrid or not any(group.window is None and group.state is None for group in groups):
         return groups
-    return merged([replace(g, kind=Kind.FULL, window=None) if g.window is not None else g for g in groups])
+    return merged([g._replace(kind=Kind.FULL, window=None) if g.window is not None else g for g in groups])
 
 
 def _slots(group: LayerGroup) -> object:
@@ -216,7 +213,7 @@ def _unified(found: Sequence[Bucket]) -> list[Bucket]:
 
     def unify(bucket: Bucket) -> Bucket:
         ratio, rest = divmod(largest, bucket.page_bytes)
-        return replace(bucket, block_size=bucket.block_size * (1 if rest else ratio), page_bytes=largest)
+        return bucket._replace(block_size=bucket.block_size * (1 if rest else ratio), page_bytes=largest)
 
     return [unify(bucket) for bucket in found]
 

@@ -7,8 +7,7 @@ Read in vLLM 0.33.0 (``kv_cache_interface.py``, ``platforms/interface.py``), and
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
@@ -51,8 +50,7 @@ _MLA_TOKEN_BYTES: Final = {"fp8_ds_mla": 656, "nvfp4_ds_mla": 352}
 """A token of DeepSeek's sparse MLA with its scales (vLLM mla_attention.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class KvRequest:
+class KvRequest(NamedTuple):
     """What decides the cache beside the geometry. ``dtype`` auto is 16 bits, also where the weights are float32.
 
     ``asynchronous``: the scheduler prepares a batch while another runs (``--async-scheduling``, the default; drafting
@@ -101,8 +99,7 @@ class KvRequest:
         return self.vllm >= _STATES_ARE_CACHED if self.prefix_caching is None else self.prefix_caching
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Layers with one spec, while it is worked out. ``page_bytes`` may be padded to more than the layer fills."""
 
     group: LayerGroup

@@ -215,8 +215,7 @@ class GpuPool:
         return f"GPU {self.index} ({self.name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """A memory in bytes: how large it is, what is available of it now, and the reserve that no start may touch.
 
     The host's is MemTotal and MemAvailable, with its ``gpus``; those with a memory of their own have a pool each, which
@@ -251,9 +250,9 @@ class Pool:
     def with_more(self, count: int, key: str = HOST) -> Pool:
         """Return the pool with so many more bytes available in one of its memories."""
         if key == HOST:
-            return replace(self, available_bytes=self.available_bytes + count)
+            return self._replace(available_bytes=self.available_bytes + count)
         gpus = (
             replace(gpu, pool=gpu.pool.with_more(count)) if gpu.key == key and gpu.pool is not None else gpu
             for gpu in self.gpus
         )
-        return replace(self, gpus=tuple(gpus))
+        return self._replace(gpus=tuple(gpus))

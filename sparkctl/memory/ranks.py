@@ -25,8 +25,7 @@ def of_one_rank(shape: Geometry, ranks: int) -> Geometry:
     """
     if ranks == 1:
         return shape
-    return replace(
-        shape,
+    return shape._replace(
         groups=tuple(_cut(group, ranks) for group in shape.groups),
         mtp=tuple(_cut(group, ranks) for group in shape.mtp),
         intermediate=-(-shape.intermediate // ranks),
@@ -43,8 +42,8 @@ def _cut(group: LayerGroup, ranks: int) -> LayerGroup:
     if group.state is not None:
         state = group.state
         cut = replace(state, conv_width=-(-state.conv_width // ranks), recurrent=-(-state.recurrent // ranks))
-        return replace(group, state=cut)
-    return replace(group, kv_heads=max(1, group.kv_heads // ranks))
+        return group._replace(state=cut)
+    return group._replace(kv_heads=max(1, group.kv_heads // ranks))
 
 
 def weights_of_one_rank(loaded: Weights, ranks: int) -> Weights:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.memory.beside.taken import Beside
 
@@ -18,8 +17,7 @@ WITHOUT_LAYERS: Final = frozenset({"ngram", "ngram_gpu", "suffix"})
 """Drafting from the text itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drafting:
+class Drafting(NamedTuple):
     """Speculative decoding. ``model`` is a draft model's repository, None where the model drafts by itself."""
 
     tokens: int
@@ -32,8 +30,7 @@ class Drafting:
         return self.model is None and self.method not in WITHOUT_LAYERS
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The flags that memory depends on.
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
@@ -57,7 +54,7 @@ class Settings:
     load_format: str = "auto"
     kv_bytes: int | None = None
     utilization: float | None = None
-    beside: Beside = field(default_factory=Beside)
+    beside: Beside = Beside()
 
 
 def kv_dtype(given: object, dtype: object) -> str:

@@ -5,7 +5,6 @@ Labels are the state; there is no file to disagree with them, so this is true af
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError
@@ -126,7 +125,7 @@ def claiming(running: Running, records: Sequence[ServiceLabels], names: Mapping[
         )
         for memory in memories
     }
-    return replace(running, claim_bytes=largest[HOST][0], peak_bytes=largest[HOST][1], gpus=gpus)
+    return running._replace(claim_bytes=largest[HOST][0], peak_bytes=largest[HOST][1], gpus=gpus)
 
 
 def _split(record: ServiceLabels, seen: Collection[str]) -> dict[str, tuple[int | None, int | None]]:

@@ -97,7 +97,7 @@ def as_recorded(service: Service, record: ServiceLabels, command: Sequence[str])
     mods = service.mods if record.mods is None else tuple(placed.as_recorded(record.mods, service.mods))
     started_as = recipe.model_copy(update=changed)
     was = service.command()._replace(record=record, digest=record.digest or service.digest)
-    return replace(service, recipe=started_as, mods=mods, command=lambda: was)
+    return service._replace(recipe=started_as, mods=mods, command=lambda: was)
 
 
 def recipe_of_command(recipe: Recipe, record: ServiceLabels, command: Sequence[str]) -> Recipe:

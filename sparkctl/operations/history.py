@@ -134,14 +134,13 @@ def expecting(
     service: Service, items: tuple[Item, ...], known: str, learned: Callable[[Sequence[Item]], tuple[Item, ...]]
 ) -> Service:
     """Return a service that is planned by these items; ``learned`` makes those of its smaller settings."""
-    resizer = replace(service.resizer, learned=learned)
-    expected = replace(service.footprint, items=items, known=known)
-    wanted = replace(
-        service.wanted,
+    resizer = service.resizer._replace(learned=learned)
+    expected = service.footprint._replace(items=items, known=known)
+    wanted = service.wanted._replace(
         steady_bytes=expected.bound_bytes,
         peak_bytes=expected.peak_bound_bytes,
         parts=f"{expected.summary}, {expected.known}",
         sizes=resizer.sizes,
         gpu=devices.on_gpu(expected, service.recipe),
     )
-    return replace(service, expected=expected, wanted=wanted)
+    return service._replace(expected=expected, wanted=wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
@@ -128,12 +127,12 @@ class Planner:
             return running
         image = self._ports.engine.image(container.image)
         found = differences.differences(service, container, image, self._secret_values(service))
-        return replace(running, changes=tuple(found))
+        return running._replace(changes=tuple(found))
 
 
 def _with_digest(service: Service) -> Wanted:
     """Return what is wanted, to be compared with what runs: its command is made for that."""
-    return replace(service.wanted, digest=service.digest)
+    return service.wanted._replace(digest=service.digest)
 
 
 def refuse_clashes(wanted: Sequence[Service]) -> None:
@@ -209,7 +208,7 @@ class EngineNow:
         found = [_with_what_comes_back(one, now) for one in names.values()]
         started = {one.id for one in coming if must_start(one) or one.state == "running"}
         back = [one for one in now if one.container.id in started and one.name not in names]
-        return [*found, *(replace(one.running, state="ready" if one.ready else "starting") for one in back)]
+        return [*found, *(one.running._replace(state="ready" if one.ready else "starting") for one in back)]
 
     def no_room(self, container: Container) -> str:
         """Return why there is no memory to start a container again, "" where there is.

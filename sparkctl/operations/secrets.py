@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.shown import HIDDEN, Boundary, is_plain, looks_secret, may_be_secret, sounds_secret
-from sparkctl.world.labels import SecretDigests
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from sparkctl.world import labels
+    from sparkctl.world.labels import SecretDigests
+else:
+    labels = LazyModule("sparkctl.world.labels")
 
 API_KEY: Final = "VLLM_API_KEY"
 """The variable from which vLLM takes the key that clients must send."""
@@ -106,9 +111,9 @@ def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDiges
     guess), so that not even a short value can be guessed from labels that were shown to somebody.
     """
     if not values:
-        return SecretDigests()
+        return labels.SecretDigests()
     salt = os.urandom(_SALT_BYTES) if salt is None else salt
-    return SecretDigests(salt.hex(), {name: _digest(value, salt) for name, value in values.items()})
+    return labels.SecretDigests(salt.hex(), {name: _digest(value, salt) for name, value in values.items()})
 
 
 def changed(recorded: SecretDigests, values: Mapping[str, str]) -> list[str]:

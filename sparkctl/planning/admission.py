@@ -16,9 +16,9 @@ in the host's, and every part has to have room.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.memory.pool import HOST
@@ -153,8 +153,7 @@ class Variant(NamedTuple):
     missing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A service that is to run. ``parts`` is its footprint as a line.
 
     ``sizes`` and ``variants`` say what of it could be less, None and () where nothing could; they are asked only for a
@@ -180,8 +179,7 @@ class Wanted:
         return Need(self.steady_bytes, self.peak_bytes, self.check, self.gpu)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One action on one service. ``free_bytes`` is what a start leaves above the reserve at its peak.
 
     ``check_free_bytes`` is what vLLM's own check finds free beyond what it asks for. Where it takes of several
@@ -208,15 +206,14 @@ class Step:
         return self.action is Action.CHANGED
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStart:
+class PlannedStart(NamedTuple):
     """A start: ``parts`` are what it does to each memory, by its key; ``freed`` comes back of what it replaces."""
 
     name: str
     action: Action
     priority: int
-    freed: Mapping[str, int] = field(default_factory=dict)
-    parts: Mapping[str, StartPart] = field(default_factory=dict)
+    freed: Mapping[str, int] = MappingProxyType({})
+    parts: Mapping[str, StartPart] = MappingProxyType({})
 
     @property
     def peak_bytes(self) -> int:
@@ -244,8 +241,7 @@ class PlannedStart:
         return replaced(self, parts=parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """What is decided of a set. ``starts`` are in their order.
 
     ``spoken`` is what each running service may still take, by memory. ``rooms`` are the memories before the first

@@ -7,7 +7,7 @@ a start is one sample: it was read before the first long prompt, and with whatev
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
@@ -132,7 +132,7 @@ def _as_measured(items: Sequence[Item], match: Measured) -> tuple[Item, ...]:
             continue
         size = max(size, round(floors.get(name, 0) * estimated[name]))
         title = name if name in {BESIDE, HOST, START} else group[0].name
-        known_item = replace(group[0], name=title, bytes=size, source=source, estimated=False, spread=0)
+        known_item = group[0]._replace(name=title, bytes=size, source=source, estimated=False, spread=0)
         found.append(known_item)
     return tuple(found)
 
@@ -195,7 +195,7 @@ def _scaled(items: Sequence[Item], match: Learned) -> tuple[Item, ...]:
 
 def _times(item: Item, ratio: float, why: str) -> Item:
     source = f"{item.source}; x {ratio:.2f}, {why}"
-    return replace(item, bytes=round(item.bytes * ratio), source=source, estimated=True)
+    return item._replace(bytes=round(item.bytes * ratio), source=source, estimated=True)
 
 
 def _ratios(one: Measurement) -> Ratios:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 _MIG: Final = "MIG-"
 
 
-@dataclass(frozen=True, slots=True)
-class Devices:
+class Devices(NamedTuple):
     """Which GPUs a container gets, and which of these its server takes.
 
     ``ids`` are NVML's indices or UUIDs, () is all of them. ``visible`` is CUDA_VISIBLE_DEVICES: places among the

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from dataclasses import replace as replaced
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import HOST
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Plan", "Running", "Step", "Wanted", "describe", "make_plan"]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """The decision. ``order`` are the starts; ``foreign_bytes`` are in use by what is none of sparkctl's services.
 
     Of a host whose GPUs have their own memory that is the host's alone, and ``on_cards`` is it for each of them.
@@ -37,7 +35,7 @@ class Plan:
     pool: Pool
     steps: tuple[Step, ...]
     foreign_bytes: int = 0
-    on_cards: Mapping[str, int] = field(default_factory=dict)
+    on_cards: Mapping[str, int] = MappingProxyType({})
     unknown: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
@@ -80,8 +78,7 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
     )
     if plan.fits:
         return plan
-    return replaced(
-        plan,
+    return plan._replace(
         reasons=tuple(arithmetic(wanted, running, pool, admission)),
         segments=segments(running, pool, admission),
         ways=tuple(ways.ways(wanted, running, pool, replace=replace)),

@@ -8,7 +8,7 @@ never taken. A logged start is one sample from another machine: it leaves no ite
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from packaging.version import Version
@@ -92,10 +92,10 @@ def applied(items: Sequence[Item], reference: Reference) -> tuple[Item, ...]:
             continue
         estimated = sum(item.bytes for item in group)
         if name == WEIGHTS:
-            found.append(replace(group[0], bytes=size, source=source, estimated=False, spread=0))
+            found.append(group[0]._replace(bytes=size, source=source, estimated=False, spread=0))
             continue
         size = max(size, round(calibration.LEAST_SCALED * estimated))
-        found.append(replace(group[0], name=name, bytes=size, source=source, estimated=True, spread=_SPREAD))
+        found.append(group[0]._replace(name=name, bytes=size, source=source, estimated=True, spread=_SPREAD))
     return tuple(found)
 
 

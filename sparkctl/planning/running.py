@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.units import format_gib
@@ -42,8 +42,7 @@ class Held(NamedTuple):
         return max(0, whole - self.resident_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """A service that has a container. ``state`` is ready, starting or stopped; a stopped one holds nothing.
 
     ``claim_bytes`` is what it will hold of the host's memory, ``peak_bytes`` the most that it takes until then,
@@ -61,7 +60,7 @@ class Running:
     priority: int | None = 0
     peak_bytes: int | None = None
     changes: tuple[str, ...] = ()
-    gpus: Mapping[str, Held] = field(default_factory=dict)
+    gpus: Mapping[str, Held] = MappingProxyType({})
 
     @property
     def memories(self) -> Mapping[str, Held]:

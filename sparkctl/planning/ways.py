@@ -21,8 +21,7 @@ enough beside what runs, it is looked for beside what is left when the fewest of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
@@ -51,8 +50,7 @@ _COMBINE_FROM: Final = 1.0
 """Single settings that lose more than this are set beside combinations."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """A way to fit, and what it ``loses``. ``changes`` are by service; ``recipes`` are taken in place of a service's.
 
     ``stops`` are running services that end first; ``without`` are services that are not started; ``drop_cache`` gives
@@ -272,7 +270,7 @@ class _Search:
 
     def _dropping(self) -> Iterator[Way]:
         """Yield the page cache, where a vLLM that takes it for used is the only reason."""
-        without = replace(self._pool, cache_bytes=0)
+        without = self._pool._replace(cache_bytes=0)
         if self._pool.cache_bytes and admit(self._wanted, self._running, without, replace=self._replace).fits:
             words = f"without the {format_gib(self._pool.cache_bytes)} of page cache, which this vLLM takes for used"
             yield Way(0, words, {}, {}, drop_cache=True)

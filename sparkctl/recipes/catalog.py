@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
@@ -48,8 +47,7 @@ FOLDERS: Final = ("recipes", "mods", "templates", "checks")
 _SERVED: Final = ("recipe", "stack")
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """A folder with ``recipes/``, ``mods/``, ``templates/`` and ``checks/``.
 
     ``label`` says whose it is: given, yours, shipped.
@@ -59,8 +57,7 @@ class Root:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
+class CatalogEntry(NamedTuple):
     """A file that a name means, or a repository of the hub (``HUB``)."""
 
     name: str
@@ -68,8 +65,7 @@ class CatalogEntry:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedRecipe:
+class LoadedRecipe(NamedTuple):
     """A recipe after ``extends`` and ``--set``, checked; ``document`` is what it was made from, with every place."""
 
     name: str
@@ -249,7 +245,7 @@ class Catalog:
             members = (self._of_one_stack(name),)
         for member in members:
             refuse_unservable(member.service)
-        return tuple(replace(member, asked=name) for member in members)
+        return tuple(member._replace(asked=name) for member in members)
 
     def _of_one_stack(self, name: str) -> Member:
         found = self._of_stacks(name)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.document import Document, Node
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.base.document import KeyPath
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """One value laid over a recipe."""
 
     path: KeyPath
@@ -40,7 +38,7 @@ def merge(base: Node, over: Node) -> Node:
         if key not in laid or laid[key].content is not None
     }
     new = {key: child for key, child in laid.items() if key not in base.content}
-    return replace(over, content=kept | new)
+    return over._replace(content=kept | new)
 
 
 def merge_documents(base: Document, over: Document) -> Document:
@@ -81,7 +79,7 @@ def with_long_names(source: Document, version: Version | None = None) -> Documen
             problems.append(Problem(message, node.key, "remove one of the two"))
             continue
         found[name] = value
-    renamed = replace(root, content={**root.content, "args": replace(args, content=found)})
+    renamed = root._replace(content={**root.content, "args": args._replace(content=found)})
     return Document(source.file, renamed, (*source.problems, *problems))
 
 
@@ -98,9 +96,9 @@ def with_whole_names(source: Document) -> Document:
 def _by_long_name(written: str, node: Node, version: Version | None) -> tuple[str, Node]:
     meant = spelled(written, version)
     if meant.level is not None:
-        return meant.key, replace(node, content=int(meant.level), text=meant.level)
+        return meant.key, node._replace(content=int(meant.level), text=meant.level)
     if meant.opposite and isinstance(node.content, bool):
-        return meant.key, replace(node, content=not node.content)
+        return meant.key, node._replace(content=not node.content)
     return meant.key, node
 
 
@@ -157,4 +155,4 @@ def _parse(text: str) -> tuple[Override, tuple[Problem, ...]]:
         place = Place(file, 1, 1)
         return Override(path, Node("", place, place)), ()
     parsed = document.load(value, file)
-    return Override(path, replace(parsed.root, key=parsed.root.place)), parsed.problems
+    return Override(path, parsed.root._replace(key=parsed.root.place)), parsed.problems

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.recipes import layers
@@ -27,8 +26,7 @@ _ABSENT: Final = {"is not there", "is empty"}
 """What is said of a folder that nobody has put a model into."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
 
     ``started``: it is of a service that runs.
@@ -101,7 +99,7 @@ class Locator:
             raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
         laid = record.laid_over or LaidOver()
         member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
-        return replace(self._located(member, tuple(more), strict=False), started=True)
+        return self._located(member, tuple(more), strict=False)._replace(started=True)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
         """Return the vLLM of an image that is here, None where that is not known."""
@@ -139,7 +137,7 @@ def _renamed(members: Sequence[Member], name: str) -> list[Member]:
         services = ", ".join(member.service for member in members)
         raise InputError(f"--as {name} names one service, found {len(members)}: {services}")
     refuse_unservable(name)
-    return [replace(members[0], service=name)]
+    return [members[0]._replace(service=name)]
 
 
 def _meant(override: str, services: Sequence[str]) -> tuple[str | None, str]:

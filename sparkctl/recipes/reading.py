@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -184,7 +183,7 @@ class Loader(Locator):
         Raises:
             InputError: the model does not say its longest context.
         """
-        return replace(one, loaded=fitted(one.loaded, facts, draft, self._profile))
+        return one._replace(loaded=fitted(one.loaded, facts, draft, self._profile))
 
     def _template(self, name: str) -> Template:
         entry = self._catalog.entry("template", name)
@@ -257,5 +256,5 @@ def _estimate(of: Resizer) -> Footprint:
     try:
         return estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
     except ProblemsError as error:
-        located = [replace(problem, place=loaded.document.place(problem.path)) for problem in error.problems]
+        located = [problem._replace(place=loaded.document.place(problem.path)) for problem in error.problems]
         raise ProblemsError(located) from None

@@ -6,7 +6,7 @@ Its command is made by its template, when something of it is first asked for (``
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -99,8 +99,7 @@ class Command(NamedTuple):
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A recipe deployed under a name.
 
     ``command`` returns its docker run command, which is made when it is first called. ``secrets_file`` is the env-file

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -55,8 +54,7 @@ def refuse_unservable(name: str) -> None:
         raise InputError(message, hint="it is two or more letters, digits, _ . -, beginning with a letter or a digit")
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
 
     ``stack`` is the stack's name, "" for a service of its own.
@@ -70,8 +68,7 @@ class Member:
     stack: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedStack:
+class LoadedStack(NamedTuple):
     """A stack, checked."""
 
     name: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -230,7 +229,7 @@ def test_a_state_is_as_wide_as_its_flags_say(
 ) -> None:
     shape = geometry(config(model))
     kept = next(group.state for group in shape.groups if group.state is not None)
-    alone = replace(shape, groups=tuple(group for group in shape.groups if group.state is not None))
+    alone = shape._replace(groups=tuple(group for group in shape.groups if group.state is not None))
     request = KvRequest(1024, 2048, OLD, state_dtype=state, recurrence_dtype=recurrence)
     page = kept.conv_width * (kept.conv_kernel - 1) * conv_bytes + kept.recurrent * recurrent_bytes
     assert kv_cache(alone, request).groups[0].page_bytes in {page, page * alone.groups[0].layers}

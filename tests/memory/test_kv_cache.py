@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -250,5 +249,5 @@ def test_layers_whose_class_sets_their_pages_are_packed_as_vllm_packs_them(
         (20, 8),
     ]
     assert cache.bytes_per_request / GIB == pytest.approx(gib, abs=1e-6)
-    drafting = kv_cache(shape, KvRequest(context, batched, Version("0.32.0")), draft=replace(shape, groups=shape.mtp))
+    drafting = kv_cache(shape, KvRequest(context, batched, Version("0.32.0")), draft=shape._replace(groups=shape.mtp))
     assert drafting.bytes_per_block == cache.bytes_per_block

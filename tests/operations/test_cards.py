@@ -255,7 +255,7 @@ def test_doctor_has_the_right_words_for_cards() -> None:
     held = "GPU 0: python3 (process 616 of bob): 3.0 GiB, GPU 1: process 9: not reported"
     assert found["gpu memory by process"].found == held
     assert "earlyoom" not in found, "it is a Spark that freezes"
-    spark = replace(pool, gpus=(replace(pool.gpus[0], pool=None), *pool.gpus[1:]))
+    spark = pool._replace(gpus=(replace(pool.gpus[0], pool=None), *pool.gpus[1:]))
     assert "earlyoom" in {one.subject for one in examine(reported._replace(pool=spark))}
 
 

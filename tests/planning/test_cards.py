@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import permutations
 from random import Random
 from typing import TYPE_CHECKING
@@ -66,9 +66,9 @@ def test_memory_of_the_host_does_not_stand_in_for_a_gpus() -> None:
 def test_a_spark_counts_all_of_it_in_the_one_pool_as_before() -> None:
     service = wanted("a", (60, 60), (5, 20), fraction=0.6)
     pool = Pool(TOTAL, 95, 10, gpus=(GpuPool(0, "NVIDIA GB10", "GPU-0"),))
-    assert make_plan([service], [], pool, replace=False) == replace(
-        make_plan([service], [], replace(pool, gpus=()), replace=False), pool=pool
-    )
+    assert make_plan([service], [], pool, replace=False) == make_plan(
+        [service], [], pool._replace(gpus=()), replace=False
+    )._replace(pool=pool)
     step = make_plan([service], [], pool, replace=False).steps[0]
     assert (step.free_bytes, step.check_free_bytes) == (95 - 80 - 10, 95 - 60 - 50)
     assert describe(make_plan([service], [], pool, replace=False))[0][-1] == f"{-15 / GIB:.1f}"
@@ -77,11 +77,11 @@ def test_a_spark_counts_all_of_it_in_the_one_pool_as_before() -> None:
 def test_vllms_check_is_of_the_gpus_total_and_takes_no_page_cache_for_used() -> None:
     service = wanted("a", (10, 10), (1, 1), fraction=0.5)
     assert service.check is not None
-    service = replace(service, check=service.check._replace(counts_cache=True))
+    service = service._replace(check=service.check._replace(counts_cache=True))
     pool = Pool(1000, 900, 0, cache_bytes=800, gpus=(card(0, 52, reserve=0),))
     step = make_plan([service], [], pool, replace=False).steps[0]
     assert step.check_free_bytes == 52 - math.ceil(0.5 * TOTAL) - 2
-    refused = make_plan([service], [], replace(pool, gpus=(card(0, 51, reserve=0),)), replace=False)
+    refused = make_plan([service], [], pool._replace(gpus=(card(0, 51, reserve=0),)), replace=False)
     assert "vLLM itself would refuse" in refused.reasons[0]
     assert any("gpu-memory-utilization 0.50 of" in line for line in refused.reasons)
 
@@ -128,7 +128,7 @@ def test_what_is_looked_for_of_a_smaller_service_is_its_part_on_the_card() -> No
         on = OnGpu(PlacePart(context // 64, context // 64, ""), PlacePart(2, 2, ""), Devices())
         return Need(context // 64 + 2, context // 64 + 2, None, on)
 
-    service = replace(wanted("a", (64, 64), (2, 2)), sizes=Sizes(4096, 1, (), need))
+    service = wanted("a", (64, 64), (2, 2))._replace(sizes=Sizes(4096, 1, (), need))
     plan = make_plan([service], [], Pool(64, 60, 0, gpus=(card(0, 51),)), replace=False)
     assert [(way.changes["a"].context or 0) // 64 for way in plan.ways] == [50]
 

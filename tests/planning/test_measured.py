@@ -322,7 +322,7 @@ def test_a_start_that_something_else_disturbed_is_no_evidence(after: int) -> Non
 
 
 def test_on_the_cpu_the_processes_are_measured_without_weights_and_cache() -> None:
-    items = tuple(replace(item, where=Where.HOST) for item in ITEMS)
+    items = tuple(item._replace(where=Where.HOST) for item in ITEMS)
     one = measured(predicted=ON_CPU, loaded_bytes=None, gpu_bytes=0, host_bytes=17 * GIB, available_after=93 * GIB)
     match = best([one], KEY)
     assert match is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import StartupCheck
@@ -147,12 +145,12 @@ def test_a_pool_below_its_reserve_admits_nothing_and_refuses_nothing_that_runs()
 
 def test_a_service_that_still_starts_may_take_its_peak_beside_another_but_not_once_it_was_waited_for() -> None:
     loading = running("b", 20, 5, state="starting")
-    loading = replace(loading, peak_bytes=30 * GIB)
+    loading = loading._replace(peak_bytes=30 * GIB)
     # 15 GiB of its claim are not yet taken, 25 up to its peak.
     assert make_plan([wanted("a", 10, 12)], [loading], pool(47), replace=False).fits
     assert not make_plan([wanted("a", 10, 12)], [loading], pool(46.9), replace=False).fits
     assert make_plan([wanted("a", 10, 12), wanted("b", 20, 30)], [loading], pool(37), replace=False).fits
-    ready = replace(loading, state="ready")
+    ready = loading._replace(state="ready")
     assert make_plan([wanted("a", 10, 12)], [ready], pool(37), replace=False).fits
 
 
@@ -166,7 +164,7 @@ def test_what_is_in_use_by_others_is_what_no_service_holds() -> None:
 
 
 def checked(name: str, fraction: float, *, steady: float = 10, peak: float = 12, old: bool = False) -> Wanted:
-    return replace(wanted(name, steady, peak), check=StartupCheck(fraction, 2 * GIB, counts_cache=old))
+    return wanted(name, steady, peak)._replace(check=StartupCheck(fraction, 2 * GIB, counts_cache=old))
 
 
 def test_vllms_own_check_is_predicted_and_may_use_the_reserve() -> None:
@@ -190,7 +188,7 @@ def test_the_check_asks_for_whole_bytes_of_the_machine_that_is_there() -> None:
 
 
 def test_an_old_vllm_takes_the_page_cache_for_used() -> None:
-    cached = replace(pool(70), cache_bytes=30 * GIB)
+    cached = pool(70)._replace(cache_bytes=30 * GIB)
     assert make_plan([checked("a", 0.5)], [], cached, replace=False).fits
     refused = make_plan([checked("a", 0.5, old=True)], [], cached, replace=False)
     assert refused.reasons[1:3] == (

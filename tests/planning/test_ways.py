@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -118,7 +117,7 @@ def test_a_combination_over_two_services_takes_back_what_is_not_needed() -> None
     assert set(best.changes) == {"a", "b"}
     needs = {name: shrinks.need(change) for name, change in best.changes.items()}
     changed = [
-        replace(one, steady_bytes=needs[one.name].steady_bytes, peak_bytes=needs[one.name].peak_bytes)
+        one._replace(steady_bytes=needs[one.name].steady_bytes, peak_bytes=needs[one.name].peak_bytes)
         if one.name in needs
         else one
         for one in services
@@ -157,7 +156,7 @@ def test_another_recipe_of_the_same_model_is_the_largest_that_fits_and_one_that_
     assert way.words == "with small in place of big, for the same limits"
     assert way.recipes["big"].overrides == ("limits.context=4096",)
     assert way.only_requested
-    (way,) = found([replace(big, variants=lambda: variants[1:2])], pool(40))
+    (way,) = found([big._replace(variants=lambda: variants[1:2])], pool(40))
     assert not way.only_requested
     assert found([big], pool(40), [running("small", 1), running("tiny", 1)])[0].recipes["big"].recipe == "far"
 
@@ -169,7 +168,7 @@ def test_a_service_of_low_priority_is_left_out_last_of_all() -> None:
     ]
     (way,) = found(services, pool(60))
     assert (way.without, way.words) == (("c", "b"), "without c, b")
-    of_a_stack = [replace(service, asked="stack") for service in services]
+    of_a_stack = [service._replace(asked="stack") for service in services]
     (way,) = found(of_a_stack, pool(60))
     assert way.without == ("c", "b"), "a service of a stack can be left out, as it has a name of its own"
 
@@ -195,7 +194,7 @@ def test_every_way_makes_the_set_fit_and_they_are_ranked(
     for way in plan.ways:
         needs = {name: models[name].need(change) for name, change in way.changes.items()}
         changed = [
-            replace(one, steady_bytes=needs[one.name].steady_bytes, peak_bytes=needs[one.name].peak_bytes)
+            one._replace(steady_bytes=needs[one.name].steady_bytes, peak_bytes=needs[one.name].peak_bytes)
             if one.name in needs
             else one
             for one in wanted

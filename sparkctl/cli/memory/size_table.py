@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB
@@ -103,7 +102,7 @@ def _cache_lines(size: Size) -> Iterator[_Line]:
         yield _Line("at most", taken.kv_bytes, most, part=True)
     kinds: dict[KvGroup, list[int]] = {}
     for group in cache.groups:
-        kinds.setdefault(replace(group, layers=0), []).append(group.layers)
+        kinds.setdefault(group._replace(layers=0), []).append(group.layers)
     for kind, layers in kinds.items():
         blocks = kind.blocks_per_request * len(layers)
         text = f"a sequence has {_plural(blocks, 'block')} of {kind.block_size:,} tokens"

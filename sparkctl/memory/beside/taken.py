@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.beside import adapters
@@ -28,8 +27,7 @@ _PINNED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Beside:
+class Beside(NamedTuple):
     """What is beside the model.
 
     ``items`` are known from the flags alone. ``pinned_weights`` are the most bytes of weights, ``pinned_share`` the

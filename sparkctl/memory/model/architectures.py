@@ -5,8 +5,7 @@ Read in vLLM 0.33.0's ``model_executor/models``; 0.21.0 and 0.32.0 agree unless 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.memory.model import attention, drafters, own_shapes, state_layers
 from sparkctl.memory.model.attention import FULL, LINEAR, Layers
@@ -26,8 +25,7 @@ _LETTERS: Final = {"M": LINEAR, "*": FULL, "E": "moe", "-": "mlp"}
 _NEMOTRON_H_WORDS: Final = {"mamba": LINEAR, "attention": FULL}
 
 
-@dataclass(frozen=True, slots=True)
-class LayerReading:
+class LayerReading(NamedTuple):
     """The layers that own cache, those that drafting by MTP adds, and the number of all layers."""
 
     groups: tuple[LayerGroup, ...]
@@ -71,7 +69,7 @@ def _encoder(keys: Keys) -> Layers:
 def _whisper(keys: Keys) -> Layers:
     """Whisper's decoder: each layer caches what was written, and what the encoder heard (vLLM 0.32.0 whisper.py)."""
     own = attention.full(keys)
-    return [own, replace(own, kind=Kind.CROSS)] * keys.layers
+    return [own, own._replace(kind=Kind.CROSS)] * keys.layers
 
 
 def _qwen3_next(keys: Keys) -> Layers | None:

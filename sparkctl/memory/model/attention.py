@@ -6,7 +6,6 @@ layers, or only sliding ones (vLLM 0.33.0 ``engine/arg_utils.py``, where CacheCo
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.model.config_keys import Keys, wrong
@@ -34,7 +33,7 @@ def full(keys: Keys, index: int = 0) -> LayerGroup:
 def sliding(keys: Keys, index: int = 0) -> LayerGroup:
     """Return a layer of sliding attention; of full attention where the config has no window."""
     shape = full(keys, index)
-    return shape if keys.window is None else replace(shape, kind=Kind.SLIDING, window=keys.window)
+    return shape if keys.window is None else shape._replace(kind=Kind.SLIDING, window=keys.window)
 
 
 def layer_types(keys: Keys, name: str = "layer_types") -> list[str] | None:
@@ -115,7 +114,7 @@ def chunked(keys: Keys) -> Layers:
 
     def layer(index: int) -> LayerGroup:
         shape = full(keys, index)
-        return replace(shape, kind=Kind.CHUNKED, window=chunk) if chunk and rotary[index] else shape
+        return shape._replace(kind=Kind.CHUNKED, window=chunk) if chunk and rotary[index] else shape
 
     return [layer(index) for index in range(keys.layers)]
 
@@ -131,7 +130,7 @@ def cohere2(keys: Keys) -> Layers | None:
     layers = alternating(keys)
     if layers is None:
         return None
-    return [layer if layer.window is None else replace(layer, window=layer.window + 1) for layer in layers]
+    return [layer if layer.window is None else layer._replace(window=layer.window + 1) for layer in layers]
 
 
 def gemma4(keys: Keys) -> Layers | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -58,14 +57,14 @@ def dflash(keys: Keys) -> Layers | None:
 
 
 def _layer(shape: LayerGroup, window: int | None) -> LayerGroup:
-    return shape if window is None else replace(shape, kind=Kind.SLIDING, window=window)
+    return shape if window is None else shape._replace(kind=Kind.SLIDING, window=window)
 
 
 def as_built(groups: Sequence[LayerGroup], drafter: Drafter | None, vllm: Version) -> tuple[LayerGroup, ...]:
     """Return a draft model's layers as this release caches them."""
     if drafter is not Drafter.DFLASH or vllm >= DFLASH_SLIDES:
         return tuple(groups)
-    return merged(replace(group, kind=Kind.FULL, window=None) for group in groups)
+    return merged(group._replace(kind=Kind.FULL, window=None) for group in groups)
 
 
 def features(keys: Keys) -> int:

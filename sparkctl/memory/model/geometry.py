@@ -7,8 +7,7 @@ little.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Geometry", "Kind", "LayerGroup", "RecurrentState", "geometry"]
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """What of a model's shape decides its memory. ``known`` is False where ``groups`` are an upper bound.
 
     ``mtp`` are the layers that own cache and are loaded only for ``speculative: {method: mtp}``. ``kv_cache_dtype`` is
@@ -214,7 +212,7 @@ def _unread(name: str, keys: Keys) -> LayerReading:
         raise wrong("num_nextn_predict_layers", f"a whole number from 0 to {MAX_LAYERS}", drafting)
     known = name or "an architecture without a name"
     warning = f"{known} is not known: every layer is counted as full attention, which may be too much"
-    mtp = (replace(bound, layers=drafting),) if drafting else ()
+    mtp = (bound._replace(layers=drafting),) if drafting else ()
     return LayerReading((bound,), mtp, keys.layers, (warning,))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,8 +42,7 @@ class RecurrentState:
     own_recurrence: bool = field(default=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerGroup:
+class LayerGroup(NamedTuple):
     """``layers`` layers of one shape that own cache. ``window`` is in tokens: of sliding or chunked attention.
 
     MLA has one head of ``head_dim`` (latent and rotary) and no values; ``value_dim`` is None where values are as wide
@@ -69,6 +68,6 @@ def merged(layers: Iterable[LayerGroup]) -> tuple[LayerGroup, ...]:
     """Return the layers with those of one shape taken together, in the order of their first."""
     counted: dict[LayerGroup, int] = {}
     for layer in layers:
-        shape = replace(layer, layers=1)
+        shape = layer._replace(layers=1)
         counted[shape] = counted.get(shape, 0) + layer.layers
-    return tuple(replace(shape, layers=count) for shape, count in counted.items())
+    return tuple(shape._replace(layers=count) for shape, count in counted.items())

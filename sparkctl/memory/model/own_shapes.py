@@ -5,7 +5,6 @@ Read in vLLM 0.33.0 unless said; each turns the window off for the layers that a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from sparkctl.memory.model.attention import FULL, SLIDING, Layers, by_types, full, layer_types, sliding
@@ -50,7 +49,7 @@ def mimo_v2(keys: Keys) -> Layers | None:
     own = _with_own_heads(keys)
 
     def attends(some: Keys, index: int) -> LayerGroup:
-        return replace(full(some, index), value_dim=some.first("v_head_dim") or None)
+        return full(some, index)._replace(value_dim=some.first("v_head_dim") or None)
 
     def slides(_keys: Keys, index: int) -> LayerGroup:
         return _windowed(attends(own, index), keys)
@@ -139,7 +138,7 @@ def _with_own_heads(keys: Keys) -> Keys:
 
 def _windowed(shape: LayerGroup, keys: Keys) -> LayerGroup:
     window = keys.first("sliding_window_size", "sliding_window")
-    return replace(shape, kind=Kind.SLIDING, window=window) if window else shape
+    return shape._replace(kind=Kind.SLIDING, window=window) if window else shape
 
 
 def deepseek_v4(keys: Keys) -> Layers | None:

@@ -44,7 +44,7 @@ def nemotron_h(keys: Keys) -> LayerGroup:
     layer = _mamba2((heads, width, size), groups, kernel, heads * width, _recurrent_bytes(keys, key))
     if layer.state is None:
         return layer
-    return replace(layer, state=replace(layer.state, own_recurrence=_own_recurrence(keys, key)))
+    return layer._replace(state=replace(layer.state, own_recurrence=_own_recurrence(keys, key)))
 
 
 def parallel_mamba2(keys: Keys, *, own_width: bool = False) -> LayerGroup:

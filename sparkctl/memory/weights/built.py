@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.memory.weights.buffers import buffers
 from sparkctl.memory.weights.parameters import parts
@@ -22,8 +21,7 @@ BUFFERS: Final = "buffers"
 _PLAIN: Final = {"float32": (32, "F32"), "float": (32, "F32"), "float16": (16, "F16"), "half": (16, "F16")}
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(NamedTuple):
     """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by component."""
 
     by_component: Mapping[str, int]

@@ -61,7 +61,7 @@ def facts_of_folder(folder: Path) -> ModelFacts:
     separate = folder / SEPARATE_QUANTIZATION
     if config.get("quantization_config") is None and regular_file.is_there(separate):
         config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
-    return ModelFacts(
+    return ModelFacts.model_construct(  # each value is checked already: to check 3,000 tensors again takes a while
         description=str(folder),
         config=config,
         config_source=source,
@@ -79,7 +79,7 @@ def facts_of_hub(
         InputError: the config is not what it claims.
     """
     at = f"{repo} on the hub ({commit[:_COMMIT]})"
-    return ModelFacts(
+    return ModelFacts.model_construct(
         description=repo,
         config=_parsed(f"config.json of {repo} on the hub", config),
         config_source=f"config.json of {at}",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from packaging.version import Version
 
@@ -11,8 +10,7 @@ QUERY_ALONE: Final = Version("0.30.0.dev0")
 """From here Gemma 4's layers that read another's cache have no keys and values of their own (vLLM 0.30.0 gemma4.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
+class LoadOptions(NamedTuple):
     """The flags that the loaded weights depend on.
 
     ``quantization`` is the ``--quantization`` flag, None where the checkpoint's own ``quantization_config`` decides.

@@ -6,7 +6,6 @@ logged on an H200. Small parameters (norms, biases, convolutions) are counted ro
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.memory.model.config_keys import Keys
@@ -135,12 +134,12 @@ def _shared_attention(keys: Keys, shape: Geometry, kind: str, vllm: Version) -> 
     if not keys.first("num_kv_shared_layers"):
         return
     whole = geometry({**keys.values, "model_type": kind, "num_kv_shared_layers": 0})
-    owned = {replace(group, layers=1): group.layers for group in shape.groups}
+    owned = {group._replace(layers=1): group.layers for group in shape.groups}
     for group in whole.groups:
-        left = group.layers - owned.get(replace(group, layers=1), 0)
+        left = group.layers - owned.get(group._replace(layers=1), 0)
         heads = 0 if vllm >= QUERY_ALONE and kind == "gemma4_text" else group.kv_heads
         if left:
-            yield from _attention(replace(group, layers=left, kv_heads=heads), keys, whole, kind)
+            yield from _attention(group._replace(layers=left, kv_heads=heads), keys, whole, kind)
 
 
 def _query_heads(group: LayerGroup, keys: Keys) -> int:
@@ -250,6 +249,6 @@ def _drafting(shape: Geometry, keys: Keys, kind: str) -> Iterator[Part]:
     """Yield the model's own drafting layers: a layer like the last, and a projection of twice the hidden size."""
     hidden = keys.count("hidden_size")
     for group in shape.mtp:
-        inner = [*_attention(replace(group, layers=1), keys, shape, kind), *feed_forward(keys, kind, last=True)]
+        inner = [*_attention(group._replace(layers=1), keys, shape, kind), *feed_forward(keys, kind, last=True)]
         size = sum(part.parameters * part.count for part in inner) + 2 * hidden * hidden
         yield Part("draft", "model.mtp.*", size, group.layers, linear=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.memory.model.config_keys import MAX_NUMBER
 
@@ -37,8 +36,7 @@ _INTEGERS: Final = ("awq", "gptq", "auto-round", "auto_round", "intel/auto-round
 _EXPERTS_ALONE: Final = frozenset({"mxfp4"})
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
+class Scheme(NamedTuple):
     """Quantized linear layers: ``bits`` a parameter, scales included. ``ignored`` are patterns of names that are not.
 
     ``online``: quantized while loading, from the checkpoint's 16 bits. ``only`` are patterns of the names that are

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,8 +25,7 @@ class Tensor(NamedTuple):
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedTensors:
+class LoadedTensors(NamedTuple):
     """Bytes by component and by dtype, which divide the same sum; ``skipped`` is what is not loaded, by reason."""
 
     checkpoint_bytes: int
@@ -53,6 +51,7 @@ _DROPPED: Final = re.compile(
 _COPIES: Final = ("original/", "consolidated")
 _INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.)")
 _LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_KEY_OR_VALUE: Final = re.compile(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.")
 
 # The first that is found in a tensor's name; names of Gemma, Qwen, Llama, DeepSeek, GLM, Nemotron, Phi, gpt-oss.
 _COMPONENTS: Final = (
@@ -83,27 +82,33 @@ def loaded(tensors: Iterable[Tensor], config: Mapping[str, Any], options: LoadOp
     declared = declared_config(config)
     packing = None if declared is None else _packing(declared)
     text = next((part for part in (config.get("text_config"),) if isinstance(part, dict)), config)
-    layers = _layers(text)
+    layers, unused = _layers(text), _unused_layers(text, options)
     components: dict[str, int] = {}
     dtypes: dict[str, int] = {}
     skipped: dict[str, int] = {}
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings")) is True
     total = 0
     for tensor in tensors:
         total += tensor.bytes
-        component = component_of(tensor.name, layers)
-        reason = _reason(tensor.name, component, config, text, options)
+        kind = _kind(tensor.name)
+        component = _component_of(tensor.name, kind, layers)
+        reason = _reason(tensor.name, kind, component, tied=tied, unused=unused, options=options)
         if reason is not None:
             _add(skipped, reason, tensor.bytes)
             continue
-        name, size = _as_built(tensor, component, quantized if declared is None else None, options)
+        name, size = _as_built(tensor, kind, component, quantized if declared is None else None, options)
         _add(components, component, size)
-        _add(dtypes, _label(tensor.name, name, packing), size)
+        _add(dtypes, _label(tensor.name, kind, name, packing), size)
     return LoadedTensors(total, components, dtypes, skipped)
 
 
 def component_of(name: str, layers: int | None = None) -> str:
     """Return the component of a tensor; a layer beyond the model's last is one for drafting."""
-    component = _component(_kind(name))
+    return _component_of(name, _kind(name), layers)
+
+
+def _component_of(name: str, kind: str, layers: int | None) -> str:
+    component = _component(kind)
     if layers is not None and component not in _TOWERS:
         index = _LAYER.search(name)
         if index and int(index[1]) >= layers:
@@ -171,33 +176,36 @@ def _layers(text: Mapping[str, Any]) -> int | None:
 
 
 def _reason(
-    name: str, component: str, config: Mapping[str, Any], text: Mapping[str, Any], options: LoadOptions
+    name: str, kind: str, component: str, *, tied: bool, unused: int | None, options: LoadOptions
 ) -> str | None:
-    """Return why a tensor is not loaded, or None."""
+    """Return why a tensor is not loaded, or None; ``unused`` as ``_unused_layers`` has it."""
     if name.startswith(_COPIES):
         return "a second copy"
     if component == "draft" and not options.drafting_mtp:
         return "drafting layers"
     if component in _TOWERS and options.language_model_only:
         return f"{component} tower"
-    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
-    if name.endswith("lm_head.weight") and tied is True:
+    if tied and name.endswith("lm_head.weight"):
         return "the head, which is the embedding"
-    if _reads_another(name, text, options):
+    if unused is not None and (found := _KEY_OR_VALUE.search(name)) and int(found[1]) >= unused:
         return "keys and values of layers that read another's"
-    return "buffers" if _dropped(_kind(name)) else None
+    return "buffers" if _dropped(kind) else None
 
 
-def _reads_another(name: str, text: Mapping[str, Any], options: LoadOptions) -> bool:
-    """Return whether a tensor makes keys or values that its layer does not use: vLLM leaves them out since 0.30."""
+def _unused_layers(text: Mapping[str, Any], options: LoadOptions) -> int | None:
+    """Return the first layer that uses no keys and values of its own, None where each does.
+
+    vLLM leaves what makes them out since 0.30.
+    """
     layers, shared = _layers(text), text.get("num_kv_shared_layers")
     if options.vllm < QUERY_ALONE or text.get("model_type") != "gemma4_text" or layers is None:
-        return False
-    found = re.search(r"language_model\.(?:model\.)?layers\.(\d+)\.self_attn\.[kv]_(?:proj|norm)\.", name)
-    return found is not None and isinstance(shared, int) and int(found[1]) >= layers - shared
+        return None
+    return layers - shared if isinstance(shared, int) else None
 
 
-def _as_built(tensor: Tensor, component: str, online: Scheme | None, options: LoadOptions) -> tuple[str, int]:
+def _as_built(
+    tensor: Tensor, kind: str, component: str, online: Scheme | None, options: LoadOptions
+) -> tuple[str, int]:
     """Return a tensor's dtype and bytes in the server."""
     name, size = tensor.dtype, tensor.bytes
     if name not in _FLOATS:
@@ -206,7 +214,7 @@ def _as_built(tensor: Tensor, component: str, online: Scheme | None, options: Lo
     if online is not None and component in _LINEAR and len(tensor.shape) >= _MATRIX and name != "F32":
         return online.name, round(count * online.bits / 8)
     wanted = _DTYPES.get(options.dtype)
-    if _scales(_kind(tensor.name)) or (name == "F32" and wanted is None and component == "norm"):
+    if _scales(kind) or (name == "F32" and wanted is None and component == "norm"):
         return name, size
     # Weights take the model's dtype: 16 bits for a checkpoint in 32, unless they are asked for.
     built = wanted or ("BF16" if name == "F32" else name)
@@ -219,13 +227,13 @@ def _packing(declared: Mapping[str, Any]) -> str:
     return "NVFP4" if "nvfp4" in text else "MXFP4" if "mxfp4" in text else "packed integers"
 
 
-def _label(name: str, dtype: str, packing: str | None) -> str:
+def _label(name: str, kind: str, dtype: str, packing: str | None) -> str:
     """Return the dtype as a person knows it: packed 4-bit numbers are bytes to the format."""
     if packing is None or dtype not in {"U8", "I32", "F8_E4M3", "F8_E8M0"}:
         return dtype
     if name.endswith(_PACKED) or (dtype == "U8" and name.endswith(".weight")):
         return packing
-    return f"{dtype} scales" if _scales(_kind(name)) and dtype != FP8 else dtype
+    return f"{dtype} scales" if _scales(kind) and dtype != FP8 else dtype
 
 
 def _add(sums: dict[str, int], name: str, size: int) -> None:

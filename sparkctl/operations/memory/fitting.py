@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _NOWHERE: Final = "no smaller setting and no service less makes it fit"
 
 
-@dataclass(frozen=True, slots=True)
-class AskedSet:
+class AskedSet(NamedTuple):
     """What is asked for: recipes and stacks by ``names``, and ``overrides`` (PATH=VALUE, NAME:PATH=VALUE) over them.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error; ``replace`` stops and starts again what runs
@@ -88,7 +86,7 @@ def as_fitted(by: AskedSet, services: Sequence[Service], recorded: Mapping[str, 
         other = [path for path in {**now, **then} if now.get(path) != then.get(path)]
         if record.recipe == service.record.recipe and all(path in then and path in _SMALLER for path in other):
             more += [f"{service.name}:{path}={then[path]}" for path in other]
-    return replace(by, overrides=(*by.overrides, *more))
+    return by._replace(overrides=(*by.overrides, *more))
 
 
 def _parts(override: str) -> tuple[str, str]:
@@ -117,8 +115,7 @@ def taken(way: Way, wanted: Sequence[Wanted], by: AskedSet) -> AskedSet:
     new = [(renamed.get(name, name), override) for name, override in new]
     fetched = any(variant.missing for variant in way.recipes.values())
     more = [*(["--drop-caches"] if way.drop_cache else []), *(["--download"] if fetched else [])]
-    return replace(
-        by,
+    return by._replace(
         names=tuple(word for name in by.names for word in _words(name, asked, staying, renamed)),
         overrides=(*kept, *(override if alone else f"{name}:{override}" for name, override in new)),
         more=(*by.more, *more),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,8 +12,7 @@ STANDARD_CACHE: Final = "~/.cache/huggingface"
 """How a recipe spells the cache of Hugging Face's libraries, wherever the operator keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """The operator's own folders; ``hub_cache`` is their cache of models where it is not in the standard place."""
 
     home: Path

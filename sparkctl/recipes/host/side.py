@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sparkctl.base.errors import Problem, ProblemsError
 from sparkctl.recipes.host import caches
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.world.host import Models
 
 
-@dataclass(frozen=True, slots=True)
-class HostSide:
+class HostSide(NamedTuple):
     """What a container gets of its host; ``args`` and ``env`` are the recipe's, with paths as the container has them.
 
     ``compiled`` is where what its server compiles is kept. ``missing`` are sources of mounts that are not there.
@@ -55,7 +53,7 @@ def of(models: Models, operator: Operator, loaded: LoadedRecipe, model: Source, 
     if named.refused:
         raise ProblemsError([_placed(problem, loaded) for problem in named.refused])
     mounts = {**found, **named.mounts, **{mount.target: mount for mount in declared}}
-    absent = tuple(replace(_placed(problem, loaded), warning=True) for problem in (*missing, *named.missing))
+    absent = tuple(_placed(problem, loaded)._replace(warning=True) for problem in (*missing, *named.missing))
     return HostSide(tuple(mounts.values()), compiled, args, {**caches.variables(recipe), **env}, absent)
 
 
@@ -114,4 +112,4 @@ def _tls(models: Models, operator: Operator, recipe: Recipe) -> tuple[list[HostM
 
 
 def _placed(problem: Problem, loaded: LoadedRecipe) -> Problem:
-    return replace(problem, place=loaded.document.place(problem.path))
+    return problem._replace(place=loaded.document.place(problem.path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, Problem, ProblemsError
@@ -30,7 +29,7 @@ def judged(loaded: LoadedRecipe, found: str | None, *, started: bool) -> list[Pr
     told = problem(loaded, found)
     if told is not None and not told.warning and not started:
         raise ProblemsError([told])
-    doubts = [replace(told, warning=True)] if told is not None else []
+    doubts = [told._replace(warning=True)] if told is not None else []
     if loaded.version.beyond and loaded.version.note:
         doubts.append(Problem(loaded.version.note, loaded.document.place(("vllm",)), warning=True))
     return doubts

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document
@@ -51,8 +50,8 @@ def spelled_out(source: Document) -> Document:
     model = source.root.children.get("model")
     if model is None or not isinstance(model.content, str) or not isinstance(source.root.content, dict):
         return source
-    whole = replace(model, content={"repo": model}, text="")
-    return replace(source, root=replace(source.root, content={**source.root.content, "model": whole}))
+    whole = model._replace(content={"repo": model}, text="")
+    return source._replace(root=source.root._replace(content={**source.root.content, "model": whole}))
 
 
 def completed(source: Document, name: str) -> tuple[Document, tuple[Problem, ...]]:
@@ -95,7 +94,7 @@ def with_default(source: Document, path: KeyPath, value: object, why: str) -> Do
     leaf = Node(value if isinstance(value, str | int) else text, place, place, text)
     for key in reversed(path):
         leaf = Node({str(key): leaf}, place, place)
-    return replace(source, root=layers.merge(leaf, source.root))
+    return source._replace(root=layers.merge(leaf, source.root))
 
 
 def port_of(name: str) -> int:

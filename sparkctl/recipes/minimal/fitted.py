@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
@@ -69,4 +68,4 @@ def _with_largest_item(loaded: LoadedRecipe, facts: ModelFacts) -> LoadedRecipe:
 
 def _with(loaded: LoadedRecipe, path: KeyPath, value: int, why: str = "") -> LoadedRecipe:
     source = with_default(loaded.document, path, value, why)
-    return replace(loaded, document=source, recipe=validate(source, Recipe))
+    return loaded._replace(document=source, recipe=validate(source, Recipe))

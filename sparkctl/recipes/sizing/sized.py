@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import named_file, regular_file
@@ -41,8 +40,7 @@ class SizedModel(NamedTuple):
     kind: ServerKind = ServerKind.GENERATE
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Finds what a name means.
 
     ``loader`` makes what reads recipes; ``hub`` reads what a repository says of itself, over the network.
@@ -70,7 +68,7 @@ class Reader:
             message = f"{name} does not say its longest context"
             raise InputError(message, hint="say one: --max-model-len")
         # Facts are of several checkpoints: the name says which of them.
-        base = replace(defaults(resolved.memory, context, facts), repo=name if name.count("/") == 1 else None)
+        base = defaults(resolved.memory, context, facts)._replace(repo=name if name.count("/") == 1 else None)
         draft = self.model(changes.draft) if changes.draft else None
         return SizedModel(name, once, draft, changed(base, changes), resolved, kind_of({}, facts.config))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
@@ -55,8 +54,7 @@ def need(taken: Footprint, recipe: Recipe, version: Version, profile: HostProfil
     return Need(taken.bound_bytes, taken.peak_bound_bytes, check, devices.on_gpu(taken, recipe))
 
 
-@dataclass(frozen=True, slots=True)
-class Resizer:
+class Resizer(NamedTuple):
     """Says what a recipe needs once it is changed, by the way that ``--set`` takes.
 
     ``learned`` lays what this host has measured over the items of an estimate.
@@ -67,7 +65,7 @@ class Resizer:
     draft: ModelFacts | None
     profile: HostProfile
     once: Once
-    learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = field(default=tuple)
+    learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = tuple
 
     @property
     def card_total(self) -> int:
@@ -89,7 +87,7 @@ class Resizer:
             taken = estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None
-        return need(replace(taken, items=self.learned(taken.items)), recipe, version, self.profile)
+        return need(taken._replace(items=self.learned(taken.items)), recipe, version, self.profile)
 
 
 def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[Switch]:

@@ -6,9 +6,8 @@ does not pay for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.lazy import LazyModule
 
@@ -56,8 +55,7 @@ def _streams() -> Streams:
     return stream_client.AsyncStreams()
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
+class Doors(NamedTuple):
     """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``.
 
     Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network.
