@@ -29,7 +29,7 @@ def draw(name: str, command: str) -> str:
     """Return a picture of a terminal in which a command was run."""
     with tempfile.TemporaryDirectory() as home:
         environ = os.environ | {"HOME": home, "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
-        sparkctl = [sys.executable, "-m", "sparkctl"]
+        sparkctl = os.environ.get("SPARKCTL", f"{sys.executable} -m sparkctl").split()
         served = SERVED.get(name)
         if served is not None:
             subprocess.run([*sparkctl, "up", served], env=environ, capture_output=True, check=True)

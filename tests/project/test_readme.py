@@ -6,18 +6,19 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from scripts.pictures import PICTURES
+from tests.support.command_server import in_scripts
 from tests.support.fake_hub import hub
 from tests.support.paths import REPOSITORY
 from tests.support.weights import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.usefixtures("shipped_ports"), pytest.mark.timeout(300)]
 
@@ -41,9 +42,9 @@ def commands() -> list[str]:
 def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
     with hub({"coolthor/Gemma-4-E4B-it-NVFP4A16": MODEL}) as address:
         own = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": str(tmp_path / "sim")}
-        binaries = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        yield {"PATH": binaries, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", **own}
-        subprocess.run(["sparkctl", "down", "--all"], env={"PATH": binaries, **own}, check=True, capture_output=True)
+        own |= in_scripts(tmp_path / "bin")
+        yield {"HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", **own}
+        subprocess.run([tmp_path / "bin" / "sparkctl", "down", "--all"], env=own, check=True, capture_output=True)
 
 
 def test_every_command_of_the_readme_works_in_its_order(environ: dict[str, str], tmp_path: Path) -> None:
@@ -71,10 +72,10 @@ def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
     assert all(line.startswith("simulated │") for line in told)
 
 
-def test_the_pictures_are_what_the_terminal_shows() -> None:
-    done = subprocess.run(
-        [sys.executable, "scripts/pictures.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def test_the_pictures_are_what_the_terminal_shows(tmp_path: Path) -> None:
+    own = os.environ | in_scripts(tmp_path / "bin") | {"SPARKCTL": str(tmp_path / "bin" / "sparkctl")}
+    drawing = [sys.executable, "scripts/pictures.py", "--check"]
+    done = subprocess.run(drawing, cwd=ROOT, env=own, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

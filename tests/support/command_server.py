@@ -4,7 +4,8 @@ A server has the libraries in memory and forks for each command, which then has 
 streams and a process number of its own, and ends as any program does: by itself, or by a signal. What reads the
 environment while it is imported (huggingface_hub) is not in the server's memory: each command imports it anew.
 
-Run as a program, this is the server; its standard input is the socket on which it is asked.
+Run as a program, this is the server; its standard input is the socket on which it is asked, and its argument the
+descriptor of another, on which scripts ask (``in_scripts``).
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from tests.support import sparkctl_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 WARM = (["plan", "e4b-nvfp4"], ["recipes", "lint"], ["size", "e4b-nvfp4"], ["ps", "--json"], ["schema", "recipe"])
 """Commands that read only, after which every model is built and every shipped template compiled."""
@@ -110,8 +113,18 @@ def _content(descriptor: int) -> str:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode()
 
 
+def in_scripts(folder: Path) -> dict[str, str]:
+    """Write the word ``sparkctl`` for scripts into a new folder; return the variables with which it is theirs."""
+    folder.mkdir()
+    program = folder / "sparkctl"
+    program.write_text(f"#!{sys.executable} -IS\n{Path(sparkctl_client.__file__).read_text()}")
+    program.chmod(0o700)
+    return {"PATH": f"{folder}:{os.environ['PATH']}", sparkctl_client.DOOR: _server().name}
+
+
 class _Server(NamedTuple):
     door: socket.socket
+    name: str
     process: subprocess.Popen[bytes]
 
 
@@ -119,25 +132,34 @@ class _Server(NamedTuple):
 def _server() -> _Server:
     """Start the server of this process; it ends when this process does."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with far:
-        program = [sys.executable, "-m", __spec__.name]
-        return _Server(near, subprocess.Popen(program, stdin=far, stdout=subprocess.DEVNULL))
+    name = f"sparkctl-test-{os.getpid()}-{time.monotonic_ns()}"
+    with far, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as scripts:
+        scripts.bind(f"\0{name}")
+        scripts.listen()
+        program = [sys.executable, "-m", __spec__.name, str(scripts.fileno())]
+        served = subprocess.Popen(program, stdin=far, stdout=subprocess.DEVNULL, pass_fds=[scripts.fileno()])
+        return _Server(near, name, served)
 
 
 def _serve() -> str:
     """Fork for each request; return in the process that is to be the command the module that it runs."""
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
-    door = socket.socket(fileno=os.dup(0))
+    door, scripts = socket.socket(fileno=os.dup(0)), socket.socket(fileno=int(sys.argv[1]))
     while True:
-        request, descriptors, _, _ = socket.recv_fds(door, LONGEST, 3)
-        if not request:
+        asked, _, _ = select.select([door, scripts], [], [])
+        asking = door if door in asked else scripts.accept()[0]
+        request, descriptors, _, _ = socket.recv_fds(asking, LONGEST, 3)
+        if asking is not door:
+            asking.close()
+        elif not request:
             raise SystemExit
         if os.fork() == 0:
             break
         for descriptor in descriptors:
             os.close(descriptor)
     door.close()
+    scripts.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A shell starts what runs in its background with SIGINT ignored, and these tests may be such.
     signal.signal(signal.SIGINT, signal.default_int_handler)
