@@ -153,12 +153,18 @@ def test_the_network_is_there_when_asked_for(baker: Baker) -> None:
     assert "'eth0'" in baker.refused(script, "--network")
 
 
-@pytest.mark.parametrize(
-    ("script", "path", "why"),
-    [
+DIST_INFO = f"{ROOT}/six-1.17.0.dist-info"
+REFUSED = {
+    "what was deleted": [
         (f"rm {MODELS}/gemma4.py", f"{MODELS}/gemma4.py", "was deleted (file)"),
+    ],
+    "a folder that was deleted": [
         (f"rm -r {MODELS}", MODELS, "was deleted (folder)"),
+    ],
+    "a folder that was made anew": [
         (f"rm -r {MODELS}; mkdir {MODELS}; touch {MODELS}/a.py", MODELS, "was deleted"),
+    ],
+    "what is no file, or none of a package's": [
         (f"ln -s gemma4.py {MODELS}/gemma5.py", f"{MODELS}/gemma5.py", "is a symbolic link to"),
         (f"mkfifo {MODELS}/pipe", f"{MODELS}/pipe", "is a device, a pipe or a socket"),
         (f"cp $(which sed) {ROOT}/vllm/_C.abi3.so", f"{ROOT}/vllm/_C.abi3.so", "is compiled"),
@@ -166,33 +172,46 @@ def test_the_network_is_there_when_asked_for(baker: Baker) -> None:
         ("echo > /etc/vllm.conf", "/etc/vllm.conf", "lies outside the Python packages and the working folder"),
         (f"chmod +x run.sh; cp -p run.sh {MODELS}", f"{MODELS}/run.sh", "was made executable"),
         (f"chmod 600 {MODELS}/gemma4.py", f"{MODELS}/gemma4.py", "was made unreadable for others"),
-        (f"chmod u+s {MODELS}/gemma4.py", f"{MODELS}/gemma4.py", "is setuid or setgid"),
         (f"echo --- > {MODELS}/gemma4.py.rej", f"{MODELS}/gemma4.py.rej", "is what a patch did not apply"),
         (f"truncate -s 65M {MODELS}/big.py", f"{MODELS}/big.py", "is larger than 64 MiB"),
         (
-            f"mkdir {ROOT}/six-1.17.0.dist-info; echo > {ROOT}/six-1.17.0.dist-info/METADATA; echo > {ROOT}/six.py",
-            f"{ROOT}/six-1.17.0.dist-info/METADATA",
+            f"mkdir {DIST_INFO}; echo > {DIST_INFO}/METADATA; echo > {ROOT}/six.py",
+            f"{DIST_INFO}/METADATA",
             "belongs to an installation of six-1.17.0",
         ),
     ],
-)
-def test_what_is_no_overlay_is_refused_with_its_path(baker: Baker, script: str, path: str, why: str) -> None:
-    said = baker.refused(f"sed -i 's/{OLD}/fixed/' {MODELS}/gemma4_mtp.py\n{script}")
+    "what runs as another": [
+        (f"chmod u+s {MODELS}/gemma4.py", f"{MODELS}/gemma4.py", "is setuid or setgid"),
+    ],
+}
+"""What scripts do that is no overlay: the words, the path that is named and why. Each group is one script."""
+
+
+@pytest.mark.parametrize("group", REFUSED)
+def test_what_is_no_overlay_is_refused_with_its_path(baker: Baker, group: str) -> None:
+    scripts = [script for script, _, _ in REFUSED[group]]
+    said = baker.refused("\n".join([f"sed -i 's/{OLD}/fixed/' {MODELS}/gemma4_mtp.py", *scripts]))
     assert "not all that run.sh did can be a mod, and none was made:" in said
-    # An engine lists what is missing in a folder that was made anew file by file, or names the folder.
-    assert any(line.startswith(f"  {path}") and f": {why}" in line for line in said.splitlines())
+    told = [line.strip().partition(": ") for line in said.splitlines()]
+    for _, path, why in REFUSED[group]:
+        # An engine lists what is missing in a folder that was made anew file by file, or names the folder.
+        named = [reason for paths, _, reason in told if any(one.startswith(path) for one in paths.split(", "))]
+        assert any(reason.startswith(why) for reason in named), said
 
 
 @pytest.mark.parametrize(
     "script",
     [
         "echo applied",
-        f"touch {MODELS}/gemma4.py",
-        f"sed -i s/nothing-of-this/else/ {MODELS}/gemma4.py",
-        f"echo > {MODELS}/a.py; rm {MODELS}/a.py",
-        "nohup sleep 100 > /dev/null 2>&1 &",
-        f"python3 -m compileall -q {MODELS}; mkdir -p /root/.cache/pip; echo > /root/.cache/pip/x",
+        f"""
+touch {MODELS}/gemma4.py
+sed -i s/nothing-of-this/else/ {MODELS}/gemma4.py
+echo > {MODELS}/a.py; rm {MODELS}/a.py
+python3 -m compileall -q {MODELS}; mkdir -p /root/.cache/pip; echo > /root/.cache/pip/x
+nohup sleep 100 > /dev/null 2>&1 &
+""",
     ],
+    ids=["a word", "much"],
 )
 def test_a_script_that_changes_nothing_makes_no_mod(baker: Baker, script: str) -> None:
     assert "run.sh ended with 0 and changed nothing that counts; no mod was made" in baker.refused(script)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.command_line import free_port
 from tests.support.docker_spark import HOST, RECIPE
-from tests.support.engine_fixtures import STANDIN
+from tests.support.engine_fixtures import FIRST, STANDIN
 from tests.support.killed import Machine
 from tests.support.killing import (
     ANOTHER,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from sparkctl.world.docker.engine import DockerEngine
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has more to do
 
 AT_ONCE = 2
 EVERY = 1 if EACH_KILL else 6

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
 
 VLLM = "the real vLLM"
+LONG = ("docker", "build", "timeout")
 ORDER = (VLLM, "deploying on the new engine", "deploying on the first engine")
 
 
@@ -35,10 +36,11 @@ def unit_of(nodeid: str) -> str:
     return file
 
 
-def rank(nodeid: str) -> int:
-    """Return the place of a test's unit: those that take the longest come first."""
-    unit = unit_of(nodeid)
-    return ORDER.index(unit) if unit in ORDER else len(ORDER)
+def rank(unit: str, long: set[str]) -> int:
+    """Return the place of a unit: those that take the longest come first, or one worker would be alone at the end."""
+    if unit in ORDER:
+        return ORDER.index(unit)
+    return len(ORDER) + (unit not in long)
 
 
 class ByFileAndEngine(LoadFileScheduling):
@@ -65,6 +67,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileA
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker, put the long units first; the others keep their order."""
+    """In a worker, put the long units first; the others keep their order.
+
+    Long is a file with a test that drives an engine, builds the wheel or has more time than others.
+    """
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: rank(item.nodeid))
+        units = {item: unit_of(item.nodeid) for item in items}
+        long = {unit for item, unit in units.items() if any(item.get_closest_marker(mark) for mark in LONG)}
+        items.sort(key=lambda item: rank(units[item], long))

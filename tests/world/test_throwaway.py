@@ -80,7 +80,7 @@ def test_on_a_real_engine_it_is_created_run_and_gone_and_a_left_one_is_swept(
     ) as first:
         labels = ((LABEL_THROWAWAY, "reader"), (LABEL_PROCESS, gone))
         second = docker_engine.create(ContainerSpec(image=BASE, name=f"{prefix}-2", command=("true",), labels=labels))
-        assert second in {one.id for one in sweep(docker_engine, processes.lives)}
+        sweep(docker_engine, processes.lives)  # another command on this engine may have done it already
         assert docker_engine.container(second) is None
         assert docker_engine.container(first) is not None
     assert [one.name for one in docker_engine.containers() if one.name.startswith(prefix)] == []

@@ -1,0 +1,39 @@
+"""Which tests go to one worker together, and which units begin first."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.engine_fixtures import ENGINES
+from tests.support.workers import ORDER, VLLM, rank, unit_of
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "unit"),
+    [
+        ("tests/operations/bench/test_bench_on_vllm.py::test_a", VLLM),
+        ("tests/operations/test_died_on_vllm.py::test_b", VLLM),
+        ("tests/operations/start/test_up_on_docker.py::test_c[first]", ORDER[2]),
+        ("tests/operations/test_killed_on_docker.py::test_d[first-up --replace]", ORDER[2]),
+        ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
+    ],
+)
+def test_what_shares_a_server_or_an_engine_shares_a_worker(nodeid: str, unit: str) -> None:
+    assert unit_of(nodeid) == unit
+
+
+def test_without_a_new_engine_all_that_deploys_is_on_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENGINES["new"].variable, "unix:///there")
+    assert unit_of("tests/mods/test_mods_on_docker.py::test_f") == ORDER[1]
+    monkeypatch.delenv(ENGINES["new"].variable)
+    assert unit_of("tests/mods/test_mods_on_docker.py::test_f") == ORDER[2]
+
+
+def test_what_takes_the_longest_begins_first() -> None:
+    units = ["tests/a.py", "tests/long.py", *ORDER[::-1], "tests/b.py"]
+    assert sorted(units, key=lambda unit: rank(unit, {"tests/long.py"})) == [
+        *ORDER,
+        "tests/long.py",
+        "tests/a.py",
+        "tests/b.py",
+    ]
