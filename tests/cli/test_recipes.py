@@ -160,8 +160,15 @@ def test_show_gives_a_program_the_whole_recipe_and_the_origins(desk: Desk) -> No
     assert shown["origins"]["limits.context"] == "recipes/small.yaml:7:19"
 
 
+def problems(err: str) -> list[str]:
+    """Return what lint says, without what it cannot tell of the desk's own template: nothing is known of its model."""
+    found = [line for line in err.splitlines() if line.startswith(("warning: ", "checked ")) or ".yaml:" in line]
+    return [line for line in found if "what its template reaches cannot be told: nothing is known" not in line]
+
+
 def test_lint_passes_what_is_right(desk: Desk) -> None:
-    assert desk.run(recipes, "lint") == (0, "", "checked 1, errors 0, warnings 0\n")
+    code, out, err = desk.run(recipes, "lint")
+    assert (code, out, problems(err)) == (0, "", ["checked 1, errors 0, warnings 0"])
     assert desk.run(recipes, "lint", "_base") == (0, "", "checked 1, errors 0, warnings 0\n")
 
 
@@ -174,7 +181,7 @@ def test_lint_prints_every_problem_of_every_file_once(desk: Desk) -> None:
     desk.write("recipes/stacks/pair.yaml", "services: {one: {recipe: smal}}\n")
     code, out, err = desk.run(recipes, "lint")
     assert (code, out) == (2, "")
-    assert [line for line in err.splitlines() if ".yaml:" in line] == [
+    assert [line for line in problems(err) if ".yaml:" in line] == [
         "warning: recipes/_base.yaml:3:8: vLLM 0.20.2 has no --kv-cache-dtyp",
         "recipes/_base.yaml:2:11: no template 'none-such'",
         "recipes/one.yaml:9:1: unknown key 'modle'",
@@ -185,10 +192,10 @@ def test_lint_prints_every_problem_of_every_file_once(desk: Desk) -> None:
 def test_lint_strict_makes_the_warnings_errors(desk: Desk) -> None:
     file = desk.write("mine.yaml", RECIPE + "args: {kv-cache-dtyp: fp8}\n")
     code, _, err = desk.run(recipes, "lint", str(file))
-    assert (code, err.splitlines()[0]) == (0, "warning: mine.yaml:9:8: vLLM 0.20.2 has no --kv-cache-dtyp")
+    assert (code, problems(err)[0]) == (0, "warning: mine.yaml:9:8: vLLM 0.20.2 has no --kv-cache-dtyp")
     assert err.endswith("checked 1, errors 0, warnings 1\n")
     code, _, err = desk.run(recipes, "lint", "--strict", str(file))
-    assert (code, err.splitlines()[0]) == (2, "mine.yaml:9:8: vLLM 0.20.2 has no --kv-cache-dtyp")
+    assert (code, problems(err)[0]) == (2, "mine.yaml:9:8: vLLM 0.20.2 has no --kv-cache-dtyp")
 
 
 def test_lint_of_a_name_that_is_nothing_is_an_error(desk: Desk) -> None:

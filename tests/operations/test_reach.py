@@ -20,6 +20,8 @@ docker run
 --privileged --device /dev/kvm --cap-add SYS_ADMIN --security-opt seccomp=unconfined --pid host --network host
 --mount type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock
 --mount type=bind,source=/srv/data,target=/data,readonly
+--mount type=volume,source=models,target=/v,volume-opt=type=none,volume-opt=o=bind,volume-opt=device=/
+--device vendor.com/disk=root --group-add docker --sysctl net.ipv4.ip_forward=1
 --volume models:/models --publish 0.0.0.0:9000:9000 --env-file /etc/environment --runtime other
 {{ image }}
 --model {{ model }}
@@ -50,7 +52,18 @@ def reaches(spark: FakeSpark, more: str) -> list[str]:
         ("", []),
         ("cache: /\n", ["mounts /, writable: that is every file of this host"]),
         (f"cache: {HOME}\n", [f"mounts {HOME}, writable: your own files are in it"]),
-        ("cache: ~/.config/sparkctl\n", []),
+        ("cache: ~/.cache/huggingface\n", []),
+        *(
+            (f"cache: {folder}\n", [f"mounts {folder}, writable: your settings, and perhaps your keys, are in it"])
+            for folder in ("~/.ssh", "~/.config/sparkctl/mods", "~/.local/state/sparkctl/x")
+        ),
+        ("container: {ipc: null, caches: /etc}\n", ["mounts /etc, writable: that belongs to the system"]),
+        ("container: {ipc: null, privileged: true}\n", ["is privileged"]),
+        ("container: {ipc: null, capabilities: [SYS_ADMIN]}\n", ["is given the capability SYS_ADMIN"]),
+        ("container: {ipc: null, devices: [/dev/mem]}\n", ["is given the device /dev/mem"]),
+        ("container: {ipc: null, runtime: other}\n", ["is run by other"]),
+        ("container: {ipc: null, mounts: ['/srv/data:/data:rw']}\n", ["mounts /srv/data on /data, writable"]),
+        ("container: {ipc: null, mounts: ['/etc:/host-etc']}\n", ["mounts /etc:/host-etc"]),
         ("cache: /etc/x\n", ["mounts /etc/x, writable: that belongs to the system"]),
         ("cache: /var/lib/docker\n", ["mounts /var/lib/docker, writable: that belongs to the system"]),
         ("cache: /home\n", ["mounts /home, writable: your own files are in it"]),
@@ -85,7 +98,11 @@ def test_what_a_template_adds_is_named(spark: FakeSpark) -> None:
         for text in (
             "--mount /var/run/docker.sock on /var/run/docker.sock, writable",
             "--mount /srv/data on /data, read-only",
+            "--mount a volume (volume-opt=type=none, volume-opt=o=bind, volume-opt=device=/) on /v, writable",
             "--device /dev/kvm",
+            "--device vendor.com/disk=root",
+            "--group-add docker",
+            "--sysctl net.ipv4.ip_forward=1",
             "--env-file /etc/environment",
             "--privileged",
             "--cap-add CAP_SYS_ADMIN",
@@ -96,6 +113,12 @@ def test_what_a_template_adds_is_named(spark: FakeSpark) -> None:
             "--publish 0.0.0.0:9000",
         )
     ]
+
+
+def test_a_template_that_cannot_be_put_together_is_not_silent(spark: FakeSpark) -> None:
+    (spark.folder / "templates/wide.j2").write_text(TEMPLATE.replace("--pid host", "--pid"))
+    (told,) = reaches(spark, "template: wide\n")
+    assert told.startswith("what its template reaches cannot be told: ")
 
 
 def test_a_shipped_template_adds_nothing(spark: FakeSpark) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.base.document import KeyPath
     from sparkctl.recipes.catalog import LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
-    from sparkctl.recipes.recipe import ContainerOptions
+    from sparkctl.recipes.recipe import ContainerOptions, Recipe
     from sparkctl.recipes.service import Service
     from sparkctl.world.spec import ContainerSpec, Mount
 
@@ -27,6 +27,8 @@ _OF_THE_SYSTEM: Final = (
 )
 _OF_ALL: Final = ("/", "/home", "/root", "/var", "/var/lib", "/opt", "/srv", "/mnt", "/media", "/data")
 """Folders that hold more than one thing; what is below them may be a folder of models."""
+_MAKES_A_VOLUME: Final = ("volume-opt", "volume-driver")
+"""Options with which a volume is any folder of the host, or whatever a driver makes of it (docker volume create)."""
 _HOST: Final = "host"
 _GPUS: Final = "nvidia.com/"
 _RUNTIMES: Final = {"", "nvidia", "runc"}
@@ -40,10 +42,7 @@ def of_recipe(loaded: LoadedRecipe, operator: Operator) -> list[Problem]:
 
 def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, str, str | None]]:
     recipe = loaded.recipe
-    folders = [(("cache",), recipe.cache, "writable"), (("model", "path"), recipe.model.path, "read-only")]
-    if recipe.speculative is not None:
-        folders.append((("speculative", "path"), recipe.speculative.path, "read-only"))
-    for path, folder, how in folders:
+    for path, folder, how in _folders(recipe):
         why = _too_much(operator.expand(folder), operator) if folder is not None else None
         if why:
             yield path, f"mounts {folder}, {how}: {why}", "name the folder of the model or of the cache itself"
@@ -58,6 +57,16 @@ def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, s
         yield ("serve", "bind"), f"answers whoever has the key at {recipe.serve.bind}", None
     if recipe.gpus.startswith("cdi:") and not recipe.gpus.removeprefix("cdi:").startswith(_GPUS):
         yield ("gpus",), f"is given the device {recipe.gpus.removeprefix('cdi:')}", None
+
+
+def _folders(recipe: Recipe) -> Iterator[tuple[KeyPath, str | None, str]]:
+    """Yield the folders that a recipe names, each with its key and with how it is mounted."""
+    yield ("cache",), recipe.cache, "writable"
+    yield ("model", "path"), recipe.model.path, "read-only"
+    if isinstance(recipe.container.caches, str):
+        yield ("container", "caches"), recipe.container.caches, "writable"
+    if recipe.speculative is not None:
+        yield ("speculative", "path"), recipe.speculative.path, "read-only"
 
 
 def _options(setup: ContainerOptions) -> Iterator[tuple[KeyPath, str, str | None]]:
@@ -80,6 +89,12 @@ def of_mounts(service: Service) -> Iterator[tuple[KeyPath, str]]:
             yield mount.asked, f"mounts {mount.source} on {mount.target}, {_mode(mount.read_only)}"
 
 
+def of_declared(loaded: LoadedRecipe) -> list[Problem]:
+    """Return what a recipe's container.mounts ask for, as they are written: of one that cannot be put together."""
+    place = loaded.document.node(("container", "mounts")).key if loaded.recipe.container.mounts else None
+    return [Problem(f"mounts {mount}", place, warning=True) for mount in loaded.recipe.container.mounts]
+
+
 def of_template(service: Service) -> list[str]:
     """Return what a service's template adds to what its recipe says, as docker's options."""
     spec, recipe = service.spec, service.recipe
@@ -89,6 +104,10 @@ def of_template(service: Service) -> list[str]:
         own[service.host.compiled.target, str(service.host.compiled.source)] = False
     found = [f"--mount {_in_words(mount)}" for mount in spec.mounts if not _is_own(mount, own)]
     found += [f"--device {one.host_path}" for one in spec.devices if one.host_path not in _said(recipe.container)]
+    asked = recipe.gpus.removeprefix("cdi:")
+    found += [f"--device {one}" for one in spec.cdi_devices if not one.startswith(_GPUS) and one != asked]
+    found += [f"--group-add {group}" for group in spec.group_add]
+    found += [f"--sysctl {name}={value}" for name, value in spec.sysctls]
     found += [f"--env-file {file}" for file in spec.env_files if file != str(service.secrets_file)]
     found += _privileges(spec, recipe.container)
     shared = {"network": (spec.network, recipe.container.network), "ipc": (spec.ipc, recipe.container.ipc)}
@@ -115,17 +134,24 @@ def _said(setup: ContainerOptions) -> set[str]:
 def _is_own(mount: Mount, own: Mapping[tuple[str, str], bool]) -> bool:
     """Return whether a mount is one of the recipe's, no more writable than it says, or no folder of the host."""
     if mount.kind != "bind":
-        return True
+        return not any(option.startswith(_MAKES_A_VOLUME) for option in mount.options)
     read_only = own.get((mount.target, mount.source or ""))
     return read_only is not None and (mount.read_only or not read_only)
 
 
 def _in_words(mount: Mount) -> str:
-    return f"{mount.source} on {mount.target}, {_mode(mount.read_only)}"
+    source = mount.source if mount.kind == "bind" else f"a volume ({', '.join(mount.options)})"
+    return f"{source} on {mount.target}, {_mode(mount.read_only)}"
 
 
 def _mode(read_only: bool) -> str:
     return "read-only" if read_only else "writable"
+
+
+def _is_hidden(folder: Path, home: Path) -> bool:
+    """Return whether a folder is one of settings in a home, ~/.ssh or below; ~/.cache is for whoever needs one."""
+    first = folder.relative_to(home).parts[:1] if folder.is_relative_to(home) else ()
+    return any(name.startswith(".") and name != ".cache" for name in first)
 
 
 def _too_much(folder: Path, operator: Operator) -> str | None:
@@ -134,6 +160,10 @@ def _too_much(folder: Path, operator: Operator) -> str | None:
         return "a path with .. in it leads elsewhere"
     if any(kept.is_relative_to(folder) for kept in (operator.home, operator.config, operator.state)):
         return "your own files are in it" if str(folder) != "/" else "that is every file of this host"
+    if _is_hidden(folder, operator.home) or any(
+        folder.is_relative_to(own) for own in (operator.config, operator.state)
+    ):
+        return "your settings, and perhaps your keys, are in it"
     if str(folder) in _OF_ALL:
         return "more than models is in it"
     if any(folder.is_relative_to(system) for system in _OF_THE_SYSTEM):

@@ -153,17 +153,20 @@ def _reaches(world: World, name: str) -> list[Problem]:
         loader = world.offline_loader(world.disk_models)
         for one in loader.located([name], (), strict=False):
             found += reach.of_recipe(one.loaded, world.operator)
-            found += _added(loader, one)
+            found += _added(world.catalog, loader, one)
     return found
 
 
-def _added(loader: Loader, one: Located) -> list[Problem]:
-    """Return what a service's mounts and its template reach; nothing where it cannot be put together."""
+def _added(catalog: Catalog, loader: Loader, one: Located) -> list[Problem]:
+    """Return what a service's mounts and its template reach; of an own template, that this cannot be told."""
+    place = one.loaded.document.node(("template",)).key
     try:
         (service,) = loader.services([one])
-    except InputError:
-        return []
-    place = one.loaded.document.node(("template",)).key
+    except InputError as error:
+        if catalog.entry("template", one.loaded.recipe.template).label == "shipped":
+            return reach.of_declared(one.loaded)
+        told = f"what its template reaches cannot be told: {error.message.splitlines()[0]}"
+        return [*reach.of_declared(one.loaded), Problem(told, place, error.hint, warning=True)]
     mounts = [
         Problem(text, one.loaded.document.node(path).key, warning=True) for path, text in reach.of_mounts(service)
     ]
