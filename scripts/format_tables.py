@@ -44,6 +44,7 @@ TOLD: Final = {
     "Parameters": "map of count and source",
     "Multimodal": "map of inputs, max-item-tokens and source",
     "ProfileSources": "map of text",
+    "ProfileGpu": "map of gpu, total, reserve and bandwidth",
     "Tensor": "name, dtype, shape and bytes",
 }
 """Parts that have no heading of their own: what their key holds, in words."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.items import DECLARED, GROWTH, LORA_SLOTS, Item, When, Where
-from sparkctl.planning.measured import DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
+from sparkctl.planning.measured import CARD, DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ Match = Measured | Learned
 
 def best(measurements: Iterable[Measurement], key: Key) -> Match | None:
     """Return what is known here about a start with this key; measurements that cannot be true are passed over."""
-    alike, _ = sound(one for one in measurements if one.key[:2] == key[:2])
+    alike, _ = sound(one for one in measurements if _alike(one.key, key))
     alike.sort(key=lambda one: one.at, reverse=True)
     exact = [one for one in alike if one.key == key][:LATEST]
     if exact:
@@ -85,8 +85,13 @@ def best(measurements: Iterable[Measurement], key: Key) -> Match | None:
 
 def changed(measurements: Iterable[Measurement], key: Key) -> Learned | None:
     """Return what is known here about a start with other flags than this key's."""
-    alike, _ = sound(one for one in measurements if one.key[:2] == key[:2])
+    alike, _ = sound(one for one in measurements if _alike(one.key, key))
     return _nearest(sorted(alike, key=lambda one: one.at, reverse=True), key)
+
+
+def _alike(there: Key, wanted: Key) -> bool:
+    """Return whether a start is of the same image and model on the same kind of GPU."""
+    return there[:2] == wanted[:2] and dict(there.flags).get(CARD) == dict(wanted.flags).get(CARD)
 
 
 def _nearest(alike: Sequence[Measurement], key: Key) -> Learned | None:

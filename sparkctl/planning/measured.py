@@ -29,6 +29,10 @@ NOT_LOGGED: Final = "not logged"
 """The phase of the seconds that the log says nothing of."""
 
 
+CARD: Final = "card"
+"""Among a key's flags: the kind of GPU with its own memory that a start was on; a GB10 has none."""
+
+
 class Key(NamedTuple):
     """What decides what a start takes: the image's digest, the model and its revision, the flags memory depends on.
 

@@ -11,6 +11,8 @@ from sparkctl.base.units import GIB
 from sparkctl.memory.pool import HostProfile, Reserves
 from sparkctl.operations.doctor import Reported, Status, examine
 from sparkctl.operations.memory import machine
+from sparkctl.operations.records import Records
+from sparkctl.planning import calibration
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.world.engine import EngineInfo
 from sparkctl.world.host import Gpu, GpuProcess
@@ -33,7 +35,8 @@ def gpu(number: int = 0, *, name: str | None = RTX, total: float | None = 32, fr
 
 @pytest.fixture
 def spark(tmp_path: Path) -> FakeSpark:
-    return FakeSpark(tmp_path, host=FakeHost(total=64 * GIB, available=56 * GIB, gpu=[gpu(0), gpu(1)]))
+    host = FakeHost(total=64 * GIB, available=56 * GIB, gpu=[gpu(0), gpu(1)])
+    return FakeSpark(tmp_path, host=host, profile=None)
 
 
 # --- how a host is read ----------------------------------------------------------------------------------------------
@@ -183,10 +186,12 @@ def test_which_of_several_cards_that_differ_has_to_be_said(spark: FakeSpark) -> 
 
 
 def test_a_fraction_of_another_cards_memory_is_refused(spark: FakeSpark) -> None:
-    refused = spark.run("plan", "e4b-nvfp4", "--set", "memory={utilization: 0.5}").expect(2)
-    assert f"the profile says 119.6 GiB where GPU 0 ({RTX}) has 32.0 GiB" in refused.err
     spark.host.gpu = [gpu(0, total=31.37)]
-    spark.run("--profile", "rtx-5090", "plan", "e4b-nvfp4", "--set", "memory={utilization: 0.5}")
+    asked = ["plan", "e4b-nvfp4", "--set", "memory={utilization: 0.7}", "--set", "args.language-model-only=true"]
+    spark.run(*asked).expect(0)
+    spark.profile = "gb10"
+    refused = spark.run(*asked).expect(2)
+    assert f"the profile says 119.6 GiB where GPU 0 ({RTX}) has 31.4 GiB" in refused.err
 
 
 def test_a_cdi_device_that_the_engine_does_not_list_is_said_before_a_start(spark: FakeSpark) -> None:
@@ -194,6 +199,16 @@ def test_a_cdi_device_that_the_engine_does_not_list_is_said_before_a_start(spark
     assert listed["services"][0]["gpus"] == [1]
     (said,) = [one for one in listed["obstacles"] if "CDI" in one]
     assert "e4b-nvfp4: no CDI device nvidia.com/gpu=1 in the engine, which lists none" in said
+
+
+def test_a_start_is_measured_on_its_card_and_by_the_kind_of_card(spark: FakeSpark) -> None:
+    spark.run("up", "e4b-nvfp4").expect(0)
+    (kept,) = Records(spark.store).measurements()
+    assert kept.host_total_bytes == (64 + 32 + 32) * GIB
+    assert kept.available_before == (56 + 31) * GIB, "of the host and of its card"
+    on_another = kept.key._replace(flags=tuple(one for one in kept.key.flags if one[0] != "card"))
+    assert calibration.best([kept], kept.key) is not None
+    assert calibration.best([kept], on_another) is None, "another kind of GPU teaches nothing"
 
 
 # --- described machines ----------------------------------------------------------------------------------------------

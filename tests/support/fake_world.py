@@ -64,6 +64,7 @@ class FakeSpark:
     environ: dict[str, str] = field(default_factory=dict)
     streams: Streams | None = None
     bench: Workbench | None = None
+    profile: str | None = "gb10"
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -92,7 +93,7 @@ class FakeSpark:
             operator=self.operator,
             environ=self.environ,
             report=report,
-            profile="gb10",
+            profile=self.profile,
             doors=Doors(
                 host=lambda: self.host,
                 store=lambda: self.store,

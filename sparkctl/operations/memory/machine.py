@@ -50,6 +50,15 @@ def pool(host: Host, reserves: Reserves) -> Pool:
     )
 
 
+def free_bytes(host: Host, cards: Collection[str]) -> int:
+    """Return what is free of some GPUs' own memory, named by their keys."""
+    return sum(
+        gpu.pool.available_bytes
+        for gpu in gpus_of(host.gpus(), NO_RESERVES)
+        if gpu.key in cards and gpu.pool is not None
+    )
+
+
 def total_bytes(host: Host) -> int:
     """Return the bytes of all memories of a host together."""
     return sum(of.total_bytes for of in pool(host, NO_RESERVES).memories.values())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError
+from sparkctl.operations.memory import machine
 from sparkctl.planning.measured import Sample, WatchedStart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host
@@ -24,10 +25,19 @@ IDLE_CPU: Final = 0.05
 class Sampler:
     """Takes samples of one container's start; ``samples`` are in the order of time.
 
-    ``before_s`` is for how long the container has run at ``now``: 0 for one that is about to be started.
+    ``before_s`` is for how long the container has run at ``now``: 0 for one that is about to be started. What is
+    available is MemAvailable and, of a service that is on ``cards``, what is free of these.
     """
 
-    def __init__(self, engine: Engine, host: Host, container: str, now: float, before_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        host: Host,
+        container: str,
+        now: float,
+        before_s: float = 0.0,
+        cards: Collection[str] = (),
+    ) -> None:
         self._engine = engine
         self._host = host
         self._container = container
@@ -38,11 +48,13 @@ class Sampler:
         """Whether its processes used CPU or read from the disk between the last two readings; None: not known."""
         self.reads_seen = True
         """Whether reads from the disk are among what is known: another user's processes show their CPU alone."""
-        self.samples = [Sample(now, host.memory().available_bytes)]
+        self._cards = cards
+        self._shown: list[int] = []
+        self.samples = [Sample(now, self._available())]
 
     def look(self, now: float, *, closely: bool = False) -> None:
         """Take a sample; the processes are asked when their time has come, or ``closely``."""
-        available = self._host.memory().available_bytes
+        available = self._available()
         if now < self._next and not closely:
             self.samples.append(Sample(now, available))
             return
@@ -70,13 +82,19 @@ class Sampler:
 
     @property
     def available_bytes(self) -> int:
-        """MemAvailable at the last look."""
-        return self.samples[-1].available_bytes
+        """MemAvailable at the last look, or what was free of its cards."""
+        return self._shown[-1]
 
     @property
     def lowest_bytes(self) -> int:
-        """MemAvailable at its lowest."""
-        return min(sample.available_bytes for sample in self.samples)
+        """The same at its lowest."""
+        return min(self._shown)
+
+    def _available(self) -> int:
+        memory = self._host.memory().available_bytes
+        on_cards = machine.free_bytes(self._host, self._cards) if self._cards else 0
+        self._shown.append(on_cards if self._cards else memory)
+        return memory + on_cards
 
     def _note_activity(self, now: float, pids: Sequence[int]) -> None:
         found = [self._host.activity(pid) for pid in pids]

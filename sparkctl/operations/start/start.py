@@ -15,6 +15,7 @@ from sparkctl.operations.start.progress import moment
 from sparkctl.operations.start.readiness import Progress, Seen, Target
 from sparkctl.operations.start.samples import Sampler
 from sparkctl.vllm.server import Server
+from sparkctl.world import labels
 from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_TRIAL
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Starter:
                 aside.rename(earlier)
             created = engine.create(spec)
             aside.stop(name)
-            sampler = Sampler(engine, self._ports.host, created, self._ports.clock.monotonic())
+            cards = machine.cards_of(self._ports.host, service)
+            sampler = Sampler(engine, self._ports.host, created, self._ports.clock.monotonic(), cards=cards)
             engine.start(created)
         except BaseException:
             self._remove_made(name, created, earlier)
@@ -157,7 +159,9 @@ class Starter:
             NotReadyError, ModError, CheckError, EngineError, WaitInterruptedError: as for ``prove``.
         """
         ports, before_s = self._ports, self._age_s(container)
-        sampler = Sampler(ports.engine, ports.host, container, ports.clock.monotonic(), before_s)
+        there = ports.engine.container(container)
+        cards = () if there is None else labels.read(there.labels).gpus or ()
+        sampler = Sampler(ports.engine, ports.host, container, ports.clock.monotonic(), before_s, cards)
         self._prove(service, container, sampler, require)
 
     def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> None:

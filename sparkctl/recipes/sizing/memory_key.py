@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.beside.classified import TAKING
+from sparkctl.recipes.sizing.devices import profile_for
 from sparkctl.recipes.sizing.memory_settings import batched_tokens
 from sparkctl.recipes.values import OWNED_FLAGS
 from sparkctl.vllm.command.spelling import spelled
@@ -121,6 +122,9 @@ def _beside(service: Service) -> Iterator[tuple[str, str]]:
         yield "checkpoint-bytes", str(service.footprint.loaded.checkpoint_bytes)
     if service.recipe.gpus == "none":
         yield "gpus", "none"
+    card = profile_for(service.recipe, service.resizer.profile).card
+    if not card.unified:
+        yield measured.CARD, card.key
 
 
 def _written(args: Mapping[str, object]) -> Iterator[tuple[str, str]]:

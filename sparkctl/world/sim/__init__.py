@@ -12,6 +12,10 @@ cache that its flags ask for, never from sparkctl's own estimates: they are what
 contradict. A service that takes more than is left is killed (exit code 137, not "killed by the kernel", because
 docker does not see GPU memory) where a GB10 would freeze.
 
+**Another machine** is ordered by the variable ``SPARKCTL_SIM_HOST`` or the file ``host.yaml`` in the folder, which
+``sparkctl.world.sim.pool`` describes: cards with their own memory, several of them, a Spark with one beside it, and who
+else is on them. What a service takes of a card beyond what it has is torch's error, as it is there.
+
 **Faults** are ordered by the variable ``SPARKCTL_SIM_FAULTS`` and the file ``faults.yaml`` in the folder; the variable
 wins. Both hold a map from a container's, a service's, a recipe's or an image's name to its faults, or ``"*"`` for all,
 or the faults alone, for all::
@@ -24,7 +28,7 @@ end of a path: these files of the image differ), ``lost_mods`` (the container ru
 ``no_such_image`` (the pull fails).
 
 **What it refuses.** What docker refuses: names that are taken or are none, env-files that are missing or malformed,
-mounts without their source, and at the start ports that are taken and addresses that this machine has not. The
+mounts without their source, and at the start ports that are taken, addresses and GPUs that this machine has not. The
 contract of the engines (``tests/support/engine_contract.py``) holds both to it. Its servers refuse what vLLM refuses: a
 context longer than the model's, where that is known, and requests for more than the context.
 
