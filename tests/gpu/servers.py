@@ -49,13 +49,14 @@ _LONG_SHARE: Final = 0.75
 
 
 class Shape(NamedTuple):
-    """A start to try: the model's config, and the limits. ``eager``: neither compiled nor captured."""
+    """A start to try: the model's config, and the limits in tokens. ``eager``: neither compiled nor captured."""
 
     name: str
     config: str
     context: int
     sequences: int
     eager: bool = False
+    batched_tokens: int = 2048
 
     @property
     def args(self) -> dict[str, object]:
@@ -68,10 +69,10 @@ SHAPES: Final = (
     E2B,
     QWEN_EAGER,
     Shape("qwen3-8b", "qwen3-8b", 16384, 8),
+    Shape("qwen3-8b-wide-eager", "qwen3-8b", 32768, 4, eager=True, batched_tokens=16384),
     Shape("gemma-4-e4b", "gemma4-e4b-text", 32768, 4),
     Shape("gemma-4-26b-a4b-eager", "gemma4-26b-text", 32768, 4, eager=True),
 )
-BATCHED_TOKENS: Final = 2048
 
 
 class Held(NamedTuple):
@@ -149,7 +150,7 @@ class Servers(Operator):
             | needs.environment(os.environ.get(needs.ENVIRONMENT, "")),
             "model": {"repo": f"test/{shape.config}", "path": str(model), "mount": f"/models/{shape.config}"},
             "serve": {"name": shape.config, "port": free_port()},
-            "limits": {"context": shape.context, "sequences": shape.sequences, "batched-tokens": BATCHED_TOKENS},
+            "limits": {"context": shape.context, "sequences": shape.sequences, "batched-tokens": shape.batched_tokens},
             "args": shape.args,
             "ready": {"timeout": "12m"},
         }
@@ -184,7 +185,7 @@ class Servers(Operator):
         served = Served(shape, name, row["url"], size, measured, ready, self.held(name), answer)
         (self.kept / f"{shape.name}.log").write_bytes(self.client.containers.get(name).logs(timestamps=True))
         self.figures.setdefault("starts", {})[shape.name] = {
-            "limits": {**shape._asdict(), "batched_tokens": BATCHED_TOKENS},
+            "limits": shape._asdict(),
             "plan": plan,
             "size": size,
             "measured": measured,
