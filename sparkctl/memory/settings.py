@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.memory.beside.taken import Beside
@@ -58,6 +58,10 @@ class Settings:
     kv_bytes: int | None = None
     utilization: float | None = None
     beside: Beside = field(default_factory=Beside)
+
+    def pooling(self) -> Settings:
+        """Return the settings of a server that embeds or ranks: it has no sampler."""
+        return replace(self, samples=False)
 
 
 def kv_dtype(given: object, dtype: object) -> str:
