@@ -34,12 +34,6 @@ FAST_SAFETENSORS: Final = Figure(
     "fastsafetensors before 0.27 on a GB10: three starts logged 16.8 to 18.0 GiB beside weights and cache",
     GIB,
 )
-GRAPHS_ESTIMATED: Final = Figure(
-    GIB,
-    "what vLLM takes off a cache that a fraction sizes, for graphs: 0.37 to 2.44 GiB on a GB10 (djangodevreng/"
-    "dgx-spark-benchmarks, jethac/dgx-spark-hijinks)",
-    GIB,
-)
 ENCODER: Final = Figure(
     154 * MIB,
     "vLLM 0.20.2 on an H200: the towers of E2B and 26B-A4B raise the activation peak by 0.11 to 0.15 GiB",

@@ -10,7 +10,7 @@ from packaging.version import Version
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.engine.figures import overheads_of
-from sparkctl.memory.engine.overhead import FAST_BUFFERS, GRAPH_ITEMS, SizedEngine, overhead
+from sparkctl.memory.engine.overhead import GRAPH_ITEMS, SizedEngine, overhead
 from sparkctl.memory.items import GROWTH, PINNED, Item, When, Where, bound, middle
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.drafters import as_built
@@ -295,12 +295,12 @@ def _by_fraction(given: Settings, cache: KvCache, others: Sequence[Item], profil
 
     The processes come on top: 38 runs on a GB10 used a median of 6.9 GiB more than their fraction, the system's own
     included (djangodevreng/dgx-spark-benchmarks). vLLM takes what it estimates for graphs off the cache, and not what
-    they take; before 0.27 also what fastsafetensors has not given back.
+    they take; what torch.compile gives back later; before 0.27 also what fastsafetensors has not given back.
     """
     figures = overheads_of(profile.gpu)
     own = [item for item in others if _in_fraction(item) and item.name not in GRAPH_ITEMS]
-    own += [item for item in others if item.name == FAST_BUFFERS]
-    graphs = constants.GRAPHS_ESTIMATED if not given.eager and given.on_gpu else None
+    own += [item for item in others if item.when is When.START and item.where is Where.GPU]
+    graphs = figures.graphs_estimated if not given.eager and given.on_gpu else None
     profiled = Item("profiled", graphs.size if graphs else 0, "", spread=graphs.spread if graphs else 0)
     noise = Item("noise", figures.profiled.size, "", spread=figures.profiled.spread)
     asked = int(given.utilization * profile.total) if given.utilization is not None else 0

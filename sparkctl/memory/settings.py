@@ -56,6 +56,10 @@ class Settings(NamedTuple):
     utilization: float | None = None
     beside: Beside = Beside()
 
+    def pooling(self) -> Settings:
+        """Return the settings of a server that embeds or ranks: it has no sampler."""
+        return self._replace(samples=False)
+
 
 def kv_dtype(given: object, dtype: object) -> str:
     """Return what the cache's numbers are: auto follows the model's own, which matters for 32 bits alone."""

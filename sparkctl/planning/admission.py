@@ -16,7 +16,6 @@ in the host's, and every part has to have room.
 from __future__ import annotations
 
 import math
-from dataclasses import replace as replaced
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -238,7 +237,7 @@ class PlannedStart(NamedTuple):
             for memory in dict.fromkeys([*taken, *given])
             if memory in pool.memories
         }
-        return replaced(self, parts=parts)
+        return self._replace(parts=parts)
 
 
 class Admission(NamedTuple):

@@ -17,7 +17,8 @@ class Overheads(NamedTuple):
 
     ``context`` is the driver's with the libraries' code, ``workspace`` what kernels and PyTorch's allocator keep.
     ``transient`` is what a start takes besides, of which ``transient_share`` of the weights is a part, in the middle;
-    ``profiled`` is by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
+    ``graphs_estimated`` is what vLLM takes off a cache that a fraction sizes, for graphs before it captures them, and
+    ``profiled`` by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
     """
 
     context: Figure
@@ -32,6 +33,7 @@ class Overheads(NamedTuple):
     transient_eager: Figure
     transient_share: float
     graphs_spread: int
+    graphs_estimated: Figure
     profiled: Figure
     beyond_fraction: Figure
 
@@ -79,6 +81,11 @@ GB10: Final = Overheads(
     transient_eager=Figure(GIB, "loading without compilation; not measured on a GB10", GIB),
     transient_share=0.25,
     graphs_spread=700 * MIB,
+    graphs_estimated=Figure(
+        GIB,
+        "a GB10: 0.37 to 2.44 GiB (djangodevreng/dgx-spark-benchmarks, jethac/dgx-spark-hijinks)",
+        GIB,
+    ),
     profiled=Figure(
         0,
         "a GB10: one image and its flags gave caches of 8.93 to 12.17 GiB in six cold starts (steveant/aeo-vllm-gb10): "
@@ -115,7 +122,12 @@ H200: Final = Overheads(
     transient_eager=Figure(256 * MIB, "vLLM 0.20.2 on an H200: nothing was seen", 512 * MIB),
     transient_share=0.0,
     graphs_spread=150 * MIB,
-    profiled=Figure(0, "vLLM 0.20.2 on an H200: what it profiles is its own, unless a neighbour loads", 512 * MIB),
+    graphs_estimated=Figure(500 * MIB, "vLLM 0.20.2 on an H200: 0.46 and 0.49 GiB", 100 * MIB),
+    profiled=Figure(
+        -930 * MIB,
+        "vLLM 0.20.2 on an H200: its profile leaves out the context of 0.51 GiB and what it takes later",
+        512 * MIB,
+    ),
     beyond_fraction=Figure(
         870 * MIB,
         "vLLM 0.20.2 on an H200: at a fraction of 83.88 GiB EngineCore ended at 84.05 to 85.57 GiB",
