@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.base.errors import EngineError
     from sparkctl.memory.items import Item
     from sparkctl.operations.records import Records
-    from sparkctl.planning import calibration, reference
+    from sparkctl.planning import calibration, doubts, reference
     from sparkctl.planning.known_starts import KnownStart
     from sparkctl.planning.measured import Measurement
     from sparkctl.recipes.service import Service
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Report
 else:
     calibration = LazyModule("sparkctl.planning.calibration")
+    doubts = LazyModule("sparkctl.planning.doubts")
     reference = LazyModule("sparkctl.planning.reference")
 
 
@@ -31,7 +32,7 @@ class History:
     """The measurements of one host, and before it has its own what others logged (``known``, by the model).
 
     Records that cannot be used are said once, and stop nothing. ``records`` returns where they are kept, when that is
-    first wanted.
+    first wanted, ``total_bytes`` this machine's MemTotal: what was measured on another one is left aside.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class History:
         records: Callable[[], Records],
         report: Report,
         known: Callable[[str], Sequence[KnownStart]],
+        total_bytes: Callable[[], int],
     ) -> None:
+        self._total_bytes = total_bytes
         self._known = known
         self._engine = engine
         self._open = records
@@ -100,6 +103,8 @@ class History:
         for warning in self._records.warnings:
             self._report.warn(warning)
         self._records.warnings.clear()
+        total = self._total_bytes()
+        kept = [one for one in kept if not doubts.elsewhere(one, total)]
         key = memory_key.key(service, image.id)
         match, otherwise = calibration.best(kept, key), calibration.changed(kept, key)
         if match is None or otherwise is None:

@@ -43,7 +43,13 @@ _SAME: Final = 0.02
 
 def planner(world: World) -> Planner:
     """Return what plans on the world's engine."""
-    history = History(world.engine, lambda: world.records, world.report, lambda model: known.known_starts(world, model))
+    history = History(
+        world.engine,
+        lambda: world.records,
+        world.report,
+        lambda model: known.known_starts(world, model),
+        lambda: world.host.memory().total_bytes,
+    )
     return Planner(
         world.ports,
         history,

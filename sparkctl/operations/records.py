@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Store
 
 MEASUREMENT: Final = "measurement"
+HIGH_WATER: Final = "high-water"
 _LARGEST: Final = 2**63
 """No count of bytes or tokens is larger: a system counts them in 64 bits."""
 _LAST_TIME: Final = 253_402_300_799
@@ -30,6 +32,26 @@ T = TypeVar("T")
 def _measurements() -> TypeAdapter[Measurement]:
     """Return what reads and writes a measurement, made when it is first needed: it takes longer than a small plan."""
     return TypeAdapter(Measurement)
+
+
+@dataclass(frozen=True, slots=True)
+class HighWater:
+    """What a service was seen to hold while it served; ``used`` as for ``Measurement``."""
+
+    bytes: int
+    used: bool = False
+
+
+@cache
+def _marks() -> TypeAdapter[HighWater]:
+    return TypeAdapter(HighWater)
+
+
+def _raised(one: Measurement, mark: HighWater | None) -> Measurement:
+    """Return a measurement with a mark that was seen later; one that cannot be true is none."""
+    if mark is None or not 0 < mark.bytes <= 2 * one.host_total_bytes:
+        return one
+    return replace(one, high_bytes=max(one.high_bytes or 0, mark.bytes), used=one.used or mark.used)
 
 
 def measurement_record(one: Measurement) -> StoredRecord:
@@ -61,7 +83,23 @@ class Records:
             before = starts.get((one.service, one.at, one.key))
             if before is None or one.whole or not before.whole:
                 starts[one.service, one.at, one.key] = one
-        return list(starts.values())
+        marks = self._marks(model)
+        return [_raised(one, marks.get((one.service, one.at))) for one in starts.values()]
+
+    def add_mark(self, one: Measurement, mark: HighWater) -> None:
+        """Keep what the service of a start was seen to hold while it served."""
+        text = _marks().dump_json(mark).decode()
+        self.add(StoredRecord(HIGH_WATER, one.at, one.service, one.recipe, one.key.model, text))
+
+    def _marks(self, model: str | None) -> dict[tuple[str, float], HighWater]:
+        """Return the highest mark of each start; a start that was used stays one."""
+        found: dict[tuple[str, float], HighWater] = {}
+        for record in (one for one in self._store.records(HIGH_WATER) if model in {None, one.model}):
+            for mark in self.read(_marks, [record]):
+                before = found.get((record.service, record.at), HighWater(0, used=False))
+                highest = HighWater(max(before.bytes, mark.bytes), used=before.used or mark.used)
+                found[record.service, record.at] = highest
+        return found
 
     def add(self, one: StoredRecord) -> None:
         """Keep a record."""
@@ -78,6 +116,7 @@ class Records:
 
     def forget(self, name: str) -> int:
         """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""
+        self._store.forget(HIGH_WATER, name)
         return self._store.forget(MEASUREMENT, name)
 
     def _read(self, adapter: TypeAdapter[T], record: StoredRecord) -> T | None:

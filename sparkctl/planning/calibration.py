@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.units import GIB
 from sparkctl.memory.items import DECLARED, GROWTH, LORA_SLOTS, Item, When, Where
-from sparkctl.planning.measured import CARD, DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed, sound
+from sparkctl.planning.doubts import sound
+from sparkctl.planning.measured import CARD, DRAFT, KV_CACHE, SHORT_OF_CACHE, WEIGHTS, Share, disturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -139,7 +140,25 @@ def _as_measured(items: Sequence[Item], match: Measured) -> tuple[Item, ...]:
         title = name if name in {BESIDE, HOST, START} else group[0].name
         known_item = group[0]._replace(name=title, bytes=size, source=source, estimated=False, spread=0)
         found.append(known_item)
-    return tuple(found)
+    return _with_growth(found, one)
+
+
+def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
+    """Return items with what a service grew by after it was ready, where somebody looked while it served.
+
+    A service that has read a whole context of prompts has grown by what it grows by; of another one that is the least.
+    """
+    grown, estimated = one.grown_bytes, next((item for item in items if item.name == GROWTH), None)
+    if grown is None or (not one.used and (estimated is None or grown <= estimated.bytes) and not grown):
+        return tuple(items)
+    where = Where.GPU if one.on_gpu else Where.HOST
+    held = Item(GROWTH, grown, f"held while it served, {known(Measured(one))}", where=where)
+    others = [item for item in items if item.name != GROWTH]
+    if one.used or estimated is None:
+        return (*others, held)
+    if grown > estimated.bytes:
+        return (*others, held._replace(estimated=True, spread=max(0, estimated.bound - grown)))
+    return tuple(items)
 
 
 def _cache(one: Measurement, estimated: int) -> int | None:

@@ -70,11 +70,14 @@ class Share(NamedTuple):
 class WatchedStart(NamedTuple):
     """A start as it was watched. ``samples`` are in the order of time, the last one taken when it was ready.
 
-    ``before_s`` is for how long the container had run at the first of them: 0 for whoever started it.
+    ``before_s`` is for how long the container had run at the first of them: 0 for whoever started it. ``warmed`` was
+    taken after a first long prompt, None without one; ``used``: it was as long as half of the context.
     """
 
     samples: Sequence[Sample] = ()
     before_s: float = 0.0
+    warmed: Sample | None = None
+    used: bool = False
 
     @property
     def whole(self) -> bool:
@@ -107,6 +110,9 @@ class Measurement:
     ``gpu_bytes`` (NVML) and ``host_bytes`` (/proc, without shared pages) its processes' when it was ready, and
     ``peak_gpu_bytes`` the most that NVML showed. ``peak_total_bytes`` is the largest fall of MemAvailable while it
     started, ``available_before`` and ``available_after`` MemAvailable at both ends. ``phases`` are seconds by name.
+
+    ``high_bytes`` is the most that its processes were seen to hold together after it was ready, on the GPU and on the
+    host; ``used``: it had read a prompt of half its context, or prompts of a whole one, and will not grow much more.
     """
 
     key: Key
@@ -128,6 +134,14 @@ class Measurement:
     available_before: int | None = None
     available_after: int | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
+    high_bytes: int | None = None
+    used: bool = False
+
+    @property
+    def grown_bytes(self) -> int | None:
+        """By how much it grew after it was ready; None where nobody looked."""
+        held = self.steady_bytes
+        return None if held is None or self.high_bytes is None else max(0, self.high_bytes - held)
 
     @property
     def date(self) -> str:
@@ -207,7 +221,15 @@ def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
         available_before=available[0] if seen else None,
         available_after=available[-1] if samples else None,
         phases=_timed(boot, watched),
+        high_bytes=_held(watched.warmed),
+        used=watched.used,
     )
+
+
+def _held(sample: Sample | None) -> int | None:
+    """Return what was held on the GPU and on the host at a moment; None where one of both was not read."""
+    known = sample is not None and sample.gpu_bytes is not None and sample.host_bytes is not None
+    return (sample.gpu_bytes or 0) + (sample.host_bytes or 0) if sample is not None and known else None
 
 
 def _set_cache(key: Key) -> int | None:
@@ -261,6 +283,7 @@ OTHERS_BYTES: Final = 2 * GIB
 less than a GiB by itself."""
 _OTHERS_SHARE: Final = 1.2
 _LEAST: Final = GIB // 10
+_GREW: Final = GIB // 2
 
 
 def findings(measurement: Measurement) -> list[str]:
@@ -323,6 +346,9 @@ def _taken_findings(measurement: Measurement) -> Iterator[str]:
         if error is not None and error > TAKEN_OFF and taken - (figure.predicted or 0) >= GIB:
             what = says.format(format_gib(taken))
             yield f"{what} where {(figure.predicted or 0) / GIB:.1f} was predicted ({percent(error)})"
+    grown = measurement.grown_bytes or 0
+    if grown >= _GREW:
+        yield f"holds {format_gib(measurement.high_bytes or 0)} while it serves, {format_gib(grown)} more than at ready"
     held, fell = measurement.steady_bytes, _fall(measurement)
     if held is not None and fell is not None and _others_loaded(fell, held):
         yield (
@@ -344,43 +370,3 @@ def _than(measured: int, predicted: int, word: str) -> str:
 def percent(error: float) -> str:
     """Return an error for a reader: ``+6 %``."""
     return f"{error * 100:+.0f} %"
-
-
-def doubt(measurement: Measurement) -> str | None:
-    """Return why a measurement cannot be true, in words, or None."""
-    sizes = {
-        "loaded": measurement.loaded_bytes,
-        "KV cache": measurement.kv_bytes,
-        "GPU": measurement.gpu_bytes,
-        "host": measurement.host_bytes,
-        "GPU at the peak": measurement.peak_gpu_bytes,
-        "peak": measurement.peak_total_bytes,
-        "available before": measurement.available_before,
-        "available after": measurement.available_after,
-    } | {f"predicted {share.name}": share.bytes for share in measurement.predicted}
-    total = measurement.host_total_bytes
-    if total <= 0 or not math.isfinite(measurement.at) or not 0 < measurement.at < _LAST_DATE:
-        return "it has no host, or no date"
-    for name, size in sizes.items():
-        if size is not None and size < 0:
-            return f"{name} is negative: {size} bytes"
-        if size is not None and size > total and not name.startswith("predicted"):
-            return f"{name} is {format_gib(size)}, more than the host has ({format_gib(total)})"
-    bad = next((name for name, s in measurement.phases.items() if not (math.isfinite(s) and s >= 0)), None)
-    return f"{bad} took {measurement.phases[bad]} seconds" if bad is not None else None
-
-
-_LAST_DATE: Final = 4_102_444_800.0
-"""The year 2100."""
-
-
-def sound(measurements: Iterable[Measurement]) -> tuple[list[Measurement], list[str]]:
-    """Return the measurements that can be true, and a warning for each of the others."""
-    kept, warnings = [], []
-    for measurement in measurements:
-        why = doubt(measurement)
-        if why is None:
-            kept.append(measurement)
-        else:
-            warnings.append(f"a measurement of {measurement.service} is ignored: {why}")
-    return kept, warnings

@@ -212,6 +212,13 @@ class Ready(Declaration):
 
     timeout: Duration = Field(1200.0, description="how long a start may take; extended while the log still moves")
     probe: bool = Field(default=True, description="generate a few tokens before saying ready")
+    warm: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="a share of the context: so long a prompt is answered before ready, and what it takes is measured; "
+        "0: none",
+    )
     acceptance: Mapping[Annotated[str, AfterValidator(values.acceptance)], Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=dict,
         description="what drafts have to reach for ready: shares for position-0, position-1 … or overall",

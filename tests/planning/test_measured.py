@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.memory.items import Item, When, Where
+from sparkctl.memory.items import GROWTH, Item, When, Where
 from sparkctl.operations.context import real_world
 from sparkctl.planning import calibration
 from sparkctl.planning.calibration import Learned, Measured, applied, best, shares
+from sparkctl.planning.doubts import doubt, sound
 from sparkctl.planning.measured import (
     NOT_LOGGED,
     Measurement,
@@ -24,11 +25,9 @@ from sparkctl.planning.measured import (
     Share,
     Start,
     WatchedStart,
-    doubt,
     figures,
     findings,
     of_start,
-    sound,
 )
 from sparkctl.recipes.sizing.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
@@ -195,6 +194,11 @@ def test_findings_are_sentences(changes: dict[str, Any], expected: list[str]) ->
     [
         ({"loaded_bytes": -1}, "loaded is negative: -1 bytes"),
         ({"gpu_bytes": 121 * GIB}, "GPU is 121.0 GiB, more than the host has (120.0 GiB)"),
+        ({"gpu_bytes": 6 * GIB}, "its processes held 9.0 GiB, and its log says 12.0 GiB of weights and cache"),
+        (
+            {"key": KEY._replace(flags=(("kv-cache-memory-bytes", str(3 * GIB)),))},
+            "its cache is 2.0 GiB, and its flag says 3.0 GiB",
+        ),
         ({"peak_total_bytes": 200 * GIB}, "peak is 200.0 GiB, more than the host has (120.0 GiB)"),
         ({"phases": {"loading weights": float("nan")}}, "loading weights took nan seconds"),
         ({"phases": {"loading weights": -5.0}}, "loading weights took -5.0 seconds"),
@@ -387,7 +391,9 @@ def test_whatever_was_measured_the_plan_keeps_its_floors(data: st.DataObject) ->
     ]
     one = measured(key=data.draw(st.sampled_from([KEY, OTHER])), **{name: data.draw(SIZES) for name in names})
     match = best([one], KEY)
-    assert match is not None
+    if match is None:
+        assert doubt(one) is not None  # it contradicts itself, and the plan is the estimate
+        return
     items = applied(ITEMS, match)
     groups = {name: sum(item.bytes for item in group) for name, group in calibration.grouped(items).items()}
     assert groups["beside weights and cache"] >= 1.5 * GIB
@@ -395,6 +401,70 @@ def test_whatever_was_measured_the_plan_keeps_its_floors(data: st.DataObject) ->
     assert groups["while it starts"] >= 4 * GIB
     assert groups["KV cache"] >= 1.8 * GIB
     assert all(item.bytes >= 0 for item in items)
+
+
+@pytest.mark.parametrize(
+    ("changes", "growth"),
+    [
+        ({}, (GIB, 3 * GIB)),  # nobody looked: the estimate
+        ({"high_bytes": 18 * GIB}, (GIB, 3 * GIB)),  # nothing so far, of a service that may not have been used
+        ({"high_bytes": 20 * GIB}, (2 * GIB, 2 * GIB)),  # 2 GiB at least, up to the bound
+        ({"high_bytes": 18 * GIB, "used": True}, (0, 0)),
+        ({"high_bytes": 23 * GIB, "used": True}, (5 * GIB, 0)),
+        ({"high_bytes": 23 * GIB}, (5 * GIB, 0)),  # beyond the bound of the estimate
+    ],
+)
+def test_what_a_service_grew_by_while_it_served_is_in_the_next_plan(
+    changes: dict[str, Any], growth: tuple[int, int]
+) -> None:
+    later = Item(GROWTH, GIB, "public runs", When.LATER, estimated=True, spread=3 * GIB)
+    items = applied((*ITEMS, later), Measured(measured(**changes)))
+    (found,) = [(item.bytes, item.spread) for item in items if item.name == GROWTH]
+    assert found == growth
+    without = {item.name: item.bytes for item in applied(ITEMS, Measured(measured(**changes)))}
+    assert without.get(GROWTH, 0) == (measured(**changes).grown_bytes or 0)
+
+
+def test_growth_is_said(tmp_path: Path) -> None:
+    store = FakeStore().measured(measured(high_bytes=20 * GIB))
+    out = FakeSpark(tmp_path, store=store).run("measurements").expect(0).out
+    assert "e4b, 2026-11-20: holds 20.0 GiB while it serves, 2.0 GiB more than at ready" in out
+
+
+def test_a_long_prompt_at_the_end_of_a_start_gives_the_mark() -> None:
+    ready = Sample(80.0, 75 * GIB, 15 * GIB, GIB)
+    watched = WatchedStart([Sample(0.0, 90 * GIB), ready], 0.0, Sample(95.0, 74 * GIB, 16 * GIB, 2 * GIB), used=True)
+    one = of_start(START, boot_log.BootLog(), watched)
+    assert (one.gpu_bytes, one.steady_bytes, one.high_bytes, one.used) == (15 * GIB, 16 * GIB, 18 * GIB, True)
+    assert one.grown_bytes == 2 * GIB
+
+
+def test_what_was_measured_on_another_machine_is_left_aside(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.run("up", "e4b-nvfp4").expect(0)
+    spark.run("down", "e4b-nvfp4").expect(0)
+    (kept,) = spark.store.measurements
+    assert spark.run("plan", "e4b-nvfp4", "--json").json["services"][0]["known"].startswith("measured here on ")
+    spark.store.measured(replace(kept, host_total_bytes=round(kept.host_total_bytes * 1.017)))
+    assert spark.run("plan", "e4b-nvfp4", "--json").json["services"][0]["known"] == "estimated"
+    said = spark.run("measurements").expect(0).err
+    assert "warning: 1 of a machine with 122.0 GiB: no plan here goes by them, this one has 120.0 GiB" in said
+    assert "nothing that was measured can be exported" in spark.run("measurements", "export").expect(2).err
+
+
+def test_a_measurement_of_an_older_release_is_read(tmp_path: Path) -> None:
+    old = (
+        '{"key":["sha256:e4b","google/gemma-4-E4B-it","",[["kv-cache-dtype","fp8"],["max-model-len","16384"]]],'
+        '"service":"old","recipe":"e4b-fp8","at":1795200000.0,"host_total_bytes":128849018880,'
+        '"predicted":[["weights",10737418240,true,true]],"loaded_bytes":10737418240,'
+        '"phases":{"starting":20.0,"loading weights":40.0}}'
+    )
+    store = FakeStore()
+    store.add(StoredRecord("measurement", AT, "old", "e4b-fp8", KEY.model, old))
+    store.add(StoredRecord("high-water", AT, "old", "e4b-fp8", KEY.model, '{"bytes": "much"}'))
+    done = FakeSpark(tmp_path, store=store).run("measurements", "--json").expect(0)
+    assert [row["service"] for row in done.json] == ["old"]
+    assert "warning: a high-water that was kept is ignored: bytes: " in done.err
 
 
 def test_the_items_are_kept_as_they_were_predicted() -> None:

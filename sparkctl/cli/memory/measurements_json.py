@@ -30,6 +30,7 @@ def row(one: Measurement) -> dict[str, object]:
             "graphs_bytes": one.graphs_bytes,
             "peak_activation_bytes": one.peak_activation_bytes,
             "peak_gpu_bytes": one.peak_gpu_bytes,
+            "high_bytes": one.high_bytes,
         },
         "predicted": {name: figure.predicted for name, figure in zip(names, compared, strict=True)},
         "error": {name: figure.error for name, figure in zip(names, compared, strict=True)},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
-from sparkctl.planning.measured import sound
+from sparkctl.base.units import format_gib
+from sparkctl.planning.doubts import elsewhere, sound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,11 @@ def measurements(world: World, names: Sequence[str] = ()) -> list[Measurement]:
     """
     found = [one for one in world.records.measurements() if not names or _is_named(one, names)]
     shown, doubts = sound(found)
+    total = world.host.memory().total_bytes
+    for size in sorted({one.host_total_bytes for one in shown if elsewhere(one, total)}):
+        of_it = [one for one in shown if one.host_total_bytes == size]
+        here = f"this one has {format_gib(total)}"
+        doubts.append(f"{len(of_it)} of a machine with {format_gib(size)}: no plan here goes by them, {here}")
     for warning in [*world.records.warnings, *doubts]:
         world.report.warn(warning)
     return sorted(shown, key=lambda one: one.at, reverse=True)

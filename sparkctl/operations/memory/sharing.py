@@ -18,6 +18,7 @@ from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.operations.memory.measurements import measurements
+from sparkctl.planning.doubts import elsewhere
 from sparkctl.planning.known_starts import KnownStart, KnownStarts
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ def export(world: World, names: Sequence[str] = ()) -> Exported:
     if world.simulated:
         raise InputError("what is simulated is no measurement", hint="run it on a Spark: --engine docker")
     rows, left_out = [], []
+    total = world.host.memory().total_bytes
     for one in measurements(world, names):
+        if elsewhere(one, total):
+            continue  # told already: of which card that machine was is not known
         try:
             start = KnownStart.model_validate(_start(one, world.profile.card.key), by_alias=True, by_name=False)
         except ValidationError as error:

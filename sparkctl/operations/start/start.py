@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sparkctl.base.errors import ModError, NotReadyError, WaitInterruptedError
 from sparkctl.operations import secrets
 from sparkctl.operations.memory import machine
-from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness
+from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness, warm
 from sparkctl.operations.start.failed import explain, keep_dead
 from sparkctl.operations.start.kept_failures import KeptFailures
 from sparkctl.operations.start.progress import moment
@@ -19,12 +20,13 @@ from sparkctl.world import labels
 from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_TRIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sparkctl.operations.history import History
     from sparkctl.operations.start.aside import Aside
     from sparkctl.operations.start.readiness import Probed
+    from sparkctl.planning.measured import WatchedStart
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report
@@ -165,11 +167,26 @@ class Starter:
         self._prove(service, container, sampler, require)
 
     def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> None:
-        self._wait(service, container, sampler)
+        progress = self._wait(service, container, sampler)
         prepare.verify_container(self._ports.engine, service)
         self._check(service, require)
         sampler.look(self._ports.clock.monotonic(), closely=True)
-        measurement.keep(self._history, self._ports, self._report, service, container, sampler.watched)
+        watched = self._warmed(service, progress, sampler)
+        measurement.keep(self._history, self._ports, self._report, service, container, watched)
+
+    def _warmed(self, service: Service, progress: Progress, sampler: Sampler) -> WatchedStart:
+        """Return what was seen of a start, what it holds after the first long prompt included where one is wanted."""
+        watched, tokens = sampler.watched, warm.tokens_of(service)
+        if not tokens:
+            return watched
+        self._report.progress(service.name, str(progress.phase), f"a prompt of {tokens:,} tokens (ready.warm)")
+        with self._interruptible(service):
+            outcome = warm.send(service, self._server(service), tokens)
+        self._tell_outcome(service, replace(progress, outcome=outcome))
+        if outcome.note:
+            return watched
+        sampler.look(self._ports.clock.monotonic(), closely=True)
+        return watched._replace(warmed=sampler.samples[-1], used=tokens >= service.recipe.limits.context // 2)
 
     def _spec(self, service: Service, *, keep: bool, trial: bool) -> ContainerSpec:
         """Return what is created: with what is so at this moment, who makes it, and the values of its secrets.
@@ -188,14 +205,24 @@ class Starter:
         files = tuple(file for file in spec.env_files if file != str(service.secrets_file))
         return replace(spec, env_files=files, env=(*secrets.variables(values).items(), *spec.env))
 
-    def _wait(self, service: Service, container: str, sampler: Sampler) -> None:
+    def _wait(self, service: Service, container: str, sampler: Sampler) -> Progress:
         """Wait until a service's container is ready; the ``sampler`` looks at what it takes meanwhile."""
-        try:
+        with self._interruptible(service):
             progress = self._watch(service, container, sampler)
+        self._tell_outcome(service, progress)
+        return progress
+
+    @contextmanager
+    def _interruptible(self, service: Service) -> Iterator[None]:
+        try:
+            yield
         except KeyboardInterrupt:
             message = f"stopped waiting for {service.name}: it goes on loading"
             hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
             raise WaitInterruptedError(message, hint=hint) from None
+
+    def _tell_outcome(self, service: Service, progress: Progress) -> None:
+        """Tell what is to be said of a ready service; of one that is not ready, raise NotReadyError with the cause."""
         outcome = progress.outcome
         if outcome is not None and outcome.note:
             self._report.warn(f"{service.name}: {outcome.note}")
@@ -257,8 +284,11 @@ class Starter:
         return Seen(self._ports.clock.monotonic(), container, lines, answer)
 
     def _ask(self, service: Service, progress: Progress) -> Probed:
+        return probe.ask(self._server(service), progress)
+
+    def _server(self, service: Service) -> Server:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
-        return probe.ask(Server(self._ports.http, service.url, key, service.certificate), progress)
+        return Server(self._ports.http, service.url, key, service.certificate)
 
     def _tell(self, service: Service, progress: Progress, sampler: Sampler, usual: Mapping[str, float]) -> None:
         now = self._ports.clock.monotonic()

@@ -12,7 +12,7 @@ from sparkctl.operations.deployed import find
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import kept_failures
 from sparkctl.operations.start.failed import READ_LINES
-from sparkctl.operations.status import liveness
+from sparkctl.operations.status import high_water, liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look, look_at
 from sparkctl.recipes.host import version
@@ -119,6 +119,7 @@ def _now(world: World, deployed: Deployed, aside: str) -> ServiceNow:
         return ServiceNow(deployed, None, changed=changed, aside=aside)
     # The very container: under the service's name there may be another one by now.
     seen = look_at(world.ports, world.engine.container(deployed.container.id), world.api_key)
+    high_water.note(world, deployed, seen.metrics)
     return ServiceNow(deployed, *liveness.judge(seen, seen), changed, aside)
 
 
@@ -207,6 +208,8 @@ def _status(
     world: World, deployed: Deployed | None, first: Look, last: Look, rates: Rates | None = None
 ) -> ServiceStatus:
     life, why = liveness.judge(first, last)
+    if deployed is not None:
+        high_water.note(world, deployed, last.metrics)
     changed = (*changed_since(world, deployed), *_version(world, deployed)) if deployed is not None else ()
     return ServiceStatus(deployed, life, why, last.metrics or Metrics(), rates or liveness.rates(first, last), changed)
 
