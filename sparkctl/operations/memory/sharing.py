@@ -76,7 +76,7 @@ def export(world: World, names: Sequence[str] = ()) -> Exported:
     if not rows:
         hint = "each `sparkctl up` measures its start; sparkctl measurements lists them"
         raise InputError("\n".join(["nothing that was measured can be exported", *left_out]), hint=hint)
-    text = yaml.safe_dump({"starts": rows}, sort_keys=False, width=120)
+    text = yaml.safe_dump({"starts": rows}, sort_keys=False, allow_unicode=True, width=120)
     return Exported(_HEAD + text, len(rows), tuple(left_out))
 
 
