@@ -53,7 +53,7 @@ def make_folder(folder: Path) -> int:
                 header[f"model.layers.{layer}.{name}.weight"] = tensor
                 end += size
         text = json.dumps(header).encode()
-        with (folder / f"model-{shard:05}-of-{SHARDS:05}.safetensors").open("wb") as file:
+        with (folder / f"model-{shard + 1:05}-of-{SHARDS:05}.safetensors").open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             file.truncate(8 + len(text) + end)
         total += 8 + len(text) + end

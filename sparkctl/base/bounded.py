@@ -50,7 +50,8 @@ def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
     if len(data) > bounds.size:
         raise UnreadableError(f"more than {bounds.size:,} bytes")
     text = _text(data)
-    if sum(map(text.count, ",[{")) > bounds.parts:
+    opened = text.count("[") + text.count("{")
+    if opened + text.count(",") > bounds.parts:
         raise UnreadableError(f"more than {bounds.parts:,} values")
 
     whole, fraction = partial(_whole, most=bounds.digits), partial(_fraction, most=bounds.digits)
@@ -60,7 +61,8 @@ def read_json(data: bytes | str, bounds: JsonBounds = BOUNDS) -> object:
         raise UnreadableError(f"nested deeper than {bounds.depth}") from None
     except json.JSONDecodeError as error:
         raise UnreadableError(f"no JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
-    _refuse_deep(value, bounds.depth)
+    if opened > bounds.depth:  # what opens fewer cannot be deeper
+        _refuse_deep(value, bounds.depth)
     return value
 
 

@@ -42,7 +42,7 @@ def located(world: World, loader: Loader, name: str, container: Container, more:
         raise InputError(message, hint="; ".join(record.damaged))
     if not world.catalog.knows(record.recipe):
         message = f"{name} was made from the recipe {record.recipe}, which is not there any more"
-        hint = f"was it in a folder that --recipes named? sparkctl status {name} says what it does"
+        hint = f"put it back, or name its folder with --recipes; sparkctl status, logs and down {name} need no recipe"
         raise InputError(message, hint=hint)
     return loader.recorded(replace(record, service=name), more)
 

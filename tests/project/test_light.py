@@ -55,6 +55,7 @@ UNASKED = {
 """A plan of recipes without mods, where nothing runs and nothing was measured, asks none of these."""
 LIBRARIES = {"jinja2", "packaging", "pydantic", "yaml"}
 
+SIZE = ["size", str(FIXTURES / "configs" / "gemma4-e4b-mm"), "--json"]
 DATACLASSES = 16
 """Classes that a command may make by ``dataclass``, each of which takes half a millisecond."""
 
@@ -64,12 +65,10 @@ DATACLASSES = 16
     [
         (["--help"], SERVERS | RECIPES | LIBRARIES),
         (["plan", "e4b-nvfp4", "26b-a4b-fp8"], SERVERS | OF_A_COMMAND | UNASKED),
-        (
-            ["size", str(FIXTURES / "configs" / "gemma4-e4b-mm"), "--json"],
-            SERVERS | RECIPES | UNASKED | {"sparkctl.world.labels"},
-        ),
+        (SIZE, SERVERS | RECIPES | UNASKED | {"sparkctl.world.labels", "sparkctl.world.sim.engine"}),
+        (["--engine", "docker", *SIZE], SERVERS | RECIPES | UNASKED | {"sparkctl.world.labels"}),
     ],
-    ids=["--help", "plan", "size"],
+    ids=["--help", "plan", "size", "size on a real host"],
 )
 def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     tmp_path: Path, command: list[str], heavy: set[str]

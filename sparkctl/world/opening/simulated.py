@@ -16,7 +16,6 @@ from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
-from sparkctl.world.sim.engine import SimEngine
 from sparkctl.world.sim.host import SimHost, SimModels
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Engine
     from sparkctl.world.local import store as stores
     from sparkctl.world.local.store import SqliteStore
+    from sparkctl.world.sim import engine as engines
 else:
+    engines = LazyModule("sparkctl.world.sim.engine")
     stores = LazyModule("sparkctl.world.local.store")
 
 
@@ -82,7 +83,7 @@ def store(state: Path) -> SqliteStore:
 def ports(state: Path, tell: Callable[[str], None]) -> Ports:
     """Return the ports; ``tell`` is told of each call to the engine."""
     return Ports(
-        engine=cast("Engine", _Told(SimEngine(_folder(state), os.environ), _folder(state), tell)),
+        engine=cast("Engine", _Told(engines.SimEngine(_folder(state), os.environ), _folder(state), tell)),
         host=host(state),
         http=HttpOnDemand(),
         clock=SystemClock(),
