@@ -237,7 +237,7 @@ class Controller:
         plan = self._planner.plan(wanted, replace=options.replace)
         if any(step.needs_replace for step in plan.steps):
             message = "\n".join(["what runs differs from what is wanted now:", *(f"  {line}" for line in plan.changes)])
-            raise InputError(message, hint="--replace stops it and starts it as its recipe says now")
+            raise InputError(message, hint="--replace stops it and starts it as it is wanted now")
         if not plan.fits:
             raise RefusedError(plan)
         return plan

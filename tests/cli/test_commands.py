@@ -100,7 +100,7 @@ def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> No
     spark.run("up", "e4b-nvfp4").expect(0)
     done = spark.run("up", "e4b-nvfp4", "--set", "limits.context=8192").expect(2)
     assert "--max-model-len: 16384 runs, 8192 wanted" in done.err
-    assert "→ --replace stops it and starts it as its recipe says now" in done.err
+    assert "→ --replace stops it and starts it as it is wanted now" in done.err
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_touched(spark: FakeSpark) -> None:

@@ -34,6 +34,8 @@ def test_an_engine_that_is_killed_is_not_ready_is_started_anew_and_refused_for_i
     patched.write_text(text)
 
     shared.ended()
+    there = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"name={name}")
+    before = machine.docker(*there)
     os.kill(machine.engine_core(name), signal.SIGKILL)
     state = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name)
     wait_for(lambda: machine.docker(*state).startswith("exited"))
@@ -49,4 +51,4 @@ def test_an_engine_that_is_killed_is_not_ready_is_started_anew_and_refused_for_i
     told = re.search(r"drafts are accepted \d+ % \d+ % \d+ % \((\d+) drafted tokens\): \d+\.\d % overall", refused)
     assert told is not None, refused
     assert int(told[1]) >= 200
-    assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
+    assert machine.docker(*there) == before, "what failed is gone, and the dead one is there to be looked at"

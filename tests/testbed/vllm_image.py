@@ -20,18 +20,27 @@ QUICK = "import gc; gc.set_threshold(100_000, 50, 100)"
 collector's (9.6 s of CPU and 7.1 s, by time.process_time in the image)."""
 
 
+DOCKERFILE = f"""\
+FROM {images.BASE}
+# Tests report to nobody.
+ENV VLLM_NO_USAGE_STATS=1
+COPY packages {{folder}}
+RUN echo '{QUICK}' > {{folder}}/sparkctl-test-quick.pth
+ENTRYPOINT ["python3", "-m", "vllm.entrypoints.cli.main", "serve"]
+"""
+
+
 def build(state: State) -> str:
     """Build the image if its list of packages, its base or this recipe has changed."""
     base = images.image_id(state, images.base(state)) or ""
-    python = _python_of_base(state)
-    folder = f"/usr/local/lib/python{python}/dist-packages"
-    packages, dockerfile = vllm_packages.inputs(python), _dockerfile(folder)
-    inputs = images.fingerprint(base, packages, dockerfile)
+    inputs = images.fingerprint(base, vllm_packages.inputs(), DOCKERFILE)
     if not images.is_current(state, IMAGE, inputs):
-        context = state.cache / f"vllm-{packages}"
+        python = _python_of_base(state)
+        folder = f"/usr/local/lib/python{python}/dist-packages"
+        context = state.cache / f"vllm-{vllm_packages.inputs(python)}"
         if not (context / "whole").exists():
             _make_context(state, context, python, folder)
-        (context / "Dockerfile").write_text(dockerfile)
+        (context / "Dockerfile").write_text(DOCKERFILE.format(folder=folder))
         images.build(state, IMAGE, context, inputs)
     return IMAGE
 
@@ -42,17 +51,6 @@ def _make_context(state: State, context: Path, python: str, folder: str) -> None
         shutil.rmtree(former)
     vllm_packages.gather(state, context / "packages", python, folder)
     (context / "whole").touch()
-
-
-def _dockerfile(folder: str) -> str:
-    return (
-        f"FROM {images.BASE}\n"
-        "# Tests report to nobody.\n"
-        "ENV VLLM_NO_USAGE_STATS=1\n"
-        f"COPY packages {folder}\n"
-        f"RUN echo '{QUICK}' > {folder}/sparkctl-test-quick.pth\n"
-        'ENTRYPOINT ["python3", "-m", "vllm.entrypoints.cli.main", "serve"]\n'
-    )
 
 
 def _python_of_base(state: State) -> str:

@@ -29,8 +29,8 @@ UNNEEDED = (
 )
 
 
-def inputs(python: str) -> str:
-    """Return what stands for all that the packages for a version of Python are made from."""
+def inputs(python: str = "") -> str:
+    """Return what stands for all that the packages are made from, for a version of Python."""
     return images.fingerprint(python, PINS, Path(__file__))
 
 

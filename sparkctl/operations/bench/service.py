@@ -213,10 +213,10 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
     laid_over = of.deployed.record.laid_over
     if of.service is not None and _flags(of.service.spec.command) != flags:
         recipe = of.service.recipe_name
-        yield f"it runs with other settings than recipe {recipe}, whose are the expected speed and the roofline"
+        yield f"it runs with other settings than recipe {recipe}: the expected speed and the roofline are the recipe's"
     elif of.service is not None and laid_over is not None and laid_over.overrides:
         shown = " ".join(map(secrets.shown, laid_over.overrides))
-        yield f"it runs with {shown} laid over recipe {of.service.recipe_name}, whose is the expected speed"
+        yield f"it runs with {shown} laid over recipe {of.service.recipe_name}: the expected speed is the recipe's"
 
 
 def _with_roofline(found: Bench, service: Service, card: Card) -> Bench:

@@ -203,7 +203,7 @@ def test_a_server_that_does_not_answer_is_no_result(spark: FakeSpark) -> None:
 def test_a_service_that_is_not_its_recipe_and_more_requests_than_it_runs_are_told(spark: FakeSpark) -> None:
     spark.run("up", "e4b-nvfp4", "--replace", "--set", "limits.sequences=3").expect(0)
     told = spark.run("bench", "e4b-nvfp4", "--rounds", "1", "--concurrency", "1,8").expect(0).err
-    assert "it runs with limits.sequences=3 laid over recipe e4b-nvfp4, whose is the expected speed" in told
+    assert "it runs with limits.sequences=3 laid over recipe e4b-nvfp4: the expected speed is the recipe's" in told
     assert "8 at once, of which the server runs 3: the others wait" in told
     assert benches(Records(spark.store), "e4b-nvfp4")[0].flags["max-num-seqs"] == "3"
 
