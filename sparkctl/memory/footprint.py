@@ -81,6 +81,11 @@ class Footprint(NamedTuple):
         return bound(self._held)
 
     @property
+    def spread_bytes(self) -> int:
+        """By how much the most that it holds once it serves is more than the middle."""
+        return self.bound_bytes - self.steady_bytes
+
+    @property
     def peak_bytes(self) -> int:
         """What it takes at its peak, in the middle: while it starts, or later where it grows by more."""
         return max(middle(self._starting), self.steady_bytes)

@@ -144,6 +144,7 @@ def expecting(
     wanted = service.wanted._replace(
         steady_bytes=expected.bound_bytes,
         peak_bytes=expected.peak_bound_bytes,
+        spread_bytes=expected.spread_bytes,
         parts=f"{expected.summary}, {expected.known}",
         sizes=resizer.sizes,
         gpu=devices.on_gpu(expected, service.recipe),

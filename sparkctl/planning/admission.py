@@ -79,13 +79,15 @@ class OnGpu(NamedTuple):
 class Need(NamedTuple):
     """What a service holds and takes at most while it starts, in bytes, on its GPU and on the host together.
 
-    ``check`` and ``gpu`` are None for a vLLM on the CPU.
+    ``check`` and ``gpu`` are None for a vLLM on the CPU. ``spread_bytes``: what it holds once it serves may be so much
+    more than its middle, which is in both.
     """
 
     steady_bytes: int
     peak_bytes: int
     check: StartupCheck | None = None
     gpu: OnGpu | None = None
+    spread_bytes: int = 0
 
     def parts(self, pool: Pool) -> dict[str, StartPart]:
         """Return what it takes of each memory of a host.
@@ -98,7 +100,8 @@ class Need(NamedTuple):
         own = [(gpu.key, gpu.pool) for gpu in cards if gpu.pool is not None]
         if self.gpu is None or not own:
             wanted = self.check.wants(pool) if self.check is not None else 0
-            return {HOST: StartPart(HOST, peak, self.steady_bytes, check_bytes=wanted)} if pool.known else {}
+            part = StartPart(HOST, peak, self.steady_bytes, check_bytes=wanted, spread_bytes=self.spread_bytes)
+            return {HOST: part} if pool.known else {}
         on, beside, check = self.gpu.gpu, self.gpu.host, self.check or StartupCheck(0, 0)
         found = [StartPart(key, on.peak_bytes, on.steady_bytes, check_bytes=check.wants_own(card)) for key, card in own]
         if pool.known:
@@ -171,11 +174,12 @@ class Wanted(NamedTuple):
     variants: Callable[[], Iterable[Variant]] = tuple
     asked: str = ""
     gpu: OnGpu | None = None
+    spread_bytes: int = 0
 
     @property
     def need(self) -> Need:
         """What it needs."""
-        return Need(self.steady_bytes, self.peak_bytes, self.check, self.gpu)
+        return Need(self.steady_bytes, self.peak_bytes, self.check, self.gpu, self.spread_bytes)
 
 
 class Step(NamedTuple):
@@ -258,6 +262,32 @@ class Admission(NamedTuple):
         return all(step.admitted for step in self.steps)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is available of a memory before a start, if all that was started before it takes its most.
+
+    ``spreads`` are by how much more than its middle each of them may hold. Not all are at their most at once: their
+    causes have nothing to do with each other, so that together the root of the sum of their squares is the most
+    (``items.bound``).
+    """
+
+    available_bytes: int
+    spreads: tuple[int, ...] = ()
+
+    def beside(self, part: StartPart) -> int:
+        """Return what is available beside a start of this part, which is not at its most when all the others are."""
+        return self.available_bytes + together(*self.spreads, part.spread_bytes)
+
+    def after(self, part: StartPart) -> Left:
+        """Return the level when it holds what it keeps."""
+        return Left(self.available_bytes - part.steady_bytes, (*self.spreads, part.spread_bytes))
+
+
+def together(*spreads: int) -> int:
+    """Return by how much less services hold at most together than each of them at its own most."""
+    return sum(spreads) - math.isqrt(sum(spread**2 for spread in spreads))
+
+
 def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, replace: bool) -> Admission:
     """Return what is kept, waited for or changed, and then the starts with what each leaves free.
 
@@ -282,7 +312,7 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
     steps = [
         Step(action, name, changes=changes.get(name, ())) for name, action in actions.items() if action not in STARTS
     ]
-    levels = {memory: room.available_bytes for memory, room in rooms.items()}
+    levels = {memory: Left(room.available_bytes) for memory, room in rooms.items()}
     steps += [_step(start, levels, rooms, changes.get(start.name, ())) for start in ordered]
     return Admission(tuple(ordered), tuple(steps), spoken, rooms)
 
@@ -321,17 +351,18 @@ def _freed(running: Running | None, spoken: Mapping[str, Mapping[str, int]]) -> 
     return {memory: running.held(memory) + of.get(memory, 0) for memory in running.memories}
 
 
-def _step(start: PlannedStart, levels: dict[str, int], rooms: Mapping[str, Room], changes: tuple[str, ...]) -> Step:
+def _step(start: PlannedStart, levels: dict[str, Left], rooms: Mapping[str, Room], changes: tuple[str, ...]) -> Step:
     """Return the step of a start, and take from the levels what it keeps."""
     free: dict[str, int] = {}
     check: dict[str, int] = {}
     for memory, part in start.parts.items():
-        levels[memory] += part.freed_bytes
+        level = levels[memory]
+        level = levels[memory] = replaced(level, available_bytes=level.available_bytes + part.freed_bytes)
         if part.takes or len(start.parts) == 1:
-            free[memory] = levels[memory] - part.peak_bytes - rooms[memory].reserve_bytes
+            free[memory] = level.beside(part) - part.peak_bytes - rooms[memory].reserve_bytes
         if part.check_bytes:
-            check[memory] = levels[memory] - part.check_bytes
-        levels[memory] -= part.steady_bytes
+            check[memory] = level.beside(StartPart(memory)) - part.check_bytes
+        levels[memory] = level.after(part)
     least = min(free, key=lambda memory: free[memory], default=HOST)
     first = min(check, key=lambda memory: check[memory], default=HOST)
     return Step(start.action, start.name, free.get(least), check.get(first), changes, least, first)

@@ -20,7 +20,8 @@ MOST_TRIED: Final = 20_000
 class StartPart(NamedTuple):
     """What a start does to one memory, in bytes: ``freed_bytes`` come back just before it, from what it replaces.
 
-    ``check_bytes`` have to be available for vLLM's own check, 0 where there is none.
+    ``check_bytes`` have to be available for vLLM's own check, 0 where there is none. ``spread_bytes`` of what it holds
+    are by how much its most is more than its middle.
     """
 
     memory: str
@@ -28,6 +29,7 @@ class StartPart(NamedTuple):
     steady_bytes: int = 0
     freed_bytes: int = 0
     check_bytes: int = 0
+    spread_bytes: int = 0
 
     @property
     def takes(self) -> bool:

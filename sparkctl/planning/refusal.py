@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
-from sparkctl.planning.admission import foreign_bytes
+from sparkctl.planning.admission import foreign_bytes, together
 from sparkctl.planning.order import StartPart
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def segments(running: Sequence[Running], pool: Pool, admission: Admission) -> tu
     found += [Segment(Holder.RUNNING, one.name, one.held(memory)) for one in left]
     found += [Segment(Holder.CLAIMED, one.name, _spoken(admission, one, memory)) for one in left]
     found += [Segment(Holder.WANTED, one.name, _part(one, memory).steady_bytes) for one in before]
-    found.append(Segment(Holder.WANTED, start.name, max(0, asked - missing)))
+    taken = asked - missing - _less(admission, short, start)
+    found.append(Segment(Holder.WANTED, start.name, max(0, taken)))
     found.append(Segment(Holder.MISSING, "", missing))
     if _by_reserve(short):
         found.append(Segment(Holder.RESERVE, "", pool.memories[memory].reserve_bytes))
@@ -95,6 +96,7 @@ def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool,
         yield _line("-", start.parts[memory].peak_bytes, f"{start.name} while it starts{parts[start.name]}")
     else:
         yield from _check(by_name[start.name], of, own=memory != HOST)
+    yield from _not_at_once(_less(admission, short, start))
     yield _line("=", -missing, "")
     yield from (f"  {one.doubt}" for one in running if one.doubt)
     if of.available_bytes < of.reserve_bytes:
@@ -102,6 +104,17 @@ def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool,
     later = [one.name for one in admission.starts[admission.starts.index(start) + 1 :]]
     if later:
         yield f"  after it would start: {', '.join(later)}"
+
+
+def _less(admission: Admission, short: Step, start: PlannedStart) -> int:
+    """Return by how much less the services of a sum take at most together than each of them at its own most."""
+    counted = [*_before(admission, start), *([start] if _by_reserve(short) else ())]
+    return together(*(_part(one, short_memory(short)).spread_bytes for one in counted))
+
+
+def _not_at_once(less: int) -> Iterator[str]:
+    if less:
+        yield _line("+", less, "because not all of them take their most at once")
 
 
 def _why(short: Step, missing: int) -> str:

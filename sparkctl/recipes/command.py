@@ -115,7 +115,7 @@ def _record(inputs: Inputs) -> ServiceLabels:
         certificate=_certificate(recipe, inputs.host),
         mods=placed.recorded(inputs.mods),
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
-        claim_bytes=inputs.footprint.bound_bytes,
+        claim_bytes=inputs.footprint.steady_bytes,
         peak_bytes=inputs.footprint.peak_bound_bytes,
         pinned_bytes=inputs.footprint.pinned_bytes,
     )

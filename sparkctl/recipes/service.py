@@ -178,7 +178,7 @@ class Service(NamedTuple):
     def _claims(self, gpus: tuple[str, ...]) -> dict[str, Any]:
         """Return the claim and the peak as labels have them: on each GPU with its own memory, and of all together."""
         if not gpus:
-            return {"claim_bytes": self.expected.bound_bytes, "peak_bytes": self.expected.peak_bound_bytes}
+            return {"claim_bytes": self.expected.steady_bytes, "peak_bytes": self.expected.peak_bound_bytes}
         on, beside = self.expected.part(Where.GPU), self.expected.part(Where.HOST)
         claim, peak = on.steady_bytes + beside.steady_bytes, on.peak_bytes + beside.peak_bytes
         own = {"gpus": gpus, "gpu_claim_bytes": on.steady_bytes, "gpu_peak_bytes": on.peak_bytes}

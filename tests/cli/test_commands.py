@@ -106,7 +106,7 @@ def test_a_changed_recipe_is_refused_with_its_difference(spark: FakeSpark) -> No
 def test_what_does_not_fit_is_refused_before_anything_is_touched(spark: FakeSpark) -> None:
     spark.host.available = 20 * GIB
     done = spark.run("up", "e4b-nvfp4").expect(3)
-    assert "error: e4b-nvfp4 does not fit: 22.5 GiB are missing when it starts" in done.err
+    assert "error: e4b-nvfp4 does not fit: 20.3 GiB are missing when it starts" in done.err
     assert spark.engine.calls == []
 
 
@@ -459,7 +459,7 @@ def test_an_image_too_old_for_the_bytes_flag_gets_the_fraction_alone_and_is_told
 ) -> None:
     old = spark.run("render", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0)
     assert "--kv-cache-memory-bytes" not in old.out
-    assert "--gpu-memory-utilization 0.18" in old.out
+    assert "--gpu-memory-utilization 0.17" in old.out
     told = spark.run("plan", "e4b-nvfp4", "--set", 'vllm="0.10.1"').expect(0).err
     assert "vLLM 0.10.1 has no --kv-cache-memory-bytes: a fraction sizes its cache, in steps of 0.01 that take" in told
 

@@ -235,3 +235,17 @@ def test_a_step_says_what_has_changed() -> None:
     for allowed, action in ((False, Action.CHANGED), (True, Action.REPLACE)):
         (step,) = make_plan([one], [runs], pool(60), replace=allowed).steps
         assert (step.action, step.changes) == (action, ("changed: secret KEY",))
+
+
+def test_services_that_start_together_are_not_all_at_their_most_at_once() -> None:
+    """Three with a middle of 20 GiB, each at most 4 more: 72 GiB one by one, and 60 and the root of 48 together."""
+    three = [replace(wanted(name, 24, 24), spread_bytes=4 * GIB) for name in "abc"]
+    fits = make_plan(three, [], Pool(120 * GIB, 77 * GIB, 10 * GIB), replace=False)
+    assert fits.fits
+    short = make_plan(three, [], Pool(120 * GIB, 76 * GIB, 10 * GIB), replace=False)
+    assert short.reasons[-2:] == (
+        "  +    5.1 GiB  because not all of them take their most at once",
+        "  =   -0.9 GiB",
+    )
+    missing = next(segment.bytes for segment in short.segments if segment.part is Holder.MISSING)
+    assert sum(segment.bytes for segment in short.segments) == 120 * GIB + missing

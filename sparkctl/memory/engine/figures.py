@@ -38,9 +38,7 @@ class Overheads(NamedTuple):
     beyond_fraction: Figure
 
 
-_MORE_FOR_TOWERS: Final = (
-    "processors of images and sound in the API server: 2.95 to 3.8 GiB resident on a GB10 (logs of Qwen3.8-27B)"
-)
+_TOWERS: Final = "of images and sound, in the API server: 2.95 to 3.8 GiB resident on a GB10 (logs of Qwen3.8-27B)"
 
 GB10: Final = Overheads(
     context=Figure(
@@ -56,27 +54,28 @@ GB10: Final = Overheads(
         "(AEON-7/vllm-ultimate-dgx-spark#9, styles01/sparkrun-recipes)",
         700 * MIB,
     ),
-    api_server=Figure(1400 * MIB, "1.0 GiB resident on an H200's host, 2.95 to 3.8 with towers on a GB10", 600 * MIB),
+    api_server=Figure(1200 * MIB, "1.0 GiB resident on an H200's host, 2.95 to 3.8 with towers on a GB10", 600 * MIB),
     engine=Figure(
-        2000 * MIB,
-        "a GB10: 3.5 GiB of a container with both (RyderFreeman4Logos/gb10-services, Qwen3-Embedding-8B), 3.5 "
+        1850 * MIB,
+        "a GB10: 1.8 GiB resident (vllm#54200), 3.5 of a container with both processes (RyderFreeman4Logos/"
+        "gb10-services), 3.5 "
         "of an engine alone at most",
         1000 * MIB,
     ),
-    towers=Figure(1300 * MIB, _MORE_FOR_TOWERS, 900 * MIB),
+    towers=Figure(GIB, _TOWERS, 2048 * MIB),
     growth=Figure(
         1536 * MIB,
         "a GB10: of 21 servers under load, each at its peak, the host held 5.5 to 13.9 GiB more than their fraction, "
-        "10.2 in the middle, with the system's own 5.3, the processes and this (djangodevreng/dgx-spark-benchmarks, "
-        "01-telemetry.csv)",
-        3300 * MIB,
+        "10.2 in the middle; of it about 5.3 are the system's, and the rest is the processes' and this "
+        "(djangodevreng/dgx-spark-benchmarks, 01-telemetry.csv)",
+        2200 * MIB,
     ),
-    growth_pooling=Figure(512 * MIB, "as a server that generates, with no answers to keep; not measured", 1024 * MIB),
+    growth_pooling=Figure(512 * MIB, "as a server that generates, with no answers to keep; not measured", 700 * MIB),
     transient=Figure(
-        3 * GIB,
+        1536 * MIB,
         "a GB10: 14.8 GiB more than serving for a Qwen3-Coder-Next in NVFP4 (steveant/aeo-vllm-gb10), 12.8 for "
         "a 27B with DFlash (RyderFreeman4Logos/gb10-services), 29 for 26B-A4B in 16 bits (vllm#46307)",
-        2 * GIB,
+        1536 * MIB,
     ),
     transient_eager=Figure(GIB, "loading without compilation; not measured on a GB10", GIB),
     transient_share=0.25,

@@ -44,14 +44,15 @@ _ON_THE_HOST: Final = (
 def need(taken: Footprint, recipe: Recipe, version: Version, profile: HostProfile) -> Need:
     """Return what the plan counts of a recipe's footprint: the most that it may take; ``version`` is the image's."""
     if not taken.gpu_bytes:
-        return Need(taken.bound_bytes, taken.peak_bound_bytes)
+        return Need(taken.bound_bytes, taken.peak_bound_bytes, spread_bytes=taken.spread_bytes)
     check = StartupCheck(
         sizing(taken, devices.profile_for(recipe, profile)).gpu_memory_utilization,
         constants.BEFORE_THE_CHECK.size,
         counts_cache=version < _READS_AVAILABLE,
         taken_own_bytes=constants.BEFORE_THE_CHECK_OWN.size,
     )
-    return Need(taken.bound_bytes, taken.peak_bound_bytes, check, devices.on_gpu(taken, recipe))
+    on_gpu = devices.on_gpu(taken, recipe)
+    return Need(taken.bound_bytes, taken.peak_bound_bytes, check, on_gpu, taken.spread_bytes)
 
 
 class Resizer(NamedTuple):

@@ -190,7 +190,9 @@ def test_a_pinned_fraction_claims_all_of_it_and_what_goes_beyond() -> None:
     wanted = e4b(memory={"utilization": 0.75})
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, V19, PROFILE)
     assert sizing(footprint, PROFILE) == Sizing(None, 0.75)
-    assert 4 < footprint.steady_bytes / GIB - 0.75 * PROFILE.total / GIB < 6
+    # Its processes and growth come on top; what vLLM takes off for graphs and while it compiles stays free.
+    assert 2 < footprint.steady_bytes / GIB - 0.75 * PROFILE.total / GIB < 5
+    assert footprint.kv_least_bytes < footprint.kv_bytes
     assert size(footprint, "KV cache") > 60
     small = estimate(e4b(memory={"utilization": 0.05}), facts("gemma-4-e4b"), None, V19, PROFILE)
     assert small.kv_bytes == small.kv.bytes_for(1)
@@ -209,7 +211,7 @@ def test_a_vllm_without_the_bytes_flag_is_sized_by_a_fraction_that_leaves_the_ca
     wanted, old = e4b(), Version("0.10.1.1")
     footprint = estimate(wanted, facts("gemma-4-e4b"), None, old, PROFILE)
     flags = sizing(footprint, PROFILE)
-    assert flags == Sizing(None, 0.18)
+    assert flags == Sizing(None, 0.17)
     assert footprint.kv_bytes >= footprint.kv.bytes_for(4)
     ready = footprint.steady_bytes - round(size(footprint, "growth after ready") * GIB)
     assert ready == int(flags.gpu_memory_utilization * PROFILE.total)
