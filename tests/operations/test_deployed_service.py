@@ -240,7 +240,7 @@ def test_render_has_the_labels_of_up_but_those_of_the_moment(tmp_path: Path) -> 
         rendered = dict(operator.run("render", *own, "--json").expect(0).json["labels"])
         assert rendered["sparkctl.claim"] == str(planned["steady_bytes"])
         assert "sparkctl.secrets" not in rendered
-        moment = {"claim", "peak", "image-id", "secrets", "process", "trial", "kept"}
+        moment = {"claim", "peak", "gpus", "gpu-claim", "gpu-peak", "image-id", "secrets", "process", "trial", "kept"}
         assert moment == {label.removeprefix("sparkctl.") for label in OF_THE_MOMENT}
         assert row["overrides"] == list(own[2:])
     finally:
