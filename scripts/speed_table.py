@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +69,8 @@ def read(case: dict[str, Any], tokens: int) -> tuple[float, speed.ReachedShare]:
         return size, speed.reached(size, None)
     facts = facts_of(case)
     once, given = Once(facts), defaults(flags.known(_VLLM).memory, _CONTEXT, facts)
-    given = replace(given, repo=case.get("repo"), load=replace(given.load, quantization=case.get("quantize")))
+    load = given.load._replace(quantization=case.get("quantize"))
+    given = given._replace(repo=case.get("repo"), load=load)
     bandwidth = cards.GB10.bytes_per_second or 0
     found = speed.speed(
         once.weights(given), once.shape, facts.config, case.get("cache", "auto"), tokens, float(bandwidth)

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class ReachedShare(NamedTuple):
-    """A share of the bandwidth that a kind of weights reached; ``least`` and ``most`` are those of single figures."""
+    """A share of the bandwidth that a kind of weights reached.
+
+    ``least`` and ``most`` are those of single figures, without the ones that docs/speed.md says nothing explains.
+    """
 
     kind: str
     share: float
@@ -33,8 +36,8 @@ class ReachedShare(NamedTuple):
 
 
 _FROM: Final = "djangodevreng/dgx-spark-benchmarks, vLLM 0.26.0"
-DENSE_SMALL: Final = ReachedShare("dense, some GB a token", 0.65, 0.57, 0.78, f"{_FROM}: models of 0.8B to 8B")
-DENSE_LARGE: Final = ReachedShare("dense, tens of GB a token", 0.84, 0.78, 0.88, f"{_FROM}: models of 27B to 31B")
+DENSE_SMALL: Final = ReachedShare("dense, some GB a token", 0.65, 0.55, 0.74, f"{_FROM}: models of 0.8B to 8B")
+DENSE_LARGE: Final = ReachedShare("dense, tens of GB a token", 0.84, 0.82, 0.86, f"{_FROM}: models of 27B to 31B")
 SMALL_BYTES: Final = 8e9
 LARGE_BYTES: Final = 40e9
 """Between these many bytes a token the share of a dense model grows with their logarithm: 9B in 16 bits, 27B in 8 and

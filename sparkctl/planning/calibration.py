@@ -152,7 +152,7 @@ def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
     if grown is None or (not one.used and (estimated is None or grown <= estimated.bytes) and not grown):
         return tuple(items)
     where = Where.GPU if one.on_gpu else Where.HOST
-    held = Item(GROWTH, grown, f"held while it served, {known(Measured(one))}", where=where)
+    held = Item(GROWTH, grown, f"held while it served, {known(Measured(one))}", When.LATER, where)
     others = [item for item in items if item.name != GROWTH]
     if one.used or estimated is None:
         return (*others, held)

@@ -27,10 +27,13 @@ from sparkctl.operations.bench.result import Bench, svg
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.memory import hub_models
 from sparkctl.operations.records import decoded
+from sparkctl.planning import reference
+from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, Root
 from sparkctl.recipes.recipe import Recipe
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_settings import memory_notes
 from sparkctl.recipes.stack import Stack
@@ -274,12 +277,21 @@ _LINES: Final = (
     ),
 )
 
+
+def _known_starts(data: bytes) -> object:
+    """Read measured starts, and go by the nearest of them."""
+    starts = validate(document.load(_text(data), "measured.yaml"), KnownStarts).starts
+    written = [(one, dict(memory_key.relevant_flags(one.flags))) for one in starts]
+    return [reference.nearest(written, one.model, {}, Version("0.20.2"), "") for one in starts[:20]]
+
+
 TARGETS: Final[dict[str, Target]] = {
     "recipe": Target(_files("recipes/*.yaml"), _declared(Recipe)),
     "flags": Target(_these(*(f"{_WHOLE}{one}".encode() for one in _FLAGS)), _flags),
     "stack": Target(_files("recipes/stacks/*.yaml"), _declared(Stack)),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
+    "measured": Target(_files("recipes/measured/*.yaml"), _known_starts),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),

@@ -65,6 +65,7 @@ mods: [version]
 checks: [answers]
 secrets: [VLLM_API_KEY]
 speculative: {method: ngram, num_speculative_tokens: 3, prompt_lookup_max: 4}
+ready: {warm: 0.5}
 """
 
 

@@ -200,7 +200,7 @@ def beside_roofline(bench: Bench) -> str:
     share = single / bench.roofline
     drafted = ", with drafts, which it does not count" if bench.acceptance_overall is not None else ""
     limit = f"{bench.roofline:.0f} tok/s that {bench.bandwidth / 1e9:,.0f} GB/s allow"
-    usual = f"; others reached about {bench.predicted:.0f} with such weights" if bench.predicted else ""
+    usual = f"; about {bench.predicted:.0f} tok/s are what others reach with such weights" if bench.predicted else ""
     return f"{share:.0%} of the {limit} (estimated{drafted}){usual}"
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FIRST_ID: Final = 100
 _IDS: Final = 800
-"""Token ids that every vocabulary has and that are no special ones: prompts of ids need no tokenizer."""
+"""Token ids that are no special ones, of a vocabulary that is larger: prompts of ids need no tokenizer."""
 _STEP: Final = 389
 """A prime: the ids do not repeat within so many."""
 _ANSWER: Final = 1
@@ -39,9 +39,10 @@ def tokens_of(service: Service) -> int:
     return max(1, min(round(limits.context * share), limits.context - _ANSWER - drafted))
 
 
-def body(served_name: str, tokens: int) -> Mapping[str, object]:
-    """Return the request: so many tokens that mean nothing, and one to answer."""
-    prompt = [_FIRST_ID + place * _STEP % _IDS for place in range(tokens)]
+def body(served_name: str, tokens: int, vocabulary: int) -> Mapping[str, object]:
+    """Return the request: so many tokens of a vocabulary that mean nothing, and one to answer."""
+    first = min(_FIRST_ID, vocabulary // 2)
+    prompt = [first + place * _STEP % max(1, min(_IDS, vocabulary - first)) for place in range(tokens)]
     return {"model": served_name, "prompt": prompt, "max_tokens": _ANSWER, "temperature": 0, "ignore_eos": True}
 
 
@@ -51,7 +52,8 @@ def send(service: Service, server: Server, tokens: int) -> Outcome:
     A server that refuses such a prompt is ready, and that is noted; one that fails at it or does not answer is not.
     """
     recipe = service.recipe
-    answer = server.complete(body(recipe.serve.name, tokens), timeout_s=recipe.ready.timeout)
+    request = body(recipe.serve.name, tokens, service.resizer.once.shape.vocabulary)
+    answer = server.complete(request, timeout_s=recipe.ready.timeout)
     what = f"a prompt of {tokens:,} tokens (ready.warm)"
     if isinstance(answer, Generation):
         return Outcome(ready=True)

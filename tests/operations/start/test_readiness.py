@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.operations.start.readiness import STILL_S, Progress, Seen, Target, begin, step
+from sparkctl.vllm import boot_log, runs
 from sparkctl.vllm.phases import Phase, left_s
 from sparkctl.vllm.server import PROOFS, Route
 from sparkctl.world.engine import Container
@@ -270,6 +272,29 @@ def test_a_real_log_goes_through_its_phases_in_order(log: str, phases: list[Phas
         if progress.phase not in seen:
             seen.append(progress.phase)
     assert seen[: len(phases) + 1] == [Phase.STARTING, *phases]
+
+
+@pytest.mark.parametrize(
+    "log",
+    ["boots/g1-e4b-fp8kv-131072-2048-u06-graphs.log", "boots/m2-e2b-mm-fp8kv-131072-8192-u06.log"],
+)
+def test_who_watches_a_start_sees_the_phases_that_are_kept_of_it(log: str) -> None:
+    lines = (FIXTURES / "vllm-0.20.2-h200" / log).read_text(errors="replace").splitlines()
+    stages = (("starting",), ("loading weights",), ("profiling", "compiling"), ("warming up", "capturing graphs"))
+    shown: dict[str, float] = {}
+    progress, before = begin(TARGET, 0), None
+    for line in lines:
+        if runs.version_of(line.partition("] ")[2] or line) is not None:
+            shown, before = {}, None  # what a log says of a start begins with it
+        own = re.search(r" \d\d-\d\d (\d\d):(\d\d):(\d\d) ", line)
+        now = before if own is None else int(own[1]) * 3600 + int(own[2]) * 60 + int(own[3])
+        if now is not None:
+            shown[progress.phase] = shown.get(progress.phase, 0.0) + now - (now if before is None else before)
+            progress, before = look(progress, now, line), now
+    kept = boot_log.parse(lines).phases
+    for names in stages:
+        watched, measured = (sum(of.get(name, 0.0) for name in names) for of in (shown, kept))
+        assert watched == pytest.approx(measured, abs=1.1), names
 
 
 USUAL = {"starting": 10.0, "loading weights": 100.0, "compiling": 50.0, "profiling": 10.0, "capturing graphs": 30.0}

@@ -61,6 +61,14 @@ def test_what_a_start_took_is_measured_and_used_by_the_next_plan(machine: Machin
     assert kept["measured"]["kv_bytes"] == before["kv_cache_memory_bytes"]
     assert kept["measured"]["host_bytes"] > 2**30  # the API server, the engine and its worker, each with torch
     assert kept["vllm"].startswith("0.32.0")
+    # The prompt of half its context was answered before it was ready, and what it held then is the mark.
+    assert kept["measured"]["high_bytes"] >= 0.9 * kept["measured"]["host_bytes"]
+    assert re.search(r"a prompt of 512 tokens", "".join(str(moment.get("detail")) for moment in served.moments))
+    # Its phases are those that the start showed, and the time until it was ready.
+    assert {"starting", "loading weights", "profiling", "serving", "probing"} <= set(kept["phases"])
+    shown = {str(moment.get("phase")) for moment in served.moments}
+    # The CPU build logs no "Model loading took", with which the trial run begins for who watches.
+    assert {name for name, seconds in kept["phases"].items() if seconds > 2} <= shown | {"profiling"}
     assert name in machine.run("measurements", name).expect(0).out
     fresh = machine.copy(name)
     after = machine.run("plan", fresh, "--json").expect(0).json["services"][0]
