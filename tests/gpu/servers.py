@@ -179,9 +179,11 @@ class Servers(Operator):
         told = self.run("up", name).expect(0).err
         seconds = round(time.time() - began, 1)
         (row,) = [row for row in self.run("ps", "--json").expect(0).json if row["name"] == name]
-        (measured,) = self.run("measurements", name, "--json").expect(0).json
+        measured, *_ = self.run("measurements", name, "--json").expect(0).json  # the newest first
         ready = self.held(name)
         answer = complete(row["url"], shape.config, round(shape.context * _LONG_SHARE))
+        complete(row["url"], shape.config, shape.context // 2, first=1)
+        self.run("status", name)  # which keeps what it holds now: it has read a whole context of prompts
         served = Served(shape, name, row["url"], size, measured, ready, self.held(name), answer)
         (self.kept / f"{shape.name}.log").write_bytes(self.client.containers.get(name).logs(timestamps=True))
         self.figures.setdefault("starts", {})[shape.name] = {
@@ -260,9 +262,9 @@ class Servers(Operator):
             self.client.containers.get(name).remove(force=True)
 
 
-def complete(url: str, model: str, prompt_tokens: int) -> int:
-    """Ask for 16 tokens after so many; return how many were written."""
-    prompt = [5 + number % 200 for number in range(prompt_tokens)]
+def complete(url: str, model: str, prompt_tokens: int, first: int = 0) -> int:
+    """Ask for 16 tokens after so many, of which another ``first`` shares no beginning; return how many were written."""
+    prompt = [5 + (first + number) % 200 for number in range(prompt_tokens)]
     body = {"model": model, "prompt": prompt, "max_tokens": 16, "temperature": 0, "ignore_eos": True}
     request = urllib.request.Request(  # noqa: S310  (the loopback)
         f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}

@@ -30,16 +30,22 @@ _FIRST: Final = ("!!", "<bos>", "<eos>", "<unk>")
 _CHAT: Final = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 
 
-def write(folder: Path, config_name: str) -> int:
-    """Write a model's folder from a config of tests/fixtures/configs; return the bytes that its headers speak of."""
+def write(folder: Path, config_name: str) -> None:
+    """Write everything that vLLM wants of a model, from a config of tests/fixtures/configs."""
+    config = write_checkpoint(folder, config_name)
+    _write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2})
+    _write_json(folder / "tokenizer.json", tokenizer(config["vocab_size"]))
+    _write_json(folder / "tokenizer_config.json", _tokenizer_config(config))
+
+
+def write_checkpoint(folder: Path, config_name: str) -> Config:
+    """Write config.json and the weights, which is what decides the memory; return the config."""
     config: dict[str, Any] = json.loads((FIXTURES / "configs" / config_name / "config.json").read_text())
     config |= {"bos_token_id": 1, "eos_token_id": 2}
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", config)
-    _write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": 2})
-    _write_json(folder / "tokenizer.json", tokenizer(config["vocab_size"]))
-    _write_json(folder / "tokenizer_config.json", _tokenizer_config(config))
-    return _write_weights(folder, tensors(config))
+    _write_weights(folder, tensors(config))
+    return config
 
 
 def tensors(config: Config) -> Tensors:
@@ -133,7 +139,7 @@ def _gated(prefix: str, hidden: int, width: int) -> Tensors:
     yield f"{prefix}.down_proj.weight", (hidden, width)
 
 
-def _write_weights(folder: Path, found: Tensors) -> int:
+def _write_weights(folder: Path, found: Tensors) -> None:
     shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
     filled = total = 0
     for name, shape in found:
@@ -149,7 +155,6 @@ def _write_weights(folder: Path, found: Tensors) -> int:
         _write_shard(folder / file, shard)
         index |= {name: file for name, _ in shard}
     _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
-    return total
 
 
 def _write_shard(path: Path, shard: list[tuple[str, tuple[int, ...]]]) -> None:

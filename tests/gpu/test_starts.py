@@ -31,6 +31,7 @@ def test_the_cache_has_the_very_tokens(served: Served) -> None:
 def test_what_it_holds_is_within_ten_percent_of_what_was_said(served: Served) -> None:
     assert served.ready.gpu_bytes > served.size["weights"]["bytes"]
     assert served.ready.bytes == pytest.approx(served.size["steady_bytes"], rel=0.1)
+    assert served.after_prompt.bytes == pytest.approx(served.size["steady_bytes"], rel=0.1)
 
 
 def test_it_never_holds_more_than_the_bound(served: Served) -> None:
@@ -40,7 +41,8 @@ def test_it_never_holds_more_than_the_bound(served: Served) -> None:
 
 
 def test_the_next_plan_knows_it_within_two_percent(servers: Servers, served: Served) -> None:
+    """By what its start measured, and by what ``status`` saw after a whole context of prompts."""
     again = servers.recipe(served.shape, f"{served.shape.name}-again")
     (planned,) = servers.run("plan", again, "--json").json["services"]
     assert planned["known"].startswith("measured here on ")
-    assert planned["steady_bytes"] == pytest.approx(served.ready.bytes, rel=0.02)
+    assert planned["steady_bytes"] == pytest.approx(served.after_prompt.bytes, rel=0.02)
