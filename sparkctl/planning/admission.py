@@ -262,8 +262,7 @@ class Admission(NamedTuple):
         return all(step.admitted for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What is available of a memory before a start, if all that was started before it takes its most.
 
     ``spreads`` are by how much more than its middle each of them may hold. Not all are at their most at once: their
@@ -357,7 +356,7 @@ def _step(start: PlannedStart, levels: dict[str, Left], rooms: Mapping[str, Room
     check: dict[str, int] = {}
     for memory, part in start.parts.items():
         level = levels[memory]
-        level = levels[memory] = replaced(level, available_bytes=level.available_bytes + part.freed_bytes)
+        level = levels[memory] = level._replace(available_bytes=level.available_bytes + part.freed_bytes)
         if part.takes or len(start.parts) == 1:
             free[memory] = level.beside(part) - part.peak_bytes - rooms[memory].reserve_bytes
         if part.check_bytes:

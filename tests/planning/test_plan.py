@@ -239,7 +239,7 @@ def test_a_step_says_what_has_changed() -> None:
 
 def test_services_that_start_together_are_not_all_at_their_most_at_once() -> None:
     """Three with a middle of 20 GiB, each at most 4 more: 72 GiB one by one, and 60 and the root of 48 together."""
-    three = [replace(wanted(name, 24, 24), spread_bytes=4 * GIB) for name in "abc"]
+    three = [wanted(name, 24, 24)._replace(spread_bytes=4 * GIB) for name in "abc"]
     fits = make_plan(three, [], Pool(120 * GIB, 77 * GIB, 10 * GIB), replace=False)
     assert fits.fits
     short = make_plan(three, [], Pool(120 * GIB, 76 * GIB, 10 * GIB), replace=False)
