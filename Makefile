@@ -5,12 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-gpu lint types unit fuzz bench pictures format constraints clean
+.PHONY: demo test thorough test-gpu lint types unit fuzz bench pictures format constraints clean
 
 demo: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
 test: lint types unit
+
+thorough: $(READY)
+	SPARKCTL_TEST_THOROUGH=1 SPARKCTL_TEST_KILLS=all $(MAKE) test
 
 lint: $(READY)
 	$(BIN)/ruff check .

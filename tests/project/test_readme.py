@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.usefixtures("shipped_ports"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 ROOT = REPOSITORY
 ELSEWHERE = {
@@ -39,7 +39,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+def environ(tmp_path: Path, shipped_ports: None) -> Iterator[dict[str, str]]:  # noqa: ARG001  (held)
     with hub({"coolthor/Gemma-4-E4B-it-NVFP4A16": MODEL}) as address:
         own = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": str(tmp_path / "sim")}
         own |= in_scripts(tmp_path / "bin")
@@ -72,6 +72,7 @@ def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
     assert all(line.startswith("simulated │") for line in told)
 
 
+@pytest.mark.usefixtures("shipped_ports")
 def test_the_pictures_are_what_the_terminal_shows(tmp_path: Path) -> None:
     own = os.environ | in_scripts(tmp_path / "bin") | {"SPARKCTL": str(tmp_path / "bin" / "sparkctl")}
     drawing = [sys.executable, "scripts/pictures.py", "--check"]

@@ -179,6 +179,11 @@ def _preload() -> None:
     What is in memory then is left alone by every command's garbage collector: looking at it copies it.
     """
     package = importlib.import_module("sparkctl")
+    reader = importlib.import_module(READS_ENVIRONMENT)
+    for name in ("HfApi", "get_session", "hf_hub_url", "snapshot_download"):
+        getattr(reader, name)  # what it imports of others stays
+    for name in [name for name in sys.modules if name.partition(".")[0] == READS_ENVIRONMENT]:
+        del sys.modules[name]
     sys.modules[READS_ENVIRONMENT] = None  # type: ignore[assignment]  # whoever imports it is not kept
     for module in pkgutil.walk_packages(package.__path__, "sparkctl."):
         if not module.name.endswith("__main__"):

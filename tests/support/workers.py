@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 VLLM = "the real vLLM"
 LONG = ("docker", "build", "timeout")
-ORDER = (VLLM, "deploying on the new engine", "deploying on the first engine")
+SHIPPED_PORTS = "the ports of the shipped recipes"
+"""One test at a time has them (the fixture shipped_ports): those that want them go to one worker."""
+ORDER = (
+    VLLM,
+    "deploying on the new engine",
+    "deploying on the first engine",
+    SHIPPED_PORTS,
+    "tests/operations/test_killed.py",
+    "tests/operations/test_two_commands.py",
+    "tests/cli/test_process.py",
+    "tests/cli/test_secrets_everywhere.py",
+    "tests/recipes/test_template_attacks.py",
+    "tests/fuzz/test_fuzz.py",
+    "tests/world/sim/test_sim_contract.py",
+    "tests/world/sim/test_engine.py",
+    "tests/world/sim/test_server.py",
+)
+"""What takes the longest, by a run on two cores."""
 
 
 def unit_of(nodeid: str) -> str:
@@ -33,7 +50,7 @@ def unit_of(nodeid: str) -> str:
     if file.endswith("_on_docker.py"):
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
         return ORDER[1] if new else ORDER[2]
-    return file
+    return SHIPPED_PORTS if file in {"tests/project/test_readme.py", "tests/operations/test_spark.py"} else file
 
 
 def rank(unit: str, long: set[str]) -> int:
@@ -52,10 +69,13 @@ class ByFileAndEngine(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return how many workers `-n auto` has: a core each, and one more for each engine that is there."""
+    """Return how many workers `-n auto` has: a core each, and one more for each engine that is there, or one.
+
+    Those more make use of the cores while tests wait for a simulated server, a signal or an engine.
+    """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist's own business
-    return len(os.sched_getaffinity(0)) + sum(bool(engine.host) for engine in ENGINES.values())
+    return len(os.sched_getaffinity(0)) + max(1, sum(bool(engine.host) for engine in ENGINES.values()))
 
 
 @pytest.hookimpl(optionalhook=True)

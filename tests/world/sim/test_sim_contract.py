@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.world.sim.engine import SimEngine
 from tests.support.engine_bench import Bench
 from tests.support.engine_contract import EngineContract
+from tests.support.sim_processes import ServedSimEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ class TestSimEngine(EngineContract):
 
     @pytest.fixture
     def bench(self, tmp_path: Path) -> Iterator[Bench]:
-        engine = SimEngine(tmp_path / "sim", os.environ, pull_s=0)
+        engine = ServedSimEngine(tmp_path / "sim", os.environ, pull_s=0)
         image = "vllm/vllm-openai:gemma4-cu130"
         for _ in engine.pull(image):
             pass
