@@ -137,9 +137,14 @@ def _transient(engine: SizedEngine) -> Iterator[Item]:
     given, figures = engine.given, engine.figures
     figure = figures.transient_eager if given.eager else figures.transient
     share = round(figures.transient_share * engine.loaded_bytes * (0.5 if given.eager else 1.0))
-    source = f"{figure.size / GIB:.1f} GiB and {figures.transient_share:.0%} of the weights: {figure.source}"
-    size, spread = figure.size + share, figure.spread + share
-    yield Item(TRANSIENT, size, source, When.START, Where.HOST, estimated=True, spread=spread)
+    size = min(figure.size + share, max(figures.transient_most, figure.size))
+    part = (
+        f" and {figures.transient_share:.0%} of the weights, at most {figures.transient_most / GIB:.1f}"
+        if share
+        else ""
+    )
+    source = f"{figure.size / GIB:.1f} GiB{part}: {figure.source}"
+    yield Item(TRANSIENT, size, source, When.START, Where.HOST, estimated=True, spread=figure.spread)
     if given.load_format == _FAST_SAFETENSORS and given.kv.vllm < _FREED_AFTER_LOADING:
         yield _estimate(FAST_BUFFERS, constants.FAST_SAFETENSORS, When.START)
 
