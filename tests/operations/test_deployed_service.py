@@ -236,9 +236,9 @@ def test_render_has_the_labels_of_up_but_those_of_the_moment(tmp_path: Path) -> 
     try:
         (row,) = operator.run("ps", "--json").expect(0).json
         (planned,) = operator.run("plan", *own, "--replace", "--json").expect(0).json["services"]
-        assert row["claim_bytes"] == planned["bound_bytes"], "what is planned is what the container claims"
+        assert row["claim_bytes"] == planned["steady_bytes"], "what is planned is what the container claims"
         rendered = dict(operator.run("render", *own, "--json").expect(0).json["labels"])
-        assert rendered["sparkctl.claim"] == str(planned["bound_bytes"])
+        assert rendered["sparkctl.claim"] == str(planned["steady_bytes"])
         assert "sparkctl.secrets" not in rendered
         moment = {"claim", "peak", "gpus", "gpu-claim", "gpu-peak", "image-id", "secrets", "process", "trial", "kept"}
         assert moment == {label.removeprefix("sparkctl.") for label in OF_THE_MOMENT}
