@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import private_folder, regular_file, units
 from sparkctl.base.errors import EngineError
+from sparkctl.base.real_path import real
 from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
@@ -52,7 +53,7 @@ class SimEngine:
 
     def info(self) -> EngineInfo:
         """Return who the engine is."""
-        identity = hashlib.sha256(os.fsencode(self._sim.resolve())).hexdigest()[:12]
+        identity = hashlib.sha256(os.fsencode(real(self._sim))).hexdigest()[:12]
         return EngineInfo(
             kind="sim",
             id=f"sim-{identity}",
@@ -289,7 +290,7 @@ class SimEngine:
         address, port = listens[0]
         at = addresses.served(address)
         extra = {**told, "SPARKCTL_SIM_LISTEN": f"[{at}]:{port}" if ":" in at else f"{at}:{port}"}
-        said = self.launch([str(self._sim.resolve()), record.id, json.dumps(listens), json.dumps(extra)])
+        said = self.launch([str(real(self._sim)), record.id, json.dumps(listens), json.dumps(extra)])
         if said:
             raise EngineError(f"the simulated container {record.name} did not start: {said}")
 
