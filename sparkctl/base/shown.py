@@ -280,20 +280,30 @@ def _spellings(value: str) -> Iterator[str]:
             continue
         as_json = (json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1])
         safe = one.encode(errors="surrogateescape")
-        as_yaml = "".join(character if " " <= character <= "~" else _yaml_escape(character) for character in one)
-        as_python = (repr(one)[1:-1], ascii(one)[1:-1])
-        quoted = (as_yaml, *as_python, shlex.quote(one).strip("'"), quote(safe), quote_plus(safe))
-        yield from {one, visible(one), one_line(one), *as_json, *quoted, quote(safe, safe="")}
+        quoted = (repr(one)[1:-1], ascii(one)[1:-1], shlex.quote(one).strip("'"), quote(safe), quote_plus(safe))
+        as_yaml = ("".join(map(_in_yaml, one)), one.replace("'", "''"))
+        yield from {one, visible(one), one_line(one), *as_json, *as_yaml, *quoted, quote(safe, safe="")}
+
+
+_NAMED_IN_YAML: Final = dict(
+    zip(
+        '"\\\0\a\b\t\n\v\f\r\x1b\x85\xa0\u2028\u2029', '"\\0abtnvfreN_LP', strict=True
+    )  # YAML 1.2, 5.7 escaped characters
+)
+
+
+def _in_yaml(character: str) -> str:
+    """Return a character as PyYAML writes it between double quotes (emitter.py, write_double_quoted)."""
+    code = ord(character)
+    if character in _NAMED_IN_YAML:
+        return f"\\{_NAMED_IN_YAML[character]}"
+    if 0x20 <= code < 0x7F:  # noqa: PLR2004  (printable ASCII)
+        return character
+    return f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"  # noqa: PLR2004
 
 
 _AFTER_ESCAPE: Final = r"(?<=\\[a-z])|(?<=\\x[0-9a-f]{2})|(?<=\\u[0-9a-f]{4})|(?<=%[0-9A-Fa-f]{2})"
 """Where a letter before a word is the end of an escape, of JSON, of Python or of a URL."""
-
-
-def _yaml_escape(character: str) -> str:
-    """Return a character as PyYAML writes one that is no ASCII into a text between double quotes."""
-    code = ord(character)
-    return f"\\x{code:02X}" if code <= 0xFF else f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"  # noqa: PLR2004
 
 
 def _where_it_stands(beginning: str) -> str:

@@ -122,7 +122,13 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     asked = process.asked_to_complete()
     if asked:  # by a shell, for the words that may come next
         completion = importlib.import_module("click.shell_completion")
-        sys.exit(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked))
+        try:
+            sys.exit(completion.shell_complete(cli, {}, "sparkctl", process.COMPLETE, asked))
+        except (KeyError, ValueError):  # the words, or the place among them, that a shell gives beside it
+            click.echo(
+                f"error: {process.COMPLETE} is for shells: sparkctl completion SHELL prints what they need", err=True
+            )
+            sys.exit(2)
     code = run(arguments, session)
     sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)
 

@@ -15,6 +15,7 @@ from platformdirs import user_config_path, user_state_path
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.real_path import real
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
@@ -276,7 +277,7 @@ def real_world(
         message = f"--recipes (or SPARKCTL_RECIPES) names {folder}, which is no folder"
         raise InputError(message, hint="name a folder that holds recipes/, mods/ or templates/")
     if folder:
-        roots.insert(0, Root(Path(folder).resolve(), "given"))
+        roots.insert(0, Root(real(Path(folder)), "given"))
     kind = engine or os.environ.get("SPARKCTL_ENGINE") or _default_engine(os.environ)
     if kind not in opening.ENGINES:
         message = f"the engine (or SPARKCTL_ENGINE) is {kind!r}, expected docker or sim"

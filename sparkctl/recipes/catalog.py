@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.real_path import real
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal
@@ -80,7 +81,7 @@ class LoadedRecipe(NamedTuple):
         """What the recipe can be found by from any folder: its name, its file's absolute path, or a hub name."""
         if self.entry.label == HUB:
             return str(self.entry.path)
-        return str(self.entry.path.resolve()) if self.entry.label == "file" else self.name
+        return str(real(self.entry.path)) if self.entry.label == "file" else self.name
 
     @property
     def origins(self) -> Mapping[KeyPath, Place]:
@@ -313,14 +314,14 @@ class Catalog:
         if named_file.is_path(name):
             path = named_file.from_home(name)
             if named_file.there(path):
-                return CatalogEntry(path.stem, path, "file") if path.resolve() not in besides else None
+                return CatalogEntry(path.stem, path, "file") if real(path) not in besides else None
             by_hub = kind == "recipe" and minimal.is_hub_name(name)
             return CatalogEntry(minimal.service_name(name), Path(name), HUB) if by_hub else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
         for root in self.roots:
             path = root.path / KINDS[kind].format(name)
-            if named_file.there(path) and path.resolve() not in besides:
+            if named_file.there(path) and real(path) not in besides:
                 return CatalogEntry(name, path, root.label)
         return None
 
@@ -344,7 +345,7 @@ class Catalog:
         """
         source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
         own = layers.with_long_names(minimal.spelled_out(source))
-        chain = (*chain, entry.path.resolve())
+        chain = (*chain, real(entry.path))
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):
             return own
@@ -359,6 +360,6 @@ class Catalog:
         if again is None:
             absent = self._absent(("recipe",), name)
             return Problem(f"extends: {absent.message}", place, absent.hint)
-        circle = chain[chain.index(again.path.resolve()) :]
+        circle = chain[chain.index(real(again.path)) :]
         names = " → ".join([*(path.stem for path in circle), again.path.stem])
         return Problem(f"extends: a recipe cannot extend itself: {names}", place)

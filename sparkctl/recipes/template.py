@@ -18,6 +18,7 @@ from jinja2.exceptions import TemplateError, TemplateNotFound, TemplateRuntimeEr
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError, Place, Problem, ProblemsError
+from sparkctl.base.real_path import real
 from sparkctl.recipes.sandbox import (
     FILTERS,
     MAX_SIZE,
@@ -166,8 +167,8 @@ def _load(wanted: str, folders: Sequence[Path], sources: dict[str, str]) -> tupl
         path = folder / wanted
         if not regular_file.is_there(path):
             continue
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise TemplateRuntimeError(f"{wanted!r} leads out of {folder}: {path.resolve()}")
+        if not real(path).is_relative_to(real(folder)):
+            raise TemplateRuntimeError(f"{wanted!r} leads out of {folder}: {real(path)}")
         text = _read(path)
         _check_length(text)
         sources[wanted] = text

@@ -8,6 +8,7 @@ import unicodedata
 from urllib.parse import quote
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,8 @@ def test_json_is_the_same_value_with_every_character_seen(value: object) -> None
 def test_a_known_value_never_stays(value: str, before: str, after: str) -> None:
     boundary = Boundary([value])
     written = [value, repr(value), ascii(value), json.dumps(value), shlex.quote(value), quote(value, safe="")]
+    # What YAML folds into lines is shown line by line, and no such piece is a whole value.
+    written += [yaml.safe_dump(value, width=10_000, default_style=style).strip() for style in "'\""]
     for one in [*written, visible(value)]:
         left = boundary.text(f"{before} {one} {after}").replace(HIDDEN, "\0")
         assert value not in left

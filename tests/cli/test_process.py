@@ -48,6 +48,9 @@ def shell(operator: Operator, script: str, **environ: str) -> tuple[int, str, st
         ("$S schema recipe | true; exit ${PIPESTATUS[0]}", 141, ""),
         ("mkdir gone; cd gone; rmdir ../gone; $S ps", 2, "the working folder cannot be used"),
         ("mkdir gone; cd gone; rmdir ../gone; $S --help >/dev/null", 0, ""),
+        ("ln -s it it; SPARKCTL_SIM_DIR=$PWD/it $S ps", 0, "nothing is deployed"),
+        ("_SPARKCTL_COMPLETE=bash_complete $S", 2, "_SPARKCTL_COMPLETE is for shells"),
+        ("_SPARKCTL_COMPLETE=bash_complete COMP_WORDS=a COMP_CWORD=x $S", 2, "_SPARKCTL_COMPLETE is for shells"),
     ],
 )
 def test_what_is_odd_about_a_process_is_a_message_or_nothing(

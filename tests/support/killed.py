@@ -172,7 +172,11 @@ class Machine:
 
 def _run_code(world: World, image: str) -> int:
     """Run what a model could have written, as `check --run-code` does."""
-    well, _ = CodeRunner(world.engine, world.ports.clock, image, world.ports.locks.me).run("print(1)")
+    runner = CodeRunner(world.engine, world.ports.clock, image, world.ports.locks.me)
+    try:
+        well, _ = runner.run("print(1)")
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0 if well else 1
 
 

@@ -6,7 +6,9 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
@@ -23,6 +25,8 @@ AT_ONCE = 4
 EACH_KILL = os.environ.get("SPARKCTL_TEST_KILLS") == "all"
 ENDED_GENTLY = 5
 LOAD_S = 60
+STARTED = 19
+"""Of what /proc says of a process behind its name, when it was started (proc(5), field 22)."""
 LOOKS = 4
 """How often `ps` may say what is not so any more: another command may have put it right between two looks."""
 
@@ -72,7 +76,8 @@ class Subject:
     engine: Engine
     names: dict[str, str]
     prefix: str
-    killed_ones: list[int] = field(default_factory=list)
+    killed_ones: list[str] = field(default_factory=list)
+    """Each as it names itself in what it makes: by its number and its start, for numbers come again."""
 
     def words(self, command: tuple[str, ...]) -> list[str]:
         return [self.names.get(word, word) for word in command]
@@ -83,17 +88,19 @@ class Subject:
 
     def containers(self) -> dict[str, Container]:
         """Return what is there of this operator's, by name; also what a process made that was killed."""
-        marks = [f"~{number}~" for number in self.killed_ones]
         return {
             one.name: one
             for one in self.engine.containers()
-            if one.name.startswith(self.prefix) or any(mark in one.labels.get(LABEL_PROCESS, "") for mark in marks)
+            if one.name.startswith(self.prefix)
+            or any(one.labels.get(LABEL_PROCESS, "").endswith(mark) for mark in self.killed_ones)
         }
 
     def killed(self, last: int, command: tuple[str, ...], number: signal.Signals = signal.SIGKILL) -> Done:
         """Run a command that is sent a signal after so many changes; 0: it is not."""
         process = self.machine.start(last, number, self.words(command))
-        self.killed_ones.append(process.pid)
+        with suppress(OSError):  # it has ended already
+            fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            self.killed_ones.append(f"~{process.pid}~{fields[STARTED]}")
         out, err = process.communicate(timeout=200)
         return Done(process.returncode, out, err)
 

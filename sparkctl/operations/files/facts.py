@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base import document, named_file, regular_file, units
 from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import InputError
+from sparkctl.base.real_path import real
 from sparkctl.base.validation import validate
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.model.geometry import geometry
@@ -61,7 +62,7 @@ def write(
 def _known(world: World, model: str, revision: str | None) -> tuple[str, ModelFacts]:
     folder = named_file.from_home(model)
     if regular_file.is_folder(folder):
-        return folder.resolve().name, checkpoint.facts_of_folder(folder)
+        return real(folder).name, checkpoint.facts_of_folder(folder)
     if not completed.is_hub_name(model):
         raise InputError(f"{model} is no folder, and no name of a repository", hint="a repository is owner/name")
     return model, hub_models.asked(world, model, revision).facts

@@ -80,7 +80,8 @@ def add(
     file |= {"source": path.name, "md5": checksums.md5, "sha256": checksums.sha256}
     manifest: dict[str, object] = {"description": f"{path.name} over {module or target}", "files": [file]}
     # Checked before an image is asked: a name that cannot be one is no question for it.
-    validate(document.load(yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True), f"mods/{name}/mod.yaml"), Mod)
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=1000)
+    validate(document.load(text, f"mods/{name}/mod.yaml"), Mod)
     world.report.progress(name, f"asking {image}", "", None)
     covered, version = _inside(world, image, module or "", target or "")
     file["replaces"] = ABSENT if covered is None else {"md5": covered[1]}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.real_path import real
 from sparkctl.recipes.host.mounts import HostMount, with_links
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def model_cache(models: Models, operator: Operator, recipe: Recipe, repos: Itera
 
 def _resolved(hub: Path) -> Path:
     try:
-        return hub.resolve()
+        return real(hub)
     except (OSError, RuntimeError):
         raise InputError(f"the cache {hub} is a link that leads nowhere", hint="make it a folder again") from None
 

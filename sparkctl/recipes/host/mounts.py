@@ -10,6 +10,7 @@ import posixpath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.real_path import real
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +81,7 @@ def _covers(one: HostMount, other: HostMount) -> bool:
         return True
     if not other.target.startswith(f"{one.target}/"):
         return False
-    return one.source.resolve() / other.target[len(one.target) + 1 :] == other.source
+    return real(one.source) / other.target[len(one.target) + 1 :] == other.source
 
 
 def is_below(path: str, folders: Sequence[str]) -> bool:

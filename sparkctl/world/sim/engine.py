@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import private_folder, regular_file, units
 from sparkctl.base.errors import EngineError
+from sparkctl.base.real_path import real
 from sparkctl.world import settings
 from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
@@ -34,10 +35,8 @@ if TYPE_CHECKING:
 
 PULL_STEPS: Final = 10
 SHORTEST_ID: Final = 12
-_MOST_FILE: Final = 64 * units.MIB
-"""Bytes of a file that is read in a container, as by a real engine."""
-_MOST_NAME: Final = 4096
-"""Bytes of an image's reference."""
+MOST_FILE: Final = 64 * units.MIB  # bytes of a file that is read in a container, as by a real engine
+MOST_NAME: Final = 4096  # bytes of an image's reference
 NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # docker's own rule (daemon/names)
 PACKAGES: Final = Path(__file__).resolve().parents[3]
 
@@ -52,7 +51,7 @@ class SimEngine:
 
     def info(self) -> EngineInfo:
         """Return who the engine is."""
-        identity = hashlib.sha256(os.fsencode(self._sim.resolve())).hexdigest()[:12]
+        identity = hashlib.sha256(os.fsencode(real(self._sim))).hexdigest()[:12]
         return EngineInfo(
             kind="sim",
             id=f"sim-{identity}",
@@ -67,7 +66,7 @@ class SimEngine:
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when it was not pulled."""
         pulled = self._pulled(reference)
-        kept = text_of(pulled, _MOST_NAME)
+        kept = text_of(pulled, MOST_NAME)
         return None if kept is None else data.image(kept or reference)
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
@@ -139,7 +138,7 @@ class SimEngine:
         if not ordered.get("lost_mods"):
             source = mounts.source_of(record, path)
             if source is not None:
-                return regular_file.read_bytes(source, _MOST_FILE) if regular_file.is_there(source) else None
+                return regular_file.read_bytes(source, MOST_FILE) if regular_file.is_there(source) else None
         image = self._faults(record.image) | ordered
         return data.image_file(path, wrong=orders.wrong_bytes(image, path))
 
@@ -289,7 +288,7 @@ class SimEngine:
         address, port = listens[0]
         at = addresses.served(address)
         extra = {**told, "SPARKCTL_SIM_LISTEN": f"[{at}]:{port}" if ":" in at else f"{at}:{port}"}
-        said = self.launch([str(self._sim.resolve()), record.id, json.dumps(listens), json.dumps(extra)])
+        said = self.launch([str(real(self._sim)), record.id, json.dumps(listens), json.dumps(extra)])
         if said:
             raise EngineError(f"the simulated container {record.name} did not start: {said}")
 
