@@ -29,10 +29,11 @@ else:
 
 
 class History:
-    """The measurements of one host, and before it has its own what others logged (``known``, by the model).
+    """The measurements of one host, and before it has its own what others logged (``known``).
 
     Records that cannot be used are said once, and stop nothing. ``records`` returns where they are kept, when that is
-    first wanted, ``total_bytes`` this machine's MemTotal: what was measured on another one is left aside.
+    first wanted, ``total_bytes`` what the memories of this machine have together: what another one measured is left
+    aside.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class History:
         engine: Engine,
         records: Callable[[], Records],
         report: Report,
-        known: Callable[[str], Sequence[KnownStart]],
+        known: Callable[[Service], Sequence[KnownStart]],
         total_bytes: Callable[[], int],
     ) -> None:
         self._total_bytes = total_bytes
@@ -114,7 +115,7 @@ class History:
 
     def _referenced(self, service: Service, image: str) -> Service:
         """Return a service with what others logged of such a start, where something of it can be taken."""
-        return referenced(service, image, self._known(service.recipe.model.repo))
+        return referenced(service, image, self._known(service))
 
 
 def referenced(service: Service, image: str, starts: Sequence[KnownStart]) -> Service:

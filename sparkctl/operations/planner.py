@@ -47,8 +47,8 @@ def planner(world: World) -> Planner:
         world.engine,
         lambda: world.records,
         world.report,
-        lambda model: known.known_starts(world, model),
-        lambda: world.host.memory().total_bytes,
+        lambda service: known.known_starts(world, service.recipe.model.repo, service.resizer.own_profile.card.key),
+        lambda: machine.total_bytes(world.host),
     )
     return Planner(
         world.ports,
@@ -169,7 +169,7 @@ def refuse_cards(wanted: Sequence[Service], pool: Pool) -> None:
             taken = gpu.devices.among(pool.gpus) if gpu is not None else ()
         except InputError as error:
             raise InputError(f"{service.name}: {error.message}", hint=error.hint) from None
-        total = service.resizer.card_total
+        total = service.resizer.own_profile.total
         for one in taken:
             if one.pool is None or service.footprint.by_bytes or _near(one.pool.total_bytes, total):
                 continue

@@ -53,7 +53,7 @@ def _against_its_log(one: Measurement) -> str:
 
 
 def elsewhere(measurement: Measurement, total_bytes: int) -> bool:
-    """Return whether a start was measured on a machine of another size than this one's MemTotal."""
+    """Return whether a start was measured on a machine of another size than this one."""
     return abs(measurement.host_total_bytes - total_bytes) > _SAME_SIZE * total_bytes
 
 

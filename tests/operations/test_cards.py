@@ -136,7 +136,11 @@ def test_what_runs_counts_on_its_card_and_another_service_goes_on_the_other(spar
     assert spark.run("plan", "e4b-fp8", "--set", "serve.port=9000", "--set", "gpus=1").expect(0)
     plan = spark.run("plan", "e4b-nvfp4", "--json").expect(0).json
     assert [one["foreign_bytes"] // GIB for one in plan["pool"]["gpus"]] == [2, 1]
-    assert spark.run("status", "e4b-nvfp4", "--json").expect(0).json["memory_bytes"] == 18 * GIB
+    status = spark.run("status", "e4b-nvfp4", "--json").expect(0).json
+    assert (status["memory_bytes"], status["cards"]) == (18 * GIB, [{"gpu": f"GPU 0 ({RTX})", "bytes": 18 * GIB}])
+    shown = spark.run("status", "e4b-nvfp4").expect(0).out
+    assert f"18.0 GiB on GPU 0 ({RTX}), 0.0 GiB of the host's" in shown
+    assert f"of it on GPU 0 ({RTX})" in spark.run("ps").expect(0).out
 
 
 def test_a_stranger_on_the_card_is_seen_before_a_start_and_named(spark: FakeSpark) -> None:
@@ -209,6 +213,8 @@ def test_a_start_is_measured_on_its_card_and_by_the_kind_of_card(spark: FakeSpar
     on_another = kept.key._replace(flags=tuple(one for one in kept.key.flags if one[0] != "card"))
     assert calibration.best([kept], kept.key) is not None
     assert calibration.best([kept], on_another) is None, "another kind of GPU teaches nothing"
+    again = spark.run("plan", "e4b-nvfp4", "--replace", "--json").expect(0).json["services"][0]
+    assert again["known"].startswith("measured here on"), "a machine of all its memories together"
 
 
 # --- described machines ----------------------------------------------------------------------------------------------

@@ -59,6 +59,18 @@ def _listed(values: tuple[str, ...] | None) -> list[str] | None:
     return None if values is None else list(values)
 
 
+def _claim(service: ServiceNow) -> str:
+    """Return its claim, and what of it is on which GPU with its own memory."""
+    record = service.deployed.record
+    if record.claim_bytes is None:
+        return "unknown"
+    whole = units.format_gib(record.claim_bytes)
+    if record.gpu_claim_bytes is None or not service.deployed.cards:
+        return whole
+    names = ", ".join(card.words for card in service.deployed.cards)
+    return f"{whole}, {units.format_gib(record.gpu_claim_bytes)} of it on {names}"
+
+
 def _cells(service: ServiceNow) -> list[str]:
     deployed, record = service.deployed, service.deployed.record
     mods = record.mod_names
@@ -68,7 +80,7 @@ def _cells(service: ServiceNow) -> list[str]:
         {True: "yes", False: "no", None: "unknown"}[service.ready],
         f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}",
         record.url or "unknown",
-        "unknown" if record.claim_bytes is None else units.format_gib(record.claim_bytes),
+        _claim(service),
         made_from(record),
         deployed.container.image,
         "unknown" if mods is None else " ".join(mods) or "-",

@@ -86,6 +86,7 @@ def _row(name: str, found: ServiceStatus) -> dict[str, object]:
         "prefix_hit_rate": found.metrics.prefix_hit_rate,
         "preemptions": found.metrics.preemptions,
         "memory_bytes": service.memory_bytes if service is not None else None,
+        "cards": [{"gpu": card.words, "bytes": card.bytes} for card in service.cards] if service is not None else [],
         "claim_bytes": record.claim_bytes,
         "acceptance": {"overall": drafting.overall, "positions": list(drafting.positions), "drafted": drafting.drafted}
         if drafting is not None

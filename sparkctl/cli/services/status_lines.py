@@ -33,7 +33,7 @@ def show(out: Output, found: ServiceStatus, heading: dict[str, str], row: Mappin
         "tokens per second": f"{_tokens(row['generated_per_second'])}, {_tokens(row['prompt_per_second'])} of prompts",
         "KV cache": f"{_share(row['kv_usage'])} in use, {_count(row['preemptions'])} preemptions",
         "prefix cache": f"{_share(row['prefix_hit_rate'])} hits",
-        "memory": f"{_size(row['memory_bytes'])} of a claim of {_size(row['claim_bytes'])}",
+        "memory": f"{_size(row['memory_bytes'])} of a claim of {_size(row['claim_bytes'])}{_on_cards(found)}",
     }
     if isinstance(acceptance, dict):
         shares = " ".join(_share(share) for share in acceptance["positions"])
@@ -45,6 +45,14 @@ def show(out: Output, found: ServiceStatus, heading: dict[str, str], row: Mappin
         out.result(f"{key:{width}}  {value}")
     for line in found.doubts:
         out.warn(line)
+
+
+def _on_cards(found: ServiceStatus) -> str:
+    """Return what of it is on each GPU with its own memory, after the sum; "" where there is none."""
+    if found.deployed is None or not found.deployed.cards:
+        return ""
+    parts = [f"{_size(card.bytes)} on {card.words}" for card in found.deployed.cards]
+    return f": {', '.join(parts)}, {_size(found.deployed.resident_bytes)} of the host's"
 
 
 def _count(value: object) -> str:

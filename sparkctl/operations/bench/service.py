@@ -24,7 +24,6 @@ from sparkctl.vllm.server import Server
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sparkctl.memory.cards import Card
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.recipes.recipe import Recipe
@@ -161,7 +160,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         notes=_SIMULATED if world.simulated else (*came.notes, *_doubts(of, flags, asked.concurrency)),
     )
     writes = service is not None and kind is ServerKind.GENERATE and not world.simulated
-    return _with_roofline(found, service, world.profile.card) if writes and service is not None else found
+    return _with_roofline(found, service) if writes and service is not None else found
 
 
 def _kind(of: Described) -> ServerKind:
@@ -219,11 +218,12 @@ def _doubts(of: Described, flags: Mapping[str, str], concurrency: Sequence[int])
         yield f"it runs with {shown} laid over recipe {of.service.recipe_name}: the expected speed is the recipe's"
 
 
-def _with_roofline(found: Bench, service: Service, card: Card) -> Bench:
-    """Return a result with what one reader may have of a service on this card, half-way through its answer.
+def _with_roofline(found: Bench, service: Service) -> Bench:
+    """Return a result with what one reader may have of a service on its GPU, half-way through its answer.
 
     It stays unknown on a CPU, and where the card's bandwidth or the service's weights are not known.
     """
+    card = service.resizer.own_profile.card
     if service.recipe.gpus == "none" or card.bytes_per_second is None:
         return found
     once, args = service.resizer.once, service.recipe.args

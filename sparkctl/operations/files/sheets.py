@@ -23,7 +23,7 @@ _OF_FACTS: Final = frozenset(
     {"config", "config-source", "parameters", "loaded", "checkpoints", "multimodal", "shares-cache", "tensors"}
 )
 _OF_A_HOST: Final = frozenset({"total", "reserve", "in-use"})
-_SOURCED: Final = ("total", "in-use")
+_SOURCED: Final = ("total", "in-use", "host-total")
 
 
 def kind_of(path: Path) -> str | None:
@@ -54,7 +54,8 @@ def problems(kind: str, path: Path) -> list[Problem]:
 
 
 def _of_host(source: Document, profile: HostProfile) -> Iterator[Problem]:
-    written = {"total": profile.sources.total, "in-use": profile.sources.in_use}
+    sources = profile.sources
+    written = {"total": sources.total, "in-use": sources.in_use, "host-total": sources.host_total}
     for name in _SOURCED:
         if name in source.root.children and not written[name]:
             hint = f"sources: {{{name}: where the figure comes from}}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
+from sparkctl.operations.memory import machine
 from sparkctl.planning.doubts import elsewhere, sound
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def measurements(world: World, names: Sequence[str] = ()) -> list[Measurement]:
     """
     found = [one for one in world.records.measurements() if not names or _is_named(one, names)]
     shown, doubts = sound(found)
-    total = world.host.memory().total_bytes
+    total = machine.total_bytes(world.host)
     for size in sorted({one.host_total_bytes for one in shown if elsewhere(one, total)}):
         of_it = [one for one in shown if one.host_total_bytes == size]
         here = f"this one has {format_gib(total)}"

@@ -123,8 +123,10 @@ def _planned(world: World, asked: AskedSet, host: str | None, *, fit: bool = Fal
     services = world.services(loader, asked.located(loader), later=True)
     refuse_clashes(services)
     refuse_cards(services, profile.pool)
-    card = profile.card.key
-    services = [referenced(one, "", known_starts(world, one.recipe.model.repo, card)) for one in services]
+    services = [
+        referenced(one, "", known_starts(world, one.recipe.model.repo, one.resizer.own_profile.card.key))
+        for one in services
+    ]
     return PlannedSet(
         asked, services, make_plan([service.wanted for service in services], (), profile.pool, replace=False)
     )

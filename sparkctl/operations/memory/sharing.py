@@ -17,9 +17,11 @@ from sparkctl.base import document, named_file
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
+from sparkctl.operations.memory import machine
 from sparkctl.operations.memory.measurements import measurements
 from sparkctl.planning.doubts import elsewhere
 from sparkctl.planning.known_starts import KnownStart, KnownStarts
+from sparkctl.planning.measured import CARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +64,7 @@ def export(world: World, names: Sequence[str] = ()) -> Exported:
     if world.simulated:
         raise InputError("what is simulated is no measurement", hint="run it on a Spark: --engine docker")
     rows, left_out = [], []
-    total = world.host.memory().total_bytes
+    total = machine.total_bytes(world.host)
     for one in measurements(world, names):
         if elsewhere(one, total):
             continue  # told already: of which card that machine was is not known
@@ -106,6 +108,7 @@ def import_file(world: World, path: Path) -> Imported:
 
 def _start(one: Measurement, card: str) -> dict[str, Any]:
     flags = dict(one.key.flags)
+    own = flags.pop(CARD, None)
     said = {name: value for name, text in flags.items() if (value := _public(name, text)) is not None}
     logged = {
         "loaded": one.loaded_bytes,
@@ -123,8 +126,8 @@ def _start(one: Measurement, card: str) -> dict[str, Any]:
         "revision": one.key.revision if re.fullmatch(r"[0-9a-f]{40}", one.key.revision) else "",
         "vllm": one.vllm,
         "image": one.key.image_digest or None,
-        "card": card,
-        "total": one.host_total_bytes,
+        "card": own or card,
+        "total": one.host_total_bytes if own is None else None,
         "flags": said,
         "unsaid": sorted(flags.keys() - said.keys()),
         "logged": logged,

@@ -69,9 +69,9 @@ class Resizer(NamedTuple):
     learned: Callable[[tuple[Item, ...]], tuple[Item, ...]] = tuple
 
     @property
-    def card_total(self) -> int:
-        """The memory of the profile that the service's fraction is of, in bytes."""
-        return devices.profile_for(self.loaded.recipe, self.profile).total
+    def own_profile(self) -> HostProfile:
+        """The profile as the service's GPU has it: of a machine with several, that of the one that it names."""
+        return devices.profile_for(self.loaded.recipe, self.profile)
 
     @property
     def sizes(self) -> Sizes:
