@@ -153,9 +153,10 @@ def _with_growth(items: Sequence[Item], one: Measurement) -> tuple[Item, ...]:
         return tuple(items)
     where = Where.GPU if one.on_gpu else Where.HOST
     held = Item(GROWTH, grown, f"held while it served, {known(Measured(one))}", When.LATER, where)
-    others = [item for item in items if item.name != GROWTH]
     if one.used or estimated is None:
-        return (*others, held)
+        # Activations of full batches are in what it grew by.
+        return (*(item for item in items if item.when is not When.LATER), held)
+    others = [item for item in items if item.name != GROWTH]
     if grown > estimated.bytes:
         return (*others, held._replace(estimated=True, spread=max(0, estimated.bound - grown)))
     return tuple(items)

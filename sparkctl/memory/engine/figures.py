@@ -16,7 +16,7 @@ class Overheads(NamedTuple):
     """The figures of one kind of GPU, in bytes.
 
     ``context`` is the driver's with the libraries' code, ``workspace`` what kernels and PyTorch's allocator keep.
-    ``transient`` is what a start takes besides, with ``transient_share`` of the weights, ``transient_most`` together;
+    ``transient`` is what a start takes besides, of which ``transient_share`` of the weights is a part, in the middle;
     ``graphs_estimated`` is what vLLM takes off a cache that a fraction sizes, for graphs before it captures them, and
     ``profiled`` by how much vLLM's own profile of a start is off, which makes a cache that a fraction sizes less.
     """
@@ -32,7 +32,6 @@ class Overheads(NamedTuple):
     transient: Figure
     transient_eager: Figure
     transient_share: float
-    transient_most: int
     graphs_spread: int
     graphs_estimated: Figure
     profiled: Figure
@@ -74,14 +73,12 @@ GB10: Final = Overheads(
     growth_pooling=Figure(512 * MIB, "as a server that generates, with no answers to keep; not measured", 700 * MIB),
     transient=Figure(
         1536 * MIB,
-        "a GB10: 12.8 GiB more than serving for a 27B of 22 GiB with DFlash (RyderFreeman4Logos/gb10-services), 14.8 "
-        "for a Qwen3-Coder-Next in NVFP4 (steveant/aeo-vllm-gb10); 29 were seen once, of 26B-A4B in 16 bits (vllm#46307), "
-        "which the reserve has to cover",
-        2 * GIB,
+        "a GB10: 14.8 GiB more than serving for a Qwen3-Coder-Next in NVFP4 (steveant/aeo-vllm-gb10), 12.8 for "
+        "a 27B with DFlash (RyderFreeman4Logos/gb10-services), 29 for 26B-A4B in 16 bits (vllm#46307)",
+        1536 * MIB,
     ),
     transient_eager=Figure(GIB, "loading without compilation; not measured on a GB10", GIB),
-    transient_share=0.5,
-    transient_most=13107 * MIB,
+    transient_share=0.25,
     graphs_spread=700 * MIB,
     graphs_estimated=Figure(
         GIB,
@@ -123,7 +120,6 @@ H200: Final = Overheads(
     ),
     transient_eager=Figure(256 * MIB, "vLLM 0.20.2 on an H200: nothing was seen", 512 * MIB),
     transient_share=0.0,
-    transient_most=512 * MIB,
     graphs_spread=150 * MIB,
     graphs_estimated=Figure(500 * MIB, "vLLM 0.20.2 on an H200: 0.46 and 0.49 GiB", 100 * MIB),
     profiled=Figure(

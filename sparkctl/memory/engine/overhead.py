@@ -30,6 +30,9 @@ _GRAPH: Final = 113 * 1024
 _FIRST_GRAPH: Final = 60 * MIB
 _KEPT: Final = 0.7
 """Of the per-layer embeddings' copy that torch.compile makes: 3.67 GiB of 5.25 stay (vLLM 0.20.2 on an H200, E4B)."""
+_STARTED_WITH: Final = 32 * GIB
+"""Beyond so much of weights a start takes no more: 75 GiB of them left 36.25 of 115.6 to the cache (Nemotron-3-Super
+on a GB10, djangodevreng/dgx-spark-benchmarks)."""
 _PATCHES: Final = 16_384
 """Tokens of the largest picture of a model that takes pictures of any size (Qwen2.5-VL's max_pixels)."""
 _FAST_SAFETENSORS: Final = "fastsafetensors"
@@ -136,15 +139,13 @@ def _transient(engine: SizedEngine) -> Iterator[Item]:
     """Yield what a start takes and gives back: compilers, autotuning, and what is loaded twice for a moment."""
     given, figures = engine.given, engine.figures
     figure = figures.transient_eager if given.eager else figures.transient
-    share = round(figures.transient_share * engine.loaded_bytes * (0.5 if given.eager else 1.0))
-    size = min(figure.size + share, max(figures.transient_most, figure.size))
-    part = (
-        f" and {figures.transient_share:.0%} of the weights, at most {figures.transient_most / GIB:.1f}"
-        if share
-        else ""
+    weights = min(engine.loaded_bytes, _STARTED_WITH)
+    share = round(figures.transient_share * weights * (0.5 if given.eager else 1.0))
+    source = (
+        f"{figure.size / GIB:.1f} GiB and {figures.transient_share:.0%} of at most 32 GiB of weights: {figure.source}"
     )
-    source = f"{figure.size / GIB:.1f} GiB{part}: {figure.source}"
-    yield Item(TRANSIENT, size, source, When.START, Where.HOST, estimated=True, spread=figure.spread)
+    size, spread = figure.size + share, figure.spread + share
+    yield Item(TRANSIENT, size, source, When.START, Where.HOST, estimated=True, spread=spread)
     if given.load_format == _FAST_SAFETENSORS and given.kv.vllm < _FREED_AFTER_LOADING:
         yield _estimate(FAST_BUFFERS, constants.FAST_SAFETENSORS, When.START)
 
