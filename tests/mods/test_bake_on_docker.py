@@ -240,7 +240,7 @@ def test_who_ends_it_leaves_nothing(baker: Baker, told: signal.Signals) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(told)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert (process.returncode, "error: interrupted" in err) == (128 + told, True)
     assert not there()
     assert not baker.made.exists()

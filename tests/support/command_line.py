@@ -68,8 +68,8 @@ class Operator:
         """Start a command and return the process."""
         return Command(arguments, self.environment, self.home)
 
-    def run(self, *arguments: str, timeout: float = 100) -> Done:
-        """Run a command to its end."""
+    def run(self, *arguments: str, timeout: float = 300) -> Done:
+        """Run a command to its end; the test's own time runs out before, but on a real engine."""
         process = self.start(*arguments)
         try:
             out, err = process.communicate(timeout=timeout)

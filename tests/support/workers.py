@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 VLLM = "the real vLLM"
 LONG = ("docker", "build", "timeout")
+PATIENCE_S = 600
+"""For a test on a real engine: a second of a quiet machine is half a minute of one with ten times as much to do."""
 SHIPPED_PORTS = "the ports of the shipped recipes"
 """One test at a time has them (the fixture shipped_ports): those that want them go to one worker."""
 ORDER = (
@@ -87,10 +89,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileA
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker, put the long units first; the others keep their order.
+    """In a worker, put the long units first; the others keep their order. What drives an engine may take its time.
 
     Long is a file with a test that drives an engine, builds the wheel or has more time than others.
     """
+    for item in items:
+        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(PATIENCE_S))
     if hasattr(config, "workerinput"):
         units = {item: unit_of(item.nodeid) for item in items}
         long = {unit for item, unit in units.items() if any(item.get_closest_marker(mark) for mark in LONG)}
