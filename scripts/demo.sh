@@ -37,7 +37,7 @@ show up e4b-nvfp4
 show up e4b-nvfp4 26b-a4b-fp8
 show ps
 refused 3 plan e2b-nvfp4 --set limits.sequences=96
-refused 6 up e2b-nvfp4 --set serve.port=8001
+refused 6 up 26b-a4b-nvfp4 --set limits.sequences=1
 show down --all
 show plan Qwen/Qwen3-8B
 show up Qwen/Qwen3-8B
