@@ -51,6 +51,8 @@ class Found:
     """What the operator wants as the recipe's ``gpus``, "": nothing."""
     folder: Path = Path()
     file_system: str = ""
+    figures_file: str = ""
+    """A file where the folder for figures is to be, "": none."""
 
 
 def missing(found: Found) -> list[str]:
@@ -61,6 +63,8 @@ def missing(found: Found) -> list[str]:
             f"{IMAGE} names no image: set it to one whose vLLM runs on this machine's GPU, such as "
             "vllm/vllm-openai:v0.20.2"
         )
+    if found.figures_file:
+        said.append(f"{FIGURES} names {found.figures_file}, which is a file: name a folder")
     if not found.gpus:
         said.append("NVML finds no GPU: install NVIDIA's driver, or let this user read /dev/nvidiactl")
     if found.problem:
@@ -124,7 +128,13 @@ def look(variables: Mapping[str, str]) -> Found:
     host = variables.get(HOST) or variables.get("DOCKER_HOST") or _SOCKET
     folder = Path(variables.get(FOLDER) or Path.home() / ".cache/sparkctl-test-gpu").expanduser()
     image = variables.get(IMAGE, "")
-    common = {"folder": folder, "file_system": _file_system(folder), "device": variables.get(DEVICE, "")}
+    figures = variables.get(FIGURES, "")
+    common = {
+        "folder": folder,
+        "file_system": _file_system(folder),
+        "device": variables.get(DEVICE, ""),
+        "figures_file": figures if Path(figures).is_file() else "",
+    }
     gpus = tuple(LinuxHost().gpus())
     try:
         with closing(docker.DockerClient(base_url=host, version="auto", timeout=20)) as client:

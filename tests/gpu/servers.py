@@ -210,7 +210,8 @@ class Servers(Operator):
 
     def foreign_bytes(self, plan: dict[str, Any]) -> int:
         """Return what a plan says that others hold: of the first GPU, or of the memory that it shares with the host."""
-        return plan["pool"]["gpus"][0]["foreign_bytes"] or plan["pool"]["foreign_bytes"]
+        own = [gpu["foreign_bytes"] for gpu in plan["pool"]["gpus"][:1] if gpu["foreign_bytes"] is not None]
+        return int(own[0] if own else plan["pool"]["foreign_bytes"])
 
     # --- what is really there ----------------------------------------------------------------------------------------
 

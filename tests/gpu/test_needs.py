@@ -42,6 +42,7 @@ OLD = replace(READY, version="26.1.5+dfsg1", devices=())
         (replace(OLD, runtimes=("runc", "nvidia")), None),
         (replace(OLD, device="cdi:nvidia.com/gpu=1"), None),
         (replace(READY, file_system="tmpfs"), "/data/models is in memory (tmpfs)"),
+        (replace(READY, figures_file="a.json"), "SPARKCTL_TEST_GPU_FIGURES names a.json, which is a file"),
     ],
 )
 def test_what_is_missing_is_said(found: Found, said: str | None) -> None:
