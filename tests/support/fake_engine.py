@@ -167,7 +167,7 @@ class FakeEngine:
     def create(self, spec: ContainerSpec) -> str:
         doing = f"create the container {spec.name}"
         self._do(f"create {spec.name}")
-        given = (pair.partition("=") for pair in variables(spec, self.environ, self.disk.read) if "=" in pair)
+        given = (pair.partition("=") for pair in variables(spec, self.environ, self.disk.env_file) if "=" in pair)
         identity = hashlib.sha256(f"container {len(self.ordered)}".encode()).hexdigest()
         name = spec.name or f"fake_{identity[:8]}"
         self._refuse_name(name, doing)

@@ -12,6 +12,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
 from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading
+from sparkctl.world.spec import env_file
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
@@ -268,10 +269,10 @@ class FakeFiles:
             return self.written[path][0]
         return path.read_bytes() if path.is_file() else None
 
-    def read(self, path: str) -> bytes:
-        """Return what is in a file, or raise OSError as the system does."""
-        content = self.content(Path(path))
-        return Path(path).read_bytes() if content is None else content
+    def env_file(self, path: str) -> bytes:
+        """Return what is in an env-file that was written here, or is on disk."""
+        written = self.written.get(Path(path))
+        return env_file(path) if written is None else written[0]
 
     def sweep(self, folder: Path) -> list[Path]:
         swept = [path for path in self.left if folder in path.parents]
