@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1200)]
 
-FLOOR = "ready: {acceptance: {overall: 1.0}}\n"
+FLOOR = "ready: {acceptance: {overall: 1.0}}"
 
 
 def test_an_engine_that_is_killed_is_not_ready_is_started_anew_and_refused_for_its_drafts(
@@ -44,7 +44,7 @@ def test_an_engine_that_is_killed_is_not_ready_is_started_anew_and_refused_for_i
     assert (row["state"], row["ready"]) == ("exited", False)
 
     recipe = machine.folder / "recipes" / f"{name}.yaml"
-    recipe.write_text(recipe.read_text() + FLOOR)
+    recipe.write_text(recipe.read_text().replace("ready: {warm: 0.5}", FLOOR))
     refused = machine.run("up", name).expect(5).err
     assert f"{name}: the one that was here: the container exited with code 0" in refused
     assert f"{name}: loading weights" in refused

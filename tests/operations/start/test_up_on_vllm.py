@@ -88,8 +88,8 @@ def test_a_start_that_vllm_refuses_ends_with_its_own_words(machine: Machine) -> 
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
 
 
-def test_a_fraction_that_vllm_would_refuse_is_refused_before_it_starts(machine: Machine) -> None:
+def test_a_fraction_for_which_there_is_no_room_is_refused_before_it_starts(machine: Machine) -> None:
     name, _ = machine.recipe("three", "memory: {utilization: 0.99}\n")
     refused = machine.run("up", name).expect(3)
-    assert "vLLM itself would refuse" in refused.err
+    assert f"{name} does not fit" in refused.err
     assert f"sparkctl up {name} --set memory=auto" in refused.err
