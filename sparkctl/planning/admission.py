@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.memory.pool import HOST
 from sparkctl.planning import order
 from sparkctl.planning.devices import Devices
-from sparkctl.planning.order import Entry, Room, StartPart
+from sparkctl.planning.order import Room, StartPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -95,13 +95,14 @@ class Need(NamedTuple):
         Raises:
             InputError: it wants a GPU that the host has not.
         """
-        peak = max(self.peak_bytes, self.steady_bytes)
         cards = self.gpu.devices.among(pool.gpus) if self.gpu is not None else ()
-        own = [(gpu.key, gpu.pool) for gpu in cards if gpu.pool is not None]
+        own = [(gpu.key, gpu.pool) for gpu in cards if gpu.pool is not None] if cards else []
         if self.gpu is None or not own:
+            if not pool.known:
+                return {}
+            peak = max(self.peak_bytes, self.steady_bytes)
             wanted = self.check.wants(pool) if self.check is not None else 0
-            part = StartPart(HOST, peak, self.steady_bytes, check_bytes=wanted, spread_bytes=self.spread_bytes)
-            return {HOST: part} if pool.known else {}
+            return {HOST: StartPart(HOST, peak, self.steady_bytes, 0, wanted, self.spread_bytes)}
         on, beside, check = self.gpu.gpu, self.gpu.host, self.check or StartupCheck(0, 0)
         found = [StartPart(key, on.peak_bytes, on.steady_bytes, check_bytes=check.wants_own(card)) for key, card in own]
         if pool.known:
@@ -223,11 +224,6 @@ class PlannedStart(NamedTuple):
         """The most that it takes, of all memories together."""
         return sum(part.peak_bytes for part in self.parts.values())
 
-    @property
-    def entry(self) -> Entry:
-        """The start as it is put in order."""
-        return Entry(self.name, self.parts, self.priority)
-
     def needing(self, need: Need, pool: Pool) -> PlannedStart:
         """Return the same start of a service with another need.
 
@@ -235,6 +231,8 @@ class PlannedStart(NamedTuple):
             InputError: it wants a GPU that the host has not.
         """
         taken = need.parts(pool)
+        if not self.freed:  # of what is asked a thousand times where a set does not fit
+            return PlannedStart(self.name, self.action, self.priority, self.freed, taken)
         given = {memory: count for memory, count in self.freed.items() if count or memory in taken}
         parts = {
             memory: taken.get(memory, StartPart(memory))._replace(freed_bytes=given.get(memory, 0))
@@ -305,8 +303,7 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
         memory: Room(each.available_bytes - sum(of.get(memory, 0) for of in spoken.values()), each.reserve_bytes)
         for memory, each in pool.memories.items()
     }
-    by_name = {start.name: start for start in starts}
-    ordered = [by_name[one.name] for one in order.ordered([start.entry for start in starts], rooms)]
+    ordered = order.ordered(starts, rooms)
     changes = {one.name: one.changes for one in running if actions.get(one.name) in {Action.CHANGED, Action.REPLACE}}
     steps = [
         Step(action, name, changes=changes.get(name, ())) for name, action in actions.items() if action not in STARTS
@@ -318,7 +315,7 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
 
 def can_start(starts: Sequence[PlannedStart], rooms: Mapping[str, Room]) -> bool:
     """Return whether these starts are admitted in some order."""
-    return order.can_start([start.entry for start in starts], rooms)
+    return order.can_start(starts, rooms)
 
 
 def fits_alone(need: Need, pool: Pool) -> bool:

@@ -8,7 +8,7 @@ started before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,12 +37,19 @@ class StartPart(NamedTuple):
         return self.peak_bytes > 0 or self.check_bytes > 0
 
 
-class Entry(NamedTuple):
+class Entry(Protocol):
     """A start to be ordered: its parts by their memory, and who comes first among equals."""
 
-    name: str
-    parts: Mapping[str, StartPart]
-    priority: int
+    @property
+    def parts(self) -> Mapping[str, StartPart]:
+        """What it does to each memory."""
+
+    @property
+    def priority(self) -> int:
+        """The higher one first."""
+
+
+E = TypeVar("E", bound=Entry)
 
 
 class Room(NamedTuple):
@@ -52,7 +59,7 @@ class Room(NamedTuple):
     reserve_bytes: int
 
 
-def ordered(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> list[Entry]:
+def ordered(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E]:
     """Return the order that leaves the most free among those that are admitted; where none is, the nearest to one."""
     memories = _memories(starts)
     if len(memories) <= 1:
@@ -100,11 +107,11 @@ def _margins(part: StartPart, level: int, room: Room) -> Iterator[int]:
         yield level - part.check_bytes
 
 
-def _found(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> list[Entry] | None:
+def _found(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E] | None:
     """Return an order that is admitted, None where none was found: what cannot be begun is begun never again."""
     dead: set[frozenset[int]] = set()
 
-    def after(begun: frozenset[int], levels: Mapping[str, int]) -> list[Entry] | None:
+    def after(begun: frozenset[int], levels: Mapping[str, int]) -> list[E] | None:
         if len(begun) == len(starts):
             return []
         if begun in dead or len(dead) > MOST_TRIED:
@@ -137,14 +144,14 @@ def _begun(start: Entry, levels: dict[str, int], rooms: Mapping[str, Room]) -> b
 # --- one memory ------------------------------------------------------------------------------------------------------
 
 
-class _Alone(NamedTuple):
+class _Alone(NamedTuple, Generic[E]):
     """A start, and what it does to the one memory that is looked at."""
 
-    start: Entry
+    start: E
     part: StartPart
 
 
-def _of_one(starts: Sequence[Entry], memory: str | None = None, *, rooms: Mapping[str, Room]) -> list[Entry]:
+def _of_one(starts: Sequence[E], memory: str | None = None, *, rooms: Mapping[str, Room]) -> list[E]:
     """Return the order of the least peak among those that vLLM's checks let start; where none does, the nearest to it.
 
     Without checks that is a sort. Where a check stands in its way, the order is looked for that leaves the most free at
@@ -167,16 +174,16 @@ def _of_one(starts: Sequence[Entry], memory: str | None = None, *, rooms: Mappin
     return [*(one.start for one in _sorted(alone, free=low)), *others]
 
 
-def _in(starts: Sequence[Entry], memory: str) -> list[_Alone]:
+def _in(starts: Sequence[E], memory: str) -> list[_Alone[E]]:
     return [_Alone(start, start.parts[memory]) for start in starts if memory in start.parts]
 
 
-def _passes(starts: Sequence[_Alone], available: int, free: int) -> bool:
+def _passes(starts: Sequence[_Alone[E]], available: int, free: int) -> bool:
     order = _sorted(starts, free=free)
     return not order or (_least_free(order, available) >= free and _checks_pass(order, available))
 
 
-def _sorted(starts: Sequence[_Alone], *, free: int | None) -> list[_Alone]:
+def _sorted(starts: Sequence[_Alone[E]], *, free: int | None) -> list[_Alone[E]]:
     """Return the order that needs the least; ``free`` is what every peak has to leave, None: checks do not count.
 
     First what gives back more than it takes, the least demanding first, as each makes room for the next; then the
@@ -184,7 +191,7 @@ def _sorted(starts: Sequence[_Alone], *, free: int | None) -> list[_Alone]:
     can be exchanged without needing more. Ties: the higher priority first.
     """
 
-    def key(one: _Alone) -> tuple[bool, int, int]:
+    def key(one: _Alone[E]) -> tuple[bool, int, int]:
         part = one.part
         gives = part.freed_bytes >= part.steady_bytes
         need = part.peak_bytes if free is None else max(part.peak_bytes, part.check_bytes - free)
@@ -194,7 +201,7 @@ def _sorted(starts: Sequence[_Alone], *, free: int | None) -> list[_Alone]:
     return sorted(starts, key=key)
 
 
-def _levels(order: Sequence[_Alone], available: int) -> Iterator[tuple[StartPart, int]]:
+def _levels(order: Sequence[_Alone[E]], available: int) -> Iterator[tuple[StartPart, int]]:
     """Yield each start with what is available just before it."""
     for one in order:
         available += one.part.freed_bytes
@@ -202,9 +209,9 @@ def _levels(order: Sequence[_Alone], available: int) -> Iterator[tuple[StartPart
         available -= one.part.steady_bytes
 
 
-def _least_free(order: Sequence[_Alone], available: int) -> int:
+def _least_free(order: Sequence[_Alone[E]], available: int) -> int:
     return min((level - part.peak_bytes for part, level in _levels(order, available)), default=available)
 
 
-def _checks_pass(order: Sequence[_Alone], available: int) -> bool:
+def _checks_pass(order: Sequence[_Alone[E]], available: int) -> bool:
     return all(level >= part.check_bytes for part, level in _levels(order, available) if part.check_bytes)
