@@ -30,6 +30,8 @@ _OF_TOKENS: Final = 0.01
 """vLLM logs concurrency with two digits, and 1.04 x 786,432 stands beside 820,013 tokens."""
 _TOKENS_SINCE: Final = Version("0.20.2")
 """From it on the tokens of the log are its concurrency times its context (docs/memory.md)."""
+_MOST: Final = 2**63
+"""The largest number that is taken for one."""
 _LONGEST_S: Final = 86_400.0
 
 
@@ -47,8 +49,10 @@ class LoggedFigures(Declaration):
 
     loaded: Size | None = Field(None, description='"Model loading took"')
     kv_cache: Size | None = Field(None, description='"Available KV cache memory", or the bytes that were reserved')
-    kv_tokens: int | None = Field(None, ge=1, description='"GPU KV cache size"')
-    max_concurrency: float | None = Field(None, gt=0, description='"Maximum concurrency", of the whole context')
+    kv_tokens: int | None = Field(None, ge=1, le=_MOST, description='"GPU KV cache size"')
+    max_concurrency: float | None = Field(
+        None, gt=0, le=_MOST, description='"Maximum concurrency", of the whole context'
+    )
     graphs: Size | None = Field(None, description='"Graph capturing finished … took"')
     graphs_estimated: Size | None = Field(None, description="what vLLM took off the cache for graphs before it had any")
     activation: Size | None = Field(None, description='"peak activation", or "torch peak memory increase"')
@@ -131,7 +135,7 @@ def contradictions(start: KnownStart) -> Iterator[tuple[str, str]]:
         sum_, asked_for = format_gib(loaded + cache), format_gib(start.asked_bytes)
         yield "kv-cache", f"loaded and KV cache add up to {sum_}, where {part:g} of the machine is {asked_for}"
     asked = start.flags.get("kv-cache-memory-bytes")
-    if isinstance(asked, int) and logged.kv_cache is not None and abs(asked - cache) > _LAST_DIGIT:
+    if _is_number(asked) and logged.kv_cache is not None and abs(asked - cache) > _LAST_DIGIT:
         yield "kv-cache", f"{cache:,} bytes, where the flag kv-cache-memory-bytes says {asked:,}"
     if logged.gpu and loaded and logged.gpu < loaded - _LAST_DIGIT:
         yield "gpu", f"{format_gib(logged.gpu)} held on the GPU is less than what was loaded ({format_gib(loaded)})"
@@ -150,7 +154,8 @@ def _tokens(start: KnownStart) -> Iterator[tuple[str, str]]:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a flag's value is a number that can be counted with: finite, and of no more than 64 bits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MOST <= value <= _MOST
 
 
 def _sizes(logged: LoggedFigures) -> dict[str, int | None]:
