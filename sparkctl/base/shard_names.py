@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 INDEX: Final = "model.safetensors.index.json"
+SEPARATE_QUANTIZATION: Final = "hf_quant_config.json"
+"""Where ModelOpt up to 0.29 says how it quantized; vLLM reads it where config.json does not say (vLLM 0.32.0
+``transformers_utils/config.py``)."""
 _NUMBERED: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 
 

@@ -55,6 +55,8 @@ def test_what_cannot_be_compared_is_an_input_error(spark: FakeSpark, tmp_path: P
     made = folder(tmp_path / "made", {**CONFIG, "quantization_config": DECLARED}, PRODUCT)
     assert "no folder" in spark.run("verify-model", str(tmp_path / "gone"), "--source", source).expect(2).err
     assert "is quantized itself" in spark.run("verify-model", made, "--source", made).expect(2).err
+    wrong = spark.run("verify-model", made, "--source", source, "--kept", "re:(").expect(2).err
+    assert "--kept re:(: expected a regular expression" in wrong
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "config.json").write_text("{}")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-SEPARATE_QUANTIZATION: Final = "hf_quant_config.json"
-"""Where ModelOpt up to 0.29 says how it quantized; vLLM reads it where config.json does not say (vLLM 0.32.0
-``transformers_utils/config.py``)."""
 MAX_HEADER_BYTES: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
 BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
@@ -58,7 +55,7 @@ def facts_of_folder(folder: Path) -> ModelFacts:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
     """
     config, source = _json_file(folder / "config.json"), str(folder / "config.json")
-    separate = folder / SEPARATE_QUANTIZATION
+    separate = folder / shard_names.SEPARATE_QUANTIZATION
     if config.get("quantization_config") is None and regular_file.is_there(separate):
         config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
     return ModelFacts.model_construct(  # each value is checked already: to check 3,000 tensors again takes a while

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import re
 from typing import TYPE_CHECKING
 
 from sparkctl.base import named_file, regular_file
@@ -10,8 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.memory import product
 from sparkctl.memory.weights import checkpoint
 from sparkctl.memory.weights.quantization import declared_config
-from sparkctl.operations.memory import hub_models
-from sparkctl.recipes.sizing.sized import Reader
+from sparkctl.operations.memory.size import reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,17 +30,16 @@ def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = 
             the product's own config says.
 
     Raises:
-        InputError: one of them is no model, a file of theirs is missing or not whole, or the source is quantized.
+        InputError: a pattern is no expression, one of both is no model, a file is missing or not whole, or the source
+            is quantized.
     """
+    for pattern in kept or ():
+        _refuse_wrong(pattern)
     path = named_file.from_home(folder)
     if not regular_file.is_folder(path):
         raise InputError(f"{folder} is no folder", hint="name the folder with the quantized model")
     made = checkpoint.facts_of_folder(path)
-    on_disk = world.disk_models
-    reader = Reader(
-        world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(hub_models.facts, world)
-    )
-    before = reader.model(source)
+    before = reader(world).model(source)
     for name, facts in ((folder, made), (source, before)):
         if not facts.tensors:
             raise InputError(
@@ -51,3 +49,13 @@ def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = 
         message = f"{source} is quantized itself: nothing can be said of what was to be made of it"
         raise InputError(message, hint="name the model of 16 bits that the product was made from")
     return product.judged(before, made, kept)
+
+
+def _refuse_wrong(pattern: str) -> None:
+    """Refuse a pattern that can name nothing: the judgement would be of another list than the operator's."""
+    if pattern.startswith("re:"):
+        try:
+            re.compile(pattern[3:])
+        except (re.error, RecursionError, OverflowError) as error:
+            message = f"--kept {pattern}: expected a regular expression, found one that is none: {error}"
+            raise InputError(message, hint="such as 're:.*vision_tower.*'") from None

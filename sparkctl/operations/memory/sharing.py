@@ -88,7 +88,7 @@ def import_file(world: World, path: Path) -> Imported:
     Raises:
         InputError: it is none, a start in it contradicts its own figures, or another file of its name is kept already.
     """
-    if not named_file.there(path):
+    if not path.exists():
         raise InputError(f"no file {path}", hint="sparkctl measurements export writes one")
     text = named_file.text(path)
     if text.lstrip().startswith(("[", "- ")):

@@ -41,6 +41,14 @@ class Size(NamedTuple):
         return longest(self.model, self.footprint)
 
 
+def reader(world: World) -> Reader:
+    """Return what finds a model by any name that `size` takes: on disk, among the facts, on the hub."""
+    models = world.disk_models
+    return Reader(
+        world.catalog, models, world.operator, partial(world.loader, models), partial(hub_models.facts, world)
+    )
+
+
 def size(world: World, model: str, changes: Changes | None = None, *, vllm: str | None = None) -> Size:
     """Return what ``model`` takes: a recipe's name or file, a folder, a name of model facts, or owner/name.
 
@@ -51,11 +59,7 @@ def size(world: World, model: str, changes: Changes | None = None, *, vllm: str 
         InputError: nothing of that name, a file that cannot be used, or a choice that this vLLM does not have.
     """
     given = changes or Changes()
-    on_disk = world.disk_models
-    reader = Reader(
-        world.catalog, on_disk, world.operator, partial(world.loader, on_disk), partial(hub_models.facts, world)
-    )
-    subject = reader.subject(model, _version(vllm), given)
+    subject = reader(world).subject(model, _version(vllm), given)
     _refuse_unknown(given, subject)
     taken = sized(subject, world.profile)
     note = subject.version.note

@@ -19,7 +19,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type:
 from sparkctl.base import shard_names
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
-from sparkctl.base.shard_names import INDEX
+from sparkctl.base.shard_names import INDEX, SEPARATE_QUANTIZATION
 from sparkctl.base.units import MIB
 from sparkctl.world.ports import HubModel
 
@@ -37,7 +37,6 @@ _LENGTH: Final = 8
 _LONGEST: Final = 100_000_000
 """The largest header that the safetensors library itself reads."""
 _BOUNDS: Final = JsonBounds(size=64 * MIB, parts=1_000_000)
-_SEPARATE: Final = "hf_quant_config.json"
 _DIMENSIONS: Final = 8
 
 T = TypeVar("T")
@@ -85,12 +84,12 @@ class _Repository:
 
     def _config(self) -> bytes:
         """Return config.json with what ModelOpt up to 0.29 says beside it of the quantization, as vLLM reads both."""
-        wanted = [name for name in ("config.json", _SEPARATE) if name in self.names]
+        wanted = [name for name in ("config.json", SEPARATE_QUANTIZATION) if name in self.names]
         text, *separate = _each(self._get, wanted, self.patience)
         config = _json(f"config.json of {self.repo}", text)
         if not separate or config.get("quantization_config") is not None:
             return text
-        said = _json(f"{_SEPARATE} of {self.repo}", separate[0])
+        said = _json(f"{SEPARATE_QUANTIZATION} of {self.repo}", separate[0])
         return json.dumps({**config, "quantization_config": said}).encode()
 
     def _get(self, name: str, span: str | None = None) -> bytes:
