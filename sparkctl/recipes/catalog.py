@@ -38,13 +38,15 @@ KINDS: Final = {
     "mod": "mods/{}/mod.yaml",
     "template": "templates/{}.j2",
     "check": "checks/{}.yaml",
+    "job": "recipes/jobs/{}.yaml",
+    "script": "jobs/{}.yaml",
 }
 """Where each kind of file is in a root."""
 SHIPPED: Final = "shipped"
 """The label of the root that comes with sparkctl."""
 HUB: Final = "hub"
 """The label of what is no file: a hub name, which stands for a recipe."""
-FOLDERS: Final = ("recipes", "mods", "templates", "checks")
+FOLDERS: Final = ("recipes", "mods", "templates", "checks", "jobs")
 _SERVED: Final = ("recipe", "stack")
 
 
