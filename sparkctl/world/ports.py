@@ -109,7 +109,7 @@ class Products(Protocol):
         """Write all of a folder to the disk and give it its name, which nothing may have; safe against a power cut."""
 
     def remove(self, partial: Path) -> None:
-        """Remove the folder of an unfinished product, by its name (``partial_folder``), and all in it; none is no error."""
+        """Remove the folder of an unfinished product (``partial_folder``) and all in it; none is no error."""
 
     def partials(self, output: Path) -> list[Path]:
         """Return the unfinished products that lie beside an output, by name; [] where they cannot be listed."""

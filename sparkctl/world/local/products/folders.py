@@ -118,7 +118,7 @@ class DiskProducts:
             for path, _ in _tree(partial):
                 _sync(path)
         try:
-            renaming.without_replacing(partial, output)
+            renaming.without_replacing(partial, output, renaming.system_call())
         except FileExistsError:
             message = f"{output} appeared while the job ran; what was made is whole, in {partial}"
             raise InputError(

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _HERE: Final = -100  # AT_FDCWD of fcntl.h
@@ -16,14 +17,19 @@ _NOT_KNOWN: Final = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 """What a kernel before 3.15 and some file systems (NFS among them) say to the flag."""
 
 
-def without_replacing(old: Path, new: Path) -> None:
-    """Give ``old`` the name ``new``; where the system has no such rename, what is there is looked for first.
+def system_call() -> Callable[..., int] | None:
+    """Return the C library's renameat2; None where it has none (glibc before 2.28)."""
+    found: Callable[..., int] | None = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return found
+
+
+def without_replacing(old: Path, new: Path, call: Callable[..., int] | None) -> None:
+    """Give ``old`` the name ``new`` by a ``system_call``; without one, or where it fails, what is there is looked for.
 
     Raises:
         FileExistsError: something has the name already.
         OSError: as the system refuses it.
     """
-    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if call is not None:
         if call(_HERE, os.fsencode(old), _HERE, os.fsencode(new), _NO_REPLACE) == 0:
             return
