@@ -99,9 +99,13 @@ class _Judgement:
     def _kept_whole(self) -> ProductFinding:
         """Routers are judged also where nothing says that they are kept: vLLM has no quantized one."""
         wrong = [name for name in self._made if names_it(name, self._patterns)]
+        others = self._made - self._could.keys()
         routers = [name for name in self._made if component_of(f"{name}.weight") == "router"]
         if wrong:
             return ProductFinding("kept", False, f"{len(wrong):,} that were to be kept are quantized: {_few(wrong)}")
+        if others:
+            says = f"{len(others):,} are quantized that are no linear layers of the source: {_few(others)}"
+            return ProductFinding("kept", False, says)
         if routers:
             says = f"a router is quantized, which vLLM does not load (llm-compressor#2714): {_few(routers)}"
             return ProductFinding("kept", False, says)

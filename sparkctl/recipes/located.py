@@ -10,6 +10,7 @@ from sparkctl.recipes.host import version
 from sparkctl.recipes.service import Source
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.world.labels import LaidOver
+from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,15 +47,21 @@ class Located(NamedTuple):
         return tuple(layers.written(override) for override in (*self.member.overrides, *self.overrides))
 
     @property
+    def sources(self) -> list[Source]:
+        """The models that it needs: its own, and its draft's."""
+        return [self.model] if self.draft is None else [self.model, self.draft]
+
+    @property
     def missing(self) -> list[Source]:
         """The models that are not on this host."""
-        return [source for source in (self.model, self.draft) if source is not None and source.missing]
+        return [source for source in self.sources if source.missing]
 
 
 class Locator:
     """Turns names into recipes; ``warnings`` collects what was doubtful in the files.
 
-    ``images`` are asked which vLLM an image has, for recipes that leave it to the image.
+    ``images`` are asked which vLLM an image has, for recipes that leave it to the image. ``proving`` is the folder of
+    a product that a job serves to check it, before it has its name.
     """
 
     def __init__(self, catalog: Catalog, models: Models, operator: Operator, images: Images | None = None) -> None:
@@ -63,6 +70,7 @@ class Locator:
         self._models = models
         self._operator = operator
         self.warnings: list[Problem] = []
+        self.proving: Path | None = None
 
     def located(
         self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
@@ -72,16 +80,21 @@ class Locator:
         ``named`` is the service's name in place of its own.
 
         Raises:
-            InputError: a file that cannot be used, a name that is none, or ``named`` for more than one service.
+            InputError: a file that cannot be used, a name that is none, ``named`` for more than one service, or a
+                model's folder that a job has not finished.
         """
         members = [member for name in names for member in self._catalog.members(name)]
         if named is not None:
             members = _renamed(members, named)
         meant = [_meant(text, [member.service for member in members]) for text in overrides]
-        return [
+        found = [
             self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
             for member in members
         ]
+        for source in (source for one in found for source in one.sources):
+            if source.folder is not None and source.folder != self.proving:
+                refuse_partial(source.folder)
+        return found
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
