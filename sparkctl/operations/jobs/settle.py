@@ -45,7 +45,7 @@ class FoundRun(NamedTuple):
 
     @property
     def useless(self) -> bool:
-        """Whether nothing can come of it any more: no command waits for it, and it can neither go on nor be finished."""
+        """Whether nothing can come of it any more: nobody waits for it, and it neither goes on nor can be finished."""
         if self.container is None or self.worked_on:
             return False
         return self.container.state == "created" or (self.ended and not (self.well and self.labels))
