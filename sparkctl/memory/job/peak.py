@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
 
+MARGIN: Final = 0.05
+"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
@@ -104,9 +106,10 @@ def declared_peak(count: int, source: str) -> JobPeak:
 
 
 def measured_peak(counts: Sequence[int]) -> JobPeak:
-    """Return the peak of a job that was run here, by the most that its runs were seen to take."""
+    """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
-    return JobPeak(max(counts), f"the most of {runs} of it on this host", "measured here", estimated=False)
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
+    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
 
 
 def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:
