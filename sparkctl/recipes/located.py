@@ -122,28 +122,32 @@ class Locator:
         return found
 
     def _source(self, recipe: Recipe, repo: str, revision: str | None, path: str | None) -> Source:
-        """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
         folder = self._operator.expand(path) if path is not None else None
-        problem = self._models.folder_problem(folder) if folder is not None else None
-        if folder is not None and problem not in _ABSENT:
-            # What lies there damaged is never passed over in silence.
-            missing = problem and f"{folder} {problem}"
-            return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
         cache = self._operator.hub(recipe.cache) if recipe.cache is not None else None
-        snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
-        if snapshot is not None:
-            return Source(repo, here=snapshot)
-        why = "has no cache to be in" if cache is None else self._models.cache_problem(cache, repo, revision)
-        if folder is not None:
-            return Source(repo, folder, missing=f"{folder} {problem}")
-        damaged = cache is not None and why != f"is not in the cache {cache}"
-        return Source(repo, missing=f"{repo} {why}", damaged=damaged)
+        return source(self._models, repo, revision, folder, cache)
 
     def _draft(self, recipe: Recipe) -> Source | None:
         speculative = recipe.speculative
         if speculative is None or speculative.model is None:
             return None
         return self._source(recipe, speculative.model, None, speculative.path)
+
+
+def source(models: Models, repo: str, revision: str | None, folder: Path | None, cache: Path | None) -> Source:
+    """Return where a model is: in its folder, else in the cache (None: it has none), else where it ought to be."""
+    problem = models.folder_problem(folder) if folder is not None else None
+    if folder is not None and problem not in _ABSENT:
+        # What lies there damaged is never passed over in silence.
+        missing = problem and f"{folder} {problem}"
+        return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
+    snapshot = models.cached(cache, repo, revision) if cache is not None else None
+    if snapshot is not None:
+        return Source(repo, here=snapshot)
+    why = "has no cache to be in" if cache is None else models.cache_problem(cache, repo, revision)
+    if folder is not None:
+        return Source(repo, folder, missing=f"{folder} {problem}")
+    damaged = cache is not None and why != f"is not in the cache {cache}"
+    return Source(repo, missing=f"{repo} {why}", damaged=damaged)
 
 
 def _renamed(members: Sequence[Member], name: str) -> list[Member]:
