@@ -56,4 +56,5 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         models=DiskModels(),
         files=DiskFiles(),
         bench=engine,
+        builder=engine,
     )
