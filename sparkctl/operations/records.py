@@ -51,7 +51,7 @@ def _marks() -> TypeAdapter[HighWater]:
 
 
 @dataclass(frozen=True, slots=True)
-class JobRun:
+class EndedJob:
     """How a run of a job ended. ``at`` is when, in seconds since the epoch; ``seconds`` are those of its container.
 
     ``digest`` is that of what was asked. ``outcome`` is made, failed or stopped, and ``why`` says more of a failure.
@@ -71,8 +71,8 @@ class JobRun:
 
 
 @cache
-def _job_runs() -> TypeAdapter[JobRun]:
-    return TypeAdapter(JobRun)
+def _job_runs() -> TypeAdapter[EndedJob]:
+    return TypeAdapter(EndedJob)
 
 
 def _raised(one: Measurement, mark: HighWater | None) -> Measurement:
@@ -129,12 +129,12 @@ class Records:
                 found[record.service, record.at] = highest
         return found
 
-    def add_job_run(self, one: JobRun, model: str) -> None:
+    def add_job_run(self, one: EndedJob, model: str) -> None:
         """Keep how a run of a job ended; ``model`` is the repository that it read."""
         text = _job_runs().dump_json(one).decode()
         self.add(StoredRecord(JOB, one.at, one.job, "", model, text))
 
-    def job_runs(self, job: str) -> list[JobRun]:
+    def job_runs(self, job: str) -> list[EndedJob]:
         """Return the runs of a job, the oldest first."""
         records = [one for one in self._store.records(JOB) if one.service == job]
         return self.read(_job_runs, sorted(records, key=lambda one: one.at))

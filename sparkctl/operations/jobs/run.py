@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import CheckError, EngineError, InputError, JobError, WaitInterruptedError
 from sparkctl.base.units import format_bytes, format_duration
-from sparkctl.operations.jobs import failed
-from sparkctl.operations.jobs import need as needs
-from sparkctl.operations.jobs.asked import already_made, asked_job, image_key, products_of
 from sparkctl.operations.jobs.image import ensure_image, image_reference
+from sparkctl.operations.jobs.memory.admission import admitted
+from sparkctl.operations.jobs.memory.need import need
+from sparkctl.operations.jobs.memory.peaks import keep_peak
 from sparkctl.operations.jobs.product.finish import Finishing, finish
-from sparkctl.operations.jobs.settle import Settling, settling
-from sparkctl.operations.jobs.watch import Watch, WatchedRun
-from sparkctl.operations.jobs.work import BegunRun, JobWork, locked
-from sparkctl.operations.records import MADE, JobRun
+from sparkctl.operations.jobs.proved import refuse_unprovable
+from sparkctl.operations.jobs.runs import failed
+from sparkctl.operations.jobs.runs.asked import already_made, asked_job, image_key, products_of
+from sparkctl.operations.jobs.runs.settle import Settling, settling
+from sparkctl.operations.jobs.runs.watch import Watch, WatchedRun
+from sparkctl.operations.jobs.runs.work import BegunRun, JobWork, locked
+from sparkctl.operations.records import MADE, EndedJob
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.world import throwaway
 
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.jobs.asked import AskedJob
     from sparkctl.operations.jobs.product.provenance import Provenance
-    from sparkctl.operations.jobs.settle import FoundRun
+    from sparkctl.operations.jobs.runs.asked import AskedJob
+    from sparkctl.operations.jobs.runs.settle import FoundRun
     from sparkctl.world.engine import Image
     from sparkctl.world.ports import Products
 
@@ -72,6 +75,7 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     made = already_made(world, products, asked)
     if made is not None:
         return MadeJob(asked.name, asked.output, made, already=True)
+    refuse_unprovable(world, asked.loaded)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
 
@@ -86,7 +90,7 @@ class _OneRun:
         self._image = image
         self._options = options
         self._digest = asked.digest(image_key(asked.loaded, image, image_reference(world, asked.loaded)))
-        self._need = needs.need(world, asked.loaded, asked.source)
+        self._need = need(world, asked.loaded, asked.source)
         self._work = JobWork(world, products, asked.name)
 
     def made(self) -> MadeJob:
@@ -130,7 +134,7 @@ class _OneRun:
                 )
                 self._world.report.say(f"{name}: {doing}")
                 return BegunRun(found.container.id, found.labels)
-            needs.admitted(self._world, self._asked.loaded, self._need)
+            admitted(self._world, self._asked.loaded, self._need)
             return self._work.begin(self._asked, self._image, self._need, self._digest)
 
     def _sweep(self) -> None:
@@ -145,7 +149,7 @@ class _OneRun:
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
         asked, world = self._asked, self._world
-        watch = Watch(world, asked.name, begun.partial, self._need.disk_bytes)
+        watch = Watch(world, asked.name, begun.partial, self._need.product_bytes)
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
@@ -161,7 +165,7 @@ class _OneRun:
         with locked(self._world):
             container = self._world.engine.container(begun.container)
             self._work.remove(container, begun.labels)
-        self._record(JobRun(self._asked.name, self._digest, self._world.ports.clock.epoch(), outcome, why=why))
+        self._record(EndedJob(self._asked.name, self._digest, self._world.ports.clock.epoch(), outcome, why=why))
 
     def _keep(self, outcome: str, watched: WatchedRun, made: Provenance) -> None:
         seconds, peak = watched.seconds, watched.peak_bytes
@@ -170,11 +174,13 @@ class _OneRun:
         now = self._world.ports.clock.epoch()
         self._world.report.say(f"{made.name}: made {format_bytes(made.bytes)}{took}{held}")
         output = str(self._asked.output)
+        if peak is not None and self._need.size is not None:
+            keep_peak(self._world, self._asked.loaded, self._need.size, peak)
         self._record(
-            JobRun(made.name, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
+            EndedJob(made.name, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
         )
 
-    def _record(self, one: JobRun) -> None:
+    def _record(self, one: EndedJob) -> None:
         """Keep how a run ended; that it cannot be kept is no error of the run."""
         try:
             self._world.records.add_job_run(one, self._asked.source.repo)

@@ -7,16 +7,18 @@ folder's name says that it is unfinished; its config.json has another name until
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import CheckError, EngineError
 from sparkctl.base.units import format_bytes
-from sparkctl.operations.jobs.asked import image_key
 from sparkctl.operations.jobs.checked import checked
 from sparkctl.operations.jobs.image import image_reference, packages_of
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import MadeBy, MadeFile, MadeIn, MadeOf, MadeOn, Provenance
+from sparkctl.operations.jobs.proved import proved
+from sparkctl.operations.jobs.runs.asked import image_key
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG
 
 if TYPE_CHECKING:
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.product import ProductFinding
     from sparkctl.operations.context import World
-    from sparkctl.operations.jobs.asked import AskedJob
-    from sparkctl.operations.jobs.watch import WatchedRun
-    from sparkctl.operations.jobs.work import BegunRun
+    from sparkctl.operations.jobs.runs.asked import AskedJob
+    from sparkctl.operations.jobs.runs.watch import WatchedRun
+    from sparkctl.operations.jobs.runs.work import BegunRun
     from sparkctl.world.engine import Image
     from sparkctl.world.ports import Products
 
@@ -65,6 +67,11 @@ def finish(world: World, products: Products, one: Finishing) -> Provenance:
     described = _provenance(world, one, made, found)
     _write(world, partial, described)
     products.rename(partial, UNFINISHED_CONFIG, CONFIG)
+    served = proved(world, one.asked.loaded, partial)
+    if served:
+        _refuse_failed(name, served)
+        described = replace(described, checks={**described.checks, **{each.check: each.says for each in served}})
+        _write(world, partial, described)
     products.publish(partial, one.asked.output)
     return described
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import format_bytes, format_duration
-from sparkctl.operations.jobs.said import Said
+from sparkctl.operations.jobs.runs.said import Said
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.real_path import real
 from sparkctl.memory.weights import checkpoint
-from sparkctl.operations.jobs import image
+from sparkctl.operations.jobs import image, ordered
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import WantedProduct, differences
 from sparkctl.operations.memory.product import refuse_quantized
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Image
     from sparkctl.world.ports import Products
 
-NOBODY: Final = (65534, 65534)
-"""The user of a job that root starts: nobody and nogroup of Debian, and the kernel's overflow ids everywhere."""
 _SHOWN: Final = 3
 _PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -82,18 +80,12 @@ def asked_job(world: World, products: Products, name: str, overrides: Sequence[s
         world.report.warn(str(warning))
     source = input_source(loaded, world.ports.models, world.operator)
     folder = input_folder(loaded, source)
-    output = output_of(world, loaded)
-    user = NOBODY if products.me[0] == 0 else products.me
+    output = ordered.output_folder(loaded, world.operator)
+    user = ordered.user(products.me)
     _refuse_one_in_another(folder, output)
     _refuse_no_model(loaded, folder)
     _refuse_unreadable(products, folder, user)
     return AskedJob(loaded, source, folder, digest.input_digest(folder), output, user)
-
-
-def output_of(world: World, loaded: LoadedJob) -> Path:
-    """Return the folder that a job makes; the links of those above it are followed, so that it can be renamed there."""
-    output = world.operator.expand(loaded.job.output)
-    return real(output.parent) / output.name
 
 
 def image_key(loaded: LoadedJob, found: Image, reference: str | None) -> str:
@@ -133,7 +125,7 @@ def _key_of_known(world: World, loaded: LoadedJob) -> str | None:
 
 
 def _refuse_one_in_another(folder: Path, output: Path) -> None:
-    inside = real(folder)
+    inside, output = real(folder), real(output)
     if output == inside or output.is_relative_to(inside) or inside.is_relative_to(output):
         message = f"the output {output} and the input {folder} are one in the other"
         raise InputError(message, hint="a job reads one folder and makes another: --set output=FOLDER")

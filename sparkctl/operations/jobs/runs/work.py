@@ -14,23 +14,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
-from sparkctl.operations.jobs import need as needs
-from sparkctl.operations.jobs.runs import RunRecord, RunRecords
-from sparkctl.operations.jobs.settle import FoundRun
-from sparkctl.operations.jobs.watch import ended_well, said_of
+from sparkctl.operations.jobs import ordered
+from sparkctl.operations.jobs.memory.need import claim_labels
+from sparkctl.operations.jobs.ordered import container_name
+from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
+from sparkctl.operations.jobs.runs.settle import FoundRun
+from sparkctl.operations.jobs.runs.watch import ended_well, said_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.scripts import MAX_BYTES
-from sparkctl.world.job_labels import JobLabels, container_name, is_job, read_job
+from sparkctl.world.job_labels import JobLabels, is_job, read_job
 from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_PROCESS
-from sparkctl.world.partial_folder import is_partial, partial_of
+from sparkctl.world.partial_folder import is_partial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.jobs.asked import AskedJob
-    from sparkctl.operations.jobs.need import JobNeed
+    from sparkctl.operations.jobs.memory.need import JobNeed
+    from sparkctl.operations.jobs.runs.asked import AskedJob
     from sparkctl.world.engine import Container, Image
     from sparkctl.world.ports import Products
 
@@ -100,33 +102,30 @@ class JobWork:
             InputError: the folder cannot be made there.
             EngineError: the engine refuses.
         """
-        run, me = token_hex(_BYTES), self._world.ports.locks.me
-        partial = partial_of(asked.output, run)
-        labels = JobLabels(
-            asked.name, run, digest, str(asked.folder), str(partial), str(asked.output), asked.loaded.overrides
+        run, engine_id, me = token_hex(_BYTES), self._engine.info().id, self._world.ports.locks.me
+        self._stage(asked)
+        order = ordered.ordered(
+            self._world,
+            self._world.ports.models,
+            asked.loaded,
+            asked.folder,
+            ordered.JobRun(
+                id=run,
+                digest=digest,
+                image=image.id,
+                owner=self._products.me,
+                claim={**claim_labels(need), LABEL_IMAGE_ID: image.id, LABEL_PROCESS: me},
+                memory_bytes=need.peak_bytes,
+            ),
         )
-        record = RunRecord(asked.name, run, self._engine.info().id, me, str(partial), str(asked.output))
-        order = command.RunOrder(
-            loaded=asked.loaded,
-            image=image.id,
-            input=asked.folder,
-            partial=partial,
-            script=self._staged(asked),
-            user=f"{asked.user[0]}:{asked.user[1]}",
-            container=container_name(asked.name),
-            labels={
-                **labels.to_labels(),
-                **needs.claim_labels(need),
-                LABEL_IMAGE_ID: image.id,
-                LABEL_PROCESS: me,
-            },
-            memory_bytes=need.peak_bytes,
-            inputs=command.input_mounts(self._world.ports.models, asked.folder),
-        )
+        labels = read_job(order.labels)
+        if labels is None:
+            raise InputError(f"{asked.name}: its name, folders or overrides cannot be written on a container")
+        record = RunRecord(asked.name, run, engine_id, me, labels.partial, labels.output)
         spec = command.spec(order)
         try:
             self._records.keep(record)
-            self._products.make(partial, asked.user)
+            self._products.make(order.partial, asked.user)
             identity = self._engine.create(spec)
             self._engine.start(identity)
         except BaseException:
@@ -165,18 +164,18 @@ class JobWork:
         self._engine.remove(begun.container)
         self._records.forget(begun.labels.id)
 
-    def _staged(self, asked: AskedJob) -> Path:
-        """Return the script as it is mounted: a copy under its md5, which no later change of the file reaches.
+    def _stage(self, asked: AskedJob) -> None:
+        """Copy the script to where it is mounted from, which no later change of the file reaches.
 
         Raises:
             InputError: the script is not what it was a moment ago, or the copy cannot be written.
         """
         script, files = asked.loaded.script, self._world.ports.files
-        path = self._world.operator.state / "jobs" / "scripts" / f"{script.md5}.py"
+        path = ordered.staged_script(self._world.operator, script)
         there = files.content(path)
-        if there is None or md5_of(there) != script.md5:
-            content = regular_file.read_bytes(script.path, MAX_BYTES)
-            if md5_of(content) != script.md5:
-                raise InputError(f"{script.path} changed just now", hint="run the job again")
-            files.write(path, content, mode=_SCRIPT_MODE)
-        return path
+        if there is not None and md5_of(there) == script.md5:
+            return
+        content = regular_file.read_bytes(script.path, MAX_BYTES)
+        if md5_of(content) != script.md5:
+            raise InputError(f"{script.path} changed just now", hint="run the job again")
+        files.write(path, content, mode=_SCRIPT_MODE)

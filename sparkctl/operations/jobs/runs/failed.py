@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.jobs.asked import AskedJob
-    from sparkctl.operations.jobs.watch import WatchedRun
+    from sparkctl.operations.jobs.runs.asked import AskedJob
+    from sparkctl.operations.jobs.runs.watch import WatchedRun
     from sparkctl.recipes.job.job import Job
 
 READ_LINES: Final = 20_000
