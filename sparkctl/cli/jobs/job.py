@@ -9,7 +9,12 @@ import click
 
 from sparkctl.cli import words
 
-SUBCOMMANDS: Final[dict[str, str]] = {}
+SUBCOMMANDS: Final[dict[str, str]] = {
+    "run": "Run a job: make its product, check it, give it its name.",
+    "logs": "Print what a job's script and its tools say.",
+    "stop": "Stop a job and remove what it has made.",
+    "clean": "Remove what killed jobs left.",
+}
 """Each is the object ``command`` of the module ``job_NAME`` in this folder."""
 
 
