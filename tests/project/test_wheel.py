@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_ships_the_recipes_mods_templates_and_checks_that_git_tracks(wheel: Path) -> None:
+def test_the_wheel_ships_the_recipes_mods_templates_checks_and_jobs_that_git_tracks(wheel: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", *FOLDERS],
         cwd=ROOT,
