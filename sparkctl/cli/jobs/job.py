@@ -14,6 +14,9 @@ SUBCOMMANDS: Final[dict[str, str]] = {
     "logs": "Print what a job's script and its tools say.",
     "stop": "Stop a job and remove what it has made.",
     "clean": "Remove what killed jobs left.",
+    "list": "List the jobs, and whether what they make is there.",
+    "show": "Show a job, each value with the place that it comes from.",
+    "render": "Print the docker run command of a job.",
 }
 """Each is the object ``command`` of the module ``job_NAME`` in this folder."""
 
