@@ -126,7 +126,9 @@ def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, e
 
 
 def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:
-    """Return the weights of a model: by its tensors, else by what its facts say; None where they say nothing of it.
+    """Return the weights of a model: by its tensors, else by its config.json, else by what its facts say of them.
+
+    None where they say nothing. A size that somebody wrote down is rounded, and often of another unit.
 
     ``shard_bytes`` is its largest file, None where its files are not here.
 
@@ -137,14 +139,14 @@ def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = No
     if facts.tensors:
         total = sum(tensor.bytes for tensor in facts.tensors)
         return JobInputSize(total, shard_bytes, experts, facts.tensors_source)
+    if facts.config and declared_config(facts.config) is None:
+        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
+        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     for one in facts.checkpoints:
         if one.size is not None and one.repo == repo:
             return JobInputSize(one.size, None, experts, one.source)
     if facts.parameters is not None:
         return JobInputSize(facts.parameters.count * _BF16_BYTES, None, experts, facts.parameters.source)
-    if facts.config and declared_config(facts.config) is None:
-        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
-        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     return None
 
 
