@@ -26,7 +26,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 _TOP = {
-    *("builder", "engine", "host", "job_labels", "labels", "ports"),
+    *("builder", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
     *("settings", "spec", "throwaway", "web", "workbench"),
 }
 WORLD = {f"world.{name}" for name in _TOP}
