@@ -172,12 +172,12 @@ class _OneRun:
         took = "" if seconds is None else f" in {format_duration(seconds)}"
         held = "" if peak is None else f", with {format_bytes(peak)} of memory at most"
         now = self._world.ports.clock.epoch()
-        self._world.report.say(f"{made.name}: made {format_bytes(made.bytes)}{took}{held}")
+        self._world.report.say(f"{made.job}: made {format_bytes(made.bytes)}{took}{held}")
         output = str(self._asked.output)
         if peak is not None and self._need.size is not None:
             keep_peak(self._world, self._asked.loaded, self._need.size, peak)
         self._record(
-            EndedJob(made.name, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
+            EndedJob(made.job, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
         )
 
     def _record(self, one: EndedJob) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError, InputError, JobError
 from sparkctl.base.shown import visible, without_colours
 from sparkctl.base.units import format_bytes, format_duration
+from sparkctl.operations.jobs.runs.said import is_phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,13 +51,12 @@ def keep_log(world: World, job: str, container: str) -> list[str]:
 
 def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_bytes: int) -> JobError:
     """Return the error of a run that did not end well; ``memory_bytes`` is what it was allowed to take."""
-    name, job = asked.name, asked.loaded.job
+    name = asked.name
     how, hint = _ended(asked, watched, memory_bytes)
-    during = f" in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
+    during = f", in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
     told = [f"{name}: {how}{during}; nothing of its output is kept"]
-    shown = [visible(line) for line in lines if line.strip()][-SHOWN_LINES:]
-    told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing"]
-    del job
+    shown = [visible(line) for line in lines if line.strip() and not is_phase(line)][-SHOWN_LINES:]
+    told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing else"]
     return JobError("\n".join(told), hint=hint or f"its whole log: sparkctl job logs {name}")
 
 
