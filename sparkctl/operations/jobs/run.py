@@ -74,10 +74,20 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     asked = asked_job(world, products, name, options.overrides)
     made = already_made(world, products, asked)
     if made is not None:
+        _tidy(world, JobWork(world, products, asked.name))
         return MadeJob(asked.name, asked.output, made, already=True)
     refuse_unprovable(world, asked.loaded)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
+
+
+def _tidy(world: World, work: JobWork) -> None:
+    """Remove what a command left that was killed after the product had got its name."""
+    with locked(world):
+        found = work.look(worked_on=work.worked_on())
+        if found.useless:
+            work.remove(found.container, found.labels)
+        work.tidy()
 
 
 class _OneRun:
@@ -142,9 +152,8 @@ class _OneRun:
         engine, report = self._world.engine, self._world.report
         for container in throwaway.sweep(engine, self._world.ports.locks.lives):
             report.say(f"removed the container {container.name}, which a killed command left")
-        for record in self._work.forgotten(list(engine.containers())):
-            self._work.forget(record)
-            report.say(f"{self._asked.name}: removed {record.folder}, which a killed command left")
+        for folder in self._work.tidy():
+            report.say(f"{self._asked.name}: removed {folder}, which a killed command left")
 
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
