@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sparkctl.world.builder import Builder
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.web import Http, Streams
@@ -262,5 +263,7 @@ class Ports(NamedTuple):
     """None where nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
     """None: those of this machine, which are imported when they are used."""
+    builder: Builder | None = None
+    """None where no images are built: a simulated engine has none."""
     products: Products | None = None
     """None where no job runs: a simulated engine runs no images."""
