@@ -47,7 +47,6 @@ COMMANDS: Final = {
     "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
     "mods": ("files", "List the mods; pin the checksum of a file that you have."),
     "recipes": ("files", "List, show and check recipes."),
-    "job": ("jobs", "Make a model: quantize one, check it, and name it as its recipe serves it."),
     "schema": ("files", "Print the JSON Schema of a file format."),
     "facts": ("files", "Write what the hub says of a model into a file, to plan with."),
     "download": ("files", "Download a recipe's model into its cache."),
