@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KILLED: Final = 137
 _OUT_OF_MEMORY: Final = (
     "the kernel killed it at its memory limit (exit code 137, OOMKilled): it needed more than it was admitted with",
-    "a lighter way, which sparkctl job plan names; or, where there is room, more: --set memory.peak=…",
+    "a lighter way, which sparkctl job plan names; or, where there is room, more: --set 'memory={peak: …, source: …}'",
 )
 _CODES: Final = {
     125: ("the engine could not run it", "docker info; sparkctl doctor"),

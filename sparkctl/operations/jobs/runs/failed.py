@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError, InputError, JobError
 from sparkctl.base.shown import visible, without_colours
 from sparkctl.base.units import format_bytes, format_duration
+from sparkctl.recipes.job.failures import explain_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,11 @@ def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_b
     how, hint = _ended(asked, watched, memory_bytes)
     during = f" in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
     told = [f"{name}: {how}{during}; nothing of its output is kept"]
+    found = None if hint else explain_job(lines, None if watched.container is None else watched.container.exit_code)
+    if found is not None:
+        cause, fix = found
+        told.append(f"why: {cause}")
+        hint = f"{fix}; its whole log: sparkctl job logs {name}" if fix else None
     shown = [visible(line) for line in lines if line.strip()][-SHOWN_LINES:]
     told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing"]
     del job
