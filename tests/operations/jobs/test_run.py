@@ -136,7 +136,7 @@ def test_a_model_that_the_user_of_the_job_cannot_read_is_refused(bench: JobBench
     [
         (2, [*phases("import", "load"), "error: no kernel"], "its script failed with exit code 2, in the phase load"),
         (0, phases("import", "load", "save"), "its script ended without having said that all is made (the phase done)"),
-        (137, phases("import"), "it was killed (SIGKILL), and not for its memory, in the phase import"),
+        (137, phases("import"), "its script failed with exit code 137, in the phase import"),
     ],
 )
 def test_a_script_that_fails_leaves_nothing(code: int, lines: list[str], how: str, bench: JobBench) -> None:

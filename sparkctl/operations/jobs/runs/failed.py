@@ -8,6 +8,7 @@ from sparkctl.base.errors import EngineError, InputError, JobError
 from sparkctl.base.shown import visible, without_colours
 from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.operations.jobs.runs.said import is_phase
+from sparkctl.recipes.job.failures import explain_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ SHOWN_LINES: Final = 20
 _MOST: Final = 4 * 1024 * 1024
 """Characters of a log that are kept, from its end."""
 _MODE: Final = 0o600
-_KILLED: Final = 137
 
 
 def log_path(world: World, job: str) -> Path:
@@ -55,6 +55,11 @@ def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_b
     how, hint = _ended(asked, watched, memory_bytes)
     during = f", in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
     told = [f"{name}: {how}{during}; nothing of its output is kept"]
+    found = None if hint else explain_job(lines, None if watched.container is None else watched.container.exit_code)
+    if found is not None:
+        cause, fix = found
+        told.append(f"why: {cause}")
+        hint = f"{fix}; its whole log: sparkctl job logs {name}" if fix else None
     shown = [visible(line) for line in lines if line.strip() and not is_phase(line)][-SHOWN_LINES:]
     told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing else"]
     return JobError("\n".join(told), hint=hint or f"its whole log: sparkctl job logs {name}")
