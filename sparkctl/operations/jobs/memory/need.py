@@ -41,6 +41,7 @@ _ON_A_CARD: Final = (
     "measured on a CPU; how much of it is on the GPU and how much stays in the host's memory was not measured, so it "
     "counts for both, but for the tool itself"
 )
+_TOGETHER: Final = "what a run took of the host's memory and of the GPU together counts for each of both"
 _SHARED: Final = "measured on a CPU, with the mapped source; what copies on a GPU take beside it was not measured"
 
 
@@ -104,8 +105,16 @@ def need(world: World, loaded: LoadedJob, source: Source) -> JobNeed:
             job_in_plan(loaded.name), loaded.reference, "", whole, whole, parts=taken.parts, gpu=gpu if cards else None
         ),
         cards=cards,
-        doubt="" if gpu is None or not taken.estimated else _ON_A_CARD if cards else _SHARED,
+        doubt=_doubt(taken, gpu, cards),
     )
+
+
+def _doubt(taken: JobPeak, gpu: OnGpu | None, cards: tuple[str, ...]) -> str:
+    if gpu is None:
+        return ""
+    if cards:
+        return _ON_A_CARD if taken.estimated else _TOGETHER
+    return _SHARED if taken.estimated else ""
 
 
 def claim_labels(need: JobNeed) -> dict[str, str]:
