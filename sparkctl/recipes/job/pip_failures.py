@@ -14,19 +14,36 @@ from sparkctl.world.builder import WHEELS_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LONGEST: Final = 300
+LONGEST: Final = 400
 """Characters of a line that are shown."""
 MOST_LINES: Final = 10
 _NEWEST: Final = 3
-_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S*", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,]*", re.IGNORECASE)
+_HOST: Final = re.compile(
+    r"(?<=host=)'[^']*'|(?<=located at )\S+|(?<=Failed to resolve )'[^']*'|(?<=Connection to )\S+"
+)
 _ERROR: Final = re.compile(r"^\s*(?:ERROR|error): (?P<text>.*)$")
 _NO_MATCH: Final = re.compile(r"No matching distribution found for (?P<wanted>.+)$")
 _VERSIONS: Final = re.compile(r"satisfies the requirement .*\(from versions: (?P<versions>[^)]*)\)")
 _PYTHON: Final = re.compile(r"require a different python version: .*Requires-Python (?P<python>[^\s;]+)", re.IGNORECASE)
-_BROKEN: Final = re.compile(
-    r"connection broken by '(?P<kind>\w+)\(.*?(?:(?P<text>[A-Z][\w ]+(?:refused|resolution|unreachable|timed out))"
-    r"|(?P<more>CERTIFICATE_VERIFY_FAILED))?[^A-Za-z]*'\)?"
+_OTHER_PYTHON: Final = re.compile(
+    r"Package '(?P<name>[^']+)' requires a different Python: (?P<has>\S+) not in '(?P<wants>.*)'"
 )
+_BROKEN: Final = re.compile(r"connection broken by '(?P<kind>\w+)\(")
+_BROKEN_BY: Final = {
+    "Connection refused": "connection refused",
+    "name resolution": "its name is not known",
+    "Name or service not known": "its name is not known",
+    "nodename nor servname": "its name is not known",
+    "Network is unreachable": "the network is unreachable",
+    "No route to host": "no route to it",
+    "timed out": "it does not answer",
+    "Cannot connect to proxy": "the proxy does not answer",
+    "Tunnel connection failed": "the proxy refuses",
+}
+"""What stands in a line about a connection that broke, and what it means."""
+_CERTIFICATE: Final = "CERTIFICATE_VERIFY_FAILED"
+_UNTRUSTED: Final = "is not a trusted or secure host and is being ignored"
 _FULL: Final = "No space left on device"
 _CAUSE: Final = "The conflict is caused by:"
 _NETWORK_HINT: Final = (
@@ -44,7 +61,7 @@ class PipFailure(NamedTuple):
 
 def shown_line(line: str) -> str:
     """Return a line of pip's without addresses, of which the name of the file is left, and not longer than is read."""
-    short = _ADDRESS.sub(_file_of, line.replace(f"{WHEELS_FOLDER}/", "")).rstrip()
+    short = _HOST.sub("(address)", _ADDRESS.sub(_file_of, line.replace(f"{WHEELS_FOLDER}/", ""))).rstrip()
     return short if len(short) <= LONGEST else f"{short[:LONGEST]} …"
 
 
@@ -56,7 +73,7 @@ def _file_of(address: re.Match[str]) -> str:
 def explained(lines: Sequence[str], *, wheels: bool) -> PipFailure:
     """Return why pip failed; ``wheels``: it had a folder in place of an index."""
     shown = [shown_line(line) for line in lines]
-    for reading in (_full, _conflict, _no_match, _unreachable):
+    for reading in (_full, _conflict, _other_python, _no_match, _unreachable):
         found = reading(shown, wheels=wheels)
         if found is not None:
             return found
@@ -113,12 +130,26 @@ def _no_match(lines: Sequence[str], *, wheels: bool) -> PipFailure | None:
     return PipFailure(text, hint)
 
 
-def _unreachable(lines: Sequence[str], *, wheels: bool) -> PipFailure | None:
+def _other_python(lines: Sequence[str], *, wheels: bool) -> PipFailure | None:
     del wheels
-    found = next((found for found in map(_BROKEN.search, reversed(lines)) if found), None)
+    found = next((found for found in map(_OTHER_PYTHON.search, reversed(lines)) if found), None)
     if found is None:
         return None
-    if found["more"]:
+    text = f"{found['name']} wants Python {found['wants']}, and the base image has {found['has']}"
+    return PipFailure(text, "take a base image with another Python, or another version of the package")
+
+
+def _unreachable(lines: Sequence[str], *, wheels: bool) -> PipFailure | None:
+    del wheels
+    if any(_UNTRUSTED in line for line in lines):
+        hint = "use one with https://, or set PIP_TRUSTED_HOST to its host in your environment"
+        return PipFailure("the package index is spoken to without encryption, which pip refuses", hint)
+    broken = [(found["kind"], line) for found, line in zip(map(_BROKEN.search, lines), lines, strict=True) if found]
+    if not broken:
+        return None
+    kind, line = broken[-1]
+    if _CERTIFICATE in line:
         hint = "the base image does not know who signed the index's certificate; name another base, or use --wheels DIR"
         return PipFailure("the package index shows a certificate that is not known", hint)
-    return PipFailure(f"the package index was not reached ({found['text'] or found['kind']})", _NETWORK_HINT)
+    means = next((means for text, means in _BROKEN_BY.items() if text in line), kind)
+    return PipFailure(f"the package index was not reached: {means}", _NETWORK_HINT)

@@ -22,7 +22,7 @@ from sparkctl.operations.jobs.runs.settle import FoundRun
 from sparkctl.operations.jobs.runs.watch import ended_well, said_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.scripts import MAX_BYTES
-from sparkctl.world.job_labels import JobLabels, is_job, read_job
+from sparkctl.world.job_labels import LABEL_JOB, JobLabels, is_job, read_job
 from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_PROCESS
 from sparkctl.world.partial_folder import is_partial
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.jobs.memory.need import JobNeed
     from sparkctl.operations.jobs.runs.asked import AskedJob
-    from sparkctl.world.engine import Container, Image
+    from sparkctl.world.engine import Container, Engine, Image
     from sparkctl.world.ports import Products
 
 _BYTES: Final = 6
@@ -67,6 +67,12 @@ def locked(world: World) -> Iterator[None]:
 def byte_of(job: str) -> str:
     """Return what stands for a job among the services that commands work on: no service's name has a colon."""
     return f"job:{job}"
+
+
+def job_containers(engine: Engine) -> list[tuple[str, Container]]:
+    """Return the jobs that have a container and it, running or not, by name."""
+    found = [(one.labels[LABEL_JOB], one) for one in engine.containers() if is_job(one.labels)]
+    return sorted(found, key=lambda pair: (pair[0], pair[1].name))
 
 
 class JobWork:
