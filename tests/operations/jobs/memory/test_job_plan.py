@@ -112,3 +112,15 @@ def test_bad_names_and_values_are_errors_at_their_place(spark: FakeSpark) -> Non
     assert "with" in spark.run("job", "plan", NAME, "--set", "with.colour=red").expect(2).err
     spark.engine.elsewhere = "tcp://192.0.2.1"
     assert "the engine is not on this host" in spark.run("job", "plan", NAME).expect(4).err
+
+
+def test_the_rendered_command_limits_the_memory_to_the_peak_and_claims_it(spark: FakeSpark) -> None:
+    row = spark.run("job", "render", NAME, "--json").expect(0).json
+    peak = spark.run("job", "plan", NAME, "--json").json["peak_bytes"]
+    assert row["memory"] == peak
+    assert dict(row["labels"])["sparkctl.claim"] == str(peak)
+    write_job(spark.folder, NAME, input={"path": "/models/away"})
+    spark.models.missing["away"] = "is not there"
+    told = spark.run("job", "render", NAME).expect(0)
+    assert "what it takes is not known, and the command limits no memory: quantize-26b: nothing is known of" in told.err
+    assert "--memory" not in told.out
