@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.errors import InputError
 from sparkctl.operations.jobs import ordered
+from sparkctl.operations.jobs.memory.need import claim_labels, need
 from sparkctl.operations.jobs.ordered import JobRun
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.digest import input_digest, job_digest
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.jobs.memory.need import JobNeed
     from sparkctl.recipes.job.command import RunOrder
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.service import Source
@@ -64,12 +67,23 @@ def render(
     image = _image(loaded)
     known = source.here is not None and image != UNBUILT
     digest = job_digest(loaded, image, input_digest(folder)) if known else ""
-    run = JobRun(PASTED, digest, image, owner or (os.geteuid(), os.getegid()))
+    needed, doubt = _need(world, loaded, source)
+    claim = {} if needed is None else claim_labels(needed)
+    own = owner or (os.geteuid(), os.getegid())
+    run = JobRun(PASTED, digest, image, own, claim, None if needed is None else needed.peak_bytes)
     order = ordered.ordered(world, world.disk_models, loaded, folder, run)
     if stage:
         ordered.stage(world, loaded.script)
-    notes = (*_missing(world, order, source), _folder(order, run.owner), _NOT_CHECKED)
+    notes = (*_missing(world, order, source), *doubt, _folder(order, run.owner), _NOT_CHECKED)
     return RenderedJob(command.words(order), command.spec(order), notes)
+
+
+def _need(world: World, loaded: LoadedJob, source: Source) -> tuple[JobNeed | None, tuple[str, ...]]:
+    """Return what a job takes, or None and why that is not known."""
+    try:
+        return need(world, loaded, source), ()
+    except InputError as error:
+        return None, (f"what it takes is not known, and the command limits no memory: {error.message}",)
 
 
 def _image(loaded: LoadedJob) -> str:

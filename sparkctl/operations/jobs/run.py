@@ -11,7 +11,7 @@ from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.operations.jobs.image import ensure_image, image_reference
 from sparkctl.operations.jobs.memory.admission import admitted
 from sparkctl.operations.jobs.memory.need import need
-from sparkctl.operations.jobs.memory.peaks import keep_peak
+from sparkctl.operations.jobs.memory.peaks import forget_peaks, keep_peak
 from sparkctl.operations.jobs.product.finish import Finishing, finish
 from sparkctl.operations.jobs.proved import refuse_unprovable
 from sparkctl.operations.jobs.runs import failed
@@ -162,6 +162,8 @@ class _OneRun:
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
+            if watched.container is not None and watched.container.oom_killed:
+                forget_peaks(world, asked.name)
             raise failed.failure(asked, watched, lines, self._need.peak_bytes)
         made = finish(world, self._products, Finishing(asked, begun, watched, self._image))
         with locked(world):
