@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sparkctl.world.builder import Builder
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.web import Http, Streams
@@ -60,6 +61,9 @@ class Files(Protocol):
 
     def content(self, path: Path) -> bytes | None:
         """Return what is in a file; None where there is none, or it cannot be read."""
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names of the files in a folder, in order; [] where it is not there, or cannot be read."""
 
     def sweep(self, folder: Path) -> list[Path]:
         """Remove what writes that were killed left in a folder and below, and return what that was."""
@@ -262,5 +266,7 @@ class Ports(NamedTuple):
     """None where nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
     """None: those of this machine, which are imported when they are used."""
+    builder: Builder | None = None
+    """None where no images are built: a simulated engine has none."""
     products: Products | None = None
     """None where no job runs: a simulated engine runs no images."""

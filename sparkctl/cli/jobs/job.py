@@ -10,6 +10,10 @@ import click
 from sparkctl.cli import words
 
 SUBCOMMANDS: Final[dict[str, str]] = {
+    "run": "Run a job: make its product, check it, give it its name.",
+    "logs": "Print what a job's script and its tools say.",
+    "stop": "Stop a job and remove what it has made.",
+    "clean": "Remove what killed jobs left.",
     "list": "List the jobs, and whether what they make is there.",
     "show": "Show a job, each value with the place that it comes from.",
     "render": "Print the docker run command of a job.",

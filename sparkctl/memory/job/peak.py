@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
 
+MARGIN: Final = 0.05
+"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
@@ -104,9 +106,10 @@ def declared_peak(count: int, source: str) -> JobPeak:
 
 
 def measured_peak(counts: Sequence[int]) -> JobPeak:
-    """Return the peak of a job that was run here, by the most that its runs were seen to take."""
+    """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
-    return JobPeak(max(counts), f"the most of {runs} of it on this host", "measured here", estimated=False)
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
+    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
 
 
 def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:
@@ -123,7 +126,9 @@ def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, e
 
 
 def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:
-    """Return the weights of a model: by its tensors, else by what its facts say; None where they say nothing of it.
+    """Return the weights of a model: by its tensors, else by its config.json, else by what its facts say of them.
+
+    None where they say nothing. A size that somebody wrote down is rounded, and often of another unit.
 
     ``shard_bytes`` is its largest file, None where its files are not here.
 
@@ -134,14 +139,14 @@ def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = No
     if facts.tensors:
         total = sum(tensor.bytes for tensor in facts.tensors)
         return JobInputSize(total, shard_bytes, experts, facts.tensors_source)
+    if facts.config and declared_config(facts.config) is None:
+        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
+        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     for one in facts.checkpoints:
         if one.size is not None and one.repo == repo:
             return JobInputSize(one.size, None, experts, one.source)
     if facts.parameters is not None:
         return JobInputSize(facts.parameters.count * _BF16_BYTES, None, experts, facts.parameters.source)
-    if facts.config and declared_config(facts.config) is None:
-        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
-        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     return None
 
 

@@ -57,5 +57,6 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         models=DiskModels(),
         files=DiskFiles(),
         bench=engine,
+        builder=engine,
         products=DiskProducts(),
     )

@@ -83,5 +83,6 @@ def _phase_line(text: str) -> dict[str, object] | None:
         value = read_json(found[0], _BOUNDS)
     except UnreadableError:
         return None
-    is_one = isinstance(value, dict) and isinstance(value.get("phase"), str) and _NAME.fullmatch(value["phase"])
-    return value if is_one else None
+    if not isinstance(value, dict) or not isinstance(value.get("phase"), str):
+        return None
+    return value if _NAME.fullmatch(value["phase"]) else None
