@@ -78,11 +78,6 @@ def _ended(asked: AskedJob, watched: WatchedRun, memory_bytes: int) -> tuple[str
         return how, _lighter(asked.name, job) or "give it more: --set 'memory={peak: …, source: …}'"
     if now.exit_code == 0:
         return "its script ended without having said that all is made (the phase done)", "mend the script of the job"
-    if now.exit_code == _KILLED:
-        return (
-            "it was killed (SIGKILL), and not for its memory",
-            f"was it you? sparkctl job run {asked.name} starts anew",
-        )
     return f"its script failed with exit code {now.exit_code}{f' ({now.error})' if now.error else ''}", None
 
 
