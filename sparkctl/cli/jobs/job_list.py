@@ -51,6 +51,6 @@ def _row(one: ListedJob) -> dict[str, object]:
         "input": one.input,
         "output": one.output,
         "there": bool(product and product.there),
-        "made_by": product.job if product and product.job else None,
+        "made_by": product.job if product else None,
         "serves": one.serves or None,
     }
