@@ -52,7 +52,7 @@ def _row(one: ListedJob) -> dict[str, object]:
         "input": one.input,
         "output": one.output,
         "there": bool(product and product.there),
-        "made_by": product.job if product and product.job else None,
+        "made_by": product.job if product else None,
         "run": one.run or None,
         "serves": one.serves or None,
     }

@@ -82,7 +82,7 @@ def plan(world: World, name: str, overrides: Sequence[str] = (), *, before: Sequ
         loaded,
         source,
         found,
-        listed.made_folder(ordered.output_folder(loaded, world.operator)),
+        listed.made_folder(world, ordered.output_folder(loaded, world.operator)),
         image.image_reference(world, loaded),
         image.known_image(world, loaded) is not None,
         next((one for one in jobs if one.name == loaded.name), None),
