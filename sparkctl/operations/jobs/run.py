@@ -74,10 +74,20 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     asked = asked_job(world, products, name, options.overrides)
     made = already_made(world, products, asked)
     if made is not None:
+        _tidy(world, JobWork(world, products, asked.name))
         return MadeJob(asked.name, asked.output, made, already=True)
     refuse_unprovable(world, asked.loaded)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
+
+
+def _tidy(world: World, work: JobWork) -> None:
+    """Remove what a command left that was killed after the product had got its name."""
+    with locked(world):
+        found = work.look(worked_on=work.worked_on())
+        if found.useless:
+            work.remove(found.container, found.labels)
+        work.tidy()
 
 
 class _OneRun:
@@ -142,9 +152,8 @@ class _OneRun:
         engine, report = self._world.engine, self._world.report
         for container in throwaway.sweep(engine, self._world.ports.locks.lives):
             report.say(f"removed the container {container.name}, which a killed command left")
-        for record in self._work.forgotten(list(engine.containers())):
-            self._work.forget(record)
-            report.say(f"{self._asked.name}: removed {record.folder}, which a killed command left")
+        for folder in self._work.tidy():
+            report.say(f"{self._asked.name}: removed {folder}, which a killed command left")
 
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
@@ -174,12 +183,12 @@ class _OneRun:
         took = "" if seconds is None else f" in {format_duration(seconds)}"
         held = "" if peak is None else f", with {format_bytes(peak)} of memory at most"
         now = self._world.ports.clock.epoch()
-        self._world.report.say(f"{made.name}: made {format_bytes(made.bytes)}{took}{held}")
+        self._world.report.say(f"{made.job}: made {format_bytes(made.bytes)}{took}{held}")
         output = str(self._asked.output)
         if peak is not None and self._need.size is not None:
             keep_peak(self._world, self._asked.loaded, self._need.size, peak)
         self._record(
-            EndedJob(made.name, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
+            EndedJob(made.job, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
         )
 
     def _record(self, one: EndedJob) -> None:
