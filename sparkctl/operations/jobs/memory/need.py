@@ -17,7 +17,7 @@ from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.memory.job import made
-from sparkctl.memory.job.peak import declared_peak, input_size, measured_peak, peak, rule_for
+from sparkctl.memory.job.peak import at_a_time, declared_peak, input_size, measured_peak, peak, rule_for
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs.memory.peaks import known_peaks
 from sparkctl.operations.memory import hub_models, machine
@@ -182,7 +182,7 @@ def _peak(world: World, loaded: LoadedJob, size: JobInputSize | None) -> JobPeak
     rule = rule_for(declared.memory if declared else (), loaded.parameters, experts=size.experts)
     if rule is None:
         raise ProblemsError([_no_rule(loaded, size)])
-    return peak(rule, size)
+    return peak(rule, size, at_a_time(rule, loaded.parameters))
 
 
 def _no_rule(loaded: LoadedJob, size: JobInputSize) -> Problem:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl import Spark
 from sparkctl.base.units import GIB
+from sparkctl.cli.output import Output
 from tests.support import gemma4
 from tests.support.fake_world import FakeSpark
 from tests.support.job_files import run_job, write_job, write_model
@@ -124,3 +127,11 @@ def test_the_rendered_command_limits_the_memory_to_the_peak_and_claims_it(spark:
     told = spark.run("job", "render", NAME).expect(0)
     assert "what it takes is not known, and the command limits no memory: quantize-26b: nothing is known of" in told.err
     assert "--memory" not in told.out
+
+
+def test_a_program_gets_the_same_as_a_value(spark: FakeSpark) -> None:
+    spark.host.available = 60 * GIB
+    planned = Spark(spark.world(Output(io.StringIO(), io.StringIO()))).plan_job(NAME)
+    assert not planned.fits
+    assert planned.reasons[-1] == "    sparkctl job run quantize-26b --set with.way=model-free"
+    assert planned.admission.need.product_bytes == pytest.approx(27.1e9, rel=0.01)
