@@ -16,6 +16,7 @@ from sparkctl.operations.memory.fitting import AskedSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.memory.changes import Changes
     from sparkctl.mods.verdicts import ModVerdict
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from sparkctl.operations.doctor import Examined
     from sparkctl.operations.files import render as rendering
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.jobs import run as job_running
+    from sparkctl.operations.jobs import stop as job_stopping
     from sparkctl.operations.jobs.memory import plan as job_planning
     from sparkctl.operations.jobs.memory.plan import PlannedJob
+    from sparkctl.operations.jobs.run import MadeJob
     from sparkctl.operations.memory import plan as planning
     from sparkctl.operations.memory import size as sizing
     from sparkctl.operations.memory.plan import PlannedSet
@@ -48,6 +52,8 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    job_running = LazyModule("sparkctl.operations.jobs.run")
+    job_stopping = LazyModule("sparkctl.operations.jobs.stop")
     job_planning = LazyModule("sparkctl.operations.jobs.memory.plan")
     planning = LazyModule("sparkctl.operations.memory.plan")
     rendering = LazyModule("sparkctl.operations.files.render")
@@ -345,6 +351,29 @@ class Spark:
             InputError: there is no such job, something is wrong with it, or nothing is known of what it takes.
         """
         return job_planning.plan(self._world, name, overrides)
+
+    def run_job(self, name: str, overrides: Sequence[str] = (), wheels: Path | None = None) -> MadeJob:
+        """Make the product of a job, check it and give it its name; ``already`` of the result: it was there.
+
+        Args:
+            name: a job, by its name or its file.
+            overrides: what is laid over it, as for ``plan_job``.
+            wheels: a folder of wheels to build its image of, in place of a package index.
+
+        Raises:
+            InputError: a file that cannot be used, a model that is not here or not whole, or an output that is there.
+            DoesNotFitError: its memory or its product does not fit; nothing was touched.
+            JobError, CheckError: it failed, or its product is not as it has to be; nothing of that is kept.
+        """
+        return job_running.run(self._world, name, job_running.RunOptions(tuple(overrides), wheels))
+
+    def stop_jobs(self, *names: str) -> list[str]:
+        """Stop the runs of jobs, remove what they have made so far, and return the jobs that ran.
+
+        Raises:
+            InputError: a name that is no job.
+        """
+        return job_stopping.stop(self._world, names)
 
     def doctor(self) -> list[Examined]:
         """Return what is found of this host, each with its consequence and its fix: engine, GPU, memory, disk."""
