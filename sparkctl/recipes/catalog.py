@@ -40,6 +40,7 @@ KINDS: Final = {
     "check": "checks/{}.yaml",
     "job": "recipes/jobs/{}.yaml",
     "script": "jobs/{}.yaml",
+    "suite": "recipes/suites/{}.yaml",
 }
 """Where each kind of file is in a root."""
 SHIPPED: Final = "shipped"

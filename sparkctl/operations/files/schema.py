@@ -9,6 +9,7 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.checks.check import Check
+from sparkctl.operations.evaluation.suite import Suite
 from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
@@ -24,6 +25,7 @@ FORMATS: Final[dict[str, type[Declaration]]] = {
     "facts": ModelFacts,
     "host": HostProfile,
     "measured": KnownStarts,
+    "suite": Suite,
 }
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
