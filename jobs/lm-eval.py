@@ -43,8 +43,8 @@ def main() -> None:
     sys.stdout = sys.stderr  # nltk prints what it does; here only phases are printed
     os.environ.setdefault(NONE, NONE)
     tell("import")
-    import lm_eval  # noqa: PLC0415  (after the phase was told)
-    from lm_eval.tasks import TaskManager  # noqa: PLC0415
+    import lm_eval
+    from lm_eval.tasks import TaskManager
 
     tell("load", versions={"lm-eval": version("lm-eval")})
     folder = output / "tasks"
@@ -102,7 +102,7 @@ def loaded(manager: Any, names: list[str]) -> dict[str, Any]:  # noqa: ANN401  (
 
 def needs(data: str, *, download: bool) -> None:
     """Refuse to go on without some data of nltk; without it lm-eval fails when all is answered."""
-    import nltk  # noqa: PLC0415
+    import nltk
 
     def there() -> bool:
         for kind in ("tokenizers", "corpora", "taggers"):
@@ -129,8 +129,8 @@ def counted(task: Any, most: int | None) -> int:  # noqa: ANN401
 
 def ask(asked: dict[str, Any], output: Path, names: list[str], manager: Any) -> None:  # noqa: ANN401
     """Ask what is not answered yet, and write the scores."""
-    from lm_eval import simple_evaluate  # noqa: PLC0415
-    from lm_eval.loggers import EvaluationTracker  # noqa: PLC0415
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
 
     tracker = EvaluationTracker(output_path=str(output / "results"))
     seed = asked.get("seed", 1234)

@@ -16,11 +16,15 @@ from hypothesis import settings
 
 from tests.support.docker_spark import docker_spark
 from tests.support.engine_fixtures import docker_engine, docker_host, first_host, prefix, pytest_generate_tests
+from tests.support.job_fixtures import tiny_gemma4
 from tests.support.shipped_ports import shipped_ports
 from tests.support.thorough import examples
 from tests.support.vllm_machine import machine, served, shared
 from tests.support.workers import (
+    pytest_collection,
     pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_unconfigure,
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
@@ -35,13 +39,17 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "first_host",
     "machine",
     "prefix",
+    "pytest_collection",
     "pytest_collection_modifyitems",
+    "pytest_configure",
     "pytest_generate_tests",
+    "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "served",
     "shared",
     "shipped_ports",
+    "tiny_gemma4",
 ]
 
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.

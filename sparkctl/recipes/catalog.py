@@ -111,6 +111,12 @@ def shipped_root() -> Path:
     raise InputError(message, hint="install sparkctl again")
 
 
+def _suite(loaded: LoadedRecipe) -> str | None:
+    """Return the suite that a recipe names; a file is looked for from the recipe's folder."""
+    kept = loaded.recipe.retention
+    return None if kept is None else named_file.beside(loaded.entry.path, kept.suite)
+
+
 class Catalog:
     """The roots in the order of the search: the first that has a name decides."""
 
@@ -289,7 +295,7 @@ class Catalog:
         return problems_of(layers.with_whole_names(self.extended("recipe", entry, _own)), Recipe, partial=True)
 
     def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
-        """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
+        """Return a problem for each template, mod, check, suite and fact sheet that is named and no root has."""
         recipe, speculative = loaded.recipe, loaded.recipe.speculative
         named: list[tuple[str, KeyPath, str | None]] = [
             ("template", ("template",), recipe.template),
@@ -297,6 +303,7 @@ class Catalog:
             ("facts", ("speculative", "facts"), speculative.facts if speculative else None),
             *(("mod", ("mods", index), mod) for index, mod in enumerate(recipe.mods)),
             *(("check", ("checks", index), check) for index, check in enumerate(recipe.checks)),
+            ("suite", ("retention", "suite"), _suite(loaded)),
         ]
         problems = []
         for kind, path, name in named:

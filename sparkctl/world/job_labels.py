@@ -19,8 +19,6 @@ LABEL_JOB: Final = f"{PREFIX}job"
 """The job's name."""
 LABEL_JOB_RECORD: Final = f"{PREFIX}job-record"
 """The rest of the record, as JSON."""
-CONTAINER_PREFIX: Final = f"{PREFIX[:-1]}-job-"
-"""What the name of a job's container begins with; the job's name follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +61,6 @@ def read_job(labels: Mapping[str, str]) -> JobLabels | None:
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
         return None
     return JobLabels(name, **{key: record[key] for key in wanted}, overrides=tuple(overrides))
-
-
-def container_name(job: str) -> str:
-    """Return the name of a job's container: one at a time runs of a job."""
-    return f"{CONTAINER_PREFIX}{job}"
 
 
 def is_job(labels: Mapping[str, str]) -> bool:

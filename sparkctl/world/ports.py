@@ -62,6 +62,9 @@ class Files(Protocol):
     def content(self, path: Path) -> bytes | None:
         """Return what is in a file; None where there is none, or it cannot be read."""
 
+    def names(self, folder: Path) -> list[str]:
+        """Return the names of the files in a folder, in order; [] where it is not there, or cannot be read."""
+
     def sweep(self, folder: Path) -> list[Path]:
         """Remove what writes that were killed left in a folder and below, and return what that was."""
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sparkctl.memory.facts import ModelFacts
 
+MARGIN: Final = 0.05
+"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
@@ -57,6 +59,10 @@ class ScriptRule(PeakRule, Protocol):
     def experts(self) -> bool | None:
         """For models with experts, without, or (None) any."""
 
+    @property
+    def times(self) -> str | None:
+        """The parameter that says how many files are worked on at a time, None: one."""
+
 
 class JobInputSize(NamedTuple):
     """The weights that a job reads, in bytes. ``shard_bytes`` is the largest file, None where the files are not known.
@@ -83,8 +89,8 @@ class JobPeak(NamedTuple):
     estimated: bool = True
 
 
-def peak(rule: PeakRule, size: JobInputSize) -> JobPeak:
-    """Return what a rule says of an input."""
+def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
+    """Return what a rule says of an input, of which so many files are worked on at a time."""
     told = [f"{format_gib(rule.base)} for the tool itself"] if rule.base else []
     count = float(rule.base)
     if rule.input:
@@ -92,9 +98,12 @@ def peak(rule: PeakRule, size: JobInputSize) -> JobPeak:
         told.append(f"{rule.input:g} times the weights of {format_gib(size.bytes)}")
     if rule.shard:
         shard = size.bytes if size.shard_bytes is None else size.shard_bytes
-        count += rule.shard * shard
+        held = min(at_a_time * shard, max(size.bytes, shard))
+        count += rule.shard * held
         which = "the weights, whose files are not known," if size.shard_bytes is None else "the largest file"
-        told.append(f"{rule.shard:g} times {which} of {format_gib(shard)}")
+        if held > shard:
+            which = f"{at_a_time} files at a time, each {format_gib(shard)} at most, together"
+        told.append(f"{rule.shard:g} times {which} of {format_gib(held)}")
     return JobPeak(round(count), " + ".join(told), rule.source, base_bytes=round(rule.base))
 
 
@@ -104,9 +113,10 @@ def declared_peak(count: int, source: str) -> JobPeak:
 
 
 def measured_peak(counts: Sequence[int]) -> JobPeak:
-    """Return the peak of a job that was run here, by the most that its runs were seen to take."""
+    """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
-    return JobPeak(max(counts), f"the most of {runs} of it on this host", "measured here", estimated=False)
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
+    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
 
 
 def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:
@@ -122,8 +132,16 @@ def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, e
     )
 
 
+def at_a_time(rule: ScriptRule, parameters: Mapping[str, object]) -> int:
+    """Return how many files are worked on at a time by these parameters."""
+    count = parameters.get(rule.times) if rule.times is not None else 1
+    return count if type(count) is int and count > 0 else 1
+
+
 def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:
-    """Return the weights of a model: by its tensors, else by what its facts say; None where they say nothing of it.
+    """Return the weights of a model: by its tensors, else by its config.json, else by what its facts say of them.
+
+    None where they say nothing. A size that somebody wrote down is rounded, and often of another unit.
 
     ``shard_bytes`` is its largest file, None where its files are not here.
 
@@ -134,14 +152,14 @@ def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = No
     if facts.tensors:
         total = sum(tensor.bytes for tensor in facts.tensors)
         return JobInputSize(total, shard_bytes, experts, facts.tensors_source)
+    if facts.config and declared_config(facts.config) is None:
+        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
+        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     for one in facts.checkpoints:
         if one.size is not None and one.repo == repo:
             return JobInputSize(one.size, None, experts, one.source)
     if facts.parameters is not None:
         return JobInputSize(facts.parameters.count * _BF16_BYTES, None, experts, facts.parameters.source)
-    if facts.config and declared_config(facts.config) is None:
-        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
-        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
     return None
 
 

@@ -126,6 +126,18 @@ def not_as_indexed(folder: Path) -> list[str]:
     return found
 
 
+def largest_shard(folder: Path) -> int | None:
+    """Return the bytes of the largest safetensors file of a model's folder, None where it has none.
+
+    Raises:
+        InputError: a shard of the index is missing, or cannot be looked at.
+    """
+    try:
+        return max((shard.stat().st_size for shard in _shards(folder)), default=None)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}", hint="check the folder and its permissions") from None
+
+
 def tensors_of(shard: Path) -> list[Tensor]:
     """Return the tensors in one safetensors file, from its header alone.
 

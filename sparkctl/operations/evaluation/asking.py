@@ -14,7 +14,7 @@ from sparkctl.mods.bake.run import plain
 from sparkctl.operations.evaluation import failures, outputs
 from sparkctl.operations.evaluation import order as orders
 from sparkctl.operations.jobs import ordered
-from sparkctl.operations.jobs.said import Said
+from sparkctl.operations.jobs.runs.said import Said
 from sparkctl.operations.planner import planner
 from sparkctl.planning.admission import Wanted
 from sparkctl.planning.plan import make_plan

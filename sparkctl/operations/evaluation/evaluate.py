@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, NotReadyError
-from sparkctl.operations import models
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
@@ -24,13 +24,14 @@ from sparkctl.operations.evaluation.retention import compared
 from sparkctl.operations.evaluation.suites import load_suite
 from sparkctl.operations.jobs import image as images
 from sparkctl.operations.jobs.image import WantedImage
+from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
+from sparkctl.operations.services.up import startable
 from sparkctl.recipes.job import digest
 from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
@@ -97,23 +98,34 @@ def evaluate(world: World, asked: Evaluation) -> Evaluated:
     return _compared(world, loaded, first, second)
 
 
-def gate(world: World, name: str, suite: str, reference: str) -> Evaluated:
+def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | None = None) -> Evaluated:
     """Ask one service, which is ready, and compare it with what is kept of its reference, which is not started.
 
+    ``reference`` None is what the service's recipe says under ``retention``.
+
     Raises:
-        InputError: as for ``evaluate``, or nothing is kept of the reference as its recipe and its model are now.
+        InputError: as for ``evaluate``, or no reference is named, or nothing is kept of it as its recipe and its model
+            are now.
         NotReadyError: the service is not deployed or not ready.
         EngineError, DoesNotFitError, JobError: as for ``evaluate``.
     """
     loaded, image = _prepared(world, suite, wheels=None)
+    one = _subject(world, name, loaded, image)
+    if one.running is None:
+        raise NotReadyError(f"{name} is not deployed", hint=f"sparkctl up {name}")
+    declared = one.service.recipe.retention
+    if reference is None and declared is not None and Path(declared.suite).stem == loaded.name:
+        reference = declared.reference
+    if reference is None:
+        message = f"the recipe of {name} names no reference for the suite {loaded.name}"
+        raise InputError(
+            message, hint=f"--reference SERVICE; or retention: {{suite: {suite}, reference: SERVICE}} in it"
+        )
     first = _subject(world, reference, loaded, image)
     before = kept.answers(world, first.folder)
     if before is None:
         message = f"nothing is kept of {reference} for the suite {loaded.name}, as it is now"
         raise InputError(message, hint=f"ask it once: sparkctl evaluate {reference} {name} --suite {suite}")
-    one = _subject(world, name, loaded, image)
-    if one.running is None:
-        raise NotReadyError(f"{name} is not deployed", hint=f"sparkctl up {name}")
     answers = kept.answers(world, one.folder)
     if answers is None:
         answers = _ask(world, loaded, image, one, again=False)
@@ -159,11 +171,7 @@ def _subject(world: World, name: str, loaded: LoadedSuite, image: str) -> _Subje
 
 def _declared(world: World, name: str) -> Service:
     loader = world.loader(world.ports.models, world.images)
-    located = loader.located([name], (), strict=False)
-    models.require(world, located)
-    models.require_files(loader, located)
-    (service,) = world.services(loader, located)
-    world.required_secrets(service)
+    (service,) = startable(world, loader, AskedSet((name,)))
     return service
 
 

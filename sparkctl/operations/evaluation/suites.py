@@ -102,17 +102,6 @@ def load_suite(catalog: Catalog, name: str) -> LoadedSuite:
     return LoadedSuite(entry.name, entry, suite, tuple(files), constraints, script)
 
 
-def suite_problems(catalog: Catalog, entry: CatalogEntry) -> list[Problem]:
-    """Return everything that is wrong with a suite."""
-    try:
-        load_suite(catalog, str(entry.path))
-    except ProblemsError as error:
-        return error.problems
-    except InputError as error:
-        return [Problem(error.message, None, error.hint)]
-    return []
-
-
 def _files(source: Document, suite: Suite) -> tuple[list[SuiteFile], list[Problem]]:
     """Return the files that a suite names, and what is wrong with them."""
     found: list[SuiteFile] = []

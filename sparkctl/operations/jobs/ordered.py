@@ -5,7 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base import regular_file
+from sparkctl.base.errors import InputError
+from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.job import command
+from sparkctl.recipes.job.scripts import MAX_BYTES
 from sparkctl.world.job_labels import JobLabels
 from sparkctl.world.partial_folder import partial_of
 
@@ -89,3 +93,20 @@ def ordered(world: World, models: Models, loaded: LoadedJob, folder: Path, run: 
         memory_bytes=run.memory_bytes,
         inputs=command.input_mounts(models, folder),
     )
+
+
+def stage(world: World, script: ScriptFile) -> Path:
+    """Write the copy of a script that containers mount, and return where it is.
+
+    Raises:
+        InputError: the script changed since it was read, it cannot be read, or its copy cannot be written.
+    """
+    path = staged_script(world.operator, script)
+    kept = world.files.content(path)
+    if kept is not None and md5_of(kept) == script.md5:
+        return path
+    content = regular_file.read_bytes(script.path, MAX_BYTES)
+    if md5_of(content) != script.md5:
+        raise InputError(f"{script.path} changed while it was read", hint="try again")
+    world.files.write(path, content, mode=0o444)
+    return path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base.real_path import real
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,6 +32,11 @@ class LoadedJob(NamedTuple):
     document: Document
     overrides: tuple[str, ...] = ()
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """What the job can be found by from any folder: its name, or its file's absolute path."""
+        return str(real(self.entry.path)) if self.entry.label == "file" else self.name
 
     @property
     def origins(self) -> Mapping[KeyPath, Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import document, named_file, regular_file
@@ -45,6 +46,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
+    wrong += _of_folders(whole)
     if wrong or script is None:
         raise ProblemsError(wrong)
     whole = _with_defaults(script, whole)
@@ -156,6 +158,18 @@ def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem
     except InputError as error:
         return "", [Problem(f"image.constraints: {error.message}", node.place, error.hint)]
     return read.text, list(read.problems)
+
+
+def _of_folders(whole: Document) -> list[Problem]:
+    """Return what is wrong with where a job reads and writes: a product inside of its input, or the other way round."""
+    read, made = whole.node(("input", "path")), whole.node(("output",))
+    if not isinstance(read.content, str) or not isinstance(made.content, str):
+        return []
+    one, other = PurePosixPath(read.content), PurePosixPath(made.content)
+    if not (one.is_relative_to(other) or other.is_relative_to(one)):
+        return []
+    message = f"output: expected a folder apart from the input's, found {made.content} and {read.content}"
+    return [Problem(message, made.place, "the model that is read stays as it is")]
 
 
 def _doubts(script: ReadScript, whole: Document, job: Job) -> list[Problem]:

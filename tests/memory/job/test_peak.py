@@ -43,6 +43,20 @@ def test_a_way_that_reads_one_file_after_another_takes_by_the_largest() -> None:
     assert unknown.parts.endswith("1.7 times the weights, whose files are not known, of 48.0 GiB")
 
 
+def test_files_that_are_worked_on_at_a_time_take_each_their_own() -> None:
+    rule = MemoryRule(base=0, shard=1.5, times="workers", source="a test")
+    size = JobInputSize(40 * GIB, 4 * GIB, experts=False, source="headers")
+    found = peak.peak(rule, size, peak.at_a_time(rule, {"workers": 3}))
+    assert found.bytes == 18 * GIB
+    assert found.parts == "1.5 times 3 files at a time, each 4.0 GiB at most, together of 12.0 GiB"
+    assert peak.peak(rule, size, 100).bytes == 60 * GIB, "all files together are no more than the whole"
+    unknown = peak.peak(rule, size._replace(shard_bytes=None), 3)
+    assert unknown.bytes == 60 * GIB
+    assert "whose files are not known" in unknown.parts
+    for odd in ({}, {"workers": 0}, {"workers": "many"}, {"workers": True}):
+        assert peak.at_a_time(rule, odd) == 1
+
+
 @pytest.mark.parametrize(
     ("parameters", "experts", "place"),
     [
@@ -58,8 +72,10 @@ def test_the_first_rule_that_holds_counts(parameters: dict[str, str], experts: b
 
 def test_what_was_measured_here_is_the_most_of_all_runs_and_no_estimate() -> None:
     found = peak.measured_peak([3 * GIB, 5 * GIB, 4 * GIB])
-    assert (found.bytes, found.parts, found.estimated) == (5 * GIB, "the most of 3 runs of it on this host", False)
-    assert peak.measured_peak([GIB]).parts == "the most of 1 run of it on this host"
+    assert found.bytes == round(5 * GIB * 1.05)
+    assert found.parts == "5.0 GiB, the most of 3 runs of it on this host, and 5% more"
+    assert not found.estimated
+    assert peak.measured_peak([GIB]).parts == "1.0 GiB, the most of 1 run of it on this host, and 5% more"
 
 
 @pytest.mark.parametrize(("model", "experts"), [("e2b", False), ("e4b", False), ("26b", True)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,15 +11,15 @@ import pytest
 from sparkctl.base.errors import InputError
 from sparkctl.cli.output import Output
 from sparkctl.operations.jobs.checked import checked
-from sparkctl.recipes.catalog import CatalogEntry
-from sparkctl.recipes.job.job import BY_HEADERS, Job
-from sparkctl.recipes.job.loaded import LoadedJob
-from sparkctl.recipes.job.script import ScriptFile
+from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.recipes.service import Source
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
+from tests.support.jobs import loaded_job
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.memory.product import ProductFinding
 
 Tensors = dict[str, tuple[str, list[int], int]]
@@ -66,12 +65,7 @@ class Bench:
         (self.partial / "config.json.unfinished").write_text(json.dumps(config))
 
     def found(self, checks: tuple[str, ...] = BY_HEADERS, **parameters: object) -> list[ProductFinding]:
-        image, model = {"base": "python:3.12"}, {"repo": "a/b"}
-        given_job = {"image": image, "script": "x", "input": model, "output": "~/made", "checks": checks}
-        job = Job.model_validate(given_job)
-        script = ScriptFile("x", Path("/jobs/x.py"), "0" * 32, None)
-        given: dict[str, object] = {"ignore": ["lm_head"], **parameters}
-        loaded = LoadedJob("j", CatalogEntry("j", Path("j.yaml"), "given"), job, script, given, "", None)  # type: ignore[arg-type]
+        loaded = loaded_job(checks, **{"ignore": ["lm_head"], **parameters})
         return checked(self.world, loaded, Source("a/b", self.source, here=self.source), self.partial)
 
     def failed(self, **parameters: object) -> dict[str, str]:

@@ -24,7 +24,7 @@ class Settling(Enum):
     FINISH = "it ended well, and nobody has looked at what it made: check it and give it its name"
     REMOVE = "it was never started, or failed: remove what it left"
     BUSY = "another command waits for it: leave it alone"
-    OTHER = "it runs with other values: leave it alone"
+    OTHER = "it makes something else, or has made it: leave it alone"
 
 
 class FoundRun(NamedTuple):
@@ -38,37 +38,27 @@ class FoundRun(NamedTuple):
     well: bool = False
     worked_on: bool = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether its container has no process any more."""
+        return self.container is not None and self.container.state in _ENDED
 
-def settling(found: FoundRun, digest: str) -> Settling:
-    """Return what a command that wants the product of ``digest`` does about a run of the same job."""
+    @property
+    def useless(self) -> bool:
+        """Whether nothing can come of it any more: nobody waits for it, and it neither goes on nor can be finished."""
+        if self.container is None or self.worked_on:
+            return False
+        return self.container.state == "created" or (self.ended and not (self.well and self.labels))
+
+
+def settling(found: FoundRun, digest: str, output: str) -> Settling:
+    """Return what a command that wants the product of ``digest`` in ``output`` does about a run of the same job."""
     if found.container is None:
         return Settling.BEGIN
     if found.worked_on:
         return Settling.BUSY
-    same = found.labels is not None and found.labels.digest == digest
-    if found.container.state == "created":
+    if found.useless:
         return Settling.REMOVE
-    if found.container.state not in _ENDED:
-        return Settling.JOIN if same else Settling.OTHER
-    return Settling.FINISH if same and found.well else Settling.REMOVE
-
-
-class Leftover(NamedTuple):
-    """What no command and no container works on any more, in words; ``finishes`` a run whose product is to be checked.
-
-    ``containers`` (ids) and ``folders`` are what is removed, ``records`` the runs whose records go with them.
-    """
-
-    words: str
-    containers: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
-    records: tuple[str, ...] = ()
-
-
-def leftover(found: FoundRun) -> bool:
-    """Return whether what a run made is of no use any more: it can neither go on nor be finished."""
-    if found.container is None or found.worked_on:
-        return False
-    if found.container.state == "created":
-        return True
-    return found.container.state in _ENDED and not found.well
+    if found.labels is None or (found.labels.digest, found.labels.output) != (digest, output):
+        return Settling.OTHER
+    return Settling.FINISH if found.ended else Settling.JOIN

@@ -70,6 +70,11 @@ class Said:
             self.versions |= dict(list(known.items())[:_MOST_PACKAGES])
 
 
+def is_phase(line: str) -> bool:
+    """Return whether a line of a log says a phase, and nothing for a person."""
+    return _phase_line(line.strip()) is not None
+
+
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
@@ -83,5 +88,6 @@ def _phase_line(text: str) -> dict[str, object] | None:
         value = read_json(found[0], _BOUNDS)
     except UnreadableError:
         return None
-    is_one = isinstance(value, dict) and isinstance(value.get("phase"), str) and _NAME.fullmatch(value["phase"])
-    return value if is_one else None
+    if not isinstance(value, dict) or not isinstance(value.get("phase"), str):
+        return None
+    return value if _NAME.fullmatch(value["phase"]) else None
