@@ -16,9 +16,25 @@ SUBCOMMANDS: Final[dict[str, str]] = {
     "clean": "Remove what killed jobs left.",
     "list": "List the jobs, and whether what they make is there.",
     "show": "Show a job, each value with the place that it comes from.",
+    "plan": "Show what a job takes, and whether it fits beside what runs.",
     "render": "Print the docker run command of a job.",
 }
 """Each is the object ``command`` of the module ``job_NAME`` in this folder."""
+OTHER_WORDS: Final = {
+    "start": "run",
+    "make": "run",
+    "up": "run",
+    "ls": "list",
+    "ps": "list",
+    "log": "logs",
+    "kill": "stop",
+    "down": "stop",
+    "rm": "clean",
+    "remove": "clean",
+    "prune": "clean",
+    "size": "plan",
+}
+"""What people say who come from other programs, and what it is here."""
 
 
 class JobGroup(click.Group):
@@ -41,7 +57,9 @@ class JobGroup(click.Group):
         """Find the subcommand that the first word names; of one that is none, say which was probably meant."""
         if args[0] in SUBCOMMANDS or args[0].startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
-        raise click.UsageError(f"no job command {args[0]!r}; {words.hint(args[0], SUBCOMMANDS)}", ctx)
+        raise click.UsageError(
+            f"no job command {args[0]!r}; {words.hint_within('job', args[0], SUBCOMMANDS, OTHER_WORDS)}", ctx
+        )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing a subcommand."""

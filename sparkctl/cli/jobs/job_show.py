@@ -8,6 +8,7 @@ import click
 
 from sparkctl.cli import options, origins
 from sparkctl.cli.options import as_json, job_overrides
+from sparkctl.operations.jobs.memory import need
 from sparkctl.operations.jobs.shown import shown
 
 if TYPE_CHECKING:
@@ -42,11 +43,20 @@ def command(session: Session, name: str, overrides: tuple[str, ...], *, as_json:
 def _told(one: ShownJob) -> Iterator[tuple[str, str]]:
     script, source = one.loaded.script, one.source
     yield "script", f"{script.path}, md5 {script.md5}"
-    state = {True: "there", False: "not there yet", None: "the engine does not answer"}[one.image_there]
-    yield "image", f"{one.image or 'built when the job runs first'}, {state}"
+    yield "image", _image(one)
     yield "input", str(source.here) if source.here is not None else f"not here: {source.missing}"
     by = f", made by {one.product.job}" if one.product.job else ", made by no job"
     yield "output", f"{one.product.folder}, {'there' + by if one.product.there else 'not there yet'}"
+    for told in [] if one.need is None else need.told(one.need):
+        yield "needs", told
+
+
+def _image(one: ShownJob) -> str:
+    if one.image_there is None:
+        return f"{one.image or 'not known'}: the engine does not answer"
+    if one.image is None:
+        return f"not built yet: its name follows from {one.loaded.job.image.base}, which is not here"
+    return f"{one.image}, {'there' if one.image_there else 'not there yet'}"
 
 
 def _row(one: ShownJob) -> dict[str, object]:
@@ -62,5 +72,7 @@ def _row(one: ShownJob) -> dict[str, object]:
         "missing": one.source.missing,
         "output": str(one.product.folder),
         "there": one.product.there,
-        "made_by": one.product.job or None,
+        "made_by": one.product.job,
+        "peak_bytes": None if one.need is None else one.need.peak_bytes,
+        "product_bytes": None if one.need is None else one.need.product_bytes,
     }

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.operations.jobs import ordered
+from sparkctl.operations.jobs import image, ordered
+from sparkctl.operations.jobs.memory.need import claim_labels
 from sparkctl.operations.jobs.ordered import JobRun
+from sparkctl.operations.jobs.runs.asked import image_key
+from sparkctl.operations.jobs.shown import known_image, known_need
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.digest import input_digest, job_digest
 from sparkctl.recipes.job.reading import input_source, load_job
@@ -30,6 +33,7 @@ UNBUILT: Final = "sparkctl-job:unbuilt"
 _NOT_CHECKED: Final = (
     "what it makes is neither admitted before nor checked and named after: `sparkctl job run` does both"
 )
+_NO_LIMIT: Final = "what it takes is not known here, and the command limits no memory: `sparkctl job plan` asks the hub"
 
 
 class RenderedJob(NamedTuple):
@@ -61,19 +65,31 @@ def render(
         world.report.warn(str(warning))
     source = input_source(loaded, world.disk_models, world.operator)
     folder = source.here or _wanted_folder(world, loaded, source)
-    image = _image(loaded)
-    known = source.here is not None and image != UNBUILT
-    digest = job_digest(loaded, image, input_digest(folder)) if known else ""
-    run = JobRun(PASTED, digest, image, owner or (os.geteuid(), os.getegid()))
+    reference, there = known_image(world, loaded)
+    taken = known_need(world, loaded, source)
+    run = JobRun(
+        id=PASTED,
+        digest=_digest(world, loaded, source) if there else "",
+        image=reference or UNBUILT,
+        owner=owner or (os.geteuid(), os.getegid()),
+        claim={} if taken is None else claim_labels(taken),
+        memory_bytes=None if taken is None else taken.peak_bytes,
+    )
     order = ordered.ordered(world, world.disk_models, loaded, folder, run)
     if stage:
         ordered.stage(world, loaded.script)
-    notes = (*_missing(world, order, source), _folder(order, run.owner), _NOT_CHECKED)
+    doubt = () if taken is not None else (_NO_LIMIT,)
+    notes = (*_missing(world, order, source, there=bool(there)), *doubt, _folder(order, run.owner), _NOT_CHECKED)
     return RenderedJob(command.words(order), command.spec(order), notes)
 
 
-def _image(loaded: LoadedJob) -> str:
-    return UNBUILT if loaded.job.image.built else loaded.job.image.base
+def _digest(world: World, loaded: LoadedJob, source: Source) -> str:
+    """Return what `job run` would know the run by; "" where its input or its image is not here."""
+    found = image.known_image(world, loaded)
+    if found is None or source.here is None:
+        return ""
+    key = image_key(loaded, found, image.image_reference(world, loaded))
+    return job_digest(loaded, key, input_digest(source.here))
 
 
 def _wanted_folder(world: World, loaded: LoadedJob, source: Source) -> Path:
@@ -84,10 +100,12 @@ def _wanted_folder(world: World, loaded: LoadedJob, source: Source) -> Path:
     return world.operator.hub(None) / f"models--{repo}" / "snapshots" / (loaded.job.input.revision or "main")
 
 
-def _missing(world: World, order: RunOrder, source: Source) -> Iterator[str]:
+def _missing(world: World, order: RunOrder, source: Source, *, there: bool) -> Iterator[str]:
     """Yield what the command names and is not there."""
     if order.image == UNBUILT:
-        yield f"the image is not known: `sparkctl job run {order.loaded.name}` builds it, once its base is here"
+        yield f"the image is not known before its base is here: docker pull {order.loaded.job.image.base}"
+    elif not there:
+        yield f"the image is not here: `sparkctl job run {order.loaded.name}` makes it"
     if source.missing is not None:
         yield f"the input is not here: {source.missing}"
     if world.files.content(order.script) is None:

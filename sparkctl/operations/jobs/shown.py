@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.jobs import listed, ordered
+from sparkctl.operations.jobs.image import image_reference
+from sparkctl.operations.jobs.memory.need import need
 from sparkctl.recipes.job.reading import input_source, load_job
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.jobs.listed import MadeFolder
+    from sparkctl.operations.jobs.memory.need import JobNeed
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.service import Source
 
@@ -21,13 +24,14 @@ if TYPE_CHECKING:
 class ShownJob(NamedTuple):
     """A job and what there is of it.
 
-    ``image`` is the name of its image, None where that is not known; ``image_there`` whether the engine has it, None
-    where it does not answer.
+    ``need`` is what it takes, None where that is not known without asking the hub. ``image`` is the name of its image,
+    None where that is not known; ``image_there`` whether the engine has it, None where it does not answer.
     """
 
     loaded: LoadedJob
     source: Source
     product: MadeFolder
+    need: JobNeed | None
     image: str | None
     image_there: bool | None
 
@@ -40,12 +44,25 @@ def shown(world: World, name: str, overrides: Sequence[str] = ()) -> ShownJob:
     """
     loaded = load_job(world.catalog, name, overrides)
     source = input_source(loaded, world.disk_models, world.operator)
-    product = listed.made_folder(ordered.output_folder(loaded, world.operator))
-    return ShownJob(loaded, source, product, *_image(world, loaded))
+    product = listed.made_folder(world, ordered.output_folder(loaded, world.operator))
+    return ShownJob(loaded, source, product, known_need(world, loaded, source), *known_image(world, loaded))
 
 
-def _image(world: World, loaded: LoadedJob) -> tuple[str | None, bool | None]:
-    reference = loaded.job.image.base if not loaded.job.image.built else None
-    with suppress(EngineError):
+def known_need(world: World, loaded: LoadedJob, source: Source) -> JobNeed | None:
+    """Return what a job takes, where this host knows it: the hub is not asked."""
+    wanted = loaded.job.input
+    if source.here is None and wanted.facts is None and not (wanted.repo and world.catalog.facts_of(wanted.repo)):
+        return None
+    with suppress(InputError):
+        return need(world, loaded, source)
+    return None
+
+
+def known_image(world: World, loaded: LoadedJob) -> tuple[str | None, bool | None]:
+    """Return the name of a job's image and whether the engine has it; None: not known."""
+    image = loaded.job.image
+    try:
+        reference = image_reference(world, loaded)
         return reference, reference is not None and world.engine.image(reference) is not None
-    return reference, None
+    except EngineError:
+        return None if image.built else image.base, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from sparkctl.base.shown import looks_secret
 from sparkctl.base.validation import found, nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from jsonschema.exceptions import ValidationError
 
@@ -132,8 +133,35 @@ def _told(error: ValidationError, document: Document, at: KeyPath) -> Iterator[P
         for name in absent:
             hint = described.get(name, {}).get("description") if isinstance(described, Mapping) else None
             yield Problem(f"{shown((*path, name))} is missing", node.key, hint)
+    elif keyword in {"oneOf", "anyOf"} and error.context:
+        yield from _of_branches(error, document, at)
     else:
         yield _mismatch(error, node, path)
+
+
+def _of_branches(error: ValidationError, document: Document, at: KeyPath) -> Iterator[Problem]:
+    """Yield what is wrong where one of several schemas has to fit: the kinds that do, or what the nearest one says."""
+    branches: dict[object, list[ValidationError]] = defaultdict(list)
+    for inner in error.context or ():
+        branches[next(iter(inner.schema_path), None)].append(inner)
+    other_kinds = [
+        inner for found in branches.values() for inner in found if inner.validator == "type" and not inner.relative_path
+    ]
+    if len(other_kinds) == len(branches):
+        path = (*at, *error.absolute_path)
+        yield _expected(_kinds(one.validator_value for one in other_kinds), document.node(path), path)
+        return
+    of_other_kind = {id(one) for one in other_kinds}
+    near = [found for found in branches.values() if not any(id(inner) in of_other_kind for inner in found)]
+    for inner in min(near, key=len):
+        yield from _told(inner, document, at)
+
+
+def _kinds(wanted: Iterable[object]) -> str:
+    names = [
+        name for one in wanted for name in ([one] if isinstance(one, str) else one if isinstance(one, list) else [])
+    ]
+    return " or ".join(dict.fromkeys(_NAMES.get(str(name), str(name)) for name in names))
 
 
 def _mismatch(error: ValidationError, node: Node, path: KeyPath) -> Problem:
@@ -141,8 +169,7 @@ def _mismatch(error: ValidationError, node: Node, path: KeyPath) -> Problem:
     wanted: Any = error.validator_value
     hint = None
     if keyword == "type":
-        kinds = [wanted] if isinstance(wanted, str) else list(wanted)
-        expected = " or ".join(_NAMES.get(str(kind), str(kind)) for kind in kinds)
+        expected = _kinds([wanted])
     elif keyword == "enum":
         choices = [str(one) for one in wanted]
         close = nearest(str(node.content), choices) if isinstance(node.content, str) else None
@@ -151,7 +178,11 @@ def _mismatch(error: ValidationError, node: Node, path: KeyPath) -> Problem:
         expected = _LIMITS[keyword].format(wanted)
     else:
         return Problem(f"{shown(path)}: {error.message[:_LONGEST]}", node.place)
-    return Problem(f"{shown(path)}: expected {expected}, found {_found(node)}", node.place, hint)
+    return _expected(expected, node, path, hint)
+
+
+def _expected(what: str, node: Node, path: KeyPath, hint: str | None = None) -> Problem:
+    return Problem(f"{shown(path)}: expected {what}, found {_found(node)}", node.place, hint)
 
 
 def _found(node: Node) -> str:
