@@ -21,7 +21,10 @@ from tests.support.shipped_ports import shipped_ports
 from tests.support.thorough import examples
 from tests.support.vllm_machine import machine, served, shared
 from tests.support.workers import (
+    pytest_collection,
     pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_unconfigure,
     pytest_xdist_auto_num_workers,
     pytest_xdist_make_scheduler,
 )
@@ -36,8 +39,11 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "first_host",
     "machine",
     "prefix",
+    "pytest_collection",
     "pytest_collection_modifyitems",
+    "pytest_configure",
     "pytest_generate_tests",
+    "pytest_unconfigure",
     "pytest_xdist_auto_num_workers",
     "pytest_xdist_make_scheduler",
     "served",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MEASUREMENT: Final = "measurement"
 HIGH_WATER: Final = "high-water"
+JOB_PEAK: Final = "job-peak"
 JOB: Final = "job"
 MADE: Final = "made"
 """The outcome of a run whose product has its name; any other one is how it ended."""
@@ -153,9 +154,13 @@ class Records:
         return [one for one in found if one is not None]
 
     def forget(self, name: str) -> int:
-        """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""
+        """Remove what was measured of a service, a job, a recipe or a model of this name; return how many that were."""
         self._store.forget(HIGH_WATER, name)
-        return self._store.forget(MEASUREMENT, name)
+        return self._store.forget(MEASUREMENT, name) + self.forget_job_peaks(name)
+
+    def forget_job_peaks(self, name: str) -> int:
+        """Remove what runs of a job, or on a model, of this name took, and return how many that were."""
+        return self._store.forget(JOB_PEAK, name)
 
     def _read(self, adapter: TypeAdapter[T], record: StoredRecord) -> T | None:
         try:

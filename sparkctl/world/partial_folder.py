@@ -36,5 +36,5 @@ def refuse_partial(path: Path) -> None:
         InputError: the name is one of such a folder.
     """
     if is_partial(path):
-        hint = "sparkctl job list says which jobs run; sparkctl job clean removes what no job works on"
+        hint = "sparkctl job list says which jobs run; sparkctl job clean --yes removes what no job works on"
         raise InputError(f"{path} is what a job has not finished, and no model", hint=hint)

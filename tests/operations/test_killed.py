@@ -1,32 +1,34 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
+A run that tries a part kills after every third change, and scenarios of the same command after different ones.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeGuard
 
 import pytest
 
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import free_port
 from tests.support.killed import Machine
-from tests.support.killing import EACH_KILL, REPLACE, SCENARIOS, SWEEP, Subject, kill_after_each_change
+from tests.support.killing import EACH_KILL, REPLACE, SCENARIOS, SWEEP, Subject, kill_after_each_change, moments
+from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+EVERY = 1 if THOROUGH or EACH_KILL else 3
+SCENARIOS_AT_ONCE = 3
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
-    made: list[Subject] = []
-
+def makes(folder: Path, made: list[Subject]) -> Callable[[str], Subject]:
     def subject(name: str) -> Subject:
-        machine = Machine(tmp_path / name, tmp_path / name / "folder", tmp_path / name / "sim", None, "gb10")
+        machine = Machine(folder / name, folder / name / "folder", folder / name / "sim", None, "gb10")
         recipes = machine.folder / "recipes"
         recipes.mkdir(parents=True)
         for recipe in ("one", "two"):
@@ -34,21 +36,57 @@ def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
         made.append(Subject(machine, SimEngine(machine.sim, {}), {"A": "one", "B": "two"}, ""))
         return made[-1]
 
-    yield subject
+    return subject
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[[str], Subject]]:
+    made: list[Subject] = []
+    yield makes(tmp_path, made)
     for one in made:
         one.clear()
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[tuple[int, list[str]]]]]:
+    """Try the scenarios that are asked for, some at once: a command waits more than it computes."""
+    names = [item.callspec.params["name"] for item in request.session.items if is_of_a_scenario(item)]
+    made: list[Subject] = []
+    with ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
+        yield {name: pool.submit(tried, name, makes(tmp_path_factory.mktemp("killed"), made)) for name in names}
+    for one in made:
+        one.clear()
+
+
+def is_of_a_scenario(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    test = test_after_a_kill_at_any_moment_the_next_command_puts_it_right
+    return isinstance(item, pytest.Function) and item.function is test
+
+
+def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
+    every = 4 * EVERY if SCENARIOS[name].calls and not EACH_KILL else EVERY  # a command that changes nothing
+    return kill_after_each_change(SCENARIOS[name], make, every=every)
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
-    name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
+    name: str, outcomes: dict[str, Future[tuple[int, list[str]]]], record_property: Callable[[str, object], None]
 ) -> None:
-    every = 4 if SCENARIOS[name].calls and not EACH_KILL else 1  # a command that changes nothing
-    count, wrong = kill_after_each_change(SCENARIOS[name], make, every=every)
+    count, wrong = outcomes[name].result()
     record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
-    assert count >= 2
+    assert count >= (2 if EVERY == 1 else 1)
+
+
+def test_a_part_of_the_kills_has_every_moment_of_a_replacement() -> None:
+    """Three scenarios kill `up --replace`, which makes five changes."""
+    places = [place for place, scenario in enumerate(SCENARIOS.values()) if scenario.killed is REPLACE]
+    assert sorted(last for place in places for last, _ in moments(5, 3, place)) == [1, 2, 3, 4, 5]
+    assert [last for last, _ in moments(2, 3, 2)] == [2], "a command of fewer changes is killed after its last"
+    assert [last for last, _ in moments(10, 1, 2)] == list(range(1, 11))
 
 
 def test_a_killed_sweep_a_replacement_and_a_sweep_again(make: Callable[[str], Subject]) -> None:

@@ -1,10 +1,11 @@
-"""Which tests go to one worker together, and which units begin first."""
+"""Which tests go to one worker together, which units begin first, and what a run that tries a part tries."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.engine_fixtures import ENGINES
+from tests.support.thorough import THOROUGH, pairs
 from tests.support.workers import ORDER, VLLM, rank, unit_of
 
 
@@ -37,3 +38,11 @@ def test_what_takes_the_longest_begins_first() -> None:
         "tests/a.py",
         "tests/b.py",
     ]
+
+
+def test_a_part_of_the_pairs_has_each_of_both() -> None:
+    for ones, others in (("abcde", "xyz"), ("xyz", "abcde"), ("a", "xyz")):
+        tried = pairs(ones, others)
+        assert {one for one, _ in tried} == set(ones)
+        assert {other for _, other in tried} == set(others)
+        assert len(set(tried)) == (len(ones) * len(others) if THOROUGH else max(len(ones), len(others)))

@@ -4,8 +4,8 @@ A server has the libraries in memory and forks for each command, which then has 
 streams and a process number of its own, and ends as any program does: by itself, or by a signal. What reads the
 environment while it is imported (huggingface_hub) is not in the server's memory: each command imports it anew.
 
-Run as a program, this is the server; its standard input is the socket on which it is asked, and its argument the
-descriptor of another, on which scripts ask (``in_scripts``).
+Run as a program, this is the server; its argument is the descriptor of the socket on which it is asked, and it ends
+when its standard input does. The workers of a run share one, which the run itself starts (``share``).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from tests.support import sparkctl_client
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 WARM = (["plan", "e4b-nvfp4"], ["recipes", "lint"], ["size", "e4b-nvfp4"], ["ps", "--json"], ["schema", "recipe"])
 """Commands that read only, after which every model is built and every shipped template compiled."""
 READS_ENVIRONMENT = "huggingface_hub"
+SHARED = "SPARKCTL_TEST_COMMANDS"
+"""The variable that names the socket of a server that somebody else has started."""
 LONGEST = 2**17
 """Of a request, in bytes: a packet."""
 
@@ -57,7 +60,9 @@ class Command:
         self._told, telling = os.pipe()
         request = json.dumps([arguments, dict(environment), str(folder), module]).encode()
         assert len(request) < LONGEST
-        socket.send_fds(_server().door, [request], [*self._outputs, telling])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+            door.connect(f"\0{_name()}")
+            socket.send_fds(door, [request], [*self._outputs, telling])
         os.close(telling)
         self.returncode: int | None = None
         self.pid = self._number()
@@ -119,47 +124,67 @@ def in_scripts(folder: Path) -> dict[str, str]:
     program = folder / "sparkctl"
     program.write_text(f"#!{sys.executable} -IS\n{Path(sparkctl_client.__file__).read_text()}")
     program.chmod(0o700)
-    return {"PATH": f"{folder}:{os.environ['PATH']}", sparkctl_client.DOOR: _server().name}
+    return {"PATH": f"{folder}:{os.environ['PATH']}", sparkctl_client.DOOR: _name()}
+
+
+def share() -> None:
+    """Start a server for this process and for those that it starts from now on."""
+    os.environ[SHARED] = _name()
+
+
+def _name() -> str:
+    """Return the name of the server's socket; threads that ask at once have the same."""
+    with _ONE:
+        return os.environ.get(SHARED) or _server().name
+
+
+_ONE = threading.Lock()
 
 
 class _Server(NamedTuple):
-    door: socket.socket
+    held: socket.socket
+    """The server ends when nobody holds this end of its standard input."""
     name: str
     process: subprocess.Popen[bytes]
+
+    def end(self) -> None:
+        self.held.close()
+        self.process.wait()
 
 
 @cache
 def _server() -> _Server:
     """Start the server of this process; it ends when this process does."""
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    near, far = socket.socketpair()
     name = f"sparkctl-test-{os.getpid()}-{time.monotonic_ns()}"
-    with far, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as scripts:
-        scripts.bind(f"\0{name}")
-        scripts.listen()
-        program = [sys.executable, "-m", __spec__.name, str(scripts.fileno())]
-        served = subprocess.Popen(program, stdin=far, stdout=subprocess.DEVNULL, pass_fds=[scripts.fileno()])
-        return _Server(near, name, served)
+    with far, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
+        door.bind(f"\0{name}")
+        door.listen()
+        program = [sys.executable, "-m", __spec__.name, str(door.fileno())]
+        served = subprocess.Popen(
+            program, cwd=REPOSITORY, stdin=far, stdout=subprocess.DEVNULL, pass_fds=[door.fileno()]
+        )
+    server = _Server(near, name, served)
+    atexit.register(server.end)
+    return server
 
 
 def _serve() -> str:
     """Fork for each request; return in the process that is to be the command the module that it runs."""
     _preload()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
-    door, scripts = socket.socket(fileno=os.dup(0)), socket.socket(fileno=int(sys.argv[1]))
+    door = socket.socket(fileno=int(sys.argv[1]))
     while True:
-        asked, _, _ = select.select([door, scripts], [], [])
-        asking = door if door in asked else scripts.accept()[0]
-        request, descriptors, _, _ = socket.recv_fds(asking, LONGEST, 3)
-        if asking is not door:
-            asking.close()
-        elif not request:
+        asked, _, _ = select.select([sys.stdin, door], [], [])
+        if sys.stdin in asked:
             raise SystemExit
-        if os.fork() == 0:
+        with door.accept()[0] as asking:
+            request, descriptors, _, _ = socket.recv_fds(asking, LONGEST, 3)
+        if request and os.fork() == 0:
             break
         for descriptor in descriptors:
             os.close(descriptor)
     door.close()
-    scripts.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A shell starts what runs in its background with SIGINT ignored, and these tests may be such.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,6 +14,7 @@ from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
 from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
@@ -22,7 +23,7 @@ from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeHu
 
 if TYPE_CHECKING:
     from sparkctl.world.builder import Builder
-    from sparkctl.world.ports import Report
+    from sparkctl.world.ports import Products, Report
     from sparkctl.world.web import Streams
     from sparkctl.world.workbench import Workbench
 
@@ -69,6 +70,7 @@ class FakeSpark:
     streams: Streams | None = None
     bench: Workbench | None = None
     builder: Builder | None = None
+    products: Products = field(default_factory=DiskProducts)
     profile: str | None = "gb10"
 
     def run(self, *arguments: str) -> Done:
@@ -92,7 +94,7 @@ class FakeSpark:
             self.http.closed = self.engine.closed
         ports = Ports(
             *(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files),
-            *(self.bench, self.streams, self.builder),
+            *(self.bench, self.streams, self.builder, self.products),
         )
         return World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),

@@ -190,13 +190,21 @@ def kill_after_each_change(
 ) -> tuple[int, list[str]]:
     """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards.
 
+    Scenarios begin at changes of their own, so that those which kill the same command kill it in different moments.
     One kill in ``ENDED_GENTLY`` is not `kill -9` but SIGTERM, and another SIGHUP; with EACH_KILL all three are tried.
     """
     count = subject("whole").changes(scenario)
-    kills = [(last, number) for last in range(1, count + 1, every) for number in _signals(last // every)]
+    kills = moments(count, every, list(SCENARIOS.values()).index(scenario) if scenario in SCENARIOS.values() else 0)
     with ThreadPoolExecutor(at_once) as pool:
         found = list(pool.map(lambda kill: subject(f"k{kill[0]}{kill[1].name}").check(scenario, *kill), kills))
     return len(kills), [text for text in found if text]
+
+
+def moments(count: int, every: int, place: int) -> list[tuple[int, signal.Signals]]:
+    """Return after which of a command's changes it is killed, and by what."""
+    first = min(1 + place % every, count)
+    tried = range(first, count + 1, every)
+    return [(last, number) for kill, last in enumerate(tried, first + 1) for number in _signals(kill)]
 
 
 def _signals(kill: int) -> list[signal.Signals]:

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from itertools import product
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 THOROUGH: Final = os.environ.get("SPARKCTL_TEST_THOROUGH") == "1"
 PART: Final = 4
@@ -12,3 +19,11 @@ PART: Final = 4
 def examples(every: int) -> int:
     """Return how many of so many examples a run tries: hypothesis chooses other ones in each run."""
     return every if THOROUGH else -(-every // PART)
+
+
+def pairs(ones: Sequence[One], others: Sequence[Other]) -> list[tuple[One, Other]]:
+    """Return every pair of one with another, or in a run that tries a part as many as have each of both in a pair."""
+    if THOROUGH:
+        return list(product(ones, others))
+    number = max(len(ones), len(others))
+    return [(ones[place % len(ones)], others[place % len(others)]) for place in range(number)]

@@ -10,20 +10,31 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support import command_server
 from tests.support.engine_fixtures import ENGINES
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from xdist.remote import Producer
 
 VLLM = "the real vLLM"
 LONG = ("docker", "build", "timeout")
 PATIENCE_S = 600
 """For a test on a real engine: a second of a quiet machine is half a minute of one with ten times as much to do."""
+COLLECTING = "SPARKCTL_TEST_COLLECTING"
+"""The variable that names a file which is there until the first worker has collected the tests."""
+FIRST_WORKER = "gw0"
+COLLECTED_S = 60
+"""So long the others wait for it at most."""
 SHIPPED_PORTS = "the ports of the shipped recipes"
 """One test at a time has them (the fixture shipped_ports): those that want them go to one worker."""
 ORDER = (
@@ -85,6 +96,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFileA
     """Share the tests out by file and engine, in the order of the collection."""
     config.option.loadscopereorder = False
     return ByFileAndEngine(config, log)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what the workers of a run share."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        command_server.share()
+        file, os.environ[COLLECTING] = tempfile.mkstemp(prefix="sparkctl-tests-")
+        os.close(file)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the file, also if its worker ended early."""
+    if COLLECTING in os.environ and not hasattr(config, "workerinput"):
+        Path(os.environ.pop(COLLECTING)).unlink(missing_ok=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Have the first worker collect before the others: it compiles the tests, and they read what it compiled."""
+    workers = getattr(session.config, "workerinput", {})
+    file = Path(os.environ.get(COLLECTING, ""))
+    if workers.get("workerid") == FIRST_WORKER:
+        try:
+            return (yield)
+        finally:
+            file.unlink(missing_ok=True)
+    end = time.monotonic() + COLLECTED_S
+    while workers and file.is_file() and time.monotonic() < end:
+        time.sleep(0.02)
+    return (yield)
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -30,6 +31,11 @@ def lines(name: str) -> list[str]:
     return (FIXTURES / name).read_text().split("\n")
 
 
+@cache
+def log_of(name: str) -> BootLog:
+    return parse(lines(name))
+
+
 def shown(log: BootLog) -> dict[str, Any]:
     """Return what a log says, in the units of the golden files."""
     said = {name: value for name, value in asdict(log).items() if value is not None and value is not False}
@@ -52,7 +58,7 @@ def test_every_log_of_the_fixtures_has_its_figures() -> None:
 @pytest.mark.parametrize("name", LOGS)
 def test_a_log_says_what_vllm_logged(name: str) -> None:
     says = dict(LOGS[name])
-    phases, said = says.pop("phases", {}), shown(parse(lines(name)))
+    phases, said = says.pop("phases", {}), shown(log_of(name))
     assert said.pop("phases", {}) == pytest.approx(phases, abs=0.01)
     assert {key: said.get(key) for key in says if says[key] is not False} == expected(says)
     assert set(said) == {key for key in says if says[key] is not False}
@@ -64,7 +70,7 @@ def test_the_wording_of_other_releases_is_known(case: dict[str, Any]) -> None:
 
 
 def test_the_two_that_started_at_once_came_out_short() -> None:
-    logs = {name: parse(lines(path)) for name, path in F8A.items()}
+    logs = {name: log_of(path) for name, path in F8A.items()}
     assert {name: round((log.kv_bytes or 0) / GIB, 2) for name, log in logs.items()} == {"A": 30.6, "B": 30.01}
     assert all(log.serving for log in logs.values())
 
@@ -76,7 +82,7 @@ def test_the_cache_is_known_to_the_byte_where_it_was_set() -> None:
 
 
 def test_the_phases_add_up_to_the_whole_start() -> None:
-    log = parse(lines(GRAPHS))
+    log = log_of(GRAPHS)
     assert sum(log.phases.values()) == 146  # 20:42:00 to 20:44:26
     assert list(log.phases) == [
         "starting",
@@ -111,7 +117,7 @@ def _stamped(line: str, second: int) -> str:
     ids=["colours", "no process", "a bar before it", "a carriage return", "short paths"],
 )
 def test_what_stands_around_a_line_changes_nothing(name: str, dress: Any) -> None:  # noqa: ANN401  (a function)
-    assert parse(map(dress, lines(name))) == parse(lines(name))
+    assert parse(map(dress, lines(name))) == log_of(name)
 
 
 def test_the_times_of_docker_are_used_where_the_lines_have_them() -> None:
@@ -139,7 +145,7 @@ FIRST = datetime(2026, 11, 20, 20, 42, 0, tzinfo=UTC).timestamp()
     ],
 )
 def test_the_first_phase_goes_from_the_start_of_the_container(began: float | None, more: float) -> None:
-    plain, whole = parse(lines(GRAPHS)).phases, parse(lines(GRAPHS), began).phases
+    plain, whole = log_of(GRAPHS).phases, parse(lines(GRAPHS), began).phases
     assert whole["starting"] == pytest.approx(plain["starting"] + more)
     assert sum(whole.values()) == pytest.approx(146 + more)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.vllm.failures import Failure, catalogue, compiled, diagnose, ended
+from sparkctl.vllm.failures import Diagnosis, Failure, catalogue, compiled, diagnose, ended
 from sparkctl.world.engine import Container
 from tests.support.paths import FIXTURES
+from tests.support.thorough import pairs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +52,11 @@ def lines(path: Path) -> list[str]:
     return path.read_text(errors="replace").splitlines()
 
 
+@cache
+def diagnosis(path: Path) -> Diagnosis | None:
+    return diagnose(lines(path))
+
+
 @pytest.mark.parametrize("failure", catalogue(), ids=lambda failure: failure.id)
 def test_each_entry_knows_its_text_and_not_its_neighbour(failure: Failure) -> None:
     found = diagnose([failure.example])
@@ -81,7 +88,7 @@ def test_ids_are_unique() -> None:
 @pytest.mark.parametrize("path", sorted(FAILURES.glob("*.log")), ids=lambda path: path.stem)
 def test_a_real_failures_whole_log_has_its_root_cause(path: Path) -> None:
     (expected,) = [cause for prefix, cause in REAL.items() if path.name.startswith(prefix)]
-    found = diagnose(lines(path))
+    found = diagnosis(path)
     assert found is not None
     assert found.failure == expected
     assert found.fix
@@ -93,19 +100,19 @@ def test_every_real_failure_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.stem)
 def test_a_healthy_servers_log_says_nothing(path: Path) -> None:
-    found = diagnose(lines(path))
+    found = diagnosis(path)
     assert found is None or found.failure == ""
 
 
 def test_the_numbers_are_filled_in() -> None:
     (path,) = FAILURES.glob("f2-*.log")
-    found = diagnose(lines(path))
+    found = diagnosis(path)
     assert found is not None
     assert found.cause == "one request of 131072 tokens needs 2.1 GiB of KV cache, and 1.0 GiB are there"
     assert found.fix is not None
     assert found.fix.startswith("--set limits.context=")
     (path,) = FAILURES.glob("m3-*.log")
-    found = diagnose(lines(path))
+    found = diagnosis(path)
     assert found is not None
     assert found.fix == "--set limits.batched-tokens=2496"
 
@@ -113,10 +120,13 @@ def test_the_numbers_are_filled_in() -> None:
 # --- the last run ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted(FAILURES.glob("*.log")), ids=lambda path: path.stem[:24])
-@pytest.mark.parametrize("before", [HEALTHY[0], HEALTHY[-3], HEALTHY[-1]], ids=lambda path: path.stem[:24])
+@pytest.mark.parametrize(
+    ("path", "before"),
+    pairs(sorted(FAILURES.glob("*.log")), [HEALTHY[0], HEALTHY[-3], HEALTHY[-1]]),
+    ids=lambda path: path.stem[:24],
+)
 def test_what_ran_before_does_not_matter(path: Path, before: Path) -> None:
-    alone, after = diagnose(lines(path)), diagnose([*lines(before), *lines(path)])
+    alone, after = diagnosis(path), diagnose([*lines(before), *lines(path)])
     assert alone is not None
     assert after == alone
     assert diagnose([*lines(path), *lines(before)]) is None, "a failure before a start that came up"
@@ -350,7 +360,7 @@ def test_how_far_the_start_had_come() -> None:
         ("f9-", "serving"),
     ):
         (path,) = FAILURES.glob(f"{prefix}*.log")
-        found = diagnose(lines(path))
+        found = diagnosis(path)
         assert found is not None
         assert found.phase == phase
     found = diagnose(["OSError: [Errno 98] Address already in use"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import textwrap
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.vllm import boot_log
-from sparkctl.vllm.failures import diagnose
+from sparkctl.vllm.failures import Diagnosis, diagnose
 from sparkctl.vllm.log_lines import Line, read
 from tests.support.paths import FIXTURES
+from tests.support.thorough import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,16 @@ def lines(path: Path) -> list[str]:
     return path.read_text(errors="replace").split("\n")
 
 
+@cache
+def diagnosis(path: Path) -> Diagnosis | None:
+    return diagnose(lines(path))
+
+
+@cache
+def booted(path: Path) -> boot_log.BootLog:
+    return boot_log.parse(lines(path))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -110,10 +122,13 @@ def test_a_text_that_lost_its_line_breaks_has_them_again() -> None:
     assert [line.text for line in read([whole])] == ["a size.", "EngineCore failed", "Traceback", "ValueError: x"]
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-@pytest.mark.parametrize("path", FAILED, ids=lambda path: path.stem[:24])
+def name_of(given: Path | str) -> str:
+    return given if isinstance(given, str) else given.stem[:24]
+
+
+@pytest.mark.parametrize(("path", "dress"), pairs(FAILED, list(DRESSES)), ids=name_of)
 def test_a_failure_is_known_however_its_log_was_pasted(path: Path, dress: str) -> None:
-    plain, dressed = diagnose(lines(path)), diagnose(DRESSES[dress](lines(path)))
+    plain, dressed = diagnosis(path), diagnose(DRESSES[dress](lines(path)))
     assert plain is not None
     assert dressed is not None
     assert (dressed.failure, dressed.phase) == (plain.failure, plain.phase)
@@ -121,12 +136,11 @@ def test_a_failure_is_known_however_its_log_was_pasted(path: Path, dress: str) -
         assert (dressed.cause, dressed.fix) == (plain.cause, plain.fix)
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-@pytest.mark.parametrize("path", BOOTED, ids=lambda path: path.stem[:24])
+@pytest.mark.parametrize(("path", "dress"), pairs(BOOTED, list(DRESSES)), ids=name_of)
 def test_a_start_is_read_however_its_log_was_pasted(path: Path, dress: str) -> None:
     log = DRESSES[dress](lines(path))
     assert diagnose(log) is None
-    plain, dressed = boot_log.parse(lines(path)), boot_log.parse(log)
+    plain, dressed = booted(path), boot_log.parse(log)
     assert (dressed.loaded_bytes, dressed.kv_bytes, dressed.kv_tokens) == (
         plain.loaded_bytes,
         plain.kv_bytes,

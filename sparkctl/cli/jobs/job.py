@@ -16,6 +16,7 @@ SUBCOMMANDS: Final[dict[str, str]] = {
     "clean": "Remove what killed jobs left.",
     "list": "List the jobs, and whether what they make is there.",
     "show": "Show a job, each value with the place that it comes from.",
+    "plan": "Show what a job takes, and whether it fits beside what runs.",
     "render": "Print the docker run command of a job.",
 }
 """Each is the object ``command`` of the module ``job_NAME`` in this folder."""

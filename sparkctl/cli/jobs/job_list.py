@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sparkctl.cli.session import Session
     from sparkctl.operations.jobs.listed import ListedJob
 
-HEADERS = ("name", "from", "input", "output", "product", "serves", "description")
+HEADERS = ("name", "from", "input", "output", "product", "run", "serves", "description")
 
 
 @click.command
@@ -26,7 +26,8 @@ def command(session: Session, *, as_json: bool) -> None:
         session.out.json([_row(one) for one in jobs])
         return
     rows = [
-        (one.name, one.label, one.input, one.output, in_words(one), one.serves, one.description or "") for one in jobs
+        (one.name, one.label, one.input, one.output, in_words(one), one.run, one.serves, one.description)
+        for one in jobs
     ]
     session.out.table([header.upper() for header in HEADERS], rows)
 
@@ -52,5 +53,6 @@ def _row(one: ListedJob) -> dict[str, object]:
         "output": one.output,
         "there": bool(product and product.there),
         "made_by": product.job if product else None,
+        "run": one.run or None,
         "serves": one.serves or None,
     }

@@ -34,7 +34,11 @@ _SHAPE_BYTES: Final = 16
 _BF16_BYTES: Final = 2
 _GROUP: Final = 128
 """Parameters that share a scale in all of compressed-tensors' integer schemes with groups (its quant_scheme.py)."""
-_INTEGERS: Final = re.compile(r"W([2-8])A(?:4|8|16)(_ASYM)?")
+_INTEGERS: Final = re.compile(r"W([2-8])A(?:4|8|16|FP8)(_ASYM)?")
+_LAYOUTS: Final = {
+    **dict.fromkeys(("NVFP4", "NVFP4A16"), "nvfp4-pack-quantized"),
+    **dict.fromkeys(("MXFP4", "MXFP4A16"), "mxfp4-pack-quantized"),
+}
 _CHANNELS: Final = frozenset({"W8A8", "INT8"})
 """Integer schemes with one scale for each row."""
 
@@ -85,15 +89,16 @@ def declaration(scheme: str, ignored: Sequence[str]) -> dict[str, Any] | None:
         declared = {"quant_method": "modelopt", "quant_algo": algorithm, "exclude_modules": ignore}
         return declared if algorithm is not None else None
     found: dict[str, Any] = {"quant_method": "compressed-tensors", "ignore": ignore}
-    if name in {"NVFP4", "NVFP4A16"}:
-        return {**found, "format": "nvfp4-pack-quantized"}
+    if name in _LAYOUTS:
+        return {**found, "format": _LAYOUTS[name]}
     if name in {"FP8", "FP8_DYNAMIC"}:
-        return {**found, "format": "float-quantized"}
+        weights: dict[str, Any] = {"num_bits": 8, "strategy": "tensor" if name == "FP8" else "channel"}
+        return {**found, "format": "float-quantized", "config_groups": {"group_0": {"weights": weights}}}
     if name == "FP8_BLOCK":
         return {**found, "format": "float-quantized", "weight_block_size": [_GROUP, _GROUP]}
     integers = _INTEGERS.fullmatch(name)
     if name in _CHANNELS:
-        weights: dict[str, Any] = {"num_bits": 8, "strategy": "channel", "symmetric": True}
+        weights = {"num_bits": 8, "strategy": "channel", "symmetric": True}
         layout = "int-quantized"
     elif integers:
         symmetric = integers[2] is None
@@ -133,24 +138,25 @@ def _width(config: Mapping[str, Any]) -> _Width | None:
         return _Width(quantized.bits, layer_bytes=_NVFP4_LAYER_BYTES)
     if quantized.name == FP8 and quantized.block:
         return _Width(quantized.bits + _SCALE_BITS / quantized.block**2)
+    strategy, bits = _weights_of(declared)
     if quantized.name == FP8:
-        return _Width(quantized.bits, row_bytes=_SCALE_BITS // 8)
-    bits = _of_channels(declared)
-    if bits is not None:
+        whole = strategy == "tensor" or declared.get("quant_method") == "modelopt"
+        return _Width(quantized.bits) if whole else _Width(quantized.bits, row_bytes=_SCALE_BITS // 8)
+    if strategy == "channel" and bits is not None:
         return _Width(bits, row_bytes=_SCALE_BITS // 8)
     packed = declared.get("format") == "pack-quantized"
     return _Width(quantized.bits, layer_bytes=_SHAPE_BYTES if packed else 0)
 
 
-def _of_channels(declared: Mapping[str, Any]) -> int | None:
-    """Return the bits of integers that have a scale for each row alone, None where they have groups."""
+def _weights_of(declared: Mapping[str, Any]) -> tuple[str, int | None]:
+    """Return what has one scale (tensor, channel, group, block) and the bits, by compressed-tensors' first group."""
     groups = declared.get("config_groups")
     for group in groups.values() if isinstance(groups, dict) else ():
         weights = group.get("weights") if isinstance(group, dict) else None
-        if isinstance(weights, dict) and weights.get("strategy") == "channel":
+        if isinstance(weights, dict):
             bits = weights.get("num_bits")
-            return bits if type(bits) is int and 1 <= bits <= _SCALE_BITS else None
-    return None
+            return str(weights.get("strategy")), bits if type(bits) is int and 1 <= bits <= _SCALE_BITS else None
+    return "", None
 
 
 def _of_parts(config: Mapping[str, Any]) -> int | None:

@@ -59,6 +59,10 @@ class ScriptRule(PeakRule, Protocol):
     def experts(self) -> bool | None:
         """For models with experts, without, or (None) any."""
 
+    @property
+    def times(self) -> str | None:
+        """The parameter that says how many files are worked on at a time, None: one."""
+
 
 class JobInputSize(NamedTuple):
     """The weights that a job reads, in bytes. ``shard_bytes`` is the largest file, None where the files are not known.
@@ -85,8 +89,8 @@ class JobPeak(NamedTuple):
     estimated: bool = True
 
 
-def peak(rule: PeakRule, size: JobInputSize) -> JobPeak:
-    """Return what a rule says of an input."""
+def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
+    """Return what a rule says of an input, of which so many files are worked on at a time."""
     told = [f"{format_gib(rule.base)} for the tool itself"] if rule.base else []
     count = float(rule.base)
     if rule.input:
@@ -94,9 +98,12 @@ def peak(rule: PeakRule, size: JobInputSize) -> JobPeak:
         told.append(f"{rule.input:g} times the weights of {format_gib(size.bytes)}")
     if rule.shard:
         shard = size.bytes if size.shard_bytes is None else size.shard_bytes
-        count += rule.shard * shard
+        held = min(at_a_time * shard, max(size.bytes, shard))
+        count += rule.shard * held
         which = "the weights, whose files are not known," if size.shard_bytes is None else "the largest file"
-        told.append(f"{rule.shard:g} times {which} of {format_gib(shard)}")
+        if held > shard:
+            which = f"{at_a_time} files at a time, each {format_gib(shard)} at most, together"
+        told.append(f"{rule.shard:g} times {which} of {format_gib(held)}")
     return JobPeak(round(count), " + ".join(told), rule.source, base_bytes=round(rule.base))
 
 
@@ -123,6 +130,12 @@ def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, e
         ),
         None,
     )
+
+
+def at_a_time(rule: ScriptRule, parameters: Mapping[str, object]) -> int:
+    """Return how many files are worked on at a time by these parameters."""
+    count = parameters.get(rule.times) if rule.times is not None else 1
+    return count if type(count) is int and count > 0 else 1
 
 
 def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base import regular_file
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.product import provenance
+from sparkctl.operations.jobs.runs.work import job_containers
 from sparkctl.recipes.job.reading import load_job
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ class MadeFolder(NamedTuple):
     @property
     def job(self) -> str | None:
         """The job that made it."""
-        return None if self.made is None else self.made.name
+        return None if self.made is None else self.made.job
 
 
 class ListedJob(NamedTuple):
     """A job of the catalog, and whose it is (``label``: given, yours, shipped).
 
     ``input`` is the model that it reads, by its repository or its folder; ``serves`` is "" where it says none. One that
-    cannot be used says so in its description, and has no ``product``.
+    cannot be used says so in its description, and has no ``product``. ``run`` says what its run does, "" without one.
     """
 
     name: str
@@ -46,12 +47,14 @@ class ListedJob(NamedTuple):
     output: str = ""
     serves: str = ""
     product: MadeFolder | None = None
+    run: str = ""
 
 
 def listed(world: World) -> list[ListedJob]:
     """Return the jobs by name, without those that only others extend."""
     entries = [entry for entry in world.catalog.entries("job") if not entry.name.startswith("_")]
-    return [_listed(world, entry) for entry in entries]
+    runs = _runs(world)
+    return [_listed(world, entry)._replace(run=runs.get(entry.name, "")) for entry in entries]
 
 
 def made_folder(world: World, folder: Path) -> MadeFolder:
@@ -60,6 +63,15 @@ def made_folder(world: World, folder: Path) -> MadeFolder:
     if made is None:
         return MadeFolder(folder, there=regular_file.is_folder(folder) or regular_file.is_there(folder))
     return MadeFolder(folder, there=True, made=made)
+
+
+def _runs(world: World) -> dict[str, str]:
+    """Return what the run of each job does that has a container; {} where no engine answers."""
+    try:
+        found = {job: container.state for job, container in job_containers(world.engine)}
+    except EngineError:
+        return {}
+    return {job: "ended, not finished" if state in {"exited", "dead"} else state for job, state in found.items()}
 
 
 def _listed(world: World, entry: CatalogEntry) -> ListedJob:

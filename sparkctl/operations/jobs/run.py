@@ -11,7 +11,7 @@ from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.operations.jobs.image import ensure_image, image_reference
 from sparkctl.operations.jobs.memory.admission import admitted
 from sparkctl.operations.jobs.memory.need import need
-from sparkctl.operations.jobs.memory.peaks import keep_peak
+from sparkctl.operations.jobs.memory.peaks import forget_peaks, keep_peak
 from sparkctl.operations.jobs.product.finish import Finishing, finish
 from sparkctl.operations.jobs.proved import refuse_unprovable
 from sparkctl.operations.jobs.runs import failed
@@ -74,10 +74,20 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     asked = asked_job(world, products, name, options.overrides)
     made = already_made(world, products, asked)
     if made is not None:
+        _tidy(world, JobWork(world, products, asked.name))
         return MadeJob(asked.name, asked.output, made, already=True)
     refuse_unprovable(world, asked.loaded)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
+
+
+def _tidy(world: World, work: JobWork) -> None:
+    """Remove what a command left that was killed after the product had got its name."""
+    with locked(world):
+        found = work.look(worked_on=work.worked_on())
+        if found.useless:
+            work.remove(found.container, found.labels)
+        work.tidy()
 
 
 class _OneRun:
@@ -142,9 +152,8 @@ class _OneRun:
         engine, report = self._world.engine, self._world.report
         for container in throwaway.sweep(engine, self._world.ports.locks.lives):
             report.say(f"removed the container {container.name}, which a killed command left")
-        for record in self._work.forgotten(list(engine.containers())):
-            self._work.forget(record)
-            report.say(f"{self._asked.name}: removed {record.folder}, which a killed command left")
+        for folder in self._work.tidy():
+            report.say(f"{self._asked.name}: removed {folder}, which a killed command left")
 
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
@@ -153,6 +162,8 @@ class _OneRun:
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
+            if watched.container is not None and watched.container.oom_killed:
+                forget_peaks(world, asked.name)
             raise failed.failure(asked, watched, lines, self._need.peak_bytes)
         made = finish(world, self._products, Finishing(asked, begun, watched, self._image))
         with locked(world):
@@ -172,12 +183,12 @@ class _OneRun:
         took = "" if seconds is None else f" in {format_duration(seconds)}"
         held = "" if peak is None else f", with {format_bytes(peak)} of memory at most"
         now = self._world.ports.clock.epoch()
-        self._world.report.say(f"{made.name}: made {format_bytes(made.bytes)}{took}{held}")
+        self._world.report.say(f"{made.job}: made {format_bytes(made.bytes)}{took}{held}")
         output = str(self._asked.output)
         if peak is not None and self._need.size is not None:
             keep_peak(self._world, self._asked.loaded, self._need.size, peak)
         self._record(
-            EndedJob(made.name, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
+            EndedJob(made.job, self._digest, now, outcome, seconds, peak, product_bytes=made.bytes, output=output)
         )
 
     def _record(self, one: EndedJob) -> None:

@@ -37,6 +37,8 @@ ENVIRONMENT: Final = MappingProxyType(
 )
 _TMP: Final = ("/tmp", "exec,mode=1777")  # noqa: S108
 """The one place to write beside the output; what torch compiles is run from there. It counts as the job's memory."""
+_LOG: Final = (("max-file", "2"), ("max-size", "16m"))
+"""What the engine keeps of its log, the newest: the bars of a job of hours would fill a disk."""
 _PIDS: Final = 16384
 """Threads count, too: torch starts one for each core, several times."""
 _LONGEST: Final = 131_072 - 1
@@ -109,6 +111,8 @@ def spec(order: RunOrder) -> ContainerSpec:
         cap_drop=("ALL",),
         security_opt=("no-new-privileges",),
         tmpfs=(_TMP,),
+        log_driver="json-file",
+        log_opts=_LOG,
         # Python as the first process of a container heeds no SIGTERM, and nothing half-made is kept anyway.
         stop_signal="SIGKILL",
     )

@@ -19,6 +19,9 @@ class MemoryRule(Declaration):
     base: Size = Field(0, description="what it takes whatever the input is")
     input: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's weights")
     shard: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's largest shard")
+    times: str | None = Field(
+        None, min_length=1, description="a parameter that multiplies `shard`: how many files are worked on at a time"
+    )
     source: str = Field(min_length=1, description="how it was measured")
 
 

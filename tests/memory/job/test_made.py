@@ -14,7 +14,10 @@ from sparkctl.memory.product import judged
 from sparkctl.memory.weights.tensors import Tensor
 from tests.support import gemma4
 
-SCHEMES = ("FP8_DYNAMIC", "FP8_BLOCK", "NVFP4A16", "NVFP4", "W8A8", "W4A16", "W4A16_ASYM", "NVFP4_DEFAULT_CFG")
+SCHEMES = (
+    *("FP8_DYNAMIC", "FP8_BLOCK", "FP8", "FP8_DEFAULT_CFG", "NVFP4A16", "NVFP4", "NVFP4_DEFAULT_CFG", "MXFP4", "W8A8"),
+    *("W4A16", "W4A16_ASYM", "W4AFP8"),
+)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_keys_that_are_never_read_are_counted_where_a_tool_keeps_them() -> None:
     assert with_them - without == keys + 2 * (15 * 2 * 512 + 3 * 2 * 1024)
 
 
-@pytest.mark.parametrize("scheme", ["", "MXFP4", "MXFP8_DEFAULT_CFG", "INT4_AWQ_CFG", "W9A16", "my own"])
+@pytest.mark.parametrize("scheme", ["", "MXFP8", "MXFP8_DEFAULT_CFG", "INT4_AWQ_CFG", "W9A16", "my own"])
 def test_of_a_scheme_that_is_not_known_nothing_is_said(scheme: str) -> None:
     assert made.predicted_bytes(gemma4.source("e2b"), scheme, ()) is None
 
@@ -68,13 +71,17 @@ def test_of_a_model_of_which_nothing_is_known_nothing_is_said() -> None:
 
 
 def packed(name: str, rows: int, columns: int, scheme: str) -> list[Tensor]:
-    """Return what compressed-tensors and ModelOpt make of a layer."""
+    """Return what compressed-tensors and ModelOpt make of a layer, but for one scale of a whole layer."""
     count = rows * columns
     if scheme.startswith("NVFP4"):
         parts = [("weight_packed", "U8", count // 2), ("weight_scale", "F8_E4M3", count // 16)]
         parts.append(("weight_global_scale", "F32", 4))
     elif scheme == "FP8_DYNAMIC":
         parts = [("weight", "F8_E4M3", count), ("weight_scale", "BF16", 2 * rows)]
+    elif scheme in {"FP8", "FP8_DEFAULT_CFG"}:
+        parts = [("weight", "F8_E4M3", count)]
+    elif scheme == "MXFP4":
+        parts = [("weight_packed", "U8", count // 2), ("weight_scale", "U8", count // 32)]
     elif scheme == "FP8_BLOCK":
         parts = [("weight", "F8_E4M3", count), ("weight_scale", "BF16", 2 * count // 128**2)]
     elif scheme == "W8A8":

@@ -43,6 +43,20 @@ def test_a_way_that_reads_one_file_after_another_takes_by_the_largest() -> None:
     assert unknown.parts.endswith("1.7 times the weights, whose files are not known, of 48.0 GiB")
 
 
+def test_files_that_are_worked_on_at_a_time_take_each_their_own() -> None:
+    rule = MemoryRule(base=0, shard=1.5, times="workers", source="a test")
+    size = JobInputSize(40 * GIB, 4 * GIB, experts=False, source="headers")
+    found = peak.peak(rule, size, peak.at_a_time(rule, {"workers": 3}))
+    assert found.bytes == 18 * GIB
+    assert found.parts == "1.5 times 3 files at a time, each 4.0 GiB at most, together of 12.0 GiB"
+    assert peak.peak(rule, size, 100).bytes == 60 * GIB, "all files together are no more than the whole"
+    unknown = peak.peak(rule, size._replace(shard_bytes=None), 3)
+    assert unknown.bytes == 60 * GIB
+    assert "whose files are not known" in unknown.parts
+    for odd in ({}, {"workers": 0}, {"workers": "many"}, {"workers": True}):
+        assert peak.at_a_time(rule, odd) == 1
+
+
 @pytest.mark.parametrize(
     ("parameters", "experts", "place"),
     [

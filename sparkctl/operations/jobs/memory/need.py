@@ -1,12 +1,13 @@
 """What a job needs of this host: memory at its peak, and room on the disk for what it makes.
 
 Both are said before it runs. The memory is by the rules of its script, or by what the job says itself; what earlier
-runs here took replaces both. The room is the product's bytes as they follow from the headers of what it reads, and a
-tenth more.
+runs here took replaces both, unless the memory is said by --set. The room is the product's bytes as they follow from
+the headers of what it reads, and a tenth more.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.memory.job import made
-from sparkctl.memory.job.peak import declared_peak, input_size, measured_peak, peak, rule_for
+from sparkctl.memory.job.peak import at_a_time, declared_peak, input_size, measured_peak, peak, rule_for
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs.memory.peaks import known_peaks
 from sparkctl.operations.memory import hub_models, machine
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 MORE_DISK: Final = 0.1
 """What is added to the bytes of a product: a margin for its other files and for rounding (the facts' 1.5 % of
 difference, tokenizers of 35 MB)."""
+_ASKED: Final = re.compile(r"\s*memory\s*[.=]")
+"""An override that says the memory: who says it now, knows what was measured here."""
 _ON_A_CARD: Final = (
     "measured on a CPU; how much of it is on the GPU and how much stays in the host's memory was not measured, so it "
     "counts for both, but for the tool itself"
 )
+_TOGETHER: Final = "what a run took of the host's memory and of the GPU together counts for each of both"
 _SHARED: Final = "measured on a CPU, with the mapped source; what copies on a GPU take beside it was not measured"
 
 
@@ -104,8 +108,16 @@ def need(world: World, loaded: LoadedJob, source: Source) -> JobNeed:
             job_in_plan(loaded.name), loaded.reference, "", whole, whole, parts=taken.parts, gpu=gpu if cards else None
         ),
         cards=cards,
-        doubt="" if gpu is None or not taken.estimated else _ON_A_CARD if cards else _SHARED,
+        doubt=_doubt(taken, gpu, cards),
     )
+
+
+def _doubt(taken: JobPeak, gpu: OnGpu | None, cards: tuple[str, ...]) -> str:
+    if gpu is None:
+        return ""
+    if cards:
+        return _ON_A_CARD if taken.estimated else _TOGETHER
+    return _SHARED if taken.estimated else ""
 
 
 def claim_labels(need: JobNeed) -> dict[str, str]:
@@ -154,7 +166,8 @@ def _known(world: World, loaded: LoadedJob, source: Source) -> ModelFacts | None
 
 
 def _peak(world: World, loaded: LoadedJob, size: JobInputSize | None) -> JobPeak:
-    known = [] if size is None else known_peaks(world, loaded, size)
+    asked = any(_ASKED.match(override) for override in loaded.overrides)
+    known = [] if size is None or asked else known_peaks(world, loaded, size)
     if known:
         return measured_peak(known)
     memory = loaded.job.memory
@@ -169,7 +182,7 @@ def _peak(world: World, loaded: LoadedJob, size: JobInputSize | None) -> JobPeak
     rule = rule_for(declared.memory if declared else (), loaded.parameters, experts=size.experts)
     if rule is None:
         raise ProblemsError([_no_rule(loaded, size)])
-    return peak(rule, size)
+    return peak(rule, size, at_a_time(rule, loaded.parameters))
 
 
 def _no_rule(loaded: LoadedJob, size: JobInputSize) -> Problem:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.records import JOB_PEAK
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.recipes.job.loaded import LoadedJob
 
-KIND: Final = "job-peak"
 _DIGITS: Final = 12
 
 
@@ -49,9 +49,17 @@ def keep_peak(world: World, loaded: LoadedJob, size: JobInputSize, count: int) -
     model = loaded.job.input.repo or ""
     text = _peaks().dump_json(taken).decode()
     try:
-        world.records.add(StoredRecord(KIND, world.ports.clock.epoch(), "", loaded.name, model, text))
+        world.records.add(StoredRecord(JOB_PEAK, world.ports.clock.epoch(), "", loaded.name, model, text))
     except InputError as error:
         world.report.warn(f"what {loaded.name} took is not kept: {error.message}")
+
+
+def forget_peaks(world: World, job: str) -> None:
+    """Forget what runs of a job took: one has just needed more than that; where that cannot be done, it is said."""
+    try:
+        world.records.forget_job_peaks(job)
+    except InputError as error:
+        world.report.warn(f"what earlier runs of {job} took is not forgotten: {error.message}")
 
 
 def known_peaks(world: World, loaded: LoadedJob, size: JobInputSize) -> list[int]:
@@ -64,10 +72,14 @@ def known_peaks(world: World, loaded: LoadedJob, size: JobInputSize) -> list[int
         return []
     same, total = work(loaded, size), world.host.memory().total_bytes
     try:
-        kept = world.records.read(_peaks, [one for one in world.records.records(KIND) if one.recipe == loaded.name])
+        records = [one for one in world.records.records(JOB_PEAK) if one.recipe == loaded.name]
+        kept = world.records.read(_peaks, records)
     except InputError as error:
         world.report.warn(f"what earlier runs of {loaded.name} took is not used: {error.message}")
         return []
+    for warning in world.records.warnings:
+        world.report.warn(warning)
+    world.records.warnings.clear()
     return [one.bytes for one in kept if one.work == same and one.host_total_bytes == total and 0 < one.bytes <= total]
 
 

@@ -126,10 +126,10 @@ def _provenance(world: World, one: Finishing, made: Sequence[MadeFile], found: S
     reference = image_reference(world, loaded) or loaded.job.image.base
     container = watched.container
     return Provenance(
-        name=loaded.name,
+        job=loaded.name,
         digest=one.begun.labels.digest,
         sparkctl=version("dgx-sparkctl"),
-        job=loaded.job.model_dump(mode="json", by_alias=True),
+        declared=loaded.job.model_dump(mode="json", by_alias=True),
         overrides=loaded.overrides,
         image=MadeIn(reference, one.image.id, image_key(loaded, one.image, reference), _packages(world, one)),
         script=MadeBy(loaded.script.name, loaded.script.md5),

@@ -80,15 +80,15 @@ class MadeOn:
 class Provenance:
     """All that decided a product, and what was found of it. Sizes are in bytes, times in UTC.
 
-    ``digest`` is that of what was asked; ``job`` is the whole job as it was resolved, and ``overrides`` are those of
-    ``--set``. ``seconds`` are those of the container, ``peak_bytes`` the most memory that it was seen to take; None:
-    not known. ``checks`` has a sentence for each check that passed.
+    ``job`` is its name and ``declared`` the whole of it as it was resolved; ``digest`` is that of what was asked, and
+    ``overrides`` are those of ``--set``. ``seconds`` are those of the container, ``peak_bytes`` the most memory that it
+    was seen to take; None: not known. ``checks`` has a sentence for each check that passed.
     """
 
-    name: str
+    job: str
     digest: str
     sparkctl: str
-    job: dict[str, Any]
+    declared: dict[str, Any]
     overrides: tuple[str, ...]
     image: MadeIn
     script: MadeBy
@@ -139,7 +139,7 @@ class WantedProduct(NamedTuple):
     ``image`` is the ``key`` of the image, None where that is not known.
     """
 
-    name: str
+    job: str
     script: str
     input: str
     image: str | None
@@ -148,7 +148,7 @@ class WantedProduct(NamedTuple):
 
 def differences(made: Provenance, wanted: WantedProduct) -> list[str]:
     """Return in what a product was made otherwise than it is wanted now, a phrase each."""
-    found = [] if made.name == wanted.name else [f"by the job {made.name}"]
+    found = [] if made.job == wanted.job else [f"by the job {made.job}"]
     found += [] if made.script.md5 == wanted.script else ["with another script"]
     found += [] if made.input.digest == wanted.input else ["of other files of the model"]
     found += [] if wanted.image in {None, made.image.key} else ["in another image"]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError, InputError, JobError
 from sparkctl.base.shown import visible, without_colours
 from sparkctl.base.units import format_bytes, format_duration
+from sparkctl.operations.jobs.runs.said import is_phase
+from sparkctl.recipes.job.failures import explain_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +25,6 @@ SHOWN_LINES: Final = 20
 _MOST: Final = 4 * 1024 * 1024
 """Characters of a log that are kept, from its end."""
 _MODE: Final = 0o600
-_KILLED: Final = 137
 
 
 def log_path(world: World, job: str) -> Path:
@@ -50,13 +51,17 @@ def keep_log(world: World, job: str, container: str) -> list[str]:
 
 def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_bytes: int) -> JobError:
     """Return the error of a run that did not end well; ``memory_bytes`` is what it was allowed to take."""
-    name, job = asked.name, asked.loaded.job
+    name = asked.name
     how, hint = _ended(asked, watched, memory_bytes)
-    during = f" in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
+    during = f", in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
     told = [f"{name}: {how}{during}; nothing of its output is kept"]
-    shown = [visible(line) for line in lines if line.strip()][-SHOWN_LINES:]
-    told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing"]
-    del job
+    found = None if hint else explain_job(lines, None if watched.container is None else watched.container.exit_code)
+    if found is not None:
+        cause, fix = found
+        told.append(f"why: {cause}")
+        hint = f"{fix}; its whole log: sparkctl job logs {name}" if fix else None
+    shown = [visible(line) for line in lines if line.strip() and not is_phase(line)][-SHOWN_LINES:]
+    told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing else"]
     return JobError("\n".join(told), hint=hint or f"its whole log: sparkctl job logs {name}")
 
 
@@ -73,11 +78,6 @@ def _ended(asked: AskedJob, watched: WatchedRun, memory_bytes: int) -> tuple[str
         return how, _lighter(asked.name, job) or "give it more: --set 'memory={peak: …, source: …}'"
     if now.exit_code == 0:
         return "its script ended without having said that all is made (the phase done)", "mend the script of the job"
-    if now.exit_code == _KILLED:
-        return (
-            "it was killed (SIGKILL), and not for its memory",
-            f"was it you? sparkctl job run {asked.name} starts anew",
-        )
     return f"its script failed with exit code {now.exit_code}{f' ({now.error})' if now.error else ''}", None
 
 

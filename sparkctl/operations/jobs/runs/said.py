@@ -70,6 +70,11 @@ class Said:
             self.versions |= dict(list(known.items())[:_MOST_PACKAGES])
 
 
+def is_phase(line: str) -> bool:
+    """Return whether a line of a log says a phase, and nothing for a person."""
+    return _phase_line(line.strip()) is not None
+
+
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 

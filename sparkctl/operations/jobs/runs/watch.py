@@ -89,7 +89,8 @@ class Watch:
                 if now is None:
                     return WatchedRun(None, said, self._meter.peak(said))
                 if now.state in _ENDED:
-                    return WatchedRun(now, self._whole(now, said), self._meter.peak(said))
+                    whole = self._whole(now, said)
+                    return WatchedRun(now, whole, self._meter.peak(whole))
                 took = clock.epoch() - (now.started_at or clock.epoch())
                 if took >= timeout_s:
                     return WatchedRun(now, said, self._meter.peak(said), too_long=True)

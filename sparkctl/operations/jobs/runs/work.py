@@ -98,8 +98,11 @@ class JobWork:
         container = self._engine.container(container_name(self._job))
         if container is None or not is_job(container.labels):
             return FoundRun()
-        well = container.exit_code == 0 and ended_well(container, said_of(self._engine, container))
-        return FoundRun(container, read_job(container.labels), well, worked_on)
+        labels = read_job(container.labels)
+        # Of one whose product has its name the folder is gone: it was killed before it removed the container.
+        there = labels is not None and self._products.lies_there(Path(labels.partial)) == "a folder"
+        well = there and container.exit_code == 0 and ended_well(container, said_of(self._engine, container))
+        return FoundRun(container, labels, well, worked_on)
 
     def begin(self, asked: AskedJob, image: Image, need: JobNeed, digest: str) -> BegunRun:
         """Create and start a run; whatever goes wrong, nothing is left of it.
@@ -159,6 +162,13 @@ class JobWork:
         every = self._records.all(self._engine.info().id)
         lives = self._world.ports.locks.lives
         return [one for one in every if one.job == self._job and one.run not in there and lives(one.process) is False]
+
+    def tidy(self) -> list[str]:
+        """Remove what killed commands left of this job that no container is of; return the folders and records."""
+        gone = self.forgotten(list(self._engine.containers()))
+        for record in gone:
+            self.forget(record)
+        return [record.partial for record in gone]
 
     def forget(self, record: RunRecord) -> None:
         """Remove the folder of a run that has no container, and its record."""

@@ -95,6 +95,8 @@ def test_what_earlier_runs_took_here_replaces_the_estimate_and_what_the_job_says
     assert found.peak.parts == "40.0 GiB, the most of 2 runs of it on this host, and 5% more"
     assert found.doubt == ""
     assert not found.peak.estimated
+    said = bench.need("memory={peak: 50 GiB, source: me}")
+    assert said.peak_bytes == 50 * GIB, "who says it now, knows what was measured"
     assert bench.need("with.way=model-free").peak.estimated, "another way takes another amount"
     assert bench.need("gpus=none").peak.estimated, "so does a run without the GPU"
     keep_peak(bench.world, loaded, JobInputSize(1, None, experts=True, source=""), 99 * GIB)
@@ -110,6 +112,15 @@ def test_a_record_that_is_damaged_is_passed_over(bench: Bench) -> None:
     (record,) = bench.spark.store.records("job-peak")
     bench.spark.store.add(record._replace(text="{"))
     assert not bench.need().peak.estimated
+    assert "warning: a job-peak that was kept is ignored" in bench.err.getvalue()
+
+
+def test_what_was_measured_can_be_forgotten(bench: Bench) -> None:
+    size = bench.need().size
+    assert size is not None
+    keep_peak(bench.world, bench.loaded(), size, 30 * GIB)
+    assert f"{NAME}: 1 measurement forgotten" in bench.spark.run("measurements", "list", "--forget", NAME).err
+    assert bench.need().peak.estimated
 
 
 def test_a_peak_that_the_job_says_is_taken_as_it_is(bench: Bench) -> None:
