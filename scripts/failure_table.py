@@ -1,4 +1,4 @@
-"""Write the table of docs/failures.md from the catalogue of failures.
+"""Write the tables of docs/failures.md from the catalogues of failures, of starts and of jobs.
 
 python scripts/failure_table.py           write it
 python scripts/failure_table.py --check   say whether it is up to date (exit code 1: it is not)
@@ -6,22 +6,30 @@ python scripts/failure_table.py --check   say whether it is up to date (exit cod
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.vllm.failures import catalogue
+from sparkctl.recipes.job import failures as job_failures
+from sparkctl.vllm import failures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.vllm.failures import Failure
 
 PAGE: Final = Path(__file__).resolve().parent.parent / "docs" / "failures.md"
-TABLE: Final = re.compile(r"(<!-- table: failures -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLES: Final[dict[str, Callable[[], tuple[Failure, ...]]]] = {
+    "failures": failures.catalogue,
+    "job failures": job_failures.catalogue,
+}
 LONGEST: Final = 120
 
 
-def table() -> str:
+def table(entries: tuple[Failure, ...]) -> str:
     """Return a row for each failure: what is printed, what it means, what to do, who says so."""
     rows = ["| what is printed | cause | fix | source |", "| --- | --- | --- | --- |"]
-    for failure in catalogue():
+    for failure in entries:
         # A traceback's first line says nothing: the frame that is looked for and the exception do.
         printed = [line.strip() for line in failure.example.split("\n") if not line.startswith("Traceback")]
         text = " ⏎ ".join(printed)
@@ -33,8 +41,11 @@ def table() -> str:
 
 def main() -> None:
     """Write the page, or compare it."""
-    page = PAGE.read_text(encoding="utf-8")
-    written = TABLE.sub(lambda match: match.group(1) + table() + match.group(2), page)
+    page = written = PAGE.read_text(encoding="utf-8")
+    for name, catalogue in TABLES.items():
+        before, _, rest = written.partition(f"<!-- table: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        written = f"{before}<!-- table: {name} -->\n{table(catalogue())}{end}{after}"
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(written, encoding="utf-8")
     elif written != page:

@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md and docs/checks.md from the declarations of the formats.
+"""Write the tables of docs/recipes.md, docs/checks.md and docs/jobs.md from the declarations of the formats.
 
 python scripts/format_tables.py           write them
 python scripts/format_tables.py --check   say whether they are up to date (exit code 1: they are not)
@@ -17,6 +17,8 @@ from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.checks.check import Check
 from sparkctl.planning.known_starts import KnownStarts
+from sparkctl.recipes.job.job import Job
+from sparkctl.recipes.job.script import JobScript
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
@@ -27,6 +29,7 @@ DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {
     "recipes.md": (Recipe, Stack, ModelFacts, HostProfile, KnownStarts),
     "checks.md": (Check,),
+    "jobs.md": (Job, JobScript),
 }
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS: Final = {
@@ -48,7 +51,15 @@ TOLD: Final = {
     "Tensor": "name, dtype, shape and bytes",
 }
 """Parts that have no heading of their own: what their key holds, in words."""
-KEYS: Final = {"ContainerOptions": "container", "ExpectedFigures": "expect"}
+KEYS: Final = {
+    "ContainerOptions": "container",
+    "ExpectedFigures": "expect",
+    "JobImage": "image",
+    "JobInput": "input",
+    "JobMemory": "memory",
+    "LighterWay": "lighter",
+    "MemoryRule": "memory-of-a-script",
+}
 """The heading of a declaration that is not called as its key is."""
 SCALAR: Final = {"text", "whole number", "number", "true or false"}
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.doctor import Examined
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
     from sparkctl.operations.memory.size import Size
     from sparkctl.operations.services.running import Stopped
@@ -39,6 +40,7 @@ __all__ = [
     "Life",
     "ModVerdict",
     "Plan",
+    "PlannedJob",
     "PlannedSet",
     "Rendered",
     "Report",
@@ -64,6 +66,7 @@ _PLACES: Final = {
     "Life": "operations.status.liveness",
     "ModVerdict": "mods.verdicts",
     "Plan": "planning.plan",
+    "PlannedJob": "operations.jobs.memory.plan",
     "PlannedSet": "operations.memory.plan",
     "Rendered": "operations.files.render",
     "Report": "world.ports",

@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from tests.support.docker_spark import docker_spark
 from tests.support.engine_fixtures import docker_engine, docker_host, first_host, prefix, pytest_generate_tests
+from tests.support.job_fixtures import tiny_gemma4
 from tests.support.shipped_ports import shipped_ports
 from tests.support.thorough import examples
 from tests.support.vllm_machine import machine, served, shared
@@ -48,6 +49,7 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "served",
     "shared",
     "shipped_ports",
+    "tiny_gemma4",
 ]
 
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.

@@ -69,6 +69,12 @@ class BlockedError(SparkctlError):
     exit_code = 8
 
 
+class JobError(SparkctlError):
+    """A job failed, was stopped, or took too long; what it had made of its output is gone."""
+
+    exit_code = 10
+
+
 class WaitInterruptedError(SparkctlError):
     """The operator stopped a wait."""
 

@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
     "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
     "mods": ("files", "List the mods; pin the checksum of a file that you have."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,7 +12,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sparkctl.cli import session
     from sparkctl.cli.session import Session
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     session = LazyModule("sparkctl.cli.session")
     deployed = LazyModule("sparkctl.operations.deployed")
+
+FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
 
 
 def _hidden(ctx: click.Context, _param: click.Parameter, overrides: tuple[str, ...]) -> tuple[str, ...]:
@@ -40,7 +42,18 @@ def _known(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list
     return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
 
 
+def _known_jobs(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of jobs that begin so, for a shell."""
+    own = ctx.find_root().params
+    found: list[str] = []
+    with suppress(SparkctlError):
+        begun = session.begun(engine=own.get("engine"), folder=own.get("folder"), profile=None, verbose=False)
+        found += [entry.name for entry in begun.world.catalog.entries("job")]
+    return [name for name in found if name.startswith(incomplete) and not name.startswith("_")]
+
+
 name = click.argument("name", shell_complete=_known)
+job = click.argument("name", shell_complete=_known_jobs)
 names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
 several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=_known)
 everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
@@ -56,14 +69,12 @@ def refuse_none_or_both(names: Sequence[str], *, everything: bool) -> None:
         raise click.UsageError("name the services, or say --all")
 
 
-overrides = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Override a recipe's value: limits.context=8192.",
-    callback=_hidden,
-)
+def _overriding(what: str) -> Callable[[FunctionT], FunctionT]:
+    return click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help=what, callback=_hidden)
+
+
+overrides = _overriding("Override a recipe's value: limits.context=8192.")
+job_overrides = _overriding("Override a job's value: with.scheme=NVFP4A16.")
 named = click.option("--as", "named", metavar="NAME", help="The service's name, where it is not to be its recipe's.")
 strict = click.option("--strict", is_flag=True, help="Make a flag that this vLLM does not have an error.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -56,6 +56,11 @@ def code_of_interruption() -> int:
     return _OF_A_SIGNAL + _received[0] if _received else INTERRUPTED
 
 
+def hung_up() -> bool:
+    """Return whether the terminal was closed (SIGHUP): nobody has asked for an end of what goes on by itself."""
+    return signal.SIGHUP in _received
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     """End as Ctrl-C does. A closed terminal sends several signals: the next must not interrupt what cleans up."""
     for one in _ENDING:

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 OTHER_WORDS: Final = {
     "start": "up",
@@ -38,3 +38,9 @@ def hint(word: str, commands: Iterable[str]) -> str:
     """Return what to say of a word that is none of the ``commands``."""
     close = OTHER_WORDS.get(word) or next(iter(difflib.get_close_matches(word, commands, n=1)), None)
     return f"did you mean: sparkctl {close}" if close else "`sparkctl --help` lists the commands"
+
+
+def hint_within(group: str, word: str, commands: Iterable[str], other_words: Mapping[str, str]) -> str:
+    """Return the same of a word that is none of a group's ``commands``; ``other_words`` are what people say there."""
+    close = other_words.get(word) or next(iter(difflib.get_close_matches(word, commands, n=1)), None)
+    return f"did you mean: sparkctl {group} {close}" if close else f"`sparkctl {group} --help` lists the commands"

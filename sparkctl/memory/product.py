@@ -8,15 +8,14 @@ up to transformers 5.5.3, 343 from 5.5.4 on).
 
 from __future__ import annotations
 
-import fnmatch
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import format_bytes
-from sparkctl.memory.weights.load_options import QUERY_ALONE, LoadOptions
-from sparkctl.memory.weights.quantization import FP8, NVFP4, declared_config, ignored_names, scheme
-from sparkctl.memory.weights.tensors import component_of, keys_and_values, shared_layers, without_shared_keys
+from sparkctl.memory.job import made
+from sparkctl.memory.job.linear import FUSED, STACKED, UNFUSED, linear, names_it
+from sparkctl.memory.weights.quantization import declared_config, ignored_names, scheme
+from sparkctl.memory.weights.tensors import component_of, shared_layers, without_shared_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,11 +26,7 @@ if TYPE_CHECKING:
 TOLERANCE: Final = 0.02
 """By how much a product may differ from its predicted bytes: the three products of the seeds of this project are within
 1.5 %."""
-_ANY: Final = LoadOptions(vllm=QUERY_ALONE)
-"""How a declared quantization is read, which no flag changes."""
 _SHOWN: Final = 3
-_MATRIX: Final = 2
-_STACKED: Final = 3
 _SCALES: Final = (".weight_scale", ".weight_scale_inv", ".scales")
 _PACKED: Final = frozenset({"U8", "I8", "I32", "F8_E4M3"})
 _WEIGHTS: Final = re.compile(r"\.(weight|weight_packed|qweight)$")
@@ -40,14 +35,8 @@ _BESIDE: Final = re.compile(
     r"weight_zero_point|weight_g_idx|scales|qzeros|g_idx)$"
 )
 """What a quantized layer has beside its weight (compressed-tensors, ModelOpt, GPTQ, AWQ)."""
-_FUSED: Final = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)(?:\.weight)?$")
-_UNFUSED: Final = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
 _OF_THE_WRITER: Final = frozenset({"transformers_version", "_name_or_path", "torch_dtype", "dtype"})
 """Keys of a config.json that whoever writes it writes anew."""
-_SCALE_ROW_BYTES: Final = 2
-"""FP8 with a scale for each row: one of 16 bits (compressed-tensors' FP8_DYNAMIC)."""
-_SCALE_LAYER_BYTES: Final = 4
-"""NVFP4: a scale of 32 bits for each layer beside those of its groups."""
 
 
 class ProductFinding(NamedTuple):
@@ -56,14 +45,6 @@ class ProductFinding(NamedTuple):
     check: str
     passed: bool
     says: str
-
-
-class _Linear(NamedTuple):
-    """A linear layer: its parameters, its rows, and its bytes as they are."""
-
-    parameters: int
-    rows: int
-    bytes: int
 
 
 def judged(source: ModelFacts, product: ModelFacts, kept: Sequence[str] | None) -> list[ProductFinding]:
@@ -85,12 +66,11 @@ class _Judgement:
         after = product.tensors or ()
         names = {tensor.name for tensor in after}
         shared = without_shared_keys(product.config, after) if shared_layers(source.config) else None
-        dropped = keys_and_values(shared) if shared else None
         self._dropped = shared
-        self._before = [one for one in source.tensors or () if dropped is None or not dropped.search(one.name)]
+        self._before = made.without_spare(source.tensors or (), shared)
         self._after = after
         self._names = names
-        self._could = dict(_linear(self._before))
+        self._could = dict(linear(self._before))
         self._made = _quantized(after)
         self._kept = {module for module in self._could if names_it(module, patterns)}
 
@@ -106,7 +86,7 @@ class _Judgement:
     def _config_says_so(self) -> ProductFinding:
         if not self._said:
             return ProductFinding("declared", False, "config.json has no quantization_config: vLLM cannot load it")
-        quantized, doubt = scheme(self._product.config, _ANY)
+        quantized, doubt = scheme(self._product.config, made.ANY)
         said = doubt or f"quantization_config says {quantized.name if quantized else 'nothing'}"
         return ProductFinding("declared", doubt is None, said)
 
@@ -119,9 +99,13 @@ class _Judgement:
     def _kept_whole(self) -> ProductFinding:
         """Routers are judged also where nothing says that they are kept: vLLM has no quantized one."""
         wrong = [name for name in self._made if names_it(name, self._patterns)]
+        others = self._made - self._could.keys()
         routers = [name for name in self._made if component_of(f"{name}.weight") == "router"]
         if wrong:
             return ProductFinding("kept", False, f"{len(wrong):,} that were to be kept are quantized: {_few(wrong)}")
+        if others:
+            says = f"{len(others):,} are quantized that are no linear layers of the source: {_few(others)}"
+            return ProductFinding("kept", False, says)
         if routers:
             says = f"a router is quantized, which vLLM does not load (llm-compressor#2714): {_few(routers)}"
             return ProductFinding("kept", False, says)
@@ -158,53 +142,8 @@ class _Judgement:
 
     def _predicted(self) -> int | None:
         """Return the bytes of a product whose layers are all as they should be; None where its scheme is not known."""
-        quantized, _ = scheme(self._product.config, _ANY)
-        if quantized is None or quantized.also is not None:
-            return None
-        total = float(sum(tensor.bytes for tensor in self._before))
-        for module in self._could.keys() - self._kept:
-            layer = self._could[module]
-            total += layer.parameters * quantized.bits / 8 - layer.bytes
-            if quantized.name == FP8:
-                total += layer.rows * _SCALE_ROW_BYTES
-            elif quantized.name == NVFP4:
-                total += _SCALE_LAYER_BYTES
-        return round(total)
-
-
-def names_it(module: str, patterns: Iterable[str]) -> bool:
-    """Return whether one of the patterns names a module; an expression that is none names nothing."""
-    return any(_matches(module, pattern) for pattern in patterns)
-
-
-def _matches(module: str, pattern: str) -> bool:
-    if pattern.startswith("re:"):
-        try:
-            return re.match(pattern[3:], module) is not None
-        except (re.error, RecursionError):
-            return False
-    return module == pattern or module.endswith(f".{pattern}") or fnmatch.fnmatchcase(module, pattern)
-
-
-def _linear(tensors: Iterable[Tensor]) -> Iterator[tuple[str, _Linear]]:
-    """Yield the linear layers as the tools that quantize see them: experts that are one tensor one by one."""
-    for tensor in tensors:
-        fused = _FUSED.match(tensor.name)
-        if fused and len(tensor.shape) == _STACKED:
-            parts = _UNFUSED[fused[2]]
-            count = tensor.shape[0] * len(parts)
-            one = _Linear(math.prod(tensor.shape) // count, tensor.shape[1] // len(parts), tensor.bytes // count)
-            for expert in range(tensor.shape[0]):
-                for part in parts:
-                    yield f"{fused[1]}.{expert}.{part}", one
-        elif len(tensor.shape) == _MATRIX and tensor.name.endswith(".weight") and not _looked_up(tensor.name):
-            name = tensor.name.removesuffix(".weight")
-            yield name, _Linear(math.prod(tensor.shape), tensor.shape[0], tensor.bytes)
-
-
-def _looked_up(name: str) -> bool:
-    """Return whether a matrix is a table of which rows are looked up, and no linear layer; an output's head is one."""
-    return component_of(name) in {"embedding", "per-layer embedding"} and "lm_head" not in name
+        layers = [self._could[module] for module in self._could.keys() - self._kept]
+        return made.expected_bytes(self._before, layers, self._product.config)
 
 
 def _quantized(tensors: Iterable[Tensor]) -> set[str]:
@@ -222,9 +161,9 @@ def _missing(tensor: Tensor, there: set[str]) -> str | None:
     """Return what of a source's tensor is not in the product: its own name, or the first expert of it; None: it is."""
     if tensor.name in there:
         return None
-    fused = _FUSED.match(tensor.name)
-    if fused and len(tensor.shape) == _STACKED:
-        experts = (f"{fused[1]}.{at}.{part}.weight" for at in range(tensor.shape[0]) for part in _UNFUSED[fused[2]])
+    fused = FUSED.match(tensor.name)
+    if fused and len(tensor.shape) == STACKED:
+        experts = (f"{fused[1]}.{at}.{part}.weight" for at in range(tensor.shape[0]) for part in UNFUSED[fused[2]])
         return next((name for name in experts if name not in there), None)
     return tensor.name
 

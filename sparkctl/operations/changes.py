@@ -19,6 +19,7 @@ from sparkctl.base.errors import (
     WaitInterruptedError,
 )
 from sparkctl.operations import deployed
+from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import prepare
@@ -114,7 +115,8 @@ class Controller:
 
         Raises:
             RefusedError: the set does not fit; nothing was touched.
-            InputError: a service that runs differs from its recipe and ``replace`` was not given; nothing was touched.
+            InputError: a service that runs differs from its recipe and ``replace`` was not given, or a vLLM would read
+                its model wrongly; nothing was touched.
             EngineError, ModError, NotReadyError, CheckError: as named; what this command created is removed, what ran
                 still runs.
         """
@@ -127,6 +129,7 @@ class Controller:
             self._report.warn(line)
         services = {service.name: service for service in wanted}
         starting = [services[step.service] for step in plan.steps if step.action in STARTS]
+        refuse_misread(starting)
         prepare.prepare(self._ports, self._report, starting)
         for place, step in enumerate(plan.steps):
             try:

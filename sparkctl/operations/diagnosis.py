@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.recipes.job import failures as job_failures
 from sparkctl.vllm import failures
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ _MARKS: Final = (
 def diagnose(world: World, log: BinaryIO) -> Diagnosis | None:
     """Return why the last run in a log failed, None where nothing in it is known; no secret is in the answer.
 
+    What no vLLM prints may be of a job.
+
     Raises:
         InputError: the log cannot be read, or the operator's secrets, which the answer must not hold.
     """
-    return failures.diagnose(world.boundary.hidden(text_of(log)).split("\n"))
+    lines = world.boundary.hidden(text_of(log)).split("\n")
+    found = failures.diagnose(lines)
+    of_job = failures.diagnose(lines, job_failures.catalogue()) if found is None or not found.failure else None
+    return of_job if of_job is not None and of_job.failure else found
 
 
 def text_of(log: BinaryIO) -> str:

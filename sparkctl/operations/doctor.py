@@ -10,6 +10,7 @@ from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 from sparkctl.memory.cards import GB10
+from sparkctl.operations.jobs.memory.running import running_jobs
 from sparkctl.operations.memory import machine
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.memory.cards import Card
     from sparkctl.memory.pool import GpuPool, Pool
     from sparkctl.operations.context import World
+    from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.world.engine import EngineInfo
     from sparkctl.world.host import Gpu, GpuProcess, MemoryReading
 
@@ -59,6 +61,7 @@ class Reported(NamedTuple):
     pool: Pool
     disks: Mapping[str, int | None]
     earlyoom: bool
+    jobs: Sequence[RunningJob] = ()
     profile: Card = GB10
 
 
@@ -69,6 +72,7 @@ def doctor(world: World) -> list[Examined]:
 
 def _reported(world: World) -> Reported:
     host, engine = world.host, _info(world)
+    here = not isinstance(engine, EngineError) and engine.elsewhere is None
     root = "" if isinstance(engine, EngineError) or engine.elsewhere is not None else engine.data_root
     models = world.operator.home / "models"
     cache = world.operator.hub(None).parent
@@ -80,6 +84,7 @@ def _reported(world: World) -> Reported:
         pool=machine.pool(host, world.profile.reserves),
         disks={str(path): host.disk_free_bytes(path) for path in (models, cache, *([Path(root)] if root else []))},
         earlyoom=host.program_runs("earlyoom"),
+        jobs=running_jobs(world.engine, host) if here else (),
         profile=world.profile.card,
     )
 
@@ -99,6 +104,7 @@ def examine(reported: Reported) -> list[Examined]:
         _toolkit(reported.engine),
         *_memory(reported.memory, reported.pool),
         *_earlyoom(reported),
+        *(_job(job) for job in reported.jobs),
         *(_disk(path, free) for path, free in reported.disks.items()),
     ]
 
@@ -240,6 +246,14 @@ def _earlyoom(reported: Reported) -> list[Examined]:
         consequence = "it waits until swap is short too (Blackwellboy/model-serving-minefield#134)"
         return [Examined("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")]
     return [Examined("earlyoom", Status.OK, "running")]
+
+
+def _job(job: RunningJob) -> Examined:
+    claim = "an unknown amount" if job.claim.claim_bytes is None else format_gib(job.claim.claim_bytes)
+    holds = "not known" if job.resident_bytes is None else format_gib(job.resident_bytes)
+    found = f"runs; claims {claim} until it ends, and holds {holds} now"
+    consequence = "what it claims is kept free for it: a service may not fit beside it"
+    return Examined(f"job {job.name}", Status.OK, found, consequence, f"sparkctl job stop {job.name} ends it")
 
 
 def _disk(path: str, free: int | None) -> Examined:

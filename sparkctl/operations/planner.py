@@ -11,6 +11,7 @@ from sparkctl.base.units import format_gib
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
+from sparkctl.operations.jobs.memory import running as jobs
 from sparkctl.operations.memory import machine
 from sparkctl.operations.status.leftovers import ASIDE, findings, must_start
 from sparkctl.planning.admission import OnGpu
@@ -203,18 +204,23 @@ class EngineNow:
         return machine.pool(self._ports.host, self._reserves)
 
     def pids(self) -> set[int]:
-        """Return the processes of sparkctl's services."""
+        """Return the processes of sparkctl's services and jobs."""
         engine = self._ports.engine
-        return {pid for _, one in deployed.services(engine) for pid in engine.processes(one.id)}
+        ours = [*(one for _, one in deployed.services(engine)), *jobs.containers(engine)]
+        return {pid for one in ours for pid in engine.processes(one.id)}
 
     def running(self, coming: Sequence[Container] = ()) -> list[Running]:
-        """Return the services as the plan sees them; those of the containers ``coming`` as if they were started."""
+        """Return the services as the plan sees them; those of the containers ``coming`` as if they were started.
+
+        Jobs that run are among them.
+        """
         now = deployed.deployed(self._ports.engine, self._ports.host, self._ports.http, self.key)
         names = {one.name: one for one in now if one.container.name == one.name}
         found = [_with_what_comes_back(one, now) for one in names.values()]
         started = {one.id for one in coming if must_start(one) or one.state == "running"}
         back = [one for one in now if one.container.id in started and one.name not in names]
-        return [*found, *(one.running._replace(state="ready" if one.ready else "starting") for one in back)]
+        found += [one.running._replace(state="ready" if one.ready else "starting") for one in back]
+        return [*found, *(one.running for one in jobs.running_jobs(self._ports.engine, self._ports.host))]
 
     def no_room(self, container: Container) -> str:
         """Return why there is no memory to start a container again, "" where there is.

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MEASUREMENT: Final = "measurement"
 HIGH_WATER: Final = "high-water"
+JOB_PEAK: Final = "job-peak"
+JOB: Final = "job"
+MADE: Final = "made"
+"""The outcome of a run whose product has its name; any other one is how it ended."""
 _LARGEST: Final = 2**63
 """No count of bytes or tokens is larger: a system counts them in 64 bits."""
 _LAST_TIME: Final = 253_402_300_799
@@ -45,6 +49,31 @@ class HighWater:
 @cache
 def _marks() -> TypeAdapter[HighWater]:
     return TypeAdapter(HighWater)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """How a run of a job ended. ``at`` is when, in seconds since the epoch; ``seconds`` are those of its container.
+
+    ``digest`` is that of what was asked. ``outcome`` is made, failed or stopped, and ``why`` says more of a failure.
+    ``peak_bytes`` is the most memory that it was seen to take, None where nobody saw it.
+    """
+
+    job: str
+    digest: str
+    at: float
+    outcome: str
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    product_bytes: int | None = None
+    phase: str = ""
+    why: str = ""
+    output: str = ""
+
+
+@cache
+def _job_runs() -> TypeAdapter[EndedJob]:
+    return TypeAdapter(EndedJob)
 
 
 def _raised(one: Measurement, mark: HighWater | None) -> Measurement:
@@ -101,6 +130,16 @@ class Records:
                 found[record.service, record.at] = highest
         return found
 
+    def add_job_run(self, one: EndedJob, model: str) -> None:
+        """Keep how a run of a job ended; ``model`` is the repository that it read."""
+        text = _job_runs().dump_json(one).decode()
+        self.add(StoredRecord(JOB, one.at, one.job, "", model, text))
+
+    def job_runs(self, job: str) -> list[EndedJob]:
+        """Return the runs of a job, the oldest first."""
+        records = [one for one in self._store.records(JOB) if one.service == job]
+        return self.read(_job_runs, sorted(records, key=lambda one: one.at))
+
     def add(self, one: StoredRecord) -> None:
         """Keep a record."""
         self._store.add(one)
@@ -115,9 +154,13 @@ class Records:
         return [one for one in found if one is not None]
 
     def forget(self, name: str) -> int:
-        """Remove what was measured of a service, a recipe or a model of this name, and return how many that were."""
+        """Remove what was measured of a service, a job, a recipe or a model of this name; return how many that were."""
         self._store.forget(HIGH_WATER, name)
-        return self._store.forget(MEASUREMENT, name)
+        return self._store.forget(MEASUREMENT, name) + self.forget_job_peaks(name)
+
+    def forget_job_peaks(self, name: str) -> int:
+        """Remove what runs of a job, or on a model, of this name took, and return how many that were."""
+        return self._store.forget(JOB_PEAK, name)
 
     def _read(self, adapter: TypeAdapter[T], record: StoredRecord) -> T | None:
         try:

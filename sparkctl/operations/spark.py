@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.doctor import Examined
     from sparkctl.operations.files import render as rendering
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.jobs.memory import plan as job_planning
+    from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.memory import plan as planning
     from sparkctl.operations.memory import size as sizing
     from sparkctl.operations.memory.plan import PlannedSet
@@ -46,6 +48,7 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    job_planning = LazyModule("sparkctl.operations.jobs.memory.plan")
     planning = LazyModule("sparkctl.operations.memory.plan")
     rendering = LazyModule("sparkctl.operations.files.render")
     running = LazyModule("sparkctl.operations.services.running")
@@ -328,6 +331,20 @@ class Spark:
             ModError: with ``stage``, a mod's file is not what it has to be.
         """
         return rendering.render(self._world, name, overrides, strict=strict, stage=stage)
+
+    def plan_job(self, name: str, overrides: Sequence[str] = ()) -> PlannedJob:
+        """Return what a job takes and whether it fits beside what runs. Touches nothing.
+
+        A job that does not fit is no error: ``fits`` of the result is False, and ``reasons`` has the ways out.
+
+        Args:
+            name: a job, by its name or its file.
+            overrides: what is laid over it: ``with.scheme=NVFP4A16``.
+
+        Raises:
+            InputError: there is no such job, something is wrong with it, or nothing is known of what it takes.
+        """
+        return job_planning.plan(self._world, name, overrides)
 
     def doctor(self) -> list[Examined]:
         """Return what is found of this host, each with its consequence and its fix: engine, GPU, memory, disk."""

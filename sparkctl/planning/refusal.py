@@ -9,6 +9,7 @@ from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import foreign_bytes, together
 from sparkctl.planning.order import StartPart
+from sparkctl.planning.running import job_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +94,8 @@ def arithmetic(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool,
         yield from _taken(_part(one, memory), f"{one.name}{parts[one.name]}")
     yield from _given_back(start.parts[memory], start.name)
     if _by_reserve(short):
-        yield _line("-", start.parts[memory].peak_bytes, f"{start.name} while it starts{parts[start.name]}")
+        when = "while it starts" if job_named(start.name) is None else "at its peak"
+        yield _line("-", start.parts[memory].peak_bytes, f"{start.name} {when}{parts[start.name]}")
     else:
         yield from _check(by_name[start.name], of, own=memory != HOST)
     yield from _not_at_once(_less(admission, short, start))

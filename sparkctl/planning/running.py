@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_JOB: Final = "job "
+"""What the name of a job begins with where it stands among services: no service's name has a space in it."""
+
+
+def job_in_plan(job: str) -> str:
+    """Return what a job is called where it stands among services."""
+    return f"{_JOB}{job}"
+
+
+def job_named(name: str) -> str | None:
+    """Return the job that such a name means, None where it is a service's."""
+    return name.removeprefix(_JOB) if name.startswith(_JOB) else None
 
 
 class Held(NamedTuple):
@@ -48,7 +61,8 @@ class Running(NamedTuple):
     ``claim_bytes`` is what it will hold of the host's memory, ``peak_bytes`` the most that it takes until then,
     ``resident_bytes`` what it holds now; None where that is not known. ``gpus`` is the same for each GPU with its own
     memory. Without a claim it counts as what it holds, and ``doubt`` says so. ``changes`` are in words how it differs
-    from what is wanted of it. ``priority`` None is not known either.
+    from what is wanted of it. ``priority`` None is not known either. A job that runs is as a service that starts
+    (``job_in_plan``).
     """
 
     name: str

@@ -38,13 +38,15 @@ KINDS: Final = {
     "mod": "mods/{}/mod.yaml",
     "template": "templates/{}.j2",
     "check": "checks/{}.yaml",
+    "job": "recipes/jobs/{}.yaml",
+    "script": "jobs/{}.yaml",
 }
 """Where each kind of file is in a root."""
 SHIPPED: Final = "shipped"
 """The label of the root that comes with sparkctl."""
 HUB: Final = "hub"
 """The label of what is no file: a hub name, which stands for a recipe."""
-FOLDERS: Final = ("recipes", "mods", "templates", "checks")
+FOLDERS: Final = ("recipes", "mods", "templates", "checks", "jobs")
 _SERVED: Final = ("recipe", "stack")
 
 
@@ -194,7 +196,7 @@ class Catalog:
             InputError: there is no such recipe, or something is wrong with it: every problem at its line.
         """
         entry = self.entry("recipe", name)
-        written = layers.with_whole_names(layers.with_overrides(self._extended(entry, ()), overrides))
+        written = layers.with_whole_names(layers.with_overrides(self.extended("recipe", entry, _own), overrides))
         whole, assumed = minimal.completed(written, entry.name)
         recipe = validate(whole, Recipe)
         version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
@@ -283,7 +285,7 @@ class Catalog:
         Raises:
             ProblemsError: it is no YAML, or extends what is not there.
         """
-        return problems_of(layers.with_whole_names(self._extended(entry, ())), Recipe, partial=True)
+        return problems_of(layers.with_whole_names(self.extended("recipe", entry, _own)), Recipe, partial=True)
 
     def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
         """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
@@ -338,28 +340,39 @@ class Catalog:
         listed = f"there are: {', '.join(n for n in known if not n.startswith('_')) or 'none'}"
         return InputError(f"no {words} {name!r}", hint=f"did you mean {close}?" if close else listed)
 
-    def _extended(self, entry: CatalogEntry, chain: tuple[Path, ...]) -> Document:
-        """Return a recipe's document laid over those that it extends. ``chain`` is who extends it, in turn.
+    def extended(
+        self, kind: str, entry: CatalogEntry, read: Callable[[CatalogEntry], Document], chain: tuple[Path, ...] = ()
+    ) -> Document:
+        """Return a file's document laid over those that it extends; ``read`` returns one file's own.
 
-        A recipe may extend one of its own name in a later root: an operator's changes to a shipped one.
+        ``chain`` is who extends it, in turn. A recipe may extend one of its own name in a later root: an operator's
+        changes to a shipped one.
+
+        Raises:
+            ProblemsError: one of them is no YAML, is not there, or extends itself.
         """
-        source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
-        own = layers.with_long_names(minimal.spelled_out(source))
+        own = read(entry)
         chain = (*chain, real(entry.path))
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):
             return own
         name = named_file.beside(entry.path, extends.content)
-        parent = self._find("recipe", name, besides=chain)
+        parent = self._find(kind, name, besides=chain)
         if parent is None:
-            raise ProblemsError([self._no_parent(name, chain, extends.place)])
-        return layers.merge_documents(self._extended(parent, chain), own)
+            raise ProblemsError([self._no_parent(kind, name, chain, extends.place)])
+        return layers.merge_documents(self.extended(kind, parent, read, chain), own)
 
-    def _no_parent(self, name: str, chain: tuple[Path, ...], place: Place) -> Problem:
-        again = self._find("recipe", name)
+    def _no_parent(self, kind: str, name: str, chain: tuple[Path, ...], place: Place) -> Problem:
+        again = self._find(kind, name)
         if again is None:
-            absent = self._absent(("recipe",), name)
+            absent = self._absent((kind,), name)
             return Problem(f"extends: {absent.message}", place, absent.hint)
         circle = chain[chain.index(real(again.path)) :]
         names = " → ".join([*(path.stem for path in circle), again.path.stem])
-        return Problem(f"extends: a recipe cannot extend itself: {names}", place)
+        return Problem(f"extends: a {kind} cannot extend itself: {names}", place)
+
+
+def _own(entry: CatalogEntry) -> Document:
+    """Return what a recipe's own file says, without those that it extends."""
+    source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
+    return layers.with_long_names(minimal.spelled_out(source))

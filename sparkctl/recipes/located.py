@@ -10,9 +10,11 @@ from sparkctl.recipes.host import version
 from sparkctl.recipes.service import Source
 from sparkctl.recipes.stack import Member, refuse_unservable
 from sparkctl.world.labels import LaidOver
+from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sparkctl.base.errors import Problem
     from sparkctl.mods.images import Images
@@ -45,15 +47,21 @@ class Located(NamedTuple):
         return tuple(layers.written(override) for override in (*self.member.overrides, *self.overrides))
 
     @property
+    def sources(self) -> list[Source]:
+        """The models that it needs: its own, and its draft's."""
+        return [self.model] if self.draft is None else [self.model, self.draft]
+
+    @property
     def missing(self) -> list[Source]:
         """The models that are not on this host."""
-        return [source for source in (self.model, self.draft) if source is not None and source.missing]
+        return [source for source in self.sources if source.missing]
 
 
 class Locator:
     """Turns names into recipes; ``warnings`` collects what was doubtful in the files.
 
-    ``images`` are asked which vLLM an image has, for recipes that leave it to the image.
+    ``images`` are asked which vLLM an image has, for recipes that leave it to the image. ``proving`` is the folder of
+    a product that a job serves to check it, before it has its name.
     """
 
     def __init__(self, catalog: Catalog, models: Models, operator: Operator, images: Images | None = None) -> None:
@@ -62,6 +70,7 @@ class Locator:
         self._models = models
         self._operator = operator
         self.warnings: list[Problem] = []
+        self.proving: Path | None = None
 
     def located(
         self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
@@ -71,16 +80,21 @@ class Locator:
         ``named`` is the service's name in place of its own.
 
         Raises:
-            InputError: a file that cannot be used, a name that is none, or ``named`` for more than one service.
+            InputError: a file that cannot be used, a name that is none, ``named`` for more than one service, or a
+                model's folder that a job has not finished.
         """
         members = [member for name in names for member in self._catalog.members(name)]
         if named is not None:
             members = _renamed(members, named)
         meant = [_meant(text, [member.service for member in members]) for text in overrides]
-        return [
+        found = [
             self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
             for member in members
         ]
+        for source in (source for one in found for source in one.sources):
+            if source.folder is not None and source.folder != self.proving:
+                refuse_partial(source.folder)
+        return found
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
@@ -108,28 +122,32 @@ class Locator:
         return found
 
     def _source(self, recipe: Recipe, repo: str, revision: str | None, path: str | None) -> Source:
-        """Return where a model is: in its folder, else in the cache, else where it ought to be and is not."""
         folder = self._operator.expand(path) if path is not None else None
-        problem = self._models.folder_problem(folder) if folder is not None else None
-        if folder is not None and problem not in _ABSENT:
-            # What lies there damaged is never passed over in silence.
-            missing = problem and f"{folder} {problem}"
-            return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
         cache = self._operator.hub(recipe.cache) if recipe.cache is not None else None
-        snapshot = self._models.cached(cache, repo, revision) if cache is not None else None
-        if snapshot is not None:
-            return Source(repo, here=snapshot)
-        why = "has no cache to be in" if cache is None else self._models.cache_problem(cache, repo, revision)
-        if folder is not None:
-            return Source(repo, folder, missing=f"{folder} {problem}")
-        damaged = cache is not None and why != f"is not in the cache {cache}"
-        return Source(repo, missing=f"{repo} {why}", damaged=damaged)
+        return source(self._models, repo, revision, folder, cache)
 
     def _draft(self, recipe: Recipe) -> Source | None:
         speculative = recipe.speculative
         if speculative is None or speculative.model is None:
             return None
         return self._source(recipe, speculative.model, None, speculative.path)
+
+
+def source(models: Models, repo: str, revision: str | None, folder: Path | None, cache: Path | None) -> Source:
+    """Return where a model is: in its folder, else in the cache (None: it has none), else where it ought to be."""
+    problem = models.folder_problem(folder) if folder is not None else None
+    if folder is not None and problem not in _ABSENT:
+        # What lies there damaged is never passed over in silence.
+        missing = problem and f"{folder} {problem}"
+        return Source(repo, folder, here=None if missing else folder, missing=missing, damaged=bool(missing))
+    snapshot = models.cached(cache, repo, revision) if cache is not None else None
+    if snapshot is not None:
+        return Source(repo, here=snapshot)
+    why = "has no cache to be in" if cache is None else models.cache_problem(cache, repo, revision)
+    if folder is not None:
+        return Source(repo, folder, missing=f"{folder} {problem}")
+    damaged = cache is not None and why != f"is not in the cache {cache}"
+    return Source(repo, missing=f"{repo} {why}", damaged=damaged)
 
 
 def _renamed(members: Sequence[Member], name: str) -> list[Member]:

@@ -113,13 +113,20 @@ class Diagnosis:
 @cache
 def catalogue() -> tuple[Failure, ...]:
     """Return the entries."""
-    text = resources.files("sparkctl.vllm").joinpath("data", "failures.yaml").read_text(encoding="utf-8")
+    return entries(resources.files("sparkctl.vllm").joinpath("data", "failures.yaml").read_text(encoding="utf-8"))
+
+
+def entries(text: str) -> tuple[Failure, ...]:
+    """Return the entries of a catalogue's text."""
     return tuple(TypeAdapter(list[Failure]).validate_python(yaml.safe_load(text)))
 
 
-def diagnose(lines: Iterable[str]) -> Diagnosis | None:
-    """Return why the last run in a log failed, None where its log says nothing of it."""
-    run = _Run(runs.until_stopped(runs.last_run(list(log_lines.read(lines)))))
+def diagnose(lines: Iterable[str], known: Sequence[Failure] | None = None) -> Diagnosis | None:
+    """Return why the last run in a log failed, None where its log says nothing of it.
+
+    ``known`` is another catalogue than that of vLLM's failures.
+    """
+    run = _Run(runs.until_stopped(runs.last_run(list(log_lines.read(lines)))), catalogue() if known is None else known)
     found = sorted(run.evidence(), key=lambda one: (one.rank, run.lines[one.first].number))
     crash = run.crash(found)
     ranks = {one.rank for one in found}
@@ -176,7 +183,8 @@ class Match(NamedTuple):
 class _Run:
     """The lines of one run, by process."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[Line], known: Sequence[Failure]) -> None:
+        self._known = known
         self.lines = tracebacks.of_process([line._replace(text=line.text[:LONGEST_LINE]) for line in lines])
         self.thrown = tracebacks.thrown(self.lines)
         self.told = runs.starts(lines)
@@ -202,7 +210,7 @@ class _Run:
 
     def evidence(self) -> Iterator[Match]:
         """Yield where the entries' texts stand."""
-        for failure in catalogue():
+        for failure in self._known:
             text = self._whole if failure.rank in {Rank.HINT, Rank.NOTE} else self._loud
             for match in islice(compiled(failure.pattern).finditer(text), _MOST_MATCHES):
                 first = self._line_at(match.start())

@@ -54,7 +54,7 @@ LABEL_TRIAL: Final = "sparkctl.trial"
 LABEL_KEPT: Final = "sparkctl.kept"
 """On a container that is to stay to be looked at, should it fail (--keep)."""
 LABEL_THROWAWAY: Final = "sparkctl.throwaway"
-"""On a container for a moment: what it is for (reader, bake, code)."""
+"""On a container for a moment: what it is for (reader, bake, code, image)."""
 
 OF_THE_MOMENT: Final = frozenset(
     {
@@ -68,7 +68,7 @@ IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
-_OURS: Final = frozenset({LABEL_SERVICE, LABEL_THROWAWAY})
+_JOB: Final = "sparkctl.job"  # job_labels.LABEL_JOB
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
 _BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
@@ -307,8 +307,8 @@ def read(labels: Mapping[str, str]) -> ServiceLabels:
 
 
 def is_ours(labels: Mapping[str, str]) -> bool:
-    """Return whether sparkctl made a container: a service's, or one for a moment."""
-    return not _OURS.isdisjoint(labels)
+    """Return whether sparkctl made a container: a service's, a job's, or one for a moment."""
+    return LABEL_SERVICE in labels or _JOB in labels or bool(labels.get(LABEL_THROWAWAY))
 
 
 def _readings(labels: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:

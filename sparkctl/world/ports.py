@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from sparkctl.world.builder import Builder
     from sparkctl.world.engine import Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.web import Http, Streams
@@ -61,8 +62,64 @@ class Files(Protocol):
     def content(self, path: Path) -> bytes | None:
         """Return what is in a file; None where there is none, or it cannot be read."""
 
+    def names(self, folder: Path) -> list[str]:
+        """Return the names of the files in a folder, in order; [] where it is not there, or cannot be read."""
+
     def sweep(self, folder: Path) -> list[Path]:
         """Remove what writes that were killed left in a folder and below, and return what that was."""
+
+
+class ProductFile(NamedTuple):
+    """What lies below a folder: its path from there, and its bytes. ``kind`` is file, folder, link or other."""
+
+    name: str
+    kind: str
+    bytes: int
+
+
+class Products(Protocol):
+    """The folders that jobs make models in, and those that they read. A user is a (uid, gid) of this host.
+
+    Every method raises InputError where the file system refuses, in words. Nothing of a folder that a job writes is
+    read or changed through a link.
+    """
+
+    @property
+    def me(self) -> tuple[int, int]:
+        """The user that this process is."""
+
+    def lies_there(self, path: Path) -> str:
+        """Return what lies at a path, links not followed: a folder, a file, a link, something else; "": nothing."""
+
+    def make(self, path: Path, user: tuple[int, int]) -> None:
+        """Make an empty folder for a user alone, and the folders above it; it is an error where something is there."""
+
+    def files(self, folder: Path) -> list[ProductFile]:
+        """Return what lies below a folder, by name; [] where it is not there."""
+
+    def rename(self, folder: Path, old: str, new: str) -> None:
+        """Give a file of a folder another name there, in the place of what has it; without that file nothing is done.
+
+        What is under the old name must be a regular file.
+        """
+
+    def sha256(self, path: Path, came: Callable[[int], None]) -> str:
+        """Return the checksum of a regular file; ``came`` is told how many more bytes were read, piece by piece."""
+
+    def hand_over(self, folder: Path, user: tuple[int, int]) -> None:
+        """Give all that is in a folder to a user: files to be read by everybody (0644), folders too (0755)."""
+
+    def publish(self, partial: Path, output: Path) -> None:
+        """Write all of a folder to the disk and give it its name, which nothing may have; safe against a power cut."""
+
+    def remove(self, partial: Path) -> None:
+        """Remove the folder of an unfinished product (``partial_folder``) and all in it; none is no error."""
+
+    def partials(self, output: Path) -> list[Path]:
+        """Return the unfinished products that lie beside an output, by name; [] where they cannot be listed."""
+
+    def unreadable(self, folder: Path, user: tuple[int, int]) -> list[Path]:
+        """Return what a user without further groups could not read of a folder, links followed."""
 
 
 class HubModel(NamedTuple):
@@ -209,3 +266,7 @@ class Ports(NamedTuple):
     """None where nothing can be tried out: a simulated engine runs no images."""
     streams: Streams | None = None
     """None: those of this machine, which are imported when they are used."""
+    builder: Builder | None = None
+    """None where no images are built: a simulated engine has none."""
+    products: Products | None = None
+    """None where no job runs: a simulated engine runs no images."""

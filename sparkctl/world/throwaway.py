@@ -49,7 +49,8 @@ def throwaway(maker: Maker, spec: ContainerSpec, purpose: str, process: str) -> 
 
 def left(containers: Sequence[Container], lives: Callable[[str], bool | None]) -> list[Container]:
     """Return the throwaway containers whose process is known not to run any more; ``lives`` is ``Locks.lives``."""
-    ours = [container for container in containers if LABEL_THROWAWAY in container.labels]
+    # An image that was built in a throwaway container has its labels, empty, and so has what is made of that image.
+    ours = [container for container in containers if container.labels.get(LABEL_THROWAWAY)]
     return [container for container in ours if lives(container.labels.get(LABEL_PROCESS, "")) is False]
 
 

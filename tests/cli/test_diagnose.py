@@ -54,6 +54,12 @@ def test_the_cause_the_fix_and_the_lines(spark: FakeSpark) -> None:
     assert found["lines"][0] == LINES[0]
 
 
+def test_the_log_of_a_job_has_its_cause_too(spark: FakeSpark, tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text('{"phase": "save"}\nOSError: [Errno 28] No space left on device: \'/output/model.safetensors\'\n')
+    assert spark.run("diagnose", str(log), "--json").expect(0).json["entry"] == "disk-full"
+
+
 def test_what_is_not_known_is_said(spark: FakeSpark, tmp_path: Path) -> None:
     healthy = FIXTURES / "vllm-0.32-cpu" / "boot.log"
     assert "nothing in this log is known as a failure" in spark.run("diagnose", str(healthy)).expect(0).out

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.product import ProductFinding, judged, names_it
+from sparkctl.memory.job.linear import names_it
+from sparkctl.memory.product import ProductFinding, judged
 from sparkctl.memory.weights.tensors import Tensor
 
 HIDDEN = 64

@@ -304,7 +304,7 @@ def test_a_killed_sweep_is_put_right_and_swept_again(spark: FakeSpark) -> None:
     trial = {**ran.labels, "sparkctl.trial": "1"}
     spark.engine.there["id-9"] = ran._replace(id="id-9", name=NAME, state="running", labels=trial)
     (row,) = spark.run("ps", "--json").expect(0).json
-    assert "a killed sweep left the container of one of its values" in row["aside"]
+    assert "a killed command left a container that was on trial" in row["aside"]
     done = spark.run(*SWEEP).expect(0)
     assert f"removed {NAME} and started it again" in done.err
     assert len(done.out.splitlines()) == 3

@@ -157,7 +157,7 @@ def test_a_sweep_that_is_ended_from_outside_leaves_what_ran(spark: Simulated, to
     process.communicate(timeout=60)
     if told is signal.SIGKILL:
         (row,) = spark.run("ps", "--json").expect(0).json
-        assert "a killed sweep left the container of one of its values" in row["aside"]
+        assert "a killed command left a container that was on trial" in row["aside"]
         spark.run("up", name).expect(0)
     else:
         assert process.returncode == 128 + told

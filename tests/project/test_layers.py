@@ -26,7 +26,10 @@ MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-_TOP = ("engine", "host", "labels", "ports", "settings", "spec", "throwaway", "web", "workbench")
+_TOP = {
+    *("builder", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
+    *("settings", "spec", "throwaway", "web", "workbench"),
+}
 WORLD = {f"world.{name}" for name in _TOP}
 """The top of world: values and protocols."""
 BELOW_RECIPES = {"base", "memory", "mods", "planning", "vllm", "world.docker_run", *WORLD}

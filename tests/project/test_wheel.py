@@ -30,9 +30,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_ships_the_recipes_mods_templates_and_checks_that_git_tracks(wheel: Path) -> None:
+def test_the_wheel_ships_the_recipes_mods_templates_checks_and_jobs_that_git_tracks(wheel: Path) -> None:
     tracked = subprocess.run(
-        ["git", "ls-files", *FOLDERS],
+        ["git", "ls-files", *{*FOLDERS, "jobs"}],
         cwd=ROOT,
         check=True,
         capture_output=True,

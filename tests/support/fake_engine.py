@@ -59,6 +59,8 @@ class FakeEngine:
     taken_ports: set[int] = field(default_factory=set)
     tagged: dict[str, str] = field(default_factory=dict)
     """The id of the image that a tag names now, where it is not the usual one."""
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The labels of an image that was built."""
     comes: dict[str, bytes] = field(default_factory=dict)
     """The files of an image that is pulled."""
     _last_start: dict[str, int] = field(default_factory=dict)
@@ -81,7 +83,9 @@ class FakeEngine:
 
     def image(self, reference: str) -> Image | None:
         name = reference.removeprefix("sha256:")
-        return Image(self._image_id(name), (), 9 * GIB) if name in self.images else None
+        if name not in self.images:
+            return None
+        return Image(self._image_id(name), (), 9 * GIB, self.labels.get(name, {}))
 
     def _image_id(self, name: str) -> str:
         return self.tagged.get(name, f"sha256:{name}")

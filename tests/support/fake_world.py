@@ -14,6 +14,7 @@ from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
 from sparkctl.world.local.disk import DiskFiles
+from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
@@ -21,7 +22,8 @@ from tests.support.fake_engine import FakeEngine
 from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeHub, FakeLocks, FakeModels, FakeStore
 
 if TYPE_CHECKING:
-    from sparkctl.world.ports import Report
+    from sparkctl.world.builder import Builder
+    from sparkctl.world.ports import Products, Report
     from sparkctl.world.web import Streams
     from sparkctl.world.workbench import Workbench
 
@@ -46,6 +48,9 @@ class StateInMemory(DiskFiles):
     def content(self, path: Path) -> bytes | None:
         return self.state.content(path) if path.is_relative_to(STATE) else super().content(path)
 
+    def names(self, folder: Path) -> list[str]:
+        return self.state.names(folder) if folder.is_relative_to(STATE) else super().names(folder)
+
 
 @dataclass
 class FakeSpark:
@@ -64,6 +69,8 @@ class FakeSpark:
     environ: dict[str, str] = field(default_factory=dict)
     streams: Streams | None = None
     bench: Workbench | None = None
+    builder: Builder | None = None
+    products: Products = field(default_factory=DiskProducts)
     profile: str | None = "gb10"
 
     def run(self, *arguments: str) -> Done:
@@ -86,7 +93,8 @@ class FakeSpark:
         if isinstance(self.http, FakeHttp):
             self.http.closed = self.engine.closed
         ports = Ports(
-            self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files, self.bench, self.streams
+            *(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files),
+            *(self.bench, self.streams, self.builder, self.products),
         )
         return World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),

@@ -269,6 +269,9 @@ class FakeFiles:
             return self.written[path][0]
         return path.read_bytes() if path.is_file() else None
 
+    def names(self, folder: Path) -> list[str]:
+        return sorted(path.name for path in self.written if path.parent == folder and path not in self.removed)
+
     def env_file(self, path: str) -> bytes:
         """Return what is in an env-file that was written here, or is on disk."""
         written = self.written.get(Path(path))

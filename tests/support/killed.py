@@ -29,6 +29,7 @@ from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.models.folders import DiskModels
+from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening import Doors
 from sparkctl.world.opening.web import HttpOnDemand
@@ -46,6 +47,7 @@ ENGINE: Final = {"create", "start", "stop", "rename", "remove"}
 CLIENT: Final = {"create_container", "start", "stop", "rename", "remove_container", "put_archive"}
 """What changes something, of Docker's SDK: also what the adapter does by itself, as when it looks into an image."""
 FILES: Final = {"write", "write_folder", "remove"}
+PRODUCTS: Final = {"make", "rename", "hand_over", "publish", "remove"}
 
 
 class Changes:
@@ -134,6 +136,7 @@ class Machine:
     def session(self, changes: Changes, out: Output, locks: FileLocks) -> Session:
         engine = self.engine(changes, locks)
         files: Any = Counted(DiskFiles(), FILES, changes)
+        products: Any = Counted(DiskProducts(), PRODUCTS, changes)
         simulated = self.docker is None
         ports = Ports(
             engine=engine,
@@ -144,6 +147,8 @@ class Machine:
             models=SimModels(DiskModels()) if simulated else DiskModels(),
             files=files,
             bench=None if simulated else engine,
+            products=None if simulated else products,
+            builder=None if simulated else engine,
         )
         operator = Operator(home=self.home, config=self.home / "config", state=self.home / "state")
         world = World(

@@ -7,13 +7,21 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import engine, images, registry, tiny_model, vllm_image
+from . import engine, images, job_images, job_models, registry, tiny_model, vllm_image
 from .state import State, TestbedError, only_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-EVERY_IMAGE = (images.BASE, images.STANDIN, images.STANDIN_SERVE, vllm_image.IMAGE)
+EVERY_IMAGE = (
+    images.BASE,
+    images.STANDIN,
+    images.STANDIN_SERVE,
+    vllm_image.IMAGE,
+    job_images.LLMCOMPRESSOR,
+    job_images.MODELOPT,
+    job_images.LM_EVAL,
+)
 
 
 def up(state: State, _: argparse.Namespace) -> None:
@@ -53,6 +61,14 @@ def vllm(state: State, _: argparse.Namespace) -> None:
         print(vllm_image.build(state))
 
 
+def jobs(state: State, options: argparse.Namespace) -> None:
+    """Build the images of jobs (llm-compressor, modelopt and lm-eval on the CPU) and write the tiny models."""
+    with only_one(state):
+        engine.up(state)
+        print(*job_images.build(state), sep="\n")
+        print(*job_models.build(state, job_models.LARGE if options.large else job_models.TINY), sep="\n")
+
+
 def model(state: State, options: argparse.Namespace) -> None:
     """Write the tiny random Llama to a folder, the same bytes every time; print the folder."""
     folder = options.folder or state.model
@@ -79,6 +95,8 @@ def env(state: State, _: argparse.Namespace) -> None:
             print(f"# no engine answers at {each.docker_host}: run `testbed up{' --new' if each.new else ''}`")
     if state.model.exists():
         print(f"export SPARKCTL_TEST_MODEL={state.model}")
+    if state.tiny.exists():
+        print(f"export SPARKCTL_TEST_TINY={state.tiny}")
 
 
 OF_AN_ENGINE = ("up", "down", "base", "standin", "vllm")
@@ -88,6 +106,7 @@ COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
     "base": base,
     "standin": standin,
     "vllm": vllm,
+    "jobs": jobs,
     "model": model,
     "registry": start_registry,
     "env": env,
@@ -104,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     }
     for name in OF_AN_ENGINE:
         each[name].add_argument("--new", action="store_true", help="the new engine, beside the first")
+    each["jobs"].add_argument("--large", action="store_true", help="write the models of a gigabyte instead")
     each["model"].add_argument("folder", type=Path, metavar="DIR", nargs="?", help="default: in the testbed's folder")
     each["registry"].add_argument("port", type=int, metavar="PORT")
     each["registry"].add_argument("--stop", action="store_true", help="stop it instead and forget what it holds")

@@ -76,6 +76,11 @@ class State:
         """The tiny model, for whoever does not want a copy."""
         return self.root / "model"
 
+    @property
+    def tiny(self) -> Path:
+        """The tiny Gemma 4 models that jobs work on, a folder each."""
+        return self.root / "tiny"
+
 
 @contextlib.contextmanager
 def only_one(state: State) -> Iterator[None]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from sparkctl.base.errors import InputError, ProblemsError
-from sparkctl.base.validation import shown
-from sparkctl.cli import options
+from sparkctl.cli import options, origins
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.operations.files import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sparkctl.base.document import Node
-    from sparkctl.base.errors import Place, Problem
+    from sparkctl.base.errors import Problem
     from sparkctl.cli.session import Session
     from sparkctl.recipes.catalog import LoadedRecipe
 
@@ -61,7 +56,7 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
             session.out.say(loaded.version.note)
         if not as_json:
             heading = f"{service}, from {loaded.name}:\n" if len(services) > 1 else ""
-            session.out.result(heading + _lines(loaded, _origins(loaded)))
+            session.out.result(heading + origins.lines(loaded.document, loaded.origins))
     if as_json:
         rows = [_row(loaded) for loaded in services.values()]
         session.out.json(rows[0] if len(rows) == 1 else dict(zip(services, rows, strict=True)))
@@ -73,7 +68,7 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
 @as_json
 @click.pass_obj
 def lint(session: Session, files: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Check recipes, stacks, model facts and host profiles, by name or by file; all of them when none is named.
+    """Check recipes, stacks, model facts, host profiles and jobs, by name or by file; all when none is named.
 
     Every problem is printed.
     """
@@ -106,23 +101,6 @@ def _problem(kind: str, problem: Problem) -> dict[str, object]:
     }
 
 
-def _origins(loaded: LoadedRecipe) -> dict[tuple[str | int, ...], Place]:
-    return {path: place for path, place in loaded.origins.items() if not str(path[0]).startswith("x-")}
-
-
 def _row(loaded: LoadedRecipe) -> dict[str, object]:
-    places = {shown(path): str(place) for path, place in _origins(loaded).items()}
-    return {"name": loaded.name, "recipe": loaded.recipe.model_dump(mode="json", by_alias=True), "origins": places}
-
-
-def _lines(loaded: LoadedRecipe, origins: Mapping[tuple[str | int, ...], Place]) -> str:
-    """Return one line a value: its path, the value as it was written, and where."""
-    rows = [(shown(path), _written(loaded.document.node(path)), str(place)) for path, place in origins.items()]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "\n".join(f"{path:{widths[0]}}  {value:{min(widths[1], 60)}}  {place}" for path, value, place in rows)
-
-
-def _written(node: Node) -> str:
-    if isinstance(node.content, str):
-        return json.dumps(node.content, ensure_ascii=False) if node.content != node.text or not node.text else node.text
-    return node.text or json.dumps(node.plain())
+    written = loaded.recipe.model_dump(mode="json", by_alias=True)
+    return {"name": loaded.name, "recipe": written, "origins": origins.places(loaded.origins)}

@@ -31,9 +31,6 @@ def asked(
     ctx: click.Context, names: Sequence[str], overrides: Sequence[str], named: str | None, switches: Mapping[str, bool]
 ) -> AskedSet:
     """Return what is asked for by a command line; the commands that are offered begin with its own options."""
-    own = ctx.find_root().params
-    given = {"--engine": own.get("engine"), "--recipes": own.get("folder"), "--profile": own.get("profile")}
-    before = [word for option, value in given.items() if value is not None for word in (option, value)]
     return AskedSet(
         tuple(names),
         tuple(overrides),
@@ -41,8 +38,15 @@ def asked(
         replace=switches["replace"],
         keep=switches.get("keep", False),
         named=named,
-        before=tuple(before),
+        before=own_options(ctx),
     )
+
+
+def own_options(ctx: click.Context) -> tuple[str, ...]:
+    """Return the options of sparkctl itself that a command line has, for the commands that it offers."""
+    own = ctx.find_root().params
+    given = {"--engine": own.get("engine"), "--recipes": own.get("folder"), "--profile": own.get("profile")}
+    return tuple(word for option, value in given.items() if value is not None for word in (option, value))
 
 
 def draw(out: Output, plan: Plan) -> None:

@@ -50,7 +50,7 @@ command.add_command(measurements_share.import_command)
 @command.command("list")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @as_json
-@click.option("--forget", metavar="NAME", help="Remove what was measured of a service, a recipe or a model.")
+@click.option("--forget", metavar="NAME", help="Remove what was measured of a service, a job, a recipe or a model.")
 @click.pass_obj
 def list_command(session: Session, names: Sequence[str], *, as_json: bool, forget: str | None) -> None:
     """List what starts on this host really took, as `measurements` alone does."""

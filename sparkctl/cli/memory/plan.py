@@ -81,7 +81,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
     holds = ["on", "holds there", "of the host"] if cards else ["holds"]
     out.table(["service", "weights", "KV cache", *holds, "at most", "while it starts", "known"], rows)
     out.result()
-    for line in _memories(plan):
+    for line in memories(plan):
         out.result(line)
     for line in planned.strangers:
         out.result(line)
@@ -94,7 +94,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.warn(line)
 
 
-def _memories(plan: Plan) -> Iterator[str]:
+def memories(plan: Plan) -> Iterator[str]:
     """Yield a line for each memory: what is available of it, kept free, and in use by others."""
     for key, pool in plan.pool.memories.items():
         cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""

@@ -15,17 +15,10 @@ if TYPE_CHECKING:
 
 def row(planned: PlannedSet) -> dict[str, object]:
     """Return a plan as docs/json.md has it."""
-    plan, wanted, pool = planned.plan, planned.wanted, planned.plan.pool
+    plan, wanted = planned.plan, planned.wanted
     return {
         "fits": plan.fits,
-        "pool": {
-            "total_bytes": pool.total_bytes,
-            "available_bytes": pool.available_bytes,
-            "reserve_bytes": pool.reserve_bytes,
-            "page_cache_bytes": pool.cache_bytes,
-            "foreign_bytes": plan.foreign_bytes,
-            "gpus": [_gpu(gpu, plan) for gpu in pool.gpus],
-        },
+        "pool": pool(plan),
         "services": [
             {
                 "name": service.name,
@@ -34,8 +27,8 @@ def row(planned: PlannedSet) -> dict[str, object]:
                 "bound_bytes": service.expected.bound_bytes,
                 "peak_bytes": service.expected.peak_bound_bytes,
                 "known": service.expected.known,
-                "gpus": _indices(service, pool),
-                "check_bytes": max(part.check_bytes for part in service.wanted.need.parts(pool).values()),
+                "gpus": _indices(service, plan.pool),
+                "check_bytes": max(part.check_bytes for part in service.wanted.need.parts(plan.pool).values()),
                 "kv_cache_memory_bytes": service.sizing.kv_cache_memory_bytes,
                 "gpu_memory_utilization": service.sizing.gpu_memory_utilization,
             }
@@ -60,6 +53,19 @@ def row(planned: PlannedSet) -> dict[str, object]:
             }
             for way in plan.ways
         ],
+    }
+
+
+def pool(plan: Plan) -> dict[str, object]:
+    """Return the host's memories as a plan found them."""
+    found = plan.pool
+    return {
+        "total_bytes": found.total_bytes,
+        "available_bytes": found.available_bytes,
+        "reserve_bytes": found.reserve_bytes,
+        "page_cache_bytes": found.cache_bytes,
+        "foreign_bytes": plan.foreign_bytes,
+        "gpus": [_gpu(gpu, plan) for gpu in found.gpus],
     }
 
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_obj
 def command(session: Session, file: BinaryIO, *, as_json: bool) -> None:
-    """Say why the server that wrote a log failed: its cause, the fix, and the lines that say so.
+    """Say why the server or the job that wrote a log failed: its cause, the fix, and the lines that say so.
 
-    FILE is any log of a vLLM, pasted or saved in whatever way; - reads standard input. Its last 8 MiB are read. Needs
-    no engine. Where nothing in it is known it says so (null with --json); the exit code is 0 either way.
+    FILE is any log of a vLLM, or of a tool that quantizes, pasted or saved in whatever way; - reads standard input. Its
+    last 8 MiB are read. Needs no engine. Where nothing in it is known it says so (null with --json); the exit code is 0
+    either way.
     """
     found = diagnose(session.world, file)
     if as_json:

@@ -48,13 +48,15 @@ _HALF_MADE: Final = (
 _HINT: Final = "the download may be incomplete or damaged: fetch the file again"
 
 
-def facts_of_folder(folder: Path) -> ModelFacts:
-    """Return what the folder of a model says about it. ``tensors`` is None where it has no safetensors.
+def facts_of_folder(folder: Path, config_name: str = "config.json") -> ModelFacts:
+    """Return what the folder of a model says about it. ``tensors`` is () where it has no safetensors.
+
+    ``config_name`` is what its config.json is called.
 
     Raises:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
     """
-    config, source = _json_file(folder / "config.json"), str(folder / "config.json")
+    config, source = _json_file(folder / config_name), str(folder / config_name)
     separate = folder / shard_names.SEPARATE_QUANTIZATION
     if config.get("quantization_config") is None and regular_file.is_there(separate):
         config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
@@ -98,6 +100,42 @@ def read_tensors(folder: Path) -> tuple[Tensor, ...]:
                 _refuse(shard, f"tensor {tensor.name}, which another file has too", "each tensor once")
             found[tensor.name] = tensor
     return tuple(found.values())
+
+
+def not_as_indexed(folder: Path) -> list[str]:
+    """Return in what a model's files differ from its index, a sentence each; [] where it has none, or they agree.
+
+    Raises:
+        InputError: as for ``read_tensors``.
+    """
+    index = folder / shard_names.INDEX
+    if not regular_file.is_there(index):
+        return []
+    shards = _shards(folder)
+    there = {tensor.name: shard.name for shard in shards for tensor in tensors_of(shard)}
+    said = _json_file(index)["weight_map"]
+    listed = {shard.relative_to(folder).as_posix() for shard in shards}
+    found = [f"{path.name} is not in the index" for path in folder.glob("*.safetensors") if path.name not in listed]
+    for name in sorted(there.keys() | said.keys()):
+        if name not in there:
+            found.append(f"the index names {name}, which {said[name]} does not have")
+        elif name not in said:
+            found.append(f"{there[name]} has {name}, which the index does not name")
+        elif said[name].rpartition("/")[2] != there[name]:
+            found.append(f"{name} is in {there[name]}, and the index says {said[name]}")
+    return found
+
+
+def largest_shard(folder: Path) -> int | None:
+    """Return the bytes of the largest safetensors file of a model's folder, None where it has none.
+
+    Raises:
+        InputError: a shard of the index is missing, or cannot be looked at.
+    """
+    try:
+        return max((shard.stat().st_size for shard in _shards(folder)), default=None)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}", hint="check the folder and its permissions") from None
 
 
 def tensors_of(shard: Path) -> list[Tensor]:

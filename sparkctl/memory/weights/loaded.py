@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory import constants
@@ -24,6 +24,10 @@ _BYTES_PER_PARAMETER: Final = 2
 REPACKED: Final = "repacking"
 _ONLINE: Final = frozenset({None, "fp8", "bitsandbytes"})
 """Quantizations that need no checkpoint of their own."""
+_WAY_OUT: Final = (
+    "serve it with vLLM 0.30 or newer; or make it by a way that keeps them, from the model as Google has it "
+    "(sparkctl job run … --set with.way=model-free)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +100,49 @@ def _from_headers(facts: ModelFacts, options: LoadOptions) -> Weights | None:
         by_component={**read.by_component, BUFFERS: beside, **({REPACKED: repacked} if repacked else {})},
         by_dtype={**read.by_dtype, plain: read.by_dtype.get(plain, 0) + beside + repacked},
         skipped=read.skipped,
-        warnings=tuple(_lacking(facts, options)),
+        warnings=tuple(lack.says for lack in lacking(facts, options)),
     )
 
 
-def _lacking(facts: ModelFacts, options: LoadOptions) -> Iterator[str]:
+class Lack(NamedTuple):
+    """What a checkpoint lacks for a vLLM, in words; ``silent``: the server comes up all the same, and answers wrongly.
+
+    ``way_out`` is what to do, "" where the words say it.
+    """
+
+    says: str
+    way_out: str = ""
+    silent: bool = False
+
+
+def lacking(facts: ModelFacts, options: LoadOptions) -> Iterator[Lack]:
     """Yield what a checkpoint lacks without which this vLLM cannot load it, or loads it wrongly."""
-    if options.quantization is None and declared_config(facts.config) is None:
+    declared = declared_config(facts.config)
+    if options.quantization is None and declared is None:
         name = next((tensor.name for tensor in facts.tensors or () if tensors.is_quantized(tensor.name)), None)
         if name is not None:
-            yield (
+            yield Lack(
                 f"the weights are quantized ({name}), but {facts.config_source} has no quantization_config: vLLM "
                 "cannot load them. The tool that made the model may have ended before it wrote it"
             )
     without = tensors.without_shared_keys(facts.config, facts.tensors or ())
-    if without is not None and options.vllm < QUERY_ALONE:
-        does = "reads a quantized one wrongly" if declared_config(facts.config) else "refuses such a checkpoint"
-        yield (
-            f"layers {without.start} to {without.stop - 1} have no keys and values of their own, as transformers saves "
-            f"the model from 5.5.4 on: vLLM before 0.30 {does} (vllm#44788, vllm#54917)"
-        )
+    if without is None or options.vllm >= QUERY_ALONE:
+        return
+    says = (
+        f"layers {without.start} to {without.stop - 1} have no keys and values of their own, as transformers saves "
+        "the model from 5.5.4 on: "
+    )
+    quantized, _ = scheme(facts.config, options)
+    if declared is None:
+        yield Lack(f"{says}vLLM before 0.30 refuses such a checkpoint (vllm#44788, vllm#54917)", _WAY_OUT)
+    elif quantized is None or any(one.name == NVFP4 for one in quantized.all):
+        # The fused q, k and v take the largest of three scales, and two of them were never written (vLLM 0.19.1 to
+        # 0.29.0 compressed_tensors_w4a16_nvfp4.py, default_loader.py: read, not run).
+        does = "serves it without a word and answers wrongly, for two of three scales are whatever the memory held"
+        yield Lack(f"{says}vLLM before 0.30 {does} (vllm#54917)", _WAY_OUT, silent=True)
+    else:
+        # Each row has a scale of its own, and the rows of these keys and values are not used.
+        yield Lack(f"{says}vLLM before 0.30 does not look whether a quantized one is whole (vllm#54917)", _WAY_OUT)
 
 
 def _repacked(facts: ModelFacts, options: LoadOptions, experts: int) -> int:

@@ -162,10 +162,10 @@ def _asked(quantization: str | None) -> tuple[Scheme | None, str | None]:
 
 
 def _bits(declared: Mapping[str, Any], method: str, algorithm: str) -> tuple[str, float] | None:
+    if method == "mxfp4" or algorithm.startswith("mxfp4"):
+        return MXFP4, _MXFP4_BITS
     if "nvfp4" in algorithm or "fp4-pack" in algorithm:
         return NVFP4, _NVFP4_BITS
-    if "mxfp4" in (method, algorithm):
-        return MXFP4, _MXFP4_BITS
     if method in _FP8_METHODS or algorithm in {"fp8", "float-quantized"}:
         return FP8, 8
     if method == "bitsandbytes":

@@ -34,7 +34,7 @@ _CACHED: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Workload:
     """What is measured: a server, and the protocol.
 
     ``prompts`` are texts, or tokens; ``input_tokens`` makes them that long (None: as they are). ``salt`` keeps what
@@ -73,53 +73,53 @@ def prompts() -> tuple[str, ...]:
     return tuple(yaml.safe_load(text))
 
 
-def measure(streams: Streams, report: Report, job: Job) -> Figures:
+def measure(streams: Streams, report: Report, workload: Workload) -> Figures:
     """Measure a server.
 
     Raises:
         NotReadyError: it does not answer the warm-up.
     """
-    writes = job.kind is ServerKind.GENERATE
-    job, doubts = _lengthened(job) if writes else (job, [])
-    report.progress(job.service, "warming up", f"{job.max_tokens} tokens" if writes else f"{TEXTS} texts")
-    (warm,) = _round(streams, job, 0, 1)
+    writes = workload.kind is ServerKind.GENERATE
+    workload, doubts = _lengthened(workload) if writes else (workload, [])
+    report.progress(workload.service, "warming up", f"{workload.max_tokens} tokens" if writes else f"{TEXTS} texts")
+    (warm,) = _round(streams, workload, 0, 1)
     if warm.problem:
-        hint = f"sparkctl status {job.service}"
+        hint = f"sparkctl status {workload.service}"
         if _WANTS_KEY.search(warm.problem):
             hint = "it wants the key that it was started with: set VLLM_API_KEY, or VLLM_API_KEY=… in secrets.env"
-        raise NotReadyError(f"{job.service} does not answer: {warm.problem}", hint=hint)
-    before = _counters(job)
+        raise NotReadyError(f"{workload.service} does not answer: {warm.problem}", hint=hint)
+    before = _counters(workload)
     levels, counted, number = [], 0, 1
-    for at_once in job.concurrency:
+    for at_once in workload.concurrency:
         done: list[list[Completion]] = []
-        for turn in range(job.rounds):
-            share = turn / job.rounds
-            report.progress(job.service, f"{at_once} at once", f"round {turn + 1} of {job.rounds}", share)
-            done.append(_round(streams, job, number, at_once))
+        for turn in range(workload.rounds):
+            share = turn / workload.rounds
+            report.progress(workload.service, f"{at_once} at once", f"round {turn + 1} of {workload.rounds}", share)
+            done.append(_round(streams, workload, number, at_once))
             number += at_once
         counted += sum(one.tokens for each in done for one in each)
         levels.append(level(at_once, done))
-    after = _counters(job)
+    after = _counters(workload)
     notes = [*doubts, *_notes(levels, before, after, counted if writes else None)]
     return Figures(tuple(levels), _drafting(before, after), tuple(notes))
 
 
-def _lengthened(job: Job) -> tuple[Job, list[str]]:
-    """Return the job with prompts of as many tokens as asked, and what is doubtful about them.
+def _lengthened(workload: Workload) -> tuple[Workload, list[str]]:
+    """Return the workload with prompts of as many tokens as asked, and what is doubtful about them.
 
     Each prompt goes on with the next ones, so that no two have the same beginning. The server says its tokens
     (vLLM's ``/tokenize``); one that does not is given words, of which each is a token or more.
     """
-    if job.input_tokens is None:
-        return job, []
-    texts = [prompt for prompt in job.prompts if isinstance(prompt, str)]
-    parts = [_tokens(job, text) for text in texts]
+    if workload.input_tokens is None:
+        return workload, []
+    texts = [prompt for prompt in workload.prompts if isinstance(prompt, str)]
+    parts = [_tokens(workload, text) for text in texts]
     if all(parts):
-        longer = tuple(tuple(_from(parts, first, job.input_tokens)) for first in range(len(parts)))
-        return replace(job, prompts=longer), []
+        longer = tuple(tuple(_from(parts, first, workload.input_tokens)) for first in range(len(parts)))
+        return replace(workload, prompts=longer), []
     words = [text.split() for text in texts]
-    in_words = tuple(" ".join(_from(words, first, job.input_tokens)) for first in range(len(words)))
-    return replace(job, prompts=in_words), [
+    in_words = tuple(" ".join(_from(words, first, workload.input_tokens)) for first in range(len(words)))
+    return replace(workload, prompts=in_words), [
         "the server does not say what its tokens are: prompts are as many words long"
     ]
 
@@ -130,48 +130,48 @@ def _from(parts: Sequence[Sequence[T]], first: int, length: int) -> Iterator[T]:
     return islice((one for part in cycle(ordered) for one in part), length)
 
 
-def _tokens(job: Job, text: str) -> tuple[int, ...]:
-    found = job.server.tokenize(job.served_name, text)
+def _tokens(workload: Workload, text: str) -> tuple[int, ...]:
+    found = workload.server.tokenize(workload.served_name, text)
     return found.ids if isinstance(found, TokenIds) else ()
 
 
-def _round(streams: Streams, job: Job, first: int, at_once: int) -> list[Completion]:
-    if job.kind is not ServerKind.GENERATE:
-        bodies = [pooled_body(job, first + number) for number in range(at_once)]
-        return job.server.pool_together(streams, job.kind, bodies)
-    bodies = [_body(job, first + number) for number in range(at_once)]
-    return job.server.stream(streams, bodies, tokens=job.max_tokens)
+def _round(streams: Streams, workload: Workload, first: int, at_once: int) -> list[Completion]:
+    if workload.kind is not ServerKind.GENERATE:
+        bodies = [pooled_body(workload, first + number) for number in range(at_once)]
+        return workload.server.pool_together(streams, workload.kind, bodies)
+    bodies = [_body(workload, first + number) for number in range(at_once)]
+    return workload.server.stream(streams, bodies, tokens=workload.max_tokens)
 
 
-def _body(job: Job, number: int) -> dict[str, object]:
+def _body(workload: Workload, number: int) -> dict[str, object]:
     """Return a request: base models have no chat; ``ignore_eos`` and ``cache_salt`` are vLLM's own."""
     return {
-        "model": job.served_name,
-        "prompt": job.prompts[number % len(job.prompts)],
-        "max_tokens": job.max_tokens,
+        "model": workload.served_name,
+        "prompt": workload.prompts[number % len(workload.prompts)],
+        "max_tokens": workload.max_tokens,
         "temperature": 0,
         "ignore_eos": True,
-        **({"cache_salt": f"{job.salt}-{number}"} if job.salt else {}),
+        **({"cache_salt": f"{workload.salt}-{number}"} if workload.salt else {}),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
 
 
-def pooled_body(job: Job, number: int) -> dict[str, object]:
+def pooled_body(workload: Workload, number: int) -> dict[str, object]:
     """Return a request for vectors or ranks: texts that are not asked twice, so that none comes from a cache."""
-    texts = [f"{number}-{at} {job.salt} {_text(job, number + at)}" for at in range(TEXTS)]
-    if job.kind is ServerKind.RANK:
-        return {"model": job.served_name, "query": texts[0], "documents": texts}
-    return {"model": job.served_name, "input": texts, "encoding_format": "float"}
+    texts = [f"{number}-{at} {workload.salt} {_text(workload, number + at)}" for at in range(TEXTS)]
+    if workload.kind is ServerKind.RANK:
+        return {"model": workload.served_name, "query": texts[0], "documents": texts}
+    return {"model": workload.served_name, "input": texts, "encoding_format": "float"}
 
 
-def _text(job: Job, number: int) -> str:
-    prompt = job.prompts[number % len(job.prompts)]
+def _text(workload: Workload, number: int) -> str:
+    prompt = workload.prompts[number % len(workload.prompts)]
     return prompt if isinstance(prompt, str) else " ".join(map(str, prompt))
 
 
-def _counters(job: Job) -> Metrics:
-    found = job.server.metrics()
+def _counters(workload: Workload) -> Metrics:
+    found = workload.server.metrics()
     return found if isinstance(found, Metrics) else Metrics()
 
 

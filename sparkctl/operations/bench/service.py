@@ -12,7 +12,7 @@ from sparkctl.memory.settings import kv_dtype
 from sparkctl.memory.speed import speed
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import TOKENS, Bench
-from sparkctl.operations.bench.rounds import TEXTS, Job, measure, prompts
+from sparkctl.operations.bench.rounds import TEXTS, Workload, measure, prompts
 from sparkctl.operations.bench.saved import bench_record
 from sparkctl.operations.deployed_service import located
 from sparkctl.recipes.sizing import memory_key
@@ -123,7 +123,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
     server = Server(world.ports.http, deployed.url, world.api_key, deployed.record.certificate)
     served_name = deployed.record.served_name or ""
     kind = _kind(of)
-    job = Job(
+    workload = Workload(
         deployed.name,
         server,
         served_name,
@@ -135,7 +135,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         uuid4().hex,
         kind,
     )
-    came = measure(world.streams, world.report, job)
+    came = measure(world.streams, world.report, workload)
     recipe = service.recipe if service is not None else None
     expect = recipe.expect if recipe is not None else None
     log = boot_log.parse(world.engine.logs(deployed.container.id, tail=_LOG_LINES))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.base.document import KeyPath
     from sparkctl.recipes.catalog import LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.recipe import ContainerOptions, Recipe
     from sparkctl.recipes.service import Service
     from sparkctl.world.spec import ContainerSpec, Mount
@@ -38,6 +39,24 @@ def of_recipe(loaded: LoadedRecipe, operator: Operator) -> list[Problem]:
     """Return what a recipe's own fields reach, each at its line."""
     found = _told(loaded, operator)
     return [Problem(text, loaded.document.node(path).key, hint, warning=True) for path, text, hint in found]
+
+
+def of_job(loaded: LoadedJob, operator: Operator) -> list[Problem]:
+    """Return what a job's own fields reach, each at its line: its container has nothing else of this host."""
+    found = []
+    hint = "name the folder of the model itself"
+    for path, folder, how in (
+        (("input", "path"), loaded.job.input.path, "reads"),
+        (("output",), loaded.job.output, "makes"),
+    ):
+        why = _too_much(operator.expand(folder), operator) if folder is not None else None
+        if why:
+            found.append(Problem(f"{how} {folder}: {why}", loaded.document.node(path).key, hint, warning=True))
+    gpus = loaded.job.gpus
+    if gpus.startswith("cdi:") and not gpus.removeprefix("cdi:").startswith(_GPUS):
+        message = f"is given the device {gpus.removeprefix('cdi:')}"
+        found.append(Problem(message, loaded.document.node(("gpus",)).key, warning=True))
+    return found
 
 
 def _told(loaded: LoadedRecipe, operator: Operator) -> Iterator[tuple[KeyPath, str, str | None]]:

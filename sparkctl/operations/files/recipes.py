@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
-from sparkctl.operations.files import reach, sheets
+from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.recipes.host import version
 from sparkctl.recipes.mods import misfits
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _BY_DOCKER: Final = frozenset({"always", "unless-stopped"})
 """The policies by which docker starts a container again after a reboot."""
+
+_OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT)
 
 
 class ListedRecipe(NamedTuple):
@@ -96,7 +98,7 @@ def _whole(world: World, loader: Loader, one: Located) -> LoadedRecipe:
 
 
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
-    """Check recipes, stacks, model facts, host profiles and measured starts, by name or file; else all.
+    """Check recipes, stacks, model facts, host profiles, measured starts, jobs and scripts, by name or file; else all.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
 
@@ -105,14 +107,21 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
     """
     catalog = world.catalog
     every = [*(entry.name for entry in catalog.recipes()), *(entry.name for entry in catalog.entries("stack"))]
-    sheets_of = {name: found for name in names if (found := _sheet(catalog, name)) is not None}
+    jobs_of = {name: job for name in names if (job := _job(catalog, name)) is not None}
+    others = [name for name in names if name not in jobs_of]
+    sheets_of = {name: found for name in others if (found := _sheet(catalog, name)) is not None}
     if not names:
         known = [(kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind)]
         sheets_of = {f"{sheets.KINDS[kind]} {entry.name}": (kind, entry.path) for kind, entry in known}
-    checked = tuple(names or [*every, *sheets_of])
+        jobs_of = {f"{kind} {entry.name}": (kind, entry.name) for kind in _OF_JOBS for entry in catalog.entries(kind)}
+    checked = tuple(names or [*every, *sheets_of, *jobs_of])
     problems: dict[str, Problem] = {}
     reaches: dict[str, Problem] = {}
     for name in checked:
+        if name in jobs_of:
+            problems |= {str(problem): problem for problem in job_lint.problems(catalog, *jobs_of[name])}
+            reaches |= {str(problem): problem for problem in job_lint.reaches(world, *jobs_of[name])}
+            continue
         if name in sheets_of:
             problems |= {str(problem): problem for problem in sheets.problems(*sheets_of[name])}
             continue
@@ -144,6 +153,17 @@ def _sheet(catalog: Catalog, name: str) -> tuple[str, Path] | None:
         return None
     found = ((kind, entry) for kind in sheets.KINDS for entry in catalog.entries(kind) if entry.name == name)
     return next(((kind, entry.path) for kind, entry in found), None)
+
+
+def _job(catalog: Catalog, name: str) -> tuple[str, str] | None:
+    """Return the kind and the name of a job or of a script's declaration; a recipe comes first."""
+    if named_file.is_path(name):
+        path = named_file.from_home(name)
+        kind = job_lint.kind_of(path) if named_file.there(path) else None
+        return (kind, name) if kind is not None else None
+    if catalog.knows(name):
+        return None
+    return next(((kind, name) for kind in _OF_JOBS for entry in catalog.entries(kind) if entry.name == name), None)
 
 
 def _reaches(world: World, name: str) -> list[Problem]:

@@ -10,6 +10,8 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.checks.check import Check
 from sparkctl.planning.known_starts import KnownStarts
+from sparkctl.recipes.job.job import Job
+from sparkctl.recipes.job.script import JobScript
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
 
@@ -24,17 +26,20 @@ FORMATS: Final[dict[str, type[Declaration]]] = {
     "facts": ModelFacts,
     "host": HostProfile,
     "measured": KnownStarts,
+    "job": Job,
+    "job-script": JobScript,
 }
+_EXTENDING: Final = ("recipe", "job")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a format.
 
-    A recipe that extends another writes only what differs, so its schema requires nothing inside of the parts.
+    A recipe or a job that extends another writes only what differs, so its schema requires nothing inside of the parts.
     """
     described = FORMATS[name].model_json_schema(by_alias=True)
-    if name == "recipe":
+    if name in _EXTENDING:
         fields = described["properties"]
         required = [name for name in described.pop("required") if FOLLOWS not in fields[name]]
         described["anyOf"] = [{"required": ["extends"]}, {"required": required}]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.planning.running import job_named
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -52,10 +54,6 @@ class AskedSet(NamedTuple):
             InputError: as for ``Loader.located``.
         """
         return loader.located(self.names, self.overrides, strict=self.strict, named=self.named)
-
-    def down(self, names: Sequence[str]) -> str:
-        """Return the command that stops services."""
-        return shlex.join(["sparkctl", *self.before, "down", *names])
 
 
 _SMALLER: Final = frozenset(
@@ -124,8 +122,15 @@ def taken(way: Way, wanted: Sequence[Wanted], by: AskedSet) -> AskedSet:
 
 def command(way: Way, wanted: Sequence[Wanted], by: AskedSet) -> str:
     """Return the one command that makes the set fit, to paste."""
-    up = taken(way, wanted, by).up
-    return f"{by.down(way.stops)} && {up}" if way.stops else up
+    return " && ".join([*stopping(way.stops, by.before), taken(way, wanted, by).up])
+
+
+def stopping(names: Sequence[str], before: Sequence[str] = ()) -> list[str]:
+    """Return the commands that stop services, and jobs as a plan calls them; ``before`` are sparkctl's own options."""
+    jobs = [job for name in names if (job := job_named(name)) is not None]
+    services = [name for name in names if job_named(name) is None]
+    found = [["down", *services]] if services else []
+    return [shlex.join(["sparkctl", *before, *words]) for words in [*found, *(["job", "stop", job] for job in jobs)]]
 
 
 def reasons(plan: Plan, wanted: Sequence[Wanted], by: AskedSet) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.operations import deployed
+from sparkctl.operations.memory.lacking import lacks
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.world import labels
 
@@ -32,15 +33,25 @@ def obstacles(world: World, starting: Sequence[Service]) -> Iterator[str]:
         except EngineError as error:
             yield f"`up` would stop here: {error.message}"
         yield from _unlisted(engine, service)
-        for source in service.sources:
-            if source.missing:
-                name = service.wanted.asked or service.name
-                yield f"`up` would stop here: {service.name}: {source.missing}: sparkctl download {name}"
+        yield from _of_the_models(service)
         _, missing = world.secret_values(service)
         if missing:
             yield f"`up` would stop here: {service.name}: no value for {', '.join(missing)}"
         for mod in dict.fromkeys(file.mod for file in service.mods if file.md5 == UNPINNED):
             yield f"`up` would stop here: {service.name}: mod {mod} is unpinned: sparkctl mods pin {mod}"
+
+
+def _of_the_models(service: Service) -> Iterator[str]:
+    """Yield that a model is not here, or is not what its vLLM reads."""
+    for source in service.sources:
+        if source.missing:
+            name = service.wanted.asked or service.name
+            yield f"`up` would stop here: {service.name}: {source.missing}: sparkctl download {name}"
+    for lack in lacks(service):
+        if lack.silent:
+            yield f"`up` would stop here: {service.name}: {lack.says}: {lack.way_out}"
+        elif service.recipe.model.facts is not None:  # else it is said of the weights
+            yield f"{service.name}: {lack.says}"
 
 
 def _unlisted(engine: EngineInfo, service: Service) -> Iterator[str]:

@@ -11,10 +11,12 @@ from sparkctl.memory import product
 from sparkctl.memory.weights import checkpoint
 from sparkctl.memory.weights.quantization import declared_config
 from sparkctl.operations.memory.size import reader
+from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.memory.facts import ModelFacts
     from sparkctl.memory.product import ProductFinding
     from sparkctl.operations.context import World
 
@@ -30,12 +32,13 @@ def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = 
             the product's own config says.
 
     Raises:
-        InputError: a pattern is no expression, one of both is no model, a file is missing or not whole, or the source
-            is quantized.
+        InputError: a pattern is no expression, one of both is no model, a file is missing or not whole, a job has not
+            finished one of them, or the source is quantized.
     """
     for pattern in kept or ():
         _refuse_wrong(pattern)
     path = named_file.from_home(folder)
+    refuse_partial(path)
     if not regular_file.is_folder(path):
         raise InputError(f"{folder} is no folder", hint="name the folder with the quantized model")
     made = checkpoint.facts_of_folder(path)
@@ -45,10 +48,19 @@ def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = 
             raise InputError(
                 f"{name}: expected safetensors, found none", hint="name a folder or a repository that has them"
             )
-    if declared_config(before.config) is not None:
-        message = f"{source} is quantized itself: nothing can be said of what was to be made of it"
-        raise InputError(message, hint="name the model of 16 bits that the product was made from")
+    refuse_quantized(source, before)
     return product.judged(before, made, kept)
+
+
+def refuse_quantized(name: str, facts: ModelFacts) -> None:
+    """Refuse a source that is quantized itself.
+
+    Raises:
+        InputError: it is.
+    """
+    if declared_config(facts.config) is not None:
+        message = f"{name} is quantized itself: nothing can be said of what was to be made of it"
+        raise InputError(message, hint="name the model of 16 bits that the product was made from")
 
 
 def _refuse_wrong(pattern: str) -> None:

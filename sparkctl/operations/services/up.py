@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
     from sparkctl.recipes.located import Located
+    from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
 
 
@@ -46,17 +47,17 @@ def up(
             ``asked.keep``, and what ran before still runs.
         WaitInterruptedError: the wait was interrupted; the container goes on loading.
     """
-    services = _services(world, asked, download=download)
+    services = startable(world, world.loader(world.ports.models, world.images), asked, download=download)
     if drop_caches:
         _drop_caches(world)
     if fit:
         smaller = as_fitted_here(world, asked, services)
         if smaller is not asked:
-            asked, services = smaller, _services(world, smaller, download=False)
+            asked, services = smaller, _again(world, smaller, download=False)
         planned = planned_here(world, asked, services)
         if not planned.plan.fits:
             asked = _smaller(world, planned)
-            services = _services(world, asked, download=download)
+            services = _again(world, asked, download=download)
     checks = named.required_checks(world, services)
     options = Options(asked.replace, asked.keep, named.require(world, checks))
     try:
@@ -67,9 +68,17 @@ def up(
     return services
 
 
-def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
-    """Return the services, whose models are here and whose secrets have values."""
-    loader = world.loader(world.ports.models, world.images)
+def _again(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
+    return startable(world, world.loader(world.ports.models, world.images), asked, download=download)
+
+
+def startable(world: World, loader: Loader, asked: AskedSet, *, download: bool = False) -> list[Service]:
+    """Return the services of a set, whose models are here and whose secrets have values.
+
+    Raises:
+        InputError: as for ``up``; but an image that says which vLLM it has, and mods, nothing was fetched.
+        EngineError: such an image cannot be had.
+    """
     located = asked.located(loader)
     if _came(world, located):
         located = asked.located(loader)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.operations.memory import machine
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.operations.status.liveness import Life
 from sparkctl.operations.status.look import look_at
 from sparkctl.recipes.sizing import memory_key
+from sparkctl.world import labels
+from sparkctl.world.job_labels import LABEL_JOB, is_job
 from sparkctl.world.labels import LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ class Turn:
         (0.33.0 v1/worker/gpu_worker.py, determine_available_memory): what another one takes meanwhile is missing in the
         cache, and what it gives back ends the start.
         """
+        if is_job(other.labels):
+            return self._disturbs(other, service)
         name = other.labels.get(LABEL_SERVICE)
         if name is None or other.name != name or name == service.name:
             return ""
@@ -60,6 +65,21 @@ class Turn:
         return (
             f"{name} is loading, and {measures[0]} sizes its cache by the memory that it finds free while it starts "
             f"(its command has no --kv-cache-memory-bytes); this goes on when {name} is ready or gone"
+        )
+
+    def _disturbs(self, job: Container, service: Service) -> str:
+        """Return why a job that runs is in the way of a service that measures: it takes and gives back all the time."""
+        if job.state != "running" or not service.footprint.kv.groups or not _measures(service.spec.command):
+            return ""
+        on = labels.read(job.labels).gpus
+        cards = machine.cards_of(self._ports.host, service)
+        if cards and not set(cards) & set(on or ()):
+            return ""  # what a job takes of another memory does not change what vLLM measures
+        name = job.labels[LABEL_JOB]
+        return (
+            f"the job {name} runs, and {service.name} sizes its cache by the memory that it finds free while it starts "
+            "(its command has no --kv-cache-memory-bytes); this goes on when the job has ended "
+            f"(sparkctl job stop {name} ends it)"
         )
 
     def _starting(self, container: Container) -> bool:

@@ -4,7 +4,8 @@ What runs is renamed, then its successor is created under its name, and only the
 until then leaves it running. A killed command leaves the containers as they are; their names and labels say what was
 meant, so that the next command can put it right. The decision is ``findings``; ``start.aside`` acts on it.
 
-What ran before comes back unless its successor became ready; of a sweep's successors, which are trials, always.
+What ran before comes back unless its successor became ready; of trials (the values of a sweep, the product that a job
+checks) always.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _finding(
     if now.state == "created" and LABEL_PROCESS in now.labels:
         return AsideFinding(service, "a killed command had created a container and not started it", (now, *rest), back)
     if LABEL_TRIAL in now.labels:
-        return AsideFinding(service, "a killed sweep left the container of one of its values", (now, *rest), back)
+        return AsideFinding(service, "a killed command left a container that was on trial", (now, *rest), back)
     return _unproved(service, now, aside, ready) if aside else None
 
 
@@ -127,7 +128,7 @@ def _watched(service: str, now: Container | None, aside: Sequence[Container]) ->
     if not aside and not trial:
         return None
     who = worker(now)
-    doing = f"{who} tries settings in its place" if trial else f"{who} starts its successor"
+    doing = f"{who} has it on trial" if trial else f"{who} starts its successor"
     if not aside:
         return AsideFinding(service, doing)
     unless = "" if trial else " unless that becomes ready"

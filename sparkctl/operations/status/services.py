@@ -9,6 +9,7 @@ from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.deployed import find
+from sparkctl.operations.jobs.memory import running as jobs
 from sparkctl.operations.planner import planner
 from sparkctl.operations.start import kept_failures
 from sparkctl.operations.start.failed import READ_LINES
@@ -221,6 +222,9 @@ def _deployed(world: World, name: str) -> Deployed | None:
 def _looks(world: World, name: str) -> tuple[Look, Look]:
     """Look twice, and as long as a slow service cannot be told from a stuck one."""
     first = look(world.ports, name, world.api_key)
+    if first.container is None and jobs.is_running(world.engine, name):
+        message = f"{name} is a job that runs, and no service"
+        raise InputError(message, hint=f"sparkctl job run {name} watches it, sparkctl job logs {name} shows its log")
     if first.container is None and _deployed(world, name) is None:
         message = f"no service {name} is deployed"
         raise InputError(message, hint="sparkctl ps lists the services")

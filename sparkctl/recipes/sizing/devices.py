@@ -20,20 +20,27 @@ _CDI: Final = "cdi:nvidia.com/gpu="
 
 
 def of_recipe(recipe: Recipe) -> Devices | None:
-    """Return the GPUs that a recipe's server takes, None for a vLLM on the CPU.
-
-    Of a CDI device of another kind nothing is known but that it is a GPU: it counts as all of them.
-    """
-    if recipe.gpus == "none":
+    """Return the GPUs that a recipe's server takes, None for a vLLM on the CPU."""
+    ids = named(recipe.gpus)
+    if ids is None:
         return None
-    name = recipe.gpus.removeprefix(_CDI)
-    whole = name in {"all", "*"} or name.startswith("cdi:")
     visible = recipe.env.get(VISIBLE)
     return Devices(
-        ids=() if whole else tuple(name.split(",")),
+        ids=ids,
         visible=None if visible is None else tuple(one.strip() for one in str(visible).split(",")),
         ranks=prod(kinds.ranks(recipe.args).values()),
     )
+
+
+def named(gpus: str) -> tuple[str, ...] | None:
+    """Return the GPUs that ``gpus`` names, by index or UUID: () is all of them, None is none.
+
+    Of a CDI device of another kind nothing is known but that it is a GPU: it counts as all of them.
+    """
+    if gpus == "none":
+        return None
+    name = gpus.removeprefix(_CDI)
+    return () if name in {"all", "*"} or name.startswith("cdi:") else tuple(name.split(","))
 
 
 def profile_for(recipe: Recipe, profile: HostProfile) -> HostProfile:

@@ -13,6 +13,7 @@ from sparkctl.memory.weights import checkpoint
 from sparkctl.recipes.sizing.memory_settings import settings_of
 from sparkctl.vllm import flags
 from sparkctl.vllm.kinds import ServerKind, kind_of
+from sparkctl.world.partial_folder import refuse_partial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ class Reader(NamedTuple):
             InputError: there is no such thing, or it cannot be used.
         """
         folder = named_file.from_home(name)
+        refuse_partial(folder)
         if regular_file.is_folder(folder):
             return checkpoint.facts_of_folder(folder)
         if name in self._known():

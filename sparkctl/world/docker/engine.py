@@ -18,16 +18,17 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.docker import create, image_files, pull, python, workbench
+from sparkctl.world.docker import build, create, image_files, pull, python, workbench
 from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
 from sparkctl.world.docker.pieces import MOST_LINES, log_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from sparkctl.world.builder import BuildMoment, BuildOrder, BuiltImage
     from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, LogTail, Package, PullProgress
     from sparkctl.world.spec import ContainerSpec
     from sparkctl.world.workbench import PathChange, PathEntry
@@ -98,7 +99,7 @@ def _knock(endpoint: Endpoint) -> None:
 
 
 class DockerEngine:
-    """An Engine and a Workbench over one connection. A context manager: leaving it disconnects."""
+    """An Engine, a Workbench and a Builder over one connection. A context manager: leaving it disconnects."""
 
     def __init__(
         self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str], process: str = ""
@@ -288,6 +289,25 @@ class DockerEngine:
         """Return what lies at a path, with the content of a file of at most ``most_bytes``; None: nothing."""
         with self._asked(f"read {path} in the container {container}"):
             return workbench.entry(self._client, container, path, most_bytes)
+
+    def build(self, order: BuildOrder) -> Generator[BuildMoment]:
+        """Build an image. Until the program has ended with 0 there is no image, and no container is left of it."""
+        return build.build(self._client, self._endpoint, order, self._process)
+
+    def built(self, label: str) -> list[BuiltImage]:
+        """Return the images that have a label."""
+        with self._asked("list the images"):
+            return build.built(self._client, label)
+
+    def discard(self, image: str) -> None:
+        """Remove a tag, or the image of an id; one that is gone already is no error."""
+        with self._asked(f"remove the image {image}"):
+            build.discard(self._client, image)
+
+    def installed(self, image: str) -> Mapping[str, str]:
+        """Return the version of each package that the image's ``python3`` finds, by its name in lower case."""
+        with self._asked(f"ask the Python of the image {image} for its packages"):
+            return python.installed(self._client, image, self._process)
 
     def _found(self, container: str) -> Container:
         found = self.container(container)

@@ -88,6 +88,12 @@ RULES: Final = (
         "fetch it: docker pull {image}",
     ),
     Rule(
+        r"container (?P<id>[0-9a-f]{12}) is using its referenced image|"
+        r"image is being used by \S+ container (?P<same>[0-9a-f]{12})",
+        "the container {id}{same} is made of it",
+        "remove that container first, if nobody needs it: docker rm {id}{same}",
+    ),
+    Rule(
         r"bind source path does not exist: (?P<path>.+)",
         "there is no {path} on the engine's host to mount",
         "create it, or correct the path",
@@ -305,7 +311,7 @@ def refusal(text: str, doing: str, rules: tuple[Rule, ...] = RULES) -> EngineErr
     for rule in rules:
         found = re.search(rule.pattern, text)
         if found:
-            groups = found.groupdict()
+            groups = found.groupdict("")
             meaning, hint = rule.meaning.format(**groups), rule.hint.format(**groups)
             return EngineError(f"cannot {doing}: {meaning}", hint=hint)
     return EngineError(f"cannot {doing}: {text.strip()}")

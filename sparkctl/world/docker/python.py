@@ -29,6 +29,16 @@ T = TypeVar("T")
 _PYTHONS: Final = ("python3", "python")
 _ANSWER_S: Final = 60.0
 _NO_PROGRAM: Final = (126, 127)
+_INSTALLED: Final = """import json, re
+from importlib import metadata
+found = {}
+for one in metadata.distributions():
+    name = one.metadata["Name"]
+    if name:
+        found.setdefault(re.sub("[-_.]+", "-", name).lower(), str(one.version))
+print(json.dumps({"installed": found}))
+"""
+"""Names as PEP 503 normalizes them; of two of one name the first is imported."""
 
 
 def packages(client: APIClient, reference: str, names: Sequence[str], process: str) -> dict[str, Package]:
@@ -47,6 +57,22 @@ def packages(client: APIClient, reference: str, names: Sequence[str], process: s
             return _answered(answer, f"the image {reference}", "packages", _packages())
     message = f"the image {reference} has no Python that could be asked where its packages are"
     raise EngineError(message, hint="give the mod's files a path: instead of a module:")
+
+
+def installed(client: APIClient, reference: str, process: str) -> dict[str, str]:
+    """Return the version of each package that the ``python3`` of an image finds, by its name in lower case.
+
+    It is asked in a container as ``packages`` does. ``process`` is the one that asks, for its label.
+
+    Raises:
+        EngineError: the image has no ``python3``, or it answers something else.
+        docker.errors.DockerException: as the SDK raises.
+    """
+    answer = _run(client, reference, [_PYTHONS[0], "-c", _INSTALLED], process)
+    if answer is None:
+        message = f"the image {reference} has no python3"
+        raise EngineError(message, hint="a job's image has one: python:3.12-slim, or another image with Python")
+    return _answered(answer, f"the image {reference}", "installed", _versions())
 
 
 def imported(
@@ -92,6 +118,11 @@ def _run(client: APIClient, reference: str, words: list[str], process: str) -> b
 @cache
 def _packages() -> TypeAdapter[dict[str, Package]]:
     return TypeAdapter(dict[str, Package])
+
+
+@cache
+def _versions() -> TypeAdapter[dict[str, str]]:
+    return TypeAdapter(dict[str, str])
 
 
 @cache

@@ -90,6 +90,13 @@ class DiskFiles:
         except InputError:
             return None
 
+    def names(self, folder: Path) -> list[str]:
+        """Return the names of the files in a folder, in order; [] where it is not there, or cannot be read."""
+        try:
+            return sorted(path.name for path in folder.iterdir() if path.is_file())
+        except OSError:
+            return []
+
     def sweep(self, folder: Path) -> list[Path]:
         """Remove what writes that were killed left in a folder and below, and return what that was."""
         return unfinished.sweep(folder)

@@ -12,6 +12,7 @@ from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder, whoami
 from sparkctl.world.local.machine import LinuxHost
 from sparkctl.world.local.models.folders import DiskModels
+from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.opening.web import HttpOnDemand
 from sparkctl.world.ports import Ports
 
@@ -56,4 +57,6 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         models=DiskModels(),
         files=DiskFiles(),
         bench=engine,
+        builder=engine,
+        products=DiskProducts(),
     )

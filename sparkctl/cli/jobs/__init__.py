@@ -1,0 +1,1 @@
+"""The commands about jobs: what runs once and makes a model."""

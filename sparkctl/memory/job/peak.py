@@ -1,0 +1,174 @@
+"""The most memory that a job takes, from the rules of its script and the bytes of the model that it reads. Pure.
+
+A rule is ``base + input x bytes of the input's weights + shard x bytes of its largest shard``. Its factors are measured
+on a CPU, where the source is mapped into memory: they count the mapped pages, which the kernel can take back, and
+without which a tool reads every layer twice. On a GB10 what the CPU maps and what the GPU copies share one memory; what
+a device's copies take beside that is not measured, so a peak is an estimate until the job has run here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from sparkctl.base.units import format_gib
+from sparkctl.memory.job.linear import FUSED
+from sparkctl.memory.weights.load_options import QUERY_ALONE
+from sparkctl.memory.weights.parameters import parts
+from sparkctl.memory.weights.quantization import declared_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sparkctl.memory.facts import ModelFacts
+
+MARGIN: Final = 0.05
+"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
+_BF16_BYTES: Final = 2
+_EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+"""What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
+
+
+class PeakRule(Protocol):
+    """Factors of the input: ``base`` in bytes, ``input`` times all its weights, ``shard`` times its largest file."""
+
+    @property
+    def base(self) -> int:
+        """What it takes whatever the input is, in bytes."""
+
+    @property
+    def input(self) -> float | None:
+        """Times the bytes of the input's weights."""
+
+    @property
+    def shard(self) -> float | None:
+        """Times the bytes of the input's largest shard."""
+
+    @property
+    def source(self) -> str:
+        """Who measured it, and how."""
+
+
+class ScriptRule(PeakRule, Protocol):
+    """A rule of a script that holds for some of its parameters and models."""
+
+    @property
+    def when(self) -> Mapping[str, Any]:
+        """Parameters that have to have these values."""
+
+    @property
+    def experts(self) -> bool | None:
+        """For models with experts, without, or (None) any."""
+
+    @property
+    def times(self) -> str | None:
+        """The parameter that says how many files are worked on at a time, None: one."""
+
+
+class JobInputSize(NamedTuple):
+    """The weights that a job reads, in bytes. ``shard_bytes`` is the largest file, None where the files are not known.
+
+    ``experts``: the model has experts. ``source`` says where the bytes come from.
+    """
+
+    bytes: int
+    shard_bytes: int | None
+    experts: bool
+    source: str
+
+
+class JobPeak(NamedTuple):
+    """The most that a job takes, in bytes; ``parts`` says of what it is the sum, ``source`` who measured it and how.
+
+    ``base_bytes`` of it are the tool's own code, which no device copies. ``estimated``: no run of it here was measured.
+    """
+
+    bytes: int
+    parts: str
+    source: str
+    base_bytes: int = 0
+    estimated: bool = True
+
+
+def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
+    """Return what a rule says of an input, of which so many files are worked on at a time."""
+    told = [f"{format_gib(rule.base)} for the tool itself"] if rule.base else []
+    count = float(rule.base)
+    if rule.input:
+        count += rule.input * size.bytes
+        told.append(f"{rule.input:g} times the weights of {format_gib(size.bytes)}")
+    if rule.shard:
+        shard = size.bytes if size.shard_bytes is None else size.shard_bytes
+        held = min(at_a_time * shard, max(size.bytes, shard))
+        count += rule.shard * held
+        which = "the weights, whose files are not known," if size.shard_bytes is None else "the largest file"
+        if held > shard:
+            which = f"{at_a_time} files at a time, each {format_gib(shard)} at most, together"
+        told.append(f"{rule.shard:g} times {which} of {format_gib(held)}")
+    return JobPeak(round(count), " + ".join(told), rule.source, base_bytes=round(rule.base))
+
+
+def declared_peak(count: int, source: str) -> JobPeak:
+    """Return a peak that a job's author wrote down."""
+    return JobPeak(count, "as the job says", source)
+
+
+def measured_peak(counts: Sequence[int]) -> JobPeak:
+    """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
+    runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
+    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
+
+
+def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:
+    """Return the first rule that holds for these parameters and such a model, None where none does."""
+    return next(
+        (
+            rule
+            for rule in rules
+            if rule.experts in {None, experts}
+            and all(key in parameters and parameters[key] == value for key, value in rule.when.items())
+        ),
+        None,
+    )
+
+
+def at_a_time(rule: ScriptRule, parameters: Mapping[str, object]) -> int:
+    """Return how many files are worked on at a time by these parameters."""
+    count = parameters.get(rule.times) if rule.times is not None else 1
+    return count if type(count) is int and count > 0 else 1
+
+
+def input_size(facts: ModelFacts, shard_bytes: int | None, repo: str | None = None) -> JobInputSize | None:
+    """Return the weights of a model: by its tensors, else by its config.json, else by what its facts say of them.
+
+    None where they say nothing. A size that somebody wrote down is rounded, and often of another unit.
+
+    ``shard_bytes`` is its largest file, None where its files are not here.
+
+    Raises:
+        InputError: its config.json has a number that is none, or is impossible.
+    """
+    experts = has_experts(facts)
+    if facts.tensors:
+        total = sum(tensor.bytes for tensor in facts.tensors)
+        return JobInputSize(total, shard_bytes, experts, facts.tensors_source)
+    if facts.config and declared_config(facts.config) is None:
+        count = sum(part.parameters * part.count for part in parts(facts.config, QUERY_ALONE))
+        return JobInputSize(count * _BF16_BYTES, None, experts, f"its parameters by {facts.config_source}")
+    for one in facts.checkpoints:
+        if one.size is not None and one.repo == repo:
+            return JobInputSize(one.size, None, experts, one.source)
+    if facts.parameters is not None:
+        return JobInputSize(facts.parameters.count * _BF16_BYTES, None, experts, facts.parameters.source)
+    return None
+
+
+def has_experts(facts: ModelFacts) -> bool:
+    """Return whether a model is one of experts, by its tensors or its config.json."""
+    if any(FUSED.match(tensor.name) or ".experts." in tensor.name for tensor in facts.tensors):
+        return True
+    nested = [
+        part for part in (facts.config.get("text_config"), facts.config.get("llm_config")) if isinstance(part, dict)
+    ]
+    counts = [part.get(key) for part in (facts.config, *nested) for key in _EXPERTS]
+    return any(type(count) is int and count > 1 for count in counts)

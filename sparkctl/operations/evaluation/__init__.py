@@ -1,0 +1,1 @@
+"""How much a quantized model keeps of what its original answers: questions asked of both, paired and compared."""

@@ -1,0 +1,1 @@
+"""Jobs: built, admitted, run, and what they made checked, as use cases over the ports."""

@@ -1,0 +1,1 @@
+"""What a job made: looked at, described, given its name."""

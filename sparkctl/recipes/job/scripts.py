@@ -1,0 +1,88 @@
+"""The script of a job: found by its name in the folders ``jobs/``, or by its path, with what is declared beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base import document, named_file, regular_file
+from sparkctl.base.declarations import NAME
+from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.real_path import real
+from sparkctl.base.validation import nearest, validate
+from sparkctl.mods.checksum import md5_of
+from sparkctl.recipes.job import parameters
+from sparkctl.recipes.job.script import JobScript, ScriptFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.base.document import Document
+    from sparkctl.base.errors import Place
+    from sparkctl.recipes.catalog import Catalog
+
+MAX_BYTES: Final = 1024 * 1024
+"""The largest script that is read."""
+PARAMETERS: Final = ("parameters",)
+"""Where the schema is in the file beside a script."""
+
+
+class ReadScript(NamedTuple):
+    """A script, and the document of what is declared beside it (None: nothing is)."""
+
+    file: ScriptFile
+    document: Document | None
+
+
+def read(catalog: Catalog, name: str, place: Place) -> ReadScript:
+    """Return the script that is named at ``place``: a path is looked for from the file that names it.
+
+    Raises:
+        ProblemsError: there is none, it cannot be read, or something is wrong with what is declared beside it.
+    """
+    path = beside(place, name) if _is_path(name) else _named(catalog, name, place)
+    try:
+        md5 = md5_of(regular_file.read_bytes(path, MAX_BYTES))
+    except InputError as error:
+        raise ProblemsError([Problem(f"script: {error.message}", place, error.hint)]) from None
+    declared, source = declaration(path.with_suffix(".yaml"))
+    return ReadScript(ScriptFile(path.stem, path, md5, declared), source)
+
+
+def declaration(path: Path) -> tuple[JobScript | None, Document | None]:
+    """Return what a file beside a script declares, checked with its schema and its defaults; None where there is none.
+
+    Raises:
+        ProblemsError: something is wrong with it.
+    """
+    if not named_file.there(path):
+        return None, None
+    source = document.read(path)
+    declared = validate(source, JobScript)
+    wrong = parameters.schema_problems(declared.parameters, source, PARAMETERS)
+    if wrong:
+        raise ProblemsError(wrong)
+    return declared, source
+
+
+def beside(place: Place, name: str) -> Path:
+    """Return the path of a file that is named at ``place``; one of ``--set`` is looked for from the current folder."""
+    path = named_file.from_home(name)
+    written_in = named_file.from_home(place.file)
+    return real(written_in.parent / path if place.line and named_file.there(written_in) else path)
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or name.endswith(".py")
+
+
+def _named(catalog: Catalog, name: str, place: Place) -> Path:
+    """Return the first file of this name in the folders ``jobs/``."""
+    known: dict[str, Path] = {}
+    for root in catalog.roots:
+        for path in named_file.matching(root.path / "jobs", "*.py"):
+            known.setdefault(path.stem, path)
+    if NAME.fullmatch(name) and name in known:
+        return real(known[name])
+    close = nearest(name, known)
+    hint = f"did you mean {close}?" if close else f"there are: {', '.join(sorted(known)) or 'none'}; or write a path"
+    raise ProblemsError([Problem(f"script: no script {name!r}", place, hint)])

@@ -1,0 +1,73 @@
+"""The record of a job that runs: the labels of its container, written and read in one place.
+
+A job's container is no service's: it has no server. What it claims of the memories has the labels that a service's
+claim has (``labels.LABEL_CLAIM`` and those beside it), so that admission counts both alike.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.world.labels import LABEL_PROCESS, PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LABEL_JOB: Final = f"{PREFIX}job"
+"""The job's name."""
+LABEL_JOB_RECORD: Final = f"{PREFIX}job-record"
+"""The rest of the record, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobLabels:
+    """What a job's container says of itself.
+
+    ``id`` is this run's own, ``digest`` that of what was asked (job, script, image, input); ``input`` is the folder
+    that it reads, ``partial`` the folder that it writes, and ``output`` the name that this gets when it is checked.
+    ``overrides`` are those of ``--set``.
+    """
+
+    job: str
+    id: str
+    digest: str
+    input: str
+    partial: str
+    output: str
+    overrides: tuple[str, ...] = ()
+
+    def to_labels(self) -> dict[str, str]:
+        """Return the labels; the claim's are written beside them."""
+        record = asdict(self)
+        name = record.pop("job")
+        return {LABEL_JOB: name, LABEL_JOB_RECORD: json.dumps(record, ensure_ascii=False, separators=(",", ":"))}
+
+
+def read_job(labels: Mapping[str, str]) -> JobLabels | None:
+    """Return what a container's labels say of a job; None: it is none, or they are damaged."""
+    name, text = labels.get(LABEL_JOB), labels.get(LABEL_JOB_RECORD, "")
+    if name is None:
+        return None
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    wanted = {one.name for one in fields(JobLabels)} - {"job", "overrides"}
+    if not isinstance(record, dict) or any(not isinstance(record.get(key), str) for key in wanted):
+        return None
+    overrides = record.get("overrides")
+    if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
+        return None
+    return JobLabels(name, **{key: record[key] for key in wanted}, overrides=tuple(overrides))
+
+
+def is_job(labels: Mapping[str, str]) -> bool:
+    """Return whether a container is a job's, also one whose record is damaged."""
+    return LABEL_JOB in labels
+
+
+def maker(labels: Mapping[str, str]) -> str:
+    """Return the process that started a job (``Locks.me``), "" where that is not known."""
+    return labels.get(LABEL_PROCESS, "")

@@ -1,0 +1,1 @@
+"""The folders that jobs make models in, on this machine's disk."""
