@@ -6,16 +6,14 @@ that a plan does not wait for what measures and judges.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.shown import Boundary
-from sparkctl.operations.context import real_world
+from sparkctl.operations.context import LogReport, real_world
 from sparkctl.operations.memory.fitting import AskedSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sparkctl.memory.changes import Changes
@@ -64,43 +62,6 @@ else:
     sizing = LazyModule("sparkctl.operations.memory.size")
     starting = LazyModule("sparkctl.operations.services.up")
     verifying = LazyModule("sparkctl.operations.mods.verify")
-
-_LOG: Final = logging.getLogger("sparkctl")
-_LOG.addHandler(logging.NullHandler())
-
-
-class LogReport:
-    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG.
-
-    ``boundary`` hides secrets; it knows no value until ``connect`` gives it that of the world.
-    """
-
-    def __init__(self) -> None:
-        self.boundary = Boundary()
-
-    def say(self, text: str) -> None:
-        """Tell what was done."""
-        _LOG.info(self.boundary.text(text))
-
-    def warn(self, text: str) -> None:
-        """Tell what may be wrong."""
-        _LOG.warning(self.boundary.text(text))
-
-    def detail(self, text: str) -> None:
-        """Tell of a call to the engine."""
-        _LOG.debug(self.boundary.text(text))
-
-    def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
-    ) -> None:
-        """Tell where a start or a pull is."""
-        del fraction, facts
-        _LOG.debug(self.boundary.line(f"{service}: {phase}  {tail}"))
 
 
 def connect(

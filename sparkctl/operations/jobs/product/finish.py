@@ -19,6 +19,7 @@ from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import MadeBy, MadeFile, MadeIn, MadeOf, MadeOn, Provenance
 from sparkctl.operations.jobs.proved import proved
 from sparkctl.operations.jobs.runs.asked import image_key
+from sparkctl.recipes.job import digest
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def finish(world: World, products: Products, one: Finishing) -> Provenance:
     products.rename(partial, CONFIG, UNFINISHED_CONFIG)
     found = checked(world, one.asked.loaded, one.asked.source, partial)
     _refuse_failed(name, found)
+    _refuse_changed_input(one.asked)
     made = _sums(world, products, partial, name)
     products.hand_over(partial, products.me)
     described = _provenance(world, one, made, found)
@@ -101,6 +103,13 @@ def _refuse_failed(name: str, found: Sequence[ProductFinding]) -> None:
         lines = "\n".join(f"  {one.check}: {one.says}" for one in failed)
         hint = f"the tool's own log says more: sparkctl job logs {name}"
         raise CheckError(f"{name}: what was made is not as it has to be:\n{lines}", hint=hint)
+
+
+def _refuse_changed_input(asked: AskedJob) -> None:
+    """Refuse a product of a model that is not what it was when the job began: nobody knows what was read."""
+    if digest.input_digest(asked.folder) != asked.input_digest:
+        message = f"{asked.name}: the model in {asked.folder} was changed while the job read it"
+        raise CheckError(message, hint=f"run the job again: sparkctl job run {asked.name}")
 
 
 def _sums(world: World, products: Products, partial: Path, name: str) -> list[MadeFile]:
