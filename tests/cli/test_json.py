@@ -42,6 +42,8 @@ def documented(command: str) -> list[str]:
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
+        ("job list", ["job", "list"]),
+        ("job show NAME", ["job", "show", "quantize-26b-fp8"]),
         ("recipes", ["recipes"]),
         ("recipes show NAME", ["recipes", "show", "e4b-nvfp4"]),
         ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
