@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.context import World
     from sparkctl.operations.doctor import Examined
+    from sparkctl.operations.evaluation import evaluate as evaluating
+    from sparkctl.operations.evaluation.kept import Evaluated
     from sparkctl.operations.files import render as rendering
     from sparkctl.operations.files.render import Rendered
     from sparkctl.operations.jobs.memory import plan as job_planning
@@ -49,6 +51,7 @@ else:
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
     job_planning = LazyModule("sparkctl.operations.jobs.memory.plan")
+    evaluating = LazyModule("sparkctl.operations.evaluation.evaluate")
     planning = LazyModule("sparkctl.operations.memory.plan")
     rendering = LazyModule("sparkctl.operations.files.render")
     running = LazyModule("sparkctl.operations.services.running")
@@ -288,6 +291,31 @@ class Spark:
             NotReadyError: the service is not ready.
         """
         return checking.check(self._world, name, only, run_code=run_code)
+
+    def evaluate(
+        self, reference: str, name: str, suite: str = "retention", *, again: bool = False, network: bool = False
+    ) -> Evaluated:
+        """Ask two services the same questions; compare what the second keeps, keep it and return it.
+
+        A service that does not run is started for the questions and stopped after them. A comparison that is void, or
+        below a floor of the suite, is no error: ``compared.passed`` of the result is False.
+
+        Args:
+            reference: the service whose score is kept or lost: the original model's.
+            name: the other service.
+            suite: the name or the file of a suite.
+            again: ask also what was answered before.
+            network: let lm-eval fetch data that is missing from the hub.
+
+        Raises:
+            InputError: no such service or suite, or data of a task that is not here; before anything is started.
+            DoesNotFitError: no room for a service that does not run.
+            EngineError: a simulated engine, or the engine refuses.
+            NotReadyError, ModError, CheckError: a service could not be started, or ended while it was asked.
+            JobError: lm-eval's image cannot be built, or lm-eval failed. What was answered is kept.
+        """
+        asked = evaluating.Evaluation(reference, name, suite, again=again, network=network)
+        return evaluating.evaluate(self._world, asked)
 
     def bench(self, name: str, protocol: BenchProtocol | None = None) -> Bench:
         """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.

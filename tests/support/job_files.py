@@ -1,104 +1,99 @@
-"""The files of a job for a real engine: a script of the standard library, its declaration, and the model it reads."""
+"""Jobs for the tests: their files, a container that one runs in, and models whose weights are holes of the disk."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tests.support.fake_hub import safetensors
+from sparkctl.world.engine import Container
+from sparkctl.world.job_labels import JobLabels
+from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-BASE = "sparkctl-test/base:latest"
-CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
-TENSORS = {
-    "model.layers.0.self_attn.q_proj.weight": ("BF16", [16, 16], 512),
-    "model.embed_tokens.weight": ("BF16", [16, 16], 512),
-    "lm_head.weight": ("BF16", [16, 16], 512),
+    from sparkctl.memory.facts import ModelFacts
+    from tests.support.fake_engine import FakeEngine
+
+SCRIPT: dict[str, Any] = {
+    "description": "Quantizes",
+    "parameters": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "way": {"type": "string", "default": "oneshot"},
+            "scheme": {"type": "string"},
+            "ignore": {"type": "array", "items": {"type": "string"}, "default": []},
+        },
+    },
+    "memory": [
+        {"when": {"way": "model-free"}, "base": "0.5 GiB", "shard": 1.5, "source": "estimate: measured on the CPU"},
+        {"when": {"way": "oneshot"}, "experts": True, "base": "0.5 GiB", "input": 1.85, "source": "the same"},
+        {"when": {"scheme": "NVFP4A16"}, "base": "0.5 GiB", "input": 1.5, "source": "the same, without experts"},
+    ],
 }
-SCRIPT = """\
-import json, os, shutil, socket, sys, time
-
-given = json.loads(sys.argv[1])
-said = given["with"]
-
-
-def say(phase, **more):
-    print(json.dumps({"phase": phase, **more}), flush=True)
-    if said["hangs"] == phase:
-        time.sleep(600)
-    if said["fails"] == phase:
-        sys.exit("error: as it was told")
-
-
-def refused(act):
-    try:
-        act()
-    except OSError:
-        return True
-    return False
-
-
-say("import", versions={"python": "3"})
-say("load")
-held = bytearray(said["holds"])
-held[:: 4096] = b"1" * len(held[:: 4096])
-say("quantize", layers=1)
-sys.stderr.write("Quantizing:  45%|####      | 3/7\\\\r")
-say("save")
-for name in os.listdir(given["input"]):
-    called = name + ".unfinished" if name == "config.json" else name
-    shutil.copyfile(os.path.join(given["input"], name), os.path.join(given["output"], called))
-os.chmod(os.path.join(given["output"], "model.safetensors"), 0o600)
-seen = {
-    "user": os.getuid(),
-    "root": refused(lambda: open("/made", "w")),
-    "input": refused(lambda: open("/input/made", "w")),
-    "script": refused(lambda: open("/job/script.py", "a")),
-    "network": refused(lambda: socket.create_connection(("192.0.2.1", 80), timeout=1)),
-    "temporary": not refused(lambda: open("/tmp/made", "w")),
+JOB: dict[str, Any] = {
+    "image": "python:3.12-slim",
+    "script": "quantize",
+    "with": {"scheme": "FP8_DYNAMIC"},
+    "input": {"repo": "google/gemma-4-26B-A4B-it", "facts": "gemma-4-26b-a4b"},
+    "output": "~/models/made",
+    "lighter": {"words": "one file at a time", "set": {"with.way": "model-free"}},
 }
-with open(os.path.join(given["output"], "seen.json"), "w") as file:
-    json.dump(seen, file)
-say("done", resident_bytes=1)
-"""
-DECLARED = """\
-description: of this test
-parameters:
-  type: object
-  additionalProperties: false
-  properties:
-    hangs: {type: string, default: none}
-    fails: {type: string, default: none}
-    holds: {type: integer, default: 0}
-memory: [{base: 96 MiB, source: this test}]
-"""
-JOB = """\
-description: of this test
-image: {base}
-script: shrink
-input: {{path: {folder}/models/source}}
-output: {folder}/models/made
-gpus: none
-disk: 1 MiB
-checks: [whole, tensors, config]
-lighter: {{words: with nothing held, set: {{with.holds: 0}}}}
-"""
 
 
-def write_job(folder: Path, name: str) -> Path:
-    """Write a job into a folder of recipes, with its script and its model; return the folder of its product."""
-    texts = {
-        "jobs/shrink.py": SCRIPT.replace("\\\\r", "\\r"),
-        "jobs/shrink.yaml": DECLARED,
-        f"recipes/jobs/{name}.yaml": JOB.format(base=BASE, folder=folder),
-        "models/source/config.json": json.dumps(CONFIG),
-    }
-    for path, text in texts.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-    (folder / "models" / "source" / "model.safetensors").write_bytes(safetensors(TENSORS))
-    for one in (folder, *folder.rglob("*")):
-        one.chmod(0o755 if one.is_dir() else 0o644)
-    return folder / "models" / "made"
+def write_job(root: Path, name: str, **changes: object) -> None:
+    """Write a job and its script into a catalog's folder; a change of None leaves a key out."""
+    job = {key: value for key, value in {**JOB, **changes}.items() if value is not None}
+    for path, content in (
+        (root / "recipes" / "jobs" / f"{name}.yaml", json.dumps(job)),
+        (root / "jobs" / "quantize.yaml", json.dumps(SCRIPT)),
+        (root / "jobs" / "quantize.py", "print()\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def write_model(folder: Path, facts: ModelFacts, shards: int = 1) -> None:
+    """Write a model of these headers into so many files; its weights are holes, which take no room."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(facts.config))
+    index: dict[str, str] = {}
+    for number in range(shards):
+        name = f"model-{number + 1:05}-of-{shards:05}.safetensors"
+        header: dict[str, object] = {}
+        end = 0
+        for tensor in facts.tensors[number::shards]:
+            header[tensor.name] = {
+                "dtype": tensor.dtype,
+                "shape": list(tensor.shape),
+                "data_offsets": [end, end + tensor.bytes],
+            }
+            end += tensor.bytes
+            index[tensor.name] = name
+        text = json.dumps(header).encode()
+        with (folder / name).open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            file.truncate(8 + len(text) + end)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+
+
+def run_job(
+    engine: FakeEngine, name: str, *, claim: int | None, gpus: Sequence[str] = (), on_gpus: int = 0
+) -> Container:
+    """Let a job run on the engine: ``claim`` bytes in all, ``on_gpus`` of them on each of ``gpus``."""
+    record = JobLabels(name, "1", "0" * 12, "/models/a", "/models/b.partial-1", "/models/b")
+    own: dict[str, Any] = {"gpus": tuple(gpus), "gpu_claim_bytes": on_gpus, "gpu_peak_bytes": on_gpus} if gpus else {}
+    claimed = {} if claim is None else ServiceLabels(claim_bytes=claim, peak_bytes=claim, **own).to_labels()
+    image = "python:3.12-slim"
+    made = Container(
+        f"id-of-{name}",
+        f"sparkctl-job-{name}",
+        image,
+        "sha256:1",
+        "running",
+        labels={**claimed, **record.to_labels()},
+    )
+    engine.there[made.id] = made
+    return made

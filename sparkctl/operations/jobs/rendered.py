@@ -33,6 +33,7 @@ UNBUILT: Final = "sparkctl-job:unbuilt"
 _NOT_CHECKED: Final = (
     "what it makes is neither admitted before nor checked and named after: `sparkctl job run` does both"
 )
+_NO_LIMIT: Final = "what it takes is not known here, and the command limits no memory: `sparkctl job plan` asks the hub"
 
 
 class RenderedJob(NamedTuple):
@@ -77,7 +78,8 @@ def render(
     order = ordered.ordered(world, world.disk_models, loaded, folder, run)
     if stage:
         ordered.stage(world, loaded.script)
-    notes = (*_missing(world, order, source, there=bool(there)), _folder(order, run.owner), _NOT_CHECKED)
+    doubt = () if taken is not None else (_NO_LIMIT,)
+    notes = (*_missing(world, order, source, there=bool(there)), *doubt, _folder(order, run.owner), _NOT_CHECKED)
     return RenderedJob(command.words(order), command.spec(order), notes)
 
 

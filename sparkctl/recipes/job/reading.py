@@ -42,7 +42,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     whole = _whole(catalog, entry, overrides)
     wrong = problems_of(whole, Job)
     script, of_script = _script(catalog, whole)
-    fixed, of_constraints = _constraints(catalog, whole)
+    fixed, of_constraints = constraints_of(catalog, whole)
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
@@ -64,7 +64,7 @@ def base_problems(catalog: Catalog, entry: CatalogEntry) -> list[Problem]:
     """
     whole = _whole(catalog, entry, ())
     wrong = problems_of(whole, Job, partial=True)
-    _, of_constraints = _constraints(catalog, whole)
+    _, of_constraints = constraints_of(catalog, whole)
     if "script" in whole.root.children:
         wrong += _script(catalog, whole)[1]
     return [*wrong, *of_constraints]
@@ -145,7 +145,7 @@ def _with(whole: Document, node: document.Node) -> Document:
     return whole._replace(root=whole.root._replace(content={**content, "with": node}))
 
 
-def _constraints(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
+def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
     """Return the lines of the image's constraints, and what is wrong with them."""
     node = whole.root.children.get("image", whole.root).children.get("constraints")
     if node is None or not isinstance(node.content, str) or not node.content:

@@ -14,9 +14,9 @@ import pytest
 from tests.support.command_line import wait_for
 from tests.support.docker_spark import HOST
 from tests.support.engine_fixtures import FIRST
-from tests.support.job_files import write_job
 from tests.support.killed import Machine
 from tests.support.killing import EACH_KILL, Subject
+from tests.support.small_job import write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -125,7 +125,7 @@ def test_the_rendered_command_limits_the_memory_to_the_peak_and_claims_it(spark:
     write_job(spark.folder, NAME, input={"path": "/models/away"})
     spark.models.missing["away"] = "is not there"
     told = spark.run("job", "render", NAME).expect(0)
-    assert "what it takes is not known, and the command limits no memory: quantize-26b: nothing is known of" in told.err
+    assert "what it takes is not known here, and the command limits no memory" in told.err
     assert "--memory" not in told.out
 
 
