@@ -10,11 +10,12 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import regular_file
-from sparkctl.base.errors import CheckError, DoesNotFitError, EngineError, NotReadyError
+from sparkctl.base.errors import CheckError, DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.memory.product import ProductFinding
 from sparkctl.memory.weights import checkpoint
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.tensors import shared_layers
+from sparkctl.operations import secrets
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.memory.fitting import AskedSet
@@ -44,7 +45,7 @@ _END: Final = "-proof"
 
 
 def refuse_unprovable(world: World, loaded: LoadedJob, source: Source) -> None:
-    """Refuse, before a job starts, what could not be served: no such recipe, or a check of none.
+    """Refuse, before a job starts, what could not be served: no such recipe or check, or a secret without a value.
 
     That its recipe will probably not read what the job makes is warned of: only the product tells.
 
@@ -56,6 +57,12 @@ def refuse_unprovable(world: World, loaded: LoadedJob, source: Source) -> None:
     recipe = world.catalog.recipe(loaded.job.serves)
     if ANSWERS in loaded.job.checks:
         named.named(world, recipe.recipe.checks)
+    if {LOADS, ANSWERS} & set(loaded.job.checks):
+        _, missing = secrets.resolve(recipe.recipe.secrets, world.environ, world.stored_secrets)
+        if missing:
+            message = f"{loaded.name}: the recipe {loaded.job.serves}, which is to prove its product, has no value for "
+            hint = f"set it in your environment, or as NAME=value in {world.operator.config / 'secrets.env'} (mode 600)"
+            raise InputError(f"{message}{', '.join(missing)}", hint=hint)
     vllm = recipe.version.version
     if vllm < QUERY_ALONE and loaded.parameters.get("way") != _KEEPS_ALL and _shares(source):
         message = (

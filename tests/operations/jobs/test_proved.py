@@ -161,6 +161,9 @@ def test_what_could_not_be_proved_is_refused_before_a_job_starts(bench: Bench) -
     refuse_unprovable(bench.world, loaded_job(["loads"], serves="mine"), nowhere)
     with pytest.raises(InputError, match="nosuch"):
         refuse_unprovable(bench.world, loaded_job(["answers"], serves="mine"), nowhere)
+    bench.recipe("mine", "extends: e4b-nvfp4\nsecrets: [VLLM_API_KEY]\n")
+    with pytest.raises(InputError, match="which is to prove its product, has no value for VLLM_API_KEY"):
+        refuse_unprovable(bench.world, loaded_job(["loads"], serves="mine"), nowhere)
 
 
 def test_a_way_whose_product_its_recipe_would_read_wrongly_is_warned_of(bench: Bench) -> None:
