@@ -68,6 +68,8 @@ def show(out: Output, found: Evaluated, *, as_json: bool) -> None:
         out.table(shown.headers(one), shown.rows(one))
         for text in shown.sentences(one):
             out.result(text)
+        for note in found.notes:
+            out.warn(note)
     failure = shown.failure(one)
     if failure is not None:
         hint = "the model's answers: is a reasoning parser's text missing, or `tokens` too few?" if one.void else None
@@ -86,6 +88,7 @@ def _object(found: Evaluated) -> dict[str, object]:
         "average": one.average,
         "metrics": [{**asdict(row), "below": row.below} for row in one.rows],
         "void": list(one.void),
+        "notes": list(found.notes),
     }
 
 

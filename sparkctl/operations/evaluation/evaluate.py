@@ -10,9 +10,9 @@ import hashlib
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import EngineError, InputError, NotReadyError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
@@ -28,10 +28,11 @@ from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.services.up import startable
 from sparkctl.recipes.job import digest
+from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.evaluation.suites import LoadedSuite
     from sparkctl.recipes.service import Service
 
-DEFAULT_SUITE = "retention"
+DEFAULT_SUITE: Final = "retention"
+_DECISIVE: Final = ("max-model-len", "kv-cache-dtype", "reasoning-parser", "chat-template")
+"""Flags of vLLM that change what is answered, or how much of it reaches a client."""
 
 
 class Evaluation(NamedTuple):
@@ -89,13 +92,16 @@ def evaluate(world: World, asked: Evaluation) -> Evaluated:
     for one in subjects:
         if one not in missing:
             world.report.say(f"{one.service.name}: asked before, and nothing has changed since: its answers are kept")
-    if missing:
+    starting = [one.service for one in missing if one.running is None]
+    for service in starting:
+        _refuse_unfit(world, service)
+    if starting or (missing and asked.network):  # what is missing is said before a start, which takes minutes
         asking.loaded_tasks(world, AskRun(loaded, image, _tasks_folder(world, loaded, image), network=asked.network))
-        found |= {one.key: answers for one, answers in _asked(world, loaded, image, missing, again=asked.again)}
+    found |= {one.key: answers for one, answers in _asked(world, loaded, image, missing, again=asked.again)}
     first, second = (found[one.key] for one in subjects)
     if first is None or second is None:
         raise EngineError("lm-eval ended, and nothing of it is there")
-    return _compared(world, loaded, first, second)
+    return _compared(world, loaded, (first, second), subjects)
 
 
 def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | None = None) -> Evaluated:
@@ -129,13 +135,13 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
     answers = kept.answers(world, one.folder)
     if answers is None:
         answers = _ask(world, loaded, image, one, again=False)
-    return _compared(world, loaded, before, answers)
+    return _compared(world, loaded, (before, answers), (first, one))
 
 
 def _prepared(world: World, suite: str, *, wheels: Path | None) -> tuple[LoadedSuite, str]:
     """Return the suite, and the id of the image of its lm-eval, which is there."""
     world.refuse_elsewhere()
-    if world.ports.bench is None:
+    if world.ports.builder is None:
         message = "a simulated engine runs no images: lm-eval cannot be run in it"
         raise EngineError(message, hint="name a real one: sparkctl --engine docker evaluate …")
     loaded = load_suite(world.catalog, suite)
@@ -206,6 +212,15 @@ def _asked(
     return found
 
 
+def _refuse_unfit(world: World, service: Service) -> None:
+    """Refuse a service that has no room beside what runs, before hours of questions to the other one."""
+    plans = planner(world)
+    plan = plans.plan(plans.expected([service]), replace=False)
+    if not plan.fits:
+        message = "\n".join([f"no room to start {service.name} for the questions:", *plan.reasons])
+        raise DoesNotFitError(message, hint=f"sparkctl plan {service.recipe_name} says what would make it fit")
+
+
 def _fit(world: World, services: Sequence[Service]) -> bool:
     plans = planner(world)
     try:
@@ -254,8 +269,20 @@ def _ask(world: World, loaded: LoadedSuite, image: str, one: _Subject, *, again:
     return answers
 
 
-def _compared(world: World, loaded: LoadedSuite, first: Answers, second: Answers) -> Evaluated:
+def _compared(
+    world: World, loaded: LoadedSuite, answers: tuple[Answers, Answers], subjects: Sequence[_Subject]
+) -> Evaluated:
     at = datetime.now(tz=UTC).timestamp()
-    found = kept.Evaluated(at, second.lm_eval, compared(loaded.suite, first, second))
+    notes = tuple(_differences(*(one.service for one in subjects)))
+    found = kept.Evaluated(at, answers[1].lm_eval, compared(loaded.suite, *answers), notes)
     kept.keep(world, found)
     return found
+
+
+def _differences(first: Service, second: Service) -> Iterator[str]:
+    """Yield how two services are served otherwise, where that changes what a model answers."""
+    one, two = (memory_key.serve_flags(service.spec.command) for service in (first, second))
+    for flag in _DECISIVE:
+        if one.get(flag) != two.get(flag):
+            values = f"{one.get(flag, 'unset')} of {first.name}, {two.get(flag, 'unset')} of {second.name}"
+            yield f"served otherwise, which counts as a loss or a gain too: {flag}: {values}"

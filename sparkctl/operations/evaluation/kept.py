@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter
 
-from sparkctl.base import regular_file
-from sparkctl.base.bounded import BOUNDS
 from sparkctl.base.errors import InputError
 from sparkctl.operations.evaluation.answers import Answers
 from sparkctl.operations.evaluation.retention import Comparison  # noqa: TC001  (pydantic reads it at run time)
@@ -29,11 +27,15 @@ RUN: Final = "run"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A comparison as it is kept: when it was made, in seconds since the epoch, and lm-eval's version."""
+    """A comparison as it is kept: when it was made, in seconds since the epoch, and lm-eval's version.
+
+    ``notes`` say what else differed than the models.
+    """
 
     at: float
     lm_eval: str
     compared: Comparison
+    notes: tuple[str, ...] = ()
 
 
 @cache
@@ -49,10 +51,11 @@ def _evaluated() -> TypeAdapter[Evaluated]:
 def answers(world: World, folder: Path) -> Answers | None:
     """Return the finished answers of a folder, None where there are none; damaged ones are told, and are none."""
     path = folder / FILE
-    if not regular_file.is_there(path):
+    content = world.files.content(path)
+    if content is None:
         return None
     try:
-        return decoded(_answers(), regular_file.read_bytes(path, BOUNDS.size))
+        return decoded(_answers(), content)
     except InputError as error:
         world.report.warn(f"{path} is not used, and the questions are asked again: {error.message}")
         return None

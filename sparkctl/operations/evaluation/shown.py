@@ -85,7 +85,7 @@ def markdown(found: Evaluated) -> str:
     run = f"suite {one.suite}, lm-eval {found.lm_eval}, {day}"
     lines = [f"**{one.other}** against **{one.reference}**: {verdict(one)} ({run})"]
     lines += ["", *markdown_table(headers(one), rows(one)), ""]
-    said = [*sentences(one), *one.void]
+    said = [*sentences(one), *found.notes, *one.void]
     said.append("95 %: Bonett and Price's interval of a ratio of paired proportions; p: McNemar's exact test")
     return "\n".join([*lines, *(f"- {text}" for text in said), ""])
 

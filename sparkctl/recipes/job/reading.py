@@ -12,6 +12,7 @@ from sparkctl.recipes import layers, located
 from sparkctl.recipes.job import constraints, parameters, scripts
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.loaded import LoadedJob
+from sparkctl.world.partial_folder import name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,7 +164,12 @@ def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem
 def _of_folders(whole: Document) -> list[Problem]:
     """Return what is wrong with where a job reads and writes: a product inside of its input, or the other way round."""
     read, made = whole.node(("input", "path")), whole.node(("output",))
-    if not isinstance(read.content, str) or not isinstance(made.content, str):
+    if not isinstance(made.content, str):
+        return []
+    wrong = name_problem(PurePosixPath(made.content))
+    if wrong is not None:
+        return [Problem(f"output: {made.content} {wrong}", made.place, "name another folder")]
+    if not isinstance(read.content, str):
         return []
     one, other = PurePosixPath(read.content), PurePosixPath(made.content)
     if not (one.is_relative_to(other) or other.is_relative_to(one)):
