@@ -76,6 +76,17 @@ def the_source(job: Job) -> None:
         raise JobError(f"the source is quantized already ({method}): give the model that it was made from")
 
 
+def ignored(job: Job) -> list[str]:
+    """Return what is to be kept as it is."""
+    patterns: list[str] = job.values.get("ignore", [])
+    for pattern in patterns:
+        try:
+            re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else "")
+        except re.error as error:
+            raise JobError(f"ignore: {pattern} is no regular expression: {error}") from None
+    return patterns
+
+
 def model_class(job: Job) -> Any:  # noqa: ANN401 (a class of transformers)
     """Return the class that the source's config.json names."""
     import transformers
@@ -210,10 +221,10 @@ def scheme_of(job: Job) -> tuple[str, bool]:
     return name, activations is not None and activations.dynamic is not True
 
 
-def kept(job: Job) -> list[str]:
+def kept(ignore: list[str]) -> list[str]:
     """Return what is not quantized as llm-compressor reads it: a plain name is there the whole name of a module."""
     found = []
-    for pattern in job.values.get("ignore", []):
+    for pattern in ignore:
         if pattern.startswith("re:"):
             found.append(pattern)
         elif any(sign in pattern for sign in "*?["):
@@ -241,7 +252,9 @@ def oneshot_way(job: Job) -> None:
     with load_context(which):
         model = which.from_pretrained(job.source, dtype="auto")
     say("quantize")
-    oneshot(model=model, recipe=QuantizationModifier(targets="Linear", scheme=scheme, ignore=kept(job)), **more)
+    oneshot(
+        model=model, recipe=QuantizationModifier(targets="Linear", scheme=scheme, ignore=kept(ignored(job))), **more
+    )
     say("save")
     with config_elsewhere(job.product) as written:
         model.save_pretrained(job.product, max_shard_size=job.values.get("shard", "5GB"))
@@ -251,10 +264,10 @@ def oneshot_way(job: Job) -> None:
 
 def calibrated_with(job: Job, scheme: str, rows: list[dict[str, list[int]]], tokenizer: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return what `oneshot` gets beside the model when it calibrates."""
-    from datasets import Dataset
-
     if not rows:
         raise JobError(f"scheme {scheme} has scales of activations: give texts to find them with (calibration: texts)")
+    from datasets import Dataset
+
     return {
         "dataset": Dataset.from_list(rows),
         "num_calibration_samples": len(rows),
@@ -299,7 +312,7 @@ def model_free_way(job: Job) -> None:
             staged,
             job.product,
             scheme=scheme,
-            ignore=[*kept(job), *MODEL_FREE_KEEPS],
+            ignore=[*kept(ignored(job)), *MODEL_FREE_KEEPS],
             max_workers=job.values.get("workers", 1),
         )
     say("save")
@@ -311,11 +324,11 @@ def refuse_what_model_free_cannot(job: Job, scheme: str) -> None:
     """Say before it begins what fails in the middle of it."""
     shapes = dict(heads(job.source))
     layers = [name.removesuffix("q_proj.weight") for name in shapes if name.endswith("self_attn.q_proj.weight")]
-    ignored = [re.compile(pattern[3:]) for pattern in kept(job) if pattern.startswith("re:")]
+    expressions = [re.compile(pattern[3:]) for pattern in kept(ignored(job)) if pattern.startswith("re:")]
     without = [
         layer
         for layer in layers
-        if f"{layer}v_proj.weight" not in shapes and not any(one.match(f"{layer}q_proj") for one in ignored)
+        if f"{layer}v_proj.weight" not in shapes and not any(one.match(f"{layer}q_proj") for one in expressions)
     ]
     if "FP4" in scheme and without:
         raise JobError(

@@ -77,6 +77,17 @@ def the_source(job: Job) -> None:
         raise JobError(f"the source is quantized already ({method}): give the model that it was made from")
 
 
+def ignored(job: Job) -> list[str]:
+    """Return what is to be kept as it is."""
+    patterns: list[str] = job.values.get("ignore", [])
+    for pattern in patterns:
+        try:
+            re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else "")
+        except re.error as error:
+            raise JobError(f"ignore: {pattern} is no regular expression: {error}") from None
+    return patterns
+
+
 def model_class(job: Job) -> Any:  # noqa: ANN401 (a class of transformers)
     """Return the class that the source's config.json names."""
     import transformers
@@ -216,7 +227,7 @@ def work(job: Job) -> None:
     # with «Expected all tensors to be on the same device» (TensorRT-LLM#15021).
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = model_class(job).from_pretrained(job.source, dtype="auto", device_map=device)
-    config["quant_cfg"] += switched_off(model, config["quant_cfg"], job.values.get("ignore", []))
+    config["quant_cfg"] += switched_off(model, config["quant_cfg"], ignored(job))
     say("quantize")
     quantization.quantize(model, config, forward_loop(rows, device) if rows else None)
     say("save")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from sparkctl.base.units import format_gib
+from sparkctl.base.units import MIB, format_bytes, format_gib
 from sparkctl.memory.job.linear import FUSED
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parameters import parts
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
 
 MARGIN: Final = 0.05
-"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
+LEAST_MARGIN: Final = 256 * MIB
+"""What is added to a measured peak, at least: margins and no measurement. The container gets no more than its peak, and
+the kernel counts what no process shows as its own too: files in /tmp, pages that are being written."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
@@ -115,8 +117,9 @@ def declared_peak(count: int, source: str) -> JobPeak:
 def measured_peak(counts: Sequence[int]) -> JobPeak:
     """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
-    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
-    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
+    more = max(round(max(counts) * MARGIN), LEAST_MARGIN)
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {format_bytes(more)} of margin"
+    return JobPeak(max(counts) + more, told, "measured here", estimated=False)
 
 
 def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Source
 
 WHOLE: Final = "whole"
+COMPARED: Final = frozenset(BY_HEADERS) - {WHOLE}
+"""The checks that judge a product by the model that it was made of, which has to be one of 16 bits then."""
 _SHOWN: Final = 3
 
 
@@ -52,7 +54,7 @@ def checked(world: World, loaded: LoadedJob, source: Source, partial: Path) -> l
         more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
         return [ProductFinding(WHOLE, False, "; ".join(wrong[:_SHOWN]) + more)]
     found = [ProductFinding(WHOLE, True, f"{len(tensors):,} tensors, every file as long as its header says")]
-    before = _source(world, source)
+    before = _source(world, source) if COMPARED & set(asked) else None
     if before is not None:
         found += product.judged(before, made, ignored(loaded))
     return [one for one in found if one.check in asked]

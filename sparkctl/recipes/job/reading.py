@@ -12,6 +12,7 @@ from sparkctl.recipes import layers, located
 from sparkctl.recipes.job import constraints, parameters, scripts
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.loaded import LoadedJob
+from sparkctl.world.partial_folder import name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +43,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     whole = _whole(catalog, entry, overrides)
     wrong = problems_of(whole, Job)
     script, of_script = _script(catalog, whole)
-    fixed, of_constraints = _constraints(catalog, whole)
+    fixed, of_constraints = constraints_of(catalog, whole)
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
@@ -64,7 +65,7 @@ def base_problems(catalog: Catalog, entry: CatalogEntry) -> list[Problem]:
     """
     whole = _whole(catalog, entry, ())
     wrong = problems_of(whole, Job, partial=True)
-    _, of_constraints = _constraints(catalog, whole)
+    _, of_constraints = constraints_of(catalog, whole)
     if "script" in whole.root.children:
         wrong += _script(catalog, whole)[1]
     return [*wrong, *of_constraints]
@@ -145,7 +146,7 @@ def _with(whole: Document, node: document.Node) -> Document:
     return whole._replace(root=whole.root._replace(content={**content, "with": node}))
 
 
-def _constraints(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
+def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
     """Return the lines of the image's constraints, and what is wrong with them."""
     node = whole.root.children.get("image", whole.root).children.get("constraints")
     if node is None or not isinstance(node.content, str) or not node.content:
@@ -163,7 +164,12 @@ def _constraints(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]
 def _of_folders(whole: Document) -> list[Problem]:
     """Return what is wrong with where a job reads and writes: a product inside of its input, or the other way round."""
     read, made = whole.node(("input", "path")), whole.node(("output",))
-    if not isinstance(read.content, str) or not isinstance(made.content, str):
+    if not isinstance(made.content, str):
+        return []
+    wrong = name_problem(PurePosixPath(made.content))
+    if wrong is not None:
+        return [Problem(f"output: {made.content} {wrong}", made.place, "name another folder")]
+    if not isinstance(read.content, str):
         return []
     one, other = PurePosixPath(read.content), PurePosixPath(made.content)
     if not (one.is_relative_to(other) or other.is_relative_to(one)):

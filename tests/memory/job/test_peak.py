@@ -72,10 +72,12 @@ def test_the_first_rule_that_holds_counts(parameters: dict[str, str], experts: b
 
 def test_what_was_measured_here_is_the_most_of_all_runs_and_no_estimate() -> None:
     found = peak.measured_peak([3 * GIB, 5 * GIB, 4 * GIB])
-    assert found.bytes == round(5 * GIB * 1.05)
-    assert found.parts == "5.0 GiB, the most of 3 runs of it on this host, and 5% more"
+    assert found.bytes == 5 * GIB + GIB // 4
+    assert found.parts == "5.0 GiB, the most of 3 runs of it on this host, and 256.0 MiB of margin"
     assert not found.estimated
-    assert peak.measured_peak([GIB]).parts == "1.0 GiB, the most of 1 run of it on this host, and 5% more"
+    large = peak.measured_peak([40 * GIB])
+    assert large.bytes == 42 * GIB
+    assert large.parts == "40.0 GiB, the most of 1 run of it on this host, and 2.0 GiB of margin"
 
 
 @pytest.mark.parametrize(("model", "experts"), [("e2b", False), ("e4b", False), ("26b", True)])

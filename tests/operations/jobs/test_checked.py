@@ -156,6 +156,7 @@ def test_a_source_that_is_gone_or_quantized_is_an_input_error(bench: Bench) -> N
     (bench.source / "config.json").write_text(json.dumps(CONFIG | {"quantization_config": DECLARED}))
     with pytest.raises(InputError, match="is quantized itself"):
         bench.found()
+    assert [one.check for one in bench.found(("whole",))] == ["whole"], "which needs no source"
     bench.source.rename(bench.source.with_name("moved"))
     with pytest.raises(InputError, match="is not there any more"):
         bench.found()
