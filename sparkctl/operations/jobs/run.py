@@ -76,7 +76,7 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     if made is not None:
         _tidy(world, JobWork(world, products, asked.name))
         return MadeJob(asked.name, asked.output, made, already=True)
-    refuse_unprovable(world, asked.loaded)
+    refuse_unprovable(world, asked.loaded, asked.source)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
 
