@@ -100,7 +100,7 @@ def _document(path: Path, data: bytes | str, line: int | None = None) -> dict[st
     return value
 
 
-class _Row(NamedTuple):
+class _Asked(NamedTuple):
     """What is needed of a line of samples: the question, what was asked, and how much of each metric is right."""
 
     question: int
@@ -131,12 +131,12 @@ def _task(results: _Fields, task: str, samples: Path) -> TaskAnswers:
     )
 
 
-def _samples(path: Path, named: Sequence[str]) -> dict[str, list[_Row]]:
+def _samples(path: Path, named: Sequence[str]) -> dict[str, list[_Asked]]:
     """Return the lines of a file of samples by filter, each in the order of the task's documents.
 
     Of a line only this is kept: prompts and answers of a large suite would fill the memory.
     """
-    found: dict[str, list[_Row]] = {}
+    found: dict[str, list[_Asked]] = {}
     for number, line in enumerate(regular_file.lines(path, BOUNDS.size), start=1):
         if not line.strip():
             continue
@@ -148,7 +148,7 @@ def _samples(path: Path, named: Sequence[str]) -> dict[str, list[_Row]]:
             raise InputError(f"{path}:{number}: expected doc_id and filter, found neither or one", hint=_HINT)
         metrics = [name.rpartition(",")[0] for name in named if name.rpartition(",")[2] == kind]
         values = {metric: _value(path, row, metric) for metric in metrics}
-        found.setdefault(kind, []).append(_Row(question, _asked(path, row), _is_empty(row), values))
+        found.setdefault(kind, []).append(_Asked(question, _asked(path, row), _is_empty(row), values))
     ordered = {name: sorted(rows, key=lambda row: row.question) for name, rows in found.items()}
     questions = {name: [row.question for row in rows] for name, rows in ordered.items()}
     for name, ids in questions.items():
@@ -182,7 +182,7 @@ def _texts(value: object) -> Iterator[str]:
             yield one
 
 
-def _scored(results: _Fields, task: str, name: str, rows: Sequence[_Row]) -> Scored:
+def _scored(results: _Fields, task: str, name: str, rows: Sequence[_Asked]) -> Scored:
     metric = name.rpartition(",")[0]
     score = results.get("results", task, name)
     if isinstance(score, bool) or not isinstance(score, int | float):
