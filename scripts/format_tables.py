@@ -48,6 +48,7 @@ TOLD: Final = {
     "Checkpoint": "map, as below",
     "Parameters": "map of count and source",
     "Multimodal": "map of inputs, max-item-tokens and source",
+    "OnCardRule": "map of base, input and shard",
     "ProfileSources": "map of text",
     "ProfileGpu": "map of gpu, total, reserve and bandwidth",
     "Tensor": "name, dtype, shape and bytes",
