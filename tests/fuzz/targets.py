@@ -48,7 +48,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import inside, simulated
+from tests.fuzz import inside, jobs, simulated
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY
@@ -293,6 +293,10 @@ TARGETS: Final[dict[str, Target]] = {
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
     "measured": Target(_files("recipes/measured/*.yaml"), _known_starts),
+    "job": Target(_files("recipes/jobs/*.yaml"), jobs.job, 20),
+    "job-script": Target(_files("jobs/*.yaml"), jobs.script, 20),
+    "job-override": Target(_these(*jobs.SETS), jobs.override, 20),
+    "constraints": Target(_files("jobs/*.txt"), jobs.fixed, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),

@@ -41,7 +41,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     if entry.name.startswith("_"):
         raise InputError(f"{entry.name} is a base for other jobs to extend", hint="name a job that extends it")
     whole = _whole(catalog, entry, overrides)
-    wrong = problems_of(whole, Job)
+    wrong = [*_no_text(whole), *problems_of(whole, Job)]
     script, of_script = _script(catalog, whole)
     fixed, of_constraints = constraints_of(catalog, whole)
     wrong += [*of_script, *of_constraints]
@@ -126,9 +126,12 @@ def _script(catalog: Catalog, whole: Document) -> tuple[ReadScript | None, list[
 
 def _of_parameters(script: ReadScript, whole: Document) -> list[Problem]:
     node = whole.root.children.get("with")
-    if script.file.declared is None or (node is not None and not isinstance(node.content, dict)):
+    if node is not None and not isinstance(node.content, dict):
         return []
     at = whole if node is not None else _with(whole, parameters.empty(whole.root.place))
+    secret = parameters.secrets(at, _WITH)
+    if secret or script.file.declared is None:
+        return secret
     return parameters.problems(script.file.declared.parameters, at, _WITH)
 
 
@@ -159,6 +162,17 @@ def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem
     except InputError as error:
         return "", [Problem(f"image.constraints: {error.message}", node.place, error.hint)]
     return read.text, list(read.problems)
+
+
+def _no_text(whole: Document) -> list[Problem]:
+    """Return the texts that no program can be given: YAML and JSON can write half of a character as an escape."""
+    found = []
+    for path, node in whole.root.walk():
+        text = "".join(one for one in (*path, node.content) if isinstance(one, str))
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            place = node.place._replace(excerpt="")
+            found.append(Problem("found half of a surrogate pair, which is no character", place))
+    return found
 
 
 def _of_folders(whole: Document) -> list[Problem]:
