@@ -51,8 +51,8 @@ def explain_job(lines: Iterable[str], exit_code: int | None, *, oom: bool = Fals
     """Return why a job or the build of its image failed and what to do, None where nothing says it.
 
     ``lines`` are what it printed, ``exit_code`` its container's (None: it is not known), ``oom`` whether the kernel
-    killed it at its memory limit. What the script says itself comes before the catalogue; an exception that nobody knows
-    is its own cause, with "" to do.
+    killed it at its memory limit. What the script says itself comes before the catalogue. An exception that nobody
+    knows is its own cause, with "" to do.
     """
     if oom:
         return _OUT_OF_MEMORY
