@@ -32,6 +32,7 @@ from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.estimate import estimate
@@ -137,12 +138,12 @@ def _index(data: bytes) -> object:
         (Path(folder) / "a.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
         (Path(folder) / "model.safetensors.index.json").write_bytes(data)
         DiskModels().folder_problem(Path(folder))
-        return checkpoint.read_tensors(Path(folder))
+        return checkpoint.read_tensors(Path(folder)), checkpoint.not_as_indexed(Path(folder))
 
 
 def _log(data: bytes) -> object:
     lines = _text(data).splitlines()
-    return boot_log.parse(lines), failures.diagnose(lines)
+    return boot_log.parse(lines), failures.diagnose(lines), explain_job(lines, 1)
 
 
 def _answers(data: bytes) -> object:

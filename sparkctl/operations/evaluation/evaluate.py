@@ -89,13 +89,14 @@ def evaluate(world: World, asked: Evaluation) -> Evaluated:
     subjects = [_subject(world, name, loaded, image) for name in (asked.reference, asked.other)]
     found = {one.key: kept.answers(world, one.folder) for one in subjects if not asked.again}
     missing = [one for one in subjects if found.get(one.key) is None]
+    missing.sort(key=lambda one: one.running is None)  # what runs is asked first
     for one in subjects:
         if one not in missing:
             world.report.say(f"{one.service.name}: asked before, and nothing has changed since: its answers are kept")
     starting = [one.service for one in missing if one.running is None]
     for service in starting:
         _refuse_unfit(world, service)
-    if starting or (missing and asked.network):  # what is missing is said before a start, which takes minutes
+    if missing and (asked.network or missing[0].running is None):  # missing data is said before a start
         asking.loaded_tasks(world, AskRun(loaded, image, _tasks_folder(world, loaded, image), network=asked.network))
     found |= {one.key: answers for one, answers in _asked(world, loaded, image, missing, again=asked.again)}
     first, second = (found[one.key] for one in subjects)

@@ -118,7 +118,7 @@ def parameters(order: AskOrder) -> dict[str, Any]:
 
 def _task(loaded: LoadedSuite, name: str, task: SuiteTask) -> dict[str, Any]:
     files = loaded.of_task(name)
-    told: dict[str, Any] = {"name": name, "task": task.task or name}
+    told: dict[str, Any] = {"name": name, "task": name if "" in files else task.task or name}
     if "" in files:
         told |= {"file": files[""].target}
     if task.fewshot is not None:

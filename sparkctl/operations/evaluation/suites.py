@@ -67,10 +67,7 @@ class LoadedSuite(NamedTuple):
         """
         suite = self.suite
         decisive = {
-            "tasks": {
-                name: [task.task or name, task.fewshot, task.dataset, self._md5s(name)]
-                for name, task in suite.tasks.items()
-            },
+            "tasks": {name: [task.task or name, task.fewshot, self._md5s(name)] for name, task in suite.tasks.items()},
             "suite": [suite.tokens, suite.seed, suite.questions],
             "image": image,
             "script": self.script.md5,

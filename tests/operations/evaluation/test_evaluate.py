@@ -53,7 +53,7 @@ def test_what_runs_is_asked_as_it_is_and_stays(spark: EvaluatingSpark) -> None:
     spark.http.serving["127.0.0.1:8004"] = "gemma-4-e4b"
     spark.write("recipes/beside.yaml", "extends: e4b-nvfp4\nserve: {port: 8004}\n")
     spark.run("evaluate", "e4b-bf16", "beside", *SUMS).expect(7)
-    assert spark.started == ["e4b-bf16", "lm-eval", "lm-eval", "beside", "lm-eval"]
+    assert spark.started == ["e4b-bf16", "lm-eval", "beside", "lm-eval"], "asked first, which loads the tasks too"
     assert names(spark) == ["e4b-bf16"]
 
 
