@@ -170,6 +170,16 @@ def test_lint_says_what_does_not_go_together(spark: JobSpark, more: str, told: s
     assert told in spark.run("recipes", "lint", str(file)).err
 
 
+def test_lint_knows_a_jobs_file_by_its_keys_or_by_its_folder(spark: JobSpark, tmp_path: Path) -> None:
+    changed = spark.write("recipes/jobs/changed.yaml", "extends: small\ngpus: some gpus\n")
+    assert "changed.yaml:2:7: gpus: expected all, none" in spark.run("recipes", "lint", str(changed)).expect(2).err
+    elsewhere = tmp_path / "elsewhere.yaml"
+    elsewhere.write_text("extends: small\noutput: here\n")
+    assert "elsewhere.yaml:2:9: output: expected a path" in spark.run("recipes", "lint", str(elsewhere)).expect(2).err
+    declared = spark.folder / "jobs" / "quantize.yaml"
+    assert "checked 1, errors 0" in spark.run("recipes", "lint", str(declared)).expect(0).err
+
+
 def test_a_script_without_its_program_or_its_memory_is_told(spark: JobSpark) -> None:
     (spark.folder / "jobs/quantize.py").unlink()
     assert "there is no script quantize.py beside it" in spark.run("recipes", "lint", "quantize").expect(2).err
