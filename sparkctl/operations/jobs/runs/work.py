@@ -123,7 +123,7 @@ class JobWork:
                 image=image.id,
                 owner=self._products.me,
                 claim={**claim_labels(need), LABEL_IMAGE_ID: image.id, LABEL_PROCESS: me},
-                memory_bytes=need.peak_bytes,
+                memory_bytes=need.limit_bytes,
             ),
         )
         labels = read_job(order.labels)
