@@ -102,6 +102,9 @@ def test_a_secret_is_no_parameter_and_is_not_shown(shop: JobShop) -> None:
 def test_a_secret_is_none_of_a_script_without_a_schema_either(shop: JobShop) -> None:
     (shop.shipped / "jobs" / "quantize.yaml").unlink()
     assert "a secret would stand in the command line" in shop.told("with={api_key: abc}")
+    assert "with.of" in shop.told("with={of: {token: [abc]}}")
+    tokens = '{"pad_token": "<pad>", "mask_token": "[MASK]", "token": 7, "add_bos_token": true}'
+    assert len(shop.job(f"with={tokens}").parameters) == 6
 
 
 def test_half_of_a_character_is_refused_wherever_it_is(shop: JobShop) -> None:
