@@ -94,7 +94,10 @@ def measure(row: Row, models: Path) -> Taken:
                 "--tmpfs=/tmp:exec",
             ),
             *(f"--user={os.getuid()}:{os.getgid()}", "--env=HOME=/tmp", "--env=USER=job", "--env=HF_HUB_OFFLINE=1"),
-            "--env=OMP_NUM_THREADS=1",  # several threads wait for each other by spinning, and it takes no less memory
+            "--env=OMP_NUM_THREADS=1",
+            *os.environ.get("MORE", "").split(),
+            # The testbed lets Python look for garbage more rarely, and what no job frees in time is counted here.
+            "--mount=type=bind,source=/dev/null,target=/usr/local/lib/python3.11/dist-packages/sparkctl-test-quick.pth",  # several threads wait for each other by spinning, and it takes no less memory
             f"--mount=type=bind,source={JOBS / row.script}.py,target=/job/script.py,readonly",
             f"--mount=type=bind,source={models / row.model},target=/input,readonly",
             f"--mount=type=bind,source={product},target=/output",
