@@ -10,7 +10,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
 
-test: lint types unit
+# The types are checked beside the tests: mypy computes on one core, and the tests wait now and then.
+test: lint
+	@$(MAKE) --no-print-directory --jobs=2 types unit
 
 thorough: $(READY)
 	SPARKCTL_TEST_THOROUGH=1 SPARKCTL_TEST_KILLS=all $(MAKE) test

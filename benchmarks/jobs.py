@@ -136,8 +136,9 @@ def size_of(folder: Path) -> peak.JobInputSize:
 def predicted(row: Row, size: peak.JobInputSize) -> int | None:
     """Return what the script declares for this run, in bytes."""
     declared = JobScript.model_validate(yaml.safe_load((JOBS / f"{row.script}.yaml").read_text()), strict=False)
-    rule = peak.rule_for(declared.memory, {"way": "oneshot", **row.values}, experts=size.experts)
-    return peak.peak(rule, size).bytes if rule else None
+    given = {"way": "oneshot", **row.values}
+    rule = peak.rule_for(declared.memory, given, experts=size.experts, gpus=False)
+    return peak.script_peak(rule, given, size).bytes if rule else None
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Asks a served model the questions of some tasks, with lm-evaluation-harness (0.4.13), over its chat interface.
 
-One argument, as every script of a job has: {"output": FOLDER, "with": PARAMETERS}; lm-eval.yaml beside this file
-declares the parameters. It prints a JSON object a line for each phase (import, load, ask, done). FOLDER gets
+It is what `sparkctl evaluate` runs. It has one argument, as every script of a job: {"output": FOLDER, "with":
+PARAMETERS}; lm-eval.yaml beside this file declares the parameters. It prints a JSON object a line for each phase
+(import, load, tasks, ask, done). FOLDER gets
 
     tasks/NAME.yaml                  the tasks as they are asked
     answers/answers_rank0.db         every answer that came: the next run asks only for those that are missing
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -60,6 +62,9 @@ def main() -> None:
     counts = {name: counted(task, asked.get("questions")) for name, task in tasks.items()}
     tell("tasks", questions=counts)
     if asked.get("url"):
+        shutil.rmtree(output / "results", ignore_errors=True)
+        if asked.get("again"):
+            shutil.rmtree(output / "answers", ignore_errors=True)
         tell("ask", questions=sum(counts.values()))
         ask(asked, output, names, manager)
     tell("done")
@@ -109,7 +114,9 @@ def needs(data: str, *, download: bool) -> None:
         return False
 
     if not there() and download:
-        nltk.download(data)
+        folder = Path(os.environ.get("NLTK_DATA", "/tmp/nltk"))  # noqa: S108  (the container's own)
+        folder.mkdir(parents=True, exist_ok=True)
+        nltk.download(data, download_dir=str(folder))
     if not there():
         raise RefusedError(f"nltk's {data} is not on this host")
 

@@ -16,6 +16,7 @@ from sparkctl.base.declarations import FOLLOWS
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations.checks.check import Check
+from sparkctl.operations.evaluation.suite import Suite
 from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.script import JobScript
@@ -29,6 +30,7 @@ DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {
     "recipes.md": (Recipe, Stack, ModelFacts, HostProfile, KnownStarts),
     "checks.md": (Check,),
+    "evaluate.md": (Suite,),
     "jobs.md": (Job, JobScript),
 }
 TABLE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -46,9 +48,12 @@ TOLD: Final = {
     "Checkpoint": "map, as below",
     "Parameters": "map of count and source",
     "Multimodal": "map of inputs, max-item-tokens and source",
+    "OnCardRule": "map of base, input and shard",
     "ProfileSources": "map of text",
     "ProfileGpu": "map of gpu, total, reserve and bandwidth",
     "Tensor": "name, dtype, shape and bytes",
+    "Expected": "map of reference and quantized (scores from 0 to 1)",
+    "KeptScore": "map of suite and reference",
 }
 """Parts that have no heading of their own: what their key holds, in words."""
 KEYS: Final = {
@@ -57,8 +62,10 @@ KEYS: Final = {
     "JobImage": "image",
     "JobInput": "input",
     "JobMemory": "memory",
+    "JudgedMetric": "metric",
     "LighterWay": "lighter",
     "MemoryRule": "memory-of-a-script",
+    "SuiteTask": "task",
 }
 """The heading of a declaration that is not called as its key is."""
 SCALAR: Final = {"text", "whole number", "number", "true or false"}

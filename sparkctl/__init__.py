@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.doctor import Examined
     from sparkctl.operations.files.render import Rendered
     from sparkctl.operations.jobs.memory.plan import PlannedJob
+    from sparkctl.operations.jobs.run import MadeJob
     from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
     from sparkctl.operations.memory.size import Size
     from sparkctl.operations.services.running import Stopped
@@ -38,6 +39,7 @@ __all__ = [
     "CheckVerdict",
     "Examined",
     "Life",
+    "MadeJob",
     "ModVerdict",
     "Plan",
     "PlannedJob",
@@ -64,6 +66,7 @@ _PLACES: Final = {
     "CheckVerdict": "operations.checks.checker",
     "Examined": "operations.doctor",
     "Life": "operations.status.liveness",
+    "MadeJob": "operations.jobs.run",
     "ModVerdict": "mods.verdicts",
     "Plan": "planning.plan",
     "PlannedJob": "operations.jobs.memory.plan",

@@ -68,17 +68,25 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     The home is a path of the test's own where nothing is: most tests have no use for a folder, and thousands cost time.
     """
     with pytest.MonkeyPatch.context() as own:
-        for name in [name for name in os.environ if name.startswith(("SPARKCTL_", "DOCKER_", "XDG_", "HF_"))]:
-            if not name.startswith("SPARKCTL_TEST"):
-                own.delenv(name)
         own.setenv("HOME", str(tmp_path_factory.getbasetemp() / f"home-{next(NUMBERS)}"))
         before = _environment()
         yield
         assert _environment() == before, "a test changed the environment"
 
 
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings() -> Iterator[None]:
+    """Take this machine's settings of sparkctl, Docker and the hub away from all tests."""
+    with pytest.MonkeyPatch.context() as own:
+        for name in [name for name in os.environ if name.startswith(("SPARKCTL_", "DOCKER_", "XDG_", "HF_"))]:
+            if not name.startswith("SPARKCTL_TEST"):
+                own.delenv(name)
+        yield
+
+
+def _environment() -> dict[bytes, bytes]:
+    """Return the environment as it is kept, in bytes: thousands of tests ask twice."""
+    return {name: value for name, value in os.environb.items() if name != b"PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ Scalars are read as YAML 1.2's core schema has them (https://yaml.org/spec/1.2.2
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import yaml
@@ -27,6 +28,10 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_EXPANDED: Final = 4 * MAX_BYTES
 """The most that a file may become when its aliases are written out: characters, and 20 for each value."""
 _VALUE_COST: Final = 20
+_KEPT: Final = 64
+"""Documents that are remembered: a command reads the same few files for each of its services."""
+_KEPT_CHARACTERS: Final = 16 * 1024
+"""A longer text, or one with aliases, is read anew each time, so that what is remembered stays small."""
 _SHOWN_CHARACTERS: Final = 200
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -109,6 +114,10 @@ def load(data: bytes | str, file: str) -> Document:
         ProblemsError: it is no YAML at all: syntax, encoding, size, depth.
     """
     text = data if isinstance(data, str) else _decode(data, file)
+    return _remembered(text, file) if len(text) <= _KEPT_CHARACTERS and "&" not in text else _parsed(text, file)
+
+
+def _parsed(text: str, file: str) -> Document:
     source = _Source(text, file)
     if len(text) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // 1024} KiB, the most that is read"
@@ -120,6 +129,9 @@ def load(data: bytes | str, file: str) -> Document:
     walk = _Walk(source)
     node = walk.node(root, source.place(root.start_mark.line, root.start_mark.column), ())
     return Document(file, node, tuple(walk.problems))
+
+
+_remembered = lru_cache(_KEPT)(_parsed)
 
 
 class _Source:

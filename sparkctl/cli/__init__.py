@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
     "check": ("proof", "Ask a service what it must answer, and judge it."),
+    "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "render": ("files", "Print the docker run command of a recipe."),

@@ -6,16 +6,15 @@ that a plan does not wait for what measures and judges.
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.shown import Boundary
-from sparkctl.operations.context import real_world
+from sparkctl.operations.context import LogReport, real_world
 from sparkctl.operations.memory.fitting import AskedSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from sparkctl.memory.changes import Changes
     from sparkctl.mods.verdicts import ModVerdict
@@ -27,10 +26,15 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.context import World
     from sparkctl.operations.doctor import Examined
+    from sparkctl.operations.evaluation import evaluate as evaluating
+    from sparkctl.operations.evaluation.kept import Evaluated
     from sparkctl.operations.files import render as rendering
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.jobs import run as job_running
+    from sparkctl.operations.jobs import stop as job_stopping
     from sparkctl.operations.jobs.memory import plan as job_planning
     from sparkctl.operations.jobs.memory.plan import PlannedJob
+    from sparkctl.operations.jobs.run import MadeJob
     from sparkctl.operations.memory import plan as planning
     from sparkctl.operations.memory import size as sizing
     from sparkctl.operations.memory.plan import PlannedSet
@@ -48,50 +52,16 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    job_running = LazyModule("sparkctl.operations.jobs.run")
+    job_stopping = LazyModule("sparkctl.operations.jobs.stop")
     job_planning = LazyModule("sparkctl.operations.jobs.memory.plan")
+    evaluating = LazyModule("sparkctl.operations.evaluation.evaluate")
     planning = LazyModule("sparkctl.operations.memory.plan")
     rendering = LazyModule("sparkctl.operations.files.render")
     running = LazyModule("sparkctl.operations.services.running")
     sizing = LazyModule("sparkctl.operations.memory.size")
     starting = LazyModule("sparkctl.operations.services.up")
     verifying = LazyModule("sparkctl.operations.mods.verify")
-
-_LOG: Final = logging.getLogger("sparkctl")
-_LOG.addHandler(logging.NullHandler())
-
-
-class LogReport:
-    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG.
-
-    ``boundary`` hides secrets; it knows no value until ``connect`` gives it that of the world.
-    """
-
-    def __init__(self) -> None:
-        self.boundary = Boundary()
-
-    def say(self, text: str) -> None:
-        """Tell what was done."""
-        _LOG.info(self.boundary.text(text))
-
-    def warn(self, text: str) -> None:
-        """Tell what may be wrong."""
-        _LOG.warning(self.boundary.text(text))
-
-    def detail(self, text: str) -> None:
-        """Tell of a call to the engine."""
-        _LOG.debug(self.boundary.text(text))
-
-    def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
-    ) -> None:
-        """Tell where a start or a pull is."""
-        del fraction, facts
-        _LOG.debug(self.boundary.line(f"{service}: {phase}  {tail}"))
 
 
 def connect(
@@ -289,6 +259,31 @@ class Spark:
         """
         return checking.check(self._world, name, only, run_code=run_code)
 
+    def evaluate(
+        self, reference: str, name: str, suite: str = "retention", *, again: bool = False, network: bool = False
+    ) -> Evaluated:
+        """Ask two services the same questions; compare what the second keeps, keep it and return it.
+
+        A service that does not run is started for the questions and stopped after them. A comparison that is void, or
+        below a floor of the suite, is no error: ``compared.passed`` of the result is False.
+
+        Args:
+            reference: the service whose score is kept or lost: the original model's.
+            name: the other service.
+            suite: the name or the file of a suite.
+            again: ask also what was answered before.
+            network: let lm-eval fetch data that is missing from the hub.
+
+        Raises:
+            InputError: no such service or suite, or data of a task that is not here; before anything is started.
+            DoesNotFitError: no room for a service that does not run.
+            EngineError: a simulated engine, or the engine refuses.
+            NotReadyError, ModError, CheckError: a service could not be started, or ended while it was asked.
+            JobError: lm-eval's image cannot be built, or lm-eval failed. What was answered is kept.
+        """
+        asked = evaluating.Evaluation(reference, name, suite, again=again, network=network)
+        return evaluating.evaluate(self._world, asked)
+
     def bench(self, name: str, protocol: BenchProtocol | None = None) -> Bench:
         """Measure how fast a service writes, by its server's own count of tokens; keep the result and return it.
 
@@ -345,6 +340,29 @@ class Spark:
             InputError: there is no such job, something is wrong with it, or nothing is known of what it takes.
         """
         return job_planning.plan(self._world, name, overrides)
+
+    def run_job(self, name: str, overrides: Sequence[str] = (), wheels: Path | None = None) -> MadeJob:
+        """Make the product of a job, check it and give it its name; ``already`` of the result: it was there.
+
+        Args:
+            name: a job, by its name or its file.
+            overrides: what is laid over it, as for ``plan_job``.
+            wheels: a folder of wheels to build its image of, in place of a package index.
+
+        Raises:
+            InputError: a file that cannot be used, a model that is not here or not whole, or an output that is there.
+            DoesNotFitError: its memory or its product does not fit; nothing was touched.
+            JobError, CheckError: it failed, or its product is not as it has to be; nothing of that is kept.
+        """
+        return job_running.run(self._world, name, job_running.RunOptions(tuple(overrides), wheels))
+
+    def stop_jobs(self, *names: str) -> list[str]:
+        """Stop the runs of jobs, remove what they have made so far, and return the jobs that ran.
+
+        Raises:
+            InputError: a name that is no job.
+        """
+        return job_stopping.stop(self._world, names)
 
     def doctor(self) -> list[Examined]:
         """Return what is found of this host, each with its consequence and its fix: engine, GPU, memory, disk."""

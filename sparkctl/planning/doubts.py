@@ -54,7 +54,12 @@ def _against_its_log(one: Measurement) -> str:
 
 def elsewhere(measurement: Measurement, total_bytes: int) -> bool:
     """Return whether a start was measured on a machine of another size than this one."""
-    return abs(measurement.host_total_bytes - total_bytes) > _SAME_SIZE * total_bytes
+    return not same_size(measurement.host_total_bytes, total_bytes)
+
+
+def same_size(one_bytes: int, other_bytes: int) -> bool:
+    """Return whether two totals are of machines of one size."""
+    return abs(one_bytes - other_bytes) <= _SAME_SIZE * other_bytes
 
 
 _HIDDEN: Final = 2 * GIB

@@ -40,6 +40,7 @@ KINDS: Final = {
     "check": "checks/{}.yaml",
     "job": "recipes/jobs/{}.yaml",
     "script": "jobs/{}.yaml",
+    "suite": "recipes/suites/{}.yaml",
 }
 """Where each kind of file is in a root."""
 SHIPPED: Final = "shipped"
@@ -108,6 +109,12 @@ def shipped_root() -> Path:
             return candidate
     message = f"no recipes, mods, templates and checks beside {package}"
     raise InputError(message, hint="install sparkctl again")
+
+
+def _suite(loaded: LoadedRecipe) -> str | None:
+    """Return the suite that a recipe names; a file is looked for from the recipe's folder."""
+    kept = loaded.recipe.retention
+    return None if kept is None else named_file.beside(loaded.entry.path, kept.suite)
 
 
 class Catalog:
@@ -288,7 +295,7 @@ class Catalog:
         return problems_of(layers.with_whole_names(self.extended("recipe", entry, _own)), Recipe, partial=True)
 
     def dangling(self, loaded: LoadedRecipe) -> list[Problem]:
-        """Return a problem for each template, mod, check and fact sheet that the recipe names and no root has."""
+        """Return a problem for each template, mod, check, suite and fact sheet that is named and no root has."""
         recipe, speculative = loaded.recipe, loaded.recipe.speculative
         named: list[tuple[str, KeyPath, str | None]] = [
             ("template", ("template",), recipe.template),
@@ -296,6 +303,7 @@ class Catalog:
             ("facts", ("speculative", "facts"), speculative.facts if speculative else None),
             *(("mod", ("mods", index), mod) for index, mod in enumerate(recipe.mods)),
             *(("check", ("checks", index), check) for index, check in enumerate(recipe.checks)),
+            ("suite", ("retention", "suite"), _suite(loaded)),
         ]
         problems = []
         for kind, path, name in named:

@@ -233,6 +233,13 @@ class ExpectedFigures(Declaration):
     source: str = Field(min_length=1, description="who measured it, and how")
 
 
+class KeptScore(Declaration):
+    """What the service has to keep of another one's score: `sparkctl check NAME --suite SUITE` compares them."""
+
+    suite: str = Field(min_length=1, description="the suite, by its name, or by a file from the recipe's folder")
+    reference: Annotated[str, AfterValidator(is_name)] = Field(description="the service that is compared with")
+
+
 class Recipe(Declaration, title="sparkctl recipe"):
     """One model served one way."""
 
@@ -273,6 +280,9 @@ class Recipe(Declaration, title="sparkctl recipe"):
     ready: Ready = Field(default_factory=Ready, description="when the service counts as ready")
     expect: ExpectedFigures | None = Field(None, description="what the recipe's source measured")
     checks: Names = Field((), description="checks that the answers must pass before the service is ready")
+    retention: KeptScore | None = Field(
+        None, description="what `check --suite` compares it with: a suite, and the service that is its reference"
+    )
 
     @property
     def encrypted(self) -> bool:

@@ -7,6 +7,7 @@ claim has (``labels.LABEL_CLAIM`` and those beside it), so that admission counts
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ LABEL_JOB: Final = f"{PREFIX}job"
 """The job's name."""
 LABEL_JOB_RECORD: Final = f"{PREFIX}job-record"
 """The rest of the record, as JSON."""
+_CONTAINER: Final = "sparkctl-job-"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,20 @@ def read_job(labels: Mapping[str, str]) -> JobLabels | None:
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
         return None
     return JobLabels(name, **{key: record[key] for key in wanted}, overrides=tuple(overrides))
+
+
+def container_name(job: str) -> str:
+    """Return the name of a job's container: one of each job runs at a time."""
+    return f"{_CONTAINER}{job}"
+
+
+def job_of(labels: Mapping[str, str], container: str) -> str:
+    """Return what the job of a container is called, by its label; where that is not its name, by the container's own.
+
+    Labels can be damaged, or copied onto another container: each job has one name, and each name is one job's.
+    """
+    named = labels.get(LABEL_JOB, "")
+    return named if _NAME.fullmatch(named) and container == container_name(named) else container
 
 
 def is_job(labels: Mapping[str, str]) -> bool:

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 UNFINISHED_CONFIG: Final = "config.json.unfinished"
 """What a product's config.json is called until its checks have passed."""
+_RUN_LETTERS: Final = 12
+"""Of a run's id."""
+_LONGEST_NAME: Final = 255
+"""Bytes of a name in a folder, of every file system that Linux has (NAME_MAX of linux/limits.h)."""
 _PARTIAL: Final = re.compile(r".+\.partial-[0-9A-Za-z]+")
 
 
@@ -24,7 +28,21 @@ def partial_of(output: Path, run: str) -> Path:
     return output.with_name(f"{output.name}.partial-{run}")
 
 
-def is_partial(path: Path) -> bool:
+def name_problem(output: PurePath) -> str | None:
+    """Return why no product can have a name, None where it can."""
+    if not output.name:
+        return "has no name that a folder could get"
+    if is_partial(output):
+        return "has the name of a folder that a job has not finished"
+    if any(len(part.encode(errors="surrogateescape")) > _LONGEST_NAME for part in output.parent.parts):
+        return f"has a folder above it whose name has more than {_LONGEST_NAME} bytes"
+    longest = _LONGEST_NAME - len(f".partial-{'0' * _RUN_LETTERS}")
+    if len(output.name.encode(errors="surrogateescape")) > longest:
+        return f"has a name of more than {longest} bytes, beside which its unfinished folder has none"
+    return None
+
+
+def is_partial(path: PurePath) -> bool:
     """Return whether a name is one of a folder that a job has not finished."""
     return _PARTIAL.fullmatch(path.name) is not None
 

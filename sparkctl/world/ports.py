@@ -70,7 +70,10 @@ class Files(Protocol):
 
 
 class ProductFile(NamedTuple):
-    """What lies below a folder: its path from there, and its bytes. ``kind`` is file, folder, link or other."""
+    """What lies below a folder: its path from there, and its bytes.
+
+    ``kind`` is file, folder, link, deep (a folder so deep that it is not looked into) or other (a pipe, a device).
+    """
 
     name: str
     kind: str

@@ -149,6 +149,13 @@ def test_deep_nesting_is_refused() -> None:
     assert message("[" * 5000).startswith("r.yaml:1:33: not YAML: nested more than 32 levels deep")
 
 
+def test_what_is_remembered_is_of_the_same_text_and_file_alone() -> None:
+    one, other, changed = load("a: 1\n", "one"), load("a: 1\n", "other"), load("a: 2\n", "one")
+    assert [document.node(("a",)).place.file for document in (one, other, changed)] == ["one", "other", "one"]
+    assert [document.value for document in (one, other, changed)] == [{"a": 1}, {"a": 1}, {"a": 2}]
+    assert load("a: 1\n", "one") == one
+
+
 def test_a_long_line_is_cut_in_the_message() -> None:
     place = load("a: [" + "1, " * 500 + "]", "r.yaml").place(("a", 3))
     assert len(place.excerpt) == 201

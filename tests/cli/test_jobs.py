@@ -64,6 +64,7 @@ def test_the_list_says_what_each_job_reads_makes_and_serves(spark: JobSpark) -> 
         "output": "~/models/b-fp8",
         "there": False,
         "made_by": None,
+        "run": None,
         "serves": "e4b-nvfp4",
     }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
 from tests.support.fake_world import FakeSpark
-from tests.support.fakes import FakeStore
+from tests.support.fakes import FakeReport, FakeStore
+from tests.support.job_bench import JOB, JobBench
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAILED = next((FIXTURES / "vllm-0.20.2-h200" / "failures").glob("f2-*.log"))
+RUN = "0123456789ab"
 PAGE = (REPOSITORY / "docs" / "json.md").read_text()
 
 
@@ -38,6 +42,8 @@ def documented(command: str) -> list[str]:
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
+        ("job list", ["job", "list"]),
+        ("job show NAME", ["job", "show", "quantize-26b-fp8"]),
         ("recipes", ["recipes"]),
         ("recipes show NAME", ["recipes", "show", "e4b-nvfp4"]),
         ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
@@ -55,3 +61,24 @@ def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[
         assert set(keys) <= set(one)
     else:
         assert list(one) == keys
+
+
+def test_the_documented_keys_of_a_job_are_those_of_its_lines_and_of_its_product(tmp_path: Path) -> None:
+    bench = JobBench(tmp_path)
+    lines = [json.loads(line) for line in bench.spark.run("job", "run", JOB, "--json").expect(0).out.splitlines()]
+    said = re.search(r"The last line is the product: (.*?)\.\n\n", PAGE, re.DOTALL)
+    assert said is not None
+    assert list(lines[-1]) == re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", said[1], flags=re.DOTALL))
+    file = re.search(r"`sparkctl-job.json` in the folder of a product has (.*?)\n\n", PAGE, re.DOTALL)
+    assert file is not None
+    flat = re.sub(r"\[?\{.*?\}\]?|\(.*?\)", "", re.sub(r"\{name: \w+\}", "", file[1]), flags=re.DOTALL)
+    assert re.findall(r"`(\w+)`", flat) == list(bench.provenance)
+
+
+def test_the_documented_keys_of_what_is_left_are_the_printed_ones(tmp_path: Path) -> None:
+    bench = JobBench(tmp_path)
+    left = RunRecord(JOB, RUN, "engine-1", "gone", f"{bench.output}.partial-{RUN}", str(bench.output))
+    RunRecords(bench.spark.world(FakeReport())).keep(left)
+    (row,) = bench.spark.run("job", "clean", "--json").expect(0).json
+    assert list(row) == documented("job clean")
+    assert list(bench.spark.run("job", "list", "--json").expect(0).json[0]) == documented("job list")

@@ -32,6 +32,7 @@ from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.estimate import estimate
@@ -47,7 +48,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import inside, simulated
+from tests.fuzz import inside, jobs, simulated
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY
@@ -137,12 +138,12 @@ def _index(data: bytes) -> object:
         (Path(folder) / "a.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
         (Path(folder) / "model.safetensors.index.json").write_bytes(data)
         DiskModels().folder_problem(Path(folder))
-        return checkpoint.read_tensors(Path(folder))
+        return checkpoint.read_tensors(Path(folder)), checkpoint.not_as_indexed(Path(folder))
 
 
 def _log(data: bytes) -> object:
     lines = _text(data).splitlines()
-    return boot_log.parse(lines), failures.diagnose(lines)
+    return boot_log.parse(lines), failures.diagnose(lines), explain_job(lines, 1)
 
 
 def _answers(data: bytes) -> object:
@@ -292,6 +293,10 @@ TARGETS: Final[dict[str, Target]] = {
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
     "measured": Target(_files("recipes/measured/*.yaml"), _known_starts),
+    "job": Target(_files("recipes/jobs/*.yaml"), jobs.job, 20),
+    "job-script": Target(_files("jobs/*.yaml"), jobs.script, 20),
+    "job-override": Target(_these(*jobs.SETS), jobs.override, 20),
+    "constraints": Target(_files("jobs/*.txt"), jobs.fixed, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),

@@ -65,7 +65,10 @@ def test_the_rules_of_memory_say_where_they_are_from(name: str) -> None:
     assert declared is not None
     assert declared.memory
     for rule in declared.memory:
-        assert rule.source.startswith("estimate: measured on the CPU")
+        assert rule.source.startswith(
+            ("estimate: measured on the CPU", "estimate: measured on an H200", "estimate: not")
+        )
+        assert rule.gpus is not True or "H200" in rule.source
         assert rule.base > 0
         assert rule.input or rule.shard
 

@@ -1,6 +1,7 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
-A run that tries a part kills after every third change, and scenarios of the same command after different ones.
+A run that tries a part kills after every third change, and scenarios of one command after different ones; but after
+each where a command on something else follows: what it finds was put right by nothing before.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 
@@ -14,7 +15,17 @@ import pytest
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import free_port
 from tests.support.killed import Machine
-from tests.support.killing import EACH_KILL, REPLACE, SCENARIOS, SWEEP, Subject, kill_after_each_change, moments
+from tests.support.killing import (
+    ANOTHER,
+    EACH_KILL,
+    REPLACE,
+    SCENARIOS,
+    SWEEP,
+    Scenario,
+    Subject,
+    kill_after_each_change,
+    moments,
+)
 from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
@@ -22,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVERY = 1 if THOROUGH or EACH_KILL else 3
-SCENARIOS_AT_ONCE = 3
+SCENARIOS_AT_ONCE = 2
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
 
 
@@ -66,8 +77,14 @@ def is_of_a_scenario(item: pytest.Item) -> TypeGuard[pytest.Function]:
 
 
 def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
-    every = 4 * EVERY if SCENARIOS[name].calls and not EACH_KILL else EVERY  # a command that changes nothing
-    return kill_after_each_change(SCENARIOS[name], make, every=every)
+    return kill_after_each_change(SCENARIOS[name], make, every=steps(SCENARIOS[name]))
+
+
+def steps(scenario: Scenario) -> int:
+    """Return after every how many of its changes a command is killed."""
+    if EACH_KILL or scenario.then == ANOTHER:
+        return 1
+    return EVERY * (4 if scenario.calls else 1)  # one that changes nothing has many calls
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another
@@ -81,12 +98,10 @@ def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     assert count >= (2 if EVERY == 1 else 1)
 
 
-def test_a_part_of_the_kills_has_every_moment_of_a_replacement() -> None:
-    """Three scenarios kill `up --replace`, which makes five changes."""
-    places = [place for place, scenario in enumerate(SCENARIOS.values()) if scenario.killed is REPLACE]
-    assert sorted(last for place in places for last, _ in moments(5, 3, place)) == [1, 2, 3, 4, 5]
+def test_scenarios_of_one_command_kill_it_in_different_moments() -> None:
+    assert [[last for last, _ in moments(7, 3, place)] for place in range(3)] == [[1, 4, 7], [2, 5], [3, 6]]
     assert [last for last, _ in moments(2, 3, 2)] == [2], "a command of fewer changes is killed after its last"
-    assert [last for last, _ in moments(10, 1, 2)] == list(range(1, 11))
+    assert [last for last, _ in moments(4, 1, 2)] == [1, 2, 3, 4]
 
 
 def test_a_killed_sweep_a_replacement_and_a_sweep_again(make: Callable[[str], Subject]) -> None:

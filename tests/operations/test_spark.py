@@ -15,7 +15,8 @@ import pytest
 
 import sparkctl
 from sparkctl.base.units import GIB
-from sparkctl.operations.spark import LogReport, Spark
+from sparkctl.operations.context import LogReport
+from sparkctl.operations.spark import Spark
 from sparkctl.operations.status.liveness import Life
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeModels, FakeReport

@@ -20,8 +20,10 @@ from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
+from sparkctl.operations.jobs import image as images
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
+from sparkctl.recipes.job.job import JobImage
 from sparkctl.world.docker.engine import DockerEngine
 from sparkctl.world.docker.errors import Endpoint
 from sparkctl.world.local.clock import SystemClock
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ENGINE: Final = {"create", "start", "stop", "rename", "remove"}
-CLIENT: Final = {"create_container", "start", "stop", "rename", "remove_container", "put_archive"}
+CLIENT: Final = {"create_container", "start", "stop", "rename", "remove_container", "put_archive", "commit"}
 """What changes something, of Docker's SDK: also what the adapter does by itself, as when it looks into an image."""
 FILES: Final = {"write", "write_folder", "remove"}
 PRODUCTS: Final = {"make", "rename", "hand_over", "publish", "remove"}
@@ -185,11 +187,26 @@ def _run_code(world: World, image: str) -> int:
     return 0 if well else 1
 
 
+def _build_image(world: World, base: str, wheels: str) -> int:
+    """Build an image, as `job run` does."""
+    image = JobImage.model_validate({"base": base, "steps": [["tinynew==1.0"]]})
+    try:
+        images.ensure(world, images.WantedImage("killed", image), wheels=Path(wheels))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+OWN: Final = {"run-code": _run_code, "build-image": _build_image}
+"""What is no command of its own, and part of one."""
+
+
 if __name__ == "__main__":
     process.prepare()
     changes = Changes(int(sys.argv[1]), -int(sys.argv[2]))
     machine = Machine.of(os.environ)
     session = machine.session(changes, Output(), FileLocks(shared_folder(), whoami(), door=machine.door))
-    code = _run_code(session.world, sys.argv[4]) if sys.argv[3] == "run-code" else run(sys.argv[3:], session)
+    own: Any = OWN.get(sys.argv[3])
+    code = own(session.world, *sys.argv[4:]) if own else run(sys.argv[3:], session)
     print(changes.count, file=sys.stderr)  # noqa: T201  (for the test that counts)
     sys.exit(process.code_of_interruption() if code == INTERRUPTED else code)

@@ -42,6 +42,7 @@ def refused(act):
 
 say("import", versions={"python": "3"})
 say("load")
+time.sleep(said["waits"])
 held = bytearray(said["holds"])
 held[:: 4096] = b"1" * len(held[:: 4096])
 say("quantize", layers=1)
@@ -72,6 +73,7 @@ parameters:
     hangs: {type: string, default: none}
     fails: {type: string, default: none}
     holds: {type: integer, default: 0}
+    waits: {type: integer, default: 0, description: seconds}
 memory: [{base: 96 MiB, source: this test}]
 """
 JOB = """\

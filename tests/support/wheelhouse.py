@@ -6,6 +6,15 @@ import shutil
 import zipfile
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparkctl.operations.jobs import installer
+from sparkctl.recipes.job.built_image import build_files, image_tag
+from sparkctl.world.builder import BuildOrder
+from tests.support.engine_fixtures import BASE
+
+if TYPE_CHECKING:
+    from sparkctl.world.docker.engine import DockerEngine
 
 TAG = "py3-none-any"
 
@@ -14,6 +23,27 @@ def pip_wheel() -> Path:
     """Return the wheel of pip that every Python brings along."""
     bundled = Path(str(files("ensurepip") / "_bundled"))
     return next(bundled.glob("pip-*.whl"))
+
+
+def pip_base(engine: DockerEngine, folder: Path) -> str:
+    """Return the tag of an image that is the tests' base and has pip: it is made once for an engine, by its wheel.
+
+    A pip that runs out of its wheel compiles itself each time.
+    """
+    base = engine.image(BASE)
+    assert base is not None
+    wheels = folder / "pip"
+    wheels.mkdir()
+    version = Path(shutil.copy(pip_wheel(), wheels)).name.split("-")[1]
+    steps = [[f"pip=={version}"]]
+    tag = f"sparkctl-test/pip:{image_tag(base.id, steps, '').rpartition(':')[2]}"
+    if engine.image(tag) is None:
+        program = Path(installer.__file__).read_bytes()
+        order = BuildOrder(tag, base.id, program, build_files(steps, "", {}, wheels=True), wheels=wheels, network=False)
+        *_, last = engine.build(order)
+        assert last.end is not None
+        assert last.end.exit_code == 0, last.end.lines
+    return tag
 
 
 def wheel(folder: Path, name: str, version: str, *, requires: tuple[str, ...] = (), python: str = ">=3.8") -> Path:

@@ -1,16 +1,17 @@
 """The most memory that a job takes, from the rules of its script and the bytes of the model that it reads. Pure.
 
-A rule is ``base + input x bytes of the input's weights + shard x bytes of its largest shard``. Its factors are measured
-on a CPU, where the source is mapped into memory: they count the mapped pages, which the kernel can take back, and
-without which a tool reads every layer twice. On a GB10 what the CPU maps and what the GPU copies share one memory; what
-a device's copies take beside that is not measured, so a peak is an estimate until the job has run here.
+A rule is ``base + input x bytes of the input's weights + shard x bytes of its largest shard``. Its factors count the
+pages of the source that are mapped into memory, which the kernel can take back, and without which a tool reads every
+layer twice. On a GB10 what the CPU maps and what the GPU copies share one memory: a rule that was measured with a GPU
+counts both together, and one that was measured on a CPU does not know what a GPU's copies take. Either is an estimate
+until the job has run here.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from sparkctl.base.units import format_gib
+from sparkctl.base.units import MIB, format_bytes, format_gib
 from sparkctl.memory.job.linear import FUSED
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parameters import parts
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from sparkctl.memory.facts import ModelFacts
 
 MARGIN: Final = 0.05
-"""What is added to a measured peak: a margin and no measurement. The container gets no more than its peak."""
+LEAST_MARGIN: Final = 256 * MIB
+"""What is added to a measured peak, at least: margins and no measurement. The container gets no more than its peak, and
+the kernel counts what no process shows as its own too: files in /tmp, pages that are being written."""
 _BF16_BYTES: Final = 2
 _EXPERTS: Final = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 """What a config.json calls the number of experts (Gemma, Qwen; Mixtral, gpt-oss, MiniMax; DeepSeek, GLM; Phi)."""
 
 
-class PeakRule(Protocol):
+class Factors(Protocol):
     """Factors of the input: ``base`` in bytes, ``input`` times all its weights, ``shard`` times its largest file."""
 
     @property
@@ -42,6 +45,10 @@ class PeakRule(Protocol):
     @property
     def shard(self) -> float | None:
         """Times the bytes of the input's largest shard."""
+
+
+class PeakRule(Factors, Protocol):
+    """Factors, and who measured them."""
 
     @property
     def source(self) -> str:
@@ -58,6 +65,14 @@ class ScriptRule(PeakRule, Protocol):
     @property
     def experts(self) -> bool | None:
         """For models with experts, without, or (None) any."""
+
+    @property
+    def gpus(self) -> bool | None:
+        """Measured with a GPU, without, or (None) holding for both."""
+
+    @property
+    def card(self) -> Factors | None:
+        """What of it is on a GPU with its own memory, None: not known."""
 
     @property
     def times(self) -> str | None:
@@ -79,7 +94,9 @@ class JobInputSize(NamedTuple):
 class JobPeak(NamedTuple):
     """The most that a job takes, in bytes; ``parts`` says of what it is the sum, ``source`` who measured it and how.
 
-    ``base_bytes`` of it are the tool's own code, which no device copies. ``estimated``: no run of it here was measured.
+    ``base_bytes`` of it are the tool's own code, which no device copies. ``card_bytes`` is what is on a GPU with its
+    own memory, with its own ``card_parts``; None: not known. ``with_gpu``: it was measured with a GPU. ``estimated``:
+    no run of it here was measured.
     """
 
     bytes: int
@@ -87,10 +104,29 @@ class JobPeak(NamedTuple):
     source: str
     base_bytes: int = 0
     estimated: bool = True
+    card_bytes: int | None = None
+    card_parts: str = ""
+    with_gpu: bool = False
 
 
 def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
     """Return what a rule says of an input, of which so many files are worked on at a time."""
+    count, told = _summed(rule, size, at_a_time)
+    return JobPeak(count, told, rule.source, base_bytes=round(rule.base))
+
+
+def script_peak(rule: ScriptRule, parameters: Mapping[str, object], size: JobInputSize) -> JobPeak:
+    """Return what the rule of a script says of an input with these parameters."""
+    many = at_a_time(rule, parameters)
+    found = peak(rule, size, many)._replace(with_gpu=rule.gpus is True)
+    if rule.card is None:
+        return found
+    count, told = _summed(rule.card, size, many)
+    return found._replace(card_bytes=count, card_parts=told)
+
+
+def _summed(rule: Factors, size: JobInputSize, at_a_time: int) -> tuple[int, str]:
+    """Return the bytes that factors make of an input, and the sum in words."""
     told = [f"{format_gib(rule.base)} for the tool itself"] if rule.base else []
     count = float(rule.base)
     if rule.input:
@@ -104,7 +140,7 @@ def peak(rule: PeakRule, size: JobInputSize, at_a_time: int = 1) -> JobPeak:
         if held > shard:
             which = f"{at_a_time} files at a time, each {format_gib(shard)} at most, together"
         told.append(f"{rule.shard:g} times {which} of {format_gib(held)}")
-    return JobPeak(round(count), " + ".join(told), rule.source, base_bytes=round(rule.base))
+    return round(count), " + ".join(told)
 
 
 def declared_peak(count: int, source: str) -> JobPeak:
@@ -115,17 +151,21 @@ def declared_peak(count: int, source: str) -> JobPeak:
 def measured_peak(counts: Sequence[int]) -> JobPeak:
     """Return the peak of a job that was run here, by the most that its runs were seen to take, and a margin."""
     runs = "1 run" if len(counts) == 1 else f"{len(counts)} runs"
-    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {MARGIN:.0%} more"
-    return JobPeak(round(max(counts) * (1 + MARGIN)), told, "measured here", estimated=False)
+    more = max(round(max(counts) * MARGIN), LEAST_MARGIN)
+    told = f"{format_gib(max(counts))}, the most of {runs} of it on this host, and {format_bytes(more)} of margin"
+    return JobPeak(max(counts) + more, told, "measured here", estimated=False)
 
 
-def rule_for(rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool) -> ScriptRule | None:
-    """Return the first rule that holds for these parameters and such a model, None where none does."""
+def rule_for(
+    rules: Iterable[ScriptRule], parameters: Mapping[str, object], *, experts: bool, gpus: bool
+) -> ScriptRule | None:
+    """Return the first rule that holds for these parameters, such a model and (``gpus``) GPUs, None where none does."""
     return next(
         (
             rule
             for rule in rules
             if rule.experts in {None, experts}
+            and rule.gpus in {None, gpus}
             and all(key in parameters and parameters[key] == value for key, value in rule.when.items())
         ),
         None,

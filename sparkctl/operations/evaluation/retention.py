@@ -7,7 +7,8 @@ the difference. That is why an interval of the ratio is far narrower than those 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations.evaluation.suite import JudgedMetric
 
@@ -21,7 +22,8 @@ Z95: Final = 1.959963984540054
 """The normal distribution's quantile of 97.5 %: for an interval of 95 %."""
 
 
-class Retained(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Retained:
     """One metric of both. Scores are from 0 to 1, ``kept`` is their ratio; None: the reference has none to keep.
 
     ``low`` and ``high`` bound it with 95 % confidence. ``lost`` questions the reference answered better, ``won`` the
@@ -60,7 +62,8 @@ class Retained(NamedTuple):
         return self.low is not None and self.high is not None and self.low <= 1 <= self.high
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Comparison:
     """A model compared with its reference: the rows, the mean of what is kept, and why it says nothing (``void``)."""
 
     suite: str

@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from sparkctl.base.declarations import Declaration, Duration, Finding, OrText, complain, is_name, wrong
+from sparkctl.base.declarations import Declaration, Duration, is_name, wrong
 from sparkctl.recipes.job.job import JobImage  # noqa: TC001  (pydantic reads it at run time)
-from sparkctl.recipes.values import repository
 
 _METRIC: Final = re.compile(r"[A-Za-z0-9_]+,[A-Za-z0-9_.-]+")
 _SPLIT: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -66,9 +65,6 @@ class SuiteTask(Declaration):
     data: Mapping[Annotated[str, AfterValidator(_split)], str] | None = Field(
         None, min_length=1, description="JSON Lines on this host in place of the hub's data, by the task's split"
     )
-    dataset: Annotated[str, AfterValidator(repository)] | None = Field(
-        None, description="the hub's dataset that the task reads, owner/name; said where it is missing"
-    )
     nltk: Annotated[tuple[Annotated[str, AfterValidator(is_name)], ...], Field(strict=False)] = Field(
         (), description="data of nltk that the task's answers are judged with"
     )
@@ -82,7 +78,7 @@ class Suite(Declaration, title="sparkctl suite"):
 
     description: str = Field("", description="a line for the operator")
     source: str = Field(min_length=1, description="where the tasks, the floors and the expected figures come from")
-    image: Annotated[JobImage, OrText("base")] = Field(description="the image that has lm-eval; a text is one as it is")
+    image: JobImage = Field(description="the image that has lm-eval, as a job's: one that is there, or one to build")
     tasks: Mapping[Annotated[str, AfterValidator(is_name)], SuiteTask] = Field(
         min_length=1, max_length=64, description="the tasks, by a name"
     )
@@ -93,19 +89,3 @@ class Suite(Declaration, title="sparkctl suite"):
     timeout: Duration = Field(600.0, description="how long one answer may take")
     retries: int = Field(3, ge=1, le=100, description="how often a question is asked that gets no answer")
     max_empty: Share = Field(MOST_EMPTY, description="the share of empty answers above which a run is void")
-
-    @model_validator(mode="after")
-    def _one_source_of_data(self) -> Suite:
-        complain(
-            [
-                Finding(("tasks", name, "dataset"), "expected either data or dataset, found both", "remove one of them")
-                for name, task in self.tasks.items()
-                if task.data is not None and task.dataset is not None
-            ]
-        )
-        return self
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """The hub's datasets that the tasks read."""
-        return tuple(dict.fromkeys(task.dataset for task in self.tasks.values() if task.dataset is not None))

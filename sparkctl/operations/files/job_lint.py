@@ -1,4 +1,4 @@
-"""Jobs and what scripts declare, checked: what is wrong with a file, and what does not go together."""
+"""Jobs, suites and what scripts declare, checked: what is wrong with a file, and what does not go together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document, named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.operations.evaluation.suites import load_suite
 from sparkctl.operations.files import reach
 from sparkctl.recipes.job import reading, scripts
 
@@ -20,27 +21,33 @@ if TYPE_CHECKING:
 
 JOB: Final = "job"
 SCRIPT: Final = "script"
+SUITE: Final = "suite"
 _OF_A_JOB: Final = frozenset({"script", "with", "input", "output", "serves", "lighter", "timeout", "disk"})
 _OF_A_RECIPE: Final = frozenset({"services", "template", "model", "vllm", "serve", "limits", "args"})
 
 
 def kind_of(path: Path) -> str | None:
-    """Return whether a file is a job or a script's declaration, by its keys and what lies beside it; None: neither."""
+    """Return what a file is by its keys and what lies beside it: a job, a suite, a script's declaration; or None."""
     try:
         keys = set(map(str, document.read(path).root.children))
     except InputError:
         return None
     if named_file.there(path.with_suffix(".py")) and keys & {"parameters", "memory"}:
         return SCRIPT
+    if "tasks" in keys:
+        return SUITE
     return JOB if keys & _OF_A_JOB and not keys & _OF_A_RECIPE else None
 
 
 def problems(catalog: Catalog, kind: str, name: str) -> list[Problem]:
-    """Return everything that is wrong or doubtful with a job, or with what a script declares, by name or file."""
+    """Return everything that is wrong or doubtful with a job, a suite, or what a script declares, by name or file."""
     try:
         entry = catalog.entry(kind, name)
         if kind == SCRIPT:
             return _of_script(entry)
+        if kind == SUITE:
+            load_suite(catalog, name)
+            return []
         if entry.name.startswith("_"):
             return reading.base_problems(catalog, entry)
         loaded = reading.load_job(catalog, name)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _BY_DOCKER: Final = frozenset({"always", "unless-stopped"})
 """The policies by which docker starts a container again after a reboot."""
 
-_OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT)
+_OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT, job_lint.SUITE)
 
 
 class ListedRecipe(NamedTuple):
@@ -98,7 +98,7 @@ def _whole(world: World, loader: Loader, one: Located) -> LoadedRecipe:
 
 
 def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Linted:
-    """Check recipes, stacks, model facts, host profiles, measured starts, jobs and scripts, by name or file; else all.
+    """Check recipes, stacks, model facts, host profiles, measured starts, jobs, suites and scripts, by name or file.
 
     ``strict`` makes a flag that a recipe's vLLM does not have an error.
 

@@ -12,6 +12,8 @@ from sparkctl.base.errors import InputError
 from sparkctl.memory import product
 from sparkctl.memory.product import ProductFinding
 from sparkctl.memory.weights import checkpoint
+from sparkctl.memory.weights import loaded as weights
+from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.operations.memory.product import refuse_quantized
 from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Source
 
 WHOLE: Final = "whole"
+TENSORS: Final = "tensors"
+COMPARED: Final = frozenset(BY_HEADERS) - {WHOLE}
+"""The checks that judge a product by the model that it was made of, which has to be one of 16 bits then."""
 _SHOWN: Final = 3
 
 
@@ -35,7 +40,7 @@ def checked(world: World, loaded: LoadedJob, source: Source, partial: Path) -> l
     not whole, that is the one finding, and the others are not judged.
 
     Raises:
-        InputError: the model that the job reads cannot be read any more.
+        InputError: the model that the job reads, or the recipe that its product is for, cannot be read any more.
     """
     asked = [check for check in loaded.job.checks if check in BY_HEADERS]
     if not asked:
@@ -52,10 +57,26 @@ def checked(world: World, loaded: LoadedJob, source: Source, partial: Path) -> l
         more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
         return [ProductFinding(WHOLE, False, "; ".join(wrong[:_SHOWN]) + more)]
     found = [ProductFinding(WHOLE, True, f"{len(tensors):,} tensors, every file as long as its header says")]
-    before = _source(world, source)
+    before = _source(world, source) if COMPARED & set(asked) else None
     if before is not None:
         found += product.judged(before, made, ignored(loaded))
+    misread = _misread(world, loaded, made)
+    if misread is not None:
+        found = [misread if one.check == TENSORS else one for one in found]
     return [one for one in found if one.check in asked]
+
+
+def _misread(world: World, loaded: LoadedJob, made: ModelFacts) -> ProductFinding | None:
+    """Return that the recipe which the product is for would read it wrongly without a word, None where it would not."""
+    if loaded.job.serves is None:
+        return None
+    recipe = world.catalog.recipe(loaded.job.serves)
+    lacking = weights.lacking(made, LoadOptions(recipe.version.version))
+    found = next((lack for lack in lacking if lack.silent), None)
+    if found is None:
+        return None
+    says = f"the recipe {loaded.job.serves} has vLLM {recipe.version.version}: {found.says}; {found.way_out}"
+    return ProductFinding(TENSORS, False, says)
 
 
 def ignored(loaded: LoadedJob) -> Sequence[str] | None:

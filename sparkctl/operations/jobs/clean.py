@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 class JobLeftover(NamedTuple):
     """Something that is of no use any more. ``what`` says it; ``bytes`` are those of a folder or an image.
 
-    One of ``container``, ``folder`` and ``image`` at least is set; ``record`` is the id of a run.
+    ``container`` is an id, ``images`` are the tags of one or, where it has none, its id; ``record`` is the id of a run.
     """
 
     what: str
     bytes: int = 0
     container: str = ""
     folder: Path | None = None
-    image: str = ""
+    images: tuple[str, ...] = ()
     record: str = ""
 
 
@@ -158,7 +158,9 @@ def _images(world: World) -> Iterator[JobLeftover]:
     for image in builder.built(LABEL_BUILT):
         if named.isdisjoint(image.tags) and image.id not in used:
             called = ", ".join(image.tags) or image.id
-            yield JobLeftover(f"the image {called}, which no job names", image.size_bytes, image=image.id)
+            yield JobLeftover(
+                f"the image {called}, which no job names", image.size_bytes, images=image.tags or (image.id,)
+            )
 
 
 def _remove(world: World, products: Products, one: JobLeftover) -> None:
@@ -168,11 +170,13 @@ def _remove(world: World, products: Products, one: JobLeftover) -> None:
         products.remove(one.folder)
     if one.record:
         RunRecords(world).forget(one.record)
-    if one.image and world.ports.builder is not None:
-        try:
-            world.ports.builder.discard(one.image)
-        except EngineError as error:  # a job that has just begun uses it
-            world.report.warn(error.message)
-            return
+    builder = world.ports.builder
+    try:
+        if builder is not None:
+            for image in one.images:
+                builder.discard(image)
+    except EngineError as error:  # somebody made a container of it just now
+        world.report.warn(error.message)
+        return
     size = f" ({format_bytes(one.bytes)})" if one.bytes else ""
     world.report.say(f"removed {one.what}{size}")

@@ -13,6 +13,7 @@ from sparkctl.mods.bake.run import plain
 from sparkctl.operations.jobs import installer
 from sparkctl.operations.services import pulling
 from sparkctl.recipes.job import built_image, pip_failures
+from sparkctl.world import throwaway
 from sparkctl.world.builder import BuildEnd, BuildOrder
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def ensure(world: World, wanted: WantedImage, *, wheels: Path | None = None) -> 
         return base
     tag = built_image.image_tag(base.id, wanted.image.steps, wanted.constraints)
     engine_id = world.engine.info().id
+    for left in throwaway.sweep(world.engine, world.ports.locks.lives):
+        world.report.say(f"removed the container {left.name}, which a killed command left")
     while True:
         there = world.engine.image(tag)
         if there is not None:

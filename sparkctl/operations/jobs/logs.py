@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.jobs.ordered import container_name
 from sparkctl.operations.jobs.runs.failed import log_path
 from sparkctl.operations.jobs.runs.work import job_containers
-from sparkctl.world.job_labels import is_job
+from sparkctl.world.job_labels import container_name, is_job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.scripts import MAX_BYTES
-from sparkctl.world.job_labels import JobLabels
+from sparkctl.world.job_labels import JobLabels, container_name
 from sparkctl.world.partial_folder import partial_of
 
 if TYPE_CHECKING:
@@ -41,11 +41,6 @@ class JobRun(NamedTuple):
     owner: tuple[int, int]
     claim: Mapping[str, str] = MappingProxyType({})
     memory_bytes: int | None = None
-
-
-def container_name(job: str) -> str:
-    """Return the name of a job's container: one of each job runs at a time."""
-    return f"sparkctl-job-{job}"
 
 
 def staged_script(operator: Operator, script: ScriptFile) -> Path:

@@ -9,8 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import CheckError, DoesNotFitError, EngineError, NotReadyError
+from sparkctl.base import regular_file
+from sparkctl.base.errors import CheckError, DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.memory.product import ProductFinding
+from sparkctl.memory.weights import checkpoint
+from sparkctl.memory.weights.load_options import QUERY_ALONE
+from sparkctl.memory.weights.tensors import shared_layers
+from sparkctl.operations import secrets
 from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.memory.fitting import AskedSet
@@ -25,26 +30,53 @@ if TYPE_CHECKING:
     from sparkctl.operations.checks.checker import Named
     from sparkctl.operations.context import World
     from sparkctl.recipes.job.loaded import LoadedJob
-    from sparkctl.recipes.service import Service
+    from sparkctl.recipes.service import Service, Source
 
 LOADS: Final = "loads"
 ANSWERS: Final = "answers"
 _PORTS: Final = range(8900, 9000)
 """Where a product is served while it is checked: above the ports that recipes get from their names (8100 to 8899)."""
+_KEEPS_ALL: Final = "model-free"
+"""The way of jobs/llm-compressor.py that never loads the model."""
 _USUAL: Final = ("text", "arithmetic", "repetition", "embedding", "rerank", "transcript")
 """The shipped checks that a product is asked where its recipe names none; those for its kind of server."""
 _END: Final = "-proof"
 """What the name of such a service ends with."""
 
 
-def refuse_unprovable(world: World, loaded: LoadedJob) -> None:
-    """Refuse, before a job starts, what would fail when its product is served: no such recipe, or a check of none.
+def refuse_unprovable(world: World, loaded: LoadedJob, source: Source) -> None:
+    """Refuse, before a job starts, what could not be served: no such recipe or check, or a secret without a value.
+
+    That its recipe will probably not read what the job makes is warned of: only the product tells.
 
     Raises:
         InputError: which.
     """
-    if loaded.job.serves is not None and {LOADS, ANSWERS} & set(loaded.job.checks):
-        named.named(world, world.catalog.recipe(loaded.job.serves).recipe.checks)
+    if loaded.job.serves is None:
+        return
+    recipe = world.catalog.recipe(loaded.job.serves)
+    if ANSWERS in loaded.job.checks:
+        named.named(world, recipe.recipe.checks)
+    if {LOADS, ANSWERS} & set(loaded.job.checks):
+        _, missing = secrets.resolve(recipe.recipe.secrets, world.environ, world.stored_secrets)
+        if missing:
+            message = f"{loaded.name}: the recipe {loaded.job.serves}, which is to prove its product, has no value for "
+            hint = f"set it in your environment, or as NAME=value in {world.operator.config / 'secrets.env'} (mode 600)"
+            raise InputError(f"{message}{', '.join(missing)}", hint=hint)
+    vllm = recipe.version.version
+    if vllm < QUERY_ALONE and loaded.parameters.get("way") != _KEEPS_ALL and _shares(source):
+        message = (
+            f"{loaded.name}: tools that load the model and save it leave out keys and values of layers that read "
+            f"another's, and the recipe {loaded.job.serves} has vLLM {vllm}, which reads that in NVFP4 wrongly"
+        )
+        world.report.warn(f"{message} (vllm#54917): --set with.way={_KEEPS_ALL} keeps them")
+
+
+def _shares(source: Source) -> bool:
+    """Return whether a model has layers that read another's keys and values; False where it is not here."""
+    if source.here is None or not regular_file.is_folder(source.here):
+        return False
+    return shared_layers(checkpoint.facts_of_folder(source.here).config) is not None
 
 
 def proved(world: World, loaded: LoadedJob, folder: Path) -> list[ProductFinding]:

@@ -76,7 +76,7 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
     if made is not None:
         _tidy(world, JobWork(world, products, asked.name))
         return MadeJob(asked.name, asked.output, made, already=True)
-    refuse_unprovable(world, asked.loaded)
+    refuse_unprovable(world, asked.loaded, asked.source)
     image = ensure_image(world, asked.loaded, wheels=options.wheels)
     return _OneRun(world, products, asked, image, options).made()
 
@@ -162,6 +162,9 @@ class _OneRun:
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
+            with locked(world):  # which `job stop` holds until it has removed the container that it has killed
+                if world.engine.container(begun.container) is None:
+                    watched = watched._replace(container=None)
             if watched.container is not None and watched.container.oom_killed:
                 forget_peaks(world, asked.name)
             raise failed.failure(asked, watched, lines, self._need.peak_bytes)

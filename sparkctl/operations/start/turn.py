@@ -11,7 +11,7 @@ from sparkctl.operations.status.liveness import Life
 from sparkctl.operations.status.look import look_at
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.world import labels
-from sparkctl.world.job_labels import LABEL_JOB, is_job
+from sparkctl.world.job_labels import is_job, job_of
 from sparkctl.world.labels import LABEL_SERVICE, LABEL_SPEC, LABEL_TRIAL
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Turn:
         cards = machine.cards_of(self._ports.host, service)
         if cards and not set(cards) & set(on or ()):
             return ""  # what a job takes of another memory does not change what vLLM measures
-        name = job.labels[LABEL_JOB]
+        name = job_of(job.labels, job.name)
         return (
             f"the job {name} runs, and {service.name} sizes its cache by the memory that it finds free while it starts "
             "(its command has no --kv-cache-memory-bytes); this goes on when the job has ended "

@@ -97,22 +97,21 @@ def filled(schema: Mapping[str, Any], written: Node, source: Document, at: KeyPa
 def problems(schema: Mapping[str, Any], document: Document, at: KeyPath) -> list[Problem]:
     """Return what is wrong with the parameters at ``at`` of a document; the schema itself is a good one."""
     node = document.node(at)
-    secret = [
-        Problem(
-            f"{shown((*at, *path))}: a secret would stand in the command line",
-            child.key._replace(excerpt=""),
-            "a job has no network and needs no token; a file of the input can hold what it needs",
-        )
-        for path, child in node.walk()
-        if any(isinstance(key, str) and looks_secret(key) for key in path)
-    ]
-    if secret:
-        return secret
     try:
         return [one for error in _errors(schema, node.plain()) for one in _told(error, document, at)]
     except (Unresolvable, RecursionError) as error:
         message = f"{shown(at)}: the schema of the script's parameters cannot be used: {str(error)[:_LONGEST]}"
         return [Problem(message, node.key, "a $ref leads to a part of the same schema")]
+
+
+def secrets(document: Document, at: KeyPath) -> list[Problem]:
+    """Return the parameters that look like a secret's: all of them stand in the container's command."""
+    hint = "a job has no network and needs no token; a file of the input can hold what it needs"
+    return [
+        Problem(f"{shown((*at, *path))}: a secret would stand in the command line", one.key._replace(excerpt=""), hint)
+        for path, one in document.node(at).walk()
+        if any(isinstance(key, str) and looks_secret(key) for key in path)
+    ]
 
 
 def _errors(schema: Mapping[str, Any], value: object) -> list[ValidationError]:

@@ -12,6 +12,7 @@ from sparkctl.recipes import layers, located
 from sparkctl.recipes.job import constraints, parameters, scripts
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.loaded import LoadedJob
+from sparkctl.world.partial_folder import name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +41,9 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     if entry.name.startswith("_"):
         raise InputError(f"{entry.name} is a base for other jobs to extend", hint="name a job that extends it")
     whole = _whole(catalog, entry, overrides)
-    wrong = problems_of(whole, Job)
+    wrong = [*_no_text(whole), *problems_of(whole, Job)]
     script, of_script = _script(catalog, whole)
-    fixed, of_constraints = _constraints(catalog, whole)
+    fixed, of_constraints = constraints_of(catalog, whole)
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
@@ -64,7 +65,7 @@ def base_problems(catalog: Catalog, entry: CatalogEntry) -> list[Problem]:
     """
     whole = _whole(catalog, entry, ())
     wrong = problems_of(whole, Job, partial=True)
-    _, of_constraints = _constraints(catalog, whole)
+    _, of_constraints = constraints_of(catalog, whole)
     if "script" in whole.root.children:
         wrong += _script(catalog, whole)[1]
     return [*wrong, *of_constraints]
@@ -125,9 +126,12 @@ def _script(catalog: Catalog, whole: Document) -> tuple[ReadScript | None, list[
 
 def _of_parameters(script: ReadScript, whole: Document) -> list[Problem]:
     node = whole.root.children.get("with")
-    if script.file.declared is None or (node is not None and not isinstance(node.content, dict)):
+    if node is not None and not isinstance(node.content, dict):
         return []
     at = whole if node is not None else _with(whole, parameters.empty(whole.root.place))
+    secret = parameters.secrets(at, _WITH)
+    if secret or script.file.declared is None:
+        return secret
     return parameters.problems(script.file.declared.parameters, at, _WITH)
 
 
@@ -145,7 +149,7 @@ def _with(whole: Document, node: document.Node) -> Document:
     return whole._replace(root=whole.root._replace(content={**content, "with": node}))
 
 
-def _constraints(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
+def constraints_of(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]:
     """Return the lines of the image's constraints, and what is wrong with them."""
     node = whole.root.children.get("image", whole.root).children.get("constraints")
     if node is None or not isinstance(node.content, str) or not node.content:
@@ -160,10 +164,26 @@ def _constraints(catalog: Catalog, whole: Document) -> tuple[str, list[Problem]]
     return read.text, list(read.problems)
 
 
+def _no_text(whole: Document) -> list[Problem]:
+    """Return the texts that no program can be given: YAML and JSON can write half of a character as an escape."""
+    found = []
+    for path, node in whole.root.walk():
+        text = "".join(one for one in (*path, node.content) if isinstance(one, str))
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            place = node.place._replace(excerpt="")
+            found.append(Problem("found half of a surrogate pair, which is no character", place))
+    return found
+
+
 def _of_folders(whole: Document) -> list[Problem]:
     """Return what is wrong with where a job reads and writes: a product inside of its input, or the other way round."""
     read, made = whole.node(("input", "path")), whole.node(("output",))
-    if not isinstance(read.content, str) or not isinstance(made.content, str):
+    if not isinstance(made.content, str):
+        return []
+    wrong = name_problem(PurePosixPath(made.content))
+    if wrong is not None:
+        return [Problem(f"output: {made.content} {wrong}", made.place, "name another folder")]
+    if not isinstance(read.content, str):
         return []
     one, other = PurePosixPath(read.content), PurePosixPath(made.content)
     if not (one.is_relative_to(other) or other.is_relative_to(one)):

@@ -11,16 +11,31 @@ from pydantic import Field
 from sparkctl.base.declarations import Declaration, Size
 
 
+class OnCardRule(Declaration):
+    """What of it is on a GPU with its own memory at most: base + input x bytes + shard x largest shard."""
+
+    base: Size = Field(0, description="what it takes whatever the input is: CUDA's context")
+    input: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's weights")
+    shard: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's largest shard")
+
+
 class MemoryRule(Declaration):
-    """What a script takes where its parameters are as in ``when``: base + input x bytes + shard x largest shard."""
+    """What a script takes where its parameters are as in ``when``: base + input x bytes + shard x largest shard.
+
+    With GPUs that is what its processes and the GPU hold together.
+    """
 
     when: Mapping[str, Any] = Field(default_factory=dict, description="parameters that have to have these values")
     experts: bool | None = Field(None, description="for models with experts (true), without (false), or any")
+    gpus: bool | None = Field(None, description="measured with a GPU (true), without (false), or holding for both")
     base: Size = Field(0, description="what it takes whatever the input is")
     input: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's weights")
     shard: float = Field(0.0, ge=0, le=100, description="times the bytes of the input's largest shard")
     times: str | None = Field(
         None, min_length=1, description="a parameter that multiplies `shard`: how many files are worked on at a time"
+    )
+    card: OnCardRule | None = Field(
+        None, description="what of it is on a GPU with its own memory; left out: not known, and all but base is counted"
     )
     source: str = Field(min_length=1, description="how it was measured")
 

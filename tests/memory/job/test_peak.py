@@ -23,7 +23,7 @@ RULES = (
 
 
 def test_a_peak_is_a_sum_that_can_be_read() -> None:
-    rule = peak.rule_for(RULES, {"way": "oneshot", "scheme": "NVFP4A16"}, experts=False)
+    rule = peak.rule_for(RULES, {"way": "oneshot", "scheme": "NVFP4A16"}, experts=False, gpus=False)
     assert rule is RULES[2]
     found = peak.peak(rule, JobInputSize(16 * GIB, 5 * GIB, experts=False, source="headers"))
     assert found.parts == "0.5 GiB for the tool itself + 1.61 times the weights of 16.0 GiB"
@@ -33,7 +33,7 @@ def test_a_peak_is_a_sum_that_can_be_read() -> None:
 
 
 def test_a_way_that_reads_one_file_after_another_takes_by_the_largest() -> None:
-    rule = peak.rule_for(RULES, {"way": "model-free", "scheme": "FP8_DYNAMIC"}, experts=True)
+    rule = peak.rule_for(RULES, {"way": "model-free", "scheme": "FP8_DYNAMIC"}, experts=True, gpus=True)
     assert rule is RULES[0]
     here = peak.peak(rule, JobInputSize(48 * GIB, 5 * GIB, experts=True, source="headers"))
     assert here.bytes == BASE + round(1.7 * 5 * GIB)
@@ -67,15 +67,33 @@ def test_files_that_are_worked_on_at_a_time_take_each_their_own() -> None:
     ],
 )
 def test_the_first_rule_that_holds_counts(parameters: dict[str, str], experts: bool, place: int | None) -> None:
-    assert peak.rule_for(RULES, parameters, experts=experts) is (None if place is None else RULES[place])
+    found = peak.rule_for(RULES, parameters, experts=experts, gpus=True)
+    assert found is (None if place is None else RULES[place])
+
+
+def test_a_rule_that_was_measured_with_a_gpu_is_for_jobs_with_one_and_says_what_is_on_it() -> None:
+    card = {"base": "0.6 GiB", "input": 0.45}
+    with_gpu = MemoryRule(gpus=True, base=2 * GIB, input=1.64, card=card, source="an H200")  # type: ignore[arg-type]
+    without = MemoryRule(gpus=False, base=GIB, input=1.61, source="a CPU")
+    size = JobInputSize(10 * GIB, None, experts=False, source="headers")
+    rule = peak.rule_for((with_gpu, without), {}, experts=False, gpus=True)
+    assert rule is with_gpu
+    found = peak.script_peak(rule, {}, size)
+    assert (found.bytes, found.card_bytes) == (round(18.4 * GIB), round(0.6 * GIB + 4.5 * GIB))
+    assert found.card_parts == "0.6 GiB for the tool itself + 0.45 times the weights of 10.0 GiB"
+    assert found.with_gpu
+    assert peak.rule_for((with_gpu, without), {}, experts=False, gpus=False) is without
+    assert peak.script_peak(without, {}, size).card_bytes is None
 
 
 def test_what_was_measured_here_is_the_most_of_all_runs_and_no_estimate() -> None:
     found = peak.measured_peak([3 * GIB, 5 * GIB, 4 * GIB])
-    assert found.bytes == round(5 * GIB * 1.05)
-    assert found.parts == "5.0 GiB, the most of 3 runs of it on this host, and 5% more"
+    assert found.bytes == 5 * GIB + GIB // 4
+    assert found.parts == "5.0 GiB, the most of 3 runs of it on this host, and 256.0 MiB of margin"
     assert not found.estimated
-    assert peak.measured_peak([GIB]).parts == "1.0 GiB, the most of 1 run of it on this host, and 5% more"
+    large = peak.measured_peak([40 * GIB])
+    assert large.bytes == 42 * GIB
+    assert large.parts == "40.0 GiB, the most of 1 run of it on this host, and 2.0 GiB of margin"
 
 
 @pytest.mark.parametrize(("model", "experts"), [("e2b", False), ("e4b", False), ("26b", True)])

@@ -64,8 +64,10 @@ class Bench:
     def config(self, config: dict[str, Any]) -> None:
         (self.partial / "config.json.unfinished").write_text(json.dumps(config))
 
-    def found(self, checks: tuple[str, ...] = BY_HEADERS, **parameters: object) -> list[ProductFinding]:
-        loaded = loaded_job(checks, **{"ignore": ["lm_head"], **parameters})
+    def found(
+        self, checks: tuple[str, ...] = BY_HEADERS, *, serves: str | None = None, **parameters: object
+    ) -> list[ProductFinding]:
+        loaded = loaded_job(checks, serves=serves, **{"ignore": ["lm_head"], **parameters})
         return checked(self.world, loaded, Source("a/b", self.source, here=self.source), self.partial)
 
     def failed(self, **parameters: object) -> dict[str, str]:
@@ -152,10 +154,34 @@ def test_an_index_that_does_not_say_what_is_there_is_told(bench: Bench) -> None:
     )
 
 
+def test_a_product_that_its_recipe_would_read_wrongly_is_none(bench: Bench) -> None:
+    layered = {"model_type": "gemma4_text", "hidden_size": 16, "num_hidden_layers": 2, "num_kv_shared_layers": 1}
+    queries = [f"model.layers.{layer}.self_attn.q_proj" for layer in (0, 1)]
+    keys = [f"model.layers.{layer}.self_attn.k_proj" for layer in (0, 1)]
+    (bench.source / "config.json").write_text(json.dumps(layered))
+    (bench.source / "model.safetensors").write_bytes(
+        safetensors({f"{name}.weight": ("BF16", [16, 16], 512) for name in (*queries, *keys)})
+    )
+    made: Tensors = {}
+    for name in (*queries, keys[0]):
+        made |= {
+            f"{name}.weight_packed": ("U8", [16, 8], 128),
+            f"{name}.weight_scale": ("F8_E4M3", [16, 1], 16),
+            f"{name}.weight_global_scale": ("F32", [1], 4),
+        }
+    bench.made(made)
+    bench.config(layered | {"quantization_config": {**DECLARED, "format": "nvfp4-pack-quantized"}})
+    assert all(one.passed for one in bench.found())
+    (wrong,) = [one for one in bench.found(serves="e4b-nvfp4") if not one.passed]
+    assert wrong.check == "tensors"
+    assert wrong.says.startswith("the recipe e4b-nvfp4 has vLLM 0.19.1: layers 1 to 1 have no keys and values")
+
+
 def test_a_source_that_is_gone_or_quantized_is_an_input_error(bench: Bench) -> None:
     (bench.source / "config.json").write_text(json.dumps(CONFIG | {"quantization_config": DECLARED}))
     with pytest.raises(InputError, match="is quantized itself"):
         bench.found()
+    assert [one.check for one in bench.found(("whole",))] == ["whole"], "which needs no source"
     bench.source.rename(bench.source.with_name("moved"))
     with pytest.raises(InputError, match="is not there any more"):
         bench.found()

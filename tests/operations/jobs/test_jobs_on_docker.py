@@ -56,7 +56,8 @@ class Bench:
     def begun(self, *arguments: str) -> Any:  # noqa: ANN401  (a command that runs)
         """Start a run, and wait until its script hangs."""
         process = self.spark.start("job", "run", self.name, "--set", "with.hangs=save", *arguments)
-        wait_for(lambda: '"save"' in self._log())
+        wait_for(lambda: '"save"' in self._log() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         return process
 
     def _log(self) -> str:
@@ -107,15 +108,17 @@ def test_a_closed_terminal_and_a_kill_leave_the_job_and_it_can_be_stopped(number
 
 
 def test_a_job_that_ends_while_nobody_waits_is_finished_by_the_next_command(bench: Bench) -> None:
-    process = bench.spark.start("job", "run", bench.name)
-    wait_for(lambda: bench.state)
+    process = bench.spark.start("job", "run", bench.name, "--set", "with.waits=4")
+    wait_for(lambda: bench.state == "running" or process.poll() is not None)
+    assert bench.state == "running", process.communicate()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     wait_for(lambda: bench.state == "exited")
     assert not bench.output.exists()
     rows = {row["name"]: row for row in bench.spark.run("job", "list", "--json").expect(0).json}
     assert rows[bench.name]["run"] == "ended, not finished"
-    bench.run().expect(0)
+    assert "is not checked yet" in bench.run().expect(4).err
+    bench.run("--set", "with.waits=4").expect(0)
     assert bench.left == []
 
 

@@ -12,6 +12,7 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, WaitI
 from sparkctl.base.units import GIB
 from sparkctl.cli.output import Output
 from sparkctl.operations.jobs.proved import proved, refuse_unprovable
+from sparkctl.recipes.service import Source
 from sparkctl.world.web import Reply
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
@@ -151,10 +152,26 @@ def test_what_says_nothing_of_the_product_is_an_error(bench: Bench) -> None:
 
 
 def test_what_could_not_be_proved_is_refused_before_a_job_starts(bench: Bench) -> None:
-    refuse_unprovable(bench.world, loaded_job(["whole"], serves="nothing-of-this-name"))
-    refuse_unprovable(bench.world, loaded_job(["whole", "loads"], serves="e4b-nvfp4"))
+    nowhere = Source("a/b", missing="a/b is not here")
+    refuse_unprovable(bench.world, loaded_job(["whole"]), nowhere)
+    refuse_unprovable(bench.world, loaded_job(["whole", "loads"], serves="e4b-nvfp4"), nowhere)
     with pytest.raises(InputError, match="nothing-of-this-name"):
-        refuse_unprovable(bench.world, loaded_job(["loads"], serves="nothing-of-this-name"))
+        refuse_unprovable(bench.world, loaded_job(["whole"], serves="nothing-of-this-name"), nowhere)
     bench.recipe("mine", "extends: e4b-nvfp4\nchecks: [nosuch]\n")
+    refuse_unprovable(bench.world, loaded_job(["loads"], serves="mine"), nowhere)
     with pytest.raises(InputError, match="nosuch"):
-        refuse_unprovable(bench.world, loaded_job(["answers"], serves="mine"))
+        refuse_unprovable(bench.world, loaded_job(["answers"], serves="mine"), nowhere)
+    bench.recipe("mine", "extends: e4b-nvfp4\nsecrets: [VLLM_API_KEY]\n")
+    with pytest.raises(InputError, match="which is to prove its product, has no value for VLLM_API_KEY"):
+        refuse_unprovable(bench.world, loaded_job(["loads"], serves="mine"), nowhere)
+
+
+def test_a_way_whose_product_its_recipe_would_read_wrongly_is_warned_of(bench: Bench) -> None:
+    here = Source("a/b", bench.folder, here=bench.folder)
+    refuse_unprovable(bench.world, loaded_job(["whole"], serves="e4b-nvfp4", way="model-free"), here)
+    bench.recipe("newer", 'extends: e4b-nvfp4\nvllm: "0.30"\n')
+    refuse_unprovable(bench.world, loaded_job(["whole"], serves="newer", way="oneshot"), here)
+    assert bench.err.getvalue() == ""
+    refuse_unprovable(bench.world, loaded_job(["whole"], serves="e4b-nvfp4", way="oneshot"), here)
+    assert "the recipe e4b-nvfp4 has vLLM 0.19.1, which reads that in NVFP4 wrongly" in bench.err.getvalue()
+    assert "--set with.way=model-free keeps them" in bench.err.getvalue()

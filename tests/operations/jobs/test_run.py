@@ -11,6 +11,7 @@ import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.jobs.run import RunOptions, run
+from sparkctl.recipes.job.built_image import LABEL_BUILT
 from sparkctl.world.job_labels import read_job
 from sparkctl.world.labels import LABEL_CLAIM
 from tests.support.fakes import FakeReport
@@ -320,3 +321,23 @@ def test_the_log_of_the_last_run_is_kept_and_bounded_by_lines(bench: JobBench) -
     bench.spark.run("job", "run", JOB).expect(0)
     assert bench.spark.run("job", "logs", JOB, "--tail", "1").expect(0).out == f"{DONE[-1]}\n"
     assert "no run of the job other is there" in bench.spark.run("job", "logs", "other").expect(2).err
+
+
+def test_a_model_that_changes_while_it_is_read_makes_nothing(bench: JobBench) -> None:
+    killed(bench)
+    bench.spark.clock.dies = lambda: (bench.end(), bench.write("models/source/tokenizer.json", b"{}"))
+    done = bench.spark.run("job", "run", JOB).expect(7)
+    assert f"the model in {bench.source} was changed while the job read it" in done.err
+    assert bench.left == []
+
+
+def test_images_that_no_job_names_are_cleaned_when_that_is_asked_for(bench: JobBench) -> None:
+    image = bench.spark.engine.images
+    image["sparkctl-job:0123456789ab"] = {}
+    bench.spark.engine.labels["sparkctl-job:0123456789ab"] = {LABEL_BUILT: "{}"}
+    assert bench.spark.run("job", "clean").expect(0).out == "nothing is left over\n"
+    done = bench.spark.run("job", "clean", "--images").expect(0)
+    assert "the image sparkctl-job:0123456789ab, which no job names" in done.out
+    assert "sparkctl job clean --yes --images" in done.err
+    bench.spark.run("job", "clean", "--images", "--yes").expect(0)
+    assert "sparkctl-job:0123456789ab" not in image

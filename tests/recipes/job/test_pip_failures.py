@@ -99,8 +99,8 @@ ERROR: Failed to build 'tinyc' when getting requirements to build wheel
         (
             IGNORED,
             (
-                "No matching distribution found for tinyx==2.0; the newest that there are: 1.0; there is one for Python"
-                " >=3.14"
+                "No matching distribution found for tinyx==2.0; the newest that there are: 1.0; there is one for "
+                "Python >=3.14"
             ),
         ),
         (FUTURE, "tinyfuture wants Python >=3.99, and the base image has 3.11.7"),

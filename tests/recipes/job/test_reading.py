@@ -99,6 +99,16 @@ def test_a_secret_is_no_parameter_and_is_not_shown(shop: JobShop) -> None:
     assert "VerySecret" not in said
 
 
+def test_a_secret_is_none_of_a_script_without_a_schema_either(shop: JobShop) -> None:
+    (shop.shipped / "jobs" / "quantize.yaml").unlink()
+    assert "a secret would stand in the command line" in shop.told("with={api_key: abc}")
+
+
+def test_half_of_a_character_is_refused_wherever_it_is(shop: JobShop) -> None:
+    for override in ('with.ignore=["\\ud800"]', 'output="/models/\\udc80"', 'with.calibration={"\\udfff": 1}'):
+        assert "found half of a surrogate pair" in shop.told(override)
+
+
 def test_a_text_in_the_place_of_image_and_input_replaces_the_whole_map(shop: JobShop) -> None:
     job = shop.job("image=mine:1", "input=c/d").job
     assert (job.image.base, job.image.built, job.image.constraints) == ("mine:1", False, None)

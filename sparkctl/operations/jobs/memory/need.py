@@ -17,7 +17,7 @@ from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.memory.job import made
-from sparkctl.memory.job.peak import at_a_time, declared_peak, input_size, measured_peak, peak, rule_for
+from sparkctl.memory.job.peak import declared_peak, input_size, measured_peak, peak, rule_for, script_peak
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs.memory.peaks import known_peaks
 from sparkctl.operations.memory import hub_models, machine
@@ -30,7 +30,7 @@ from sparkctl.world.labels import ServiceLabels
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sparkctl.memory.job.peak import JobInputSize, JobPeak
+    from sparkctl.memory.job.peak import JobInputSize, JobPeak, ScriptRule
     from sparkctl.operations.context import World
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.service import Source
@@ -116,8 +116,9 @@ def _doubt(taken: JobPeak, gpu: OnGpu | None, cards: tuple[str, ...]) -> str:
     if gpu is None:
         return ""
     if cards:
-        return _ON_A_CARD if taken.estimated else _TOGETHER
-    return _SHARED if taken.estimated else ""
+        known = taken.card_bytes is not None
+        return "" if known else _ON_A_CARD if taken.estimated else _TOGETHER
+    return _SHARED if taken.estimated and not taken.with_gpu else ""
 
 
 def claim_labels(need: JobNeed) -> dict[str, str]:
@@ -168,8 +169,11 @@ def _known(world: World, loaded: LoadedJob, source: Source) -> ModelFacts | None
 def _peak(world: World, loaded: LoadedJob, size: JobInputSize | None) -> JobPeak:
     asked = any(_ASKED.match(override) for override in loaded.overrides)
     known = [] if size is None or asked else known_peaks(world, loaded, size)
-    if known:
-        return measured_peak(known)
+    if size is not None and known:
+        rule = _rule(loaded, size)
+        said = None if rule is None else script_peak(rule, loaded.parameters, size)
+        taken = measured_peak(known)
+        return taken if said is None else taken._replace(card_bytes=said.card_bytes, card_parts=said.card_parts)
     memory = loaded.job.memory
     if memory != "auto" and memory.peak is not None:
         return declared_peak(memory.peak, memory.source)
@@ -178,11 +182,16 @@ def _peak(world: World, loaded: LoadedJob, size: JobInputSize | None) -> JobPeak
         raise InputError(message, hint="name facts of the model (input.facts), or say the peak: memory: {peak: …}")
     if memory != "auto":
         return peak(memory, size)
-    declared = loaded.script.declared
-    rule = rule_for(declared.memory if declared else (), loaded.parameters, experts=size.experts)
+    rule = _rule(loaded, size)
     if rule is None:
         raise ProblemsError([_no_rule(loaded, size)])
-    return peak(rule, size, at_a_time(rule, loaded.parameters))
+    return script_peak(rule, loaded.parameters, size)
+
+
+def _rule(loaded: LoadedJob, size: JobInputSize) -> ScriptRule | None:
+    declared = loaded.script.declared
+    rules = declared.memory if declared is not None else ()
+    return rule_for(rules, loaded.parameters, experts=size.experts, gpus=loaded.job.gpus != "none")
 
 
 def _no_rule(loaded: LoadedJob, size: JobInputSize) -> Problem:
@@ -209,8 +218,9 @@ def _on_gpu(taken: JobPeak, gpus: str) -> OnGpu | None:
     ids = devices.named(gpus)
     if ids is None:
         return None
-    copied = max(0, taken.bytes - taken.base_bytes)
-    on, beside = PlacePart(copied, copied, taken.parts), PlacePart(taken.bytes, taken.bytes, taken.parts)
+    copied = max(0, taken.bytes - taken.base_bytes) if taken.card_bytes is None else taken.card_bytes
+    on = PlacePart(copied, copied, taken.card_parts or taken.parts)
+    beside = PlacePart(taken.bytes, taken.bytes, taken.parts)
     return OnGpu(on, beside, Devices(ids=ids))
 
 

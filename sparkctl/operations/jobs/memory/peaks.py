@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.records import JOB_PEAK
+from sparkctl.planning.doubts import same_size
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def known_peaks(world: World, loaded: LoadedJob, size: JobInputSize) -> list[int
     for warning in world.records.warnings:
         world.report.warn(warning)
     world.records.warnings.clear()
-    return [one.bytes for one in kept if one.work == same and one.host_total_bytes == total and 0 < one.bytes <= total]
+    here = [one for one in kept if one.work == same and same_size(one.host_total_bytes, total)]
+    return [one.bytes for one in here if 0 < one.bytes <= total]
 
 
 def work(loaded: LoadedJob, size: JobInputSize) -> str:

@@ -8,7 +8,7 @@ from sparkctl.operations import secrets
 from sparkctl.operations.deployed import Deployed, Looked
 from sparkctl.planning.running import job_in_plan
 from sparkctl.world import labels
-from sparkctl.world.job_labels import LABEL_JOB, LABEL_JOB_RECORD, is_job, read_job
+from sparkctl.world.job_labels import LABEL_JOB_RECORD, is_job, job_of, read_job
 from sparkctl.world.labels import LABEL_CLAIM
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def jobs_now(world: World) -> list[RunningJob]:
 
 def is_running(engine: Engine, job: str) -> bool:
     """Return whether a job of this name runs."""
-    return any(one.labels[LABEL_JOB] == job for one in containers(engine))
+    return any(job_of(one.labels, one.name) == job for one in containers(engine))
 
 
 def running_jobs(engine: Engine, host: Host | None) -> list[RunningJob]:
@@ -93,7 +93,7 @@ def running_jobs(engine: Engine, host: Host | None) -> list[RunningJob]:
         pids = engine.processes(container.id) if look is not None else ()
         found.append(
             RunningJob(
-                name=container.labels[LABEL_JOB],
+                name=job_of(container.labels, container.name),
                 container=container,
                 record=read_job(container.labels),
                 claim=claim,

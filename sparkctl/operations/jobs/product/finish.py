@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import CheckError, EngineError
+from sparkctl.base.shown import one_line
 from sparkctl.base.units import format_bytes
 from sparkctl.operations.jobs.checked import checked
 from sparkctl.operations.jobs.image import image_reference, packages_of
@@ -19,6 +20,7 @@ from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import MadeBy, MadeFile, MadeIn, MadeOf, MadeOn, Provenance
 from sparkctl.operations.jobs.proved import proved
 from sparkctl.operations.jobs.runs.asked import image_key
+from sparkctl.recipes.job import digest
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG
 
 if TYPE_CHECKING:
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from sparkctl.operations.jobs.runs.watch import WatchedRun
     from sparkctl.operations.jobs.runs.work import BegunRun
     from sparkctl.world.engine import Image
-    from sparkctl.world.ports import Products
+    from sparkctl.world.ports import ProductFile, Products
 
 CONFIG: Final = "config.json"
 _MODE: Final = 0o644
 _SHOWN: Final = 5
+_ODD: Final = {"link": "is a link", "deep": "lies in too many folders", "other": "is no file"}
 
 
 class Finishing(NamedTuple):
@@ -62,6 +65,7 @@ def finish(world: World, products: Products, one: Finishing) -> Provenance:
     products.rename(partial, CONFIG, UNFINISHED_CONFIG)
     found = checked(world, one.asked.loaded, one.asked.source, partial)
     _refuse_failed(name, found)
+    _refuse_changed_input(one.asked)
     made = _sums(world, products, partial, name)
     products.hand_over(partial, products.me)
     described = _provenance(world, one, made, found)
@@ -83,16 +87,24 @@ def _refuse_odd(products: Products, partial: Path, name: str) -> None:
         message = f"{name}: expected what was made in {partial}, found {lies or 'nothing'}"
         raise CheckError(message, hint=f"run the job again: sparkctl job run {name}")
     there = products.files(partial)
-    odd = [f"{one.name} is {'a link' if one.kind == 'link' else 'no file'}" for one in there]
-    odd = [text for text, one in zip(odd, there, strict=True) if one.kind not in {"file", "folder"}]
-    taken = [one.name for one in there if one.name == provenance.FILE and one.kind == "folder"]
-    if odd or taken:
-        what = "; ".join([*odd[:_SHOWN], *(f"{each} is a folder" for each in taken)])
+    odd = [f"{one_line(one.name)} {why}" for one in there if (why := _odd(one))]
+    if odd:
+        more = [f"and {len(odd) - _SHOWN} more"] if len(odd) > _SHOWN else []
+        what = "; ".join([*odd[:_SHOWN], *more])
         raise CheckError(f"{name}: what was made is not as it has to be: {what}", hint="mend the script of the job")
     if not any(one.kind == "file" for one in there):
         raise CheckError(
             f"{name}: the script said that all is made, and made nothing", hint="mend the script of the job"
         )
+
+
+def _odd(one: ProductFile) -> str:
+    """Return why something cannot be a part of a product, "" where it can."""
+    if one.kind == "folder" and one.name in {CONFIG, UNFINISHED_CONFIG, provenance.FILE}:
+        return "is a folder"
+    if not one.name.isprintable():
+        return "has a character in its name that no file of a model has"
+    return _ODD.get(one.kind, "")
 
 
 def _refuse_failed(name: str, found: Sequence[ProductFinding]) -> None:
@@ -101,6 +113,13 @@ def _refuse_failed(name: str, found: Sequence[ProductFinding]) -> None:
         lines = "\n".join(f"  {one.check}: {one.says}" for one in failed)
         hint = f"the tool's own log says more: sparkctl job logs {name}"
         raise CheckError(f"{name}: what was made is not as it has to be:\n{lines}", hint=hint)
+
+
+def _refuse_changed_input(asked: AskedJob) -> None:
+    """Refuse a product of a model that is not what it was when the job began: nobody knows what was read."""
+    if digest.input_digest(asked.folder) != asked.input_digest:
+        message = f"{asked.name}: the model in {asked.folder} was changed while the job read it"
+        raise CheckError(message, hint=f"run the job again: sparkctl job run {asked.name}")
 
 
 def _sums(world: World, products: Products, partial: Path, name: str) -> list[MadeFile]:

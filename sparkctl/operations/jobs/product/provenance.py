@@ -112,8 +112,8 @@ def _adapter() -> TypeAdapter[Provenance]:
 
 
 def text_of(one: Provenance) -> bytes:
-    """Return the file's content."""
-    return (json.dumps(asdict(one), indent=2, ensure_ascii=False, default=str) + "\n").encode()
+    """Return the file's content; half a surrogate pair (a name that is no UTF-8) is written as JSON's escape."""
+    return (json.dumps(asdict(one), indent=2, ensure_ascii=False, default=str) + "\n").encode(errors="backslashreplace")
 
 
 def read(files: Files, folder: Path) -> Provenance | None:

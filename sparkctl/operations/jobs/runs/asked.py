@@ -8,11 +8,11 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.real_path import real
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs import image, ordered
+from sparkctl.operations.jobs.checked import COMPARED
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.product.provenance import WantedProduct, differences
 from sparkctl.operations.memory.product import refuse_quantized
 from sparkctl.recipes.job import digest
-from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.recipes.job.reading import input_folder, input_source, load_job
 from sparkctl.world.partial_folder import refuse_partial
 
@@ -140,7 +140,7 @@ def _refuse_no_model(loaded: LoadedJob, folder: Path) -> None:
         found = f"{pickled[0]}, which is pickled" if pickled else "none"
         message = f"the input of {loaded.name}, {folder}: expected safetensors, found {found}"
         raise InputError(message, hint="take a repository that has safetensors, or convert it first")
-    if any(check in BY_HEADERS for check in loaded.job.checks):
+    if COMPARED & set(loaded.job.checks):
         refuse_quantized(str(folder), facts)
 
 

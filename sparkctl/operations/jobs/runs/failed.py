@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 READ_LINES: Final = 20_000
 """Of a log, from its end: a job writes some hundred, and its bars some thousand."""
 SHOWN_LINES: Final = 20
+LONGEST_LINE: Final = 400
+"""Characters of a line that are shown."""
 _MOST: Final = 4 * 1024 * 1024
 """Characters of a log that are kept, from its end."""
 _MODE: Final = 0o600
@@ -60,9 +62,13 @@ def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_b
         cause, fix = found
         told.append(f"why: {cause}")
         hint = f"{fix}; its whole log: sparkctl job logs {name}" if fix else None
-    shown = [visible(line) for line in lines if line.strip() and not is_phase(line)][-SHOWN_LINES:]
+    shown = [_cut(visible(line)) for line in lines[-READ_LINES:] if line.strip() and not is_phase(line)][-SHOWN_LINES:]
     told += ["the last lines of its log:", *(f"  | {line}" for line in shown)] if shown else ["it printed nothing else"]
     return JobError("\n".join(told), hint=hint or f"its whole log: sparkctl job logs {name}")
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …"
 
 
 def _ended(asked: AskedJob, watched: WatchedRun, memory_bytes: int) -> tuple[str, str | None]:

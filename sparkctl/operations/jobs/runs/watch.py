@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from sparkctl.world.host import Host
 
 LOOK_S: Final = 0.3
-"""Between two looks at the container and its log."""
+LATER_S: Final = 1.0
+"""Between two looks at the container and its log: in the first minute, and later."""
+_FIRST_S: Final = 60.0
 _COUNT_S: Final = 2.0
 """Between two counts of what is written and held: the engine is asked for processes, and the folder is listed."""
 _ENDED: Final = ("exited", "dead")
@@ -95,7 +97,7 @@ class Watch:
                 if took >= timeout_s:
                     return WatchedRun(now, said, self._meter.peak(said), too_long=True)
                 self._look(identity, said, took)
-                clock.sleep(LOOK_S)
+                clock.sleep(LOOK_S if took < _FIRST_S else LATER_S)
         finally:
             tail.close()
 

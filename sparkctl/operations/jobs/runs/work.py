@@ -16,13 +16,12 @@ from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.memory.need import claim_labels
-from sparkctl.operations.jobs.ordered import container_name
 from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
 from sparkctl.operations.jobs.runs.settle import FoundRun
 from sparkctl.operations.jobs.runs.watch import ended_well, said_of
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.scripts import MAX_BYTES
-from sparkctl.world.job_labels import LABEL_JOB, JobLabels, is_job, read_job
+from sparkctl.world.job_labels import LABEL_JOB, JobLabels, container_name, is_job, read_job
 from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_PROCESS
 from sparkctl.world.partial_folder import is_partial
 

@@ -26,6 +26,8 @@ _POINTER: Final = b"version https://git-lfs.github.com/spec/v1"
 _POINTER_BYTES: Final = 1024
 """A pointer is shorter than this (git-lfs, docs/spec.md)."""
 _LENGTH_BYTES: Final = 8
+_PICKLED: Final = (".bin", ".pt", ".pth", ".ckpt")
+"""How files of weights are called that Python's pickle wrote, which runs what their author wrote into them."""
 _READ_TOO: Final = (".json", ".model", ".txt", ".jinja", ".tiktoken")
 """Files beside the weights that vLLM reads: config, tokenizer, chat template."""
 
@@ -40,14 +42,19 @@ def problem(folder: Path, names: Iterable[str]) -> str | None:
             return f"has a git-lfs pointer in place of {name} ({size}): the file itself was not fetched (git lfs pull)"
     shards, told = _shards(folder, names, weights)
     if shards is not None and not shards:
-        return "holds no safetensors"
+        pickled = sorted(name for name in names if name.endswith(_PICKLED))
+        return f"holds no safetensors{f', and {pickled[0]}, which is pickled' if pickled else ''}"
     if shards is None:
         return f"has an index that cannot be used, {INDEX}"
     missing = [name for name in shards if not regular_file.is_there(folder / name)]
     if missing:
         more = f" (and {len(missing) - 1} more of {len(shards)})" if len(missing) > 1 else ""
-        return f"lacks {missing[0]}{more}, which {'is a link that leads nowhere' if missing[0] in names else told}"
+        return f"lacks {missing[0]}{more}, which {_no_file(folder / missing[0]) if missing[0] in names else told}"
     return next((f"has {why}" for name in shards if (why := _half(folder / name))), None)
+
+
+def _no_file(path: Path) -> str:
+    return "is a link that leads nowhere" if path.is_symlink() and not path.exists() else "is no file"
 
 
 def _shards(folder: Path, names: set[str], weights: set[str]) -> tuple[list[str] | None, str]:
@@ -91,7 +98,8 @@ def _half(path: Path) -> str | None:
         return f"a {path.name} whose header cannot be read"
     wanted = _LENGTH_BYTES + declared + _end(header)
     if length < wanted:
-        return f"half a {path.name}: {format_bytes(length)} of {format_bytes(wanted)}"
+        has, needs = format_bytes(length), format_bytes(wanted)
+        return f"half a {path.name}: " + (f"{has} of {needs}" if has != needs else f"{length:,} of {wanted:,} bytes")
     return None
 
 

@@ -6,16 +6,16 @@ folder is removed that does not have the name of an unfinished product.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.local.products import renaming
+from sparkctl.world.local.products import removing, renaming
 from sparkctl.world.partial_folder import is_partial
 from sparkctl.world.ports import ProductFile
 
@@ -27,7 +27,12 @@ FOLDER_MODE: Final = 0o755
 """Everybody may read a model: safetensors 0.8.0 writes files for their owner alone, whom a container is not."""
 _OWN: Final = 0o700
 _PIECE: Final = 8 * 1024 * 1024
+MOST_DEPTH: Final = 16
+"""How many folders deep a product is looked into: a choice; a model has one or two."""
 _HINT: Final = "free some space or mend the folder's owner, and try again"
+_ELSEWHERE: Final = "name another folder: --set output=FOLDER"
+_OF_THE_PATH: Final = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS}
+"""What the system says of a path at which no folder can ever be made."""
 
 
 class DiskProducts:
@@ -66,7 +71,7 @@ class DiskProducts:
 
     def files(self, folder: Path) -> list[ProductFile]:
         """Return what lies below a folder, by name; [] where it is not there."""
-        return sorted(_below(folder, folder))
+        return sorted(_below(folder))
 
     def rename(self, folder: Path, old: str, new: str) -> None:
         """Give a file of a folder another name there, in the place of what has it; without that file nothing is done.
@@ -141,8 +146,7 @@ class DiskProducts:
             raise InputError(f"{partial} is not removed: expected the folder of an unfinished product, found {lies}")
         if lies:
             with _asked(f"remove {partial}"):
-                _open_up(partial)
-                shutil.rmtree(partial)
+                removing.remove(partial)
 
     def partials(self, output: Path) -> list[Path]:
         """Return the unfinished products that lie beside an output, by name; [] where they cannot be listed."""
@@ -174,23 +178,28 @@ def _asked(doing: str) -> Iterator[None]:
         message = f"cannot {doing}: {error.filename or 'something'} is there already"
         raise InputError(message, hint="move it away, or name another folder") from None
     except OSError as error:
-        raise InputError(f"cannot {doing}: {error.strerror or error}", hint=_HINT) from None
+        hint = _ELSEWHERE if error.errno in _OF_THE_PATH else _HINT
+        raise InputError(f"cannot {doing}: {error.strerror or error}", hint=hint) from None
     except ValueError as error:  # a NUL character, or half a surrogate pair
         raise InputError(f"cannot {doing}: this can be no path ({error})") from None
 
 
-def _below(root: Path, folder: Path) -> Iterator[ProductFile]:
+def _below(root: Path) -> Iterator[ProductFile]:
     """Yield what lies below a folder; what vanishes or cannot be looked into meanwhile is passed over."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            with suppress(OSError):
-                seen = entry.stat(follow_symlinks=False)
-                kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
-                kind = kinds.get(stat.S_IFMT(seen.st_mode), "other")
-                yield ProductFile(str(path.relative_to(root)), kind, seen.st_size if kind == "file" else 0)
-                if kind == "folder":
-                    yield from _below(root, path)
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+    waiting = [(root, 1)]
+    while waiting:
+        folder, depth = waiting.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    path, seen = Path(entry.path), entry.stat(follow_symlinks=False)
+                    kind = kinds.get(stat.S_IFMT(seen.st_mode), "other")
+                    if kind == "folder" and depth >= MOST_DEPTH:
+                        kind = "deep"
+                    yield ProductFile(str(path.relative_to(root)), kind, seen.st_size if kind == "file" else 0)
+                    if kind == "folder":
+                        waiting.append((path, depth + 1))
 
 
 def _tree(folder: Path) -> Iterator[tuple[Path, bool]]:
@@ -214,18 +223,6 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _open_up(folder: Path) -> None:
-    """Let the owner into every folder below one: a script may have closed some."""
-    for place, folders, _ in os.walk(folder, followlinks=False):
-        for path in [Path(place) / name for name in folders]:
-            with suppress(OSError):
-                seen = path.lstat().st_mode
-                if stat.S_ISDIR(seen) and seen & _OWN != _OWN:
-                    path.chmod(_OWN)
-    with suppress(OSError):
-        folder.chmod(_OWN)
 
 
 def _may_read(path: Path, user: tuple[int, int]) -> bool:

@@ -92,7 +92,7 @@ def test_what_earlier_runs_took_here_replaces_the_estimate_and_what_the_job_says
         keep_peak(bench.world, loaded, size, count)
     found = bench.need()
     assert found.peak_bytes == round(42 * GIB)
-    assert found.peak.parts == "40.0 GiB, the most of 2 runs of it on this host, and 5% more"
+    assert found.peak.parts == "40.0 GiB, the most of 2 runs of it on this host, and 2.0 GiB of margin"
     assert found.doubt == ""
     assert not found.peak.estimated
     said = bench.need("memory={peak: 50 GiB, source: me}")

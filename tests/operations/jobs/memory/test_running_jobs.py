@@ -8,7 +8,7 @@ import pytest
 
 from sparkctl.base.units import GIB
 from sparkctl.world.host import Gpu, GpuProcess
-from sparkctl.world.job_labels import LABEL_JOB_RECORD
+from sparkctl.world.job_labels import LABEL_JOB, LABEL_JOB_RECORD
 from tests.support.fake_world import FakeSpark
 from tests.support.job_files import run_job
 
@@ -125,3 +125,16 @@ def test_a_server_that_measures_the_free_memory_waits_until_a_job_has_ended(spar
 def test_a_server_whose_cache_is_sized_by_bytes_starts_beside_a_job(spark: FakeSpark) -> None:
     run_job(spark.engine, JOB, claim=5 * GIB)
     assert "waiting" not in spark.run("up", NAME).expect(0).err
+
+
+def test_a_label_that_is_copied_or_damaged_hides_no_claim(spark: FakeSpark) -> None:
+    first = run_job(spark.engine, JOB, claim=20 * GIB)
+    for name, label in (("copied", JOB), ("damaged", "a\x1b[31m b")):
+        odd = first._replace(id=name, name=name, labels={**first.labels, LABEL_JOB: label})
+        spark.engine.there[name] = odd
+    rows = spark.run("ps", "--json").expect(0).json
+    assert [row["name"] for row in rows] == ["copied", "damaged", JOB]
+    spark.host.available = 70 * GIB
+    told = spark.run("plan", NAME).expect(3).err
+    assert told.count("20.0 GiB  claimed by job ") == 3
+    assert "\x1b[31m" not in told

@@ -11,7 +11,7 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.world.local.products import renaming
-from sparkctl.world.local.products.folders import DiskProducts
+from sparkctl.world.local.products.folders import MOST_DEPTH, DiskProducts
 from sparkctl.world.partial_folder import partial_of
 from sparkctl.world.ports import ProductFile
 
@@ -174,3 +174,31 @@ def test_what_another_user_cannot_read_is_named(partial: Path, disk: DiskProduct
     assert partial / "model.safetensors" in found
     disk.hand_over(partial, disk.me)
     assert disk.unreadable(partial, (65533, 65533)) == []
+
+
+def test_a_folder_is_removed_however_deep_it_is_and_listed_within_bounds(partial: Path, disk: DiskProducts) -> None:
+    here = os.open(partial, os.O_RDONLY)
+    try:
+        for _ in range(1200):
+            os.mkdir("d", dir_fd=here)
+            inner = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = inner
+    finally:
+        os.close(here)
+
+    deep = [one for one in disk.files(partial) if one.kind == "deep"]
+    assert [one.name.count("/") for one in deep] == [MOST_DEPTH - 1]
+    disk.remove(partial)
+    assert not partial.exists()
+
+
+def test_a_link_in_a_folder_that_is_removed_is_not_followed(partial: Path, disk: DiskProducts) -> None:
+    outside = partial.parent.parent / "outside"
+    (partial / "below" / "link").symlink_to(outside)
+    (partial / "to-a-folder").symlink_to(partial.parent.parent)
+    (partial / "below").chmod(0)
+    disk.remove(partial)
+
+    assert outside.read_text(encoding="utf-8") == "of the operator"
+    assert not partial.exists()

@@ -1,0 +1,63 @@
+"""What reads the files of jobs: the job itself, what its script declares, its constraints, what is laid over it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from sparkctl.base import document
+from sparkctl.base.validation import validate
+from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.job import command, constraints, parameters
+from sparkctl.recipes.job.command import RunOrder
+from sparkctl.recipes.job.reading import load_job
+from sparkctl.recipes.job.script import JobScript
+from tests.support.paths import REPOSITORY
+
+_CATALOG: Final = Catalog([Root(REPOSITORY, "shipped")])
+SETS: Final = (
+    *(
+        b"with.scheme=FP8_DYNAMIC",
+        b"with={way: model-free}",
+        b"with.calibration={texts: [a, {messages: [b]}], samples: 3}",
+    ),
+    *(b"image=python:3.12", b"image.steps=[[--no-deps, a==1.0], [b==2]]", b"input=a/b", b"input.path=~/models/x"),
+    *(b"output=/models/y", b"gpus=[0, 1]", b"memory={peak: 30 GiB, source: me}", b"checks=[whole]", b"timeout=90m"),
+)
+
+
+def job(data: bytes) -> object:
+    """Load a job out of a file, and put its container together."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        path = Path(folder) / "a.yaml"
+        path.write_bytes(data)
+        return _spec(str(path))
+
+
+def override(data: bytes) -> object:
+    """Lay a value over a job."""
+    return _spec("quantize-26b-nvfp4", data.decode(errors="replace"))
+
+
+def _spec(name: str, *overrides: str) -> object:
+    loaded, folder = load_job(_CATALOG, name, overrides), Path("/a")
+    return command.spec(RunOrder(loaded, "image", folder, folder / "b", folder / "c", "1:1", "sparkctl-job-a"))
+
+
+def script(data: bytes) -> object:
+    """Read what a script declares, and judge the parameters of a shipped job by it."""
+    source = document.load(data, "fuzz.yaml")
+    declared = validate(source, JobScript)
+    at = ("parameters",)
+    wrong = parameters.schema_problems(declared.parameters, source, at)
+    if wrong:
+        return wrong
+    given = document.read(REPOSITORY / "recipes" / "jobs" / "quantize-26b-nvfp4.yaml")
+    filled = parameters.filled(declared.parameters, given.node(("with",)), source, at)
+    return filled.plain(), parameters.problems(declared.parameters, given, ("with",))
+
+
+def fixed(data: bytes) -> object:
+    """Read constraints."""
+    return constraints.parse(data.decode(errors="replace"), "fuzz.txt")

@@ -1,0 +1,187 @@
+"""Images of jobs, built on real engines from wheels, without a network: what comes of it, pip's words, and kills."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pytest
+
+from sparkctl.base.errors import JobError
+from sparkctl.operations.jobs import image as images
+from sparkctl.operations.jobs.image import WantedImage
+from sparkctl.recipes.job.built_image import LABEL_BUILT
+from sparkctl.recipes.job.job import JobImage
+from sparkctl.world import throwaway
+from sparkctl.world.labels import LABEL_THROWAWAY
+from sparkctl.world.local.locks import FileLocks
+from tests.support.engine_fixtures import BASE, BOTH, NEW
+from tests.support.fakes import FakeReport
+from tests.support.killed import Changes, Machine
+from tests.support.wheelhouse import pip_base, wheel, wheelhouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sparkctl.operations.context import World
+    from sparkctl.world.docker.engine import DockerEngine
+
+pytestmark = [pytest.mark.docker, BOTH]
+
+
+NOTHING = "[] False"
+
+
+class Kitchen(NamedTuple):
+    """A world on a real engine, and a base that is this test's own: so are the images that are built of it."""
+
+    world: World
+    report: FakeReport
+    engine: DockerEngine
+    host: str
+    base: str
+    wheels: Path
+
+    def wanted(self, *steps: Sequence[str], constraints: str = "") -> WantedImage:
+        return WantedImage("quantize", JobImage.model_validate({"base": self.base, "steps": steps}), constraints)
+
+    def built(self) -> list[str]:
+        """Return the tags of the images that were built of this test's base, "" for one that has none."""
+        ours = [one for one in self.engine.built(LABEL_BUILT) if self.base in one.labels[LABEL_BUILT]]
+        return [tag for one in ours for tag in one.tags or ("",)]
+
+    def left(self) -> list[str]:
+        """Return the containers in which this test's images were built and that are still there."""
+        ours = [one for one in self.engine.containers() if self.base in one.labels.get(LABEL_BUILT, "")]
+        return [one.id for one in ours if one.labels.get(LABEL_THROWAWAY)]
+
+    def python(self, image: str, code: str) -> str:
+        words = ["docker", "--host", self.host, "run", "--rm", "--network", "none", image, "python3", "-c", code]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _machine(home: Path, host: str) -> Machine:
+    (home / "folder").mkdir(parents=True)
+    return Machine(home, home / "folder", home, host, "gb10")
+
+
+@pytest.fixture
+def kitchen(docker_engine: DockerEngine, docker_host: str, tmp_path: Path) -> Iterator[Kitchen]:
+    base = f"sparkctl-test/own:{uuid.uuid4().hex[:12]}"
+    docker = ["docker", "--host", docker_host]
+    subprocess.run([*docker, "tag", pip_base(docker_engine, tmp_path), base], check=True)
+    report = FakeReport()
+    machine = _machine(tmp_path / "operator", docker_host)
+    locks = FileLocks(tmp_path, "this test", door=machine.door)
+    world = machine.session(Changes(), cast("Any", report), locks).world
+    kitchen = Kitchen(world, report, docker_engine, docker_host, base, wheelhouse(tmp_path / "wheels"))
+    yield kitchen
+    for identity in kitchen.left():
+        docker_engine.remove(identity)
+    for tag in [*kitchen.built(), base]:
+        docker_engine.discard(tag)
+
+
+def test_the_steps_are_installed_and_nothing_else_of_the_build_is_in_the_image(kitchen: Kitchen) -> None:
+    wanted = kitchen.wanted(["tinyold==1.0"], ["--no-deps", "tinynew==1.0"])
+    image = images.ensure(kitchen.world, wanted, wheels=kitchen.wheels)
+
+    installed = images.packages_of(kitchen.world, image)
+    assert (installed["tinyold"], installed["tinynew"], installed["tinybase"]) == ("1.0", "1.0", "1.0")
+    assert kitchen.python(image.id, "import tinybase; print(tinybase.version)") == "1.0"
+    assert kitchen.python(image.id, "import os; print(os.listdir('/tmp'), os.path.exists('/root/.cache'))") == NOTHING
+    assert images.ensure(kitchen.world, wanted, wheels=kitchen.wheels).id == image.id
+    assert len(kitchen.built()) == 1
+    assert kitchen.left() == []
+    assert "quantize: building the image, step 2 of 2" in kitchen.report.phases
+
+
+@NEW
+@pytest.mark.parametrize(
+    ("steps", "constraints", "says"),
+    [
+        (
+            [["tinybase==9"]],
+            "",
+            "1 of 1: No matching distribution found for tinybase==9; the newest that there are: 1.0, 2.0",
+        ),
+        (
+            [["tinybase==2.0"], ["tinynew==1.0"]],
+            "tinybase==1.0\n",
+            (
+                "1 of 2: these packages contradict each other:\n  The user requested tinybase==2.0\n"
+                "  The user requested (constraint) tinybase==1.0"
+            ),
+        ),
+        (
+            [["tinybase==1.0"], ["tinynew==1.0", "tinyold==1.0"]],
+            "",
+            (
+                "2 of 2: these packages contradict each other:\n  tinynew 1.0 depends on tinybase>=2\n"
+                "  tinyold 1.0 depends on tinybase<2"
+            ),
+        ),
+    ],
+)
+def test_versions_that_do_not_go_together_are_named_in_pips_words_and_nothing_is_left(
+    kitchen: Kitchen, steps: list[list[str]], constraints: str, says: str
+) -> None:
+    with pytest.raises(JobError) as failed:
+        images.ensure(kitchen.world, kitchen.wanted(*steps, constraints=constraints), wheels=kitchen.wheels)
+
+    assert failed.value.message.startswith(f"quantize: the image cannot be built: pip failed at step {says}")
+    assert failed.value.hint
+    assert len(failed.value.message.splitlines()) <= 5
+    assert kitchen.built() == []
+    assert kitchen.left() == []
+
+
+@NEW
+def test_a_base_without_pip_and_a_folder_without_its_wheel_is_named(kitchen: Kitchen) -> None:
+    subprocess.run(["docker", "--host", kitchen.host, "tag", BASE, kitchen.base], check=True)
+    next(kitchen.wheels.glob("pip-*.whl")).unlink()
+    with pytest.raises(JobError, match=f"the image cannot be built: {kitchen.base} has no pip"):
+        images.ensure(kitchen.world, kitchen.wanted(["tinybase==1.0"]), wheels=kitchen.wheels)
+    assert kitchen.built() == []
+
+
+@NEW
+def test_a_wheel_that_is_damaged_is_said_to_be(kitchen: Kitchen) -> None:
+    damaged = wheel(kitchen.wheels, "tinybad", "1.0")
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(JobError, match=r"pip failed at step 1 of 1: .*tinybad"):
+        images.ensure(kitchen.world, kitchen.wanted(["tinybad==1.0"]), wheels=kitchen.wheels)
+    assert kitchen.built() == []
+
+
+@NEW
+def test_a_build_that_is_killed_at_any_moment_leaves_no_image_and_no_container(
+    kitchen: Kitchen, tmp_path: Path
+) -> None:
+    machine = _machine(tmp_path / "killed", kitchen.host)
+    words = ("build-image", kitchen.base, str(kitchen.wheels))
+
+    def start(last: int, number: int = signal.SIGKILL) -> tuple[int, str]:
+        command = machine.start(last, number, words)
+        _, err = command.communicate(timeout=100)
+        return command.returncode or 0, err
+
+    code, err = start(0)
+    assert code == 0, err
+    assert err.splitlines()[-1] == "5"  # create, copy, start, commit, remove
+    whole = kitchen.built()
+    for last, number in (*((last, signal.SIGKILL) for last in range(1, 6)), (3, signal.SIGTERM)):
+        for tag in kitchen.built():
+            kitchen.engine.discard(tag)
+        code, err = start(last, number)
+        assert code in {-signal.SIGKILL, 128 + signal.SIGTERM}, err
+        assert kitchen.built() == (whole if last > 3 else []), (last, number)
+        assert len(kitchen.left()) == (number == signal.SIGKILL and last < 5), (last, number)
+        throwaway.sweep(kitchen.engine, kitchen.world.ports.locks.lives)
+        assert kitchen.left() == [], (last, number)
+    start(3)
+    assert start(0)[0] == 0
+    assert (kitchen.built(), kitchen.left()) == (whole, [])
