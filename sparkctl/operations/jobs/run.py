@@ -167,7 +167,7 @@ class _OneRun:
                     watched = watched._replace(container=None)
             if watched.container is not None and watched.container.oom_killed:
                 forget_peaks(world, asked.name)
-            raise failed.failure(asked, watched, lines, self._need.peak_bytes)
+            raise failed.failure(asked, watched, lines, self._need.limit_bytes)
         made = finish(world, self._products, Finishing(asked, begun, watched, self._image))
         with locked(world):
             self._work.done_with(begun)
