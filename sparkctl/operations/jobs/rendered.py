@@ -73,7 +73,7 @@ def render(
         image=reference or UNBUILT,
         owner=owner or (os.geteuid(), os.getegid()),
         claim={} if taken is None else claim_labels(taken),
-        memory_bytes=None if taken is None else taken.peak_bytes,
+        memory_bytes=None if taken is None else taken.limit_bytes,
     )
     order = ordered.ordered(world, world.disk_models, loaded, folder, run)
     if stage:

@@ -158,7 +158,7 @@ class _OneRun:
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
         asked, world = self._asked, self._world
-        watch = Watch(world, asked.name, begun.partial, self._need.product_bytes)
+        watch = Watch(world, asked.name, begun.partial, self._need.product_bytes, self._need.disk_bytes)
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
@@ -167,7 +167,7 @@ class _OneRun:
                     watched = watched._replace(container=None)
             if watched.container is not None and watched.container.oom_killed:
                 forget_peaks(world, asked.name)
-            raise failed.failure(asked, watched, lines, self._need.peak_bytes)
+            raise failed.failure(asked, watched, lines, self._need.limit_bytes)
         made = finish(world, self._products, Finishing(asked, begun, watched, self._image))
         with locked(world):
             self._work.done_with(begun)

@@ -144,8 +144,8 @@ def test_another_command_stops_a_job_that_one_waits_for(bench: Bench) -> None:
 
 
 def test_a_job_that_holds_too_much_is_killed_and_the_host_is_not(bench: Bench) -> None:
-    done = bench.run("--set", f"with.holds={400 * 2**20}").expect(10)
-    assert "it was killed: it needs more than the 96.0 MiB of memory that it may take" in done.err
+    done = bench.run("--set", f"with.holds={600 * 2**20}").expect(10)
+    assert "it was killed: it needs more than the 352.0 MiB of memory that it may take" in done.err
     assert f"with nothing held: sparkctl job run {bench.name} --set with.holds=0" in done.err
     assert bench.left == []
 

@@ -51,7 +51,7 @@ def test_the_container_is_closed_in_and_says_what_it_is(bench: JobBench) -> None
     bench.spark.run("job", "run", JOB).expect(130)
     (spec,) = bench.spark.engine.created
     assert (spec.network, spec.read_only, spec.cap_drop) == ("none", True, ("ALL",))
-    assert spec.memory == spec.memory_swap == 2**30
+    assert spec.memory == spec.memory_swap == 5 * 2**28
     uid = os.geteuid()
     assert spec.user == ("65534:65534" if uid == 0 else f"{uid}:{os.getegid()}")
     labels = read_job(dict(spec.labels))
@@ -156,7 +156,7 @@ def test_a_job_that_is_killed_for_its_memory_names_the_lighter_way(bench: JobBen
     bench.code, bench.oom = 137, True
     bench.prints(phases("import", "load"))
     done = bench.spark.run("job", "run", JOB).expect(10)
-    assert "it needs more than the 1.0 GiB of memory that it may take, in the phase load" in done.err
+    assert "it needs more than the 1.2 GiB of memory that it may take, in the phase load" in done.err
     assert f"one piece at a time: sparkctl job run {JOB} --set with.way=slow" in done.err
 
 

@@ -17,7 +17,7 @@ from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import PlacePart
 from sparkctl.memory.job import made
-from sparkctl.memory.job.peak import declared_peak, input_size, measured_peak, peak, rule_for, script_peak
+from sparkctl.memory.job.peak import LEAST_MARGIN, declared_peak, input_size, measured_peak, peak, rule_for, script_peak
 from sparkctl.memory.weights import checkpoint
 from sparkctl.operations.jobs.memory.peaks import known_peaks
 from sparkctl.operations.memory import hub_models, machine
@@ -72,6 +72,11 @@ class JobNeed(NamedTuple):
     def peak_bytes(self) -> int:
         """The most that it takes of the host's memory."""
         return self.peak.bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        """What its container may take at most: an estimate is not exact, and files in /tmp count as its memory too."""
+        return self.peak_bytes + (LEAST_MARGIN if self.peak.estimated else 0)
 
     @property
     def missing_disk_bytes(self) -> int:
