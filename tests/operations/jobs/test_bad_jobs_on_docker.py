@@ -70,7 +70,7 @@ with: {{does: {does}}}
 input: {{path: {source}}}
 output: {output}
 gpus: none
-disk: 64 KiB
+disk: {disk}
 timeout: {timeout}
 checks: [whole, tensors, config]
 """
@@ -85,7 +85,7 @@ class BadJob:
         self.name = f"{spark.prefix}-bad"
         self.models = spark.folder / "models"
         self.source, self.output = self.models / "source", self.models / "made"
-        self.image = BASE
+        self.image, self.disk = BASE, "64 KiB"
         spark.write("jobs/bad.py", SCRIPT)
         spark.write("jobs/bad.yaml", DECLARED)
         spark.write("models/source/config.json", json.dumps(CONFIG))
@@ -94,7 +94,12 @@ class BadJob:
             one.chmod(0o755 if one.is_dir() else 0o644)
 
     def write(self, does: str, timeout: str = "60s") -> None:
-        told = {"does": json.dumps(does), "source": self.source, "output": json.dumps(str(self.output))}
+        told = {
+            "disk": self.disk,
+            "does": json.dumps(does),
+            "source": self.source,
+            "output": json.dumps(str(self.output)),
+        }
         self.spark.write(f"recipes/jobs/{self.name}.yaml", JOB.format(image=self.image, timeout=timeout, **told))
 
     def run(self, does: str = WELL.format(""), *arguments: str, timeout: str = "60s") -> Done:
@@ -236,9 +241,20 @@ def test_a_folder_that_is_removed_while_the_job_runs(job: BadJob) -> None:
 @ROOT
 def test_a_disk_that_fills_up_while_the_script_writes(job: BadJob, small_disk: Callable[[str], Path]) -> None:
     small_disk("size=600k")
+    job.disk = "256 KiB"
     err = job.fails(WELL.format("open(f'{out}/more', 'wb').write(b'x' * 2**20)"))
 
     assert "why: the disk of the output is full" in err
+
+
+@ROOT
+def test_a_script_that_writes_more_than_was_said_is_ended_before_the_disk_is_full(
+    job: BadJob, small_disk: Callable[[str], Path]
+) -> None:
+    small_disk("size=1m")
+    err = job.fails("say('save')\nopen(f'{out}/more', 'wb').write(b'x' * 2**18)\ntime.sleep(60)")
+
+    assert "it had written 256.0 KiB, more than was kept free for it, and the disk was nearly full" in err
 
 
 @ROOT
@@ -246,6 +262,7 @@ def test_a_disk_without_a_byte_for_the_last_file_keeps_what_was_made(
     job: BadJob, small_disk: Callable[[str], Path]
 ) -> None:
     where = small_disk("size=72k")
+    job.disk = "72 KiB"
     fills = "try:\n    with open(f'{out}/more', 'wb', 0) as file:\n        while True: file.write(b'x' * 4096)\n"
     does = WELL.format(f"{fills}except OSError: pass")
     done = job.run(does).expect(2)

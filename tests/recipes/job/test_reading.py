@@ -156,6 +156,13 @@ def test_files_are_looked_for_from_the_file_that_names_them(
     assert shop.job("script=./here.py", "with=null").script.path == tmp_path / "here.py"
 
 
+def test_a_job_that_lies_where_its_script_would_declare_is_told_so(shop: JobShop) -> None:
+    shop.write("recipes/jobs/own.py", "print(1)\n")
+    shop.write("recipes/jobs/own.yaml", "extends: small\nscript: ./own.py\nwith: null\n")
+    with pytest.raises(InputError, match=r"own.yaml:2:9: script: own.yaml beside own.py is where the script says"):
+        shop.job(name="own")
+
+
 def test_a_script_of_the_operators_hides_the_shipped_one(shop: JobShop) -> None:
     shop.write("jobs/quantize.py", "print('mine')\n", yours=True)
     loaded = shop.job()
