@@ -11,6 +11,7 @@ from sparkctl.base.validation import validate
 from sparkctl.recipes.catalog import Catalog, Root
 from sparkctl.recipes.job import command, constraints, parameters
 from sparkctl.recipes.job.command import RunOrder
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.recipes.job.script import JobScript
 from tests.support.paths import REPOSITORY
@@ -42,7 +43,8 @@ def override(data: bytes) -> object:
 
 def _spec(name: str, *overrides: str) -> object:
     loaded, folder = load_job(_CATALOG, name, overrides), Path("/a")
-    return command.spec(RunOrder(loaded, "image", folder, folder / "b", folder / "c", "1:1", "sparkctl-job-a"))
+    code = ScriptCode(folder / "c", folder / "d")
+    return command.spec(RunOrder(loaded, "image", folder, folder / "b", code, "1:1", "sparkctl-job-a"))
 
 
 def script(data: bytes) -> object:

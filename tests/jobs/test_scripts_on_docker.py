@@ -84,6 +84,7 @@ class Runs:
         command += ["--network=none", "--read-only", "--tmpfs=/tmp:exec", "--user=65534:65534", "--cap-drop=ALL"]
         command += ["--env=HOME=/tmp", "--env=USER=job", "--env=HF_HUB_OFFLINE=1"]
         command += [f"--mount=type=bind,source={FOLDER / made.script}.py,target=/job/script.py,readonly"]
+        command += [f"--mount=type=bind,source={FOLDER}/sparkctl_job.py,target=/job/sparkctl_job.py,readonly"]
         command += [f"--mount=type=bind,source={self.models / made.model},target=/input,readonly"]
         command += [f"--mount=type=bind,source={self.product},target=/output"]
         command += [made.image, "python3", "/job/script.py", json.dumps(given)]

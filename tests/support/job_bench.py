@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.recipes.job.command import OUTPUT
+from sparkctl.recipes.job.confined import OUTPUT
 from tests.support.fake_builder import FakeBuilder
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
