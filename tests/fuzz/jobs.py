@@ -9,7 +9,7 @@ from typing import Final
 from sparkctl.base import document
 from sparkctl.base.validation import validate
 from sparkctl.recipes.catalog import Catalog, Root
-from sparkctl.recipes.job import command, constraints, parameters
+from sparkctl.recipes.job import command, constraints, parameters, pip_failures
 from sparkctl.recipes.job.command import RunOrder
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.recipes.job.script import JobScript
@@ -25,6 +25,26 @@ SETS: Final = (
     *(b"image=python:3.12", b"image.steps=[[--no-deps, a==1.0], [b==2]]", b"input=a/b", b"input.path=~/models/x"),
     *(b"output=/models/y", b"gpus=[0, 1]", b"memory={peak: 30 GiB, source: me}", b"checks=[whole]", b"timeout=90m"),
 )
+
+
+PIP: Final = (
+    (
+        b"ERROR: Could not find a version that satisfies the requirement a==9 (from versions: 1.0, 2.0)\n"
+        b"ERROR: No matching distribution found for a==9\n"
+    ),
+    b"The conflict is caused by:\n    b 1.0 depends on a>=2\n    The user requested (constraint) a==1\n\n",
+    (
+        b"WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(\"HTTPConnection(host='a.b'"
+        b", port=1): Failed: [Errno 111] Connection refused\")': /simple/a/\n"
+    ),
+    b"ERROR: Package 'a' requires a different Python: 3.11.7 not in '>=3.99'\n",
+)
+
+
+def pip(data: bytes) -> object:
+    """Explain what pip printed, and show each line of it."""
+    lines = data.decode(errors="replace").splitlines()
+    return [pip_failures.explained(lines, wheels=False), *map(pip_failures.shown_line, lines)]
 
 
 def job(data: bytes) -> object:
