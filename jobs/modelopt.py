@@ -122,11 +122,29 @@ def lines_of(path: Path) -> list[Any]:
     """Read a file of the source's folder: a text a line, or with .jsonl an object with `text` or `messages` a line."""
     if not path.is_file():
         raise JobError(f"there is no {path} with texts to calibrate with")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if path.suffix != ".jsonl":
-        return lines
-    read = [json.loads(line) for line in lines]
-    return [row.get("text") or row for row in read]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path}: expected texts in UTF-8: byte {error.start} is none") from None
+    rows: list[Any] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        rows.append(line if path.suffix != ".jsonl" else text_of(line, f"{path}:{number}"))
+    return rows
+
+
+def text_of(line: str, where: str) -> Any:  # noqa: ANN401 (a text, or an object with messages)
+    """Read a line of a .jsonl file."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise JobError(f"{where}: expected an object of JSON: {error}") from None
+    if isinstance(row, dict) and isinstance(row.get("text"), str):
+        return row["text"]
+    if isinstance(row, dict) and isinstance(row.get("messages"), list):
+        return row
+    raise JobError(f"{where}: expected an object with `text` or `messages`")
 
 
 def heads(folder: Path) -> Iterator[tuple[str, list[int]]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.bench.service import BenchProtocol
     from sparkctl.operations.checks.checker import CheckVerdict
     from sparkctl.operations.doctor import Examined
+    from sparkctl.operations.evaluation.kept import Evaluated
+    from sparkctl.operations.evaluation.retention import Comparison
     from sparkctl.operations.files.render import Rendered
     from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.jobs.run import MadeJob
@@ -37,6 +39,8 @@ __all__ = [
     "BenchProtocol",
     "Changes",
     "CheckVerdict",
+    "Comparison",
+    "Evaluated",
     "Examined",
     "Life",
     "MadeJob",
@@ -64,6 +68,8 @@ _PLACES: Final = {
     "BenchProtocol": "operations.bench.service",
     "Changes": "memory.changes",
     "CheckVerdict": "operations.checks.checker",
+    "Comparison": "operations.evaluation.retention",
+    "Evaluated": "operations.evaluation.kept",
     "Examined": "operations.doctor",
     "Life": "operations.status.liveness",
     "MadeJob": "operations.jobs.run",

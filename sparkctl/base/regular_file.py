@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _HINT: Final = "check its name, its kind and its permissions"
@@ -63,6 +64,27 @@ def read_text(path: Path, most: int) -> str:
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"it is no text in UTF-8 (byte {error.start})") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines(path: Path, most: int) -> Iterator[bytes]:
+    """Yield the lines of a regular file, which links may lead to, one at a time and without their ends.
+
+    Raises:
+        InputError: it is not there, is no regular file, has a line of more than ``most`` bytes, or cannot be read.
+    """
+    try:
+        path.stat()
+        if not path.is_file():
+            raise _unreadable(path, "it is a folder" if path.is_dir() else "it is no regular file")
+        with path.open("rb") as file:
+            while line := file.readline(most + 1):
+                if len(line) > most:
+                    raise _unreadable(path, f"it has a line of more than {most:,} bytes, the most that is read")
+                yield line.removesuffix(b"\n")
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+    except ValueError as error:  # a NUL character, or half a surrogate pair
+        raise _unreadable(path, f"this can be no name of a file ({error})") from None
 
 
 def _unreadable(path: Path, why: str) -> InputError:

@@ -129,7 +129,8 @@ class Controller:
             self._report.warn(line)
         services = {service.name: service for service in wanted}
         starting = [services[step.service] for step in plan.steps if step.action in STARTS]
-        refuse_misread(starting)
+        for line in refuse_misread(starting):
+            self._report.warn(line)
         prepare.prepare(self._ports, self._report, starting)
         for place, step in enumerate(plan.steps):
             try:

@@ -160,8 +160,8 @@ def of_overrides(overrides: Iterable[str]) -> list[str]:
         path, _, value = override.partition("=")
         keys = path.rpartition(":")[2].strip().split(".")
         inner = _scalars(value)
-        found += [text for below, text in inner if _may_hold_secret([*keys, *below])]
-        if not inner or _may_hold_secret(keys):
+        found += [text for below, text in inner or () if _may_hold_secret([*keys, *below])]
+        if inner is None or _may_hold_secret(keys):
             found.append(value)
     return [value for value in found if not is_plain(value)]
 
@@ -177,11 +177,11 @@ def of_variables(variables: Iterable[str]) -> list[str]:
     return [value for name, equals, value in given if equals and may_be_secret(name) and not is_plain(value)]
 
 
-def _scalars(text: str) -> list[tuple[list[str], str]]:
-    """Return the single values of a text in YAML, each with its keys; the name of a secret is none. [] for no YAML."""
+def _scalars(text: str) -> list[tuple[list[str], str]] | None:
+    """Return the single values of a text in YAML, each with its keys; the name of a secret is none. None: no YAML."""
     try:
         values = document.load(text, "").root.walk()
     except InputError:
-        return []
+        return None
     found = [([str(key) for key in path], node.text) for path, node in values]
     return [(keys, value) for keys, value in found if not (value.isupper() and value.isidentifier())]

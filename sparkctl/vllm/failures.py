@@ -15,9 +15,9 @@ from importlib import resources
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
+from sparkctl.base import yaml_nodes
 from sparkctl.vllm import log_lines, phases, runs, tracebacks
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def catalogue() -> tuple[Failure, ...]:
 
 def entries(text: str) -> tuple[Failure, ...]:
     """Return the entries of a catalogue's text."""
-    return tuple(TypeAdapter(list[Failure]).validate_python(yaml.safe_load(text)))
+    return tuple(TypeAdapter(list[Failure]).validate_python(yaml_nodes.of_the_package(text)))
 
 
 def diagnose(lines: Iterable[str], known: Sequence[Failure] | None = None) -> Diagnosis | None:

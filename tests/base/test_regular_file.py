@@ -50,3 +50,14 @@ def test_more_than_is_read_and_what_is_no_text_are_refused(tmp_path: Path) -> No
         regular_file.read_text(file, 10)
     file.write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n")
     assert regular_file.read_text(file, 20) == "a\nb\nc\n"
+
+
+def test_lines_come_one_at_a_time_and_a_long_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"one\n\ntwo\r\nthree")
+    assert list(regular_file.lines(file, 6)) == [b"one", b"", b"two\r", b"three"]
+    with pytest.raises(InputError, match="a line of more than 3 bytes"):
+        list(regular_file.lines(file, 3))
+    for other, says in ((tmp_path, "it is a folder"), (tmp_path / "none", "No such file"), (tmp_path / "a\0b", "null")):
+        with pytest.raises(InputError, match=says):
+            list(regular_file.lines(other, 6))

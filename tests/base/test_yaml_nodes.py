@@ -7,7 +7,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkctl.base.yaml_nodes import compose, exactly, quickly
+from sparkctl.base.yaml_nodes import compose, exactly, of_the_package, quickly
 from tests.support.paths import REPOSITORY
 
 SHIPPED = [path for path in sorted(REPOSITORY.glob("*/**/*.yaml")) if ".venv" not in path.parts]
@@ -99,3 +99,8 @@ def test_what_libyaml_refuses_is_told_in_the_words_of_pyyaml() -> None:
     assert quickly("a: [1") is None
     with pytest.raises(yaml.YAMLError, match="expected ',' or ']', but got '<stream end>'"):
         compose("a: [1")
+
+
+def test_the_packages_own_data_is_read_as_pyyaml_reads_it() -> None:
+    text = (REPOSITORY / "sparkctl/vllm/data/failures.yaml").read_text()
+    assert of_the_package(text) == yaml.safe_load(text)

@@ -121,8 +121,9 @@ def test_a_rendered_job_is_the_container_that_its_words_make(spark: JobSpark) ->
     mounts = {mount.target: mount.source for mount in spec.mounts}
     assert mounts["/input"] == str(HOME / "models/b")
     assert mounts["/output"] == str(HOME / "models/b-fp8.partial-pasted")
-    assert spec.memory == round(1.4 * 2e9 + 0.5 * 2**30)
-    assert dict(spec.labels)["sparkctl.claim"] == str(spec.memory)
+    claim = round(1.4 * 2e9 + 0.5 * 2**30)
+    assert dict(spec.labels)["sparkctl.claim"] == str(claim)
+    assert claim <= (spec.memory or 0) < 1.2 * claim
 
 
 def test_what_a_rendered_command_names_and_is_not_there_is_said(spark: JobSpark) -> None:
@@ -168,6 +169,16 @@ def test_lint_says_what_does_not_go_together(spark: JobSpark, more: str, told: s
     spark.write("recipes/jobs/small.yaml", CHILD)
     file = spark.write("recipes/jobs/other.yaml", f"extends: small\n{more}\n")
     assert told in spark.run("recipes", "lint", str(file)).err
+
+
+def test_lint_knows_a_jobs_file_by_its_keys_or_by_its_folder(spark: JobSpark, tmp_path: Path) -> None:
+    changed = spark.write("recipes/jobs/changed.yaml", "extends: small\ngpus: some gpus\n")
+    assert "changed.yaml:2:7: gpus: expected all, none" in spark.run("recipes", "lint", str(changed)).expect(2).err
+    elsewhere = tmp_path / "elsewhere.yaml"
+    elsewhere.write_text("extends: small\noutput: here\n")
+    assert "elsewhere.yaml:2:9: output: expected a path" in spark.run("recipes", "lint", str(elsewhere)).expect(2).err
+    declared = spark.folder / "jobs" / "quantize.yaml"
+    assert "checked 1, errors 0" in spark.run("recipes", "lint", str(declared)).expect(0).err
 
 
 def test_a_script_without_its_program_or_its_memory_is_told(spark: JobSpark) -> None:

@@ -47,7 +47,7 @@ def test_a_product_that_holds_is_said_to_and_one_that_does_not_ends_with_7(spark
     assert f"{made} is not what was to be made of {source}: kept" in spoiled.err
     assert "make it again" in spoiled.err
     rows = spark.run("verify-model", made, "--source", source, "--json").expect(0).json
-    assert [row["check"] for row in rows] == ["declared", "layers", "kept", "tensors", "config", "bytes"]
+    assert [row["check"] for row in rows] == ["whole", "declared", "layers", "kept", "tensors", "config", "bytes"]
 
 
 def test_what_cannot_be_compared_is_an_input_error(spark: FakeSpark, tmp_path: Path) -> None:
@@ -61,6 +61,11 @@ def test_what_cannot_be_compared_is_an_input_error(spark: FakeSpark, tmp_path: P
     empty.mkdir()
     (empty / "config.json").write_text("{}")
     assert "expected safetensors, found none" in spark.run("verify-model", str(empty), "--source", source).expect(2).err
+    index = tmp_path / "made/model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(SOURCE, "model.safetensors")}))
+    found = spark.run("verify-model", made, "--source", source).expect(7).out
+    assert f"model.safetensors has {LINEAR}.weight_scale, which the index does not name" in found
+    index.unlink()
     (tmp_path / "made/model.safetensors").rename(tmp_path / "made/model-00001-of-00002.safetensors")
     halved = spark.run("verify-model", made, "--source", source).expect(2).err
     assert "the first is model-00002-of-00002.safetensors" in halved

@@ -25,6 +25,7 @@ from sparkctl.mods.manifest import Mod, Pins
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import Bench, svg
 from sparkctl.operations.checks.check import Check
+from sparkctl.operations.evaluation.suite import Suite
 from sparkctl.operations.memory import hub_models
 from sparkctl.operations.records import decoded
 from sparkctl.planning import reference
@@ -48,7 +49,8 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import inside, jobs, simulated
+from tests.fuzz import evaluated, inside, jobs, simulated
+from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY
@@ -300,6 +302,10 @@ TARGETS: Final[dict[str, Target]] = {
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),
+    "suite": Target(_files("recipes/suites/*.yaml"), _declared(Suite)),
+    "lm-eval-results": Target(_files("*/*/results_*.json", root=LM_EVAL), evaluated.results),
+    "lm-eval-samples": Target(_files("*/*/samples_gsm8k_*.jsonl", root=LM_EVAL), evaluated.samples),
+    "kept-answers": Target(evaluated.kept, evaluated.compared),
     "template": Target(lambda: (*_files("templates/*.j2")(), *(one.encode() for one in ATTACKS.values())), _template),
     "docker-words": Target(_these(*_DOCKER), lambda data: grammar.parse(spelling.split(_text(data)))),
     "override": Target(_these(*_SETS), _override),

@@ -123,6 +123,26 @@ def test_an_expression_that_is_none_is_refused(tmp_path: Path) -> None:
             script.ignored(job)
 
 
+def test_texts_are_read_from_a_file_and_a_wrong_line_is_named(tmp_path: Path) -> None:
+    for name in NAMES:
+        script = loaded(name)
+        plain, objects = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
+        plain.write_text("one\n\n{two}\n")
+        assert script.lines_of(plain) == ["one", "{two}"]
+        messages = {"messages": [{"role": "user", "content": "three"}]}
+        objects.write_text('{"text": "one"}\n' + json.dumps(messages) + "\n")
+        assert script.lines_of(objects) == ["one", messages]
+        for wrong in ("{", "[]", '{"text": 1}', '{"prompt": "one"}'):
+            objects.write_text('{"text": "one"}\n' + wrong)
+            with pytest.raises(script.JobError, match=r"texts\.jsonl:2: expected an object"):
+                script.lines_of(objects)
+        plain.write_bytes(b"one\xff")
+        with pytest.raises(script.JobError, match="byte 3 is none"):
+            script.lines_of(plain)
+        with pytest.raises(script.JobError, match="there is no"):
+            script.lines_of(tmp_path / "none.txt")
+
+
 PARTS = st.sampled_from(["model", "layers", "0", "router", "proj", "lm_head", "mlp", "experts"])
 MODULES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 PATTERNS = st.one_of(

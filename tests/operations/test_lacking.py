@@ -64,4 +64,18 @@ def test_what_vllm_says_itself_or_reads_all_the_same_is_told_and_no_more(
     assert f"e4b-nvfp4: {TRAP}" in told
     assert says in told
     assert "`up` would stop" not in told
-    spark.run("up", "e4b-nvfp4", "--set", override).expect(0)
+    assert f"e4b-nvfp4: {TRAP}" in spark.run("up", "e4b-nvfp4", "--set", override).expect(0).err
+
+
+def test_packed_weights_of_which_config_says_nothing_are_told_before_the_start(
+    spark: FakeSpark, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "model.safetensors").write_bytes(safetensors({"model.fc.weight_packed": ("U8", [2], 2)}))
+    told = (
+        spark.run("up", "e4b-nvfp4", "--set", f"model.path={folder}", "--set", "args.quantization=null").expect(0).err
+    )
+    assert "the weights are quantized (model.fc.weight_packed)" in told
+    assert "has no quantization_config: vLLM cannot load them" in told

@@ -185,6 +185,7 @@ def test_what_an_odd_secrets_file_holds_is_hidden_all_the_same(tmp_path: Path, k
         ("args={api-key: abcd, port: 1}", ["abcd"]),
         ("limits.context=8192", []),
         ("model.path=/models", []),
+        ("with.scheme=NVFP4", []),
         ("env.MINE=[", ["["]),
     ],
 )

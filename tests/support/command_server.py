@@ -26,10 +26,10 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.support import sparkctl_client
 from tests.support.paths import REPOSITORY
@@ -172,26 +172,40 @@ def _server() -> _Server:
 def _serve() -> str:
     """Fork for each request; return in the process that is to be the command the module that it runs."""
     _preload()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the commands
     door = socket.socket(fileno=int(sys.argv[1]))
+    woken, wakes = os.pipe()
+    for end in (woken, wakes):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    tellings: dict[int, int] = {}
     while True:
-        asked, _, _ = select.select([sys.stdin, door], [], [])
+        asked, _, _ = select.select([sys.stdin, door, woken], [], [])
+        if woken in asked:
+            os.read(woken, LONGEST)
+            _tell_ends(tellings)
         if sys.stdin in asked:
             raise SystemExit
+        if door not in asked:
+            continue
         with door.accept()[0] as asking:
             request, descriptors, _, _ = socket.recv_fds(asking, LONGEST, 3)
-        if request and os.fork() == 0:
+        if not request:
+            continue
+        out, err, telling = descriptors
+        command = os.fork()
+        if command == 0:
             break
-        for descriptor in descriptors:
-            os.close(descriptor)
+        with suppress(BrokenPipeError):
+            os.write(telling, b"%d\n" % command)
+        tellings[command] = telling
+        os.close(out)
+        os.close(err)
     door.close()
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A shell starts what runs in its background with SIGINT ignored, and these tests may be such.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    out, err, telling = descriptors
-    command = os.fork()
-    if command:
-        _wait_for(command, telling)
     arguments, environment, folder, module = json.loads(request)
     os.chdir(folder)
     _become(arguments, environment, out, err)
@@ -229,12 +243,15 @@ def _preload() -> None:
     gc.freeze()
 
 
-def _wait_for(command: int, telling: int) -> NoReturn:
-    """Tell the number of the command's process, and then how it ended."""
-    os.write(telling, b"%d\n" % command)
-    _, status = os.waitpid(command, 0)
-    os.write(telling, b"%d\n" % os.waitstatus_to_exitcode(status))
-    os._exit(0)
+def _tell_ends(tellings: dict[int, int]) -> None:
+    """Tell of each command that has ended how it did; whoever asked may have ended before."""
+    for command in list(tellings):
+        ended, status = os.waitpid(command, os.WNOHANG)
+        if ended:
+            telling = tellings.pop(command)
+            with suppress(BrokenPipeError):
+                os.write(telling, b"%d\n" % os.waitstatus_to_exitcode(status))
+            os.close(telling)
 
 
 def _become(arguments: list[str], environment: Mapping[str, str], out: int, err: int) -> None:

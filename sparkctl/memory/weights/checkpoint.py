@@ -56,10 +56,7 @@ def facts_of_folder(folder: Path, config_name: str = "config.json") -> ModelFact
     Raises:
         InputError: no config.json, a shard of the index that is missing, or a file that is not what it claims.
     """
-    config, source = _json_file(folder / config_name), str(folder / config_name)
-    separate = folder / shard_names.SEPARATE_QUANTIZATION
-    if config.get("quantization_config") is None and regular_file.is_there(separate):
-        config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
+    config, source = config_of_folder(folder, config_name)
     return ModelFacts.model_construct(  # each value is checked already: to check 3,000 tensors again takes a while
         description=str(folder),
         config=config,
@@ -67,6 +64,19 @@ def facts_of_folder(folder: Path, config_name: str = "config.json") -> ModelFact
         tensors=read_tensors(folder),
         tensors_source=f"the safetensors headers in {folder}",
     )
+
+
+def config_of_folder(folder: Path, config_name: str = "config.json") -> tuple[dict[str, Any], str]:
+    """Return a model's config with its quantization's, which may have a file of its own, and where they are from.
+
+    Raises:
+        InputError: no config.json, or one that is not what it claims.
+    """
+    config, source = _json_file(folder / config_name), str(folder / config_name)
+    separate = folder / shard_names.SEPARATE_QUANTIZATION
+    if config.get("quantization_config") is None and regular_file.is_there(separate):
+        config, source = {**config, "quantization_config": _json_file(separate)}, f"{source} and {separate.name}"
+    return config, source
 
 
 def facts_of_hub(

@@ -6,6 +6,12 @@ It is read from what lm-evaluation-harness 0.4.13 writes (``outputs``), and kept
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +63,23 @@ class Answers:
     seconds: float
     lm_eval: str
     tasks: dict[str, TaskAnswers]
+
+
+def refuse_unsound(found: Answers, tasks: Collection[str]) -> None:
+    """Refuse answers that do not go together, as of a file that was changed: then nothing can be paired.
+
+    Raises:
+        InputError: a task is missing, or a metric has no value for each question.
+    """
+    for name in tasks:
+        task = found.tasks.get(name)
+        if task is None:
+            raise InputError(f"the task {name} is missing")
+        count = len(task.asked)
+        if not count or not 0 <= task.empty <= count:
+            raise InputError(f"{name}: expected questions, and at most so many empty answers")
+        for metric, scored in task.metrics.items():
+            if not len(scored.right) == len(scored.of) == count:
+                raise InputError(f"{name}: {metric}: expected {count} values, found {len(scored.right)}")
+            if any(right < 0 or of < 1 for right, of in zip(scored.right, scored.of, strict=True)):
+                raise InputError(f"{name}: {metric}: expected no value below 0")

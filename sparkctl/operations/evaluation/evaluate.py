@@ -87,7 +87,7 @@ def evaluate(world: World, asked: Evaluation) -> Evaluated:
         raise InputError(f"expected two services, found {asked.other} twice")
     loaded, image = _prepared(world, asked.suite, wheels=asked.wheels)
     subjects = [_subject(world, name, loaded, image) for name in (asked.reference, asked.other)]
-    found = {one.key: kept.answers(world, one.folder) for one in subjects if not asked.again}
+    found = {one.key: kept.answers(world, one.folder, loaded.suite.tasks) for one in subjects if not asked.again}
     missing = [one for one in subjects if found.get(one.key) is None]
     missing.sort(key=lambda one: one.running is None)  # what runs is asked first
     for one in subjects:
@@ -129,11 +129,11 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
             message, hint=f"--reference SERVICE; or retention: {{suite: {suite}, reference: SERVICE}} in it"
         )
     first = _subject(world, reference, loaded, image)
-    before = kept.answers(world, first.folder)
+    before = kept.answers(world, first.folder, loaded.suite.tasks)
     if before is None:
         message = f"nothing is kept of {reference} for the suite {loaded.name}, as it is now"
         raise InputError(message, hint=f"ask it once: sparkctl evaluate {reference} {name} --suite {suite}")
-    answers = kept.answers(world, one.folder)
+    answers = kept.answers(world, one.folder, loaded.suite.tasks)
     if answers is None:
         answers = _ask(world, loaded, image, one, again=False)
     return _compared(world, loaded, (before, answers), (first, one))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.evaluation.answers import Answers
+from sparkctl.operations.evaluation.answers import Answers, refuse_unsound
 from sparkctl.operations.evaluation.retention import Comparison  # noqa: TC001  (pydantic reads it at run time)
 from sparkctl.operations.records import decoded
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from sparkctl.operations.context import World
@@ -48,14 +49,25 @@ def _evaluated() -> TypeAdapter[Evaluated]:
     return TypeAdapter(Evaluated)
 
 
-def answers(world: World, folder: Path) -> Answers | None:
+def read_answers(content: bytes, tasks: Collection[str]) -> Answers:
+    """Return what was kept of a service's answers.
+
+    Raises:
+        InputError: it is damaged, or of other tasks.
+    """
+    found = decoded(_answers(), content)
+    refuse_unsound(found, tasks)
+    return found
+
+
+def answers(world: World, folder: Path, tasks: Collection[str]) -> Answers | None:
     """Return the finished answers of a folder, None where there are none; damaged ones are told, and are none."""
     path = folder / FILE
     content = world.files.content(path)
     if content is None:
         return None
     try:
-        return decoded(_answers(), content)
+        return read_answers(content, tasks)
     except InputError as error:
         world.report.warn(f"{path} is not used, and the questions are asked again: {error.message}")
         return None

@@ -10,10 +10,9 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.base import named_file, regular_file
-from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.base import regular_file
+from sparkctl.base.bounded import BOUNDS, UnreadableError, read_json
 from sparkctl.base.errors import InputError
-from sparkctl.base.units import MIB
 from sparkctl.operations.evaluation.answers import Scored, TaskAnswers
 
 if TYPE_CHECKING:
@@ -22,9 +21,8 @@ if TYPE_CHECKING:
 
 PLACEHOLDER: Final = "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER"
 """What the script tells lm-eval to write where a server answers null; it is also the variable's name."""
-_MOST: Final = 512 * MIB
-"""Of one file of samples: GSM8K's 1,319 questions with five examples each and long answers take some 30 MB."""
-_MOST_QUESTIONS: Final = 200_000
+_MOST_LINES: Final = 200_000
+"""Of one file of samples, a line for each question and filter: GSM8K has 2,638."""
 _DIGITS: Final = 12
 _HINT: Final = "run the evaluation again with --again; another release of lm-eval may write another format"
 
@@ -37,19 +35,13 @@ class Written(NamedTuple):
     tasks: Mapping[str, TaskAnswers]
 
 
-def newest(folder: Path) -> Path | None:
-    """Return the last results that were written below a folder, None: there are none."""
-    found = named_file.matching(folder, "*/results_*.json")
-    return max(found, key=lambda path: path.name, default=None)  # lm-eval's names end with the time
-
-
 def read(path: Path, tasks: Sequence[str]) -> Written:
     """Return what a run wrote of its tasks; ``path`` is its results_TIME.json.
 
     Raises:
         InputError: a file cannot be read, is no such file, or a task is missing.
     """
-    results = _Fields(path, _document(path, regular_file.read_bytes(path, _MOST)))
+    results = _Fields(path, _document(path, regular_file.read_bytes(path, BOUNDS.size)))
     stamp = path.stem.removeprefix("results_")
     found = {
         task: _task(results, task, path.with_name(f"samples_{task}_{stamp}.jsonl")) for task in dict.fromkeys(tasks)
@@ -108,45 +100,59 @@ def _document(path: Path, data: bytes | str, line: int | None = None) -> dict[st
     return value
 
 
+class _Asked(NamedTuple):
+    """What is needed of a line of samples: the question, what was asked, and how much of each metric is right."""
+
+    question: int
+    asked: str
+    empty: bool
+    values: Mapping[str, tuple[float, int]]
+
+
 def _task(results: _Fields, task: str, samples: Path) -> TaskAnswers:
-    by_filter = _samples(samples)
+    named = [name for name in results.map("results", task) if "," in name and "_stderr," not in name]
+    by_filter = _samples(samples, named)
     if not by_filter:
         raise InputError(f"{samples}: no question was asked", hint="does the task's data have any?")
     first = next(iter(by_filter.values()))
-    metrics = {
-        name: _scored(results, (task, name), by_filter)
-        for name in results.map("results", task)
-        if "," in name and "_stderr," not in name and name.rpartition(",")[2] in by_filter
-    }
     shots = results.get("n-shot", task)
     return TaskAnswers(
         version=str(results.get("versions", task)),
         hash=results.text("task_hashes", task),
         shots=shots if isinstance(shots, int) else 0,
         generation=json.dumps(results.get("configs", task, "generation_kwargs"), sort_keys=True),
-        asked=tuple(_asked(samples, row) for row in first),
-        empty=sum(_is_empty(row) for row in first),
-        metrics=metrics,
+        asked=tuple(row.asked for row in first),
+        empty=sum(row.empty for row in first),
+        metrics={
+            name: _scored(results, task, name, rows)
+            for name in named
+            if (rows := by_filter.get(name.rpartition(",")[2]))
+        },
     )
 
 
-def _samples(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the lines of a file of samples by filter, each in the order of the task's documents."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    data = regular_file.read_bytes(path, _MOST)
-    for number, line in enumerate(data.split(b"\n"), start=1):
+def _samples(path: Path, named: Sequence[str]) -> dict[str, list[_Asked]]:
+    """Return the lines of a file of samples by filter, each in the order of the task's documents.
+
+    Of a line only this is kept: prompts and answers of a large suite would fill the memory.
+    """
+    found: dict[str, list[_Asked]] = {}
+    for number, line in enumerate(regular_file.lines(path, BOUNDS.size), start=1):
         if not line.strip():
             continue
-        if number > _MOST_QUESTIONS:
-            raise InputError(f"{path}: more than {_MOST_QUESTIONS:,} lines", hint=_HINT)
+        if number > _MOST_LINES:
+            raise InputError(f"{path}: more than {_MOST_LINES:,} lines", hint=_HINT)
         row = _document(path, line, number)
-        if not isinstance(row.get("doc_id"), int) or not isinstance(row.get("filter"), str):
+        question, kind = row.get("doc_id"), row.get("filter")
+        if not isinstance(question, int) or not isinstance(kind, str):
             raise InputError(f"{path}:{number}: expected doc_id and filter, found neither or one", hint=_HINT)
-        found.setdefault(row["filter"], []).append(row)
-    ordered = {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in found.items()}
-    documents = {name: [row["doc_id"] for row in rows] for name, rows in ordered.items()}
-    for name, ids in documents.items():
-        if len(set(ids)) != len(ids) or ids != next(iter(documents.values())):
+        metrics = [name.rpartition(",")[0] for name in named if name.rpartition(",")[2] == kind]
+        values = {metric: _value(path, row, metric) for metric in metrics}
+        found.setdefault(kind, []).append(_Asked(question, _asked(path, row), _is_empty(row), values))
+    ordered = {name: sorted(rows, key=lambda row: row.question) for name, rows in found.items()}
+    questions = {name: [row.question for row in rows] for name, rows in ordered.items()}
+    for name, ids in questions.items():
+        if len(set(ids)) != len(ids) or ids != next(iter(questions.values())):
             raise InputError(f"{path}: the filter {name} has other questions than the rest", hint=_HINT)
     return ordered
 
@@ -176,13 +182,12 @@ def _texts(value: object) -> Iterator[str]:
             yield one
 
 
-def _scored(results: _Fields, of: tuple[str, str], by_filter: Mapping[str, Sequence[Mapping[str, Any]]]) -> Scored:
-    task, name = of
-    metric, _, kind = name.rpartition(",")
+def _scored(results: _Fields, task: str, name: str, rows: Sequence[_Asked]) -> Scored:
+    metric = name.rpartition(",")[0]
     score = results.get("results", task, name)
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise _wrong(results.path, ("results", task, name), "a number", score)
-    pairs = [_value(results.path, row, metric) for row in by_filter[kind]]
+    pairs = [row.values[metric] for row in rows]
     higher = results.get("higher_is_better", task, metric) is not False
     return Scored(float(score), higher, tuple(right for right, _ in pairs), tuple(count for _, count in pairs))
 
@@ -191,6 +196,6 @@ def _value(path: Path, row: Mapping[str, Any], metric: str) -> tuple[float, int]
     """Return how much of an answer is right, of how much."""
     value = row.get(metric)
     parts = value if isinstance(value, list) else [value]
-    if not parts or not all(isinstance(part, bool | int | float) for part in parts):
-        raise _wrong(path, (f"question {row['doc_id']}", metric), "a number, or a list of them", value)
+    if not parts or not all(isinstance(part, bool | int | float) and part >= 0 for part in parts):
+        raise _wrong(path, (f"question {row['doc_id']}", metric), "a number from 0, or a list of them", value)
     return float(sum(parts)), len(parts)

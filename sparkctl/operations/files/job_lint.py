@@ -27,7 +27,7 @@ _OF_A_RECIPE: Final = frozenset({"services", "template", "model", "vllm", "serve
 
 
 def kind_of(path: Path) -> str | None:
-    """Return what a file is by its keys and what lies beside it: a job, a suite, a script's declaration; or None."""
+    """Return what a file is by its keys, its folder and what lies beside it: a job, a suite, a script's declaration."""
     try:
         keys = set(map(str, document.read(path).root.children))
     except InputError:
@@ -36,7 +36,8 @@ def kind_of(path: Path) -> str | None:
         return SCRIPT
     if "tasks" in keys:
         return SUITE
-    return JOB if keys & _OF_A_JOB and not keys & _OF_A_RECIPE else None
+    placed_so = path.absolute().parts[-3:-1] == ("recipes", "jobs")
+    return JOB if (placed_so or keys & _OF_A_JOB) and not keys & _OF_A_RECIPE else None
 
 
 def problems(catalog: Catalog, kind: str, name: str) -> list[Problem]:

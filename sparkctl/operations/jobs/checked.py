@@ -14,7 +14,7 @@ from sparkctl.memory.product import ProductFinding
 from sparkctl.memory.weights import checkpoint
 from sparkctl.memory.weights import loaded as weights
 from sparkctl.memory.weights.load_options import LoadOptions
-from sparkctl.operations.memory.product import refuse_quantized
+from sparkctl.operations.memory.product import WHOLE, refuse_quantized, whole
 from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.world.partial_folder import UNFINISHED_CONFIG
 
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.service import Source
 
-WHOLE: Final = "whole"
 TENSORS: Final = "tensors"
 COMPARED: Final = frozenset(BY_HEADERS) - {WHOLE}
 """The checks that judge a product by the model that it was made of, which has to be one of 16 bits then."""
-_SHOWN: Final = 3
 
 
 def checked(world: World, loaded: LoadedJob, source: Source, partial: Path) -> list[ProductFinding]:
@@ -50,13 +48,11 @@ def checked(world: World, loaded: LoadedJob, source: Source, partial: Path) -> l
         wrong = [*_odd(partial), *checkpoint.not_as_indexed(partial)]
     except InputError as error:
         return [ProductFinding(WHOLE, False, _of_the_product(error.message, partial))]
-    tensors = made.tensors or ()
-    if not tensors:
+    if not made.tensors:
         wrong.append("it has no safetensors")
+    found = [whole(made, wrong)]
     if wrong:
-        more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
-        return [ProductFinding(WHOLE, False, "; ".join(wrong[:_SHOWN]) + more)]
-    found = [ProductFinding(WHOLE, True, f"{len(tensors):,} tensors, every file as long as its header says")]
+        return found
     before = _source(world, source) if COMPARED & set(asked) else None
     if before is not None:
         found += product.judged(before, made, ignored(loaded))

@@ -102,6 +102,6 @@ def stage(world: World, script: ScriptFile) -> Path:
         return path
     content = regular_file.read_bytes(script.path, MAX_BYTES)
     if md5_of(content) != script.md5:
-        raise InputError(f"{script.path} changed while it was read", hint="try again")
+        raise InputError(f"{script.path} changed just now", hint="try again")
     world.files.write(path, content, mode=0o444)
     return path

@@ -76,7 +76,7 @@ def _shares(source: Source) -> bool:
     """Return whether a model has layers that read another's keys and values; False where it is not here."""
     if source.here is None or not regular_file.is_folder(source.here):
         return False
-    return shared_layers(checkpoint.facts_of_folder(source.here).config) is not None
+    return shared_layers(checkpoint.config_of_folder(source.here)[0]) is not None
 
 
 def proved(world: World, loaded: LoadedJob, folder: Path) -> list[ProductFinding]:

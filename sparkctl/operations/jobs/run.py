@@ -158,7 +158,7 @@ class _OneRun:
     def _finished(self, begun: BegunRun) -> Provenance:
         """Wait for the end of a run, and finish its product."""
         asked, world = self._asked, self._world
-        watch = Watch(world, asked.name, begun.partial, self._need.product_bytes)
+        watch = Watch(world, asked.name, begun.partial, self._need.product_bytes, self._need.disk_bytes)
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import named_file, regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.memory import product
+from sparkctl.memory.product import ProductFinding
 from sparkctl.memory.weights import checkpoint
 from sparkctl.memory.weights.quantization import declared_config
 from sparkctl.operations.memory.size import reader
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.memory.facts import ModelFacts
-    from sparkctl.memory.product import ProductFinding
     from sparkctl.operations.context import World
+
+WHOLE: Final = "whole"
+_SHOWN: Final = 3
 
 
 def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = None) -> list[ProductFinding]:
@@ -49,7 +52,16 @@ def verify(world: World, folder: str, source: str, kept: Sequence[str] | None = 
                 f"{name}: expected safetensors, found none", hint="name a folder or a repository that has them"
             )
     refuse_quantized(source, before)
-    return product.judged(before, made, kept)
+    return [whole(made, checkpoint.not_as_indexed(path)), *product.judged(before, made, kept)]
+
+
+def whole(made: ModelFacts, wrong: Sequence[str]) -> ProductFinding:
+    """Return what is found of a product's files; ``wrong`` are sentences, of each thing that is not as it has to be."""
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+        return ProductFinding(WHOLE, False, "; ".join(wrong[:_SHOWN]) + more)
+    count = len(made.tensors or ())
+    return ProductFinding(WHOLE, True, f"{count:,} tensors, every file as long as its header says")
 
 
 def refuse_quantized(name: str, facts: ModelFacts) -> None:

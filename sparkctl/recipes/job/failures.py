@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from sparkctl.vllm.failures import Failure
 
+_SAID: Final = "error: "
+_KNOWN: Final = 2
+"""The exit code of a script that says in a line, which begins so, why it failed (docs/jobs.md)."""
 _KILLED: Final = 137
 _OUT_OF_MEMORY: Final = (
     "the kernel killed it at its memory limit (exit code 137, OOMKilled): it needed more than it was admitted with",
@@ -48,10 +51,15 @@ def explain_job(lines: Iterable[str], exit_code: int | None, *, oom: bool = Fals
     """Return why a job or the build of its image failed and what to do, None where nothing says it.
 
     ``lines`` are what it printed, ``exit_code`` its container's (None: it is not known), ``oom`` whether the kernel
-    killed it at its memory limit. An exception that nobody knows is its own cause, with "" to do.
+    killed it at its memory limit. What the script says itself comes before the catalogue. An exception that nobody
+    knows is its own cause, with "" to do.
     """
     if oom:
         return _OUT_OF_MEMORY
+    lines = list(lines)
+    known = next((line for line in reversed(lines) if line.startswith(_SAID)), None) if exit_code == _KNOWN else None
+    if known is not None:
+        return known.removeprefix(_SAID), ""
     found = failures.diagnose(lines, catalogue())
     by_code = _CODES.get(exit_code) if exit_code is not None else None
     if found is not None and (found.failure or by_code is None):

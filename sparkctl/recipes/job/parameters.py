@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,7 @@ from referencing.exceptions import Unresolvable
 
 from sparkctl.base.document import Node
 from sparkctl.base.errors import Place, Problem
-from sparkctl.base.shown import looks_secret
+from sparkctl.base.shown import is_plain, looks_secret
 from sparkctl.base.validation import found, nearest, shown
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _LIMITS: Final = {
     "const": "{!r}",
 }
 """What a keyword of JSON Schema expects, in words; the braces are its value."""
+_SPECIAL: Final = re.compile(r"<[^<>]{1,40}>|\[[A-Z_]{1,20}\]")
+"""How tokenizers write their special tokens: <pad>, <|im_end|>, [MASK]."""
 _LONGEST: Final = 200
 """Characters of a message of the library's own."""
 
@@ -110,8 +113,14 @@ def secrets(document: Document, at: KeyPath) -> list[Problem]:
     return [
         Problem(f"{shown((*at, *path))}: a secret would stand in the command line", one.key._replace(excerpt=""), hint)
         for path, one in document.node(at).walk()
-        if any(isinstance(key, str) and looks_secret(key) for key in path)
+        if any(isinstance(key, str) and looks_secret(key) for key in path) and not _no_secret(one)
     ]
+
+
+def _no_secret(node: Node) -> bool:
+    """Return whether a value is no secret, whatever its name: a number, a switch, or a tokenizer's own ``<pad>``."""
+    text = node.content if isinstance(node.content, str) else None
+    return text is None or is_plain(text) or _SPECIAL.fullmatch(text) is not None
 
 
 def _errors(schema: Mapping[str, Any], value: object) -> list[ValidationError]:

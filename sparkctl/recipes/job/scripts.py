@@ -44,8 +44,20 @@ def read(catalog: Catalog, name: str, place: Place) -> ReadScript:
         md5 = md5_of(regular_file.read_bytes(path, MAX_BYTES))
     except InputError as error:
         raise ProblemsError([Problem(f"script: {error.message}", place, error.hint)]) from None
+    _refuse_a_job(path.with_suffix(".yaml"), path, place)
     declared, source = declaration(path.with_suffix(".yaml"))
     return ReadScript(ScriptFile(path.stem, path, md5, declared), source)
+
+
+def _refuse_a_job(path: Path, script: Path, place: Place) -> None:
+    """Refuse a job that lies where its script would declare what it takes: both are called alike.
+
+    Raises:
+        ProblemsError: so it is; or the file is no YAML.
+    """
+    if named_file.there(path) and "script" in document.read(path).root.children:
+        message = f"script: {path.name} beside {script.name} is where the script says what it takes, and it is a job"
+        raise ProblemsError([Problem(message, place, "give the script another name, or a folder of its own")])
 
 
 def declaration(path: Path) -> tuple[JobScript | None, Document | None]:

@@ -78,6 +78,7 @@ def test_a_server_that_answers_null_makes_the_run_void_though_lm_eval_ended_well
         ("samples_gsm8k", '"doc_id": 1,', '"doc_id": "1",', ":2: expected doc_id and filter"),
         ("samples_gsm8k", '"doc_hash"', '"dog_hash"', "question 0 has no hashes"),
         ("samples_gsm8k", '"exact_match": 1.0', '"exact_match": "yes"', "exact_match: expected a number"),
+        ("samples_gsm8k", '"exact_match": 1.0', '"exact_match": -1.0', "exact_match: expected a number from 0"),
         ("samples_ifeval", '"inst_level_strict_acc": [true]', '"inst_level_strict_acc": []', "expected a number"),
     ],
 )

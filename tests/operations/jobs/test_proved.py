@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from sparkctl.cli.output import Output
 from sparkctl.operations.jobs.proved import proved, refuse_unprovable
 from sparkctl.recipes.service import Source
 from sparkctl.world.web import Reply
+from tests.support.dying import KilledError, Life, mortal
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeHttp
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
 
 NAME = "e4b-nvfp4-proof"
+FEWEST = 4
+"""Changes of a whole proof: what vLLM compiles has a folder, and a container is created, started and removed."""
 CONFIG = {"model_type": "gemma4_text", "hidden_size": 16, "num_hidden_layers": 4, "num_kv_shared_layers": 2}
 DECLARED = {"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}
 GEMMA = {"127.0.0.1:8900": "gemma-4-e4b", "127.0.0.1:8901": "gemma-4-e4b", "127.0.0.1:8003": "gemma-4-e4b"}
@@ -149,6 +153,24 @@ def test_what_says_nothing_of_the_product_is_an_error(bench: Bench) -> None:
     with pytest.raises(EngineError, match="no port of 8900 to 8999 is free"):
         bench.proved("loads")
     assert bench.spark.engine.there == {}
+
+
+def test_a_kill_at_any_moment_leaves_what_the_next_proof_puts_right(tmp_path: Path) -> None:
+    last, over = 0, True
+    while over:
+        last += 1
+        (tmp_path / f"after-{last}").mkdir()
+        bench = Bench(tmp_path / f"after-{last}")
+        bench.spark.locks.me = "gone"
+        life = Life(last)
+        with suppress(KilledError):
+            proved(mortal(bench.world, life), loaded_job(["loads"], serves="e4b-nvfp4"), bench.folder)
+        over = life.over
+        bench.spark.locks.me = "me"
+        bench.spark.locks.working.clear()
+        assert [one.passed for one in bench.proved("loads")] == [True]
+        assert bench.spark.engine.there == {}
+    assert last >= FEWEST
 
 
 def test_what_could_not_be_proved_is_refused_before_a_job_starts(bench: Bench) -> None:

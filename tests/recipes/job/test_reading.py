@@ -102,6 +102,9 @@ def test_a_secret_is_no_parameter_and_is_not_shown(shop: JobShop) -> None:
 def test_a_secret_is_none_of_a_script_without_a_schema_either(shop: JobShop) -> None:
     (shop.shipped / "jobs" / "quantize.yaml").unlink()
     assert "a secret would stand in the command line" in shop.told("with={api_key: abc}")
+    assert "with.of" in shop.told("with={of: {token: [abc]}}")
+    tokens = '{"pad_token": "<pad>", "mask_token": "[MASK]", "token": 7, "add_bos_token": true}'
+    assert len(shop.job(f"with={tokens}").parameters) == 6
 
 
 def test_half_of_a_character_is_refused_wherever_it_is(shop: JobShop) -> None:
@@ -151,6 +154,13 @@ def test_files_are_looked_for_from_the_file_that_names_them(
     (tmp_path / "here.py").write_text("print(2)\n")
     monkeypatch.chdir(tmp_path)
     assert shop.job("script=./here.py", "with=null").script.path == tmp_path / "here.py"
+
+
+def test_a_job_that_lies_where_its_script_would_declare_is_told_so(shop: JobShop) -> None:
+    shop.write("recipes/jobs/own.py", "print(1)\n")
+    shop.write("recipes/jobs/own.yaml", "extends: small\nscript: ./own.py\nwith: null\n")
+    with pytest.raises(InputError, match=r"own.yaml:2:9: script: own.yaml beside own.py is where the script says"):
+        shop.job(name="own")
 
 
 def test_a_script_of_the_operators_hides_the_shipped_one(shop: JobShop) -> None:

@@ -10,7 +10,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import DoesNotFitError
+from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.operations.jobs.memory.need import need as need_of
 from sparkctl.operations.memory.fitting import stopping
@@ -97,7 +97,6 @@ def admission(world: World, loaded: LoadedJob, need: JobNeed, *, before: Sequenc
 
     Raises:
         EngineError: the engine is elsewhere, or does not answer.
-        InputError: the lighter way of the job cannot be used.
     """
     world.refuse_elsewhere()
     plans = planner(world)
@@ -118,7 +117,7 @@ def admitted(world: World, loaded: LoadedJob, need: JobNeed, *, before: Sequence
 
     Raises:
         JobDoesNotFitError: its memory or its room on the disk is missing, with the ways out.
-        EngineError, InputError: as for ``admission``.
+        EngineError: as for ``admission``.
     """
     found = admission(world, loaded, need, before=before)
     if not found.fits:
@@ -128,11 +127,15 @@ def admitted(world: World, loaded: LoadedJob, need: JobNeed, *, before: Sequence
 
 
 def _lighter(world: World, loaded: LoadedJob, need: JobNeed) -> Sizes | None:
-    """Return the job's lighter way as a plan tries it, None where it has none or that takes no less."""
+    """Return the job's lighter way as a plan tries it, None where it has none; one that cannot be used is said."""
     if loaded.job.lighter is None:
         return None
-    other = reading.load_job(world.catalog, loaded.reference, (*loaded.overrides, *_sets(loaded)))
-    less = need_of(world, other, reading.input_source(other, world.ports.models, world.operator))
+    try:
+        other = reading.load_job(world.catalog, loaded.reference, (*loaded.overrides, *_sets(loaded)))
+        less = need_of(world, other, reading.input_source(other, world.ports.models, world.operator))
+    except InputError as error:
+        world.report.warn(f"the lighter way of {loaded.name} cannot be used: {error.message}")
+        return None
     words = f"{loaded.job.lighter.words} ({format_gib(less.peak_bytes)} in place of {format_gib(need.peak_bytes)})"
 
     def sized(change: Change) -> Need | None:

@@ -79,6 +79,10 @@ def _ended(asked: AskedJob, watched: WatchedRun, memory_bytes: int) -> tuple[str
     if watched.too_long:
         how = f"it did not end within {format_duration(job.timeout)}, its timeout"
         return how, f"give it longer: sparkctl job run {asked.name} --set timeout=…; or see where it hung: job logs"
+    if watched.too_much is not None:
+        written = format_bytes(watched.too_much)
+        how = f"it had written {written}, more than was kept free for it, and the disk was nearly full"
+        return how, "mend its script; or say how much it takes, --set disk=…, or name another disk, --set output=…"
     if now.oom_killed:
         how = f"it was killed: it needs more than the {format_bytes(memory_bytes)} of memory that it may take"
         return how, _lighter(asked.name, job) or "give it more: --set 'memory={peak: …, source: …}'"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.operations.jobs.runs.said import Said
+from sparkctl.operations.services.pulling import LAST_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +31,14 @@ class WatchedRun(NamedTuple):
     """A run that ended, or was stopped: ``container`` as it was then, None: somebody removed it.
 
     ``peak_bytes`` is the most memory that it was seen to take, None: not seen. ``too_long``: it was still running when
-    its time was over.
+    its time was over; ``too_much``: it had written more than was kept free for it, and the disk was about to be full.
     """
 
     container: Container | None
     said: Said
     peak_bytes: int | None
     too_long: bool = False
+    too_much: int | None = None
 
     @property
     def well(self) -> bool:
@@ -65,13 +67,19 @@ def said_of(engine: Engine, container: Container) -> Said:
 
 
 class Watch:
-    """Watches one run. ``expected_bytes`` is how large its product will be, None: not known."""
+    """Watches one run.
 
-    def __init__(self, world: World, job: str, partial: Path, expected_bytes: int | None) -> None:
+    ``expected_bytes`` is how large its product will be, ``room_bytes`` what the disk had to have free; None: not known.
+    """
+
+    def __init__(
+        self, world: World, job: str, partial: Path, expected_bytes: int | None, room_bytes: int | None = None
+    ) -> None:
         self._world = world
         self._job = job
         self._partial = partial
         self._expected = expected_bytes
+        self._room = room_bytes
         self._meter = _Meter(world.engine, world.host)
         self._written = 0
         self._next = 0.0
@@ -97,6 +105,8 @@ class Watch:
                 if took >= timeout_s:
                     return WatchedRun(now, said, self._meter.peak(said), too_long=True)
                 self._look(identity, said, took)
+                if self._fills_the_disk():
+                    return WatchedRun(now, said, self._meter.peak(said), too_much=self._written)
                 clock.sleep(LOOK_S if took < _FIRST_S else LATER_S)
         finally:
             tail.close()
@@ -108,6 +118,13 @@ class Watch:
         except EngineError:
             return said
         return whole if len(whole.phases) >= len(said.phases) else said
+
+    def _fills_the_disk(self) -> bool:
+        """Return whether it has written more than it was to, and little is left for everything else on the host."""
+        if self._room is None or self._written <= self._room:
+            return False
+        free = self._world.host.disk_free_bytes(self._partial)
+        return free is not None and free < LAST_BYTES
 
     def _look(self, identity: str, said: Said, took: float) -> None:
         now = self._world.ports.clock.monotonic()

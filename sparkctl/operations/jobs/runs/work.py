@@ -11,16 +11,13 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.mods.checksum import md5_of
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.memory.need import claim_labels
 from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
 from sparkctl.operations.jobs.runs.settle import FoundRun
 from sparkctl.operations.jobs.runs.watch import ended_well, said_of
 from sparkctl.recipes.job import command
-from sparkctl.recipes.job.scripts import MAX_BYTES
 from sparkctl.world.job_labels import LABEL_JOB, JobLabels, container_name, is_job, read_job
 from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_PROCESS
 from sparkctl.world.partial_folder import is_partial
@@ -37,7 +34,6 @@ if TYPE_CHECKING:
 
 _BYTES: Final = 6
 """Of a run's id, which is written as 12 hex digits."""
-_SCRIPT_MODE: Final = 0o444
 
 
 class BegunRun(NamedTuple):
@@ -111,7 +107,7 @@ class JobWork:
             EngineError: the engine refuses.
         """
         run, engine_id, me = token_hex(_BYTES), self._engine.info().id, self._world.ports.locks.me
-        self._stage(asked)
+        ordered.stage(self._world, asked.loaded.script)
         order = ordered.ordered(
             self._world,
             self._world.ports.models,
@@ -178,19 +174,3 @@ class JobWork:
         """Remove the container and the record of a run whose product has its name."""
         self._engine.remove(begun.container)
         self._records.forget(begun.labels.id)
-
-    def _stage(self, asked: AskedJob) -> None:
-        """Copy the script to where it is mounted from, which no later change of the file reaches.
-
-        Raises:
-            InputError: the script is not what it was a moment ago, or the copy cannot be written.
-        """
-        script, files = asked.loaded.script, self._world.ports.files
-        path = ordered.staged_script(self._world.operator, script)
-        there = files.content(path)
-        if there is not None and md5_of(there) == script.md5:
-            return
-        content = regular_file.read_bytes(script.path, MAX_BYTES)
-        if md5_of(content) != script.md5:
-            raise InputError(f"{script.path} changed just now", hint="run the job again")
-        files.write(path, content, mode=_SCRIPT_MODE)

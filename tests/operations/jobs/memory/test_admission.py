@@ -186,6 +186,15 @@ def test_the_commands_keep_what_was_asked_and_sparkctls_own_options(bench: Bench
     )
 
 
+def test_a_lighter_way_that_cannot_be_used_is_said_beside_the_refusal(bench: Bench) -> None:
+    bench.spark.host.available = 60 * GIB
+    bench.write(lighter={"words": "less", "set": {"with.colour": "red"}})
+    lines = bench.refused()
+    assert lines[0].startswith("job quantize-26b does not fit")
+    assert lines[-1] == "no lighter way of it, and nothing that can be stopped, makes it fit"
+    assert "warning: the lighter way of quantize-26b cannot be used: " in bench.err.getvalue()
+
+
 def test_what_runs_may_be_stopped_services_by_down_and_jobs_by_job_stop(bench: Bench) -> None:
     bench.spark.models.cache.add("RedHatAI/gemma-4-26B-A4B-it-FP8-Dynamic")
     bench.spark.run("up", "26b-a4b-fp8").expect(0)

@@ -79,3 +79,9 @@ def test_the_memory_limit_speaks_before_the_log_and_a_signal_where_the_log_is_si
     missing = explain_job([], 127)
     assert missing is not None
     assert missing[0] == "the image has no python3"
+
+
+def test_what_a_script_says_itself_comes_first() -> None:
+    log = ['{"phase": "import"}', "WARNING No space left on device: cache off", "error: way x runs no text: use way y"]
+    assert explain_job(log, 2) == ("way x runs no text: use way y", "")
+    assert explain_job(["OSError: [Errno 28] No space left on device", "nothing of the kind"], 2) is not None
