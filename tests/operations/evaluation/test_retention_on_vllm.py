@@ -1,4 +1,4 @@
-"""The taught Gemma 4 in 16 bits against its FP8, made by a job, and against one with a tensor of zeros: all served."""
+"""The taught Gemma 4 in 16 bits against its FP8 that a job made, and against one with zeros: served for real."""
 
 from __future__ import annotations
 
