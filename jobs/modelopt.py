@@ -147,15 +147,15 @@ def text_of(line: str, where: str) -> Any:  # noqa: ANN401 (a text, or an object
     raise JobError(f"{where}: expected an object with `text` or `messages`")
 
 
-def heads(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Yield the name and shape of each tensor of a folder, from the headers of its files alone."""
+def heads(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield file, name and shape of each tensor of a folder, from the headers of its files alone."""
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
         for name, tensor in header.items():
             if name != "__metadata__":
-                yield name, tensor["shape"]
+                yield path.name, name, tensor["shape"]
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def finish(job: Job, written: Path) -> int:
     if not declared:
         raise JobError("the tool wrote no quantization_config: nothing was quantized; look at ignore")
     whole = job.config | {"quantization_config": declared}
-    layers = sum(name.endswith(SCALES) for name, _ in heads(job.product))
+    layers = sum(name.endswith(SCALES) for _, name, _ in heads(job.product))
     (job.product / UNFINISHED).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in job.product.iterdir():
         path.chmod(0o644)  # safetensors 0.8.0 writes 0600, and the server is another user
