@@ -122,22 +122,40 @@ def lines_of(path: Path) -> list[Any]:
     """Read a file of the source's folder: a text a line, or with .jsonl an object with `text` or `messages` a line."""
     if not path.is_file():
         raise JobError(f"there is no {path} with texts to calibrate with")
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if path.suffix != ".jsonl":
-        return lines
-    read = [json.loads(line) for line in lines]
-    return [row.get("text") or row for row in read]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise JobError(f"{path}: expected texts in UTF-8: byte {error.start} is none") from None
+    rows: list[Any] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        rows.append(line if path.suffix != ".jsonl" else text_of(line, f"{path}:{number}"))
+    return rows
 
 
-def heads(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Yield the name and shape of each tensor of a folder, from the headers of its files alone."""
+def text_of(line: str, where: str) -> Any:  # noqa: ANN401 (a text, or an object with messages)
+    """Read a line of a .jsonl file."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise JobError(f"{where}: expected an object of JSON: {error}") from None
+    if isinstance(row, dict) and isinstance(row.get("text"), str):
+        return row["text"]
+    if isinstance(row, dict) and isinstance(row.get("messages"), list):
+        return row
+    raise JobError(f"{where}: expected an object with `text` or `messages`")
+
+
+def heads(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield file, name and shape of each tensor of a folder, from the headers of its files alone."""
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
         for name, tensor in header.items():
             if name != "__metadata__":
-                yield name, tensor["shape"]
+                yield path.name, name, tensor["shape"]
 
 
 @contextmanager
@@ -174,7 +192,7 @@ def finish(job: Job, written: Path) -> int:
     if not declared:
         raise JobError("the tool wrote no quantization_config: nothing was quantized; look at ignore")
     whole = job.config | {"quantization_config": declared}
-    layers = sum(name.endswith(SCALES) for name, _ in heads(job.product))
+    layers = sum(name.endswith(SCALES) for _, name, _ in heads(job.product))
     (job.product / UNFINISHED).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in job.product.iterdir():
         path.chmod(0o644)  # safetensors 0.8.0 writes 0600, and the server is another user

@@ -189,6 +189,9 @@ def _unless_plain(match: re.Match[str]) -> str:
     return match["head"] + HIDDEN
 
 
+_ENDS_A_VALUE: Final = ("", " ", "\t", "\n", ",", "}", "]")
+
+
 def yaml_line(text: str) -> str:
     """Return a line of a recipe or another file without the values of keys that look like a secret's.
 
@@ -199,7 +202,8 @@ def yaml_line(text: str) -> str:
         value = _VALUE_OF_YAML.match(text, key.end())
         if key.start() >= position and sounds_secret(key["name"]) and value and not is_plain(value[0]):
             kept += [text[position : key.end()], HIDDEN]
-            position = value.end()
+            # Behind a quote that ends nothing, what follows belongs to the value: 'o'clock'.
+            position = value.end() if text[value.end() : value.end() + 1] in _ENDS_A_VALUE else len(text)
     text = "".join([*kept, text[position:]])
     return _SECRETS_OF_YAML.sub(lambda match: match[1] + _names_alone(match[2]), text)
 

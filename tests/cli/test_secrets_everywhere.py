@@ -47,6 +47,9 @@ files:
 """
 
 
+JOB = "quantize-26b-fp8"
+
+
 def left(text: str) -> list[str]:
     """Return the beginnings and ends of secrets that are in a text."""
     return re.findall(r"Zq\d\d-secret-.{0,30}|.{0,30}-Zend\d\d", text)
@@ -69,6 +72,7 @@ def prepare(operator: Operator, name: str) -> None:
     operator.write("mods/addressed/mod.yaml", MOD)
     for broken, more in BROKEN.items():
         operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
+    operator.write("recipes/jobs/keyed.yaml", f"extends: {JOB}\nwith: {{api_key: {WORD}, of: {{token: [{FLAG}]}}}}\n")
 
 
 def commands(name: str, report: Path) -> Iterator[list[str]]:
@@ -120,10 +124,27 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
+    yield from _of_jobs()
+    yield ["evaluate", name, AUTH]
     yield ["completion", "bash"]
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def _of_jobs() -> Iterator[list[str]]:
+    """Yield the commands of jobs; none of them has an input to run on."""
+    sets = ["--set", f"with.api_key={SET}", "--set", f"with.of={{HF_TOKEN: '{MAP}'}}"]
+    for asked in ("show", "render", "plan", "run"):
+        yield ["job", asked, "keyed"]
+        yield ["job", asked, JOB]
+        yield ["job", asked, JOB, *sets]
+        yield ["job", asked, JOB, *sets, "--json"]
+    for read in ("list", "clean"):
+        yield ["job", read]
+    for one in ("logs", "stop"):
+        yield ["job", one, JOB]
+    yield ["recipes", "lint", "keyed"]
 
 
 def test_every_command_is_tried() -> None:

@@ -115,12 +115,42 @@ def test_what_model_free_fails_at_in_the_middle_is_refused_before(tmp_path: Path
     assert refused(alone, "FP8_DYNAMIC") is None
 
 
+def test_files_that_part_what_is_scaled_together_are_refused_by_name() -> None:
+    whole = [f"{LAYER}.{part}.weight" for part in ("q_proj", "k_proj", "v_proj")]
+    later = [name.replace("layers.0", "layers.10") for name in whole]
+    apart = [("a", name, []) for name in [*whole, later[0]]] + [("b", name, []) for name in later[1:]]
+    assert COMPRESSOR.parted(apart) is None
+    more = [("b", name.replace("layers.0", "layers.11"), []) for name in whole]
+    assert COMPRESSOR.parted(apart + more) == "b has only k_proj, v_proj of model.layers.10.self_attn"
+    assert COMPRESSOR.parted([("a", name, []) for _, name, _ in apart + more]) is None
+
+
 def test_an_expression_that_is_none_is_refused(tmp_path: Path) -> None:
     for name in NAMES:
         script = loaded(name)
         job = script.Job(source(tmp_path / name), tmp_path, {"ignore": ["lm_head", "re:("]})
         with pytest.raises(script.JobError, match=r"ignore: re:\( is no regular expression"):
             script.ignored(job)
+
+
+def test_texts_are_read_from_a_file_and_a_wrong_line_is_named(tmp_path: Path) -> None:
+    for name in NAMES:
+        script = loaded(name)
+        plain, objects = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
+        plain.write_text("one\n\n{two}\n")
+        assert script.lines_of(plain) == ["one", "{two}"]
+        messages = {"messages": [{"role": "user", "content": "three"}]}
+        objects.write_text('{"text": "one"}\n' + json.dumps(messages) + "\n")
+        assert script.lines_of(objects) == ["one", messages]
+        for wrong in ("{", "[]", '{"text": 1}', '{"prompt": "one"}'):
+            objects.write_text('{"text": "one"}\n' + wrong)
+            with pytest.raises(script.JobError, match=r"texts\.jsonl:2: expected an object"):
+                script.lines_of(objects)
+        plain.write_bytes(b"one\xff")
+        with pytest.raises(script.JobError, match="byte 3 is none"):
+            script.lines_of(plain)
+        with pytest.raises(script.JobError, match="there is no"):
+            script.lines_of(tmp_path / "none.txt")
 
 
 PARTS = st.sampled_from(["model", "layers", "0", "router", "proj", "lm_head", "mlp", "experts"])

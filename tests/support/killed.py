@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,10 +21,9 @@ from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
-from sparkctl.operations.jobs import image as images
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator
-from sparkctl.recipes.job.job import JobImage
+from sparkctl.world.builder import BuildOrder
 from sparkctl.world.docker.engine import DockerEngine
 from sparkctl.world.docker.errors import Endpoint
 from sparkctl.world.local.clock import SystemClock
@@ -187,14 +187,18 @@ def _run_code(world: World, image: str) -> int:
     return 0 if well else 1
 
 
-def _build_image(world: World, base: str, wheels: str) -> int:
-    """Build an image, as `job run` does."""
-    image = JobImage.model_validate({"base": base, "steps": [["tinynew==1.0"]]})
+def _build_image(world: World, base: str, tag: str, label: str) -> int:
+    """Build an image, as `job run` does, by a program that does nothing."""
+    image, builder = world.engine.image(base), world.ports.builder
+    if image is None or builder is None:
+        return 1
+    order = BuildOrder(tag, image.id, b"pass", labels={label: base}, network=False)
     try:
-        images.ensure(world, images.WantedImage("killed", image), wheels=Path(wheels))
+        with closing(builder.build(order)) as moments:
+            *_, last = moments
     except KeyboardInterrupt:
         return INTERRUPTED
-    return 0
+    return 0 if last.end is not None and last.end.exit_code == 0 else 1
 
 
 OWN: Final = {"run-code": _run_code, "build-image": _build_image}

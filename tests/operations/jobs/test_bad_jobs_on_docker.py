@@ -148,7 +148,7 @@ def small_disk(job: BadJob) -> Iterator[Callable[[str], Path]]:
 # --- the script ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", ["import", "load", "quantize", "save"])
+@pytest.mark.parametrize("phase", ["import", "save"])
 def test_a_script_that_fails_in_a_phase(job: BadJob, phase: str) -> None:
     err = job.fails(f"say('{phase}'); product('config.json'); raise ValueError('no such scheme')")
 
@@ -166,27 +166,34 @@ def test_a_script_that_hangs_is_ended_at_its_timeout(job: BadJob) -> None:
     assert "it did not end within 2s, its timeout, in the phase load" in err
 
 
+ODD = """
+os.symlink("/etc/passwd", f"{out}/link"); os.mkfifo(f"{out}/pipe"); os.mkdir(f"{out}/config.json")
+open(os.fsencode(out) + b"/\\xff\\n\\x1b[31m", "w"); nest(1100)
+"""
+
+
 @pytest.mark.parametrize(
     ("does", "code", "says"),
     [
-        ("say('save'); product()", 10, "its script ended without having said that all is made (the phase done)"),
-        ("say('done')", 7, "the script said that all is made, and made nothing"),
-        ('product(); say(\'done\'); print(\'{"phase": "done", "layers": 1e999}\'); sys.exit(1)', 10, "failed with"),
-        (WELL.format("os.truncate(f'{out}/model.safetensors', 700)"), 7, "whole: model.safetensors: expected 1536"),
-        (WELL.format("os.remove(f'{out}/model.safetensors')"), 7, "whole: "),
-        (WELL.format("open(f'{out}/config.json.unfinished', 'w').write('[' * 99999)"), 7, "nested deeper than 64"),
-        (WELL.format("os.mkdir(f'{out}/config.json')"), 7, "config.json is a folder"),
-        (WELL.format("os.symlink('/etc/passwd', f'{out}/a'); os.mkfifo(f'{out}/b')"), 7, "a is a link; b is no file"),
-        (WELL.format("open(os.fsencode(out) + b'/\\xff\\n\\x1b[31m', 'w')"), 7, "has a character in its name"),
-        (WELL.format("nest(1100)"), 7, "d lies in too many folders"),
+        ("say('save'); product()", 10, ["its script ended without having said that all is made (the phase done)"]),
+        ("say('done')", 7, ["the script said that all is made, and made nothing"]),
+        (WELL.format("os.truncate(f'{out}/model.safetensors', 700)"), 7, ["whole: model.safetensors: expected 1536"]),
+        (WELL.format("open(f'{out}/config.json.unfinished', 'w').write('[' * 99999)"), 7, ["nested deeper than 64"]),
+        (
+            WELL.format(ODD),
+            7,
+            [
+                *("link is a link", "pipe is no file", "config.json is a folder", "d/d lies in too many folders"),
+                "\\xff\\n\\x1b[31m has a character in its name that no file of a model has",
+            ],
+        ),
     ],
-    ids=[
-        *("no done", "no product", "a done too early", "half the weights", "no weights", "no JSON", "a folder"),
-        *("a link and a pipe", "a name", "deep folders"),
-    ],
+    ids=["no done", "no product", "half the weights", "no JSON", "anything"],
 )
-def test_a_script_that_does_not_make_what_it_says(job: BadJob, does: str, code: int, says: str) -> None:
-    assert says in job.fails(does, code)
+def test_a_script_that_does_not_make_what_it_says(job: BadJob, does: str, code: int, says: list[str]) -> None:
+    err = job.fails(does, code)
+
+    assert [one for one in says if one not in err] == []
 
 
 def test_a_script_that_closes_its_folders_and_fails(job: BadJob) -> None:

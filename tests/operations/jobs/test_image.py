@@ -13,7 +13,8 @@ from sparkctl.operations.jobs.image import WantedImage
 from sparkctl.operations.jobs.installer import NO_PIP
 from sparkctl.recipes.job.built_image import CONSTRAINTS_FILE, LABEL_BUILT, REQUEST_FILE, image_tag
 from sparkctl.recipes.job.job import JobImage
-from sparkctl.world.labels import LABEL_THROWAWAY
+from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
+from sparkctl.world.spec import ContainerSpec
 from tests.support.fake_builder import FakeBuilder
 from tests.support.fake_engine import FakeEngine
 from tests.support.fake_world import FakeSpark
@@ -220,3 +221,12 @@ def test_an_interruption_leaves_no_container(spark: FakeSpark, builder: FakeBuil
         ensure(spark, wanted())
     assert not spark.engine.containers()
     assert list(spark.engine.images) == [BASE]
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_command_and_told(spark: FakeSpark) -> None:
+    labels = ((LABEL_THROWAWAY, "image"), (LABEL_PROCESS, "gone"))
+    spark.engine.create(ContainerSpec(image=BASE, name="sparkctl-build-0", labels=labels))
+    _, report = ensure(spark, wanted())
+
+    assert not spark.engine.containers()
+    assert report.said[0] == "removed the container sparkctl-build-0, which a killed command left"

@@ -14,7 +14,7 @@ from sparkctl.world.builder import BUILD_FOLDER, BuildOrder
 from sparkctl.world.spec import ContainerSpec
 from tests.support.builder_contract import LABEL, BuilderContract, Kitchen
 from tests.support.engine_bench import until
-from tests.support.engine_fixtures import BASE, BOTH, STANDIN
+from tests.support.engine_fixtures import BASE, BOTH, NEW, STANDIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +87,7 @@ def test_what_the_program_changed_is_in_the_image_and_what_it_was_told_is_not(
     assert client.inspect_image(order.tag)["Config"]["Volumes"] is None  # type: ignore[no-untyped-call]
 
 
+@NEW
 @pytest.mark.parametrize("base", [BASE, STANDIN])
 def test_the_image_starts_as_its_base_does(kitchen: Kitchen, client: APIClient, base: str) -> None:
     kitchen.base = base
@@ -97,6 +98,7 @@ def test_the_image_starts_as_its_base_does(kitchen: Kitchen, client: APIClient, 
         assert (after[key] or None) == (before[key] or None), key
 
 
+@NEW
 def test_the_program_is_root_also_where_the_image_has_another_user_which_it_keeps(
     kitchen: Kitchen, client: APIClient, docker_host: str, prefix: str
 ) -> None:
@@ -111,6 +113,7 @@ def test_the_program_is_root_also_where_the_image_has_another_user_which_it_keep
     assert run(docker_host, order.tag, "id", "-u") == "1234\n"
 
 
+@NEW
 def test_a_container_of_the_image_is_not_taken_for_one_for_a_moment(kitchen: Kitchen, prefix: str) -> None:
     order = build(kitchen, "pass")
     identity = kitchen.engine.create(ContainerSpec(image=order.tag, name=f"{prefix}-mine", command=("true",)))
@@ -119,6 +122,7 @@ def test_a_container_of_the_image_is_not_taken_for_one_for_a_moment(kitchen: Kit
     assert kitchen.engine.container(identity) is not None
 
 
+@NEW
 def test_a_program_that_prints_without_an_end_is_read_within_bounds_and_its_end_is_kept(kitchen: Kitchen) -> None:
     order = kitchen.order()._replace(program=b"for n in range(30000): print(n, 'x' * 100)\nraise SystemExit(1)\n")
     *_, last = kitchen.built(order)
@@ -128,6 +132,7 @@ def test_a_program_that_prints_without_an_end_is_read_within_bounds_and_its_end_
     assert last.end.lines[-1].startswith("29999 ")
 
 
+@NEW
 def test_an_image_without_python3_cannot_be_built_on_and_says_so(kitchen: Kitchen, client: APIClient) -> None:
     tag = kitchen.order(name="empty").tag
     name, _, version = tag.rpartition(":")
@@ -144,6 +149,7 @@ def test_an_image_without_python3_cannot_be_built_on_and_says_so(kitchen: Kitche
     assert not kitchen.left()
 
 
+@NEW
 def test_the_packages_of_an_image_are_known_by_their_usual_names(kitchen: Kitchen) -> None:
     program = """
 import os
