@@ -147,11 +147,11 @@ def text_of(line: str, where: str) -> Any:  # noqa: ANN401 (a text, or an object
     raise JobError(f"{where}: expected an object with `text` or `messages`")
 
 
-def tensors(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Yield the name and shape of each tensor of a folder, from the headers of its files alone."""
-    for _, header in headers(folder):
+def tensors(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield file, name and shape of each tensor of a folder, from the headers of its files alone."""
+    for path, header in headers(folder):
         for name, tensor in header.items():
-            yield name, tensor["shape"]
+            yield path.name, name, tensor["shape"]
 
 
 def headers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -215,7 +215,7 @@ def finish(job: Job, changes: Mapping[str, Any]) -> int:
             shutil.copyfile(path, job.product / path.name)
     index(job.product)
     whole = job.config | dict(changes)
-    layers = sum(name.endswith(SCALES) for name, _ in tensors(job.product))
+    layers = sum(name.endswith(SCALES) for _, name, _ in tensors(job.product))
     (job.product / UNFINISHED).write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in job.product.iterdir():
         path.chmod(0o644)  # safetensors 0.8.0 writes 0600, and the server is another user

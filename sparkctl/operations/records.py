@@ -55,7 +55,7 @@ def _marks() -> TypeAdapter[HighWater]:
 class EndedJob:
     """How a run of a job ended. ``at`` is when, in seconds since the epoch; ``seconds`` are those of its container.
 
-    ``digest`` is that of what was asked. ``outcome`` is made, failed or stopped, and ``why`` says more of a failure.
+    ``digest`` is that of what was asked. ``outcome`` is made, failed or stopped, and ``why`` a sentence of a failure.
     ``peak_bytes`` is the most memory that it was seen to take, None where nobody saw it.
     """
 
@@ -135,10 +135,10 @@ class Records:
         text = _job_runs().dump_json(one).decode()
         self.add(StoredRecord(JOB, one.at, one.job, "", model, text))
 
-    def job_runs(self, job: str) -> list[EndedJob]:
-        """Return the runs of a job, the oldest first."""
-        records = [one for one in self._store.records(JOB) if one.service == job]
-        return self.read(_job_runs, sorted(records, key=lambda one: one.at))
+    def last_job_runs(self) -> dict[str, EndedJob]:
+        """Return the last run of each job, by the job's name."""
+        records = sorted(self._store.records(JOB), key=lambda one: one.at)
+        return {one.job: one for one in self.read(_job_runs, records)}
 
     def add(self, one: StoredRecord) -> None:
         """Keep a record."""

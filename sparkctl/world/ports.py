@@ -72,7 +72,8 @@ class Files(Protocol):
 class ProductFile(NamedTuple):
     """What lies below a folder: its path from there, and its bytes.
 
-    ``kind`` is file, folder, link, deep (a folder so deep that it is not looked into) or other (a pipe, a device).
+    ``kind`` is file, folder, link, deep (a folder so deep that it is not looked into), closed (one that nobody may look
+    into) or other (a pipe, a device).
     """
 
     name: str

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Final
 
 from sparkctl.base import document
 from sparkctl.base.validation import validate
+from sparkctl.operations.jobs.runs import said
 from sparkctl.recipes.catalog import Catalog, Root
-from sparkctl.recipes.job import command, constraints, parameters
+from sparkctl.recipes.job import command, constraints, parameters, pip_failures
 from sparkctl.recipes.job.command import RunOrder
 from sparkctl.recipes.job.confined import ScriptCode
+from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.recipes.job.script import JobScript
 from tests.support.paths import REPOSITORY
@@ -26,6 +29,47 @@ SETS: Final = (
     *(b"image=python:3.12", b"image.steps=[[--no-deps, a==1.0], [b==2]]", b"input=a/b", b"input.path=~/models/x"),
     *(b"output=/models/y", b"gpus=[0, 1]", b"memory={peak: 30 GiB, source: me}", b"checks=[whole]", b"timeout=90m"),
 )
+
+
+PIP: Final = (
+    (
+        b"ERROR: Could not find a version that satisfies the requirement a==9 (from versions: 1.0, 2.0)\n"
+        b"ERROR: No matching distribution found for a==9\n"
+    ),
+    b"The conflict is caused by:\n    b 1.0 depends on a>=2\n    The user requested (constraint) a==1\n\n",
+    (
+        b"WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(\"HTTPConnection(host='a.b'"
+        b", port=1): Failed: [Errno 111] Connection refused\")': /simple/a/\n"
+    ),
+    b"ERROR: Package 'a' requires a different Python: 3.11.7 not in '>=3.99'\n",
+)
+
+
+LOGS: Final = (
+    (
+        b'{"phase": "import", "versions": {"torch": "2.13.0"}}\nSaving:  45%|####      | 3/7 [00:01<00:02]\r'
+        b'{"phase": "save", "layers": 33, "resident_bytes": 500000000}\n{"phase": "done"}\n'
+    ),
+    (
+        b'Traceback (most recent call last):\n  File "/job/script.py", line 16, in <module>\n'
+        b"ValueError: Dependency weight model.layers.1.self_attn.v_proj.weight not found in weight map\n"
+    ),
+    b"OSError: [Errno 28] No space left on device\n",
+)
+
+
+def printed(data: bytes) -> object:
+    """Read what a script printed, and explain how it failed."""
+    lines = re.split(r"\r\n|\n|\r", data.decode(errors="replace"))
+    one = said.Said()
+    one.read(lines)
+    return one, explain_job(lines, 1), [said.is_phase(line) for line in lines]
+
+
+def pip(data: bytes) -> object:
+    """Explain what pip printed, and show each line of it."""
+    lines = data.decode(errors="replace").splitlines()
+    return [pip_failures.explained(lines, wheels=False), *map(pip_failures.shown_line, lines)]
 
 
 def job(data: bytes) -> object:

@@ -299,6 +299,8 @@ TARGETS: Final[dict[str, Target]] = {
     "job-script": Target(_files("jobs/*.yaml"), jobs.script, 20),
     "job-override": Target(_these(*jobs.SETS), jobs.override, 20),
     "constraints": Target(_files("jobs/*.txt"), jobs.fixed, 20),
+    "job-log": Target(_these(*jobs.LOGS), jobs.printed, 20),
+    "pip": Target(_these(*jobs.PIP), jobs.pip, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),

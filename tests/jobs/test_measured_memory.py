@@ -25,14 +25,16 @@ class Measured(NamedTuple):
 
 
 FREE, WHOLE = {"way": "model-free", "workers": 1}, {"way": "oneshot"}
+COMPRESSOR, MODELOPT = "llm-compressor", "modelopt"
+TEXTS = {"calibration": {"texts": ["a text"]}}
 RUNS = {
-    "model-free FP8_DYNAMIC, experts": Measured(
-        "llm-compressor", FREE | {"scheme": "FP8_DYNAMIC"}, True, 1013, 219, 886
-    ),
-    "oneshot FP8_DYNAMIC, experts": Measured(
-        "llm-compressor", WHOLE | {"scheme": "FP8_DYNAMIC"}, True, 1013, 219, 2474
-    ),
-    "oneshot FP8_DYNAMIC": Measured("llm-compressor", WHOLE | {"scheme": "FP8_DYNAMIC"}, False, 873, 273, 1584),
+    "model-free FP8_DYNAMIC, experts": Measured(COMPRESSOR, FREE | {"scheme": "FP8_DYNAMIC"}, True, 1013, 219, 886),
+    "model-free NVFP4A16 of one file": Measured(COMPRESSOR, FREE | {"scheme": "NVFP4A16"}, False, 873, 873, 1923),
+    "oneshot FP8_DYNAMIC, experts": Measured(COMPRESSOR, WHOLE | {"scheme": "FP8_DYNAMIC"}, True, 1013, 219, 2474),
+    "oneshot FP8_DYNAMIC": Measured(COMPRESSOR, WHOLE | {"scheme": "FP8_DYNAMIC"}, False, 873, 273, 1584),
+    "oneshot NVFP4A16": Measured(COMPRESSOR, WHOLE | {"scheme": "NVFP4A16"}, False, 873, 273, 1818),
+    "oneshot W8A8": Measured(COMPRESSOR, WHOLE | {"scheme": "W8A8"}, False, 873, 273, 1741),
+    "modelopt NVFP4, experts": Measured(MODELOPT, TEXTS | {"algorithm": "NVFP4_DEFAULT_CFG"}, True, 1013, 219, 1983),
 }
 
 

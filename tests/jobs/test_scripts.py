@@ -108,6 +108,16 @@ def test_what_model_free_fails_at_in_the_middle_is_refused_before(tmp_path: Path
     assert refused(alone, "FP8_DYNAMIC") is None
 
 
+def test_files_that_part_what_is_scaled_together_are_refused_by_name() -> None:
+    whole = [f"{LAYER}.{part}.weight" for part in ("q_proj", "k_proj", "v_proj")]
+    later = [name.replace("layers.0", "layers.10") for name in whole]
+    apart = [("a", name, []) for name in [*whole, later[0]]] + [("b", name, []) for name in later[1:]]
+    assert COMPRESSOR.parted(apart) is None
+    more = [("b", name.replace("layers.0", "layers.11"), []) for name in whole]
+    assert COMPRESSOR.parted(apart + more) == "b has only k_proj, v_proj of model.layers.10.self_attn"
+    assert COMPRESSOR.parted([("a", name, []) for _, name, _ in apart + more]) is None
+
+
 PARTS = st.sampled_from(["model", "layers", "0", "router", "proj", "lm_head", "mlp", "experts"])
 MODULES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
 PATTERNS = st.one_of(

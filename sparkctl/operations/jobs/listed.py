@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.product import provenance
 from sparkctl.operations.jobs.runs.work import job_containers
+from sparkctl.operations.records import MADE
 from sparkctl.recipes.job.reading import load_job
 
 if TYPE_CHECKING:
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.jobs.product.provenance import Provenance
     from sparkctl.recipes.catalog import CatalogEntry
+
+
+_ENDED: Final = {"exited", "dead"}
 
 
 class MadeFolder(NamedTuple):
@@ -66,12 +72,22 @@ def made_folder(world: World, folder: Path) -> MadeFolder:
 
 
 def _runs(world: World) -> dict[str, str]:
-    """Return what the run of each job does that has a container; {} where no engine answers."""
-    try:
-        found = {job: container.state for job, container in job_containers(world.engine)}
-    except EngineError:
-        return {}
-    return {job: "ended, not finished" if state in {"exited", "dead"} else state for job, state in found.items()}
+    """Return what the run of each job does, by its container; of one without, how the last one failed or was stopped.
+
+    Where no engine answers, or what is kept cannot be read, nothing is known of it.
+    """
+    found: dict[str, str] = {}
+    with suppress(InputError):
+        last = world.records.last_job_runs().values()
+        found |= {one.job: f"{one.outcome} {_day(one.at)}" for one in last if one.outcome != MADE}
+    with suppress(EngineError):
+        states = {job: container.state for job, container in job_containers(world.engine)}
+        found |= {job: "ended, not finished" if state in _ENDED else state for job, state in states.items()}
+    return found
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _listed(world: World, entry: CatalogEntry) -> ListedJob:

@@ -116,7 +116,7 @@ class _OneRun:
                     self._undone(begun, "stopped")
                 raise
             except (JobError, CheckError) as error:
-                self._undone(begun, "failed", error.message)
+                self._undone(begun, "failed", error.message.partition("\n")[0])
                 raise
         return MadeJob(self._asked.name, self._asked.output, made, already=False)
 

@@ -44,4 +44,6 @@ def stop(world: World, names: Sequence[str]) -> list[str]:
                 work.remove(found.container, found.labels)
                 world.report.say(f"{name}: stopped, and what it had made is removed")
                 stopped.append(name)
+            for folder in work.tidy():
+                world.report.say(f"{name}: removed {folder}, which a killed command left")
     return stopped

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 400
 """Characters of a line that are shown."""
+_READ: Final = 4_000
+"""Characters of a line that are read: a line of versions has some thousand."""
 MOST_LINES: Final = 10
 _NEWEST: Final = 3
-_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,]*", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]{1,15}://[^\s,]*", re.IGNORECASE)
 _HOST: Final = re.compile(
     r"(?<=host=)'[^']*'|(?<=located at )\S+|(?<=Failed to resolve )'[^']*'|(?<=Connection to )\S+"
 )
@@ -61,8 +63,15 @@ class PipFailure(NamedTuple):
 
 def shown_line(line: str) -> str:
     """Return a line of pip's without addresses, of which the name of the file is left, and not longer than is read."""
-    short = _HOST.sub("(address)", _ADDRESS.sub(_file_of, line.replace(f"{WHEELS_FOLDER}/", ""))).rstrip()
-    return short if len(short) <= LONGEST else f"{short[:LONGEST]} …"
+    return _cut(_without_addresses(line))
+
+
+def _without_addresses(line: str) -> str:
+    return _HOST.sub("(address)", _ADDRESS.sub(_file_of, line[:_READ].replace(f"{WHEELS_FOLDER}/", ""))).rstrip()
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
 def _file_of(address: re.Match[str]) -> str:
@@ -72,15 +81,15 @@ def _file_of(address: re.Match[str]) -> str:
 
 def explained(lines: Sequence[str], *, wheels: bool) -> PipFailure:
     """Return why pip failed; ``wheels``: it had a folder in place of an index."""
-    shown = [shown_line(line) for line in lines]
+    shown = [_without_addresses(line) for line in lines]
     for reading in (_full, _conflict, _other_python, _no_match, _unreachable):
         found = reading(shown, wheels=wheels)
         if found is not None:
-            return found
+            return found._replace(text="\n".join(map(_cut, found.text.split("\n"))))
     errors = [error["text"] for error in map(_ERROR.match, shown) if error]
     said = [line.strip() for line in shown if line.strip()]
     text = errors[-1] if errors else said[-1] if said else "it printed nothing"
-    return PipFailure(text, "the steps of the job's image name what is installed, in their order")
+    return PipFailure(_cut(text), "the steps of the job's image name what is installed, in their order")
 
 
 def _full(lines: Sequence[str], *, wheels: bool) -> PipFailure | None:

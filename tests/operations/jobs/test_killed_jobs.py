@@ -122,3 +122,10 @@ def test_after_a_kill_of_a_run_that_begins_anew_the_next_one_makes_the_product(t
     for bench in each_kill(tmp_path, a_run, failed):
         bench.spark.run("job", "run", JOB).expect(0)
         assert (bench.left, models(bench)) == ([], ["made", "source"])
+
+
+def test_after_a_kill_at_any_moment_stop_leaves_nothing_but_a_product_that_has_its_name(tmp_path: Path) -> None:
+    for bench in each_kill(tmp_path, a_run, nothing):
+        bench.spark.run("job", "stop", JOB).expect(0)
+        assert bench.left == []
+        assert models(bench) in (["source"], ["made", "source"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.jobs.run import RunOptions, run
 from sparkctl.recipes.job.built_image import LABEL_BUILT
 from sparkctl.world.job_labels import read_job
@@ -353,3 +353,20 @@ def test_images_that_no_job_names_are_cleaned_when_that_is_asked_for(bench: JobB
     assert "sparkctl job clean --yes --images" in done.err
     bench.spark.run("job", "clean", "--images", "--yes").expect(0)
     assert "sparkctl-job:0123456789ab" not in image
+
+
+def test_how_the_last_run_went_wrong_is_listed_until_one_is_made(bench: JobBench) -> None:
+    def row() -> str | None:
+        (run,) = [one["run"] for one in bench.spark.run("job", "list", "--json").expect(0).json if one["name"] == JOB]
+        return str(run) if run else None
+
+    assert row() is None
+    bench.code = 1
+    bench.spark.run("job", "run", JOB).expect(10)
+    assert (row() or "").startswith("failed 19")
+    assert bench.spark.store.kept[-1].text.count("its script failed with exit code 1") == 1
+    bench.code = 0
+    bench.spark.run("job", "run", JOB).expect(0)
+    assert row() is None
+    bench.spark.store.broken = InputError("it is damaged")
+    assert row() is None

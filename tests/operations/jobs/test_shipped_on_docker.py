@@ -49,6 +49,7 @@ EVERY = (
     Shipped("quantize-26b-fp8", LLMCOMPRESSOR, "26b", 2 * (7 + 12) - 1, ("with.way=model-free",)),
     Shipped("quantize-fp8-free", LLMCOMPRESSOR, "e4b", 4 * 9 + 1),
     Shipped("quantize-26b-nvfp4", MODELOPT, "26b", 2 * (7 + 12) - 1),
+    Shipped("quantize-huihui-26b-fp8", LLMCOMPRESSOR, "26b", 2 * (7 + 12) - 1),
 )
 SHIPPED = EVERY if THOROUGH else EVERY[:1]
 """Ten seconds of CPU each, and twenty for the last: all of them are tried where all is."""

@@ -122,6 +122,14 @@ def test_the_way_out_of_what_is_missing_is_another_with_wheels() -> None:
     assert "pip download" not in explained(NOTHING.splitlines(), wheels=False).hint
 
 
+def test_of_many_versions_the_newest_are_named_and_a_line_without_an_end_takes_no_time() -> None:
+    versions = ", ".join(f"1.{number}" for number in range(400))
+    lines = [f"ERROR: Could not find a version that satisfies the requirement a==2 (from versions: {versions})"]
+    lines += ["ERROR: No matching distribution found for a==2", *["a-" * 8000] * 200]
+
+    assert explained(lines, wheels=False).text.endswith("the newest that there are: 1.397, 1.398, 1.399")
+
+
 def test_a_long_conflict_is_cut() -> None:
     causes = "\n".join(f"    package{number} 1 depends on x" for number in range(40))
     found = explained(["The conflict is caused by:", *causes.splitlines()], wheels=False)

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 CONFIG: Final = "config.json"
 _MODE: Final = 0o644
 _SHOWN: Final = 5
-_ODD: Final = {"link": "is a link", "deep": "lies in too many folders", "other": "is no file"}
+_ODD: Final = {
+    "link": "is a link",
+    "deep": "lies in too many folders",
+    "closed": "is closed to everybody",
+    "other": "is no file",
+}
 
 
 class Finishing(NamedTuple):
@@ -62,13 +67,13 @@ def finish(world: World, products: Products, one: Finishing) -> Provenance:
     partial, name = one.begun.partial, one.asked.name
     world.report.progress(name, "checking what was made", "")
     _refuse_odd(products, partial, name)
+    products.hand_over(partial, products.me)  # also what the script closed to its own user
     # A script of the operator's own may have written it; and a command may have been killed after its checks.
     products.rename(partial, CONFIG, UNFINISHED_CONFIG)
     found = checked(world, one.asked.loaded, one.asked.source, partial)
     _refuse_failed(name, found)
     _refuse_changed_input(one.asked)
     made = _sums(world, products, partial, name)
-    products.hand_over(partial, products.me)
     described = _provenance(world, one, made, found)
     _write(world, partial, described)
     products.rename(partial, UNFINISHED_CONFIG, CONFIG)
@@ -77,6 +82,7 @@ def finish(world: World, products: Products, one: Finishing) -> Provenance:
         _refuse_failed(name, served)
         described = replace(described, checks={**described.checks, **{each.check: each.says for each in served}})
         _write(world, partial, described)
+    world.report.progress(name, "writing it to the disk", "")
     products.publish(partial, one.asked.output)
     return described
 

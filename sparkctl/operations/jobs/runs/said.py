@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DONE: Final = "done"
 """The last phase: without it an exit code of 0 proves nothing."""
 _BOUNDS: Final = JsonBounds(size=65_536, depth=8, parts=2_000)
-_PHASE: Final = re.compile(r'\{\s*"phase"\s*:.*\}\s*$')
+_PHASE: Final = re.compile(r'\{\s*"phase"\s*:')
 _NAME: Final = re.compile(r"[a-z][a-z0-9 _-]{0,39}")
 _BAR: Final = re.compile(r"(?:^|[\s:|])(100|\d{1,2})%\|")
 """How tqdm draws a bar: `Saving: 45%|████ | 3/7 [00:01<00:02]` (tqdm 4, std.py, format_meter)."""
@@ -81,11 +81,11 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def _phase_line(text: str) -> dict[str, object] | None:
     """Return what a phase's line says; None for any other line. A bar without a line end may stand before it."""
-    found = _PHASE.search(text)
+    found = _PHASE.search(text) if text.endswith("}") else None
     if found is None:
         return None
     try:
-        value = read_json(found[0], _BOUNDS)
+        value = read_json(text[found.start() :], _BOUNDS)
     except UnreadableError:
         return None
     if not isinstance(value, dict) or not isinstance(value.get("phase"), str):

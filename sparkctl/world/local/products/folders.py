@@ -195,8 +195,14 @@ def _below(root: Path) -> Iterator[ProductFile]:
                 with suppress(OSError):
                     path, seen = Path(entry.path), entry.stat(follow_symlinks=False)
                     kind = kinds.get(stat.S_IFMT(seen.st_mode), "other")
-                    if kind == "folder" and depth >= MOST_DEPTH:
-                        kind = "deep"
+                    if kind == "folder":
+                        kind = (
+                            "deep"
+                            if depth >= MOST_DEPTH
+                            else "folder"
+                            if os.access(path, os.R_OK | os.X_OK)
+                            else "closed"
+                        )
                     yield ProductFile(str(path.relative_to(root)), kind, seen.st_size if kind == "file" else 0)
                     if kind == "folder":
                         waiting.append((path, depth + 1))

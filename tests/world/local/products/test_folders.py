@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from sparkctl.world.local.products import renaming
 from sparkctl.world.local.products.folders import MOST_DEPTH, DiskProducts
 from sparkctl.world.partial_folder import partial_of
 from sparkctl.world.ports import ProductFile
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -202,3 +205,20 @@ def test_a_link_in_a_folder_that_is_removed_is_not_followed(partial: Path, disk:
 
     assert outside.read_text(encoding="utf-8") == "of the operator"
     assert not partial.exists()
+
+
+@ROOT
+def test_a_folder_that_is_closed_to_its_own_user_is_said(tmp_path: Path) -> None:
+    (tmp_path / "made" / "closed").mkdir(parents=True)
+    for path in (tmp_path / "made", tmp_path / "made" / "closed"):
+        os.chown(path, 65534, 65534)
+    (tmp_path / "made" / "closed").chmod(0)
+    # What is imported is so before, as other users may not read where this package lies.
+    program = "import os, pathlib, sys; from sparkctl.world.local.products.folders import DiskProducts; "
+    program += "os.setuid(65534); print(DiskProducts().files(pathlib.Path(sys.argv[1]))[0].kind)"
+    tmp_path.chmod(0o755)
+    words = [sys.executable, "-c", program, "."]
+    environ = {"PYTHONPATH": str(REPOSITORY)}
+    made = tmp_path / "made"
+    done = subprocess.run(words, cwd=made, env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "closed\n"
