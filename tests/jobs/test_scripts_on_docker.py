@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.jobs.scripts import FOLDER
+from tests.support import gemma4
 from tests.support.engine_fixtures import FIRST
 from tests.support.fake_world import FakeSpark
 from tests.support.job_fixtures import LLMCOMPRESSOR, MODELOPT
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.jobs, FIRST]
 
-TOWERS = ["re:.*vision_tower.*", "re:.*audio_tower.*", "re:.*embed_vision.*", "re:.*embed_audio.*"]
-KEPT = ["lm_head", "re:.*router.*", *TOWERS]
+KEPT = [*gemma4.IGNORED]
 MESSAGES = [{"role": "user", "content": "what is two and two"}, {"role": "assistant", "content": "four"}]
 TEXTS = {"texts": ["the quick brown fox jumps over the lazy dog", {"messages": MESSAGES}]}
 PHASES = ["import", "load", "quantize", "save", "done"]

@@ -19,7 +19,7 @@ from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import split
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.spec import GpuRequest
-from tests.support.jobs import loaded_job
+from tests.support.job_shop import loaded_job
 
 if TYPE_CHECKING:
     from sparkctl.recipes.job.loaded import LoadedJob
