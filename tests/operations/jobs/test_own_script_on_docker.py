@@ -49,6 +49,5 @@ def test_the_script_that_the_page_shows_runs(docker_spark: Spark, tiny_gemma4: P
     assert len(made["script"]["library"]) == 32
 
     wrong = [*sets, "--set", "with.dtype=fp4", "--set", f"output={tmp_path / 'other'}"]
-    assert (
-        "with: expected dtype, float16 or bfloat16" in docker_spark.run("job", "run", str(job), *wrong).expect(10).err
-    )
+    refused = docker_spark.run("job", "run", str(job), *wrong).expect(10)
+    assert "dtype: expected float16 or bfloat16, found fp4" in refused.err
