@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
+from sparkctl.operations import models
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
@@ -170,7 +171,7 @@ def _subject(world: World, name: str, loaded: LoadedSuite, image: str) -> _Subje
     if service.kind is not ServerKind.GENERATE or not service.recipe.model.chat:
         does = "is a base model" if service.kind is ServerKind.GENERATE else service.kind.does
         raise InputError(f"{name} {does}: the questions are asked by its chat interface")
-    decisive = [service.digest, _model(name, service), service.recipe.serve.name, loaded.digest(image)]
+    decisive = [service.digest, _model(world, name, service), service.recipe.serve.name, loaded.digest(image)]
     key = hashlib.sha256("\n".join(decisive).encode()).hexdigest()[:12]
     folder = asking.folder(world.operator.state) / f"{loaded.name}-{name}-{key}"
     return _Subject(service, running, folder, key)
@@ -186,11 +187,12 @@ def _as_it_runs(world: World, name: str, running: Deployed) -> Service:
     return service_of(world, name, running.container, world.known_images)
 
 
-def _model(name: str, service: Service) -> str:
+def _model(world: World, name: str, service: Service) -> str:
     """Return what tells the model's files from others."""
     here = service.model.here
     if here is None:
-        raise InputError(f"{name}: {service.model.missing}", hint=f"sparkctl download {service.recipe_name}")
+        hint = models.way_here(world, service.recipe_name, service.recipe_name, service.recipe)
+        raise InputError(f"{name}: {service.model.missing}", hint=hint)
     return digest.input_digest(here)
 
 
