@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base import units
+from sparkctl.base import document, units
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.operations.memory import hub_models
-from sparkctl.recipes.job.reading import load_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sparkctl.base.document import Document
     from sparkctl.operations.context import World
-    from sparkctl.recipes.job.loaded import LoadedJob
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.recipe import Recipe
@@ -47,23 +46,41 @@ def way_here(world: World, asked: str, recipe_name: str, recipe: Recipe) -> str:
     if maker is None:
         return download
     made = f"sparkctl job run {maker.name} makes it"
-    if maker.job.input.repo == recipe.model.repo:
+    if maker.repo == recipe.model.repo:
         return made
     return f"{made}; or {download} fetches {recipe.model.repo}"
 
 
-def _maker(world: World, recipe_name: str, recipe: Recipe) -> LoadedJob | None:
-    """Return the job that makes a recipe's folder for it, as its ``output`` and its ``serves`` say."""
+class _Maker(NamedTuple):
+    """A job, and the repository that it reads, None where it says none."""
+
+    name: str
+    repo: str | None
+
+
+def _maker(world: World, recipe_name: str, recipe: Recipe) -> _Maker | None:
+    """Return the job that makes a recipe's folder for it, as its ``output`` and its ``serves`` say.
+
+    Only these are read of a job: whether it is right is nothing that a service has to know.
+    """
     if recipe.model.path is None:
         return None
     folder = world.operator.expand(recipe.model.path)
     for entry in world.catalog.entries("job"):
-        if not entry.name.startswith("_"):
-            with suppress(InputError):
-                loaded = load_job(world.catalog, entry.name)
-                if loaded.job.serves == recipe_name and world.operator.expand(loaded.job.output) == folder:
-                    return loaded
+        if entry.name.startswith("_"):
+            continue
+        with suppress(InputError):
+            job = world.catalog.extended("job", entry, lambda one: document.read(one.path))
+            output, serves = job.node(("output",)).content, job.node(("serves",)).content
+            if serves == recipe_name and isinstance(output, str) and world.operator.expand(output) == folder:
+                return _Maker(entry.name, _repo(job))
     return None
+
+
+def _repo(job: Document) -> str | None:
+    written = job.node(("input",)).content
+    found = written if isinstance(written, str) else job.node(("input", "repo")).content
+    return found if isinstance(found, str) else None
 
 
 def download(world: World, located: Sequence[Located]) -> None:
@@ -87,7 +104,7 @@ def _refuse_input(world: World, one: Located) -> None:
     if not one.model.missing:
         return
     maker = _maker(world, one.member.recipe, recipe)
-    if maker is not None and maker.job.input.repo == recipe.model.repo:
+    if maker is not None and maker.repo == recipe.model.repo:
         message = (
             f"{name(one)}: job {maker.name} makes {recipe.model.path} of {recipe.model.repo}; the hub has only that"
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KIND: Final = "job"
 _WITH: Final = ("with",)
 _TEXTS: Final = {"image": "base", "input": "repo"}
-"""Parts that may be written as a text, and the field that it is."""
+"""Parts that may be written as a text, and the field that it is; of an input, a path is its ``path``."""
 
 
 def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> LoadedJob:
@@ -98,7 +98,7 @@ def input_folder(loaded: LoadedJob, source: Source) -> Path:
 def _whole(catalog: Catalog, entry: CatalogEntry, overrides: Sequence[str]) -> Document:
     """Return the job's document with all that it extends and that is laid over it."""
     extended = catalog.extended(KIND, entry, lambda one: document.read(one.path))
-    return _spelled_out(layers.with_overrides(extended, overrides))
+    return _spelled_out(layers.with_overrides(_spelled_out(extended), overrides))
 
 
 def _spelled_out(source: Document) -> Document:
@@ -109,7 +109,8 @@ def _spelled_out(source: Document) -> Document:
     for key, field in _TEXTS.items():
         node = content.get(key)
         if node is not None and isinstance(node.content, str):
-            content[key] = node._replace(content={field: node}, text="")
+            part = "path" if key == "input" and node.content.startswith(("/", "~", ".")) else field
+            content[key] = node._replace(content={part: node}, text="")
     return source._replace(root=source.root._replace(content=content))
 
 
@@ -181,7 +182,7 @@ def _of_folders(whole: Document) -> list[Problem]:
     if not isinstance(made.content, str):
         return []
     wrong = name_problem(PurePosixPath(made.content))
-    if wrong is not None:
+    if wrong is not None and made.content:
         return [Problem(f"output: {made.content} {wrong}", made.place, "name another folder")]
     if not isinstance(read.content, str):
         return []
