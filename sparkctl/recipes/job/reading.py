@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "job"
 _WITH: Final = ("with",)
+_EXPRESSION: Final = "re:"
 _TEXTS: Final = {"image": "base", "input": "repo"}
 """Parts that may be written as a text, and the field that it is; of an input, a path is its ``path``."""
 
@@ -47,7 +49,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
-    wrong += _of_folders(whole)
+    wrong += [*_of_folders(whole), *_of_kept(whole)]
     if wrong or script is None:
         raise ProblemsError(wrong)
     whole = _with_defaults(script, whole)
@@ -191,6 +193,19 @@ def _of_folders(whole: Document) -> list[Problem]:
         return []
     message = f"output: expected a folder apart from the input's, found {made.content} and {read.content}"
     return [Problem(message, made.place, "the model that is read stays as it is")]
+
+
+def _of_kept(whole: Document) -> list[Problem]:
+    """Return the expressions of ``with.ignore`` that are none: the checks of the product read them."""
+    found = []
+    for node in whole.node(("with", "ignore")).children.values():
+        if isinstance(node.content, str) and node.content.startswith(_EXPRESSION):
+            try:
+                re.compile(node.content.removeprefix(_EXPRESSION))
+            except re.error as error:
+                message = f"with.ignore: no regular expression after {_EXPRESSION!r}: {error}"
+                found.append(Problem(message, node.place, "such as 're:.*vision_tower.*'"))
+    return found
 
 
 def _doubts(script: ReadScript, whole: Document, job: Job) -> list[Problem]:

@@ -60,6 +60,11 @@ def test_defaults_inside_of_a_map_are_filled_in_where_the_map_is_written(shop: J
         (["with.calibration={samples: 1.5}"], "with.calibration.samples: expected a whole number, found the number"),
         (["with.calibration={sample: 1}"], "did you mean samples?"),
         (["with.calibration={texts: 3}"], "with.calibration.texts: expected a text or a list, found the number 3"),
+        (
+            ["with.ignore=['re:[']"],
+            "no regular expression after 're:': unterminated character set at position 0",
+        ),
+        (["image.steps=[[foo]]"], "--set image.steps:1:3: image.steps[0][0]: expected NAME==VERSION, found 'foo'"),
         (["with.calibration={texts: []}"], "with.calibration.texts: expected at least 1 of them, found 0 of them"),
         (["with.calibration={texts: [1]}"], "with.calibration.texts[0]: expected a text, found the number 1"),
         (["with=fast"], "with: expected a map, found the text 'fast'"),
