@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import urllib.request
 from contextlib import closing, suppress
@@ -69,8 +70,14 @@ def spoiled(spark: Spark, name: str, old: str, new: str) -> str:
 
 
 def left(spark: Spark) -> list[str]:
-    names = spark.docker("ps", "--all", "--format", "{{.Names}}").split()
-    return [name for name in names if name.startswith((spark.prefix, "sparkctl-evaluate-"))]
+    """Return what there is of this operator's services and of their lm-eval, which mounts a folder of theirs."""
+    own = spark.home / ".local/state/sparkctl/evaluations/cache"
+    filters = (f"name={spark.prefix}", f"volume={own}")
+    return [
+        name
+        for one in filters
+        for name in spark.docker("ps", "--all", "--filter", one, "--format", "{{.Names}}").split()
+    ]
 
 
 def test_what_runs_is_asked_and_a_spoiled_one_is_started_asked_found_and_stopped(spark: Spark) -> None:
@@ -120,6 +127,25 @@ def test_a_service_that_is_killed_meanwhile_is_named_and_only_the_missing_is_ask
     done = spark.run("evaluate", slow, other, "--suite", "sayings").expect(0)
     assert f"{slow}: 4 questions answered" in done.err
     assert generated(port) - before == 5 * missing < 5 * 4
+
+
+@ALL
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_an_evaluation_that_is_ended_leaves_nothing_for_longer_than_to_the_next_command(
+    spark: Spark, ending: signal.Signals
+) -> None:
+    slow, other = spark.recipe("slow", faults="load_s=0.3,slow=1"), spark.recipe("other")
+    run = spark.start("evaluate", slow, other, "--suite", "sayings")
+    kept = spark.home / ".local/state/sparkctl/evaluations"
+    wait_for(lambda: any(map(count, kept.glob("*/run/answers/*.db"))), seconds=100)
+    run.send_signal(ending)
+    run.communicate(timeout=60)
+    assert run.returncode == (130 if ending is signal.SIGINT else -ending)
+    if ending is signal.SIGKILL:
+        assert len(left(spark)) == 3, "both services and lm-eval go on"
+        done = spark.run("down", other).expect(0)
+        assert "which a killed command left" in done.err
+    assert left(spark) == []
 
 
 def generated(port: int) -> int:
