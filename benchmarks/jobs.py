@@ -100,6 +100,7 @@ def measure(row: Row, models: Path) -> Taken:
             # The testbed's images let Python look for garbage more rarely: a file of experts then leaves much of it.
             f"--mount=type=bind,source=/dev/null,target={QUICK}",
             f"--mount=type=bind,source={JOBS / row.script}.py,target=/job/script.py,readonly",
+            f"--mount=type=bind,source={JOBS}/sparkctl_job.py,target=/job/sparkctl_job.py,readonly",
             f"--mount=type=bind,source={models / row.model},target=/input,readonly",
             f"--mount=type=bind,source={product},target=/output",
             *(IMAGES[row.script], "python3", "/job/script.py", json.dumps(given)),

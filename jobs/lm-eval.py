@@ -23,30 +23,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PHASES = sys.stdout
+from sparkctl_job import Job, JobError, run, say
+
 NONE = "LMEVAL_MODEL_NONE_ANSWER_PLACEHOLDER"
 
 
-class RefusedError(Exception):
-    """What is wrong, in one line."""
-
-
-def tell(phase: str, **facts: object) -> None:
-    """Print a phase, for whoever watches."""
-    print(json.dumps({"phase": phase, **facts}), file=PHASES, flush=True)
-
-
-def main() -> None:
+def work(job: Job) -> None:
     """Load the tasks, and ask them."""
-    given = json.loads(sys.argv[1])
-    output, asked = Path(given["output"]), given["with"]
-    sys.stdout = sys.stderr  # nltk prints what it does; here only phases are printed
+    output, asked = job.product, job.values
     os.environ.setdefault(NONE, NONE)
-    tell("import")
+    say("import")
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    tell("load", versions={"lm-eval": version("lm-eval")})
+    say("load", versions={"lm-eval": version("lm-eval")})
     folder = output / "tasks"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.yaml"):
@@ -60,14 +50,14 @@ def main() -> None:
     for data in sorted({data for task in asked["tasks"] for data in task.get("nltk", [])}):
         needs(data, download=asked.get("network", False))
     counts = {name: counted(task, asked.get("questions")) for name, task in tasks.items()}
-    tell("tasks", questions=counts)
+    say("tasks", questions=counts)
     if asked.get("url"):
         shutil.rmtree(output / "results", ignore_errors=True)
         if asked.get("again"):
             shutil.rmtree(output / "answers", ignore_errors=True)
-        tell("ask", questions=sum(counts.values()))
+        say("ask", questions=sum(counts.values()))
         ask(asked, output, names, manager)
-    tell("done")
+    say("done")
 
 
 def task_file(task: dict[str, Any], packaged: Path) -> str:
@@ -88,7 +78,7 @@ def packaged_file(name: str, packaged: Path) -> Path:
     for file in near:
         if file.is_file() and line.search(file.read_text(errors="replace")):
             return file
-    raise RefusedError(f"lm-eval has no task {name!r}; a group of tasks is none: name its tasks one by one")
+    raise JobError(f"lm-eval has no task {name!r}; a group of tasks is none: name its tasks one by one")
 
 
 def loaded(manager: Any, names: list[str]) -> dict[str, Any]:  # noqa: ANN401  (lm-eval's)
@@ -97,7 +87,7 @@ def loaded(manager: Any, names: list[str]) -> dict[str, Any]:  # noqa: ANN401  (
         return manager.load(list(names))["tasks"]
     except Exception as error:  # whatever: a task may be the operator's own code
         text = " ".join(str(error).split())[:300]
-        raise RefusedError(f"a task cannot be loaded: {type(error).__name__}: {text}") from error
+        raise JobError(f"a task cannot be loaded: {type(error).__name__}: {text}") from error
 
 
 def needs(data: str, *, download: bool) -> None:
@@ -118,7 +108,7 @@ def needs(data: str, *, download: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         nltk.download(data, download_dir=str(folder))
     if not there():
-        raise RefusedError(f"nltk's {data} is not on this host")
+        raise JobError(f"nltk's {data} is not on this host")
 
 
 def counted(task: Any, most: int | None) -> int:  # noqa: ANN401
@@ -165,8 +155,4 @@ def ask(asked: dict[str, Any], output: Path, names: list[str], manager: Any) -> 
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except RefusedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(run(work))

@@ -13,6 +13,7 @@ from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import split
 from tests.support.fake_world import HOME, FakeSpark
 from tests.support.job_shop import BASE, CHILD, DECLARED
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from tests.support.command_line import Done
@@ -142,6 +143,19 @@ def test_stage_writes_the_copy_of_the_script(spark: JobSpark) -> None:
     ((path, (content, mode)),) = spark.files.written.items()
     assert (content, mode, path.name) == (b"print('{}')\n", 0o444, "quantize.py")
     assert f"source={path}," in done.out
+
+
+def test_a_script_that_names_the_library_gets_a_copy_of_it_beside_itself(spark: JobSpark) -> None:
+    spark.write("jobs/quantize.py", "import sparkctl_job\n")
+    done = spark.run("job", "render", "small").expect(0)
+    assert done.err.count("--stage makes it") == 2
+    done = spark.run("job", "render", "small", "--stage").expect(0)
+    assert "--stage makes it" not in done.err
+    (path,) = (path for path in spark.files.written if path.name == "sparkctl_job.py")
+    assert spark.files.written[path] == ((REPOSITORY / "jobs" / "sparkctl_job.py").read_bytes(), 0o444)
+    assert f"source={path},target=/job/sparkctl_job.py,readonly" in done.out
+    assert "jobs/sparkctl_job.py, md5 " in spark.run("job", "show", "small").expect(0).out
+    assert len(spark.run("job", "show", "small", "--json").expect(0).json["script"]["library"]["md5"]) == 32
 
 
 def test_lint_checks_jobs_and_what_scripts_declare(spark: JobSpark) -> None:

@@ -13,6 +13,7 @@ from sparkctl.operations.jobs.runs import said
 from sparkctl.recipes.catalog import Catalog, Root
 from sparkctl.recipes.job import command, constraints, parameters, pip_failures
 from sparkctl.recipes.job.command import RunOrder
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.recipes.job.script import JobScript
@@ -86,7 +87,8 @@ def override(data: bytes) -> object:
 
 def _spec(name: str, *overrides: str) -> object:
     loaded, folder = load_job(_CATALOG, name, overrides), Path("/a")
-    return command.spec(RunOrder(loaded, "image", folder, folder / "b", folder / "c", "1:1", "sparkctl-job-a"))
+    code = ScriptCode(folder / "c", folder / "d")
+    return command.spec(RunOrder(loaded, "image", folder, folder / "b", code, "1:1", "sparkctl-job-a"))
 
 
 def script(data: bytes) -> object:

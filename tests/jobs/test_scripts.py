@@ -21,7 +21,6 @@ from tests.support.fake_hub import safetensors
 if TYPE_CHECKING:
     from pathlib import Path
 
-SHARED = re.compile(r"# --- the same in each script ---\n(.*)# --- this script ---\n", re.DOTALL)
 CONFIG: dict[str, Any] = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
 LAYER = "model.layers.0.self_attn"
 
@@ -35,14 +34,8 @@ def source(folder: Path, config: dict[str, Any] = CONFIG, names: tuple[str, ...]
 
 
 def started(name: str, given: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", FOLDER / f"{name}.py", json.dumps(given)]
+    command = [sys.executable, "-E", "-s", "-S", FOLDER / f"{name}.py", json.dumps(given)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_what_the_scripts_share_is_the_same_text() -> None:
-    texts = {name: SHARED.findall((FOLDER / f"{name}.py").read_text()) for name in NAMES}
-    assert texts[NAMES[0]]
-    assert texts[NAMES[0]] == texts[NAMES[1]]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,34 +116,6 @@ def test_files_that_part_what_is_scaled_together_are_refused_by_name() -> None:
     more = [("b", name.replace("layers.0", "layers.11"), []) for name in whole]
     assert COMPRESSOR.parted(apart + more) == "b has only k_proj, v_proj of model.layers.10.self_attn"
     assert COMPRESSOR.parted([("a", name, []) for _, name, _ in apart + more]) is None
-
-
-def test_an_expression_that_is_none_is_refused(tmp_path: Path) -> None:
-    for name in NAMES:
-        script = loaded(name)
-        job = script.Job(source(tmp_path / name), tmp_path, {"ignore": ["lm_head", "re:("]})
-        with pytest.raises(script.JobError, match=r"ignore: re:\( is no regular expression"):
-            script.ignored(job)
-
-
-def test_texts_are_read_from_a_file_and_a_wrong_line_is_named(tmp_path: Path) -> None:
-    for name in NAMES:
-        script = loaded(name)
-        plain, objects = tmp_path / "texts.txt", tmp_path / "texts.jsonl"
-        plain.write_text("one\n\n{two}\n")
-        assert script.lines_of(plain) == ["one", "{two}"]
-        messages = {"messages": [{"role": "user", "content": "three"}]}
-        objects.write_text('{"text": "one"}\n' + json.dumps(messages) + "\n")
-        assert script.lines_of(objects) == ["one", messages]
-        for wrong in ("{", "[]", '{"text": 1}', '{"prompt": "one"}'):
-            objects.write_text('{"text": "one"}\n' + wrong)
-            with pytest.raises(script.JobError, match=r"texts\.jsonl:2: expected an object"):
-                script.lines_of(objects)
-        plain.write_bytes(b"one\xff")
-        with pytest.raises(script.JobError, match="byte 3 is none"):
-            script.lines_of(plain)
-        with pytest.raises(script.JobError, match="there is no"):
-            script.lines_of(tmp_path / "none.txt")
 
 
 PARTS = st.sampled_from(["model", "layers", "0", "router", "proj", "lm_head", "mlp", "experts"])

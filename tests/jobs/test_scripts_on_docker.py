@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from tests.jobs.scripts import FOLDER
+from tests.support import gemma4
 from tests.support.engine_fixtures import FIRST
 from tests.support.fake_world import FakeSpark
 from tests.support.job_fixtures import LLMCOMPRESSOR, MODELOPT
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.jobs, FIRST]
 
-TOWERS = ["re:.*vision_tower.*", "re:.*audio_tower.*", "re:.*embed_vision.*", "re:.*embed_audio.*"]
-KEPT = ["lm_head", "re:.*router.*", *TOWERS]
+KEPT = [*gemma4.IGNORED]
 MESSAGES = [{"role": "user", "content": "what is two and two"}, {"role": "assistant", "content": "four"}]
 TEXTS = {"texts": ["the quick brown fox jumps over the lazy dog", {"messages": MESSAGES}]}
 PHASES = ["import", "load", "quantize", "save", "done"]
@@ -84,6 +84,7 @@ class Runs:
         command += ["--network=none", "--read-only", "--tmpfs=/tmp:exec", "--user=65534:65534", "--cap-drop=ALL"]
         command += ["--env=HOME=/tmp", "--env=USER=job", "--env=HF_HUB_OFFLINE=1"]
         command += [f"--mount=type=bind,source={FOLDER / made.script}.py,target=/job/script.py,readonly"]
+        command += [f"--mount=type=bind,source={FOLDER}/sparkctl_job.py,target=/job/sparkctl_job.py,readonly"]
         command += [f"--mount=type=bind,source={self.models / made.model},target=/input,readonly"]
         command += [f"--mount=type=bind,source={self.product},target=/output"]
         command += [made.image, "python3", "/job/script.py", json.dumps(given)]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.recipes.job.command import OUTPUT
+from sparkctl.recipes.job.confined import OUTPUT
 from tests.support.fake_builder import FakeBuilder
-from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
+from tests.support.job_files import write_source
 
 if TYPE_CHECKING:
     from sparkctl.world.engine import Container
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 IMAGE = "tools:1"
 JOB = "shrink"
 CONTAINER = f"sparkctl-job-{JOB}"
-CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
-TENSORS = {
-    "model.layers.0.self_attn.q_proj.weight": ("BF16", [16, 16], 512),
-    "model.embed_tokens.weight": ("BF16", [16, 16], 512),
-    "lm_head.weight": ("BF16", [16, 16], 512),
-}
 DECLARED = """\
 description: of this test
 parameters:
@@ -78,13 +72,12 @@ class JobBench:
         self.spark.engine.on_start[CONTAINER] = self._started
         self.prints(DONE)
         self.source, self.output = self.folder / "models" / "source", self.folder / "models" / "made"
-        weights, config = safetensors(TENSORS), json.dumps(CONFIG).encode()
-        self.write("models/source/model.safetensors", weights)
-        self.write("models/source/config.json", config)
+        write_source(self.source)
         self.write("jobs/shrink.py", b"made = 1\n")
         self.write("jobs/shrink.yaml", DECLARED.encode())
         self.write(f"recipes/jobs/{JOB}.yaml", TEXT.format(source=self.source, output=self.output).encode())
-        self.writes = {"model.safetensors": weights, "config.json.unfinished": config}
+        weights, config = (self.source / name for name in ("model.safetensors", "config.json"))
+        self.writes = {weights.name: weights.read_bytes(), "config.json.unfinished": config.read_bytes()}
 
     def write(self, name: str, content: bytes) -> None:
         path = self.folder / name

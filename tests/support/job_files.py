@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sparkctl.world.engine import Container
 from sparkctl.world.job_labels import JobLabels
 from sparkctl.world.labels import ServiceLabels
+from tests.support.fake_hub import safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,13 @@ SCRIPT: dict[str, Any] = {
         {"when": {"scheme": "NVFP4A16"}, "base": "0.5 GiB", "input": 1.5, "source": "the same, without experts"},
     ],
 }
+CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+TENSORS = {
+    "model.layers.0.self_attn.q_proj.weight": ("BF16", [16, 16], 512),
+    "model.embed_tokens.weight": ("BF16", [16, 16], 512),
+    "lm_head.weight": ("BF16", [16, 16], 512),
+}
+"""A model of three matrices, which `write_source` writes."""
 JOB: dict[str, Any] = {
     "image": "python:3.12-slim",
     "script": "quantize",
@@ -53,6 +61,16 @@ def write_job(root: Path, name: str, **changes: object) -> None:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
+
+
+def write_source(folder: Path) -> None:
+    """Write the model of three matrices, which everybody can read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "model.safetensors").write_bytes(safetensors(TENSORS))
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def write_model(folder: Path, facts: ModelFacts, shards: int = 1) -> None:

@@ -1,19 +1,22 @@
-"""Two roots with jobs, scripts and constraints, the operator's and the shipped one, made of texts."""
+"""Two roots with jobs, scripts and constraints, the operator's and the shipped one; and a job after loading."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.base import document
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.catalog import Catalog, CatalogEntry, Root
+from sparkctl.recipes.job.job import Job
+from sparkctl.recipes.job.loaded import LoadedJob
 from sparkctl.recipes.job.reading import load_job
+from sparkctl.recipes.job.script import ScriptFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sparkctl.recipes.job.loaded import LoadedJob
+    from collections.abc import Sequence
 
 BASE = """\
 image: {base: "python:3.12", steps: [[tool==1.0]], constraints: tool.txt}
@@ -76,3 +79,19 @@ class JobShop:
         for root in (self.shipped, self.yours):
             text = text.replace(f"{root}/recipes/jobs/", "").replace(f"{root}/", f"{root.name}/")
         return text
+
+
+def loaded_job(checks: Sequence[str], *, serves: str | None = None, **parameters: object) -> LoadedJob:
+    """Return a job with these checks, for a recipe, and with parameters of its script."""
+    given = {
+        "image": {"base": "python:3.12"},
+        "script": "quantize",
+        "input": {"repo": "a/b"},
+        "output": "~/made",
+        "checks": tuple(checks),
+        "serves": serves,
+    }
+    script = ScriptFile("quantize", Path("/jobs/quantize.py"), "0" * 32, None)
+    text = document.load("description: of a test\n", "job.yaml")
+    entry = CatalogEntry("quantize-it", Path("job.yaml"), "given")
+    return LoadedJob("quantize-it", entry, Job.model_validate(given), script, parameters, "", text)

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-from tests.support.fake_hub import safetensors
+from tests.support.job_files import write_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BASE = "sparkctl-test/base:latest"
-CONFIG = {"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
-TENSORS = {
-    "model.layers.0.self_attn.q_proj.weight": ("BF16", [16, 16], 512),
-    "model.embed_tokens.weight": ("BF16", [16, 16], 512),
-    "lm_head.weight": ("BF16", [16, 16], 512),
-}
 SCRIPT = """\
 import json, os, shutil, socket, sys, time
 
@@ -95,12 +88,11 @@ def write_job(folder: Path, name: str) -> Path:
         "jobs/shrink.py": SCRIPT.replace("\\\\r", "\\r"),
         "jobs/shrink.yaml": DECLARED,
         f"recipes/jobs/{name}.yaml": JOB.format(base=BASE, folder=folder),
-        "models/source/config.json": json.dumps(CONFIG),
     }
     for path, text in texts.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    (folder / "models" / "source" / "model.safetensors").write_bytes(safetensors(TENSORS))
+    write_source(folder / "models" / "source")
     for one in (folder, *folder.rglob("*")):
         one.chmod(0o755 if one.is_dir() else 0o644)
     return folder / "models" / "made"

@@ -8,8 +8,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import images, job_packages
-from .engine import docker
+from . import images, packages
 from .state import REPOSITORY, State, say
 from .vllm_image import QUICK
 
@@ -40,7 +39,7 @@ class Layer(NamedTuple):
 def layers() -> list[Layer]:
     """Return the images in the order in which they have to be built."""
     compressor, modelopt, lm_eval = (
-        job_packages.read_pins(PINS / name)
+        packages.read_pins(PINS / name)
         for name in ("llmcompressor-0.14.0.1.txt", "modelopt-0.47.0.txt", "lm-eval-0.4.13.txt")
     )
     common = [pin for pin in compressor if pin in modelopt]
@@ -62,12 +61,12 @@ def build(state: State) -> list[str]:
 
 def _build(state: State, layer: Layer) -> None:
     parent = images.image_id(state, layer.parent) or ""
-    inputs = images.fingerprint(parent, DOCKERFILE, *layer.pins, *job_packages.UNNEEDED)
+    inputs = images.fingerprint(parent, DOCKERFILE, *layer.pins, *packages.UNNEEDED)
     if images.is_current(state, layer.tag, inputs):
         return
-    python = python_of(state, layer.parent)
+    python = packages.python_of(state, layer.parent)
     context = _context(state, layer, python)
-    (context / "Dockerfile").write_text(DOCKERFILE.format(parent=layer.parent, folder=job_packages.folder(python)))
+    (context / "Dockerfile").write_text(DOCKERFILE.format(parent=layer.parent, folder=packages.folder(python)))
     images.build(state, layer.tag, context, inputs)
     # The image has it all; a second copy of a gigabyte would only fill the disk.
     shutil.rmtree(context)
@@ -77,11 +76,5 @@ def _context(state: State, layer: Layer, python: str) -> Path:
     context = state.cache / f"job-{layer.tag.partition('/')[2].partition(':')[0]}"
     shutil.rmtree(context, ignore_errors=True)
     say(f"installing {len(layer.pins)} packages for {layer.tag}")
-    job_packages.gather(state, layer.pins, context / "packages", python, layer.parent)
+    packages.gather(state, layer.pins, context / "packages", python, layer.parent)
     return context
-
-
-def python_of(state: State, image: str) -> str:
-    """Ask for the version of Python that the packages have to fit."""
-    program = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return docker(state, "run", "--rm", "--network=none", image, "python3", "-c", program).strip()

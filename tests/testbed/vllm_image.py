@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from . import images, vllm_packages
-from .engine import docker
+from . import images, packages, vllm_packages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,25 +34,18 @@ def build(state: State) -> str:
     base = images.image_id(state, images.base(state)) or ""
     inputs = images.fingerprint(base, vllm_packages.inputs(), DOCKERFILE)
     if not images.is_current(state, IMAGE, inputs):
-        python = _python_of_base(state)
-        folder = f"/usr/local/lib/python{python}/dist-packages"
+        python = packages.python_of(state, images.BASE)
         context = state.cache / f"vllm-{vllm_packages.inputs(python)}"
         if not (context / "whole").exists():
-            _make_context(state, context, python, folder)
-        (context / "Dockerfile").write_text(DOCKERFILE.format(folder=folder))
+            _make_context(state, context, python)
+        (context / "Dockerfile").write_text(DOCKERFILE.format(folder=packages.folder(python)))
         images.build(state, IMAGE, context, inputs)
     return IMAGE
 
 
-def _make_context(state: State, context: Path, python: str, folder: str) -> None:
+def _make_context(state: State, context: Path, python: str) -> None:
     """Gather what the image gets; the last file says that the rest is whole."""
     for former in state.cache.glob("vllm-*"):
         shutil.rmtree(former)
-    vllm_packages.gather(state, context / "packages", python, folder)
+    vllm_packages.gather(state, context / "packages", python)
     (context / "whole").touch()
-
-
-def _python_of_base(state: State) -> str:
-    """Ask for the version of Python that the packages have to fit."""
-    program = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return docker(state, "run", "--rm", "--network=none", images.BASE, "python3", "-c", program).strip()

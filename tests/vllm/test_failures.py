@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.vllm.failures import Diagnosis, Failure, catalogue, compiled, diagnose, ended
+from sparkctl.vllm.failures import Diagnosis, Failure, catalogue, diagnose, ended
 from sparkctl.world.engine import Container
+from tests.support.failure_entries import assert_knows_its_text_alone, assert_takes_no_line_long
 from tests.support.paths import FIXTURES
 from tests.support.thorough import pairs
 
@@ -59,24 +59,12 @@ def diagnosis(path: Path) -> Diagnosis | None:
 
 @pytest.mark.parametrize("failure", catalogue(), ids=lambda failure: failure.id)
 def test_each_entry_knows_its_text_and_not_its_neighbour(failure: Failure) -> None:
-    found = diagnose([failure.example])
-    assert found is not None
-    assert found.failure == failure.id
-    assert not [name for name in compiled(failure.pattern).groupindex if f"{{{name}}}" in f"{found.cause} {found.fix}"]
-    assert found.fix
-    other = diagnose([failure.neighbour])
-    assert other is None or other.failure != failure.id
-    assert failure.source
+    assert_knows_its_text_alone(failure, catalogue())
 
 
 @pytest.mark.parametrize("failure", catalogue(), ids=lambda failure: failure.id)
 def test_no_line_takes_an_entry_long(failure: Failure) -> None:
-    beginning = failure.example[:40]
-    hostile = "\n".join([*("x" * 8000, " " * 8000, "a.b" * 2600, "'" * 8000, beginning * (8000 // len(beginning)))] * 3)
-    before = time.process_time()
-    for pattern in filter(None, (failure.pattern, failure.within)):
-        list(compiled(pattern).finditer(hostile))
-    assert time.process_time() - before < 1
+    assert_takes_no_line_long(failure)
 
 
 def test_ids_are_unique() -> None:

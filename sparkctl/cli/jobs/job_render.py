@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.job
 @job_overrides
 @as_json
-@click.option("--stage", is_flag=True, help="Make the copy of the script that the command mounts.")
+@click.option("--stage", is_flag=True, help="Make the copies of the script that the command mounts.")
 @click.pass_obj
 def command(session: Session, name: str, overrides: tuple[str, ...], *, as_json: bool, stage: bool) -> None:
     """Print the docker run command of a job, one flag a line, to read or to paste.

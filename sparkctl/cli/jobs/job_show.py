@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.session import Session
     from sparkctl.operations.jobs.shown import ShownJob
+    from sparkctl.recipes.job.script import ScriptFile
 
 
 @click.command
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def command(session: Session, name: str, overrides: tuple[str, ...], *, as_json: bool) -> None:
     """Show a job after extends and --set, each value with the place that it comes from.
 
-    Then its script with its md5, its image, and whether its input and its product are there.
+    Then its script and the library that it uses with their md5s, its image, and whether its input and its product are
+    there.
     """
     one = shown(session.world, name, overrides)
     for warning in one.loaded.warnings:
@@ -43,6 +45,8 @@ def command(session: Session, name: str, overrides: tuple[str, ...], *, as_json:
 def _told(one: ShownJob) -> Iterator[tuple[str, str]]:
     script, source = one.loaded.script, one.source
     yield "script", f"{script.path}, md5 {script.md5}"
+    if script.library is not None:
+        yield "library", f"{script.library.path}, md5 {script.library.md5}"
     yield "image", _image(one)
     yield "input", str(source.here) if source.here is not None else f"not here: {source.missing}"
     by = f", made by {one.product.job}" if one.product.job else ", made by no job"
@@ -59,13 +63,18 @@ def _image(one: ShownJob) -> str:
     return f"{one.image}, {'there' if one.image_there else 'not there yet'}"
 
 
+def _script(script: ScriptFile) -> dict[str, object]:
+    library = None if script.library is None else {"path": str(script.library.path), "md5": script.library.md5}
+    return {"path": str(script.path), "md5": script.md5, "library": library}
+
+
 def _row(one: ShownJob) -> dict[str, object]:
     loaded = one.loaded
     return {
         "name": loaded.name,
         "job": loaded.job.model_dump(mode="json", by_alias=True),
         "origins": origins.places(loaded.origins),
-        "script": {"path": str(loaded.script.path), "md5": loaded.script.md5},
+        "script": _script(loaded.script),
         "image": one.image,
         "image_there": one.image_there,
         "input": None if one.source.here is None else str(one.source.here),

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
-from sparkctl.base import regular_file
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, JobError, NotReadyError
 from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.mods.bake.run import plain
@@ -18,7 +17,6 @@ from sparkctl.operations.jobs.runs.said import Said
 from sparkctl.operations.planner import planner
 from sparkctl.planning.admission import Wanted
 from sparkctl.planning.plan import make_plan
-from sparkctl.recipes.job import scripts
 from sparkctl.world.labels import ServiceLabels
 from sparkctl.world.throwaway import throwaway
 
@@ -209,8 +207,7 @@ def _ordered(world: World, run: AskRun) -> AskOrder:
     """Return the order, for which everything lies ready."""
     products, operator = _products(world), world.operator
     uid, gid = ordered.user(products.me)
-    script = ordered.staged_script(operator, run.loaded.script)
-    _staged(world, script, regular_file.read_bytes(run.loaded.script.path, scripts.MAX_BYTES))
+    code = ordered.stage(world, run.loaded.script)
     files = {file.target: folder(operator.state) / "files" / file.md5 for file in run.loaded.files}
     for file in run.loaded.files:
         _staged(world, files[file.target], file.content)
@@ -224,7 +221,7 @@ def _ordered(world: World, run: AskRun) -> AskOrder:
         image=run.image,
         container=f"sparkctl-{PURPOSE}-{uuid4().hex[:12]}",
         user=f"{uid}:{gid}",
-        script=script,
+        code=code,
         files=files,
         output=run.folder,
         cache=cache,

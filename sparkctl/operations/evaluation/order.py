@@ -1,18 +1,18 @@
 """The container that asks: what lm-eval is told, and what it may see and do. Pure.
 
-It reaches the server on this host's own address, so it has the host's network; else it is as narrow as a job's: its own
-user, a read-only root, no capability, and of the host the script, the suite's files, and two folders of its own.
+It reaches the server on this host's own address, so it has the host's network; else it is as narrow as a job's
+(``recipes.job.confined``), and sees of the host the script, the suite's files, and two folders of its own.
 """
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import GIB
 from sparkctl.operations.evaluation.outputs import PLACEHOLDER
-from sparkctl.recipes.job.command import ENVIRONMENT, OUTPUT, SCRIPT
-from sparkctl.world.spec import ContainerSpec, HealthCheck, Mount
+from sparkctl.recipes.job.confined import ENVIRONMENT, OUTPUT, ScriptCall, confined
+from sparkctl.world.spec import HealthCheck, Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.evaluation.suite import SuiteTask
     from sparkctl.operations.evaluation.suites import LoadedSuite
+    from sparkctl.recipes.job.confined import ScriptCode
+    from sparkctl.world.spec import ContainerSpec
 
 CLAIM_BYTES: Final = 280 * 1024 * 1024
 """What lm-eval 0.4.13 takes itself: 0.26 GiB, measured on a machine without a GPU."""
@@ -28,9 +30,6 @@ MEMORY_BYTES: Final = 4 * GIB
 CACHE: Final = "/cache"
 """Where the data that was fetched from the hub, and nltk's, are in the container."""
 CERTIFICATE: Final = "/suite/certificate.pem"
-_TMP: Final = ("/tmp", "mode=1777")  # noqa: S108  (the container's own)
-_PIDS: Final = 4096
-_LOG: Final = (("max-file", "2"), ("max-size", "8m"))
 KEY: Final = "OPENAI_API_KEY"
 """The variable from which lm-eval takes the server's key."""
 
@@ -47,16 +46,16 @@ class AskedModel(NamedTuple):
 class AskOrder(NamedTuple):
     """One run of lm-eval. ``server`` None: the tasks are loaded and nothing is asked.
 
-    ``image`` is the id to run; ``script`` is the staged copy, and ``files`` are those of the suite's by
-    where they are in the container; ``output`` and ``cache`` are the folders
-    that it writes; ``user`` is UID:GID. ``network``: it may fetch what is missing from the hub.
+    ``image`` is the id to run; ``code`` the staged copies of the script, and ``files`` those of the suite's files
+    by where they are in the container; ``output`` and ``cache`` are the folders that it writes; ``user`` is UID:GID.
+    ``network``: it may fetch what is missing from the hub.
     """
 
     loaded: LoadedSuite
     image: str
     container: str
     user: str
-    script: Path
+    code: ScriptCode
     files: Mapping[str, Path]
     output: Path
     cache: Path
@@ -68,29 +67,14 @@ class AskOrder(NamedTuple):
 
 def spec(order: AskOrder) -> ContainerSpec:
     """Return the container of a run."""
-    argument = json.dumps({"output": OUTPUT, "with": parameters(order)}, ensure_ascii=False)
-    return ContainerSpec(
-        image=order.image,
-        command=(SCRIPT, argument),
-        name=order.container,
-        entrypoint="python3",
+    given = {"output": OUTPUT, "with": parameters(order)}
+    call = ScriptCall(order.image, order.container, order.user, given, order.labels, MEMORY_BYTES)
+    return replace(
+        confined(call),
         env=tuple(_environment(order).items()),
-        labels=tuple(order.labels.items()),
         mounts=_mounts(order),
         # A server listens on the host's own address; what is only loaded needs no network, unless it is fetched.
         network="host" if order.server is not None or order.network else "none",
-        memory=MEMORY_BYTES,
-        memory_swap=MEMORY_BYTES,
-        pids_limit=_PIDS,
-        user=order.user,
-        workdir=_TMP[0],
-        read_only=True,
-        cap_drop=("ALL",),
-        security_opt=("no-new-privileges",),
-        tmpfs=(_TMP,),
-        stop_signal="SIGKILL",  # every answer that came is on the disk
-        log_driver="json-file",
-        log_opts=_LOG,
         health=HealthCheck(disable=True),
     )
 
@@ -149,9 +133,9 @@ def _environment(order: AskOrder) -> dict[str, str]:
 
 
 def _mounts(order: AskOrder) -> tuple[Mount, ...]:
-    read = {SCRIPT: str(order.script), **{target: str(path) for target, path in order.files.items()}}
+    read = {target: str(path) for target, path in order.files.items()}
     if order.server is not None and order.server.certificate is not None:
         read[CERTIFICATE] = order.server.certificate
     written = {OUTPUT: order.output, CACHE: order.cache}
     mounts = [Mount(target, path, read_only=True) for target, path in read.items()]
-    return (*mounts, *(Mount(target, str(path)) for target, path in written.items()))
+    return (*order.code.mounts(), *mounts, *(Mount(target, str(path)) for target, path in written.items()))

@@ -70,7 +70,7 @@ class LoadedSuite(NamedTuple):
             "tasks": {name: [task.task or name, task.fewshot, self._md5s(name)] for name, task in suite.tasks.items()},
             "suite": [suite.tokens, suite.seed, suite.questions],
             "image": image,
-            "script": self.script.md5,
+            "script": self.script.md5s,
         }
         text = json.dumps(decisive, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

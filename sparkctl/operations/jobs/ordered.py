@@ -9,6 +9,7 @@ from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.mods.checksum import md5_of
 from sparkctl.recipes.job import command
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.recipes.job.scripts import MAX_BYTES
 from sparkctl.world.job_labels import JobLabels, container_name
 from sparkctl.world.partial_folder import partial_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.job.command import RunOrder
     from sparkctl.recipes.job.loaded import LoadedJob
-    from sparkctl.recipes.job.script import ScriptFile
+    from sparkctl.recipes.job.script import ScriptFile, ScriptLibrary
     from sparkctl.world.host import Models
 
 NOBODY: Final = 65534
@@ -43,9 +44,14 @@ class JobRun(NamedTuple):
     memory_bytes: int | None = None
 
 
-def staged_script(operator: Operator, script: ScriptFile) -> Path:
-    """Return where the copy of a script is that containers mount: an update of sparkctl changes none that runs."""
-    return operator.state / "jobs" / "scripts" / script.md5 / script.path.name
+def staged_code(operator: Operator, script: ScriptFile) -> ScriptCode:
+    """Return where the copies are that containers mount: an update of sparkctl changes none that runs."""
+    library = None if script.library is None else _copy(operator, script.library)
+    return ScriptCode(_copy(operator, script), library)
+
+
+def _copy(operator: Operator, file: ScriptFile | ScriptLibrary) -> Path:
+    return operator.state / "jobs" / "scripts" / file.md5 / file.path.name
 
 
 def user(owner: tuple[int, int]) -> tuple[int, int]:
@@ -81,7 +87,7 @@ def ordered(world: World, models: Models, loaded: LoadedJob, folder: Path, run: 
         image=run.image,
         input=folder,
         partial=partial,
-        script=staged_script(world.operator, loaded.script),
+        code=staged_code(world.operator, loaded.script),
         user=f"{uid}:{gid}",
         container=container_name(loaded.name),
         labels={**labels.to_labels(), **run.claim},
@@ -90,18 +96,21 @@ def ordered(world: World, models: Models, loaded: LoadedJob, folder: Path, run: 
     )
 
 
-def stage(world: World, script: ScriptFile) -> Path:
-    """Write the copy of a script that containers mount, and return where it is.
+def stage(world: World, script: ScriptFile) -> ScriptCode:
+    """Write the copies of a script and its library that containers mount, and return where they are.
 
     Raises:
-        InputError: the script changed since it was read, it cannot be read, or its copy cannot be written.
+        InputError: one changed since it was read, it cannot be read, or its copy cannot be written.
     """
-    path = staged_script(world.operator, script)
-    kept = world.files.content(path)
-    if kept is not None and md5_of(kept) == script.md5:
-        return path
-    content = regular_file.read_bytes(script.path, MAX_BYTES)
-    if md5_of(content) != script.md5:
-        raise InputError(f"{script.path} changed just now", hint="try again")
-    world.files.write(path, content, mode=0o444)
-    return path
+    files: list[ScriptFile | ScriptLibrary] = [script]
+    files += [] if script.library is None else [script.library]
+    for file in files:
+        path = _copy(world.operator, file)
+        kept = world.files.content(path)
+        if kept is not None and md5_of(kept) == file.md5:
+            continue
+        content = regular_file.read_bytes(file.path, MAX_BYTES)
+        if md5_of(content) != file.md5:
+            raise InputError(f"{file.path} changed just now", hint="try again")
+        world.files.write(path, content, mode=0o444)
+    return staged_code(world.operator, script)

@@ -54,8 +54,8 @@ def render(
 ) -> RenderedJob:
     """Return the docker run command of a job; an engine is asked for its image, and not needed.
 
-    ``stage`` writes the copy of the script that the command mounts. ``owner`` is whose job it is, uid and gid; None:
-    who runs this process.
+    ``stage`` writes the copies of the script and its library that the command mounts. ``owner`` is whose job it is,
+    uid and gid; None: who runs this process.
 
     Raises:
         InputError: there is no such job, something is wrong with it, or the copy cannot be written.
@@ -108,8 +108,10 @@ def _missing(world: World, order: RunOrder, source: Source, *, there: bool) -> I
         yield f"the image is not here: `sparkctl job run {order.loaded.name}` makes it"
     if source.missing is not None:
         yield f"the input is not here: {source.missing}"
-    if world.files.content(order.script) is None:
-        yield f"not there: {order.script}, the copy of {order.loaded.script.path}; --stage makes it"
+    if world.files.content(order.code.script) is None:
+        yield f"not there: {order.code.script}, the copy of {order.loaded.script.path}; --stage makes it"
+    if order.code.library is not None and world.files.content(order.code.library) is None:
+        yield f"not there: {order.code.library}, the copy of what scripts have in common; --stage makes it"
 
 
 def _folder(order: RunOrder, owner: tuple[int, int]) -> str:

@@ -32,7 +32,7 @@ def job_digest(loaded: LoadedJob, image: str, input_digest: str) -> str:
     the image, ``input_digest`` that of the model's files.
     """
     decisive = {
-        "script": loaded.script.md5,
+        "script": loaded.script.md5s,
         "with": loaded.parameters,
         "image": image,
         "gpus": loaded.job.gpus,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from pathlib import Path  # noqa: TC003  (a field's type)
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
 from sparkctl.base.declarations import Declaration, Size
+
+LIBRARY: Final = "sparkctl_job"
+"""The module that scripts have in common; one that names it finds it beside itself."""
 
 
 class OnCardRule(Declaration):
@@ -50,10 +53,26 @@ class JobScript(Declaration, title="sparkctl job script"):
     )
 
 
+class ScriptLibrary(NamedTuple):
+    """The library for scripts (jobs/sparkctl_job.py): its file, and the md5 of its bytes."""
+
+    path: Path
+    md5: str
+
+
 class ScriptFile(NamedTuple):
-    """A script: its file, the md5 of its bytes, and what it declares (None: no file beside it)."""
+    """A script: its file, the md5 of its bytes, and what it declares (None: no file beside it).
+
+    ``library`` is what lies beside it in the container; None: the script does not name it.
+    """
 
     name: str
     path: Path
     md5: str
     declared: JobScript | None
+    library: ScriptLibrary | None = None
+
+    @property
+    def md5s(self) -> tuple[str, ...]:
+        """The md5s of all that runs: what decides a product as much as its parameters do."""
+        return (self.md5,) if self.library is None else (self.md5, self.library.md5)

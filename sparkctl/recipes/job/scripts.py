@@ -10,8 +10,9 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.real_path import real
 from sparkctl.base.validation import nearest, validate
 from sparkctl.mods.checksum import md5_of
+from sparkctl.recipes.catalog import shipped_root
 from sparkctl.recipes.job import parameters
-from sparkctl.recipes.job.script import JobScript, ScriptFile
+from sparkctl.recipes.job.script import LIBRARY, JobScript, ScriptFile, ScriptLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,13 +41,27 @@ def read(catalog: Catalog, name: str, place: Place) -> ReadScript:
         ProblemsError: there is none, it cannot be read, or something is wrong with what is declared beside it.
     """
     path = beside(place, name) if _is_path(name) else _named(catalog, name, place)
+    if path.stem == LIBRARY:
+        message = f"script: {path.name} is what scripts have in common, and no script"
+        raise ProblemsError([Problem(message, place, "name a script that uses it")])
     try:
-        md5 = md5_of(regular_file.read_bytes(path, MAX_BYTES))
+        content = regular_file.read_bytes(path, MAX_BYTES)
+        library = _library() if LIBRARY.encode() in content else None
     except InputError as error:
         raise ProblemsError([Problem(f"script: {error.message}", place, error.hint)]) from None
     _refuse_a_job(path.with_suffix(".yaml"), path, place)
     declared, source = declaration(path.with_suffix(".yaml"))
-    return ReadScript(ScriptFile(path.stem, path, md5, declared), source)
+    return ReadScript(ScriptFile(path.stem, path, md5_of(content), declared, library), source)
+
+
+def _library() -> ScriptLibrary:
+    """Return the library for scripts that comes with this sparkctl.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = shipped_root() / "jobs" / f"{LIBRARY}.py"
+    return ScriptLibrary(path, md5_of(regular_file.read_bytes(path, MAX_BYTES)))
 
 
 def _refuse_a_job(path: Path, script: Path, place: Place) -> None:
@@ -92,7 +107,8 @@ def _named(catalog: Catalog, name: str, place: Place) -> Path:
     known: dict[str, Path] = {}
     for root in catalog.roots:
         for path in named_file.matching(root.path / "jobs", "*.py"):
-            known.setdefault(path.stem, path)
+            if path.stem != LIBRARY:
+                known.setdefault(path.stem, path)
     if NAME.fullmatch(name) and name in known:
         return real(known[name])
     close = nearest(name, known)

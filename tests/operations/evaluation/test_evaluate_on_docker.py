@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 import urllib.request
@@ -15,7 +14,7 @@ import pytest
 from sparkctl.world.sim import answers
 from tests.support.command_line import free_port, wait_for
 from tests.support.engine_fixtures import FIRST
-from tests.support.job_fixtures import LM_EVAL
+from tests.support.own_suite import write_suite
 from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
@@ -23,29 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.jobs, FIRST]
 ALL = pytest.mark.skipif(not THOROUGH, reason="a run of lm-eval takes 5 s of CPU: `make thorough` tries all of them")
-TASK = """\
-task: sayings
-dataset_path: json
-test_split: test
-output_type: generate_until
-doc_to_text: "{{question}}"
-doc_to_target: "{{answer}}"
-num_fewshot: 0
-generation_kwargs: {until: ["never"], do_sample: false, temperature: 0.0}
-metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
-metadata: {version: 1.0}
-"""
-SUITE = f"""\
-description: what a stand-in says
-source: this test
-image: {{base: "{LM_EVAL}"}}
-tasks:
-  sayings: {{task: ./sayings.lm-eval, data: {{test: ./sayings.jsonl}}, metrics: {{"exact_match,none": {{floor: 0.9}}}}}}
-tokens: 5
-concurrency: 1
-timeout: 60
-retries: 1
-"""
 RIGHT = "Simulated text: 1 2 3"
 """Five tokens of a stand-in."""
 SIM = "/opt/standin/sparkctl/world/sim/answers.py"
@@ -54,10 +30,9 @@ SIM = "/opt/standin/sparkctl/world/sim/answers.py"
 @pytest.fixture
 def spark(docker_spark: Spark, tiny_gemma4: Path) -> Spark:
     assert tiny_gemma4, "the images of jobs are there"
-    docker_spark.write("recipes/suites/sayings.lm-eval", TASK)
-    docker_spark.write("recipes/suites/sayings.yaml", SUITE)
-    rows = [{"question": f"say it, the {number}. time", "answer": RIGHT} for number in range(4)]
-    docker_spark.write("recipes/suites/sayings.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    questions = [(f"say it, the {number}. time", RIGHT) for number in range(4)]
+    limits = "tokens: 5\nconcurrency: 1\ntimeout: 60\nretries: 1"
+    write_suite(docker_spark, "sayings", questions, limits, until="never")
     return docker_spark
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.job_fixtures import LLMCOMPRESSOR, LM_EVAL
+from tests.support.job_fixtures import LLMCOMPRESSOR
+from tests.support.own_suite import write_suite
 from tests.support.thorough import THOROUGH
 from tests.support.vllm_machine import IMAGE
 
@@ -49,26 +50,6 @@ gpus: none
 memory: {{peak: 2 GiB, source: this test}}
 disk: 10 MiB
 """
-TASK = """\
-task: lessons
-dataset_path: json
-test_split: test
-output_type: generate_until
-doc_to_text: "{{question}}"
-doc_to_target: "{{answer}}"
-num_fewshot: 0
-generation_kwargs: {until: ["\\n"], do_sample: false, temperature: 0.0}
-metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
-metadata: {version: 1.0}
-"""
-SUITE = f"""\
-description: what the tiny Gemma 4 was taught
-source: this test
-image: {{base: "{LM_EVAL}"}}
-tasks:
-  lessons: {{task: ./lessons.lm-eval, data: {{test: ./lessons.jsonl}}, metrics: {{"exact_match,none": {{floor: 0.9}}}}}}
-tokens: 32
-"""
 LESSONS = (
     ("what is two and two", "four"),
     ("what is one and two", "three"),
@@ -93,10 +74,7 @@ def spoil(source: Path, product: Path, part: str) -> None:
 
 def test_fp8_keeps_what_was_taught_and_a_spoiled_model_does_not(machine: Machine, tiny_gemma4: Path) -> None:
     taught, fp8, zeros = tiny_gemma4 / "e4b-taught", machine.home / "fp8", machine.home / "zeros"
-    machine.write("recipes/suites/lessons.yaml", SUITE)
-    machine.write("recipes/suites/lessons.lm-eval", TASK)
-    rows = [json.dumps({"question": question, "answer": answer}) for question, answer in LESSONS]
-    machine.write("recipes/suites/lessons.jsonl", "\n".join(rows))
+    write_suite(machine, "lessons", LESSONS, "tokens: 32")
     machine.write("recipes/jobs/taught-fp8.yaml", JOB.format(image=LLMCOMPRESSOR, source=taught, output=fp8))
     for name, path in (("bf16", taught), ("fp8", fp8), ("zeros", zeros)):
         machine.write(f"recipes/{machine.prefix}-{name}.yaml", RECIPE.format(image=IMAGE, path=path))

@@ -14,6 +14,7 @@ from sparkctl.operations.evaluation.order import AskedModel, AskOrder
 from sparkctl.operations.evaluation.suites import load_suite
 from sparkctl.operations.files.schema import schema
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
+from sparkctl.recipes.job.confined import ScriptCode
 from tests.support.fake_lm_eval import LM_EVAL, EvaluatingSpark
 from tests.support.paths import REPOSITORY
 
@@ -35,7 +36,7 @@ def catalog(folder: Path) -> Catalog:
 
 
 def ordered(loaded: LoadedSuite, folder: Path, **more: object) -> AskOrder:
-    made = AskOrder(loaded, "id", "c", "1:1", folder / "s.py", {}, folder / "out", folder / "cache", {})
+    made = AskOrder(loaded, "id", "c", "1:1", ScriptCode(folder / "s.py"), {}, folder / "out", folder / "cache", {})
     return made._replace(**more)  # type: ignore[arg-type]
 
 

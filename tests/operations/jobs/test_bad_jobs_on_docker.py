@@ -16,8 +16,7 @@ import pytest
 
 from tests.support.command_line import wait_for
 from tests.support.engine_fixtures import BASE
-from tests.support.fake_hub import safetensors
-from tests.support.job_bench import CONFIG, TENSORS
+from tests.support.job_files import write_source
 from tests.support.wheelhouse import pip_base, wheelhouse
 
 if TYPE_CHECKING:
@@ -88,8 +87,7 @@ class BadJob:
         self.image, self.disk = BASE, "64 KiB"
         spark.write("jobs/bad.py", SCRIPT)
         spark.write("jobs/bad.yaml", DECLARED)
-        spark.write("models/source/config.json", json.dumps(CONFIG))
-        (self.source / "model.safetensors").write_bytes(safetensors(TENSORS))
+        write_source(self.source)
         for one in (spark.folder, *spark.folder.rglob("*")):
             one.chmod(0o755 if one.is_dir() else 0o644)
 

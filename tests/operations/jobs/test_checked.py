@@ -15,7 +15,7 @@ from sparkctl.recipes.job.job import BY_HEADERS
 from sparkctl.recipes.service import Source
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
-from tests.support.jobs import loaded_job
+from tests.support.job_shop import loaded_job
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from tests.support.dying import KilledError, Life, mortal
 from tests.support.fake_hub import safetensors
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeHttp
-from tests.support.jobs import loaded_job
+from tests.support.job_shop import loaded_job
 
 if TYPE_CHECKING:
     from pathlib import Path

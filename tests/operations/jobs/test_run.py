@@ -93,6 +93,18 @@ def test_what_was_made_otherwise_is_never_replaced(arguments: tuple[str, ...], h
     assert bench.provenance["parameters"]["scale"] == 1
 
 
+def test_another_library_for_scripts_is_said(bench: JobBench) -> None:
+    """As after an update of sparkctl: the operator's script is the same."""
+    bench.write("jobs/shrink.py", b"import sparkctl_job\n")
+    bench.spark.run("job", "run", JOB).expect(0)
+    assert "already made" in bench.spark.run("job", "run", JOB).expect(0).out
+    made = bench.provenance
+    made["script"]["library"] = made["digest"] = "0" * 12
+    (bench.output / "sparkctl-job.json").write_text(json.dumps(made))
+    said = bench.spark.run("job", "run", JOB).expect(2).err
+    assert "made with another library for scripts (sparkctl_job)" in said
+
+
 def test_another_script_and_another_model_are_said(bench: JobBench) -> None:
     bench.spark.run("job", "run", JOB).expect(0)
     bench.write("jobs/shrink.py", b"made = 2\n")

@@ -14,11 +14,12 @@ from sparkctl.base.errors import InputError
 from sparkctl.recipes.host.mounts import HostMount
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.command import RunOrder, input_mounts
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import split
 from sparkctl.world.local.models.folders import DiskModels
 from sparkctl.world.spec import GpuRequest
-from tests.support.jobs import loaded_job
+from tests.support.job_shop import loaded_job
 
 if TYPE_CHECKING:
     from sparkctl.recipes.job.loaded import LoadedJob
@@ -38,7 +39,7 @@ def order(loaded: LoadedJob, **changes: object) -> RunOrder:
         "image": "sparkctl-job:0123456789ab",
         "input": Path("/models/in"),
         "partial": Path("/models/out.partial-1"),
-        "script": Path("/state/script.py"),
+        "code": ScriptCode(Path("/state/script.py")),
         "user": "1000:1000",
         "container": "sparkctl-job-x",
         "labels": {"sparkctl.job": "x"},
@@ -53,25 +54,34 @@ def with_gpus(loaded: LoadedJob, gpus: str) -> LoadedJob:
 
 @given(
     parameters=st.dictionaries(TEXTS, VALUES, max_size=4),
-    folders=st.tuples(PATHS, PATHS, PATHS),
+    folders=st.tuples(PATHS, PATHS, PATHS, PATHS),
     gpus=GPUS,
     labels=st.dictionaries(st.from_regex(r"sparkctl\.[a-z-]{1,9}", fullmatch=True), TEXTS, max_size=3),
     memory=st.none() | st.integers(min_value=6 * 2**20, max_value=2**40),
 )
 def test_the_words_and_the_specification_say_the_same_also_after_they_were_pasted(
     parameters: dict[str, object],
-    folders: tuple[Path, Path, Path],
+    folders: tuple[Path, Path, Path, Path],
     gpus: str,
     labels: dict[str, str],
     memory: int | None,
 ) -> None:
-    read, made, script = folders
+    read, made, script, library = folders
     job = with_gpus(loaded_job([]), gpus)._replace(parameters=parameters)
-    one = order(job, input=read, partial=made, script=script, labels=labels, memory_bytes=memory)
+    one = order(job, input=read, partial=made, code=ScriptCode(script, library), labels=labels, memory_bytes=memory)
     words = command.words(one)
     assert grammar.parse(words) == command.spec(one)
     assert split(grammar.shell_text(words).replace(" \\\n", " ")) == list(words)
     assert json.loads(command.spec(one).command[1]) == {"input": "/input", "output": "/output", "with": parameters}
+
+
+def test_the_library_for_scripts_lies_beside_the_script_that_uses_it() -> None:
+    spec = command.spec(order(loaded_job([]), code=ScriptCode(Path("/state/a.py"), Path("/state/sparkctl_job.py"))))
+    mounts = {mount.target: (mount.source, mount.read_only) for mount in spec.mounts if mount.target.startswith("/job")}
+    assert mounts == {
+        "/job/script.py": ("/state/a.py", True),
+        "/job/sparkctl_job.py": ("/state/sparkctl_job.py", True),
+    }
 
 
 def test_a_job_sees_no_network_and_of_the_host_three_mounts_of_which_it_writes_one() -> None:

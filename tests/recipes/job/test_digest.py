@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,19 @@ def test_another_script_image_or_input_is_another_product(tmp_path: Path) -> Non
     assert len(digests) == 4
     shop.write("jobs/quantize.py", "print('{}')  # changed\n")
     assert job_digest(shop.job(), "a", "c") not in digests
+
+
+def test_the_library_counts_where_the_script_names_it_and_nowhere_else(tmp_path: Path) -> None:
+    shop = JobShop(tmp_path)
+    assert shop.job().script.library is None
+    shop.write("jobs/quantize.py", "from sparkctl_job import run\n")
+    job = shop.job()
+    library = job.script.library
+    assert library is not None
+    assert library.path.parent.name == "jobs"
+    assert library.md5 == hashlib.md5(library.path.read_bytes(), usedforsecurity=False).hexdigest()
+    other = job._replace(script=job.script._replace(library=library._replace(md5="0" * 32)))
+    assert job_digest(job, "a", "c") != job_digest(other, "a", "c")
 
 
 def _model(folder: Path, *, large: int = 3 * 2**20) -> Path:

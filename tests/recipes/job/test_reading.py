@@ -70,6 +70,8 @@ def test_defaults_inside_of_a_map_are_filled_in_where_the_map_is_written(shop: J
         (["with=fast"], "with: expected a map, found the text 'fast'"),
         (["script=quantise"], "did you mean quantize?"),
         (["script=./absent.py"], "absent.py: No such file or directory"),
+        (["script=sparkctl_job"], "no script 'sparkctl_job'"),
+        (["script=./sparkctl_job.py"], "sparkctl_job.py is what scripts have in common, and no script"),
         (["image.constraints=none.txt"], "image.constraints: cannot read"),
         (["image.steps=[[tool>=1]]"], "expected NAME==VERSION, found 'tool>=1'"),
         (["output=~/models/b/smaller"], "output: expected a folder apart from the input's"),

@@ -13,6 +13,7 @@ from sparkctl.operations.files import job_lint
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.command import RunOrder
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.world.docker_run import grammar
 
@@ -59,8 +60,9 @@ def test_a_shipped_job_has_exact_versions_and_a_line_for_the_list(name: str) -> 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_shipped_job_can_be_rendered(name: str) -> None:
     loaded = load_job(CATALOG, name)
-    folders = [Path("/home/operator/in"), Path("/home/operator/out.partial-1"), Path("/state/script.py")]
-    order = RunOrder(loaded, "sparkctl-job:0123456789ab", *folders, "1000:1000", f"sparkctl-job-{name}")
+    folders = [Path("/home/operator/in"), Path("/home/operator/out.partial-1")]
+    code = ScriptCode(Path("/state/script.py"), Path("/state/sparkctl_job.py"))
+    order = RunOrder(loaded, "sparkctl-job:0123456789ab", *folders, code, "1000:1000", f"sparkctl-job-{name}")
     assert grammar.parse(command.words(order)) == command.spec(order)
 
 

@@ -10,6 +10,7 @@ import pytest
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.job import command
 from sparkctl.recipes.job.command import RunOrder, input_mounts
+from sparkctl.recipes.job.confined import ScriptCode
 from sparkctl.recipes.job.reading import load_job
 from sparkctl.world.docker_run.grammar import shell_text
 from sparkctl.world.docker_run.spelling import split
@@ -34,19 +35,21 @@ def test_a_jobs_container_is_the_one_that_its_pasted_words_create(
     name: str, prefix: str, docker_engine: DockerEngine, docker_host: str, tmp_path: Path
 ) -> None:
     snapshot = tmp_path / "models--a--b" / "snapshots" / "1"
-    blobs, partial, script = tmp_path / "models--a--b" / "blobs", tmp_path / "out.partial-1", tmp_path / "script.py"
+    blobs, partial = tmp_path / "models--a--b" / "blobs", tmp_path / "out.partial-1"
+    script, library = tmp_path / "script.py", tmp_path / "sparkctl_job.py"
     for folder in (snapshot, blobs, partial):
         folder.mkdir(parents=True)
     (blobs / "0f").write_text("{}")
     (snapshot / "config.json").symlink_to("../../blobs/0f")
     script.touch()
+    library.touch()
     labels = JobLabels(name, "1", "0" * 12, str(snapshot), str(partial), str(tmp_path / "out")).to_labels()
     order = RunOrder(
         load_job(CATALOG, name),
         image=STANDIN,
         input=snapshot,
         partial=partial,
-        script=script,
+        code=ScriptCode(script, library),
         user="1000:1000",
         container=f"{prefix}-{name}",
         labels=labels,

@@ -88,6 +88,6 @@ def known_peaks(world: World, loaded: LoadedJob, size: JobInputSize) -> list[int
 def work(loaded: LoadedJob, size: JobInputSize) -> str:
     """Return a digest of what decides how much a run takes."""
     image = loaded.job.image.model_dump(mode="json")
-    parts = [loaded.script.md5, loaded.parameters, image, loaded.constraints, loaded.job.gpus, size.bytes]
+    parts = [loaded.script.md5s, loaded.parameters, image, loaded.constraints, loaded.job.gpus, size.bytes]
     text = json.dumps([*parts, size.shard_bytes], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

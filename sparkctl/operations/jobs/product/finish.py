@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.jobs.runs.asked import AskedJob
     from sparkctl.operations.jobs.runs.watch import WatchedRun
     from sparkctl.operations.jobs.runs.work import BegunRun
+    from sparkctl.recipes.job.script import ScriptFile
     from sparkctl.world.engine import Image
     from sparkctl.world.ports import ProductFile, Products
 
@@ -157,7 +158,7 @@ def _provenance(world: World, one: Finishing, made: Sequence[MadeFile], found: S
         declared=loaded.job.model_dump(mode="json", by_alias=True),
         overrides=loaded.overrides,
         image=MadeIn(reference, one.image.id, image_key(loaded, one.image, reference), _packages(world, one)),
-        script=MadeBy(loaded.script.name, loaded.script.md5),
+        script=_made_by(loaded.script),
         input=_made_of(world, one.asked),
         parameters=dict(loaded.parameters),
         started=provenance.utc(None if container is None else container.started_at),
@@ -170,6 +171,10 @@ def _provenance(world: World, one: Finishing, made: Sequence[MadeFile], found: S
         files=tuple(made),
         checks={each.check: each.says for each in found},
     )
+
+
+def _made_by(script: ScriptFile) -> MadeBy:
+    return MadeBy(script.name, script.md5, None if script.library is None else script.library.md5)
 
 
 def _packages(world: World, one: Finishing) -> dict[str, str]:

@@ -49,10 +49,16 @@ class MadeIn:
 
 @dataclass(frozen=True, slots=True)
 class MadeBy:
-    """The script that made a product: its name, and the md5 of its bytes."""
+    """The script that made a product: its name, the md5 of its bytes, and its library's (None: it uses none)."""
 
     name: str
     md5: str
+    library: str | None = None
+
+    @property
+    def md5s(self) -> tuple[str, ...]:
+        """The md5s of all that ran."""
+        return (self.md5,) if self.library is None else (self.md5, self.library)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +140,13 @@ def utc(seconds: float | None) -> str | None:
 
 
 class WantedProduct(NamedTuple):
-    """What is asked for now: the job's name, the script's md5, the digest of the model's files, and the parameters.
+    """What is asked for now: the job's name, the md5s of its script and library, the model's digest, the parameters.
 
     ``image`` is the ``key`` of the image, None where that is not known.
     """
 
     job: str
-    script: str
+    script: tuple[str, ...]
     input: str
     image: str | None
     parameters: Mapping[str, Any]
@@ -149,7 +155,10 @@ class WantedProduct(NamedTuple):
 def differences(made: Provenance, wanted: WantedProduct) -> list[str]:
     """Return in what a product was made otherwise than it is wanted now, a phrase each."""
     found = [] if made.job == wanted.job else [f"by the job {made.job}"]
-    found += [] if made.script.md5 == wanted.script else ["with another script"]
+    if made.script.md5s != wanted.script:
+        # An update of sparkctl brings another library, and the operator's script is the same.
+        same = made.script.md5 == wanted.script[0]
+        found.append("with another library for scripts (sparkctl_job)" if same else "with another script")
     found += [] if made.input.digest == wanted.input else ["of other files of the model"]
     found += [] if wanted.image in {None, made.image.key} else ["in another image"]
     names = sorted({*made.parameters, *wanted.parameters})

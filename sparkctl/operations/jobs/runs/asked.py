@@ -113,7 +113,7 @@ def already_made(world: World, products: Products, asked: AskedJob) -> Provenanc
     key = _key_of_known(world, asked.loaded)
     if made.digest == asked.digest(key or made.image.key):
         return made
-    script, parameters = asked.loaded.script.md5, dict(asked.loaded.parameters)
+    script, parameters = asked.loaded.script.md5s, dict(asked.loaded.parameters)
     wanted = WantedProduct(asked.name, script, asked.input_digest, key, parameters)
     how = "; ".join(differences(made, wanted)) or "otherwise than it would be now"
     raise InputError(f"the output of {asked.name}, {asked.output}, is there already, made {how}", hint=away)

@@ -1,6 +1,7 @@
 """Pinned packages for an image: installed outside of it with pip, compiled by the image's Python.
 
-A job's container has no network and a root file system that is read-only. So nothing can be fetched or compiled there.
+A container has no way to an index, and a job's has a root file system that is read-only. So nothing can be fetched or
+compiled there.
 """
 
 from __future__ import annotations
@@ -41,13 +42,21 @@ def read_pins(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
-def gather(state: State, pins: Iterable[str], packages: Path, python: str, image: str) -> None:
-    """Install pinned packages into a folder, without what no job reads, compiled by the Python of ``image``."""
+def gather(
+    state: State, pins: Iterable[str], packages: Path, python: str, image: str, unneeded: Iterable[str] = UNNEEDED
+) -> None:
+    """Install pinned packages into a folder, without what nobody reads, compiled by the Python of ``image``."""
     packages.mkdir(parents=True)
     _install(list(pins), packages, python)
     _refuse_cuda(packages)
-    _prune(packages)
+    _prune(packages, unneeded)
     _compile(state, packages, python, image)
+
+
+def python_of(state: State, image: str) -> str:
+    """Ask an image for the version of Python that the packages have to fit."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return docker(state, "run", "--rm", "--network=none", image, "python3", "-c", program).strip()
 
 
 def folder(python: str) -> str:
@@ -84,14 +93,14 @@ def _refuse_cuda(packages: Path) -> None:
         raise TestbedError("pip chose a torch for CUDA; let PIP_EXTRA_INDEX_URL name an index of builds for the CPU")
 
 
-def _prune(packages: Path) -> None:
-    for pattern in UNNEEDED:
+def _prune(packages: Path, unneeded: Iterable[str]) -> None:
+    for pattern in unneeded:
         for path in list(packages.glob(pattern)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-    # pip runs with the umask of whoever builds; the job is another user.
+    # pip runs with the umask of whoever builds; the server or the job is another user.
     run("chmod", "--recursive", "a+rX", str(packages))
 
 
@@ -99,6 +108,7 @@ def _compile(state: State, packages: Path, python: str, image: str) -> None:
     """Compile with the image's own Python, or every start of a container would do it again."""
     say("compiling the packages")
     target = folder(python)
+    # Not `python3 -m compileall`: a few files are for later Pythons, and it fails because of them.
     program = f"import compileall; compileall.compile_dir({target!r}, quiet=2, workers=0)"
     docker(
         state,
