@@ -6,6 +6,8 @@ import os
 from itertools import product
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,12 +15,21 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 THOROUGH: Final = os.environ.get("SPARKCTL_TEST_THOROUGH") == "1"
-PART: Final = 4
+PART: Final = 8
+"""A run of every day tries one example in so many."""
+LEFT: Final = "`make thorough` tries them, and `.ci/run`"
+only_thorough: Final = pytest.mark.skipif(not THOROUGH, reason=LEFT)
+"""For a test of a kind of which a run of every day tries others."""
 
 
 def examples(every: int) -> int:
     """Return how many of so many examples a run tries: hypothesis chooses other ones in each run."""
     return every if THOROUGH else -(-every // PART)
+
+
+def part(every: Sequence[One], *those: int) -> Sequence[One]:
+    """Return all, or in a run that tries a part those at these places."""
+    return every if THOROUGH else [every[place] for place in those]
 
 
 def pairs(ones: Sequence[One], others: Sequence[Other]) -> list[tuple[One, Other]]:
