@@ -1,6 +1,6 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
-A run that tries a part kills a few commands after every eighth change. One that tries all kills each after each.
+A run that tries a part kills a few commands after every third change. One that tries all kills each after each.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = THOROUGH or EACH_KILL
-EVERY = 1 if ALL else 8
+EVERY = 1 if ALL else 3
 A_PART = ("up --replace, then another command", "bench --sweep", "restart, then down")
 """A start that is replaced, one on trial, and one that is stopped: what is left of each is another state."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART
