@@ -15,7 +15,7 @@ test: lint
 	@$(MAKE) --no-print-directory --jobs=2 types unit
 
 thorough: $(READY)
-	SPARKCTL_TEST_THOROUGH=1 SPARKCTL_TEST_KILLS=all $(MAKE) test
+	SPARKCTL_TEST_THOROUGH=all SPARKCTL_TEST_KILLS=all $(MAKE) test
 
 lint: $(READY)
 	$(BIN)/ruff check .

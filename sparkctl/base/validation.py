@@ -127,10 +127,11 @@ def _problems(document: Document, model: type[Declaration], errors: Sequence[_Lo
         groups[located.path].append(located)
     problems: list[Problem] = []
     for path, group in groups.items():
-        deeper = any(
-            other[: len(path)] == path and len(other) > len(path) and _all_unions(groups[other]) for other in groups
-        )
-        if not (deeper and _all_unions(group)):
+        below = [other for other in groups if other[: len(path)] == path and len(other) > len(path)]
+        deeper = any(_all_unions(groups[other]) for other in below)
+        # An item that is wrong counts for pydantic as one that is not there.
+        miscounted = bool(below) and all(located.kind == "too_short" for located in group)
+        if not (miscounted or (deeper and _all_unions(group))):
             problems += _explain(document, model, group)
     return _without_secrets(problems)
 

@@ -315,7 +315,7 @@ class Controller:
             if own is None or not own.trial:
                 raise
             self._undone(name, container, own)
-            raise WaitInterruptedError(f"stopped trying settings of {name}") from None
+            raise WaitInterruptedError(f"interrupted while {name} started, and its container is removed") from None
         except BaseException as error:
             there = self._undone(name, container, own)
             if there or not isinstance(error, SparkctlError):
@@ -343,7 +343,7 @@ class Controller:
             if there:
                 self._ports.engine.remove(container)
             self._aside.come_back(name)  # before a word is said: the terminal may be gone
-            if there:
+            if there and (own is None or not own.trial):  # what is tried never stays, and no --keep is asked for it
                 self._report.say(f"{name}: removed the container that failed (--keep leaves it)")
             return there
 

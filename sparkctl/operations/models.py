@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base import units
+from sparkctl.base import document, units
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.operations.memory import hub_models
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sparkctl.base.document import Document
     from sparkctl.operations.context import World
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
+    from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Source
 
 
@@ -23,27 +26,89 @@ def require(world: World, located: Sequence[Located]) -> None:
     """Refuse what is not here: vLLM would download it unseen, within the time that its start may take.
 
     Raises:
-        InputError: a model is missing; with its size, the free disk and the command that downloads it.
+        InputError: a model is missing; with its size, the free disk and the command that makes or downloads it.
     """
     absent = [one for one in located if one.missing]
     if absent:
         lines = [
             f"{name(one)}: {source.missing}{_size(world, one, source)}" for one in absent for source in one.missing
         ]
-        wanted = dict.fromkeys(one.member.asked or name(one) for one in absent)
-        raise InputError("\n".join(lines), hint="    ".join(f"sparkctl download {asked}" for asked in wanted))
+        wanted = dict.fromkeys(
+            way_here(world, one.member.asked or name(one), one.member.recipe, one.loaded.recipe) for one in absent
+        )
+        raise InputError("\n".join(lines), hint="    ".join(wanted))
+
+
+def way_here(world: World, asked: str, recipe_name: str, recipe: Recipe) -> str:
+    """Return the command with which a recipe's model comes onto this host: the job that makes it, or its download."""
+    download = f"sparkctl download {asked}"
+    maker = _maker(world, recipe_name, recipe)
+    if maker is None:
+        return download
+    made = f"sparkctl job run {maker.name} makes it"
+    if maker.repo == recipe.model.repo:
+        return made
+    return f"{made}; or {download} fetches {recipe.model.repo}"
+
+
+class _Maker(NamedTuple):
+    """A job, and the repository that it reads, None where it says none."""
+
+    name: str
+    repo: str | None
+
+
+def _maker(world: World, recipe_name: str, recipe: Recipe) -> _Maker | None:
+    """Return the job that makes a recipe's folder for it, as its ``output`` and its ``serves`` say.
+
+    Only these are read of a job: whether it is right is nothing that a service has to know.
+    """
+    if recipe.model.path is None:
+        return None
+    folder = world.operator.expand(recipe.model.path)
+    for entry in world.catalog.entries("job"):
+        if entry.name.startswith("_"):
+            continue
+        with suppress(InputError):
+            job = world.catalog.extended("job", entry, lambda one: document.read(one.path))
+            output, serves = job.node(("output",)).content, job.node(("serves",)).content
+            if serves == recipe_name and isinstance(output, str) and world.operator.expand(output) == folder:
+                return _Maker(entry.name, _repo(job))
+    return None
+
+
+def _repo(job: Document) -> str | None:
+    written = job.node(("input",)).content
+    found = written if isinstance(written, str) else job.node(("input", "repo")).content
+    return found if isinstance(found, str) else None
 
 
 def download(world: World, located: Sequence[Located]) -> None:
     """Download what is missing, into the recipe's folder, else into its cache.
 
     Raises:
-        InputError: the hub, the network or the disk refused, or what came is not the whole model.
+        InputError: the hub, the network or the disk refused, or what came is not the whole model; or a job makes
+            the recipe's model of the one that it names.
     """
+    for one in located:
+        _refuse_input(world, one)
     for one in located:
         for source in one.missing:
             _download(world, one, source)
             _check(world, one, source)
+
+
+def _refuse_input(world: World, one: Located) -> None:
+    """Refuse to put a job's input, which has 16 bits, where its product has to be."""
+    recipe = one.loaded.recipe
+    if not one.model.missing:
+        return
+    maker = _maker(world, one.member.recipe, recipe)
+    if maker is not None and maker.repo == recipe.model.repo:
+        message = (
+            f"{name(one)}: job {maker.name} makes {recipe.model.path} of {recipe.model.repo}; the hub has only that"
+        )
+        raise InputError(message, hint=f"sparkctl job run {maker.name}")
 
 
 def name(one: Located) -> str:

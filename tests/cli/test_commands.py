@@ -225,6 +225,21 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
     assert spark.engine.calls == []
 
 
+def test_a_model_that_a_job_makes_is_made_and_not_downloaded(spark: FakeSpark) -> None:
+    spark.models.missing["made"] = spark.models.missing["gemma4-26b-a4b-nvfp4"] = "is not there"
+    shipped = spark.run("up", "26b-a4b-nvfp4-made").expect(2)
+    assert "→ sparkctl job run quantize-26b-nvfp4 makes it; or sparkctl download 26b-a4b-nvfp4-made" in shipped.err
+    (spark.folder / "recipes" / "jobs").mkdir(parents=True)
+    recipe, job = spark.folder / "recipes" / "made.yaml", spark.folder / "recipes" / "jobs" / "mine.yaml"
+    recipe.write_text("extends: e4b-bf16\nmodel: {repo: google/gemma-4-E4B-it, path: ~/models/made}\n")
+    job.write_text("extends: quantize-fp8-free\noutput: ~/models/made\nserves: made\n")
+    up, plan = spark.run("up", "made").expect(2), spark.run("plan", "made").expect(0)
+    assert "→ sparkctl job run mine makes it\n" in up.err
+    assert "made is not there: sparkctl job run mine makes it\n" in plan.err
+    fetched = spark.run("download", "made").expect(2)
+    assert "job mine makes ~/models/made of google/gemma-4-E4B-it; the hub has only that" in fetched.err
+
+
 KEYS = ["fits", "pool", "services", "order", "steps", "strangers", "unknown"]
 
 

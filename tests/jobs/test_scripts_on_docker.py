@@ -16,7 +16,7 @@ from tests.support import gemma4
 from tests.support.engine_fixtures import FIRST
 from tests.support.fake_world import FakeSpark
 from tests.support.job_fixtures import LLMCOMPRESSOR, MODELOPT
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import EVERYTHING, only_everything
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,7 @@ MORE = {
     "modelopt's FP8": Made(MODELOPT, "e4b", {"algorithm": "FP8_DEFAULT_CFG", "calibration": TEXTS}, 33),
 }
 """What else the tools can: ten seconds of CPU each, so it is tried where all is."""
-if THOROUGH:
+if EVERYTHING:
     RUNS |= MORE
 
 
@@ -116,9 +116,7 @@ def test_a_product_is_what_was_asked_for(made: Made, runs: Runs, prefix: str, tm
     FakeSpark(tmp_path).run("verify-model", str(runs.product), "--source", source, *kept).expect(0)
 
 
-@pytest.mark.skipif(
-    not THOROUGH, reason="tests/jobs/test_killed_scripts.py kills at more moments, in a hundredth of the time"
-)
+@only_everything  # test_killed_scripts.py kills at more moments, in a hundredth of the time
 @pytest.mark.parametrize("phase", PHASES[:-1])
 def test_a_killed_run_leaves_no_config(phase: str, runs: Runs, prefix: str) -> None:
     with runs.start(MORE["S4, the whole model"], prefix) as process:

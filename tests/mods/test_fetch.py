@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import Operator
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +194,7 @@ def wheel(folder: Path) -> None:
         archive.writestr("fixed_package-1.2.dist-info/RECORD", "")
 
 
+@only_thorough
 def test_one_file_out_of_a_released_package(operator: Operator, tmp_path: Path) -> None:
     wheel(tmp_path / "index")
     operator.environ |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "index"), "PIP_CONFIG_FILE": "/dev/null"}

@@ -1,7 +1,6 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
-A run that tries a part kills after every third change, and scenarios of one command after different ones; but after
-each where a command on something else follows: what it finds was put right by nothing before.
+A run that tries a part kills a few commands after every third change. One that tries all kills each after each.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 
@@ -16,7 +15,6 @@ from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import free_port
 from tests.support.killed import Machine
 from tests.support.killing import (
-    ANOTHER,
     EACH_KILL,
     REPLACE,
     SCENARIOS,
@@ -26,13 +24,17 @@ from tests.support.killing import (
     kill_after_each_change,
     moments,
 )
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import THOROUGH, only_thorough
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-EVERY = 1 if THOROUGH or EACH_KILL else 3
+ALL = THOROUGH or EACH_KILL
+EVERY = 1 if ALL else 3
+A_PART = ("up --replace, then another command", "bench --sweep", "restart, then down")
+"""A start that is replaced, one on trial, and one that is stopped: what is left of each is another state."""
+TRIED = tuple(SCENARIOS) if ALL else A_PART
 SCENARIOS_AT_ONCE = 2
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
 
@@ -82,13 +84,11 @@ def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
 
 def steps(scenario: Scenario) -> int:
     """Return after every how many of its changes a command is killed."""
-    if EACH_KILL or scenario.then == ANOTHER:
-        return 1
     return EVERY * (4 if scenario.calls else 1)  # one that changes nothing has many calls
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", TRIED)
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, outcomes: dict[str, Future[tuple[int, list[str]]]], record_property: Callable[[str, object], None]
 ) -> None:
@@ -104,6 +104,7 @@ def test_scenarios_of_one_command_kill_it_in_different_moments() -> None:
     assert [last for last, _ in moments(4, 1, 2)] == [1, 2, 3, 4]
 
 
+@only_thorough
 def test_a_killed_sweep_a_replacement_and_a_sweep_again(make: Callable[[str], Subject]) -> None:
     subject = make("one")
     subject.machine.run("up", "one").expect(0)

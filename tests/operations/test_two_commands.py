@@ -12,6 +12,7 @@ from sparkctl.world.local.locks import FileLocks, shared_folder
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.fake_world import FakeSpark
+from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,7 @@ def test_down_ps_plan_and_another_up_do_not_wait_behind_a_load(spark: Simulated)
     assert spark.running(quick)
 
 
+@only_thorough
 def test_a_second_up_of_the_same_waits_for_the_first_and_both_end_well(spark: Simulated) -> None:
     name = spark.recipe("one", load_s=SHORT)
     first = spark.start("up", name)
@@ -92,7 +94,7 @@ def test_a_second_up_of_the_same_waits_for_the_first_and_both_end_well(spark: Si
     assert spark.container(name) == began
 
 
-@pytest.mark.parametrize(("first", "second"), [("{utilization: 0.3}", "auto"), ("auto", "{utilization: 0.3}")])
+@pytest.mark.parametrize(("first", "second"), part([("{utilization: 0.3}", "auto"), ("auto", "{utilization: 0.3}")], 0))
 def test_two_do_not_load_at_once_where_one_measures_the_free_memory(spark: Simulated, first: str, second: str) -> None:
     one, two = spark.recipe("one", load_s=SHORT, memory=first), spark.recipe("two", load_s=0.1, memory=second)
     process = spark.start("up", one)
@@ -109,6 +111,7 @@ def test_two_do_not_load_at_once_where_one_measures_the_free_memory(spark: Simul
     assert later.started_at - began.started_at >= SHORT
 
 
+@only_thorough
 def test_two_that_measure_nothing_load_at_once(spark: Simulated) -> None:
     one, two = spark.recipe("one", load_s=SHORT), spark.recipe("two", load_s=SHORT)
     processes = [spark.start("up", name) for name in (one, two)]
@@ -144,7 +147,7 @@ def test_a_replacement_waits_for_the_end_of_another_commands_start(spark: Simula
     assert now.command[now.command.index("--max-model-len") + 1] == "512"
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("told", part([signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], 0))
 def test_a_sweep_that_is_ended_from_outside_leaves_what_ran(spark: Simulated, told: signal.Signals) -> None:
     """SIGTERM and SIGHUP are what Ctrl-C is: it puts back by itself. SIGKILL is put right by the next command."""
     name = spark.recipe("one", load_s=0.1)

@@ -14,6 +14,7 @@ from scripts.pictures import PICTURES
 from tests.support.command_server import in_scripts
 from tests.support.fake_hub import hub
 from tests.support.paths import REPOSITORY
+from tests.support.thorough import only_thorough
 from tests.support.weights import EMPTY
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 
 ROOT = REPOSITORY
 ELSEWHERE = {
-    "make demo": "test_the_demo_does_the_main_job below",
+    "make demo": "test_the_demo_does_the_main_job below, of `make thorough`",
     "make test": "is what runs this",
     "pipx install .": "tests/project/test_wheel.py installs the built wheel",
 }
@@ -60,6 +61,7 @@ def test_every_command_of_the_readme_works_in_its_order(environ: dict[str, str],
     assert ran >= 10
 
 
+@only_thorough
 def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
     done = subprocess.run(["sh", "scripts/demo.sh"], env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,6 +74,7 @@ def test_the_demo_does_the_main_job(environ: dict[str, str]) -> None:
     assert all(line.startswith("simulated │") for line in told)
 
 
+@only_thorough
 @pytest.mark.usefixtures("shipped_ports")
 def test_the_pictures_are_what_the_terminal_shows(tmp_path: Path) -> None:
     own = os.environ | in_scripts(tmp_path / "bin") | {"SPARKCTL": str(tmp_path / "bin" / "sparkctl")}

@@ -99,10 +99,10 @@ _OTHERS: Final = {
     "a device": "{% include '/dev/zero' %}",
 }
 _SOME: Final = [f"{name} of {list(_LARGE)[place % len(_LARGE)]}" for place, name in enumerate(_WORK)]
-"""Each work once, each large value three times."""
+"""Each work once, each large value three times; a run that tries a part tries every third of these."""
 ATTACKS: Final = (
     {**_GROWING, **_LONG, **_OTHERS}
     if THOROUGH
-    else {name: _GROWING[name] for name in _SOME} | dict([*_LONG.items()][::2]) | _OTHERS
+    else {name: _GROWING[name] for name in _SOME[::3]} | dict([*_LONG.items()][::6]) | _OTHERS
 )
-"""A run that tries a part tries every other of the long ones: neighbours of the list are read by the same code."""
+"""A run that tries a part tries every sixth of the long ones: neighbours of the list are read by the same code."""

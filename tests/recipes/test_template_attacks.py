@@ -48,7 +48,7 @@ def outcomes() -> dict[str, tuple[float, int, str]]:
 
 
 def test_all_were_tried_and_they_are_many(outcomes: dict[str, tuple[float, int, str]]) -> None:
-    assert len(ATTACKS) > (100 if THOROUGH else 45)
+    assert len(ATTACKS) > (100 if THOROUGH else 25)
     assert outcomes.keys() == ATTACKS.keys()
 
 

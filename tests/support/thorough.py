@@ -1,4 +1,4 @@
-"""How much is tried: a run of every day tries a part, and with SPARKCTL_TEST_THOROUGH=1 a run tries all."""
+"""How much is tried: by default a part; with SPARKCTL_TEST_THOROUGH=1 all but minutes of real tools; with =all all."""
 
 from __future__ import annotations
 
@@ -6,19 +6,34 @@ import os
 from itertools import product
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 One = TypeVar("One")
 Other = TypeVar("Other")
 
-THOROUGH: Final = os.environ.get("SPARKCTL_TEST_THOROUGH") == "1"
-PART: Final = 4
+_ASKED: Final = os.environ.get("SPARKCTL_TEST_THOROUGH")
+THOROUGH: Final = _ASKED in {"1", "all"}
+EVERYTHING: Final = _ASKED == "all"
+PART: Final = 8
+"""A run of every day tries one example in so many."""
+LEFT: Final = "`make thorough` tries them, and `.ci/run`"
+only_thorough: Final = pytest.mark.skipif(not THOROUGH, reason=LEFT)
+"""For a test of a kind of which a run of every day tries others."""
+only_everything: Final = pytest.mark.skipif(not EVERYTHING, reason="minutes of real tools: `make thorough` tries them")
+"""For more of what a real tool or a real vLLM does: one of each kind is tried always where there is an engine."""
 
 
 def examples(every: int) -> int:
     """Return how many of so many examples a run tries: hypothesis chooses other ones in each run."""
     return every if THOROUGH else -(-every // PART)
+
+
+def part(every: Sequence[One], *those: int) -> Sequence[One]:
+    """Return all, or in a run that tries a part those at these places."""
+    return every if THOROUGH else [every[place] for place in those]
 
 
 def pairs(ones: Sequence[One], others: Sequence[Other]) -> list[tuple[One, Other]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparkctl.cli import process
-from sparkctl.cli.options import overrides
+from sparkctl.cli.options import job_overrides
 from sparkctl.operations.jobs.run import RunOptions, run
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("name", metavar="NAME")
-@overrides
+@job_overrides
 @click.option("--wheels", type=click.Path(path_type=Path), metavar="DIR", help="Build the image of these wheels.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.pass_obj
 def command(session: Session, /, name: str, overrides: tuple[str, ...], wheels: Path | None, *, as_json: bool) -> None:
-    """Run a job in its container; a product that is there already is said so.
+    """Run a job in its container, unless its product is there already.
 
     Ctrl-C stops it and removes what it has made. A closed terminal does not: the same command waits for it again.
     Exit codes: 2 job or usage, 3 does not fit, 4 engine, 7 the product is not as it has to be, 10 the job failed,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
+from sparkctl.operations import models
 from sparkctl.operations.changes import Options, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import service_of
@@ -60,6 +61,14 @@ class Evaluation(NamedTuple):
     wheels: Path | None = None
 
 
+class _Named(NamedTuple):
+    """A service that is to be asked: as it runs, or None, and what tells its model's files from others."""
+
+    service: Service
+    running: Deployed | None
+    model: str
+
+
 class _Subject(NamedTuple):
     """A service to ask. ``running`` is None where it has to be started; ``folder`` is where its answers are kept."""
 
@@ -85,8 +94,10 @@ def evaluate(world: World, asked: Evaluation) -> Evaluated:
     """
     if asked.reference == asked.other:
         raise InputError(f"expected two services, found {asked.other} twice")
-    loaded, image = _prepared(world, asked.suite, wheels=asked.wheels)
-    subjects = [_subject(world, name, loaded, image) for name in (asked.reference, asked.other)]
+    loaded = _suite(world, asked.suite)
+    named_ones = [_named(world, name) for name in (asked.reference, asked.other)]  # before an image is built for them
+    image = _image(world, loaded, wheels=asked.wheels)
+    subjects = [_subject(world, one, loaded, image) for one in named_ones]
     found = {one.key: kept.answers(world, one.folder, loaded.suite.tasks) for one in subjects if not asked.again}
     missing = [one for one in subjects if found.get(one.key) is None]
     missing.sort(key=lambda one: one.running is None)  # what runs is asked first
@@ -116,11 +127,11 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
         NotReadyError: the service is not deployed or not ready.
         EngineError, DoesNotFitError, JobError: as for ``evaluate``.
     """
-    loaded, image = _prepared(world, suite, wheels=None)
-    one = _subject(world, name, loaded, image)
-    if one.running is None:
+    loaded = _suite(world, suite)
+    wanted = _named(world, name)
+    if wanted.running is None:
         raise NotReadyError(f"{name} is not deployed", hint=f"sparkctl up {name}")
-    declared = one.service.recipe.retention
+    declared = wanted.service.recipe.retention
     if reference is None and declared is not None and Path(declared.suite).stem == loaded.name:
         reference = declared.reference
     if reference is None:
@@ -128,7 +139,9 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
         raise InputError(
             message, hint=f"--reference SERVICE; or retention: {{suite: {suite}, reference: SERVICE}} in it"
         )
-    first = _subject(world, reference, loaded, image)
+    against = _named(world, reference)
+    image = _image(world, loaded, wheels=None)
+    one, first = (_subject(world, each, loaded, image) for each in (wanted, against))
     before = kept.answers(world, first.folder, loaded.suite.tasks)
     if before is None:
         message = f"nothing is kept of {reference} for the suite {loaded.name}, as it is now"
@@ -139,22 +152,26 @@ def gate(world: World, name: str, suite: str = DEFAULT_SUITE, reference: str | N
     return _compared(world, loaded, (before, answers), (first, one))
 
 
-def _prepared(world: World, suite: str, *, wheels: Path | None) -> tuple[LoadedSuite, str]:
-    """Return the suite, and the id of the image of its lm-eval, which is there."""
+def _suite(world: World, name: str) -> LoadedSuite:
+    """Return the suite, where an engine is there that can run lm-eval."""
     world.refuse_elsewhere()
     if world.ports.builder is None:
         message = "a simulated engine runs no images: lm-eval cannot be run in it"
         raise EngineError(message, hint="name a real one: sparkctl --engine docker evaluate …")
-    loaded = load_suite(world.catalog, suite)
+    return load_suite(world.catalog, name)
+
+
+def _image(world: World, loaded: LoadedSuite, *, wheels: Path | None) -> str:
+    """Return the id of the image of a suite's lm-eval, which is there."""
     wanted = WantedImage(f"suite {loaded.name}", loaded.suite.image, loaded.constraints)
-    return loaded, images.ensure(world, wanted, wheels=wheels).id
+    return images.ensure(world, wanted, wheels=wheels).id
 
 
 def _tasks_folder(world: World, loaded: LoadedSuite, image: str) -> Path:
     return asking.folder(world.operator.state) / f"{loaded.name}-tasks-{loaded.digest(image)}"
 
 
-def _subject(world: World, name: str, loaded: LoadedSuite, image: str) -> _Subject:
+def _named(world: World, name: str) -> _Named:
     """Return a service as it runs, else as its recipe says.
 
     Raises:
@@ -170,10 +187,16 @@ def _subject(world: World, name: str, loaded: LoadedSuite, image: str) -> _Subje
     if service.kind is not ServerKind.GENERATE or not service.recipe.model.chat:
         does = "is a base model" if service.kind is ServerKind.GENERATE else service.kind.does
         raise InputError(f"{name} {does}: the questions are asked by its chat interface")
-    decisive = [service.digest, _model(name, service), service.recipe.serve.name, loaded.digest(image)]
+    return _Named(service, running, _model(world, name, service))
+
+
+def _subject(world: World, one: _Named, loaded: LoadedSuite, image: str) -> _Subject:
+    """Return what is asked of a service, and where its answers are kept."""
+    service = one.service
+    decisive = [service.digest, one.model, service.recipe.serve.name, loaded.digest(image)]
     key = hashlib.sha256("\n".join(decisive).encode()).hexdigest()[:12]
-    folder = asking.folder(world.operator.state) / f"{loaded.name}-{name}-{key}"
-    return _Subject(service, running, folder, key)
+    folder = asking.folder(world.operator.state) / f"{loaded.name}-{service.name}-{key}"
+    return _Subject(service, one.running, folder, key)
 
 
 def _declared(world: World, name: str) -> Service:
@@ -186,11 +209,12 @@ def _as_it_runs(world: World, name: str, running: Deployed) -> Service:
     return service_of(world, name, running.container, world.known_images)
 
 
-def _model(name: str, service: Service) -> str:
+def _model(world: World, name: str, service: Service) -> str:
     """Return what tells the model's files from others."""
     here = service.model.here
     if here is None:
-        raise InputError(f"{name}: {service.model.missing}", hint=f"sparkctl download {service.recipe_name}")
+        hint = models.way_here(world, service.recipe_name, service.recipe_name, service.recipe)
+        raise InputError(f"{name}: {service.model.missing}", hint=hint)
     return digest.input_digest(here)
 
 

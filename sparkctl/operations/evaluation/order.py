@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.operations.evaluation.outputs import PLACEHOLDER
 from sparkctl.recipes.job.confined import ENVIRONMENT, OUTPUT, ScriptCall, confined
+from sparkctl.vllm.server import Route
 from sparkctl.world.spec import HealthCheck, Mount
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def parameters(order: AskOrder) -> dict[str, Any]:
     if order.network:
         told["network"] = True
     if order.server is not None:
-        told |= {"model": order.server.model, "url": f"{order.server.url}/v1/chat/completions"}
+        told |= {"model": order.server.model, "url": f"{order.server.url}{Route.CHAT}"}
         told |= {"again": True} if order.again else {}
     return told
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import EngineError, SparkctlError
+from sparkctl.base.errors import EngineError, InputError, SparkctlError
 from sparkctl.base.units import format_bytes
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.image import image_reference
@@ -100,7 +100,11 @@ class _Look:
 
     def _of_container(self, job: str, container: Container, labels: JobLabels | None) -> Iterator[JobLeftover]:
         work = JobWork(self.world, self.products, job)
-        found = work.look(worked_on=work.worked_on())
+        try:
+            found = work.look(worked_on=work.worked_on())
+        except InputError as error:  # another user's: the engine is everybody's, and the folder is not
+            self.stays.append(f"{job}: its run is not yours to judge: {error.message}")
+            return
         folder = None if labels is None else Path(labels.partial)
         if folder is not None:
             self._seen.add(folder)

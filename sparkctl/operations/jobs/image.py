@@ -133,7 +133,8 @@ def _folder_of_wheels(folder: Path) -> Path:
     Raises:
         InputError: it is none, or has no wheel.
     """
-    hint = "make one with: pip download --dest DIR -c CONSTRAINTS PACKAGES, with the Python and for the processor of it"
+    download = "pip download --dest DIR -c CONSTRAINTS PACKAGES"
+    hint = f"make one with: {download}, run by the base image's Python on its kind of processor"
     try:
         real = folder.resolve(strict=True)
         names = [path.name for path in real.iterdir()]

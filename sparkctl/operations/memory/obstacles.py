@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
 from sparkctl.mods.checksum import UNPINNED
-from sparkctl.operations import deployed
+from sparkctl.operations import deployed, models
 from sparkctl.operations.memory.lacking import lacks
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
 from sparkctl.world import labels
@@ -33,7 +33,7 @@ def obstacles(world: World, starting: Sequence[Service]) -> Iterator[str]:
         except EngineError as error:
             yield f"`up` would stop here: {error.message}"
         yield from _unlisted(engine, service)
-        yield from _of_the_models(service)
+        yield from _of_the_models(world, service)
         _, missing = world.secret_values(service)
         if missing:
             yield f"`up` would stop here: {service.name}: no value for {', '.join(missing)}"
@@ -41,12 +41,13 @@ def obstacles(world: World, starting: Sequence[Service]) -> Iterator[str]:
             yield f"`up` would stop here: {service.name}: mod {mod} is unpinned: sparkctl mods pin {mod}"
 
 
-def _of_the_models(service: Service) -> Iterator[str]:
+def _of_the_models(world: World, service: Service) -> Iterator[str]:
     """Yield that a model is not here, or is not what its vLLM reads."""
     for source in service.sources:
         if source.missing:
             name = service.wanted.asked or service.name
-            yield f"`up` would stop here: {service.name}: {source.missing}: sparkctl download {name}"
+            way = models.way_here(world, name, service.recipe_name, service.recipe)
+            yield f"`up` would stop here: {service.name}: {source.missing}: {way}"
     for lack in lacks(service):
         if lack.silent:
             yield f"`up` would stop here: {service.name}: {lack.says}: {lack.way_out}"

@@ -128,7 +128,7 @@ def _watched(service: str, now: Container | None, aside: Sequence[Container]) ->
     if not aside and not trial:
         return None
     who = worker(now)
-    doing = f"{who} has it on trial" if trial else f"{who} starts its successor"
+    doing = f"{who} tries it, and removes it afterwards" if trial else f"{who} starts its successor"
     if not aside:
         return AsideFinding(service, doing)
     unless = "" if trial else " unless that becomes ready"

@@ -140,7 +140,9 @@ class Job(Declaration, title="sparkctl job"):
     with_: Mapping[str, Any] = Field(
         default_factory=dict, alias="with", description="the script's parameters, checked by its own schema"
     )
-    input: Annotated[JobInput, OrText("repo")] = Field(description="the model that it reads; a text is its repo")
+    input: Annotated[JobInput, OrText("repo")] = Field(
+        description="the model that it reads; a text is its repo, or its folder"
+    )
     output: HostPath = Field(description="the folder that it makes; it must not be there before")
     gpus: Annotated[
         str,

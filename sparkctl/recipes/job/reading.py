@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 KIND: Final = "job"
 _WITH: Final = ("with",)
+_EXPRESSION: Final = "re:"
 _TEXTS: Final = {"image": "base", "input": "repo"}
-"""Parts that may be written as a text, and the field that it is."""
+"""Parts that may be written as a text, and the field that it is; of an input, a path is its ``path``."""
 
 
 def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> LoadedJob:
@@ -47,7 +49,7 @@ def load_job(catalog: Catalog, name: str, overrides: Sequence[str] = ()) -> Load
     wrong += [*of_script, *of_constraints]
     if script is not None:
         wrong += _of_parameters(script, whole)
-    wrong += _of_folders(whole)
+    wrong += [*_of_folders(whole), *_of_kept(whole)]
     if wrong or script is None:
         raise ProblemsError(wrong)
     whole = _with_defaults(script, whole)
@@ -98,7 +100,7 @@ def input_folder(loaded: LoadedJob, source: Source) -> Path:
 def _whole(catalog: Catalog, entry: CatalogEntry, overrides: Sequence[str]) -> Document:
     """Return the job's document with all that it extends and that is laid over it."""
     extended = catalog.extended(KIND, entry, lambda one: document.read(one.path))
-    return _spelled_out(layers.with_overrides(extended, overrides))
+    return _spelled_out(layers.with_overrides(_spelled_out(extended), overrides))
 
 
 def _spelled_out(source: Document) -> Document:
@@ -109,7 +111,8 @@ def _spelled_out(source: Document) -> Document:
     for key, field in _TEXTS.items():
         node = content.get(key)
         if node is not None and isinstance(node.content, str):
-            content[key] = node._replace(content={field: node}, text="")
+            part = "path" if key == "input" and node.content.startswith(("/", "~", ".")) else field
+            content[key] = node._replace(content={part: node}, text="")
     return source._replace(root=source.root._replace(content=content))
 
 
@@ -181,7 +184,7 @@ def _of_folders(whole: Document) -> list[Problem]:
     if not isinstance(made.content, str):
         return []
     wrong = name_problem(PurePosixPath(made.content))
-    if wrong is not None:
+    if wrong is not None and made.content:
         return [Problem(f"output: {made.content} {wrong}", made.place, "name another folder")]
     if not isinstance(read.content, str):
         return []
@@ -190,6 +193,19 @@ def _of_folders(whole: Document) -> list[Problem]:
         return []
     message = f"output: expected a folder apart from the input's, found {made.content} and {read.content}"
     return [Problem(message, made.place, "the model that is read stays as it is")]
+
+
+def _of_kept(whole: Document) -> list[Problem]:
+    """Return the expressions of ``with.ignore`` that are none: the checks of the product read them."""
+    found = []
+    for node in whole.node(("with", "ignore")).children.values():
+        if isinstance(node.content, str) and node.content.startswith(_EXPRESSION):
+            try:
+                re.compile(node.content.removeprefix(_EXPRESSION))
+            except re.error as error:
+                message = f"with.ignore: no regular expression after {_EXPRESSION!r}: {error}"
+                found.append(Problem(message, node.place, "such as 're:.*vision_tower.*'"))
+    return found
 
 
 def _doubts(script: ReadScript, whole: Document, job: Job) -> list[Problem]:

@@ -224,6 +224,23 @@ def test_what_cannot_be_is_said_before_anything_starts(spark: EvaluatingSpark) -
     assert spark.started == []
 
 
+def test_a_wrong_name_is_said_before_an_image_is_fetched_or_built(spark: EvaluatingSpark) -> None:
+    spark.engine.images.clear()
+    told = spark.run("evaluate", "e4b-bf16", "e4b").expect(2)
+    assert "no recipe or stack 'e4b'" in told.err
+    assert not any(call.startswith("pull") for call in spark.engine.calls)
+    assert "is not deployed" in spark.run("check", "e4b-nvfp4", "--suite", "retention").expect(5).err
+
+
+def test_an_interrupted_start_is_said_as_that_and_leaves_nothing(spark: EvaluatingSpark) -> None:
+    spark.http.serving.clear()
+    spark.clock.interrupt_at = spark.clock.now + 30
+    told = spark.run("evaluate", "e4b-bf16", "e4b-nvfp4", *SUMS).expect(130)
+    assert "error: interrupted while e4b-bf16 started, and its container is removed\n" in told.err
+    assert "--keep" not in told.err
+    assert names(spark) == []
+
+
 def test_an_engine_that_refuses_leaves_nothing(spark: EvaluatingSpark) -> None:
     spark.engine.fail["start e4b-nvfp4"] = EngineError("no more of it")
     spark.run("evaluate", "e4b-bf16", "e4b-nvfp4", *SUMS).expect(4)

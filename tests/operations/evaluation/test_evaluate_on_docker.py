@@ -15,13 +15,12 @@ from sparkctl.world.sim import answers
 from tests.support.command_line import free_port, wait_for
 from tests.support.engine_fixtures import FIRST
 from tests.support.own_suite import write_suite
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import only_everything
 
 if TYPE_CHECKING:
     from tests.support.docker_spark import Spark
 
 pytestmark = [pytest.mark.docker, pytest.mark.jobs, FIRST]
-ALL = pytest.mark.skipif(not THOROUGH, reason="a run of lm-eval takes 5 s of CPU: `make thorough` tries all of them")
 RIGHT = "Simulated text: 1 2 3"
 """Five tokens of a stand-in."""
 SIM = "/opt/standin/sparkctl/world/sim/answers.py"
@@ -69,7 +68,7 @@ def test_what_runs_is_asked_and_a_spoiled_one_is_started_asked_found_and_stopped
     assert (row["reference"], row["other"], row["lost"], row["questions"], row["p"]) == (1.0, 0.0, 4, 4, 0.125)
 
 
-@ALL
+@only_everything
 def test_answers_without_a_word_are_void_though_lm_eval_ends_well(spark: Spark) -> None:
     reference = spark.recipe("whole")
     spark.run("up", reference).expect(0)
@@ -81,7 +80,7 @@ def test_answers_without_a_word_are_void_though_lm_eval_ends_well(spark: Spark) 
     assert "is void" in void.err
 
 
-@ALL
+@only_everything
 def test_a_service_that_is_killed_meanwhile_is_named_and_only_the_missing_is_asked(spark: Spark) -> None:
     """It says five tokens, one a second, and four questions are asked one after another."""
     port = free_port()
@@ -104,7 +103,7 @@ def test_a_service_that_is_killed_meanwhile_is_named_and_only_the_missing_is_ask
     assert generated(port) - before == 5 * missing < 5 * 4
 
 
-@ALL
+@only_everything
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_an_evaluation_that_is_ended_leaves_nothing_for_longer_than_to_the_next_command(
     spark: Spark, ending: signal.Signals

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.job_fixtures import LLMCOMPRESSOR
 from tests.support.own_suite import write_suite
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import only_everything
 from tests.support.vllm_machine import IMAGE
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     *(pytest.mark.docker, pytest.mark.vllm, pytest.mark.jobs, pytest.mark.timeout(1500)),
-    pytest.mark.skipif(not THOROUGH, reason="three starts of the real vLLM: `make thorough` tries it"),
+    only_everything,
 ]
 RECIPE = """\
 description: the taught Gemma 4 on the real vLLM

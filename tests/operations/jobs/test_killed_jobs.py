@@ -16,6 +16,7 @@ from sparkctl.operations.jobs.stop import stop
 from tests.support.dying import KilledError, Life, mortal
 from tests.support.fakes import FakeReport
 from tests.support.job_bench import JOB, JobBench
+from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +84,7 @@ def test_after_a_kill_at_any_moment_a_run_makes_the_product(tmp_path: Path) -> N
         assert (bench.left, models(bench)) == ([], ["made", "source"])
 
 
+@only_thorough
 def test_after_a_kill_at_any_moment_clean_leaves_only_what_can_be_finished(tmp_path: Path) -> None:
     finished = 0
     for bench in each_kill(tmp_path, a_run, nothing):
@@ -107,7 +109,7 @@ def failed(bench: JobBench) -> None:
     bench.code, bench.runs = 0, False
 
 
-@pytest.mark.parametrize("command", [a_stop, a_clean])
+@pytest.mark.parametrize("command", part([a_stop, a_clean], 0))
 def test_after_a_kill_of_what_removes_the_next_one_removes_the_rest(
     command: Callable[[World], None], tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_after_a_kill_of_what_removes_the_next_one_removes_the_rest(
         assert (bench.left, models(bench)) == ([], ["source"])
 
 
+@only_thorough
 def test_after_a_kill_of_a_run_that_begins_anew_the_next_one_makes_the_product(tmp_path: Path) -> None:
     for bench in each_kill(tmp_path, a_run, failed):
         bench.spark.run("job", "run", JOB).expect(0)

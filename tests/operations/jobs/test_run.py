@@ -14,6 +14,7 @@ from sparkctl.operations.jobs.run import RunOptions, run
 from sparkctl.recipes.job.built_image import LABEL_BUILT
 from sparkctl.world.job_labels import read_job
 from sparkctl.world.labels import LABEL_CLAIM
+from sparkctl.world.local.products.folders import DiskProducts
 from tests.support.fakes import FakeReport
 from tests.support.job_bench import CONTAINER, DONE, JOB, JobBench, phases
 
@@ -327,6 +328,21 @@ def test_a_failed_run_that_nobody_waited_for_is_shown_and_removed(bench: JobBenc
     (row,) = bench.spark.run("job", "clean", "--yes", "--json").expect(0).json
     assert row["removed"] is True
     assert bench.left == []
+
+
+class OfAnotherUser(DiskProducts):
+    """Folders that one may not look into."""
+
+    def lies_there(self, path: Path) -> str:
+        raise InputError(f"cannot look at {path}: Permission denied")
+
+
+def test_clean_passes_over_the_run_of_another_user(bench: JobBench) -> None:
+    killed(bench)
+    bench.spark.products = OfAnotherUser()
+    done = bench.spark.run("job", "clean", "--yes").expect(0)
+    assert f"stays: {JOB}: its run is not yours to judge: cannot look at " in done.err
+    assert bench.container is not None
 
 
 def test_the_log_of_the_last_run_is_kept_and_bounded_by_lines(bench: JobBench) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.engine_fixtures import FIRST
 from tests.support.job_fixtures import LLMCOMPRESSOR, MODELOPT
-from tests.support.thorough import THOROUGH
+from tests.support.thorough import EVERYTHING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ EVERY = (
     Shipped("quantize-26b-nvfp4", MODELOPT, "26b", 2 * (7 + 12) - 1),
     Shipped("quantize-huihui-26b-fp8", LLMCOMPRESSOR, "26b", 2 * (7 + 12) - 1),
 )
-SHIPPED = EVERY if THOROUGH else EVERY[:1]
+SHIPPED = EVERY if EVERYTHING else EVERY[:1]
 """Ten seconds of CPU each, and twenty for the last: all of them are tried where all is."""
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
 from sparkctl.recipes.host.operator import Operator
-from sparkctl.recipes.job.reading import base_problems, input_folder, input_source
+from sparkctl.recipes.job.reading import base_problems, input_folder, input_source, load_job
 from tests.support.fakes import FakeModels
 from tests.support.job_shop import JobShop
 
@@ -60,6 +60,11 @@ def test_defaults_inside_of_a_map_are_filled_in_where_the_map_is_written(shop: J
         (["with.calibration={samples: 1.5}"], "with.calibration.samples: expected a whole number, found the number"),
         (["with.calibration={sample: 1}"], "did you mean samples?"),
         (["with.calibration={texts: 3}"], "with.calibration.texts: expected a text or a list, found the number 3"),
+        (
+            ["with.ignore=['re:[']"],
+            "no regular expression after 're:': unterminated character set at position 0",
+        ),
+        (["image.steps=[[foo]]"], "--set image.steps:1:3: image.steps[0][0]: expected NAME==VERSION, found 'foo'"),
         (["with.calibration={texts: []}"], "with.calibration.texts: expected at least 1 of them, found 0 of them"),
         (["with.calibration={texts: [1]}"], "with.calibration.texts[0]: expected a text, found the number 1"),
         (["with=fast"], "with: expected a map, found the text 'fast'"),
@@ -118,6 +123,17 @@ def test_a_text_in_the_place_of_image_and_input_replaces_the_whole_map(shop: Job
     job = shop.job("image=mine:1", "input=c/d").job
     assert (job.image.base, job.image.built, job.image.constraints) == ("mine:1", False, None)
     assert (job.input.repo, job.input.path, job.input.facts) == ("c/d", None, None)
+
+
+def test_an_input_that_is_written_as_a_folder_has_no_repository(shop: JobShop) -> None:
+    wanted = shop.job("input=~/models/mine").job.input
+    assert (wanted.path, wanted.repo, wanted.facts) == ("~/models/mine", None, None)
+
+
+def test_steps_are_laid_over_an_image_that_is_written_as_a_text(shop: JobShop) -> None:
+    shop.write("recipes/jobs/other.yaml", "extends: small\nimage: mine:1\n")
+    image = load_job(shop.catalog, "other", ["image.steps=[[a==1]]"]).job.image
+    assert (image.base, image.steps) == ("mine:1", (("a==1",),))
 
 
 def test_a_base_of_the_own_name_is_changed_by_an_operators_job(shop: JobShop) -> None:

@@ -21,12 +21,14 @@ from hypothesis import strategies as st
 
 from sparkctl.world.sim.flags import parse_arguments, parse_faults, parse_number
 from tests.support.paths import FIXTURES
+from tests.support.thorough import THOROUGH, only_thorough, part
 from tests.testbed.images import copy_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REFUSED = json.loads((FIXTURES / "vllm-0.32-cpu" / "refused-requests.json").read_text())
+ASKED = REFUSED if THOROUGH else REFUSED[::4]
 TOO_LONG = FIXTURES / "vllm-0.20.2-h200" / "failures" / "f12-max-len-gt-derived.log"
 MIB = 1024**2
 MTP = '{"method":"mtp","num_speculative_tokens":4}'
@@ -117,6 +119,7 @@ def test_the_log_has_vllms_lines_in_vllms_order() -> None:
     assert "Maximum concurrency for 16,000 tokens per request: 4.10x" in "\n".join(seen.log)
 
 
+@only_thorough
 def test_an_eager_start_neither_compiles_nor_captures() -> None:
     with standin("--enforce-eager") as seen:
         seen.read_until("startup complete")
@@ -156,7 +159,11 @@ def tiny() -> Iterator[Standin]:
         yield seen
 
 
-@pytest.mark.parametrize("real", REFUSED, ids=lambda one: f"{one['method']} {one['path']} {str(one['body'])[:60]}")
+@pytest.mark.parametrize(
+    "real",
+    ASKED,
+    ids=lambda one: f"{one['method']} {one['path']} {str(one['body'])[:60]}",
+)
 def test_a_request_is_refused_as_a_real_vllm_refused_it(tiny: Standin, real: dict[str, Any]) -> None:
     body = real["body"]
     content = None if body is None else body if isinstance(body, str) else json.dumps(body)
@@ -178,7 +185,7 @@ def test_an_answer_ends_with_the_context(tiny: Standin) -> None:
     assert [event["choices"][0]["finish_reason"] for event in events[-2:]] == [None, "length"]
 
 
-@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("streamed", part([False, True], 0))
 def test_an_answer_of_any_length_takes_no_more_memory_than_a_short_one(*, streamed: bool) -> None:
     with standin("--max-model-len", "200000000") as seen:
         seen.read_until("startup complete")
@@ -236,7 +243,7 @@ def test_chat_answers_json_when_asked_for_it_and_streams() -> None:
     assert "".join(deltas) == answer["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("flags", [("--api-key", "k"), ()])
+@pytest.mark.parametrize("flags", part([("--api-key", "k"), ()], 1))
 def test_a_key_is_wanted_from_the_flag_or_the_variable_and_never_printed(flags: tuple[str, ...]) -> None:
     with standin(*flags, env={} if flags else {"VLLM_API_KEY": "k"}) as seen:
         seen.read_until("startup complete")
@@ -293,6 +300,7 @@ def test_a_stuck_scheduler_is_healthy_and_never_answers_a_completion() -> None:
             httpx.post(seen.url + "/v1/completions", json={"prompt": "1"}, timeout=0.2, trust_env=False)
 
 
+@only_thorough
 def test_other_names_and_refused_keys_come_as_ordered() -> None:
     with standin(faults="load_s=0,no_model_name") as seen:
         seen.read_until("startup complete")
@@ -302,6 +310,7 @@ def test_other_names_and_refused_keys_come_as_ordered() -> None:
         assert seen.get("/v1/models").status_code == 401
 
 
+@only_thorough
 def test_a_slow_server_takes_its_time_for_each_token() -> None:
     with standin(faults="load_s=0,slow=0.05") as seen:
         seen.read_until("startup complete")

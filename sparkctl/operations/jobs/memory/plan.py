@@ -8,6 +8,7 @@ from sparkctl.operations.jobs import image, listed, ordered
 from sparkctl.operations.jobs.memory.admission import admission
 from sparkctl.operations.jobs.memory.need import need
 from sparkctl.operations.jobs.memory.running import jobs_now
+from sparkctl.operations.jobs.runs.asked import one_in_another
 from sparkctl.operations.memory.plan import strangers
 from sparkctl.operations.planner import planner
 from sparkctl.recipes.job.reading import input_source, load_job
@@ -58,7 +59,10 @@ class PlannedJob(NamedTuple):
             repo = self.loaded.job.input.repo
             fetch = f": sparkctl download {repo}" if repo is not None and not self.source.damaged else ""
             found.append(f"`job run` would stop here: {self.source.missing}{fetch}")
-        if self.product.there and self.product.job != self.loaded.name:
+        lies = self.source.here and one_in_another(self.source.here, self.product.folder)
+        if lies:
+            found.append(f"`job run` would stop here: {lies}")
+        elif self.product.there and self.product.job != self.loaded.name:
             by = f"made by {self.product.job}" if self.product.job else "made by no job"
             found.append(f"`job run` would stop here: {self.product.folder} is there already, {by}")
         return found

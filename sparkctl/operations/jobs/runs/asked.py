@@ -124,10 +124,19 @@ def _key_of_known(world: World, loaded: LoadedJob) -> str | None:
     return None if found is None else image_key(loaded, found, image.image_reference(world, loaded))
 
 
+def one_in_another(folder: Path, output: Path) -> str | None:
+    """Return that a job would write into its input or read what it makes, links followed; None where it does not."""
+    inside, made = real(folder), real(output)
+    if made == inside:
+        return f"the output {output} is the input itself"
+    if made.is_relative_to(inside) or inside.is_relative_to(made):
+        return f"the output {output} and the input {folder} lie one in the other"
+    return None
+
+
 def _refuse_one_in_another(folder: Path, output: Path) -> None:
-    inside, output = real(folder), real(output)
-    if output == inside or output.is_relative_to(inside) or inside.is_relative_to(output):
-        message = f"the output {output} and the input {folder} are one in the other"
+    message = one_in_another(folder, output)
+    if message is not None:
         raise InputError(message, hint="a job reads one folder and makes another: --set output=FOLDER")
 
 

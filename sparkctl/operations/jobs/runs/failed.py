@@ -57,7 +57,11 @@ def failure(asked: AskedJob, watched: WatchedRun, lines: Sequence[str], memory_b
     how, hint = _ended(asked, watched, memory_bytes)
     during = f", in the phase {watched.said.phase}" if watched.said.phase and not watched.said.done else ""
     told = [f"{name}: {how}{during}; nothing of its output is kept"]
-    found = None if hint else explain_job(lines, None if watched.container is None else watched.container.exit_code)
+    # The two streams are mixed as they were written: a phase may lie in the middle of an exception's lines.
+    of_the_tools = [line for line in lines if not is_phase(line)]
+    found = (
+        None if hint else explain_job(of_the_tools, None if watched.container is None else watched.container.exit_code)
+    )
     if found is not None:
         cause, fix = found
         told.append(f"why: {cause}")

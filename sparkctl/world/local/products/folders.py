@@ -177,6 +177,9 @@ def _asked(doing: str) -> Iterator[None]:
     except FileExistsError as error:
         message = f"cannot {doing}: {error.filename or 'something'} is there already"
         raise InputError(message, hint="move it away, or name another folder") from None
+    except PermissionError as error:
+        hint = "name a folder that is yours, or have its owner give you the right to it"
+        raise InputError(f"cannot {doing}: {error.strerror or error}", hint=hint) from None
     except OSError as error:
         hint = _ELSEWHERE if error.errno in _OF_THE_PATH else _HINT
         raise InputError(f"cannot {doing}: {error.strerror or error}", hint=hint) from None

@@ -110,6 +110,14 @@ def test_what_would_stop_the_run_is_said_before(spark: FakeSpark) -> None:
     assert "image   built on python:3.13, fetched or built when the job runs" in told.out
 
 
+def test_an_output_that_lies_in_the_input_is_said_before_the_run(spark: FakeSpark) -> None:
+    read, link = spark.folder / "model", spark.folder / "link"
+    link.symlink_to(read)
+    write_job(spark.folder, NAME, input={"path": str(read)}, output=str(link / "made"))
+    told = spark.run("job", "plan", NAME)
+    assert f"would stop here: the output {link / 'made'} and the input {read} lie one in the other" in told.err
+
+
 def test_bad_names_and_values_are_errors_at_their_place(spark: FakeSpark) -> None:
     assert "no job" in spark.run("job", "plan", "quantise-26b").expect(2).err
     assert "with" in spark.run("job", "plan", NAME, "--set", "with.colour=red").expect(2).err
