@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sparkctl.base import document, units
+from sparkctl.base import units
 from sparkctl.base.errors import InputError
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.operations.memory import hub_models
+from sparkctl.recipes.job.maker import maker_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparkctl.base.document import Document
     from sparkctl.operations.context import World
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
@@ -42,45 +41,13 @@ def require(world: World, located: Sequence[Located]) -> None:
 def way_here(world: World, asked: str, recipe_name: str, recipe: Recipe) -> str:
     """Return the command with which a recipe's model comes onto this host: the job that makes it, or its download."""
     download = f"sparkctl download {asked}"
-    maker = _maker(world, recipe_name, recipe)
+    maker = maker_of(world.catalog, world.operator, recipe_name, recipe)
     if maker is None:
         return download
     made = f"sparkctl job run {maker.name} makes it"
-    if maker.repo == recipe.model.repo:
+    if maker.alone:
         return made
     return f"{made}; or {download} fetches {recipe.model.repo}"
-
-
-class _Maker(NamedTuple):
-    """A job, and the repository that it reads, None where it says none."""
-
-    name: str
-    repo: str | None
-
-
-def _maker(world: World, recipe_name: str, recipe: Recipe) -> _Maker | None:
-    """Return the job that makes a recipe's folder for it, as its ``output`` and its ``serves`` say.
-
-    Only these are read of a job: whether it is right is nothing that a service has to know.
-    """
-    if recipe.model.path is None:
-        return None
-    folder = world.operator.expand(recipe.model.path)
-    for entry in world.catalog.entries("job"):
-        if entry.name.startswith("_"):
-            continue
-        with suppress(InputError):
-            job = world.catalog.extended("job", entry, lambda one: document.read(one.path))
-            output, serves = job.node(("output",)).content, job.node(("serves",)).content
-            if serves == recipe_name and isinstance(output, str) and world.operator.expand(output) == folder:
-                return _Maker(entry.name, _repo(job))
-    return None
-
-
-def _repo(job: Document) -> str | None:
-    written = job.node(("input",)).content
-    found = written if isinstance(written, str) else job.node(("input", "repo")).content
-    return found if isinstance(found, str) else None
 
 
 def download(world: World, located: Sequence[Located]) -> None:
@@ -103,8 +70,8 @@ def _refuse_input(world: World, one: Located) -> None:
     recipe = one.loaded.recipe
     if not one.model.missing:
         return
-    maker = _maker(world, one.member.recipe, recipe)
-    if maker is not None and maker.repo == recipe.model.repo:
+    maker = maker_of(world.catalog, world.operator, one.member.recipe, recipe)
+    if maker is not None and maker.alone:
         message = (
             f"{name(one)}: job {maker.name} makes {recipe.model.path} of {recipe.model.repo}; the hub has only that"
         )

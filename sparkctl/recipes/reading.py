@@ -16,6 +16,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes.catalog import SHIPPED
 from sparkctl.recipes.certain import is_certain
 from sparkctl.recipes.host import side, version
+from sparkctl.recipes.job.maker import maker_of
 from sparkctl.recipes.located import Located, Locator
 from sparkctl.recipes.minimal.fitted import fitted
 from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
@@ -154,13 +155,19 @@ class Loader(Locator):
         return [variant for variant in found if variant is not None]
 
     def _variant(self, one: Located, name: str, ports: Sequence[Serve]) -> Variant | None:
-        """Return a recipe with what was laid over another and with its limits; None where a port is taken."""
+        """Return a recipe with what was laid over another and with its limits.
+
+        None where a port is taken, or where its model is not here and only a job makes it.
+        """
         limits, recipe = one.loaded.recipe.limits, self._catalog.recipe(name, one.overrides).recipe
         keep = {"limits.context": (limits.context, recipe.limits.context)}
         keep["limits.sequences"] = (limits.sequences, recipe.limits.sequences)
         overrides = tuple(f"{path}={wanted}" for path, (wanted, own) in keep.items() if wanted != own)
         other = self._located(Member(name, name, asked=name), (*one.overrides, *overrides), strict=False)
         if any(other.loaded.recipe.serve.clashes(taken) for taken in ports):
+            return None
+        maker = maker_of(self._catalog, self._operator, name, other.loaded.recipe) if other.missing else None
+        if maker is not None and maker.alone:
             return None
         rules, known = other.loaded.version.memory, self.facts(other)
         recipe = self.whole(other, *known).loaded.recipe

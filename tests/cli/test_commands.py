@@ -226,9 +226,12 @@ def test_a_model_that_is_missing_is_named_with_its_size_and_the_command(spark: F
 
 
 def test_a_model_that_a_job_makes_is_made_and_not_downloaded(spark: FakeSpark) -> None:
-    spark.models.missing["made"] = spark.models.missing["gemma4-26b-a4b-nvfp4"] = "is not there"
-    shipped = spark.run("up", "26b-a4b-nvfp4-made").expect(2)
-    assert "→ sparkctl job run quantize-26b-nvfp4 makes it; or sparkctl download 26b-a4b-nvfp4-made" in shipped.err
+    for folder in ("made", "gemma4-26b-a4b-nvfp4", "gemma4-e4b-nvfp4"):
+        spark.models.missing[folder] = "is not there"
+    shipped = spark.run("up", "e4b-nvfp4").expect(2)
+    assert "→ sparkctl job run quantize-e4b-nvfp4a16 makes it; or sparkctl download e4b-nvfp4 fetches" in shipped.err
+    alone = spark.run("up", "26b-a4b-nvfp4-made").expect(2)
+    assert "→ sparkctl job run quantize-26b-nvfp4 makes it\n" in alone.err
     (spark.folder / "recipes" / "jobs").mkdir(parents=True)
     recipe, job = spark.folder / "recipes" / "made.yaml", spark.folder / "recipes" / "jobs" / "mine.yaml"
     recipe.write_text("extends: e4b-bf16\nmodel: {repo: google/gemma-4-E4B-it, path: ~/models/made}\n")
