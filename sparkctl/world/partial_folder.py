@@ -20,7 +20,7 @@ _RUN_LETTERS: Final = 12
 """Of a run's id."""
 _LONGEST_NAME: Final = 255
 """Bytes of a name in a folder, of every file system that Linux has (NAME_MAX of linux/limits.h)."""
-_PARTIAL: Final = re.compile(r".+\.partial-[0-9A-Za-z]+")
+_PARTIAL: Final = re.compile(r".+\.partial-[0-9A-Za-z]+", re.DOTALL)
 
 
 def partial_of(output: Path, run: str) -> Path:

@@ -87,4 +87,6 @@ def test_fp8_keeps_what_was_taught_and_a_spoiled_model_does_not(machine: Machine
     lost = machine.run("evaluate", reference, bad, "--suite", "lessons").expect(7)
     assert f"{reference}: asked before" in lost.err
     assert "lessons exact_match 75.0 % (floor 90.0 %)" in lost.err
-    assert machine.docker("ps", "--all", "--quiet", "--filter", f"name={machine.prefix}-") == ""
+    there = machine.docker("ps", "--all", "--format", "{{.Names}}").split()
+    assert not {reference, good, bad} & set(there)
+    assert not [name for name in there if name.startswith("sparkctl-evaluate")]

@@ -105,4 +105,6 @@ def test_what_was_taught_is_still_known_after_quantizing_and_a_spoiled_product_g
     assert "fails 1 of its 1 checks" in spoiled
     assert "four: contains: not there, expected four" in spoiled
     assert sorted(one.name for one in tmp_path.iterdir()) == ["fp8"]
-    assert machine.prefix not in machine.docker("ps", "--all", "--format", "{{.Names}}")
+    there = machine.docker("ps", "--all", "--format", "{{.Names}}").split()
+    mine = (f"{machine.prefix}-fp8", f"{machine.prefix}-spoil")
+    assert not [name for name in there if any(one in name for one in mine)]

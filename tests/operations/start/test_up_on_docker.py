@@ -49,6 +49,7 @@ def test_up_serves_up_again_is_already_up_and_down_leaves_nothing(spark: Spark) 
     claim = row.pop("claim_bytes")
     assert 0 < claim < 2**33
     assert row == {
+        "kind": "service",
         "name": name,
         "container": name,
         "recipe": name,
