@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.command_server import Command
-from tests.support.thorough import part
+from tests.support.thorough import only_thorough, part
 
 SPARKCTL = [sys.executable, "-m", "sparkctl"]
 
@@ -138,6 +138,7 @@ def test_a_user_id_without_a_name_needs_a_home(home: dict[str, str], command: st
     assert told in err
 
 
+@only_thorough
 def test_whatever_the_umask_others_cannot_write_what_sparkctl_makes(operator: Operator) -> None:
     port = free_port()
     script = f"umask 000; $S up e4b-nvfp4 --set serve.port={port}; $S down --all; true"
@@ -168,6 +169,7 @@ def test_a_signal_ends_a_wait_as_ctrl_c_does(operator: Operator, told: signal.Si
     operator.run("down", "--all").expect(0)
 
 
+@only_thorough
 def test_a_second_signal_does_not_interrupt_what_cleans_up(operator: Operator) -> None:
     """A terminal that is closed sends SIGHUP, and whoever started us then SIGTERM."""
     process = start(operator)

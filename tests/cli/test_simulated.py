@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import Operator, free_port
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     made.run("down", "--all").expect(0)
 
 
+@only_thorough
 def test_a_model_of_ones_own_from_its_plan_to_its_bench(operator: Operator) -> None:
     before = operator.run("plan", "mine", "--json").expect(0).json["services"][0]
     up = operator.run("up", "mine").expect(0)

@@ -14,6 +14,7 @@ from sparkctl.base.units import GIB
 from tests.support.fake_hub import hub, safetensors
 from tests.support.fake_world import FakeSpark
 from tests.support.paths import TESTS
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +105,7 @@ def test_the_inverse_is_the_largest_context_and_the_most_sequences(spark: FakeSp
     assert "0 sequences of 131,072 tokens, or 1 sequence of 59,056" in spark.run("size", E4B, *options).expect(0).out
 
 
+@only_thorough
 def test_a_repository_on_the_hub_is_sized_by_its_headers(tmp_path: Path) -> None:
     header = {"model.layers.0.mlp.up_proj.weight": {"dtype": "BF16", "shape": [8, 8], "data_offsets": [0, 128]}}
     text = json.dumps(header).encode()

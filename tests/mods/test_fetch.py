@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.command_line import Operator
-from tests.support.thorough import only_thorough
+from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def kept(operator: Operator) -> Path:
     return operator.home / ".local/state/sparkctl/mods" / md5(FIXED) / "fix.py"
 
 
-@pytest.mark.parametrize("path", ["/fix.py", "/moved/fix.py"])
+@pytest.mark.parametrize("path", part(["/fix.py", "/moved/fix.py"], 1))
 def test_a_url_is_fetched_once_and_used_offline_afterwards(operator: Operator, path: str) -> None:
     with served() as (url, handler):
         mod(operator, f'{{url: "{url}{path}"}}')
@@ -153,6 +153,7 @@ def test_a_token_goes_to_the_server_and_nowhere_else(operator: Operator) -> None
     assert TOKEN not in done.out + done.err
 
 
+@only_thorough
 def test_lock_pins_at_first_use_in_a_file_to_commit(operator: Operator) -> None:
     with served() as (url, _):
         mod(operator, f'{{url: "{url}/fix.py"}}', pinned="unpinned")
@@ -172,6 +173,7 @@ def test_lock_says_what_it_cannot_have(operator: Operator) -> None:
     assert "2 files stay unpinned" in refused.err
 
 
+@only_thorough
 def test_a_sha256_must_agree_too(operator: Operator) -> None:
     with served() as (url, _):
         mod(operator, f'{{url: "{url}/fix.py"}}', more=f", sha256: {'a' * 64}")

@@ -20,6 +20,7 @@ from tests.support.bench_streams import FakeStreams
 from tests.support.command_line import Operator, free_port
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -226,6 +227,7 @@ def test_a_service_whose_mods_nobody_knows_does_not_hold(spark: FakeSpark) -> No
 # --- what is of the moment -------------------------------------------------------------------------------------------
 
 
+@only_thorough
 def test_render_has_the_labels_of_up_but_those_of_the_moment(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "folder"
     home.mkdir()

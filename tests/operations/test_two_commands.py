@@ -94,6 +94,7 @@ def test_a_second_up_of_the_same_waits_for_the_first_and_both_end_well(spark: Si
     assert spark.container(name) == began
 
 
+@only_thorough
 @pytest.mark.parametrize(("first", "second"), part([("{utilization: 0.3}", "auto"), ("auto", "{utilization: 0.3}")], 0))
 def test_two_do_not_load_at_once_where_one_measures_the_free_memory(spark: Simulated, first: str, second: str) -> None:
     one, two = spark.recipe("one", load_s=SHORT, memory=first), spark.recipe("two", load_s=0.1, memory=second)
@@ -134,6 +135,7 @@ def test_the_claim_of_what_loads_is_counted_for_whatever_comes_beside_it(spark: 
     process.communicate()
 
 
+@only_thorough
 def test_a_replacement_waits_for_the_end_of_another_commands_start(spark: Simulated) -> None:
     name = spark.recipe("one", load_s=SHORT)
     first = spark.start("up", name)
@@ -147,6 +149,7 @@ def test_a_replacement_waits_for_the_end_of_another_commands_start(spark: Simula
     assert now.command[now.command.index("--max-model-len") + 1] == "512"
 
 
+@only_thorough
 @pytest.mark.parametrize("told", part([signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], 0))
 def test_a_sweep_that_is_ended_from_outside_leaves_what_ran(spark: Simulated, told: signal.Signals) -> None:
     """SIGTERM and SIGHUP are what Ctrl-C is: it puts back by itself. SIGKILL is put right by the next command."""

@@ -16,7 +16,7 @@ from sparkctl.planning.plan import Running, Wanted, make_plan
 from sparkctl.world import labels
 from sparkctl.world.labels import LaidOver
 from tests.support.command_line import Operator, free_port
-from tests.support.thorough import examples
+from tests.support.thorough import examples, only_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -320,6 +320,7 @@ def test_a_described_machine_that_cannot_be_is_refused_at_its_line(operator: Ope
     assert "Traceback" not in done.err
 
 
+@only_thorough
 def test_a_priority_is_on_the_container_and_decides_what_may_be_stopped(operator: Operator) -> None:
     port = free_port()
     operator.write(

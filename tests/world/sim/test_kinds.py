@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.command_line import Operator, free_port
 from tests.support.paths import FIXTURES
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ checks: [embedding]
 """
 
 
+@only_thorough
 def test_a_simulated_server_that_embeds_over_tls_under_two_names(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     operator = Operator(tmp_path / "home", tmp_path / "folder")
