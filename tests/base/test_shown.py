@@ -198,6 +198,7 @@ def test_a_log_loses_its_colours_and_no_other_control() -> None:
     assert visible(without_colours("\x1b[0;36m(pid=1)\x1b[0m \x1b]0;title\x07")) == "(pid=1) \\x1b]0;title\\x07"
 
 
+@pytest.mark.a_part(4)
 @pytest.mark.parametrize(
     "piece",
     ["a.a", "a-a-", "a://", "@a://", "a:a:", "eyJ-", "--a-", "?a", "'a':", "x=", "TOKEN=", "://a:b", "secrets:"],

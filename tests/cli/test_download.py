@@ -65,6 +65,7 @@ def test_a_hub_that_is_gone_does_not_make_half_a_model_whole(operator: Operator)
     assert "Traceback" not in done.err
 
 
+@pytest.mark.a_part(2)
 @pytest.mark.parametrize(("name", "below"), [("HF_HOME", "hub"), ("HF_HUB_CACHE", "")])
 def test_a_cache_that_the_environment_names_is_the_cache(operator: Operator, name: str, below: str) -> None:
     disk = operator.home / "disk"

@@ -53,6 +53,7 @@ def odd(folder: Path, kind: str, suffix: str) -> str:
     return str(path)
 
 
+@pytest.mark.a_part(4)
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_files_are_a_message(tmp_path: Path, kind: str) -> None:
     places = {suffix: odd(tmp_path, kind, suffix) for suffix in (".yaml", ".json", "")}

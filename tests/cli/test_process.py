@@ -35,6 +35,7 @@ def shell(operator: Operator, script: str, **environ: str) -> tuple[int, str, st
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
+@pytest.mark.a_part(3)
 @pytest.mark.parametrize(
     ("script", "code", "told"),
     part(

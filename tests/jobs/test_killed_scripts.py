@@ -136,6 +136,7 @@ def started(place: Path, wait_at: str, **values: object) -> subprocess.Popen[str
     )
 
 
+@pytest.mark.a_part(2)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_kill_leaves_no_config_beside_weights(place: Path, moment: str) -> None:
     with started(place, moment) as process:
@@ -170,6 +171,7 @@ def test_a_job_that_ends_has_written_its_config_last_and_under_another_name(plac
 MESSAGES = {"texts": [{"messages": [{"role": "user", "content": "what is two and two"}]}]}
 
 
+@pytest.mark.a_part(3)
 @pytest.mark.parametrize(
     ("values", "says"),
     [

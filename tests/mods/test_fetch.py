@@ -116,6 +116,7 @@ def test_a_url_is_fetched_once_and_used_offline_afterwards(operator: Operator, p
     assert (row["host"], row["md5"]) == ("ok", md5(FIXED))
 
 
+@pytest.mark.a_part(3)
 @pytest.mark.parametrize(
     ("path", "words"),
     [

@@ -21,6 +21,7 @@ from sparkctl.operations.status.liveness import Life
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeModels, FakeReport
 from tests.support.paths import REPOSITORY
+from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,6 +187,7 @@ print([name for name in heavy if name in sys.modules])
 
 
 @pytest.mark.usefixtures("shipped_ports")
+@only_thorough
 def test_the_example_runs_on_a_simulated_spark(environ: dict[str, str]) -> None:
     program = "\n".join(SHOWN)
     done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)

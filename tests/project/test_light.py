@@ -60,6 +60,7 @@ DATACLASSES = 16
 """Classes that a command may make by ``dataclass``, each of which takes half a millisecond."""
 
 
+@pytest.mark.a_part(2)
 @pytest.mark.parametrize(
     ("command", "heavy"),
     [

@@ -46,3 +46,9 @@ def test_a_part_of_the_pairs_has_each_of_both() -> None:
         assert {one for one, _ in tried} == set(ones)
         assert {other for _, other in tried} == set(others)
         assert len(set(tried)) == (len(ones) * len(others) if THOROUGH else max(len(ones), len(others)))
+
+
+@pytest.mark.a_part(2)
+@pytest.mark.parametrize("case", range(5))
+def test_of_the_cases_of_a_part_two_are_tried(case: int) -> None:
+    assert THOROUGH or case in {0, 2}

@@ -223,6 +223,7 @@ def test_what_a_template_may_not_read_is_refused(source: str, message: str) -> N
 GROWING = "{% set ns = namespace(a=START) %}{% for i in range(64) %}{% set ns.a = STEP %}{% endfor %}"
 
 
+@pytest.mark.a_part(5)
 @pytest.mark.parametrize(
     "source",
     [

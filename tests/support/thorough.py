@@ -31,6 +31,20 @@ def examples(every: int) -> int:
     return every if THOROUGH else -(-every // PART)
 
 
+def without_what_is_left(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests without those cases of one marked ``a_part(number)`` that a run of every day leaves out."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if not THOROUGH and item.get_closest_marker("a_part"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left: set[pytest.Item] = set()
+    for every in cases.values():
+        mark = every[0].get_closest_marker("a_part")
+        number = min(len(every), mark.args[0]) if mark else len(every)
+        left |= set(every) - {every[place * len(every) // number] for place in range(number)}
+    return [item for item in items if item not in left]
+
+
 def part(every: Sequence[One], *those: int) -> Sequence[One]:
     """Return all, or in a run that tries a part those at these places."""
     return every if THOROUGH else [every[place] for place in those]

@@ -20,6 +20,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from tests.support import command_server
 from tests.support.engine_fixtures import ENGINES
+from tests.support.thorough import without_what_is_left
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -134,6 +135,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Long is a file with a test that drives an engine, builds the wheel or has more time than others.
     """
+    items[:] = without_what_is_left(items)
     for item in items:
         if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(PATIENCE_S))

@@ -62,6 +62,7 @@ def test_each_entry_knows_its_text_and_not_its_neighbour(failure: Failure) -> No
     assert_knows_its_text_alone(failure, catalogue())
 
 
+@pytest.mark.a_part(10)
 @pytest.mark.parametrize("failure", catalogue(), ids=lambda failure: failure.id)
 def test_no_line_takes_an_entry_long(failure: Failure) -> None:
     assert_takes_no_line_long(failure)
@@ -108,6 +109,7 @@ def test_the_numbers_are_filled_in() -> None:
 # --- the last run ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.a_part(6)
 @pytest.mark.parametrize(
     ("path", "before"),
     pairs(sorted(FAILURES.glob("*.log")), [HEALTHY[0], HEALTHY[-3], HEALTHY[-1]]),

@@ -103,6 +103,7 @@ def read(printed: bytes) -> list[list[str]]:
     return [run.split("\0")[:-1] for run in runs]
 
 
+@pytest.mark.a_part(1)
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_what_is_pasted_is_what_was_meant_and_nothing_runs(tmp_path: Path, ascii_only: bool) -> None:
     meant = commands(MANY, 50)

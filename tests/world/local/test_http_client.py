@@ -95,6 +95,7 @@ def test_what_is_no_whole_answer_is_none(how: str) -> None:
     assert len(reply.body) < 200
 
 
+@pytest.mark.a_part(2)
 @pytest.mark.parametrize(
     "act",
     [

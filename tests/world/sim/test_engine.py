@@ -242,6 +242,7 @@ def test_a_killed_process_is_an_exited_container(make: Callable[..., SimEngine])
     assert state(engine, "executor").exit_code is None
 
 
+@pytest.mark.a_part(3)
 @pytest.mark.parametrize(
     ("fault", "code", "line"),
     [

@@ -67,6 +67,7 @@ def test_what_modelopt_says_beside_the_config_belongs_to_it() -> None:
     assert json.loads(found.config) == {"a": 1, "quantization_config": {"quantization": {"quant_algo": "FP8"}}}
 
 
+@pytest.mark.a_part(2)
 @pytest.mark.parametrize("how", ["silent", "gone"])
 @pytest.mark.parametrize("where", ["api", "config.json", "two.safetensors"])
 def test_a_hub_that_falls_silent_or_goes_away_is_told_once_and_soon(
@@ -82,6 +83,7 @@ def test_a_hub_that_falls_silent_or_goes_away_is_told_once_and_soon(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.a_part(3)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
