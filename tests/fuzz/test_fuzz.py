@@ -29,7 +29,7 @@ def _home(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.a_part(35)
+@pytest.mark.a_part(24)
 @pytest.mark.parametrize("name", [name for name in TARGETS if THOROUGH or name != "changing-commands"])
 def test_the_seeds_are_read_and_what_is_made_of_them_does_no_harm(name: str) -> None:
     target = TARGETS[name]
@@ -40,6 +40,7 @@ def test_the_seeds_are_read_and_what_is_made_of_them_does_no_harm(name: str) -> 
     assert [(finding.what, finding.data[:500]) for finding in tried(target.read, given)] == []
 
 
+@pytest.mark.a_part(12)
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_fault_that_was_found_comes_back(name: str) -> None:
     kept = [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]

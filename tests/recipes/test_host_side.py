@@ -159,6 +159,7 @@ def test_what_is_not_there_is_named_at_its_line_by_render_and_refused_by_up(oper
     assert "warning" not in started.err
 
 
+@pytest.mark.a_part(4)
 @pytest.mark.parametrize(
     ("more", "told"),
     [

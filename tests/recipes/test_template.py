@@ -61,6 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.a_part(8)
 @pytest.mark.parametrize("where", CONTEXTS)
 @given(value=TEXT | AWKWARD)
 @example(value='it\'s "$(rm -rf /)" `x`\n\\ #; é漢 \U000f0000\U000f0001\0')

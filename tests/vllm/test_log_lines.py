@@ -126,6 +126,7 @@ def name_of(given: Path | str) -> str:
     return given if isinstance(given, str) else given.stem[:24]
 
 
+@pytest.mark.a_part(8)
 @pytest.mark.parametrize(("path", "dress"), pairs(FAILED, list(DRESSES)), ids=name_of)
 def test_a_failure_is_known_however_its_log_was_pasted(path: Path, dress: str) -> None:
     plain, dressed = diagnosis(path), diagnose(DRESSES[dress](lines(path)))
@@ -136,6 +137,7 @@ def test_a_failure_is_known_however_its_log_was_pasted(path: Path, dress: str) -
         assert (dressed.cause, dressed.fix) == (plain.cause, plain.fix)
 
 
+@pytest.mark.a_part(8)
 @pytest.mark.parametrize(("path", "dress"), pairs(BOOTED, list(DRESSES)), ids=name_of)
 def test_a_start_is_read_however_its_log_was_pasted(path: Path, dress: str) -> None:
     log = DRESSES[dress](lines(path))
