@@ -47,10 +47,10 @@ class Made(NamedTuple):
 
 
 RUNS = {
-    "S4": Made(LLMCOMPRESSOR, "e4b", {"way": "model-free", "scheme": "NVFP4A16"}, 4 * 9 + 1),
     "S6": Made(MODELOPT, "26b", {"algorithm": "NVFP4_DEFAULT_CFG", "calibration": TEXTS}, 2 * (7 + 12) - 1),
 }
 MORE = {
+    "S4": Made(LLMCOMPRESSOR, "e4b", {"way": "model-free", "scheme": "NVFP4A16"}, 4 * 9 + 1),
     "S9, a file after the other": Made(
         LLMCOMPRESSOR, "26b", {"way": "model-free", "scheme": "FP8_DYNAMIC"}, 2 * (7 + 12) - 1
     ),

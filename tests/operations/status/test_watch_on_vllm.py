@@ -31,11 +31,13 @@ READERS = 6
 def asked_all_the_time(url: str) -> Iterator[None]:
     """Ask the server for long texts until the end."""
     over = threading.Event()
-    body = json.dumps({"model": "tiny", "prompt": "1 2 3", "max_tokens": 300, "ignore_eos": True}).encode()
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     wrong: list[Exception] = []
 
-    def ask() -> None:
+    def ask(more: int) -> None:
+        # Of different lengths, so that they do not end in one step: there would be a moment with nothing to do.
+        asked = {"model": "tiny", "prompt": "1 2 3", "max_tokens": 300 + 41 * more, "ignore_eos": True}
+        body = json.dumps(asked).encode()
         request = urllib.request.Request(  # noqa: S310  (the loopback)
             f"{url}/v1/completions", body, headers
         )
@@ -46,7 +48,7 @@ def asked_all_the_time(url: str) -> Iterator[None]:
             except OSError as error:
                 wrong.append(error)
 
-    readers = [threading.Thread(target=ask) for _ in range(READERS)]
+    readers = [threading.Thread(target=ask, args=(number,)) for number in range(READERS)]
     for reader in readers:
         reader.start()
     try:
