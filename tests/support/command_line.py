@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHANCE = SystemRandom()
+GIVEN: deque[int] = deque(maxlen=1000)
 WORKERS = 16
 """More than a run has."""
 
@@ -82,13 +84,16 @@ def free_port() -> int:
     """Return a port of the loopback that nothing listens on, to be used in a moment.
 
     It is below those that the kernel gives to connections (32768 and more by default), and of those one that no other
-    worker of this run takes: it is still free when a container gets there.
+    worker of this run takes, nor one of the last that this one was given: it is still free when a container gets there.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         port = 10_000 + WORKERS * CHANCE.randrange(22_000 // WORKERS) + worker % WORKERS
+        if port in GIVEN:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            GIVEN.append(port)
             return port
 
 
