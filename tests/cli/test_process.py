@@ -158,6 +158,7 @@ def start(operator: Operator) -> Command:
     return process
 
 
+@only_thorough
 @pytest.mark.parametrize(("told", "code"), part([(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], 1))
 def test_a_signal_ends_a_wait_as_ctrl_c_does(operator: Operator, told: signal.Signals, code: int) -> None:
     process = start(operator)

@@ -29,7 +29,7 @@ def _home(tmp_path: Path) -> Iterator[None]:
         yield
 
 
-@pytest.mark.a_part(24)
+@pytest.mark.a_part(16)
 @pytest.mark.parametrize("name", [name for name in TARGETS if THOROUGH or name != "changing-commands"])
 def test_the_seeds_are_read_and_what_is_made_of_them_does_no_harm(name: str) -> None:
     target = TARGETS[name]

@@ -35,7 +35,7 @@ EVERY = 1 if EACH_KILL else 3
 A_PART = ("bench --sweep", "restart, then down")
 """A start on trial, which sets another aside, and one that is stopped: what is left of each is another state."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART
-SCENARIOS_AT_ONCE = 1
+SCENARIOS_AT_ONCE = 1 if ALL else 2
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
 
 

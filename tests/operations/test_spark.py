@@ -172,6 +172,7 @@ def test_each_method_is_typed_and_documented(name: str) -> None:
     assert [word.strip().removesuffix("=") for word in row[1].split(",") if word] == shown
 
 
+@only_thorough
 def test_what_is_imported_is_what_is_used(environ: dict[str, str]) -> None:
     program = """
 import sys
