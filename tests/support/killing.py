@@ -114,9 +114,7 @@ class Subject:
 
     def prepare(self, scenario: Scenario) -> None:
         for command in scenario.before:
-            done = self.killed(0, command)
-            # Only a preparation: on a crowded machine a simulated server may be slow to end or to begin.
-            (done if done.code == 0 else self.killed(0, command)).expect(0)
+            self.killed(0, command).expect(0)
 
     def check(self, scenario: Scenario, last: int, number: signal.Signals = signal.SIGKILL) -> str:
         """Kill the command, and return what was wrong afterwards, "" for nothing."""

@@ -37,6 +37,7 @@ import ssl
 import sys
 import threading
 import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from socketserver import TCPServer
@@ -80,11 +81,17 @@ class SimulatedServer(ThreadingHTTPServer):
         address, _, port = self.address.rpartition(":")
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address.strip("[]"), int(port)), Handler, bind_and_activate=False)
+        self._opened(
+            partial(TCPServer.server_bind, self)
+        )  # HTTPServer's own asks the name service for this host's name
+
+    def _opened(self, step: Callable[[], None]) -> None:
+        """Bind, or listen: of two that have bound a port, one finds only now that the other listens."""
         try:
-            TCPServer.server_bind(self)  # HTTPServer's own asks the name service for this host's name
+            step()
         except OSError as error:
             self.server_close()
-            boot.say(f"OSError: [Errno {error.errno}] {error.strerror}")
+            self.boot.say(f"OSError: [Errno {error.errno}] {error.strerror}")
             raise EndError(1) from None
 
     def handle_error(self, *_: object) -> None:
@@ -102,7 +109,7 @@ class SimulatedServer(ThreadingHTTPServer):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self.server_activate()
+        self._opened(self.server_activate)
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
         self.boot.tell("ready")
         time.sleep(float(self.faults.get("after_s", 0.5)))

@@ -326,6 +326,14 @@ def test_a_taken_port_and_a_bad_flag_end_it_in_vllms_words() -> None:
         with standin("--port", port) as second:
             second.read_until("OSError: [Errno 98] Address already in use")
             assert second.process.wait(5) == 1
+    with standin(faults="load_s=0.3") as late, socket.socket() as other:
+        late.read_until("version")
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", int(late.url.rpartition(":")[2])))
+        other.listen()
+        late.read_until("OSError: [Errno 98] Address already in use")
+        assert late.process.wait(5) == 1
+        assert not [line for line in late.log if "Traceback" in line]
     with standin("--max-model-len", "many") as wrong:
         wrong.read_until("vllm serve: error:")
         assert wrong.process.wait(5) == 2
