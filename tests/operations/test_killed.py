@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = THOROUGH or EACH_KILL
-EVERY = 1 if EACH_KILL else 3
+EVERY = 1 if ALL else 3
 A_PART = ("bench --sweep", "restart, then down")
 """A start on trial, which sets another aside, and one that is stopped: what is left of each is another state."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART
-SCENARIOS_AT_ONCE = 1 if ALL else 2
+SCENARIOS_AT_ONCE = 2
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
 
 

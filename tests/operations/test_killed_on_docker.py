@@ -1,7 +1,7 @@
 """kill -9 in the midst of a command on a real Docker Engine: the next command puts it right.
 
 The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts. A kill
-takes some seconds of a machine, so that a run tries every twelfth of them; with SPARKCTL_TEST_KILLS=all, each.
+takes some seconds of a machine, so that a run tries every sixth of them; with SPARKCTL_TEST_KILLS=all, each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has m
 
 AT_ONCE = 1
 """A vLLM of other tests starts on the same engine, and what starts claims 6 GiB by its estimate, a stand-in too."""
-EVERY = 1 if EACH_KILL else 12
+EVERY = 1 if EACH_KILL else 6
 SOURCE = "FIXED = True\n"
 MD5 = hashlib.md5(SOURCE.encode(), usedforsecurity=False).hexdigest()
 MOD = f"files:\n  - module: vllm.model_executor.models.gemma4_mtp\n    source: fix.py\n    md5: {MD5}\n"

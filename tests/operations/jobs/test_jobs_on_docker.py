@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.support.docker_spark import Spark
 
 pytestmark = pytest.mark.docker
-EVERY = 1 if EACH_KILL else 7
+EVERY = 1 if EACH_KILL else 4
 
 
 class Bench:
