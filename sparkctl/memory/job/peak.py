@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from sparkctl.base.units import MIB, format_bytes, format_gib
+from sparkctl.base.units import GIB, MIB, format_bytes, format_gib
 from sparkctl.memory.job.linear import FUSED
 from sparkctl.memory.weights.load_options import QUERY_ALONE
 from sparkctl.memory.weights.parameters import parts
@@ -131,16 +131,21 @@ def _summed(rule: Factors, size: JobInputSize, at_a_time: int) -> tuple[int, str
     count = float(rule.base)
     if rule.input:
         count += rule.input * size.bytes
-        told.append(f"{rule.input:g} times the weights of {format_gib(size.bytes)}")
+        told.append(f"{rule.input:g} times the weights of {_shown(size.bytes)}")
     if rule.shard:
         shard = size.bytes if size.shard_bytes is None else size.shard_bytes
         held = min(at_a_time * shard, max(size.bytes, shard))
         count += rule.shard * held
         which = "the weights, whose files are not known," if size.shard_bytes is None else "the largest file"
         if held > shard:
-            which = f"{at_a_time} files at a time, each {format_gib(shard)} at most, together"
-        told.append(f"{rule.shard:g} times {which} of {format_gib(held)}")
+            which = f"{at_a_time} files at a time, each {_shown(shard)} at most, together"
+        told.append(f"{rule.shard:g} times {which} of {_shown(held)}")
     return round(count), " + ".join(told)
+
+
+def _shown(count: int) -> str:
+    """Return bytes as sums have them; of a tiny model they would be 0.0 GiB."""
+    return format_gib(count) if count >= GIB // 10 else format_bytes(count)
 
 
 def declared_peak(count: int, source: str) -> JobPeak:
