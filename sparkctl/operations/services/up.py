@@ -47,17 +47,17 @@ def up(
             ``asked.keep``, and what ran before still runs.
         WaitInterruptedError: the wait was interrupted; the container goes on loading.
     """
-    services = startable(world, world.loader(world.ports.models, world.images), asked, download=download)
+    services = _services(world, asked, download=download)
     if drop_caches:
         _drop_caches(world)
     if fit:
         smaller = as_fitted_here(world, asked, services)
         if smaller is not asked:
-            asked, services = smaller, _again(world, smaller, download=False)
+            asked, services = smaller, _services(world, smaller, download=False)
         planned = planned_here(world, asked, services)
         if not planned.plan.fits:
             asked = _smaller(world, planned)
-            services = _again(world, asked, download=download)
+            services = _services(world, asked, download=download)
     checks = named.required_checks(world, services)
     options = Options(asked.replace, asked.keep, named.require(world, checks))
     try:
@@ -68,7 +68,7 @@ def up(
     return services
 
 
-def _again(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
+def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]:
     return startable(world, world.loader(world.ports.models, world.images), asked, download=download)
 
 
