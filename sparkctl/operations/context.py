@@ -5,7 +5,6 @@ What it hands out is imported when it is asked for: few commands want services, 
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import cached_property, partial
 from pathlib import Path
@@ -51,8 +50,6 @@ else:
     reading = LazyModule("sparkctl.recipes.reading")
 
 
-_LOG: Final = logging.getLogger("sparkctl")
-_LOG.addHandler(logging.NullHandler())
 _FOLDERS: Final = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 """The variables that say where an operator's folders are."""
 
@@ -253,40 +250,6 @@ class World:
     def hide_secrets_of(self, container: Container) -> None:
         """Hide, from now on, the secrets that a container was started with: the operator may have others by now."""
         self.boundary.know(secrets.of_environment(dict(container.env), self._secret_names))
-
-
-class LogReport:
-    """Tells the logger ``sparkctl``: what was done as INFO, what may be wrong as WARNING, each moment as DEBUG.
-
-    ``boundary`` hides secrets; it knows no value until ``connect`` gives it that of the world.
-    """
-
-    def __init__(self) -> None:
-        self.boundary = Boundary()
-
-    def say(self, text: str) -> None:
-        """Tell what was done."""
-        _LOG.info(self.boundary.text(text))
-
-    def warn(self, text: str) -> None:
-        """Tell what may be wrong."""
-        _LOG.warning(self.boundary.text(text))
-
-    def detail(self, text: str) -> None:
-        """Tell of a call to the engine."""
-        _LOG.debug(self.boundary.text(text))
-
-    def progress(
-        self,
-        service: str,
-        phase: str,
-        tail: str,
-        fraction: float | None = None,
-        facts: Mapping[str, float | None] | None = None,
-    ) -> None:
-        """Tell where a start or a pull is."""
-        del fraction, facts
-        _LOG.debug(self.boundary.line(f"{service}: {phase}  {tail}"))
 
 
 def real_world(

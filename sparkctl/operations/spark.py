@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.context import LogReport, real_world
+from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.world.opening.log_report import LogReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,9 +15,9 @@ import pytest
 
 import sparkctl
 from sparkctl.base.units import GIB
-from sparkctl.operations.context import LogReport
 from sparkctl.operations.spark import Spark
 from sparkctl.operations.status.liveness import Life
+from sparkctl.world.opening.log_report import LogReport
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeModels, FakeReport
 from tests.support.paths import REPOSITORY
