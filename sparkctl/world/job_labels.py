@@ -11,13 +11,11 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.world.labels import LABEL_PROCESS, PREFIX
+from sparkctl.world.labels import LABEL_JOB, LABEL_PROCESS, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LABEL_JOB: Final = f"{PREFIX}job"
-"""The job's name."""
 LABEL_JOB_RECORD: Final = f"{PREFIX}job-record"
 """The rest of the record, as JSON."""
 _CONTAINER: Final = "sparkctl-job-"

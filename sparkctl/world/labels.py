@@ -53,6 +53,8 @@ LABEL_TRIAL: Final = "sparkctl.trial"
 """On the container of one value of a sweep: it never stays, however ready it is."""
 LABEL_KEPT: Final = "sparkctl.kept"
 """On a container that is to stay to be looked at, should it fail (--keep)."""
+LABEL_JOB: Final = "sparkctl.job"
+"""On a job's container: the job's name; ``job_labels`` has what is recorded beside it."""
 LABEL_THROWAWAY: Final = "sparkctl.throwaway"
 """On a container for a moment: what it is for (reader, bake, code, image)."""
 
@@ -68,7 +70,6 @@ IN_DIGEST: Final = frozenset({LABEL_RECIPE, LABEL_MODS})
 MOST_CHARACTERS: Final = 131072
 """The longest label that is read: no longer word can be given to a program (MAX_ARG_STRLEN of Linux)."""
 
-_JOB: Final = "sparkctl.job"  # job_labels.LABEL_JOB
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 _URL: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9.-]+)?\]):([1-9][0-9]{0,4})")
 _BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
@@ -308,7 +309,7 @@ def read(labels: Mapping[str, str]) -> ServiceLabels:
 
 def is_ours(labels: Mapping[str, str]) -> bool:
     """Return whether sparkctl made a container: a service's, a job's, or one for a moment."""
-    return LABEL_SERVICE in labels or _JOB in labels or bool(labels.get(LABEL_THROWAWAY))
+    return LABEL_SERVICE in labels or LABEL_JOB in labels or bool(labels.get(LABEL_THROWAWAY))
 
 
 def _readings(labels: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:

@@ -57,8 +57,8 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
     there = deployed.names(world.engine)
     wanted = there if everything else world.service_names(names, there)
     for name in wanted:
-        if name not in there and jobs.is_running(world.engine, name):
-            raise InputError(f"{name} is a job that runs, and no service", hint=f"sparkctl job stop {name} ends it")
+        if name not in there:
+            jobs.refuse_job(world.engine, name, f"sparkctl job stop {name} ends it")
         if name not in there and not world.catalog.knows(name):
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
@@ -99,10 +99,8 @@ def _joined(world: World, name: str) -> tuple[Service, Container]:
     world.refuse_elsewhere()
     name = world.one_service(name)
     container = deployed.find(world.engine, name)
-    if container is None and jobs.is_running(world.engine, name):
-        hint = f"sparkctl job run {name} watches it, sparkctl job stop {name} ends it"
-        raise InputError(f"{name} is a job that runs, and no service", hint=hint)
     if container is None:
+        jobs.refuse_job(world.engine, name, f"sparkctl job run {name} watches it, sparkctl job stop {name} ends it")
         hint = f"sparkctl up {name} starts it, sparkctl ps lists those that there are"
         raise InputError(f"no service {name} is deployed", hint=hint)
     return service_of(world, name, container, world.known_images), container
@@ -124,9 +122,8 @@ def logs(world: World, name: str, *, tail: int | None = None, follow: bool = Fal
     if kept is not None:
         world.report.warn(f"{name} is not deployed: this is the log of its last failure")
         return iter(kept if tail is None else kept[len(kept) - tail :])
-    if container is None and jobs.is_running(world.engine, name):
-        raise InputError(f"{name} is a job that runs, and no service", hint=f"sparkctl job logs {name} shows its log")
     if container is None:
+        jobs.refuse_job(world.engine, name, f"sparkctl job logs {name} shows its log")
         known = ", ".join(deployed.names(world.engine)) or "nothing"
         message = f"no service {name} is deployed (deployed: {known})"
         raise InputError(message, hint="sparkctl ps lists them")

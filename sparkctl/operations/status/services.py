@@ -222,9 +222,9 @@ def _deployed(world: World, name: str) -> Deployed | None:
 def _looks(world: World, name: str) -> tuple[Look, Look]:
     """Look twice, and as long as a slow service cannot be told from a stuck one."""
     first = look(world.ports, name, world.api_key)
-    if first.container is None and jobs.is_running(world.engine, name):
-        message = f"{name} is a job that runs, and no service"
-        raise InputError(message, hint=f"sparkctl job run {name} watches it, sparkctl job logs {name} shows its log")
+    if first.container is None:
+        hint = f"sparkctl job run {name} watches it, sparkctl job logs {name} shows its log"
+        jobs.refuse_job(world.engine, name, hint)
     if first.container is None and _deployed(world, name) is None:
         message = f"no service {name} is deployed"
         raise InputError(message, hint="sparkctl ps lists the services")

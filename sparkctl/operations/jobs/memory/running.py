@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base.errors import InputError
 from sparkctl.operations import secrets
 from sparkctl.operations.deployed import Deployed, Looked
 from sparkctl.planning.running import job_in_plan
@@ -75,9 +76,15 @@ def jobs_now(world: World) -> list[RunningJob]:
     return running_jobs(world.engine, world.host if world.engine.info().elsewhere is None else None)
 
 
-def is_running(engine: Engine, job: str) -> bool:
-    """Return whether a job of this name runs."""
-    return any(job_of(one.labels, one.name) == job for one in containers(engine))
+def refuse_job(engine: Engine, name: str, way: str) -> None:
+    """Refuse the name of a job that runs where a service's is wanted; ``way`` is what there is for a job.
+
+    Raises:
+        InputError: a job of this name runs.
+        EngineError: the engine does not answer.
+    """
+    if any(job_of(one.labels, one.name) == name for one in containers(engine)):
+        raise InputError(f"{name} is a job that runs, and no service", hint=way)
 
 
 def running_jobs(engine: Engine, host: Host | None) -> list[RunningJob]:

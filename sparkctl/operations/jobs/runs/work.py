@@ -18,8 +18,8 @@ from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
 from sparkctl.operations.jobs.runs.settle import FoundRun
 from sparkctl.operations.jobs.runs.watch import ended_well, said_of
 from sparkctl.recipes.job import command
-from sparkctl.world.job_labels import LABEL_JOB, JobLabels, container_name, is_job, read_job
-from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_PROCESS
+from sparkctl.world.job_labels import JobLabels, container_name, is_job, read_job
+from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_JOB, LABEL_PROCESS
 from sparkctl.world.partial_folder import is_partial
 
 if TYPE_CHECKING:

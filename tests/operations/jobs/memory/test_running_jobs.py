@@ -8,7 +8,8 @@ import pytest
 
 from sparkctl.base.units import GIB
 from sparkctl.world.host import Gpu, GpuProcess
-from sparkctl.world.job_labels import LABEL_JOB, LABEL_JOB_RECORD
+from sparkctl.world.job_labels import LABEL_JOB_RECORD
+from sparkctl.world.labels import LABEL_JOB
 from tests.support.fake_world import FakeSpark
 from tests.support.job_files import run_job
 
