@@ -71,6 +71,15 @@ class RefusedError(DoesNotFitError):
         self.plan = plan
 
 
+def locked(ports: Ports, report: Report) -> AbstractContextManager[None]:
+    """Hold the engine's lock, for the seconds of a change; who holds it is told while this waits."""
+
+    def waiting(who: str) -> None:
+        report.say(f"waiting: {who} is changing this engine")
+
+    return ports.locks.hold(ports.engine.info().id, waiting=waiting)
+
+
 def controller(world: World, services: Sequence[Service]) -> Controller:
     """Return a controller of the world's engine that knows the secrets of ``services``."""
     values = {service.name: world.secret_values(service)[0] for service in services}
@@ -359,10 +368,5 @@ class Controller:
     def _work_on(self, name: str) -> AbstractContextManager[bool]:
         return self._ports.locks.work_on(self._ports.engine.info().id, name)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        def waiting(who: str) -> None:
-            self._report.say(f"waiting: {who} is changing this engine")
-
-        with self._ports.locks.hold(self._ports.engine.info().id, waiting=waiting):
-            yield
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self._ports, self._report)

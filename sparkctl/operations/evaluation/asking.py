@@ -10,6 +10,7 @@ from uuid import uuid4
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, JobError, NotReadyError
 from sparkctl.base.units import format_bytes, format_duration
 from sparkctl.mods.bake.run import plain
+from sparkctl.operations.changes import locked
 from sparkctl.operations.evaluation import failures, outputs
 from sparkctl.operations.evaluation import order as orders
 from sparkctl.operations.jobs import ordered
@@ -22,7 +23,6 @@ from sparkctl.world.throwaway import throwaway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sparkctl.operations.context import World
@@ -110,21 +110,14 @@ def _products(world: World) -> Products:
 
 
 def _run(world: World, run: AskRun) -> None:
-    """AskRun the script to its end; its container is gone then, whatever happens."""
+    """Run the script to its end; its container is gone then, whatever happens."""
     spec = orders.spec(_ordered(world, run))
     with ExitStack() as work:
-        with _locked(world):
+        with locked(world.ports, world.report):
             _refuse_no_room(world)
             container = work.enter_context(throwaway(world.engine, spec, PURPOSE, world.ports.locks.me))
             world.engine.start(container)
         _watched(world, run, container)
-
-
-def _locked(world: World) -> AbstractContextManager[None]:
-    def waiting(who: str) -> None:
-        world.report.say(f"waiting: {who} is changing this engine")
-
-    return world.ports.locks.hold(world.engine.info().id, waiting=waiting)
 
 
 def _refuse_no_room(world: World) -> None:

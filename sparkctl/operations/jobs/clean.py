@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError
 from sparkctl.base.units import format_bytes
+from sparkctl.operations.changes import locked
 from sparkctl.operations.jobs import ordered
 from sparkctl.operations.jobs.image import image_reference
 from sparkctl.operations.jobs.runs.asked import products_of
 from sparkctl.operations.jobs.runs.records import RunRecords
-from sparkctl.operations.jobs.runs.work import JobWork, job_containers, locked
+from sparkctl.operations.jobs.runs.work import JobWork, job_containers
 from sparkctl.recipes.job.built_image import LABEL_BUILT
 from sparkctl.recipes.job.reading import KIND, load_job
 from sparkctl.world import throwaway
@@ -62,7 +63,7 @@ def clean(world: World, *, images: bool, remove: bool) -> Cleaned:
         InputError: a folder cannot be removed.
     """
     products = products_of(world)
-    with locked(world):
+    with locked(world.ports, world.report):
         look = _Look(world, products)
         found = [*look.leftovers(), *(_images(world) if images else ())]
         if remove:

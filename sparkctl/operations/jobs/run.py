@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import CheckError, EngineError, InputError, JobError, WaitInterruptedError
 from sparkctl.base.units import format_bytes, format_duration
+from sparkctl.operations.changes import locked
 from sparkctl.operations.jobs.image import ensure_image, image_reference
 from sparkctl.operations.jobs.memory.admission import admitted
 from sparkctl.operations.jobs.memory.need import need
@@ -18,7 +19,7 @@ from sparkctl.operations.jobs.runs import failed
 from sparkctl.operations.jobs.runs.asked import already_made, asked_job, image_key, products_of
 from sparkctl.operations.jobs.runs.settle import Settling, settling
 from sparkctl.operations.jobs.runs.watch import Watch, WatchedRun
-from sparkctl.operations.jobs.runs.work import BegunRun, JobWork, locked
+from sparkctl.operations.jobs.runs.work import BegunRun, JobWork
 from sparkctl.operations.records import MADE, EndedJob
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.world import throwaway
@@ -83,7 +84,7 @@ def run(world: World, name: str, options: RunOptions) -> MadeJob:
 
 def _tidy(world: World, work: JobWork) -> None:
     """Remove what a command left that was killed after the product had got its name."""
-    with locked(world):
+    with locked(world.ports, world.report):
         found = work.look(worked_on=work.worked_on())
         if found.useless:
             work.remove(found.container, found.labels)
@@ -123,7 +124,7 @@ class _OneRun:
     def _begun(self, held: ExitStack) -> BegunRun | MadeJob:
         """Find the run that is there, or begin one, and hold its byte in ``held``."""
         name = self._asked.name
-        with locked(self._world):
+        with locked(self._world.ports, self._world.report):
             mine = held.enter_context(self._work.work_on())
             found = self._work.look(worked_on=not mine)
             step = settling(found, self._digest, str(self._asked.output))
@@ -162,21 +163,23 @@ class _OneRun:
         watched = watch.until_end(begun.container, asked.loaded.job.timeout)
         lines = failed.keep_log(world, asked.name, begun.container) if watched.container is not None else []
         if not watched.well:
-            with locked(world):  # which `job stop` holds until it has removed the container that it has killed
+            with locked(
+                world.ports, world.report
+            ):  # which `job stop` holds until it has removed the container that it has killed
                 if world.engine.container(begun.container) is None:
                     watched = watched._replace(container=None)
             if watched.container is not None and watched.container.oom_killed:
                 forget_peaks(world, asked.name)
             raise failed.failure(asked, watched, lines, self._need.limit_bytes)
         made = finish(world, self._products, Finishing(asked, begun, watched, self._image))
-        with locked(world):
+        with locked(world.ports, world.report):
             self._work.done_with(begun)
         self._keep(MADE, watched, made)
         return made
 
     def _undone(self, begun: BegunRun, outcome: str, why: str = "") -> None:
         """Remove a run that came to nothing, and keep that it did."""
-        with locked(self._world):
+        with locked(self._world.ports, self._world.report):
             container = self._world.engine.container(begun.container)
             self._work.remove(container, begun.labels)
         self._record(EndedJob(self._asked.name, self._digest, self._world.ports.clock.epoch(), outcome, why=why))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.operations.changes import locked
 from sparkctl.operations.jobs.runs.asked import products_of
-from sparkctl.operations.jobs.runs.work import JobWork, job_containers, locked
+from sparkctl.operations.jobs.runs.work import JobWork, job_containers
 from sparkctl.operations.status.leftovers import worker
 from sparkctl.recipes.job.reading import KIND
 
@@ -34,7 +35,7 @@ def stop(world: World, names: Sequence[str]) -> list[str]:
     stopped = []
     for name in names:
         work = JobWork(world, products, name)
-        with locked(world):
+        with locked(world.ports, world.report):
             found = work.look(worked_on=work.worked_on())
             if found.ended and found.worked_on:
                 message = f"{name}: {worker(found.container)} checks its product"

@@ -6,7 +6,6 @@ service: what nobody works on and has ended was left by a kill.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,7 +22,6 @@ from sparkctl.world.labels import LABEL_IMAGE_ID, LABEL_JOB, LABEL_PROCESS
 from sparkctl.world.partial_folder import is_partial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from sparkctl.operations.context import World
@@ -46,17 +44,6 @@ class BegunRun(NamedTuple):
     def partial(self) -> Path:
         """The folder that it writes."""
         return Path(self.labels.partial)
-
-
-@contextmanager
-def locked(world: World) -> Iterator[None]:
-    """Hold the engine's lock; who holds it is told while this waits."""
-
-    def waiting(who: str) -> None:
-        world.report.say(f"waiting: {who} is changing this engine")
-
-    with world.ports.locks.hold(world.engine.info().id, waiting=waiting):
-        yield
 
 
 def byte_of(job: str) -> str:
