@@ -30,6 +30,8 @@ _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180
 )
 """Characters that count as letters or marks and of which nothing is seen (Default_Ignorable_Code_Point of Unicode)."""
 _COLOURS: Final = re.compile(r"\x1b\[[\d;]*m")
+_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SAYS_NOTHING: Final = re.compile(r"(?i:true|false|none|null|auto)")
 _PLAIN: Final = re.compile(r"(?i:true|false|yes|no|on|off|none|null|auto)|[\d.]{1,5}")
 """Values that are no secrets, whatever holds them: to hide them would hide the words of every message."""
@@ -59,6 +61,11 @@ def one_line(text: str) -> str:
 def without_colours(text: str) -> str:
     """Return a text without the colours (SGR) that vLLM's log has where it is written for a terminal."""
     return _COLOURS.sub("", text)
+
+
+def plain(line: str) -> str:
+    """Return a line without what moves a terminal's cursor or colours it: what a stranger's program prints."""
+    return _CONTROL.sub("", _ESCAPE.sub("", line))
 
 
 def unseen(text: str) -> list[str]:

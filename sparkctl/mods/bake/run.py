@@ -7,12 +7,12 @@ the folder in /workspace/mods/NAME, run.sh there by bash, WORKSPACE_DIR the fold
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, ModError
+from sparkctl.base.shown import plain
 from sparkctl.base.units import GIB, format_bytes, format_duration
 from sparkctl.mods.bake import folder, judge
 from sparkctl.mods.bake.judge import FileChange, Judged, PathRemark, ScriptFolders
@@ -37,8 +37,6 @@ _LOG: Final = (("max-file", "1"), ("max-size", "1m"))
 _LAST_LINES: Final = 40
 _NO_PROGRAM: Final = (126, 127)  # as a shell counts: it cannot be run, there is none
 _LOOK_S: Final = 0.2
-_ESCAPE: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?")  # ECMA-48: CSI, OSC, others
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SHELLS: Final = {"", "/bin/bash", "/bin/sh", "/usr/bin/env bash", "/usr/bin/bash"}
 _BASH: Final = ("/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash")
 
@@ -155,11 +153,6 @@ def _ended(engine: Engine, clock: Clock, report: Report, container: str, order: 
 
 def _last_lines(engine: Engine, container: str) -> tuple[str, ...]:
     return tuple(map(plain, engine.logs(container, tail=_LAST_LINES)))
-
-
-def plain(line: str) -> str:
-    """Return a line without what moves a terminal's cursor or colours it: the script's author is a stranger."""
-    return _CONTROL.sub("", _ESCAPE.sub("", line))
 
 
 def _refuse_failure(ended: Container, lines: Sequence[str], order: Order) -> None:

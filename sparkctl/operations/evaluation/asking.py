@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, JobError, NotReadyError
+from sparkctl.base.shown import plain
 from sparkctl.base.units import format_bytes, format_duration
-from sparkctl.mods.bake.run import plain
 from sparkctl.operations.changes import locked
 from sparkctl.operations.evaluation import failures, outputs
 from sparkctl.operations.evaluation import order as orders
@@ -138,7 +138,7 @@ def _watched(world: World, run: AskRun, container: str) -> None:
     try:
         while True:
             now = world.engine.container(container)
-            said.read(map(plain, tail.read()))
+            said.read(tail.read())
             if now is None:
                 raise EngineError("the container of lm-eval was removed by somebody else")
             if now.state in {"exited", "dead"}:

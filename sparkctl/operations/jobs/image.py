@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError, JobError
+from sparkctl.base.shown import plain
 from sparkctl.base.units import format_bytes
-from sparkctl.mods.bake.run import plain
 from sparkctl.operations.jobs import installer
 from sparkctl.operations.services import pulling
 from sparkctl.recipes.job import built_image, pip_failures

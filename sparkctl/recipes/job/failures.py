@@ -17,10 +17,6 @@ _SAID: Final = "error: "
 _KNOWN: Final = 2
 """The exit code of a script that says in a line, which begins so, why it failed (docs/jobs.md)."""
 _KILLED: Final = 137
-_OUT_OF_MEMORY: Final = (
-    "the kernel killed it at its memory limit (exit code 137, OOMKilled): it needed more than it was admitted with",
-    "a lighter way, which sparkctl job plan names; or, where there is room, more: --set 'memory={peak: …, source: …}'",
-)
 _CODES: Final = {
     125: ("the engine could not run it", "docker info; sparkctl doctor"),
     126: ("python3 of the image cannot be executed", "an image for this machine's architecture"),
@@ -47,15 +43,12 @@ def catalogue() -> tuple[Failure, ...]:
     return failures.entries(text)
 
 
-def explain_job(lines: Iterable[str], exit_code: int | None, *, oom: bool = False) -> tuple[str, str] | None:
+def explain_job(lines: Iterable[str], exit_code: int | None) -> tuple[str, str] | None:
     """Return why a job or the build of its image failed and what to do, None where nothing says it.
 
-    ``lines`` are what it printed, ``exit_code`` its container's (None: it is not known), ``oom`` whether the kernel
-    killed it at its memory limit. What the script says itself comes before the catalogue. An exception that nobody
-    knows is its own cause, with "" to do.
+    ``lines`` are what it printed, ``exit_code`` its container's (None: it is not known). What the script says itself
+    comes before the catalogue. An exception that nobody knows is its own cause, with "" to do.
     """
-    if oom:
-        return _OUT_OF_MEMORY
     lines = list(lines)
     known = next((line for line in reversed(lines) if line.startswith(_SAID)), None) if exit_code == _KNOWN else None
     if known is not None:

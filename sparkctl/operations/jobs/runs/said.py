@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
-from sparkctl.base.shown import without_colours
+from sparkctl.base.shown import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ class Said:
     def read(self, lines: Iterable[str]) -> None:
         """Take note of lines, as the log has them: both streams, and bars that end in a carriage return."""
         for line in lines:
-            text = without_colours(line).strip()
+            text = plain(line).strip()
             said = _phase_line(text)
             if said is not None:
                 self._note(said)
