@@ -22,6 +22,11 @@ INDEX: Final = "gpu-"
 RESERVE_BYTES: Final = 10 * GIB
 """The driver reports NV_ERR_NO_MEMORY while MemAvailable still says 22 GiB (vllm#56824, vllm#54200)."""
 
+ACT_BYTES: Final = 6 * GIB
+"""Below it the guard ends a service. Operators of a GB10 set 5 and 6 GiB after freezes at 2 (peers' guards)."""
+FLOOR_BYTES: Final = 4 * GIB
+"""Below it the guard kills at once: at 14 GiB/s, the fastest fall that was published, a quarter of a second is left
+(NVIDIA/dgx-spark-playbooks#116)."""
 
 CARD_RESERVE_BYTES: Final = GIB
 """Of a card with its own memory, which fails with an error and freezes nothing. A margin and no measurement: after a

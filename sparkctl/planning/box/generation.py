@@ -1,0 +1,91 @@
+"""A generation: what one apply resolved and put into effect, whole enough to bring it back. Values, kept as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from sparkctl.planning.box.declared import DeclaredService  # noqa: TC001  (pydantic reads it at run time)
+
+PENDING: Final = "pending"
+"""The outcome of an apply that has not ended, or whose process was killed."""
+APPLIED: Final = "applied"
+FAILED: Final = "failed"
+"""The outcome of an apply that did not come to its end; what ran before was brought back as far as it could be."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMod:
+    """One file of a mod as it was mounted: the mod, the path in the container, and the md5 of the verified copy."""
+
+    mod: str
+    target: str
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptService:
+    """A service as an apply resolved it.
+
+    ``recipe`` is what the recipe was found by, ``text`` the recipe as YAML after ``extends`` and all that was laid over
+    it (``overrides``, PATH=VALUE). ``words`` are its docker run command, without the values of secrets, and ``digest``
+    that of its spec. ``image`` is what the command names, ``image_id`` what the engine had behind it, and
+    ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files, None where
+    they are a folder of this host or it is not known. ``secrets`` are names.
+    """
+
+    declared: DeclaredService
+    recipe: str
+    text: str
+    words: tuple[str, ...]
+    digest: str
+    image: str
+    image_id: str
+    image_digests: tuple[str, ...] = ()
+    vllm: str = ""
+    model: str = ""
+    revision: str | None = None
+    overrides: tuple[str, ...] = ()
+    mods: tuple[KeptMod, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.declared.name
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGeneration:
+    """What one apply resolved. ``number`` counts from 1; ``at`` is in seconds since the epoch; ``who`` is the user.
+
+    ``stack`` is the stack's name and ``file`` the file that it was read from. ``restores`` is the generation that a
+    rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the host settings of the stack,
+    None where it says nothing of one.
+    """
+
+    number: int
+    stack: str
+    file: str
+    at: float
+    who: str
+    services: tuple[KeptService, ...]
+    restores: int | None = None
+    reserve_bytes: int | None = None
+    act_bytes: int | None = None
+    floor_bytes: int | None = None
+
+    def service(self, name: str) -> KeptService | None:
+        """Return its service of this name, None where it has none."""
+        return next((one for one in self.services if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEnd:
+    """How an apply ended: ``outcome`` is APPLIED or FAILED, ``words`` say why it failed, ``at`` as for a generation."""
+
+    number: int
+    outcome: str
+    at: float
+    words: str = ""
+    removed: tuple[str, ...] = field(default=())
