@@ -28,7 +28,7 @@ else:
     words = LazyModule("sparkctl.cli.words")
 
 COMMANDS: Final = {
-    "up": ("services", "Start services, one after another, and prove each healthy."),
+    "up": ("services", "Start services, together where there is room, and prove each healthy."),
     "down": ("services", "Stop and remove services."),
     "restart": ("services", "Stop services and start them again as they are."),
     "attach": ("services", "Watch a start that is under way."),

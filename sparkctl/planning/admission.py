@@ -271,9 +271,9 @@ class Left(NamedTuple):
     available_bytes: int
     spreads: tuple[int, ...] = ()
 
-    def beside(self, part: StartPart) -> int:
-        """Return what is available beside a start of this part, which is not at its most when all the others are."""
-        return self.available_bytes + together(*self.spreads, part.spread_bytes)
+    def beside(self, *parts: StartPart) -> int:
+        """Return what is available to starts of these parts, which are not at their most when all the others are."""
+        return self.available_bytes + together(*self.spreads, *(part.spread_bytes for part in parts))
 
     def after(self, part: StartPart) -> Left:
         """Return the level when it holds what it keeps."""
