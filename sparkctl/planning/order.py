@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from sparkctl.planning.box import waiting
 from sparkctl.planning.box.order import in_order, is_in_order
-from sparkctl.planning.box.waiting import Turn
+from sparkctl.planning.box.waiting import WaitingStart
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -279,8 +279,8 @@ def _waiting(starts: Sequence[_Alone[E]], available: int, free: int) -> list[_Al
     return None if found is None else [given[place] for place in found]
 
 
-def _turn(one: _Alone[E], free: int) -> Turn:
+def _turn(one: _Alone[E], free: int) -> WaitingStart:
     part = one.part
     most = part.peak_bytes + free
     needed = (max(most, part.check_bytes) if part.check_bytes else most) if one.start.parts else None
-    return Turn(one.start.name, tuple(one.start.after), needed, part.freed_bytes, part.steady_bytes)
+    return WaitingStart(one.start.name, tuple(one.start.after), needed, part.freed_bytes, part.steady_bytes)

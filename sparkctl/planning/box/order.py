@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
-class Ranked(Protocol):
+class Startable(Protocol):
     """A service to be ordered."""
 
     @property
@@ -26,7 +26,7 @@ class Ranked(Protocol):
         """The names of those that have to be ready before it begins; names of no service here do not count."""
 
 
-R = TypeVar("R", bound=Ranked)
+R = TypeVar("R", bound=Startable)
 
 
 def start_order(services: Iterable[R]) -> list[R]:
@@ -61,7 +61,7 @@ def in_order(services: Sequence[R]) -> list[R]:
     return [*found, *(one for one in services if one.name not in there)]
 
 
-def is_in_order(services: Iterable[Ranked]) -> bool:
+def is_in_order(services: Iterable[Startable]) -> bool:
     """Return whether none of the services comes before one that it is after."""
     given = list(services)
     place = {one.name: number for number, one in enumerate(given)}

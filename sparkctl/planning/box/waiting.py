@@ -15,7 +15,7 @@ MOST_TRIED: Final = 20_000
 """Sets of starts that are looked at. None need be, unless what gives back more than it takes waits for what takes."""
 
 
-class Turn(NamedTuple):
+class WaitingStart(NamedTuple):
     """A start: what has to be available when it begins (None: nothing), and what that changes, in bytes.
 
     ``freed_bytes`` come back just before, from what it replaces, and count for ``needed_bytes``; ``steady_bytes`` are
@@ -34,18 +34,18 @@ class Turn(NamedTuple):
         return self.freed_bytes >= self.steady_bytes
 
 
-def in_turn(turns: Sequence[Turn], available: int) -> list[int] | None:
+def in_turn(turns: Sequence[WaitingStart], available: int) -> list[int] | None:
     """Return the places of the starts in an order in which all have room, and none comes before one that it is after.
 
     None: there is none, or none was found among ``MOST_TRIED``. Of several that may be next, the first that was given.
     """
-    return _Search(turns).placed(frozenset(range(len(turns))), available)
+    return _Turns(turns).placed(frozenset(range(len(turns))), available)
 
 
-class _Search:
+class _Turns:
     """What is known of the starts: whom each waits for, who waits for it, and what cannot be brought to its end."""
 
-    def __init__(self, turns: Sequence[Turn]) -> None:
+    def __init__(self, turns: Sequence[WaitingStart]) -> None:
         places = {turn.name: place for place, turn in enumerate(turns)}
         self._turns = turns
         self._waits = [{places[name] for name in turn.after if name in places} for turn in turns]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sparkctl.planning.admission import StartupCheck
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.order import circles, is_in_order, start_order
-from sparkctl.planning.box.waiting import Turn, in_turn
+from sparkctl.planning.box.waiting import WaitingStart, in_turn
 from sparkctl.planning.plan import Running, Wanted, make_plan
 from tests.planning.test_plan import pool, wanted
 from tests.support.thorough import examples
@@ -34,7 +34,7 @@ def names(services: Sequence[DeclaredService]) -> list[str]:
 
 
 @st.composite
-def turns(draw: st.DrawFn) -> list[Turn]:
+def turns(draw: st.DrawFn) -> list[WaitingStart]:
     """Return up to five starts, some of which give back more than they take, and some of which wait for others."""
     order = draw(st.permutations(NAMES[: draw(st.integers(1, 5))]))
     found = []
@@ -42,11 +42,11 @@ def turns(draw: st.DrawFn) -> list[Turn]:
         after = draw(st.sets(st.sampled_from(order[:place]), max_size=2)) if place else set()
         freed, steady = draw(st.integers(0, 9)), draw(st.integers(0, 9))
         needed = draw(st.none() | st.integers(steady, steady + 12))
-        found.append(Turn(name, tuple(after), needed, freed, steady))
+        found.append(WaitingStart(name, tuple(after), needed, freed, steady))
     return draw(st.permutations(found))
 
 
-def has_room(order: Sequence[Turn], available: int) -> bool:
+def has_room(order: Sequence[WaitingStart], available: int) -> bool:
     for turn in order:
         available += turn.freed_bytes
         if turn.needed_bytes is not None and available < turn.needed_bytes:
@@ -96,7 +96,7 @@ def test_a_chain_as_long_as_a_file_is_no_matter() -> None:
 
 @given(turns(), st.integers(0, 40))
 @settings(max_examples=examples(300), deadline=None)
-def test_an_order_is_found_where_there_is_one(given_turns: list[Turn], available: int) -> None:
+def test_an_order_is_found_where_there_is_one(given_turns: list[WaitingStart], available: int) -> None:
     possible = [
         order
         for order in permutations(given_turns)
