@@ -32,7 +32,7 @@ class Difference(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FoundService:
     """A service as the engine has it. ``state`` is docker's; ``digest`` is that of its spec, None unknown.
 
     ``stack`` is the stack that it was started with, "" none. ``laid_over`` says what was laid over its recipe that was
@@ -84,7 +84,7 @@ class Three:
     stack: str
     declared: Mapping[str, KeptService]
     applied: Mapping[str, KeptService]
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, FoundService]
     standing: Mapping[str, str]
 
 
@@ -118,13 +118,13 @@ def _of(three: Three, name: str, changes: tuple[str, ...], moved: str) -> Servic
     return ServiceDiff(name, tuple(kinds), changes, drifts, state, str(declared.declared.start))
 
 
-def _added(declared: KeptService, seen: Seen | None) -> str:
+def _added(declared: KeptService, seen: FoundService | None) -> str:
     if seen is None:
         return f"recipe {declared.recipe}, {declared.image}, start: {declared.declared.start}"
     return f"recipe {declared.recipe}: its container is there already, and no apply has made it"
 
 
-def _stranger(three: Three, seen: Seen) -> str:
+def _stranger(three: Three, seen: FoundService) -> str:
     recipe = f"from the recipe {seen.recipe}" if seen.recipe else "from a recipe that is not known"
     if seen.stack == three.stack and three.stack:
         return f"{recipe}, of this stack and not declared any more (apply --prune removes it)"
@@ -134,7 +134,7 @@ def _stranger(three: Three, seen: Seen) -> str:
 
 
 def _drifts(
-    three: Three, declared: KeptService, applied: KeptService | None, seen: Seen | None, moved: str
+    three: Three, declared: KeptService, applied: KeptService | None, seen: FoundService | None, moved: str
 ) -> tuple[str, ...]:
     """Return how what runs differs from what was applied; from what is declared, where nothing was."""
     standing = three.standing.get(declared.name, "")
@@ -146,13 +146,13 @@ def _drifts(
     return (*found, *_otherwise(declared, applied, seen), *([moved] if moved else []), *seen.lost)
 
 
-def _absent(seen: Seen | None) -> str:
+def _absent(seen: FoundService | None) -> str:
     if seen is None:
         return "it does not run: its container was removed, and not by `sparkctl down`"
     return f"it does not run: {seen.ended or f'its container is {seen.state}'}"
 
 
-def _otherwise(declared: KeptService, applied: KeptService | None, seen: Seen) -> list[str]:
+def _otherwise(declared: KeptService, applied: KeptService | None, seen: FoundService) -> list[str]:
     """Return how a service that runs was started otherwise than it was applied."""
     wanted = applied or declared
     if seen.digest == wanted.digest:

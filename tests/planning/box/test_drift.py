@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
-from sparkctl.planning.box.drift import Difference, Seen, ServiceDiff, Three, differences
+from sparkctl.planning.box.drift import Difference, FoundService, ServiceDiff, Three, differences
 from sparkctl.planning.box.generation import KeptService
 from tests.support.thorough import examples
 
 DECLARED = DeclaredService("a", StartMode.ALWAYS, 0, False, (), None, 60.0, Restarts(10, 300, 3, 1800))
 KEPT = KeptService(DECLARED, "e4b-nvfp4", "", ("docker", "run"), "0" * 12, "image:tag", "sha256:1")
-RUNS = Seen("a", "running", KEPT.digest, "e4b-nvfp4", "box")
+RUNS = FoundService("a", "running", KEPT.digest, "e4b-nvfp4", "box")
 
 
 def named(name: str, start: StartMode = StartMode.ALWAYS) -> KeptService:
@@ -25,7 +25,7 @@ def named(name: str, start: StartMode = StartMode.ALWAYS) -> KeptService:
 def one(
     declared: KeptService | None,
     applied: KeptService | None,
-    seen: Seen | None,
+    seen: FoundService | None,
     *,
     changes: tuple[str, ...] = (),
     moved: str = "",
