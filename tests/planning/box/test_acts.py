@@ -71,6 +71,24 @@ def test_what_is_as_wanted_is_left_alone_and_what_starts_so_is_waited_for() -> N
     assert told(found) == ["wait loading"]
 
 
+def test_a_port_is_given_back_before_another_service_takes_it() -> None:
+    now = [running("old", 10), running("moves", 10)]
+    asked = [wanted("heir", 10), wanted("moves", 10, digest="2"), wanted("taker", 10)]
+    gone = arranged(asked, now, pool(90), ["old"], {"heir": ["old"]})
+    assert told(gone) == ["remove old", "start heir taker", "replace moves"]
+    moved = arranged(asked, now, pool(90), ["old"], {"taker": ["moves"]})
+    assert told(moved) == ["start heir", "replace moves", "start taker", "remove old"]
+
+
+def test_two_that_want_each_other_s_port_are_told_that_no_order_is_possible() -> None:
+    now = [running("a", 10), running("b", 10)]
+    found = arranged(
+        [wanted("a", 10, digest="2"), wanted("b", 10, digest="2")], now, pool(90), [], {"a": ["b"], "b": ["a"]}
+    )
+    assert (found.fits, found.acts) == (True, ())
+    assert "a, b" in found.stuck
+
+
 SIZES = st.integers(0, 40)
 
 
