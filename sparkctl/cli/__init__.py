@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "ps": ("services", "List the services and whether they are ready."),
     "status": ("services", "Show what services do: ready, busy, stuck, and how fast."),
     "logs": ("services", "Print a service's log."),
+    "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
+    "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
