@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "logs": ("services", "Print a service's log."),
     "history": ("stack", "List what was applied to this box, show it, and compare it."),
     "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
+    "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
+    "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Controller", "Options", "RefusedError", "controller", "locked"]
 
 
-def controller(world: World, services: Sequence[Service]) -> Controller:
-    """Return a controller of the world's engine that knows the secrets of ``services``."""
+def controller(world: World, services: Sequence[Service], reserve_bytes: int | None = None) -> Controller:
+    """Return a controller of the world's engine that knows the secrets of ``services``; the rest as for ``planner``."""
     values = {service.name: world.secret_values(service)[0] for service in services}
-    return Controller(world.ports, world.report, planner(world), values, world.operator)
+    return Controller(world.ports, world.report, planner(world, reserve_bytes), values, world.operator)
 
 
 class Controller:

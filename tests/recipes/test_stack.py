@@ -9,13 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.document import load
-from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.base.errors import ProblemsError
 from sparkctl.base.units import GIB
 from sparkctl.base.validation import validate
-from sparkctl.recipes.layers import with_overrides, written
 from sparkctl.recipes.stack import LEAST_ADJUSTED, MOST_ADJUSTED, Stack, adjusted
-from sparkctl.recipes.values import secret_names
-
 from tests.support.fake_world import FakeSpark
 
 if TYPE_CHECKING:
