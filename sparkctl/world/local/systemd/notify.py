@@ -1,4 +1,4 @@
-"""What starts this process and watches it: systemd's notification protocol (sd_notify(3)), which is one datagram a word.
+"""What starts and watches this process: systemd's notification protocol (sd_notify(3)), a datagram for each telling.
 
 Without NOTIFY_SOCKET nobody listens, and nothing is said.
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.world.local.notify import SystemdSupervisor
+from sparkctl.world.local.systemd.notify import SystemdSupervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
