@@ -204,22 +204,7 @@ class Catalog:
         """
         entry = self.entry("recipe", name)
         written = layers.with_whole_names(layers.with_overrides(self.extended("recipe", entry, _own), overrides))
-        whole, assumed = minimal.completed(written, entry.name)
-        recipe = validate(whole, Recipe)
-        version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
-        fork = flags.fork_of(recipe.vllm)
-        may = f"; the fork {fork} may have it" if fork else ""
-        strict = strict and not fork
-        doubts = tuple(
-            Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
-            for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
-        )
-        if doubts and strict:
-            raise ProblemsError(list(doubts))
-        told = recipe.exposure()
-        exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
-        notes = memory_notes(recipe, version.memory, whole)
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))
+        return checked(entry, written, strict=strict, image_version=image_version)
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -384,3 +369,29 @@ def _own(entry: CatalogEntry) -> Document:
     """Return what a recipe's own file says, without those that it extends."""
     source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
     return layers.with_long_names(minimal.spelled_out(source))
+
+
+def checked(
+    entry: CatalogEntry,
+    written: Document,
+    *,
+    strict: bool = False,
+    image_version: Callable[[str], str | None] = lambda _: None,
+) -> LoadedRecipe:
+    """Return the recipe that a document is, once nothing is to be laid over it any more; as ``Catalog.recipe``."""
+    whole, assumed = minimal.completed(written, entry.name)
+    recipe = validate(whole, Recipe)
+    version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
+    fork = flags.fork_of(recipe.vllm)
+    may = f"; the fork {fork} may have it" if fork else ""
+    strict = strict and not fork
+    doubts = tuple(
+        Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
+        for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
+    )
+    if doubts and strict:
+        raise ProblemsError(list(doubts))
+    told = recipe.exposure()
+    exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
+    notes = memory_notes(recipe, version.memory, whole)
+    return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))

@@ -99,9 +99,7 @@ class Locator:
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
         loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
-        model = loaded.recipe.model
-        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
-        return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
+        return self.kept(member, loaded)._replace(overrides=overrides, started=False)
 
     def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
         """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.
@@ -114,6 +112,12 @@ class Locator:
         laid = record.laid_over or LaidOver()
         member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
         return self._located(member, tuple(more), strict=False)._replace(started=True)
+
+    def kept(self, member: Member, loaded: LoadedRecipe) -> Located:
+        """Return a recipe that was kept with all that was laid over it, and where its models are now."""
+        model = loaded.recipe.model
+        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
+        return Located(member, loaded, source, self._draft(loaded.recipe), started=True)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
         """Return the vLLM of an image that is here, None where that is not known."""

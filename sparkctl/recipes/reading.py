@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.mods import Mounter
     from sparkctl.recipes.recipe import Recipe, Serve
-    from sparkctl.recipes.service import Source
+    from sparkctl.recipes.service import Command, Source
     from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.world.host import Models
 else:
@@ -119,6 +119,32 @@ class Loader(Locator):
         if not later or not is_certain(inputs):
             self.warnings += [Problem(f"{service.name}: {text}", warning=True) for text in unseen(service)]
         return service
+
+    def restored(self, one: Located, made: Command, mounted: tuple[MountedMod, ...]) -> Service:
+        """Return a service whose command was kept: what it takes is counted anew, and nothing else is made.
+
+        Raises:
+            InputError: nothing is known of a model to plan with, or what is known does not go with the recipe.
+        """
+        facts, draft_facts = self.facts(one)
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
+        taken, recipe = _estimate(resizer), one.loaded.recipe
+        return Service(
+            name=one.member.service,
+            recipe_name=one.loaded.name,
+            recipe=recipe,
+            command=lambda: made,
+            footprint=taken,
+            sizing=sizing(taken, devices.profile_for(recipe, self._profile)),
+            mods=mounted,
+            model=one.model,
+            draft=one.draft,
+            secrets_file=self._operator.secrets_file(one.member.service) if recipe.secrets else None,
+            wanted=self._wanted(one, resizer, taken, ())._replace(variants=list),
+            resizer=resizer,
+            expected=taken,
+            host=self.host_side(one),
+        )
 
     def _wanted(self, one: Located, resizer: Resizer, taken: Footprint, beside: Sequence[Located]) -> Wanted:
         need = smaller.need(taken, one.loaded.recipe, one.loaded.version.memory, self._profile)
