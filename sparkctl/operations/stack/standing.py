@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
-from sparkctl.planning.box.generation import APPLIED, GenerationEnd, KeptGeneration
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.box.seen import Standing, StandingKind
 from sparkctl.world.ports import StoredRecord
 
@@ -29,32 +30,17 @@ def _standings() -> TypeAdapter[Standing]:
     return TypeAdapter(Standing)
 
 
-@cache
-def _generations() -> TypeAdapter[KeptGeneration]:
-    return TypeAdapter(KeptGeneration)
-
-
-@cache
-def _ends() -> TypeAdapter[GenerationEnd]:
-    return TypeAdapter(GenerationEnd)
-
-
 def applied_names(world: World) -> tuple[str, ...]:
     """Return the names of the services of the applied stack, () where none was applied.
 
     Raises:
         InputError: what is kept cannot be read.
     """
-    records = world.records
-    ends = records.read(_ends, records.records("generation-end"))
-    applied = max((one.number for one in ends if one.outcome == APPLIED), default=None)
-    if applied is None:
-        return ()
-    every = records.read(_generations, records.records("generation"))
-    return next((tuple(one.name for one in g.services) for g in every if g.number == applied), ())
+    applied = Generations(world).applied()
+    return () if applied is None else tuple(one.name for one in applied.services)
 
 
-def pause(world: World, names: Sequence[str], who: str = "") -> list[str]:
+def pause(world: World, names: Sequence[str], by: str = "") -> list[str]:
     """Keep that an operator stopped services, and return those of them that the applied stack has.
 
     Raises:
@@ -62,7 +48,7 @@ def pause(world: World, names: Sequence[str], who: str = "") -> list[str]:
     """
     ours = [name for name in names if name in applied_names(world)]
     for name in ours:
-        _keep(world, name, Standing(StandingKind.PAUSED, at=world.ports.clock.epoch(), who=who))
+        _keep(world, name, Standing(StandingKind.PAUSED, at=world.ports.clock.epoch(), who=by))
     return ours
 
 
@@ -122,9 +108,8 @@ def known_standings(world: World) -> dict[str, Standing]:
 
 def stopped_by_hand(world: World, names: Sequence[str]) -> list[str]:
     """Pause what an operator stops, and return that; where it cannot be kept, that is said."""
-    environ = world.environ
     try:
-        return pause(world, names, environ.get("SUDO_USER") or environ.get("USER") or "")
+        return pause(world, names, who(world))
     except InputError as error:
         world.report.warn(f"{', '.join(names)}: that it is to stay down cannot be kept: {error.message}")
         return []

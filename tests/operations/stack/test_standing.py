@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.operations.stack import standing
 from sparkctl.planning.box.generation import FAILED
 from sparkctl.world.ports import StoredRecord
-from tests.support.applied import keep_names
+from tests.support.applied import apply_names
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 
@@ -24,7 +24,7 @@ E4B = "e4b-nvfp4"
 def spark(tmp_path: Path) -> FakeSpark:
     """Return a Spark on which a stack of one service was applied, and runs."""
     spark = FakeSpark(tmp_path, environ={"USER": "ada"})
-    keep_names(spark.store, E4B)
+    apply_names(spark, E4B)
     spark.run("up", E4B).expect(0)
     return spark
 
@@ -79,7 +79,7 @@ def test_what_stands_down_already_is_paused_too(spark: FakeSpark) -> None:
 def test_without_an_applied_stack_nothing_is_kept(tmp_path: Path, outcome: str | None) -> None:
     spark = FakeSpark(tmp_path)
     if outcome is not None:
-        keep_names(spark.store, E4B, outcome=outcome)
+        apply_names(spark, E4B, outcome=outcome)
     spark.run("up", E4B).expect(0)
     assert "paused" not in spark.run("down", E4B).expect(0).err
     assert spark.run("ps", "--json").expect(0).json == []
@@ -88,7 +88,7 @@ def test_without_an_applied_stack_nothing_is_kept(tmp_path: Path, outcome: str |
 
 def test_a_service_that_no_applied_stack_has_any_more_is_not_shown(spark: FakeSpark) -> None:
     spark.run("down", E4B).expect(0)
-    keep_names(spark.store, "another", number=2)
+    apply_names(spark, "another")
     assert spark.run("ps", "--json").expect(0).json == []
 
 
