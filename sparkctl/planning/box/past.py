@@ -6,7 +6,7 @@ Times are in seconds on the clock that ``decide`` is given, which only runs forw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sparkctl.planning.box.seen import ActionKind, Incarnation  # noqa: TC001  (pydantic reads it at run time)
 
@@ -35,7 +35,10 @@ class PastHold:
 
 @dataclass(frozen=True, slots=True)
 class PastRefusal:
-    """That admission refused a start: why, when, with how much available, and beside which services."""
+    """That admission refused a start: why, when, with how much available, and beside which services.
+
+    ``since`` is when the first of the refusals was, of which this is the last.
+    """
 
     why: str
     at: float
@@ -54,7 +57,7 @@ class ServicePast:
     ``failures`` are those since it was last well for long enough, the latest last, and ``due_at`` is when it may start
     again. ``stopping`` is why the agent stops it, "" while it does not. ``level_bytes`` is what has to be available
     without any process before it starts again (``BoxSeen.unclaimed_bytes``), ``short_since`` since when it is not, and
-    ``reclaimed_at`` when the page cache was dropped for that.
+    ``reclaimed_at`` when the page cache was dropped for that; ``held_bytes`` is the most that its processes held.
     """
 
     name: str
@@ -69,6 +72,7 @@ class ServicePast:
     stopping: str = ""
     mods_lost: tuple[str, ...] = ()
     level_bytes: int | None = None
+    held_bytes: int | None = None
     short_since: float | None = None
     reclaimed_at: float | None = None
     refusal: PastRefusal | None = None
@@ -113,3 +117,9 @@ class Past:
     def service(self, name: str) -> ServicePast:
         """Return what happened to a service, which is nothing where nothing is kept."""
         return next((one for one in self.services if one.name == name), ServicePast(name))
+
+    def noting(self, record: ServicePast) -> Past:
+        """Return it with what happened to a service in place of what was kept of that."""
+        if not any(one.name == record.name for one in self.services):
+            return replace(self, services=(*self.services, record))
+        return replace(self, services=tuple(record if one.name == record.name else one for one in self.services))

@@ -118,7 +118,8 @@ class ActionResult(StrEnum):
 class ActionOutcome:
     """How the action of this ``number`` ended. ``why`` is a sentence: the cause, or the first line of the arithmetic.
 
-    ``passes`` and ``fix`` are as for ``SeenService``. An outcome may be given more than once: it counts once.
+    ``passes`` and ``fix`` are as for ``SeenService``. ``begun``: a container was started for it, so that one that was
+    ``left`` counts as a start all the same. An outcome may be given more than once: it counts once.
     """
 
     number: int
@@ -126,6 +127,7 @@ class ActionOutcome:
     why: str = ""
     passes: bool = True
     fix: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
