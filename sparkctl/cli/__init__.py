@@ -35,6 +35,8 @@ COMMANDS: Final = {
     "ps": ("services", "List the services and whether they are ready."),
     "status": ("services", "Show what services do: ready, busy, stuck, and how fast."),
     "logs": ("services", "Print a service's log."),
+    "history": ("stack", "List what was applied to this box, show it, and compare it."),
+    "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),

@@ -59,6 +59,8 @@ class FakeEngine:
     taken_ports: set[int] = field(default_factory=set)
     tagged: dict[str, str] = field(default_factory=dict)
     """The id of the image that a tag names now, where it is not the usual one."""
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of an image by its digest in registries, by its name here."""
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of an image that was built."""
     comes: dict[str, bytes] = field(default_factory=dict)
@@ -85,10 +87,11 @@ class FakeEngine:
         name = reference.removeprefix("sha256:")
         if name not in self.images:
             return None
-        return Image(self._image_id(name), (), 9 * GIB, self.labels.get(name, {}))
+        return Image(self._image_id(reference), self.digests.get(name, ()), 9 * GIB, self.labels.get(name, {}))
 
-    def _image_id(self, name: str) -> str:
-        return self.tagged.get(name, f"sha256:{name}")
+    def _image_id(self, reference: str) -> str:
+        """Return the id of an image; a reference that is an id is its own."""
+        return reference if reference.startswith("sha256:") else self.tagged.get(reference, f"sha256:{reference}")
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")
@@ -182,7 +185,7 @@ class FakeEngine:
             identity,
             name,
             spec.image,
-            f"sha256:{spec.image.removeprefix('sha256:')}",
+            self._image_id(spec.image),
             "created",
             dict(spec.labels),
             mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),

@@ -200,6 +200,8 @@ class FakeModels:
 
     missing: dict[str, str] = field(default_factory=dict)
     cache: set[str] = field(default_factory=set)
+    commits: dict[str, str] = field(default_factory=dict)
+    """The commit of a repository's snapshot in the cache."""
     files: set[Path] = field(default_factory=set)
     """Other files and folders of the host that are there."""
 
@@ -207,7 +209,8 @@ class FakeModels:
         return self.missing.get(path.name)
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
-        return cache / repo if repo in self.cache else None
+        below = ("snapshots", self.commits[repo]) if repo in self.commits else ()
+        return cache.joinpath(repo, *below) if repo in self.cache else None
 
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
         return None if repo in self.cache else f"is not in the cache {cache}"
