@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 
@@ -63,6 +63,16 @@ class Activity(NamedTuple):
     read_bytes: int | None = None
 
 
+class ProcessIdentity(NamedTuple):
+    """A process beside its number: when it began, in the kernel's ticks (proc(5), field 22 of /proc/PID/stat).
+
+    ``cgroup`` is the folder of its cgroup v2, "" where there is none.
+    """
+
+    began: int
+    cgroup: str = ""
+
+
 class Host(Protocol):
     """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
 
@@ -80,6 +90,12 @@ class Host(Protocol):
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        """Return the anonymous bytes of all processes but ``ours`` that do not hide theirs; None: it is not known."""
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        """Return what tells a process from a later one of its number, or None when it is gone, or is none to signal."""
 
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""

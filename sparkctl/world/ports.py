@@ -256,6 +256,17 @@ class Report(Protocol):
         """
 
 
+class Supervisor(Protocol):
+    """What started this process and watches it, such as systemd; where there is none, nothing is told."""
+
+    @property
+    def watchdog_s(self) -> float | None:
+        """Within how many seconds it wants to hear ``WATCHDOG=1``, else it ends this process; None: it does not."""
+
+    def tell(self, *words: str) -> None:
+        """Tell it how this process is, as sd_notify(3) has it: ``READY=1``, ``STATUS=a line``, ``STOPPING=1``."""
+
+
 class Ports(NamedTuple):
     """All the doors of one engine's world."""
 

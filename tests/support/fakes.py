@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
-from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading
+from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading, ProcessIdentity
 from sparkctl.world.spec import env_file
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.planning.measured import Measurement
     from sparkctl.world.ports import HubModel, StoredRecord
@@ -63,6 +63,12 @@ class FakeHost:
 
     def resident_bytes(self, pid: int) -> int | None:
         return None if pid in self.hidden else 0
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        return sum(self.resident.get(pid, 0) for pid in self.resident if pid not in ours)
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        return None if pid in self.hidden else ProcessIdentity(1000 + pid)
 
     def activity(self, pid: int) -> Activity | None:
         return self.activities.pop(0) if self.activities else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.base.errors import WaitInterruptedError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError, controller
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.stack import standing
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
+else:
+    standing = LazyModule("sparkctl.operations.stack.standing")
 
 
 def up(
@@ -73,6 +78,10 @@ def up(
     except RefusedError as error:
         others = strangers(world, error.plan, planner(world).now.pids())
         raise SetDoesNotFitError(PlannedSet(asked, services, error.plan, strangers=others)) from None
+    except WaitInterruptedError:  # it goes on loading, and is wanted
+        standing.started_by_hand(world, [service.name for service in services])
+        raise
+    standing.started_by_hand(world, [service.name for service in services])
     return services
 
 

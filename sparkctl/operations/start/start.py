@@ -233,8 +233,7 @@ class Starter:
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
         hidden = self._secret_values.get(service.name, {}).values()
-        text, fix = explain(self._ports.engine, self._kept, progress, hidden)
-        raise NotReadyError(text, hint=fix)
+        raise explain(self._ports.engine, self._kept, progress, hidden)
 
     def _check(self, service: Service, require: Require | None) -> None:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)

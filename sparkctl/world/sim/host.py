@@ -9,10 +9,10 @@ from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading
 from sparkctl.world.sim import addresses, orders, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.world.host import Link, Models
+    from sparkctl.world.host import Link, Models, ProcessIdentity
     from sparkctl.world.sim.pool import SimGpu, SimMachine
 
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
@@ -82,6 +82,15 @@ class SimHost:
         """Return the host bytes that a simulated service says it takes, or None when it is gone."""
         found = pool.held(self._sim).get(pid)
         return None if found is None else found.host
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        """Return what the strangers on the GPUs hold."""
+        return sum(one.bytes or 0 for one in self.gpu_processes() if one.pid not in ours)
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        """Return nothing: what a simulated service holds is not this machine's, and nobody is to end it for that."""
+        del pid
+        return None
 
     def activity(self, pid: int) -> Activity | None:
         """Return nothing: a simulated service stands in for one that would load."""
