@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, Package, PullProgress
 from sparkctl.world.spec import variables
 from tests.support.fakes import FakeClock, FakeFiles
 
@@ -63,6 +63,10 @@ class FakeEngine:
     """The labels of an image that was built."""
     comes: dict[str, bytes] = field(default_factory=dict)
     """The files of an image that is pulled."""
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The digests in registries of an image that was pulled from one: repository@sha256:…"""
+    registry: dict[str, OfferedImage] = field(default_factory=dict)
+    """What the registry has behind a name now; it knows no other."""
     _last_start: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -85,10 +89,17 @@ class FakeEngine:
         name = reference.removeprefix("sha256:")
         if name not in self.images:
             return None
-        return Image(self._image_id(name), (), 9 * GIB, self.labels.get(name, {}))
+        return Image(self._image_id(name), self.digests.get(name, ()), 9 * GIB, self.labels.get(name, {}))
 
     def _image_id(self, name: str) -> str:
         return self.tagged.get(name, f"sha256:{name}")
+
+    def offered(self, reference: str) -> OfferedImage:
+        self._do(f"ask the registry {reference}")
+        if reference not in self.registry:
+            message = f"cannot ask the registry for the image {reference}: the registry has no such image"
+            raise EngineError(message, hint="check the name")
+        return self.registry[reference]
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")
