@@ -74,7 +74,7 @@ class SimEngine:
         if self._faults(reference).get("no_such_image"):
             message = f"cannot ask the registry for the image {reference}: there is no such image"
             raise EngineError(message, hint="simulated: ordered by the fault no_such_image")
-        return OfferedImage(data.image(reference).id, ("linux/arm64",))
+        return OfferedImage(data.image(reference).id)
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""
