@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
+    "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
     "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
