@@ -174,7 +174,7 @@ def _command(kept: KeptService, reference: str, there: Container | None) -> Comm
     spec = replace(spec, image=reference)
     digest = kept.digest
     if not _runs(kept, there):
-        digest = caches.counted(spec).digest()
+        digest = caches.digest_of(spec, record.laid_over)
         words = [f"{LABEL_SPEC}={digest}" if word == f"{LABEL_SPEC}={kept.digest}" else word for word in words]
     return Command(tuple(words), grammar.parse(words), replace(record, digest=digest), digest)
 

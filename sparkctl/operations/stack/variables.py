@@ -116,7 +116,8 @@ def _filled(kept: KeptService, values: Mapping[str, str]) -> KeptService:
     env = _env(text)
     overrides = tuple(_shown_again(override, env) for override in kept.overrides)
     words = _with_overrides(_with_values(kept.words, dict.fromkeys(values, HIDDEN), values), overrides)
-    digest = caches.counted(grammar.parse(words)).digest()
+    spec = grammar.parse(words)
+    digest = caches.digest_of(spec, labels.read(dict(spec.labels)).laid_over)
     words = tuple(f"{LABEL_SPEC}={digest}" if word == f"{LABEL_SPEC}={kept.digest}" else word for word in words)
     return replace(kept, words=words, overrides=overrides, text=text, digest=digest)
 

@@ -88,7 +88,7 @@ def test_up_says_already_up_of_a_restored_service_that_runs(applied: AppliedStac
     (service,) = restorable(applied.world, generation.services)
     assert service.digest == resolved(applied.world, STACK).services[0].digest
     done = applied.spark.run("rollback", "1").expect(0)
-    assert "chat: already up at http://127.0.0.1:8003" in done.err
+    assert "generation 1 is in effect: there was nothing to do" in done.err
     assert len(applied.spark.engine.created) == before
 
 
@@ -157,7 +157,7 @@ def test_what_runs_of_that_image_is_up_already_although_its_tag_moved_on(applied
     before = len(applied.spark.engine.created)
     done = applied.spark.run("rollback", "1").expect(0)
     assert f"{IMAGE} names another image now, or none: this one is taken by its id, {OLD}" in done.err
-    assert "chat: already up" in done.err
+    assert "generation 1 is in effect: there was nothing to do" in done.err
     assert len(applied.spark.engine.created) == before
     assert restored(applied.world, generation.services[0]).digest == generation.services[0].digest
 

@@ -65,7 +65,7 @@ def test_an_image_whose_tag_moved_on_is_brought_back_by_its_id(applied: AppliedS
     (service,) = Generations(applied.world).get(3).services
     assert (service.image, service.image_id) == (OLD, OLD)
     again = applied.spark.run("rollback", "3").expect(0)
-    assert "chat: already up" in again.err, "what a rollback has started is what its generation says"
+    assert "generation 3 is in effect: there was nothing to do" in again.err
 
 
 def test_an_image_that_the_engine_lost_is_pulled_by_its_digest(applied: AppliedStack) -> None:
@@ -175,7 +175,8 @@ def test_the_last_line_of_json_says_what_was_done(applied: AppliedStack) -> None
     applied.apply(SECOND)
     lines = [json.loads(line) for line in applied.spark.run("rollback", "--json").expect(0).out.splitlines()]
     assert lines[-1]["generation"] == 3
-    assert (lines[-1]["restores"], lines[-1]["before"], lines[-1]["started"]) == (1, 2, ["chat"])
+    assert (lines[-1]["restores"], lines[-1]["before"], lines[-1]["already"]) == (1, 2, False)
+    assert lines[-1]["acts"] == [{"act": "replace", "services": ["chat"]}]
     (change,) = lines[-1]["changes"]
     assert (change["service"], change["kind"]) == ("chat", "changed")
     assert any("said" in line for line in lines[:-1])
