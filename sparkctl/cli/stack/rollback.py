@@ -8,8 +8,7 @@ import click
 
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json
-from sparkctl.cli.stack import generation_json
-from sparkctl.cli.stack.history import changed_lines
+from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack.effect import StackRefusedError
 from sparkctl.operations.stack.rollback import RolledBack, carried_out, prepared
 
@@ -77,7 +76,7 @@ def _show(out: Output, of: Restoring) -> None:
     """Show what changes and what is done, before anything is."""
     for line in of.host:
         out.result(line)
-    for line in changed_lines(of.changes):
+    for line in generation_lines.changed(of.changes):
         out.result(line)
     for line in of.images:
         out.say(line)
