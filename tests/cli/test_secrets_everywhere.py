@@ -128,9 +128,19 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield from _of_jobs()
     yield ["evaluate", name, AUTH]
     yield ["completion", "bash"]
+    yield from _of_generations()
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def _of_generations() -> Iterator[list[str]]:
+    """Yield the commands of what was applied."""
+    for more in ([], ["--json"]):
+        for asked in ([], ["list"], ["show", "1"], ["diff", "1", "2"]):
+            yield ["history", *asked, *more]
+        yield ["rollback", "1", "--dry-run", *more]
+        yield ["rollback", "1", *more]
 
 
 def _of_jobs() -> Iterator[list[str]]:
@@ -156,7 +166,7 @@ def tried(every: Iterator[list[str]]) -> Iterator[list[str]]:
     seen: set[tuple[str, ...]] = set()
     for command in every:
         words = [word for word in command if not word.startswith("-")]
-        kind = tuple(words[: 2 if words[0] in {"job", "mods", "recipes"} else 1])
+        kind = tuple(words[: 2 if words[0] in {"job", "mods", "recipes", "history"} else 1])
         if THOROUGH or kind not in seen or words[0] == "up":
             yield command
         seen.add(kind)

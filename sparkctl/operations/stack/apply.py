@@ -73,8 +73,8 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
         fetch_images(world, found.services)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world))
     applied = Generations(world).applied()
-    _refuse_others(world, generation, applied)
-    gone = _declared_no_more(world, generation, applied)
+    refuse_others(world, generation, applied)
+    gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
     return Prepared(effect, told, planned(world, effect), () if options.prune else tuple(gone))
@@ -119,7 +119,7 @@ def _essence(one: object) -> object:
     return replace(one, image_digests=())  # type: ignore[type-var]
 
 
-def _refuse_others(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> None:
+def refuse_others(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> None:
     """Refuse services that are there as another stack's, unless that was applied last: this one is its successor.
 
     Raises:
@@ -134,7 +134,7 @@ def _refuse_others(world: World, generation: KeptGeneration, applied: KeptGenera
         raise InputError(f"services of another stack have these names: {told}", hint=hint)
 
 
-def _declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
+def declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
     """Return the services that are there and were this box's, and are declared no more.
 
     They were started with this stack, or the generation applied last, or one that did not come to its end after it,
