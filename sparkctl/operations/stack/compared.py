@@ -5,10 +5,11 @@ Images are compared by what is behind their tags, models by their commits, mods 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import format_gib
 from sparkctl.operations import differences, secrets
 from sparkctl.recipes.host import caches
 from sparkctl.world import settings
@@ -18,10 +19,50 @@ from sparkctl.world.labels import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.planning.box.generation import KeptService
+    from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.world.spec import ContainerSpec
 
 _SHORT: Final = 12
+
+
+ADDED: Final = "added"
+REMOVED: Final = "removed"
+CHANGED: Final = "changed"
+
+
+class ServiceChange(NamedTuple):
+    """What a generation has otherwise of one service: ``kind`` is ADDED, REMOVED or CHANGED, with a line each way."""
+
+    service: str
+    kind: str
+    lines: tuple[str, ...] = ()
+
+
+def changes(old: KeptGeneration | None, new: KeptGeneration) -> list[ServiceChange]:
+    """Return which services differ between two generations, in the order of the new one; None: there was none.
+
+    Raises:
+        InputError: as for ``compared``.
+    """
+    found = []
+    for service in new.services:
+        before = None if old is None else old.service(service.name)
+        lines = () if before is None else tuple(compared(before, service))
+        if before is None or lines:
+            found.append(ServiceChange(service.name, ADDED if before is None else CHANGED, lines))
+    gone = [] if old is None else [one.name for one in old.services if new.service(one.name) is None]
+    return [*found, *(ServiceChange(name, REMOVED) for name in gone)]
+
+
+def host_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
+    """Return how the stacks differ in what they are and in what they want of the host, one line a difference."""
+    lines = _changed({"stack": old.stack, "file": old.file}, {"stack": new.stack, "file": new.file})
+    return lines + _changed(_host(old), _host(new))
+
+
+def _host(one: KeptGeneration) -> dict[str, str]:
+    sizes = {"reserve": one.reserve_bytes, "guard.act": one.act_bytes, "guard.floor": one.floor_bytes}
+    return {f"host.{name}": "" if size is None else format_gib(size) for name, size in sizes.items()}
 
 
 def compared(old: KeptService, new: KeptService) -> list[str]:

@@ -1,0 +1,76 @@
+"""In which order the guard ends services when memory runs out. Pure.
+
+First the one that is starting: it serves nobody yet, and it is what takes memory. Then the one that grew most beyond
+its claim in the last ten seconds, unless its priority is the highest. Then by priority, the lowest first; of the same
+priority one that may not be evicted (``keep``) after the others, and the youngest first. Nobody is protected.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.units import MIB, format_gib
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GREW_BYTES: Final = 64 * MIB
+"""What grew by less did not grow, a choice: two looks at a server that stands still differ by some MiB."""
+
+
+class Candidate(NamedTuple):
+    """A running service that the guard may end.
+
+    ``grown_bytes`` is by how much more it holds now than ten seconds ago, and ``over_bytes`` by how much more than it
+    has claimed; None is not known. ``started_at`` is when its container was started (any clock, the same for all).
+    """
+
+    name: str
+    priority: int
+    keep: bool
+    starting: bool
+    started_at: float
+    grown_bytes: int | None = None
+    over_bytes: int | None = None
+
+    @property
+    def grown_over_bytes(self) -> int:
+        """By how much it grew beyond its claim in the last ten seconds; without a claim all that it grew counts."""
+        grown = max(0, self.grown_bytes or 0)
+        return grown if self.over_bytes is None else min(grown, max(0, self.over_bytes))
+
+
+class Victim(NamedTuple):
+    """A service that the guard may end, and why it stands at its place, in words."""
+
+    name: str
+    why: str
+
+
+def victims(candidates: Sequence[Candidate]) -> list[Victim]:
+    """Return all of them, the one that is ended first at the head."""
+    highest = max((one.priority for one in candidates), default=0)
+    lowest = min((one.priority for one in candidates), default=0)
+    loading = sorted((one for one in candidates if one.starting), key=_lowest_first)
+    rest = [one for one in candidates if not one.starting]
+    may_grow = [
+        one for one in rest if one.grown_over_bytes >= GREW_BYTES and (one.priority < highest or lowest == highest)
+    ]
+    grown = max(may_grow, key=lambda one: one.grown_over_bytes, default=None)
+    found = [Victim(one.name, "it is starting") for one in loading]
+    if grown is not None:
+        how = f"it grew by {format_gib(grown.grown_over_bytes)} beyond its claim in ten seconds"
+        found.append(Victim(grown.name, how))
+    ordered = sorted((one for one in rest if one is not grown), key=_lowest_first)
+    return [*found, *(Victim(one.name, _place(one, lowest)) for one in ordered)]
+
+
+def _lowest_first(one: Candidate) -> tuple[int, bool, float, str]:
+    return one.priority, one.keep, -one.started_at, one.name
+
+
+def _place(one: Candidate, lowest: int) -> str:
+    words = (
+        f"its priority {one.priority} is the lowest" if one.priority == lowest else f"its priority is {one.priority}"
+    )
+    return f"{words}, and it is to be kept" if one.keep else words
