@@ -11,12 +11,13 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
+from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.compared import compared
 from sparkctl.operations.stack.effect import under_way
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import kept, resolved, who
-from sparkctl.planning.box import drift
-from sparkctl.planning.box.drift import FoundService, Three
+from sparkctl.planning.box.apply import drift
+from sparkctl.planning.box.apply.drift import FoundService, Three
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sparkctl.operations.context import World
-    from sparkctl.planning.box.drift import ServiceDiff
+    from sparkctl.planning.box.apply.drift import ServiceDiff
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
@@ -90,7 +91,7 @@ def against(world: World, declared: KeptGeneration, applied: KeptGeneration | No
     changes = {name: compared(then[name], _with_image(one, then[name])) for name, one in now.items() if name in then}
     moved = {name: text for name, one in then.items() if name in now and (text := _moved(one, now[name]))}
     found = _found(world, now, then, mods=mods)
-    three = Three(declared.stack, now, then, found, {})
+    three = Three(declared.stack, now, then, found, _standing(world))
     return StackDiff(
         stack=declared.stack,
         file=declared.file,
@@ -99,6 +100,11 @@ def against(world: World, declared: KeptGeneration, applied: KeptGeneration | No
         host=() if applied is None else tuple(_of_host(applied, declared)),
         services=tuple(drift.differences(three, changes, moved)),
     )
+
+
+def _standing(world: World) -> dict[str, str]:
+    """Return why services are not kept running, by name: an operator stopped them, or they were given up."""
+    return {name: standing.words(one) for name, one in standing.standings(world).items()}
 
 
 def _with_image(now: KeptService, then: KeptService) -> KeptService:
