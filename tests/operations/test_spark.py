@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PAGE = (REPOSITORY / "docs" / "api.md").read_text()
 SHOWN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-OFFERED = [name for name in vars(Spark) if not name.startswith("_") and name != "simulated"]
+OFFERED = [name for name in dir(Spark) if not name.startswith("_") and name != "simulated"]
 
 
 @pytest.fixture

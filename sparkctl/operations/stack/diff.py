@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import regular_file, units
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.shown import HIDDEN
 from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
@@ -161,7 +162,6 @@ def _found(
 ) -> dict[str, FoundService]:
     """Return the services that the engine has, each against what was applied, else against what is declared."""
     found: dict[str, FoundService] = {}
-    specs: dict[tuple[str, ...], ContainerSpec] = {}
     for name, container in deployed.services(world.engine):
         if container.name != name:
             continue  # set aside: its command puts that right, and the next one
@@ -171,8 +171,7 @@ def _found(
         differs: list[str] = []
         if wanted is not None and container.state == "running":
             if record.digest != wanted.digest:
-                spec = specs.setdefault(wanted.words, grammar.parse(wanted.words))
-                differs += of_container.of_command(spec, container)
+                differs += of_container.of_command(_with_hidden(grammar.parse(wanted.words), container), container)
             differs += _of_the_moment(world, wanted, container, record)
         found[name] = FoundService(
             name=name,
@@ -188,6 +187,12 @@ def _found(
     return found
 
 
+def _with_hidden(spec: ContainerSpec, container: Container) -> ContainerSpec:
+    """Return a kept specification with a container's own values of the variables of which only the names are kept."""
+    runs = dict(container.env)
+    return replace(spec, env=tuple((name, runs.get(name) if text == HIDDEN else text) for name, text in spec.env))
+
+
 def _of_the_moment(world: World, wanted: KeptService, container: Container, record: ServiceLabels) -> list[str]:
     """Return how the image behind the tag and the secrets are others than those that a container was started with."""
     lines = []
@@ -200,11 +205,11 @@ def _of_the_moment(world: World, wanted: KeptService, container: Container, reco
 
 def _laid_over(record: ServiceLabels, wanted: KeptService) -> str:
     """Return what was laid over a recipe by hand, and what was not that was applied; secrets are not shown."""
-    if record.laid_over is None or record.laid_over.overrides == wanted.overrides:
+    if record.laid_over is None:
         return ""
-    runs = record.laid_over.overrides
-    laid = [secrets.shown(one) for one in runs if one not in wanted.overrides]
-    return " ".join([*laid, *(f"without {secrets.shown(one)}" for one in wanted.overrides if one not in runs)])
+    runs, applied = ([secrets.shown(one) for one in each] for each in (record.laid_over.overrides, wanted.overrides))
+    laid = [one for one in runs if one not in applied]
+    return " ".join([*laid, *(f"without {one}" for one in applied if one not in runs)])
 
 
 def _ended(container: Container) -> str:
