@@ -50,6 +50,8 @@ def documented(command: str) -> list[str]:
         ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
         ("diagnose FILE", ["diagnose", str(FAILED)]),
         ("doctor", ["doctor"]),
+        ("diff [STACK]", ["diff", "executor"]),
+        ("apply STACK --dry-run", ["apply", "executor", "--dry-run"]),
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ files:
 
 
 JOB = "quantize-26b-fp8"
+STACK = "boxed"
 
 
 def left(text: str) -> list[str]:
@@ -73,6 +74,9 @@ def prepare(operator: Operator, name: str) -> None:
     operator.write("mods/addressed/mod.yaml", MOD)
     for broken, more in BROKEN.items():
         operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
+    operator.write(
+        f"recipes/stacks/{STACK}.yaml", f"services: {{{name}: {{recipe: {name}, set: {{env.A_KEY: {SET}}}}}}}\n"
+    )
     operator.write("recipes/jobs/keyed.yaml", f"extends: {JOB}\nwith: {{api_key: {WORD}, of: {{token: [{FLAG}]}}}}\n")
 
 
@@ -127,6 +131,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from _of_jobs()
     yield ["evaluate", name, AUTH]
+    for more in ([], ["--json"]):
+        yield ["apply", STACK, *more]
+        yield ["diff", STACK, *more]
+        yield ["apply", STACK, "--dry-run", *more]
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]

@@ -9,6 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
+from sparkctl.operations.stack import locked, standing
 from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import fetch_images, kept, resolved, who
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack.diff import StackDiff
-    from sparkctl.planning.box.acts import Act, Arranged
+    from sparkctl.planning.box.apply.acts import Act, Arranged
     from sparkctl.planning.box.generation import KeptGeneration
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done."""
+    """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
+
+    ``locked`` refuses a stack that differs from its lock.
+    """
 
     prune: bool = False
     dry_run: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,16 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     """Return a stack with how the box differs from it, and what would be done. Images may be fetched, nothing else.
 
     Raises:
-        InputError: a file that cannot be used, a model that is not here, a secret without a value, or a service that
-            another stack has.
+        InputError: a file that cannot be used, a model that is not here, a secret without a value, a service that
+            another stack has, or with ``locked`` something that is not as it was locked.
         EngineError: the engine is elsewhere, does not answer, or an image cannot be had.
     """
     world.refuse_elsewhere()
     found = resolved(world, stack, touch=not options.dry_run)
     if not options.dry_run:
         fetch_images(world, found.services)
+    if options.locked:
+        locked.require(world, stack, found.services)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world))
     applied = Generations(world).applied()
     refuse_others(world, generation, applied)
@@ -88,7 +95,7 @@ def carried_out(world: World, ready: Prepared) -> AppliedStack:
             ``put_into_effect``.
     """
     applied = ready.diff.applied
-    if ready.as_declared and applied is not None and not _left_over(world):
+    if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
         return AppliedStack(applied, (), ready.diff, already=True)
     done = put_into_effect(world, ready.effect)
     return AppliedStack(done.generation, done.acts, ready.diff)
