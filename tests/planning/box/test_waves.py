@@ -96,8 +96,8 @@ def test_who_starts_alone_and_who_comes_after_another_is_in_no_wave_with_it(
     assert all(len(wave) == 1 for wave in waves(ordered, free, alone=NAMES))
     for wave in waves(ordered, free, alone=alone):
         assert len(wave) == 1 or not alone.intersection(wave)
-    follows = {"b": ["a"], "d": ["b", "x"]}
-    for wave in waves(ordered, free, after=follows):
+    follows = {"b": ("a",), "d": ("b", "x")}
+    for wave in waves([one._replace(after=follows.get(one.name, ())) for one in ordered], free):
         assert not any(set(follows.get(name, ())).intersection(wave) for name in wave)
 
 
