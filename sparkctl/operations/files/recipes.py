@@ -11,7 +11,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.recipes.host import version
 from sparkctl.recipes.mods import misfits
-from sparkctl.recipes.stack import restarted_by_docker
+from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -234,6 +234,10 @@ def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> li
     serves: dict[str, Serve] = {}
     for member in stack.members:
         place = stack.document.place(("services", member.service, "recipe"))
+        try:
+            refuse_unservable(member.service)
+        except InputError as error:
+            found.append(Problem(error.message, stack.document.node(("services", member.service)).key, error.hint))
         found += _recipe_problems(catalog, member, place, strict=strict)
         with suppress(InputError):
             loaded = catalog.recipe(member.recipe, member.overrides)
