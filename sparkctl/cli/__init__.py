@@ -28,7 +28,7 @@ else:
     words = LazyModule("sparkctl.cli.words")
 
 COMMANDS: Final = {
-    "up": ("services", "Start services, one after another, and prove each healthy."),
+    "up": ("services", "Start services, together where there is room, and prove each healthy."),
     "down": ("services", "Stop and remove services."),
     "restart": ("services", "Stop services and start them again as they are."),
     "attach": ("services", "Watch a start that is under way."),
@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "logs": ("services", "Print a service's log."),
     "history": ("stack", "List what was applied to this box, show it, and compare it."),
     "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
+    "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
+    "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
@@ -44,6 +46,7 @@ COMMANDS: Final = {
     "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
+    "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
     "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),

@@ -151,7 +151,10 @@ class Spark:
         download: bool = False,
         named: str | None = None,
     ) -> list[Service]:
-        """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+        """Start a set and prove each of its services healthy; return them. What is up stays up.
+
+        Those whose starts have room together start together, unless one of them sizes its cache by the free memory.
+        Called for one after another, it starts them so.
 
         Args:
             names: recipes and stacks.

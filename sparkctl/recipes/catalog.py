@@ -16,7 +16,7 @@ from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing.memory_settings import memory_notes
-from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
+from sparkctl.recipes.stack import LoadedStack, Member, Stack, members_of, refuse_unservable
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ class Catalog:
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
 
     def secret_names(self) -> frozenset[str]:
-        """Return the names under ``secrets:`` in any recipe, read without YAML: a file that is none has names too."""
+        """Return the names under ``secrets:`` in any recipe or stack, read without YAML: what is none has names too."""
         found: set[str] = set()
-        for root in self.roots:
+        for folder in (root.path / below for root in self.roots for below in ("recipes", "recipes/stacks")):
             with suppress(InputError):
-                for path in named_file.matching(root.path / "recipes", "*.yaml"):
+                for path in named_file.matching(folder, "*.yaml"):
                     found |= values.secret_names(named_file.text(path))
         return frozenset(found)
 
@@ -215,13 +215,7 @@ class Catalog:
         entry = self.entry("stack", name)
         source = document.read(entry.path)
         stack = validate(source, Stack)
-        members = []
-        for service, declared in stack.services.items():
-            given = source.node(("services", service, "set")).children
-            own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
-            recipe = named_file.beside(entry.path, declared.recipe)
-            members.append(Member(service, recipe, declared.priority, own if declared.set else (), stack=entry.name))
-        return LoadedStack(entry.name, entry, stack, source, tuple(members))
+        return LoadedStack(entry.name, entry, stack, source, members_of(entry, stack, source))
 
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the services that a name on the command line means.

@@ -43,10 +43,16 @@ def made(inputs: Inputs) -> Command:
     spec = grammar.parse(rendered)
     _check(inputs, spec)
     record = _record(inputs)
-    digest = caches.counted(spec.with_labels(record.to_labels())).digest()
+    digest = _counted(inputs, spec.with_labels(record.to_labels())).digest()
     record = replace(record, digest=digest)
     words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Command(words, grammar.parse(words), record, digest)
+
+
+def _counted(inputs: Inputs, spec: ContainerSpec) -> ContainerSpec:
+    """Return a container for its digest. That another service came into its stack makes no service another one."""
+    derived = inputs.laid_over.oom_score_adj is not None
+    return caches.counted(replace(spec, oom_score_adj=None) if derived else spec)
 
 
 def _check(inputs: Inputs, spec: ContainerSpec) -> None:
@@ -88,6 +94,7 @@ def context(inputs: Inputs) -> dict[str, object]:
         "shm_size": _docker_size(setup.shm_size) if setup.shm_size is not None else "",
         "ulimits": [f"{name}={value}" for name, value in setup.ulimits.items()],
         "restart": setup.restart,
+        "oom_score_adj": "" if setup.oom_score_adj is None else str(setup.oom_score_adj),
         "user": setup.user or "",
         "devices": list(setup.devices),
         "runtime": setup.runtime or "",

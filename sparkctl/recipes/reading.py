@@ -102,7 +102,7 @@ class Loader(Locator):
         inputs = Inputs(
             name=member.service,
             recipe_reference=one.loaded.reference,
-            laid_over=LaidOver(member.stack, member.priority, one.laid_over),
+            laid_over=LaidOver(member.stack, member.priority, one.laid_over, member.oom_score_adj),
             recipe=recipe,
             version=one.loaded.version.version,
             template=used,
@@ -158,6 +158,7 @@ class Loader(Locator):
             sizes=resizer.sizes,
             variants=partial(self._variants, one, beside),
             asked=one.member.asked,
+            after=one.member.after,
         )
 
     def host_side(self, one: Located) -> HostSide:

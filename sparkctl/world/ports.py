@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sparkctl.world.builder import Builder
     from sparkctl.world.engine import Engine
-    from sparkctl.world.host import Host, Models
+    from sparkctl.world.host import Host, ModelRecord, Models
     from sparkctl.world.web import Http, Streams
     from sparkctl.world.workbench import Workbench
 
@@ -150,6 +150,12 @@ class Hub(Protocol):
         """Return what a repository says of its model at a revision, None for its main branch.
 
         Of the weights, the headers alone are read. A hub that does not answer is an error after some seconds.
+        """
+
+    def listed(self, repo: str, revision: str | None) -> ModelRecord:
+        """Return the commit of a revision, None for the main branch, and its files with their sums.
+
+        One question, and no file is read. A hub that does not answer is an error after some seconds.
         """
 
 

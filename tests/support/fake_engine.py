@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, Package, PullProgress
 from sparkctl.world.spec import variables
 from tests.support.fakes import FakeClock, FakeFiles
 
@@ -67,6 +67,8 @@ class FakeEngine:
     """The labels of an image that was built."""
     comes: dict[str, bytes] = field(default_factory=dict)
     """The files of an image that is pulled."""
+    registry: dict[str, OfferedImage] = field(default_factory=dict)
+    """What the registry has behind a name now; it knows no other."""
     _last_start: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -95,6 +97,13 @@ class FakeEngine:
     def _image_id(self, reference: str) -> str:
         """Return the id of an image; a reference that is an id is its own."""
         return reference if reference.startswith("sha256:") else self.tagged.get(reference, f"sha256:{reference}")
+
+    def offered(self, reference: str) -> OfferedImage:
+        self._do(f"ask the registry {reference}")
+        if reference not in self.registry:
+            message = f"cannot ask the registry for the image {reference}: the registry has no such image"
+            raise EngineError(message, hint="check the name")
+        return self.registry[reference]
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")

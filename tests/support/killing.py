@@ -186,14 +186,20 @@ class Subject:
 
 
 def kill_after_each_change(
-    scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE, every: int = 1
+    scenario: Scenario,
+    subject: Callable[[str], Subject],
+    at_once: int = AT_ONCE,
+    every: int = 1,
+    most: int | None = None,
 ) -> tuple[int, list[str]]:
     """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards.
 
+    ``most`` is after how many changes it is killed at most, spread over all of them; None: after each of ``every``.
     Scenarios begin at changes of their own, so that those which kill the same command kill it in different moments.
     One kill in ``ENDED_GENTLY`` is not `kill -9` but SIGTERM, and another SIGHUP; with EACH_KILL all three are tried.
     """
     count = subject("whole").changes(scenario)
+    every = every if most is None else max(every, -(-count // most))
     kills = moments(count, every, list(SCENARIOS.values()).index(scenario) if scenario in SCENARIOS.values() else 0)
     with ThreadPoolExecutor(at_once) as pool:
         found = list(pool.map(lambda kill: subject(f"k{kill[0]}{kill[1].name}").check(scenario, *kill), kills))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.deployed import OnCard
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
-    from sparkctl.planning.box.seen import Standing
+    from sparkctl.planning.agent.seen import Standing
     from sparkctl.world.labels import ServiceLabels
 
 

@@ -9,7 +9,7 @@ from sparkctl.operations.status.services import laid_over
 if TYPE_CHECKING:
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
-    from sparkctl.planning.box.seen import Standing
+    from sparkctl.planning.agent.seen import Standing
 
 
 def service_row(service: ServiceNow) -> dict[str, object]:

@@ -14,11 +14,11 @@ from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
     from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.operations.stack.past import Difference, Past
+    from sparkctl.operations.stack.past import GenerationDifference, PastApply
     from sparkctl.planning.box.generation import KeptService
 
 
-def row(one: Past) -> dict[str, object]:
+def row(one: PastApply) -> dict[str, object]:
     """Return a generation in one line."""
     of = one.generation
     return {
@@ -35,14 +35,14 @@ def row(one: Past) -> dict[str, object]:
     }
 
 
-def whole(one: Past) -> dict[str, object]:
+def whole(one: PastApply) -> dict[str, object]:
     """Return a generation with all that was resolved."""
     of = one.generation
     host = {"reserve_bytes": of.reserve_bytes, "act_bytes": of.act_bytes, "floor_bytes": of.floor_bytes}
     return {**row(one), "host": host, "services": [_service(each) for each in of.services]}
 
 
-def difference(one: Difference) -> dict[str, object]:
+def difference(one: GenerationDifference) -> dict[str, object]:
     """Return how two generations differ."""
     services = [change(each) for each in one.services]
     return {"old": one.old.number, "new": one.new.number, "host": list(one.host), "services": services}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.operations.stack.past import Past
+    from sparkctl.operations.stack.past import PastApply
     from sparkctl.planning.box.generation import KeptService
 
 _COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
@@ -104,13 +104,13 @@ def _list(session: Session, *, as_json: bool) -> None:
     session.out.table(_COLUMNS, [_cells(one) for one in found])
 
 
-def _cells(one: Past) -> list[str]:
+def _cells(one: PastApply) -> list[str]:
     of = one.generation
     changed = ", ".join(f"{change.service} {change.kind}" for change in one.changes) or "nothing"
     return [str(of.number), one.when, of.who, of.stack, _outcome(one), changed]
 
 
-def _outcome(one: Past) -> str:
+def _outcome(one: PastApply) -> str:
     back = one.generation.restores
     return one.outcome if back is None else f"{one.outcome}, {back} again"
 

@@ -16,12 +16,12 @@ from sparkctl.operations.checks import named
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.operations.start.aside import STOP_GRACE_S
-from sparkctl.planning.box.seen import ActionKind, ActionOutcome, ActionResult
+from sparkctl.planning.agent.seen import ActionKind, ActionOutcome, ActionResult
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
+    from sparkctl.planning.agent.seen import BoxAction
     from sparkctl.planning.box.generation import KeptService
-    from sparkctl.planning.box.seen import BoxAction
 
 
 def done(world: World, kept: KeptService, action: BoxAction) -> ActionOutcome:

@@ -16,17 +16,17 @@ from sparkctl.operations.agent.state import SCHEMA, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
 from sparkctl.operations.stack.resolved import who
-from sparkctl.planning.box.decision import decide
-from sparkctl.planning.box.seen import LONG, ActionKind, ActionResult, ServicePhase
+from sparkctl.planning.agent.decision import decide
+from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult, ServicePhase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
-    from sparkctl.planning.box.decision import Decision
+    from sparkctl.planning.agent.decision import Decision
+    from sparkctl.planning.agent.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
     from sparkctl.planning.box.generation import KeptGeneration
-    from sparkctl.planning.box.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
 
 WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
 """Where a service stands that is as it was declared."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
-from sparkctl.planning.box.past import Past
+from sparkctl.planning.agent.past import AgentPast
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class BoxEvent:
 
 
 @cache
-def _pasts() -> TypeAdapter[Past]:
-    return TypeAdapter(Past)
+def _pasts() -> TypeAdapter[AgentPast]:
+    return TypeAdapter(AgentPast)
 
 
 @cache
@@ -62,17 +62,17 @@ class AgentMemory:
     def __init__(self, world: World) -> None:
         self._world = world
         self._place = 0
-        self._written: Past | None = None
+        self._written: AgentPast | None = None
         self._told = ""
         self.past = self._read()
 
-    def _read(self) -> Past:
+    def _read(self) -> AgentPast:
         records = self._world.records
         try:
             found = records.records(AGENT_PAST)
         except InputError as error:
             self._tell(error)
-            return Past()
+            return AgentPast()
         self._place = 1 if found and found[-1].service == _place(0) else 0
         for one in reversed(found):
             try:
@@ -81,9 +81,9 @@ class AgentMemory:
             except ValidationError as error:
                 problem = error.errors(include_url=False)[0]["msg"]
                 self._world.report.warn(f"what happened here before is not known: {problem}")
-        return Past()
+        return AgentPast()
 
-    def remember(self, past: Past) -> None:
+    def remember(self, past: AgentPast) -> None:
         """Keep what happened, where that is new or the last writing is long ago."""
         self.past, before = past, self._written
         if before is not None and replace(past, at=before.at) == before and past.at - before.at < EVERY_S:

@@ -13,8 +13,8 @@ from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.failed import READ_LINES
 from sparkctl.operations.status.look import look_at
+from sparkctl.planning.agent.seen import BoxSeen, Incarnation, SeenService, SeenState
 from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.box.seen import BoxSeen, Incarnation, SeenService, SeenState
 from sparkctl.vllm import failures
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.planning.agent.seen import ActionOutcome, Standing
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
-    from sparkctl.planning.box.seen import ActionOutcome, Standing
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
 

@@ -13,7 +13,7 @@ from sparkctl.operations.agent.resident import AGENT
 from sparkctl.operations.agent.state import STALE_S, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
-from sparkctl.planning.box.seen import ServicePhase
+from sparkctl.planning.agent.seen import ServicePhase
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World

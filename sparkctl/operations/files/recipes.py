@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from sparkctl.recipes.stack import LoadedStack, Member
 
 
-_BY_DOCKER: Final = frozenset({"always", "unless-stopped"})
-"""The policies by which docker starts a container again after a reboot."""
-
 _OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT, job_lint.SUITE)
 
 
@@ -227,11 +224,6 @@ def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> li
                 message = f"{other} and {member.service} both listen at {recipe.serve.place}"
                 found.append(Problem(message, place, "give one of them a port of its own: set: {serve.port: …}"))
             serves[member.service] = recipe.serve
-            policy = recipe.container.restart
-            if policy in _BY_DOCKER and len(stack.members) > 1:
-                message = f"{member.service}: docker starts it by itself after a reboot (restart: {policy})"
-                hint = "all at once, unplanned and unproved: leave container.restart out, and start the stack by `up`"
-                found.append(Problem(message, place, hint, warning=True))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Services started, one after another, and each proved healthy."""
+"""Services started, together where there is room, and each proved healthy."""
 
 from __future__ import annotations
 
@@ -37,9 +37,17 @@ else:
 
 
 def up(
-    world: World, asked: AskedSet, *, fit: bool = False, drop_caches: bool = False, download: bool = False
+    world: World,
+    asked: AskedSet,
+    *,
+    fit: bool = False,
+    drop_caches: bool = False,
+    download: bool = False,
+    one_by_one: bool = False,
 ) -> list[Service]:
-    """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+    """Start a set and prove each of its services healthy; return them. What is up stays up.
+
+    Those whose starts have room together start together, unless ``one_by_one``.
 
     ``fit`` takes the first smaller setting of the asked services with which the set fits; ``drop_caches`` asks the
     kernel (as root) to give back the page cache first; ``download`` downloads the models that are not here.
@@ -64,7 +72,7 @@ def up(
             asked = _smaller(world, planned)
             services = _services(world, asked, download=download)
     checks = named.required_checks(world, services)
-    options = Options(asked.replace, asked.keep, named.require(world, checks))
+    options = Options(asked.replace, asked.keep, named.require(world, checks), one_by_one=one_by_one)
     try:
         controller(world, services).up(services, options)
     except RefusedError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.generation import GenerationEnd, KeptGeneration
 
 
-class Past(NamedTuple):
+class PastApply(NamedTuple):
     """A generation, how its apply ended, and what it changed of the one that was applied before it.
 
     ``why`` says why it failed, ``removed`` are the services that it removed. ``changes`` of the first one are all
@@ -36,7 +36,7 @@ class Past(NamedTuple):
         return datetime.fromtimestamp(self.generation.at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-class Difference(NamedTuple):
+class GenerationDifference(NamedTuple):
     """How a generation differs from another one: in what its stack wants of the host, and by services."""
 
     old: KeptGeneration
@@ -45,7 +45,7 @@ class Difference(NamedTuple):
     services: tuple[ServiceChange, ...]
 
 
-def history(world: World) -> list[Past]:
+def history(world: World) -> list[PastApply]:
     """Return every generation that can be read, the first one first.
 
     Raises:
@@ -56,7 +56,7 @@ def history(world: World) -> list[Past]:
     return [_past(one, every[:place], ends) for place, one in enumerate(every)]
 
 
-def shown(world: World, number: int) -> Past:
+def shown(world: World, number: int) -> PastApply:
     """Return one generation as ``history`` does.
 
     Raises:
@@ -68,7 +68,7 @@ def shown(world: World, number: int) -> Past:
     return _past(one, earlier, generations.ends())
 
 
-def difference(world: World, old: int, new: int) -> Difference:
+def difference(world: World, old: int, new: int) -> GenerationDifference:
     """Return how a generation differs from another one.
 
     Raises:
@@ -77,14 +77,14 @@ def difference(world: World, old: int, new: int) -> Difference:
     generations = Generations(world)
     one, other = generations.get(old), generations.get(new)
     host = compared.host_changes(one, other)
-    return Difference(one, other, tuple(host), tuple(compared.changes(one, other)))
+    return GenerationDifference(one, other, tuple(host), tuple(compared.changes(one, other)))
 
 
-def _past(one: KeptGeneration, earlier: Sequence[KeptGeneration], ends: Mapping[int, GenerationEnd]) -> Past:
+def _past(one: KeptGeneration, earlier: Sequence[KeptGeneration], ends: Mapping[int, GenerationEnd]) -> PastApply:
     applied = [before for before in earlier if before.number in ends and ends[before.number].outcome == APPLIED]
     before = applied[-1] if applied else None
     found = tuple(compared.changes(before, one))
     end = ends.get(one.number)
     if end is None:
-        return Past(one, PENDING, "", (), found)
-    return Past(one, end.outcome, end.words, end.removed, found)
+        return PastApply(one, PENDING, "", (), found)
+    return PastApply(one, end.outcome, end.words, end.removed, found)

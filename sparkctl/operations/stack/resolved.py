@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.real_path import real
 from sparkctl.base.shown import SHORTEST_PIECE, is_plain
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations.memory.fitting import AskedSet
@@ -112,7 +113,7 @@ def kept(world: World, stack: ResolvedStack, number: int, at: float, who: str) -
     return KeptGeneration(
         number=number,
         stack=stack.loaded.name,
-        file=str(stack.loaded.entry.path),
+        file=str(real(stack.loaded.entry.path)),
         at=at,
         who=who,
         services=tuple(kept_service(world, one, stack.declared[one.name]) for one in stack.services),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.stack import standing
     from sparkctl.operations.status.liveness import Look
-    from sparkctl.planning.box.seen import Standing
+    from sparkctl.planning.agent.seen import Standing
 else:
     standing = LazyModule("sparkctl.operations.stack.standing")
 

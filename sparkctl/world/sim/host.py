@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading
+from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading, ModelRecord
 from sparkctl.world.sim import addresses, orders, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.world.host import Link, Models, ProcessIdentity
@@ -148,6 +148,14 @@ class SimModels:
     def links(self, root: Path, below: Path) -> Sequence[Link]:
         """Return the links of this machine's disk that lead out of ``root``."""
         return self._disk.links(root, below)
+
+    def recorded(self, folder: Path) -> ModelRecord:
+        """Return what lies in a folder of this machine's; of a model that is simulated nothing."""
+        return self._disk.recorded(folder) if _there(folder) else ModelRecord()
+
+    def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
+        """Return the sum of a file of this machine's disk."""
+        return self._disk.summed(file, kind, came)
 
 
 def _folder(cache: Path, repo: str) -> Path:
