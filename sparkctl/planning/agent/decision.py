@@ -69,6 +69,7 @@ def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, 
     action = _long(turn, chosen)
     after = found.past if action is None else _begun(action, seen, found.past, now)
     if action is not None:
+        action = action._replace(number=after.number)
         turn = turn._replace(past=after)
         hindrances = turn.next()[1]
     words = tuple(_words(one, turn, hindrances.get(one.name)) for one in declared)
