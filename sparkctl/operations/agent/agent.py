@@ -148,7 +148,7 @@ class Agent:
         action = action._replace(number=underway.number)
         self._event(action.service, str(action.kind), f"{_DOING[action.kind]}: {action.why}")
         self._action = action
-        self._work.begin(partial(acting.done, self.world, kept, action))
+        self._work.begin(partial(acting.done, self.world, kept, action, generation.reserve_bytes))
 
     def _look_at_mods(self, generation: KeptGeneration) -> None:
         due = self._observer.due_for_mods(generation)

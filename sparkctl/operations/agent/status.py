@@ -26,6 +26,9 @@ NEXT: Final = {
 """What to do about a service, by where it stands."""
 
 
+NOTHING: Final = "nothing is applied: sparkctl apply STACK says what this host runs"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceStanding:
     """Where a service stands: a word, a sentence, and what to do about it ("": nothing)."""
@@ -70,7 +73,7 @@ def status(world: World) -> AgentStatus:
         ]
         told = ["no agent runs: nothing is started again by itself", *_other(world)]
         if applied is None:
-            told.append("nothing is applied: sparkctl apply STACK says what this host runs")
+            told.append(NOTHING)
         return AgentStatus(None, number, stack, tuple(told), tuple(found), as_declared=False)
     late = world.ports.clock.epoch() - said.at
     told = [_since(world, said), *_troubles(said, late)]
