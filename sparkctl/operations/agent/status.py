@@ -86,9 +86,7 @@ def status(world: World) -> AgentStatus:
 
 def _since(world: World, said: AgentState) -> str:
     ago = units.format_duration(max(0.0, world.ports.clock.epoch() - said.since))
-    keeps = (
-        "nothing is applied" if said.generation is None else f"it keeps generation {said.generation} of {said.stack}"
-    )
+    keeps = NOTHING if said.generation is None else f"it keeps generation {said.generation} of {said.stack}"
     return f"the agent runs since {ago} (process {said.pid} of {said.who}); {keeps}"
 
 

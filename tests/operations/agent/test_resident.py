@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -146,8 +147,14 @@ class AgentSpark(Operator):
         self.agents.append(self.start("agent", "run"))
         return self.agents[-1]
 
-    def says(self, words: str) -> bool:
-        return words in self.run("agent", "status").out
+    def says(self, phase: str) -> bool:
+        """Return whether the agent has the service in a phase, by its own file: a command takes more."""
+        file = self.home.parent / "run" / "agent" / "simulated.json"
+        try:
+            services = json.loads(file.read_bytes())["services"]
+        except FileNotFoundError:
+            return False
+        return [one["phase"] for one in services] == [phase]
 
 
 @pytest.fixture
@@ -182,7 +189,8 @@ def test_a_server_that_is_killed_comes_back_and_a_stopped_agent_leaves_it(spark:
     assert f"another agent keeps this engine: process {agent.pid}, started by ada" in second.err
     spark.die()
     wait_for(lambda: spark.running not in {None, first})
-    wait_for(lambda: spark.run("agent", "status").code == 0)
+    wait_for(lambda: spark.says("running"))
+    spark.run("agent", "status").expect(0)
     agent.send_signal(signal.SIGTERM)
     _, err = agent.communicate(timeout=20)
     assert agent.returncode == 0, err
@@ -212,7 +220,7 @@ def test_a_start_of_a_killed_agent_is_joined_by_the_next(spark: AgentSpark) -> N
     agent.communicate(timeout=20)
     assert spark.running == begun
     agent = spark.agent()
-    wait_for(lambda: spark.run("agent", "status").code == 0)
+    wait_for(lambda: spark.says("running"))
     assert spark.running == begun, "it was started once"
     agent.kill()
     agent.communicate(timeout=20)
