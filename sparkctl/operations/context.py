@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
-    from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Report
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, Supervisor
     from sparkctl.world.web import Streams
 else:
     images = LazyModule("sparkctl.mods.images")
@@ -101,6 +101,16 @@ class World:
     def files(self) -> Files:
         """The files of this machine, which are there also when the engine is not."""
         return self._doors.files()
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The clock of this machine, which is there also when the engine is not."""
+        return self._doors.clock()
+
+    @cached_property
+    def supervisor(self) -> Supervisor:
+        """What started this process and watches it."""
+        return self._doors.supervisor()
 
     @cached_property
     def disk_models(self) -> Models:

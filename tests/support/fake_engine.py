@@ -53,6 +53,8 @@ class FakeEngine:
     python: bool = True
     seen: dict[str, ImportedFile] = field(default_factory=dict)
     fail: dict[str, EngineError] = field(default_factory=dict)
+    away: EngineError | None = None
+    """What is said to whoever asks for anything, while the engine does not answer."""
     environ: Mapping[str, str] = field(default_factory=dict)
     clock: FakeClock = field(default_factory=FakeClock)
     disk: FakeFiles = field(default_factory=FakeFiles)
@@ -80,6 +82,7 @@ class FakeEngine:
         return {spec.name: spec for spec in self.ordered.values()}
 
     def info(self) -> EngineInfo:
+        self._answer()
         root = "/var/lib/docker"
         return EngineInfo("fake", "engine-1", "1", self.elsewhere, runtimes=("nvidia",), data_root=root)
 
@@ -122,6 +125,7 @@ class FakeEngine:
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def containers(self) -> list[Container]:
+        self._answer()
         return list(self.there.values())
 
     def container(self, name: str) -> Container | None:
@@ -239,7 +243,12 @@ class FakeEngine:
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
+    def _answer(self) -> None:
+        if self.away is not None:
+            raise self.away
+
     def _do(self, call: str) -> None:
+        self._answer()
         self.calls.append(call)
         if call in self.fail:
             raise self.fail[call]

@@ -356,6 +356,17 @@ class FakeStore:
 
 
 @dataclass
+class FakeSupervisor:
+    """What watches a process, and what it was told."""
+
+    watchdog_s: float | None = None
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, *words: str) -> None:
+        self.told += words
+
+
+@dataclass
 class FakeReport:
     """What was told, in its order: said lines, warnings and phases."""
 

@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.generation import KeptService
 
 
-def done(world: World, kept: KeptService, action: BoxAction) -> ActionOutcome:
-    """Do a long action, start, stop or wait, and return how it ended; whatever goes wrong is in that."""
+def done(world: World, kept: KeptService, action: BoxAction, reserve_bytes: int | None = None) -> ActionOutcome:
+    """Do a long action, start, stop or wait, and return how it ended; whatever goes wrong is in that.
+
+    ``reserve_bytes`` is what the stack keeps free of the host, None for what its profile says.
+    """
     try:
         if action.kind is ActionKind.STOP:
             _stop(world, kept.name)
         else:
-            _bring_up(world, kept, action)
+            _bring_up(world, kept, action, reserve_bytes)
     except SparkctlError as error:
         return _outcome(world, kept.name, action, error)
     except Exception:  # noqa: BLE001  (a defect in one start must not end what keeps the others)
@@ -50,10 +53,10 @@ def _outcome(world: World, name: str, action: BoxAction, error: SparkctlError) -
     return _failed(action, error, passes=passes)
 
 
-def _bring_up(world: World, kept: KeptService, action: BoxAction) -> None:
+def _bring_up(world: World, kept: KeptService, action: BoxAction, reserve_bytes: int | None) -> None:
     services = restorable(world, [kept])
     require = named.require(world, named.required_checks(world, services))
-    acting = controller(world, services)
+    acting = controller(world, services, reserve_bytes)
     if action.kind is ActionKind.WAIT:
         acting.attach(services[0], require)
     else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
 from sparkctl.planning.agent.past import AgentPast
@@ -21,7 +21,7 @@ AGENT_PAST: Final = "agent-past"
 """The kind of what happened: the last record counts, and each is kept before the one before it goes."""
 EVENT: Final = "event"
 EVERY_S: Final = 60.0
-"""So often it is kept also where nothing happened, a choice: how long ago the rest was follows from it after a reboot."""
+"""So often it is kept also where nothing happened, a choice: after a reboot the age of the rest follows from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,18 @@ class AgentMemory:
         records = self._world.records
         try:
             found = records.records(AGENT_PAST)
-            pasts = records.read(_pasts, found)
         except InputError as error:
             self._tell(error)
             return AgentPast()
         self._place = 1 if found and found[-1].service == _place(0) else 0
-        return pasts[-1] if pasts else AgentPast()
+        for one in reversed(found):
+            try:
+                # Not as other records are read: of a time before this boot, its clock says a number below 0.
+                return _pasts().validate_json(one.text)
+            except ValidationError as error:
+                problem = error.errors(include_url=False)[0]["msg"]
+                self._world.report.warn(f"what happened here before is not known: {problem}")
+        return AgentPast()
 
     def remember(self, past: AgentPast) -> None:
         """Keep what happened, where that is new or the last writing is long ago."""

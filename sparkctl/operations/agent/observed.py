@@ -97,7 +97,8 @@ class Observer:
         try:
             prepare.verify_container(self._world.engine, restored(self._world, kept, pull=False))
         except ModError as error:
-            lifetime.mods_lost = (first_line(error.message),)
+            named = tuple(dict.fromkeys(one.mod for one in kept.mods))
+            lifetime.mods_lost = tuple(name for name in named if name in error.message) or named
         except (EngineError, InputError):
             return  # it ended meanwhile, or the engine did: nothing is known of its mods
         else:
@@ -204,7 +205,7 @@ class Observer:
 def _differs(kept: KeptService | None, record: ServiceLabels) -> tuple[str, ...]:
     if kept is None or record.digest == kept.digest:
         return ()
-    return ("it runs with other settings than were applied: sparkctl diff names them",)
+    return ("its settings (sparkctl diff names them)",)
 
 
 def boot_of(process: str) -> str:

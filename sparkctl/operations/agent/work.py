@@ -23,7 +23,7 @@ class Work(Protocol):
         """How the last action ended; None while one goes on, and before the first."""
 
     def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
-        """Begin a piece of work; nobody is busy. What it returns, where it returns something, is the outcome."""
+        """Begin a piece of work, after what goes on. What it returns, where it returns something, is the outcome."""
 
 
 class ThreadWork:
@@ -44,9 +44,12 @@ class ThreadWork:
         return None if self.busy else self._outcome
 
     def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
-        """Begin a piece of work."""
+        """Begin a piece of work, after what goes on."""
+        before = self._thread
 
         def run() -> None:
+            if before is not None:
+                before.join()
             found = call()
             if found is not None:
                 self._outcome = found
