@@ -140,6 +140,6 @@ def _action(line: bytes) -> GuardAction | None:
         return None
     if not isinstance(document, dict):
         return None
-    values = {name: document.get(name) for name in GuardAction._fields}
+    values: dict[str, Any] = {name: document.get(name) for name in GuardAction._fields}
     fits = all(isinstance(value, _TYPES[name]) and not isinstance(value, bool) for name, value in values.items())
     return GuardAction(**values) if fits else None
