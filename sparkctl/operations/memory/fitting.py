@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.ways import Way
+    from sparkctl.recipes.catalog import Catalog
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
@@ -46,6 +47,16 @@ class AskedSet(NamedTuple):
         given = [switch for switch, on in switches.items() if on]
         named = [] if self.named is None else ["--as", self.named]
         return shlex.join(["sparkctl", *self.before, "up", *self.names, *named, *sets, *given, *self.more])
+
+    def reserve_bytes(self, catalog: Catalog) -> int | None:
+        """Return what its stacks want to be kept free of the host's memory, the most; None where none says it.
+
+        Raises:
+            InputError: a name that is none, or something is wrong with a stack.
+        """
+        stacks = [stack for name in self.names if (stack := catalog.stack_of(name)) is not None]
+        given = [stack.stack.host.reserve for stack in stacks]
+        return max((reserve for reserve in given if reserve is not None), default=None)
 
     def located(self, loader: Loader) -> list[Located]:
         """Return the recipes that are meant, and where their models are.
