@@ -217,18 +217,6 @@ class Catalog:
         stack = validate(source, Stack)
         return LoadedStack(entry.name, entry, stack, source, members_of(entry, stack, source))
 
-    def stack_of(self, name: str) -> LoadedStack | None:
-        """Return the stack that a name means, or whose service it means; None for a recipe.
-
-        Raises:
-            InputError: as for ``members``, or something is wrong with the stack.
-        """
-        if self.knows_stack(name):
-            return self.stack(name)
-        if self._find("recipe", name):
-            return None
-        return self.stack(name.rpartition(":")[0] or self._of_one_stack(name).stack)
-
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the services that a name on the command line means.
 

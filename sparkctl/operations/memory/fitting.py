@@ -54,8 +54,7 @@ class AskedSet(NamedTuple):
         Raises:
             InputError: a name that is none, or something is wrong with a stack.
         """
-        stacks = [stack for name in self.names if (stack := catalog.stack_of(name)) is not None]
-        given = [stack.stack.host.reserve for stack in stacks]
+        given = [_reserve(catalog, name) for name in self.names]
         return max((reserve for reserve in given if reserve is not None), default=None)
 
     def located(self, loader: Loader) -> list[Located]:
@@ -96,6 +95,12 @@ def as_fitted(by: AskedSet, services: Sequence[Service], recorded: Mapping[str, 
         if record.recipe == service.record.recipe and all(path in then and path in _SMALLER for path in other):
             more += [f"{service.name}:{path}={then[path]}" for path in other]
     return by._replace(overrides=(*by.overrides, *more))
+
+
+def _reserve(catalog: Catalog, name: str) -> int | None:
+    """Return what a stack wants to be kept free, or that of a service."""
+    stack = name if catalog.knows_stack(name) else name.rpartition(":")[0] or catalog.members(name)[0].stack
+    return catalog.stack(stack).stack.host.reserve if stack else None
 
 
 def _parts(override: str) -> tuple[str, str]:
