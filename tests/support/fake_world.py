@@ -26,6 +26,7 @@ from tests.support.fakes import (
     FakeHttp,
     FakeHub,
     FakeLocks,
+    FakeManager,
     FakeModels,
     FakeStore,
     FakeSupervisor,
@@ -83,6 +84,7 @@ class FakeSpark:
     products: Products = field(default_factory=DiskProducts)
     profile: str | None = "gb10"
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
+    manager: FakeManager = field(default_factory=FakeManager)
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -121,5 +123,6 @@ class FakeSpark:
                 hub=lambda _endpoint: self.hub,
                 clock=lambda: self.clock,
                 supervisor=lambda: self.supervisor,
+                manager=lambda: self.manager,
             ),
         )
