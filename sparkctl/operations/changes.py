@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError
 from sparkctl.operations import deployed
+from sparkctl.operations.guard.standing import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.services.starts import Options, RefusedError, Starts, locked
@@ -68,7 +69,7 @@ class Controller:
         self._operator = operator
         self._aside = Aside(ports, report, planner.now.worked_on, planner.now.ready, planner.now.no_room)
         starter = Starter(ports, report, secret_values, planner.history, operator.state / "logs")
-        self._starts = Starts(ports, report, planner, starter, self._aside, self._put_right)
+        self._starts = Starts(ports, report, planner, starter, self._aside, self._put_right, operator.run)
 
     def put_right(self, *, but: Collection[str] = ()) -> None:
         """Put right what killed commands left, and tell it: of services, throwaway containers, unfinished files.
@@ -150,6 +151,7 @@ class Controller:
             self._starts.wait_for_turn(service, Options(trial=True))
             with self._locked():
                 self._put_right(but=[name])
+                refuse_closed(self._ports, self._operator.run)
                 self._report.progress(name, "stopping", "")
                 if container.state == "running":
                     engine.stop(container.id, grace_s=STOP_GRACE_S)

@@ -43,16 +43,10 @@ def made(inputs: Inputs) -> Command:
     spec = grammar.parse(rendered)
     _check(inputs, spec)
     record = _record(inputs)
-    digest = _counted(inputs, spec.with_labels(record.to_labels())).digest()
+    digest = caches.digest_of(spec.with_labels(record.to_labels()), inputs.laid_over)
     record = replace(record, digest=digest)
     words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Command(words, grammar.parse(words), record, digest)
-
-
-def _counted(inputs: Inputs, spec: ContainerSpec) -> ContainerSpec:
-    """Return a container for its digest. That another service came into its stack makes no service another one."""
-    derived = inputs.laid_over.oom_score_adj is not None
-    return caches.counted(replace(spec, oom_score_adj=None) if derived else spec)
 
 
 def _check(inputs: Inputs, spec: ContainerSpec) -> None:

@@ -157,23 +157,30 @@ def parse_path(text: str) -> KeyPath:
     return keys
 
 
+def path_of(text: str) -> tuple[KeyPath, bool]:
+    """Return the path of an override, and whether its value is added: that of ``secrets+`` is.
+
+    Below a key a + belongs to vLLM's own names.
+
+    Raises:
+        InputError: an empty key.
+    """
+    path = parse_path(text)
+    first = str(path[0])
+    if len(path) > 1 or not first.endswith("+") or first == "+":
+        return path, False
+    return ((first.removesuffix("+"),), True)
+
+
 def _parse(text: str) -> tuple[Override, tuple[Problem, ...]]:
     name, equals, value = text.partition("=")
     if not equals:
         message = f"expected --set PATH=VALUE, found {text!r}"
         raise InputError(message, hint="such as --set limits.context=8192")
-    path, adds = _with_adds(parse_path(name.strip()))
+    path, adds = path_of(name.strip())
     file = f"--set {name.strip()}"
     if not value.strip():
         place = Place(file, 1, 1)
         return Override(path, Node("", place, place), adds), ()
     parsed = document.load(value, file)
     return Override(path, parsed.root._replace(key=parsed.root.place), adds), parsed.problems
-
-
-def _with_adds(path: KeyPath) -> tuple[KeyPath, bool]:
-    """Return a path, and whether its value is added: ``secrets+`` is; below a key, + belongs to vLLM's own names."""
-    first = str(path[0])
-    if len(path) > 1 or not first.endswith("+") or first == "+":
-        return path, False
-    return ((first.removesuffix("+"),), True)

@@ -23,7 +23,7 @@ from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
 from sparkctl.recipes.sizing import devices, smaller
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_key import unseen
-from sparkctl.recipes.stack import Member
+from sparkctl.recipes.stack import Member, unheld_lines
 from sparkctl.vllm import image_version
 from sparkctl.world.labels import LaidOver
 
@@ -73,6 +73,27 @@ class Loader(Locator):
     @cached_property
     def _mounter(self) -> Mounter:
         return mods.Mounter(self._catalog, self._operator, self._images, self.warnings)
+
+    def located(
+        self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
+    ) -> list[Located]:
+        """Return what the names mean, as ``Locator.located`` does; of a stack also its lines under this reserve.
+
+        Raises:
+            InputError: as there, or a stack whose guard would act above what admission keeps free.
+        """
+        problems = [problem for name in names for problem in self.unheld_lines(name)]
+        if problems:
+            raise ProblemsError(problems)
+        return super().located(names, overrides, strict=strict, named=named)
+
+    def unheld_lines(self, name: str) -> list[Problem]:
+        """Return what is wrong with the guard lines of a stack under this host's reserve; of a recipe nothing.
+
+        Raises:
+            InputError: something is wrong with the stack itself.
+        """
+        return unheld_lines(self._catalog.stack(name), self._profile) if self._catalog.knows_stack(name) else []
 
     def services(self, located: Sequence[Located], *, later: bool = False) -> list[Service]:
         """Return the services of the recipes.

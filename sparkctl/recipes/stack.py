@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base import named_file
-from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Size, Unshown, complain, is_name
+from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Size, Unshown, complain, is_name, wrong
 from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_duration, format_gib
-from sparkctl.base.validation import nearest
+from sparkctl.base.validation import nearest, shown
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.layers import Override
@@ -21,8 +21,9 @@ from sparkctl.recipes.layers import Override
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from sparkctl.base.document import Document
+    from sparkctl.base.document import Document, KeyPath
     from sparkctl.base.errors import Place
+    from sparkctl.memory.pool import HostProfile
     from sparkctl.planning.box import order
     from sparkctl.recipes.catalog import CatalogEntry, LoadedRecipe
 
@@ -99,12 +100,21 @@ class HostSettings(Declaration):
         return [Finding(("guard", "act"), message, _LINES)]
 
 
+def _is_path(text: str) -> str:
+    """Accept the path of an override."""
+    try:
+        layers.path_of(text)
+    except InputError as error:
+        raise wrong(error.message, error.hint) from None
+    return text
+
+
 class StackService(Declaration):
     """One service of a stack."""
 
     recipe: str = Field(min_length=1, description="a recipe, by name or by file")
     priority: int = Field(0, description="who stays when not all fit: the higher number")
-    set: Mapping[str, Any] = Field(
+    set: Mapping[Annotated[str, AfterValidator(_is_path)], Any] = Field(
         default_factory=dict, description="overrides by path, as --set has them: limits.context: 65536"
     )
     start: Literal["always", "on-demand", "manual"] = Field(
@@ -240,6 +250,33 @@ class LoadedStack(NamedTuple):
     document: Document
     members: tuple[Member, ...]
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its services in the order in which they start, where memory leaves a choice."""
+        return tuple(one.name for one in order.start_order(map(_Begins.of, self.members)))
+
+    @property
+    def origins(self) -> Mapping[KeyPath, Place]:
+        """Where each of its own values was written; what it lays over recipes is among their origins."""
+        return {
+            path: node.place
+            for path, node in self.document.root.walk()
+            if path[:1] != ("services",) or path[2:3] != ("set",)
+        }
+
+
+class _Begins(NamedTuple):
+    """A service as the order of starts sees it."""
+
+    name: str
+    priority: int
+    after: tuple[str, ...]
+
+    @classmethod
+    def of(cls, member: Member) -> _Begins:
+        """Return how a service begins."""
+        return cls(member.service, member.priority, member.after)
+
 
 def restarted_by_docker(member: Member, loaded: LoadedRecipe) -> Problem | None:
     """Return why a service of a stack may not have a recipe's restart policy, None where it may.
@@ -258,6 +295,21 @@ def restarted_by_docker(member: Member, loaded: LoadedRecipe) -> Problem | None:
     )
     hint = "a service of a stack is started again by `restart:` of the stack: write set: {container.restart: no}"
     return Problem(message, written if here else member.place, hint)
+
+
+def unheld_lines(loaded: LoadedStack, profile: HostProfile) -> list[Problem]:
+    """Return what is wrong with a stack's guard lines on a host whose reserve it leaves to the profile.
+
+    Lines that it leaves out too are no problem of its file.
+    """
+    host = loaded.stack.host
+    if host.reserve is not None or "guard" not in host.model_fields_set:
+        return []
+    reserve = profile.reserve if profile.card.unified else profile.host_reserve
+    return [
+        Problem(f"host.{shown(one.path)}: {one.message}", loaded.document.place(("host", *one.path)), one.hint)
+        for one in host.under(reserve, " of the host's profile")
+    ]
 
 
 def members_of(entry: CatalogEntry, stack: Stack, source: Document) -> tuple[Member, ...]:
@@ -282,7 +334,10 @@ def _laid_over(source: Document, service: str) -> tuple[Override, ...]:
     """Return what a stack lays over the recipe of a service: its ``set``, and then its ``secrets``."""
     given = source.root.children["services"].children[service].children
     laid = given["set"].children.items() if "set" in given else ()
-    found = [Override(layers.parse_path(str(path)), node) for path, node in laid]
+    found = []
+    for text, node in laid:
+        path, adds = layers.path_of(str(text))
+        found.append(Override(path, node, adds))
     if "secrets" in given and given["secrets"].children:
         found.append(Override(("secrets",), given["secrets"], adds=True))
     return tuple(found)

@@ -26,6 +26,7 @@ from tests.support.killing import (
     Scenario,
     Subject,
     kill_after_each_change,
+    with_stacks,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def make(
         script.parent.mkdir(parents=True)
         script.write_text(SCRIPT)
         script.chmod(0o755)
+        names = with_stacks(machine, names, f"{prefix}-")
         made.append(Subject(machine, docker_engine, names, prefix))
         return made[-1]
 

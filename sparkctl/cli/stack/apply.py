@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack.apply import AppliedStack, Prepared
-    from sparkctl.planning.box.acts import Act
+    from sparkctl.planning.box.apply.acts import Act
 
 
 @click.command
 @click.argument("stack", shell_complete=known_stacks)
 @click.option("--prune", is_flag=True, help="Stop and remove what was applied and is declared no more.")
 @click.option("--dry-run", is_flag=True, help="Show what differs and what would be done, and do nothing.")
+@click.option("--locked", is_flag=True, help="Refuse what differs from the stack's lock.")
 @as_json
 @click.pass_obj
-def command(session: Session, stack: str, *, prune: bool, dry_run: bool, as_json: bool) -> None:
+def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool) -> None:
     """Make a stack so: show what differs, admit the whole, and start, replace and remove what has to be.
 
     Nothing that works is stopped sooner than it has to be, and what does not become ready is undone. Exit codes are
     those of `up`: 2 stack or usage, 3 does not fit, 4 engine, port or name taken, 5 not ready, 6 mods, 7 a required
     check failed, 130 interrupted.
     """
-    out = session.out
-    options = ApplyOptions(prune=prune, dry_run=dry_run)
+    out, options = session.out, ApplyOptions(**switches)
     try:
-        with out.reporting(as_json=as_json and not dry_run):
+        with out.reporting(as_json=as_json and not options.dry_run):
             ready = prepared(session.world, stack, options)
             if not as_json:
                 _tell(out, ready)
-            if dry_run:
+            if options.dry_run:
                 _refused(ready)
                 applied = None
             else:
@@ -50,7 +50,7 @@ def command(session: Session, stack: str, *, prune: bool, dry_run: bool, as_json
         fitting.draw(out, error.plan)
         raise
     if as_json:
-        out.json(_row(ready, applied), indent=2 if dry_run else None)
+        out.json(_row(ready, applied), indent=2 if options.dry_run else None)
     elif applied is not None:
         out.say(_ended(applied))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack.diff import StackDiff
-    from sparkctl.planning.box.drift import ServiceDiff
+    from sparkctl.planning.box.apply.drift import ServiceDiff
 
 DIFFERS: Final = 9
 """The exit code of a box that differs."""

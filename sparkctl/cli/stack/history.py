@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sparkctl.cli.options import as_json
-from sparkctl.cli.stack import generation_json
+from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack import past
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.compared import ServiceChange
     from sparkctl.operations.stack.past import PastApply
-    from sparkctl.planning.box.generation import KeptService
 
 _COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
 
@@ -63,7 +61,7 @@ def show_command(session: Session, number: int, *, as_json: bool) -> None:
     for service in of.services:
         session.out.result()
         session.out.result(f"{service.name}:")
-        _pairs(session, _of_service(service), "  ")
+        _pairs(session, generation_lines.service(service), "  ")
         session.out.result(grammar.shell_text(generation_json.words(service), ascii_only=not session.out.unicode))
 
 
@@ -82,15 +80,8 @@ def diff_command(session: Session, old: int, new: int, *, as_json: bool) -> None
         session.out.say(f"the generations {old} and {new} are the same")
     for line in found.host:
         session.out.result(line)
-    for line in changed_lines(found.services):
+    for line in generation_lines.changed(found.services):
         session.out.result(line)
-
-
-def changed_lines(changes: Sequence[ServiceChange]) -> Iterator[str]:
-    """Yield a line for each service that differs, with how it does below it."""
-    for change in changes:
-        yield f"{change.service}: {change.kind}"
-        yield from (f"  {line}" for line in change.lines)
 
 
 def _list(session: Session, *, as_json: bool) -> None:
@@ -113,21 +104,6 @@ def _cells(one: PastApply) -> list[str]:
 def _outcome(one: PastApply) -> str:
     back = one.generation.restores
     return one.outcome if back is None else f"{one.outcome}, {back} again"
-
-
-def _of_service(one: KeptService) -> list[tuple[str, str]]:
-    lines = [
-        ("recipe", one.recipe),
-        ("laid over", " ".join(generation_json.overrides(one)) or "nothing"),
-        ("starts", f"{one.declared.start}, priority {one.declared.priority}"),
-        ("image", one.image),
-        ("image id", one.image_id or "not known: it was not here"),
-        *(("digest", digest) for digest in one.image_digests),
-        ("vLLM", one.vllm),
-        ("model", f"{one.model} at {one.revision}" if one.revision else one.model),
-        *((f"mod {mod.mod}", f"{mod.target} md5 {mod.md5}") for mod in one.mods),
-    ]
-    return [*lines, ("secrets", ", ".join(one.secrets))] if one.secrets else lines
 
 
 def _pairs(session: Session, lines: Sequence[tuple[str, str]], indent: str = "") -> None:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.guard.victims_file import Victim
+    from sparkctl.operations.guard.victims_file import ListedVictim
 
 
 class ArmedVictim:
@@ -28,7 +28,7 @@ class ArmedVictim:
 
     __slots__ = ("_cgroup", "_ended", "_pidfds", "asked", "began", "killed", "name", "problem", "uid", "victim")
 
-    def __init__(self, victim: Victim) -> None:
+    def __init__(self, victim: ListedVictim) -> None:
         self.victim = victim
         self.name = victim.name
         self.asked = self.killed = False
@@ -62,7 +62,7 @@ class ArmedVictim:
             except OSError:
                 self.uid = -1
 
-    def _open_cgroup(self, victim: Victim, problems: list[str]) -> None:
+    def _open_cgroup(self, victim: ListedVictim, problems: list[str]) -> None:
         """Open what kills the whole cgroup, where each process that was listed is in it."""
         try:
             listed = os.open(f"{victim.cgroup}/cgroup.procs", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -128,7 +128,7 @@ class ArmedVictim:
         self._pidfds, self._cgroup = (), -1
 
 
-def armed(victims: Sequence[Victim], before: Sequence[ArmedVictim]) -> tuple[ArmedVictim, ...]:
+def armed(victims: Sequence[ListedVictim], before: Sequence[ArmedVictim]) -> tuple[ArmedVictim, ...]:
     """Return the victims of a new list, armed; of those of ``before`` that stand in it unchanged, the same.
 
     The others of ``before`` are let go.

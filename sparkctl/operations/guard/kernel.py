@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
+from sparkctl.operations.guard import state
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +19,6 @@ SIGKILL: Final = 9
 SIGTERM: Final = 15
 _ALL_WHEN_TOUCHED: Final = 1 | 2 | 4
 """MCL_CURRENT, MCL_FUTURE and MCL_ONFAULT (mlockall(2)): what is touched stays, what is not takes nothing."""
-_STATE, _START = 0, 19
-_ENDED: Final = frozenset("ZXx")
 _AF_UNIX: Final = 1
 _DATAGRAM: Final = 2 | 0o4000 | 0o2000000
 """SOCK_DGRAM, which neither waits nor is inherited (socket(2); the figures of x86-64 and arm64)."""
@@ -58,19 +58,11 @@ def start_of(pid: int) -> int | None:
     except OSError:
         return None
     try:
-        return started(os.read(descriptor, 4096))
+        return state.started(os.read(descriptor, 4096))
     except OSError:
         return None
     finally:
         os.close(descriptor)
-
-
-def started(stat: bytes) -> int | None:
-    """Return the start that /proc/PID/stat says, None for a process that has ended."""
-    fields = stat.rpartition(b")")[2].split()
-    if len(fields) <= _START or fields[_STATE].decode("ascii", "replace") in _ENDED:
-        return None
-    return int(fields[_START])
 
 
 class Notify:

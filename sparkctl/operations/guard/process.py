@@ -19,7 +19,7 @@ from sparkctl.operations.guard.lines import CLEAN, GIB, NOTHING, Judge, Lines, l
 from sparkctl.operations.guard.meminfo import MemInfo
 from sparkctl.operations.guard.places import Places
 from sparkctl.operations.guard.reclaim import Reclaimer
-from sparkctl.operations.guard.record import GONE, GuardAction, GuardRecords
+from sparkctl.operations.guard.record import GONE, Deed, Deeds
 from sparkctl.operations.guard.state import GuardState, StateFile
 
 TYPE_CHECKING = False
@@ -41,7 +41,7 @@ TAKEN: Final = 4
 INTERRUPTED: Final = 130
 
 
-class Options:
+class GuardOptions:
     """What the guard is started with: its run folder, its lines, and whose victims' file it follows."""
 
     __slots__ = ("lines", "owners", "places")
@@ -52,7 +52,7 @@ class Options:
         self.owners = frozenset(owners)
 
     @classmethod
-    def of(cls, words: Sequence[str]) -> Options:
+    def of(cls, words: Sequence[str]) -> GuardOptions:
         """Return what ``words`` say: the run folder, reserve, act, floor in bytes, and owners by number with commas.
 
         Raises ValueError for others.
@@ -65,7 +65,7 @@ class Options:
 class Guard:
     """One guard, with all open that it needs."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: GuardOptions) -> None:
         """Open everything.
 
         Raises:
@@ -78,7 +78,7 @@ class Guard:
         self._starting = False
         self._list_key: tuple[int, int, int, int] | None = None
         self._reclaimer = Reclaimer()
-        self._records = GuardRecords(options.places.actions)
+        self._records = Deeds(options.places.actions)
         self._notify = kernel.Notify(os.environ)
         self._state = GuardState(os.getpid(), kernel.start_of(os.getpid()) or 0)
         self._state.total = self._memory.total
@@ -148,7 +148,7 @@ class Guard:
             if self._nobody:
                 return
             self._nobody = True
-        action = GuardAction(time.time(), verdict.strike if victim is not None else NOTHING, verdict.why)
+        action = Deed(time.time(), verdict.strike if victim is not None else NOTHING, verdict.why)
         action.after_s = signalled - verdict.crossed_s
         action.available, action.free, action.rate = memory.available, memory.free, verdict.rate
         action.lines = self._judge.lines.values
@@ -268,14 +268,14 @@ class Guard:
                 continue
             removed, kept = shared.swept(segments, victim.uid) if segments else ([], [])
             if removed or kept:
-                action = GuardAction(time.time(), CLEAN, 0)
+                action = Deed(time.time(), CLEAN, 0)
                 action.victim, action.container = victim.name, victim.victim.container
                 action.found = "; ".join([f"removed {path}" for path in removed] + [f"left {one}" for one in kept])
                 self._records.keep(action)
         self._ended = left
 
 
-def in_words(action: GuardAction) -> str:
+def in_words(action: Deed) -> str:
     """Return an action as a line for the journal."""
     if action.strike == CLEAN:
         return f"{action.victim}: shared memory: {action.found}"
@@ -312,7 +312,7 @@ def alone(places: Places) -> str:
 def main(words: Sequence[str]) -> int:
     """Be the guard of this host until a signal comes; return the exit code."""
     try:
-        options = Options.of(words)
+        options = GuardOptions.of(words)
     except ValueError as error:
         say(f"error: {error}")
         return USAGE

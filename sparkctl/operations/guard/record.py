@@ -22,7 +22,7 @@ GONE: Final = "gone"
 """Why a strike reached nobody."""
 
 
-class GuardAction:
+class Deed:
     """What was done once. Bytes; ``after_s`` is from the line crossed to the signal; ``at`` is in the epoch's seconds.
 
     ``strike`` is NOTHING where nobody was there to be hit. ``found`` is what was found afterwards, in words.
@@ -69,23 +69,23 @@ class GuardAction:
         return small_json.line_of(document)
 
 
-class GuardRecords:
+class Deeds:
     """The actions that are not written yet, and the file that they go to."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._waiting: list[GuardAction] = []
+        self._waiting: list[Deed] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def keep(self, action: GuardAction) -> None:
+    def keep(self, action: Deed) -> None:
         """Keep an action in memory; no file is touched."""
         if len(self._waiting) < KEPT:
             self._waiting.append(action)
 
     @property
-    def waiting(self) -> tuple[GuardAction, ...]:
+    def waiting(self) -> tuple[Deed, ...]:
         """What is not written yet, the oldest first."""
         return tuple(self._waiting)
 

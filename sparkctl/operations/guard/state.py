@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 MAGIC: Final = b"SPGUARD1"
 _LAYOUT: Final = struct.Struct("<8s Q QQ qqq qqqq d d d d d d QQ ddd BBBBBBBB 120s 200s Q")
 SIZE: Final = _LAYOUT.size
+_STATE, _START = 0, 19
+"""Where the state and the start are among the fields of /proc/PID/stat after the name (proc(5): fields 3 and 22)."""
+_ENDED: Final = frozenset("ZXx")
 _NAME: Final = 120
 _PROBLEM: Final = 200
 TRIES: Final = 5
+"""Reads of a file that its guard may be writing; it takes microseconds."""
 STALE_S: Final = 10.0
 """A guard that has not looked for so long does not look any more: it looks every second at least. A choice."""
 
@@ -161,3 +165,11 @@ def parsed(data: bytes) -> GuardState | None:
     state.victim, state.first = victim.rstrip("\0"), first.rstrip("\0")
     state.problem = problem.decode("utf-8", "replace").rstrip("\0")
     return state
+
+
+def started(stat: bytes) -> int | None:
+    """Return the start that /proc/PID/stat says, None for a process that has ended."""
+    fields = stat.rpartition(b")")[2].split()
+    if len(fields) <= _START or fields[_STATE].decode("ascii", "replace") in _ENDED:
+        return None
+    return int(fields[_START])

@@ -30,7 +30,7 @@ _ID: Final = 12
 """Characters of a container's id at least, so that no other folder has them in its name by chance."""
 
 
-class Victim:
+class ListedVictim:
     """A service that may have to end.
 
     ``pids`` are (number, start) of its processes, the container's first process first; the start is in the kernel's
@@ -49,13 +49,13 @@ class Victim:
         self.cgroup = cgroup
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Victim) and self._values == other._values
+        return isinstance(other, ListedVictim) and self._values == other._values
 
     def __hash__(self) -> int:
         return hash(self._values)
 
     def __repr__(self) -> str:
-        return f"Victim{self._values}"
+        return f"ListedVictim{self._values}"
 
     @property
     def _values(self) -> tuple[str, str, int, tuple[tuple[int, int], ...], str]:
@@ -70,7 +70,9 @@ class Victims:
 
     __slots__ = ("lines", "starting", "victims")
 
-    def __init__(self, victims: Sequence[Victim] = (), lines: Lines | None = None, *, starting: bool = False) -> None:
+    def __init__(
+        self, victims: Sequence[ListedVictim] = (), lines: Lines | None = None, *, starting: bool = False
+    ) -> None:
         self.victims = tuple(victims)
         self.lines = lines
         self.starting = starting
@@ -160,7 +162,7 @@ def _lines(value: Any) -> Lines | None:
         raise RefusedFileError(f"lines: {error}") from None
 
 
-def _victim(value: Any) -> Victim:
+def _victim(value: Any) -> ListedVictim:
     if not isinstance(value, dict):
         raise RefusedFileError("a victim: expected a map")
     given: list[Any] = [value.get(key) for key in ("name", "container", "priority")]
@@ -175,7 +177,7 @@ def _victim(value: Any) -> Victim:
     pids = value.get("pids")
     if not isinstance(pids, list) or not 1 <= len(pids) <= MOST_PIDS:
         raise RefusedFileError(f"{name}: expected 1 to {MOST_PIDS} processes")
-    return Victim(name, container, priority, [_pid(name, one) for one in pids], cgroup)
+    return ListedVictim(name, container, priority, [_pid(name, one) for one in pids], cgroup)
 
 
 def _pid(name: str, value: Any) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import deployed
+from sparkctl.operations.guard.standing import refuse_closed
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.services.together import Together
 from sparkctl.operations.start import prepare
@@ -25,6 +26,7 @@ from sparkctl.world.labels import LABEL_TRIAL
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sparkctl.operations.planner import Planner
     from sparkctl.operations.start.aside import Aside
@@ -82,7 +84,10 @@ def locked(ports: Ports, report: Report) -> AbstractContextManager[None]:
 
 
 class Starts:
-    """Starts services on one engine, as ``planner`` plans them; ``put_right`` is called under the engine's lock."""
+    """Starts services on one engine, as ``planner`` plans them; ``put_right`` is called under the engine's lock.
+
+    ``run`` is the run folder of this host's guard, None where there is none.
+    """
 
     def __init__(
         self,
@@ -92,7 +97,9 @@ class Starts:
         starter: Starter,
         aside: Aside,
         put_right: Callable[[], None],
+        run: Path | None,
     ) -> None:
+        self._run = run
         self._ports = ports
         self._report = report
         self._planner = planner
@@ -106,6 +113,7 @@ class Starts:
 
         Raises:
             RefusedError: it does not fit.
+            DoesNotFitError: the guard has closed admission.
             InputError: a service that runs differs from what is wanted, and may not be replaced.
         """
         plan = self._planner.plan(wanted, replace=options.replace)
@@ -114,6 +122,8 @@ class Starts:
             raise InputError(message, hint="--replace stops it and starts it as it is wanted now")
         if not plan.fits:
             raise RefusedError(plan)
+        if any(step.action in STARTS for step in plan.steps):
+            refuse_closed(self._ports, self._run)
         return plan
 
     def waves(self, plan: Plan, starting: Sequence[Service], options: Options) -> list[tuple[str, ...]]:
@@ -123,7 +133,7 @@ class Starts:
         """
         one_by_one = options.one_by_one or options.trial or len(starting) == 1 or self._turn.jobs_run()
         alone = {service.name for service in starting if one_by_one or measures_free_memory(service)}
-        return waves(plan.starts, plan.rooms, alone=alone)
+        return waves(plan.starts, plan.rooms, alone=alone, after={start.name: start.after for start in plan.starts})
 
     def walk(self, wave: list[Service], wanted: Sequence[Service], options: Options) -> None:
         """Begin the first of a wave, and beside it those of the others that have room now; wait for all of these.

@@ -9,6 +9,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
+from sparkctl.operations.stack import locked, standing
 from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import fetch_images, kept, resolved, who
@@ -19,16 +20,20 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack.diff import StackDiff
-    from sparkctl.planning.box.acts import Act, Arranged
+    from sparkctl.planning.box.apply.acts import Act, Arranged
     from sparkctl.planning.box.generation import KeptGeneration
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done."""
+    """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
+
+    ``locked`` refuses a stack that differs from its lock.
+    """
 
     prune: bool = False
     dry_run: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +68,20 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     """Return a stack with how the box differs from it, and what would be done. Images may be fetched, nothing else.
 
     Raises:
-        InputError: a file that cannot be used, a model that is not here, a secret without a value, or a service that
-            another stack has.
+        InputError: a file that cannot be used, a model that is not here, a secret without a value, a service that
+            another stack has, or with ``locked`` something that is not as it was locked.
         EngineError: the engine is elsewhere, does not answer, or an image cannot be had.
     """
     world.refuse_elsewhere()
     found = resolved(world, stack, touch=not options.dry_run)
     if not options.dry_run:
         fetch_images(world, found.services)
+    if options.locked:
+        locked.require(world, stack, found.services)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world))
     applied = Generations(world).applied()
-    _refuse_others(world, generation, applied)
-    gone = _declared_no_more(world, generation, applied)
+    refuse_others(world, generation, applied)
+    gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
     return Prepared(effect, told, planned(world, effect), () if options.prune else tuple(gone))
@@ -88,7 +95,7 @@ def carried_out(world: World, ready: Prepared) -> AppliedStack:
             ``put_into_effect``.
     """
     applied = ready.diff.applied
-    if ready.as_declared and applied is not None and not _left_over(world):
+    if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
         return AppliedStack(applied, (), ready.diff, already=True)
     done = put_into_effect(world, ready.effect)
     return AppliedStack(done.generation, done.acts, ready.diff)
@@ -119,7 +126,7 @@ def _essence(one: object) -> object:
     return replace(one, image_digests=())  # type: ignore[type-var]
 
 
-def _refuse_others(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> None:
+def refuse_others(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> None:
     """Refuse services that are there as another stack's, unless that was applied last: this one is its successor.
 
     Raises:
@@ -134,7 +141,7 @@ def _refuse_others(world: World, generation: KeptGeneration, applied: KeptGenera
         raise InputError(f"services of another stack have these names: {told}", hint=hint)
 
 
-def _declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
+def declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
     """Return the services that are there and were this box's, and are declared no more.
 
     They were started with this stack, or the generation applied last, or one that did not come to its end after it,

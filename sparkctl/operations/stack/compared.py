@@ -11,6 +11,7 @@ from sparkctl.base import document
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.operations import differences, secrets
+from sparkctl.operations.stack import variables
 from sparkctl.recipes.host import caches
 from sparkctl.world import settings
 from sparkctl.world.docker_run import grammar
@@ -83,6 +84,8 @@ def compared(old: KeptService, new: KeptService) -> list[str]:
     lines += [f"secret {name}: not wanted before" for name in new.secrets if name not in old.secrets]
     lines += [f"secret {name}: not wanted any more" for name in old.secrets if name not in new.secrets]
     lines += _changed(_declared(old), _declared(new))
+    if not lines and old.digest != new.digest:
+        lines = [f"--env {name}: perhaps another value (it is not kept)" for name in variables.names(new)]
     return lines if lines or old.text == new.text else _recipe(old.text, new.text)
 
 

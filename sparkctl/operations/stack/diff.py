@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import regular_file, units
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.shown import HIDDEN
 from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
+from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.compared import compared
 from sparkctl.operations.stack.effect import under_way
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import kept, resolved, who
-from sparkctl.planning.box import drift
-from sparkctl.planning.box.drift import FoundService, Three
+from sparkctl.planning.box.apply import drift
+from sparkctl.planning.box.apply.drift import FoundService, Three
 from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sparkctl.operations.context import World
-    from sparkctl.planning.box.drift import ServiceDiff
+    from sparkctl.planning.box.apply.drift import ServiceDiff
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.world.engine import Container
     from sparkctl.world.labels import ServiceLabels
@@ -90,7 +92,7 @@ def against(world: World, declared: KeptGeneration, applied: KeptGeneration | No
     changes = {name: compared(then[name], _with_image(one, then[name])) for name, one in now.items() if name in then}
     moved = {name: text for name, one in then.items() if name in now and (text := _moved(one, now[name]))}
     found = _found(world, now, then, mods=mods)
-    three = Three(declared.stack, now, then, found, {})
+    three = Three(declared.stack, now, then, found, _standing(world))
     return StackDiff(
         stack=declared.stack,
         file=declared.file,
@@ -99,6 +101,11 @@ def against(world: World, declared: KeptGeneration, applied: KeptGeneration | No
         host=() if applied is None else tuple(_of_host(applied, declared)),
         services=tuple(drift.differences(three, changes, moved)),
     )
+
+
+def _standing(world: World) -> dict[str, str]:
+    """Return why services are not kept running, by name: an operator stopped them, or they were given up."""
+    return {name: standing.words(one) for name, one in standing.standings(world).items()}
 
 
 def _with_image(now: KeptService, then: KeptService) -> KeptService:
@@ -155,7 +162,6 @@ def _found(
 ) -> dict[str, FoundService]:
     """Return the services that the engine has, each against what was applied, else against what is declared."""
     found: dict[str, FoundService] = {}
-    specs: dict[tuple[str, ...], ContainerSpec] = {}
     for name, container in deployed.services(world.engine):
         if container.name != name:
             continue  # set aside: its command puts that right, and the next one
@@ -165,8 +171,7 @@ def _found(
         differs: list[str] = []
         if wanted is not None and container.state == "running":
             if record.digest != wanted.digest:
-                spec = specs.setdefault(wanted.words, grammar.parse(wanted.words))
-                differs += of_container.of_command(spec, container)
+                differs += of_container.of_command(_with_hidden(grammar.parse(wanted.words), container), container)
             differs += _of_the_moment(world, wanted, container, record)
         found[name] = FoundService(
             name=name,
@@ -182,6 +187,12 @@ def _found(
     return found
 
 
+def _with_hidden(spec: ContainerSpec, container: Container) -> ContainerSpec:
+    """Return a kept specification with a container's own values of the variables of which only the names are kept."""
+    runs = dict(container.env)
+    return replace(spec, env=tuple((name, runs.get(name) if text == HIDDEN else text) for name, text in spec.env))
+
+
 def _of_the_moment(world: World, wanted: KeptService, container: Container, record: ServiceLabels) -> list[str]:
     """Return how the image behind the tag and the secrets are others than those that a container was started with."""
     lines = []
@@ -194,11 +205,11 @@ def _of_the_moment(world: World, wanted: KeptService, container: Container, reco
 
 def _laid_over(record: ServiceLabels, wanted: KeptService) -> str:
     """Return what was laid over a recipe by hand, and what was not that was applied; secrets are not shown."""
-    if record.laid_over is None or record.laid_over.overrides == wanted.overrides:
+    if record.laid_over is None:
         return ""
-    runs = record.laid_over.overrides
-    laid = [secrets.shown(one) for one in runs if one not in wanted.overrides]
-    return " ".join([*laid, *(f"without {secrets.shown(one)}" for one in wanted.overrides if one not in runs)])
+    runs, applied = ([secrets.shown(one) for one in each] for each in (record.laid_over.overrides, wanted.overrides))
+    laid = [one for one in runs if one not in applied]
+    return " ".join([*laid, *(f"without {one}" for one in applied if one not in runs)])
 
 
 def _ended(container: Container) -> str:

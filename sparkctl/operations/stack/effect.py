@@ -17,11 +17,12 @@ from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import located
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
+from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import fetch_images
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
-from sparkctl.planning.box.acts import Act, ActKind, Arranged, arranged
+from sparkctl.planning.box.apply.acts import Act, ActKind, Arranged, arranged
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
 from sparkctl.world import labels
@@ -212,6 +213,7 @@ class _Acting:
             self._world.report.say(f"generation {kept.number} was not applied")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
+        standing.release(self._world, [*(one.name for one in kept.services), *removed])
         self._end(kept, APPLIED, removed=removed)
 
     def _one(self, act: Act) -> None:

@@ -12,6 +12,7 @@ from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.services import pulling
 from sparkctl.operations.services.up import startable
+from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
 
@@ -126,7 +127,8 @@ def kept(world: World, stack: ResolvedStack, number: int, at: float, who: str) -
 def kept_service(world: World, service: Service, declared: DeclaredService) -> KeptService:
     """Return what is kept of a service as it was resolved.
 
-    Of an image that the engine does not have, neither the id nor the digests are known: "" and ().
+    Of an image that the engine does not have, neither the id nor the digests are known: "" and (). Of variables that
+    may be secrets the names are kept (``operations.stack.variables``).
 
     Raises:
         InputError, EngineError: as for ``kept``.
@@ -137,8 +139,7 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
     text = text_of({key: one for key, one in value.items() if key != "extends"} if isinstance(value, dict) else value)
     laid = made.record.laid_over
     overrides = () if laid is None else laid.overrides
-    _refuse_secrets(world, service, [*made.words, text, *overrides])
-    return KeptService(
+    kept = KeptService(
         declared=declared,
         recipe=made.record.recipe or service.recipe_name,
         text=text,
@@ -154,6 +155,9 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
         mods=tuple(KeptMod(mod.mod, mod.target, mod.md5) for mod in service.mods),
         secrets=service.recipe.secrets,
     )
+    kept = variables.without_values(world, kept)
+    _refuse_secrets(world, service, [*kept.words, kept.text, *kept.overrides])
+    return kept
 
 
 def revision(source: Source) -> str | None:

@@ -17,6 +17,7 @@ from sparkctl.mods.placed import NOWHERE, MountedMod
 from sparkctl.operations import deployed, models
 from sparkctl.operations.services import pulling
 from sparkctl.operations.stack.resolved import revision
+from sparkctl.operations.stack.variables import with_values
 from sparkctl.recipes.catalog import HUB, CatalogEntry, checked
 from sparkctl.recipes.host import caches
 from sparkctl.recipes.minimal import completed
@@ -81,7 +82,7 @@ def restored(world: World, kept: KeptService, *, pull: bool = True) -> Service:
         InputError: what was kept cannot be used by this sparkctl, or nothing is known of its model any more.
         EngineError: its image is gone from the engine, and no registry gives it; or the engine does not answer.
     """
-    loader = _loader(world)
+    loader, kept = _loader(world), with_values(world, kept)
     return _service(world, loader, kept, _located(loader, kept), _image(world, kept, pull=pull))
 
 
@@ -93,6 +94,7 @@ def restorable(world: World, services: Sequence[KeptService], *, pull: bool = Tr
         EngineError: as for ``restored``; images that were pulled before stay.
     """
     loader = _loader(world)
+    services = [with_values(world, one) for one in services]
     located = [_located(loader, one) for one in services]
     images = [_image(world, one, pull=False) for one in services]
     models.require(world, located)
@@ -172,7 +174,7 @@ def _command(kept: KeptService, reference: str, there: Container | None) -> Comm
     spec = replace(spec, image=reference)
     digest = kept.digest
     if not _runs(kept, there):
-        digest = caches.counted(spec).digest()
+        digest = caches.digest_of(spec, record.laid_over)
         words = [f"{LABEL_SPEC}={digest}" if word == f"{LABEL_SPEC}={kept.digest}" else word for word in words]
     return Command(tuple(words), grammar.parse(words), replace(record, digest=digest), digest)
 

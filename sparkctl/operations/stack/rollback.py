@@ -4,84 +4,90 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.errors import InputError, SparkctlError
+from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
-from sparkctl.operations.changes import Options, RefusedError, controller
-from sparkctl.operations.checks import named
-from sparkctl.operations.memory.fitting import AskedSet
-from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
-from sparkctl.operations.stack import compared
+from sparkctl.operations.stack import compared, standing
+from sparkctl.operations.stack.apply import declared_no_more, refuse_others
+from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import kept_service, who
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.box.generation import APPLIED, FAILED, GenerationEnd, KeptGeneration, KeptService
+from sparkctl.planning.box.generation import KeptGeneration, KeptService
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack.compared import ServiceChange
+    from sparkctl.planning.box.acts import Act, Arranged
     from sparkctl.recipes.service import Service
 
 
 class Restoring(NamedTuple):
-    """A generation that is to be brought back, or was.
+    """A generation that is ready to be brought back.
 
-    ``before`` is the one that was applied last, ``changes`` are how ``target`` differs from it, and ``images`` say of
-    which services the image is not taken by its tag. ``services`` are those that are started; ``leaves`` are services
-    of ``before`` that ``target`` has not, and that have a container. ``kept`` is the new generation, None where
-    nothing was done.
+    ``before`` is the one that was applied last, and ``host`` and ``changes`` are how ``target`` differs from it.
+    ``images`` say of which services the image is not taken by its tag. ``left`` are services that only ``prune`` would
+    remove.
     """
 
     target: KeptGeneration
     before: KeptGeneration
+    host: tuple[str, ...]
     changes: tuple[ServiceChange, ...]
     images: tuple[str, ...]
-    services: tuple[Service, ...]
-    leaves: tuple[str, ...]
-    kept: KeptGeneration | None = None
+    effect: Effect
+    plan: Arranged
+    left: tuple[str, ...]
+
+    @property
+    def already(self) -> bool:
+        """Whether it is in effect already: there is nothing to do, and nothing new to keep."""
+        nothing = not self.plan.acts and not self.plan.stuck and self.plan.fits
+        return nothing and not self.host and not self.changes
 
 
-def rollback(world: World, number: int | None = None, *, prune: bool = False, dry_run: bool = False) -> Restoring:
-    """Bring a generation back as a new one, and return what was done; None: the applied one before the last applied.
+class RolledBack(NamedTuple):
+    """What was prepared, the ``generation`` that is in effect now, and what was done for it.
 
-    Services that start by themselves, and those of the others that run, are started as they were kept; what is up as
-    it was kept stays up. With ``prune`` services of the last applied generation that this one has not are removed.
-    With ``dry_run`` nothing is touched or pulled.
+    The latter are None and () where it was only to be shown; where it was in effect already, no new one was made.
+    """
+
+    restoring: Restoring
+    generation: KeptGeneration | None = None
+    acts: tuple[Act, ...] = ()
+
+
+def rollback(world: World, number: int | None = None, *, prune: bool = False, dry_run: bool = False) -> RolledBack:
+    """Bring a generation back as a new one; None: the applied one before the last applied.
+
+    Services that always run, and those of the others that run now, are started as they were kept; what is up as it was
+    kept stays up. With ``prune`` services that came later are removed. With ``dry_run`` nothing is touched or pulled.
 
     Raises:
         InputError: there is no such generation, it cannot be used any more, a model is not here, a secret has no value,
             or the new generation cannot be kept; nothing was touched.
         EngineError: an image is gone from the engine and from its registry; no service was touched.
-        SetDoesNotFitError: with the plan; nothing was touched.
-        EngineError, ModError, NotReadyError, CheckError: as for ``up``; the new generation is kept as failed.
+        StackRefusedError, EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for
+            ``put_into_effect``.
     """
-    restoring = prepared(world, number, pull=not dry_run)
-    return restoring if dry_run else put_back(world, restoring, prune=prune)
+    restoring = prepared(world, number, prune=prune, pull=not dry_run)
+    return RolledBack(restoring) if dry_run else carried_out(world, restoring)
 
 
-def prepared(world: World, number: int | None = None, *, pull: bool = True) -> Restoring:
-    """Return what is to be brought back, with images and models that are here; no service is touched.
-
-    Without ``pull`` images that only a registry has are left there.
+def prepared(world: World, number: int | None = None, *, prune: bool = False, pull: bool = True) -> Restoring:
+    """Return what is to be brought back, with models that are here; without ``pull`` no image is fetched.
 
     Raises:
         InputError, EngineError: as for ``rollback``; no service was touched.
     """
     world.refuse_elsewhere()
-    return _restoring(world, Generations(world), number, pull=pull)
-
-
-def put_back(world: World, restoring: Restoring, *, prune: bool = False) -> Restoring:
-    """Do what was prepared, and return it with the new generation.
-
-    Raises:
-        SetDoesNotFitError, EngineError, ModError, NotReadyError, CheckError: as for ``rollback``.
-    """
-    generations = Generations(world)
-    target, services = restoring.target, restoring.services
-    fresh = KeptGeneration(
+    target, before = chosen(Generations(world), number)
+    runs = {name for name, one in deployed.services(world.engine) if one.state == "running"}
+    wanted = [one for one in target.services if one.declared.start is StartMode.ALWAYS or one.name in runs]
+    services = restorable(world, wanted, pull=pull)
+    generation = KeptGeneration(
         number=0,
         stack=target.stack,
         file=target.file,
@@ -93,16 +99,34 @@ def put_back(world: World, restoring: Restoring, *, prune: bool = False) -> Rest
         act_bytes=target.act_bytes,
         floor_bytes=target.floor_bytes,
     )
-    kept = generations.keep(fresh)
-    removed: Sequence[str] = ()
-    try:
-        removed = _acted(world, services, restoring.leaves if prune else ())
-    except BaseException as error:
-        told = error.message if isinstance(error, SparkctlError) else f"interrupted ({type(error).__name__})"
-        _end(world, generations, GenerationEnd(kept.number, FAILED, world.ports.clock.epoch(), told))
-        raise
-    _end(world, generations, GenerationEnd(kept.number, APPLIED, world.ports.clock.epoch(), removed=tuple(removed)))
-    return restoring._replace(kept=kept)
+    refuse_others(world, generation, before)
+    gone = declared_no_more(world, generation, before)
+    effect = Effect(services, generation, gone if prune else ())
+    told = [_image(kept, service) for kept, service in zip(wanted, services, strict=True)]
+    return Restoring(
+        target,
+        before,
+        tuple(compared.host_changes(before, target)),
+        tuple(compared.changes(before, target)),
+        tuple(filter(None, told)),
+        effect,
+        planned(world, effect),
+        () if prune else tuple(gone),
+    )
+
+
+def carried_out(world: World, restoring: Restoring) -> RolledBack:
+    """Bring back what was prepared, and let run what was paused or held of it.
+
+    Raises:
+        StackRefusedError, InputError, EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for
+            ``put_into_effect``.
+    """
+    if restoring.already:
+        return RolledBack(restoring, restoring.before)
+    done = put_into_effect(world, restoring.effect)
+    standing.started_by_hand(world, [one.name for one in done.generation.services])
+    return RolledBack(restoring, done.generation, done.acts)
 
 
 def chosen(generations: Generations, number: int | None) -> tuple[KeptGeneration, KeptGeneration]:
@@ -122,21 +146,6 @@ def chosen(generations: Generations, number: int | None) -> tuple[KeptGeneration
     return applied[-2], applied[-1]
 
 
-def _restoring(world: World, generations: Generations, number: int | None, *, pull: bool) -> Restoring:
-    target, before = chosen(generations, number)
-    there = {name: container.state for name, container in deployed.services(world.engine) if container.name == name}
-    wanted = [
-        one
-        for one in target.services
-        if one.declared.start is StartMode.ALWAYS or there.get(one.name) in {"running", "paused"}
-    ]
-    services = restorable(world, wanted, pull=pull)
-    images = [_image(kept, service) for kept, service in zip(wanted, services, strict=True)]
-    leaves = [one.name for one in before.services if target.service(one.name) is None and one.name in there]
-    changes = compared.changes(before, target)
-    return Restoring(target, before, tuple(changes), tuple(filter(None, images)), tuple(services), tuple(leaves))
-
-
 def _image(kept: KeptService, service: Service) -> str:
     """Return how the image of a service is had where its tag does not name it any more, "" where it does."""
     now = service.spec.image
@@ -152,24 +161,3 @@ def _kept(world: World, target: KeptGeneration, services: Sequence[Service]) -> 
     return [
         kept_service(world, started[one.name], one.declared) if one.name in started else one for one in target.services
     ]
-
-
-def _acted(world: World, services: Sequence[Service], goes: Sequence[str]) -> list[str]:
-    """Start the services as they are wanted, in place of what runs of them, and remove others; return what went."""
-    if services:
-        checks = named.required_checks(world, services)
-        options = Options(replace=True, require=named.require(world, checks))
-        try:
-            controller(world, services).up(services, options)
-        except RefusedError as error:
-            names = tuple(service.name for service in services)
-            raise SetDoesNotFitError(PlannedSet(AskedSet(names), services, error.plan)) from None
-    return controller(world, []).down(goes) if goes else []
-
-
-def _end(world: World, generations: Generations, end: GenerationEnd) -> None:
-    """Keep how it ended; a store that fills up meanwhile undoes nothing of what was done."""
-    try:
-        generations.end(end)
-    except InputError as error:
-        world.report.warn(f"how generation {end.number} ended ({end.outcome}) could not be kept: {error.message}")

@@ -16,8 +16,7 @@ A start that gives memory back, since it replaces what runs, is a wave of its ow
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sparkctl.planning.admission import Action, Left
 
@@ -27,27 +26,24 @@ if TYPE_CHECKING:
     from sparkctl.planning.admission import PlannedStart
     from sparkctl.planning.order import Room, StartPart
 
-_NO_ONE: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
-
 
 def waves(
     starts: Sequence[PlannedStart],
     rooms: Mapping[str, Room],
     *,
     alone: Collection[str] = (),
-    after: Mapping[str, Collection[str]] = _NO_ONE,
 ) -> list[tuple[str, ...]]:
     """Return the services of an admitted set in the order of their starts, those that start together in one tuple.
 
-    ``starts`` and ``rooms`` are admission's. Services in ``alone`` start alone; one that comes ``after`` others, by
-    their names, starts when these are ready. Together they are as few waves as that order allows, and each as long as
-    it can be: a part of what has room together has room too.
+    ``starts`` and ``rooms`` are admission's. Services in ``alone`` start alone; one that comes after others starts when
+    these are ready. Together they are as few waves as that order allows, and each as long as it can be: a part of what
+    has room together has room too.
     """
     levels = {memory: Left(room.available_bytes) for memory, room in rooms.items()}
     found: list[list[PlannedStart]] = []
     for start in starts:
         wave = found[-1] if found else []
-        if wave and not _apart(start, wave, alone, after) and _has_room([*wave, start], levels, rooms):
+        if wave and not _apart(start, wave, alone) and _has_room([*wave, start], levels, rooms):
             wave.append(start)
             continue
         for one in wave:
@@ -56,16 +52,11 @@ def waves(
     return [tuple(one.name for one in wave) for wave in found]
 
 
-def _apart(
-    start: PlannedStart,
-    wave: Sequence[PlannedStart],
-    alone: Collection[str],
-    after: Mapping[str, Collection[str]],
-) -> bool:
+def _apart(start: PlannedStart, wave: Sequence[PlannedStart], alone: Collection[str]) -> bool:
     """Return whether a start may not go on beside those of a wave, however much room there is."""
     if any(one.name in alone or one.action is Action.REPLACE for one in (*wave, start)):
         return True
-    return any(one.name in after.get(start.name, ()) for one in wave)
+    return any(one.name in start.after for one in wave)
 
 
 def _has_room(starts: Sequence[PlannedStart], levels: Mapping[str, Left], rooms: Mapping[str, Room]) -> bool:

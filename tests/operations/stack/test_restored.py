@@ -88,7 +88,7 @@ def test_up_says_already_up_of_a_restored_service_that_runs(applied: AppliedStac
     (service,) = restorable(applied.world, generation.services)
     assert service.digest == resolved(applied.world, STACK).services[0].digest
     done = applied.spark.run("rollback", "1").expect(0)
-    assert "chat: already up at http://127.0.0.1:8003" in done.err
+    assert "generation 1 is in effect: there was nothing to do" in done.err
     assert len(applied.spark.engine.created) == before
 
 
@@ -157,7 +157,7 @@ def test_what_runs_of_that_image_is_up_already_although_its_tag_moved_on(applied
     before = len(applied.spark.engine.created)
     done = applied.spark.run("rollback", "1").expect(0)
     assert f"{IMAGE} names another image now, or none: this one is taken by its id, {OLD}" in done.err
-    assert "chat: already up" in done.err
+    assert "generation 1 is in effect: there was nothing to do" in done.err
     assert len(applied.spark.engine.created) == before
     assert restored(applied.world, generation.services[0]).digest == generation.services[0].digest
 
@@ -216,7 +216,7 @@ def test_no_value_of_a_secret_is_kept(applied: AppliedStack) -> None:
     assert service.secrets == ("VLLM_API_KEY",)
     assert not any("a-long-value" in record.text for record in applied.spark.store.kept)
     assert restored(applied.world, service).secrets_file == STATE / "secrets/chat.env"
-    recipe.write_text("extends: e4b-nvfp4\nsecrets: [VLLM_API_KEY]\nenv: {TORCH_X: x=a-long-value-of-a-secret}\n")
+    recipe.write_text("extends: e4b-nvfp4\nsecrets: [VLLM_API_KEY]\ndescription: a-long-value-of-a-secret\n")
     kept_before = list(applied.spark.store.kept)
     with pytest.raises(InputError, match="chat: the value of the secret VLLM_API_KEY stands in its recipe"):
         applied.keep()
@@ -246,3 +246,55 @@ def test_a_name_that_is_a_recipe_too_is_refused(applied: AppliedStack) -> None:
     assert resolved(applied.world, str(applied.folder / "recipes/stacks/box.yaml")).loaded.name == STACK
     with pytest.raises(InputError, match="no stack 'boxes'"):
         resolved(applied.world, "boxes")
+
+
+# --- variables that may be secrets ------------------------------------------------------------------------------------
+
+ADDRESS = "postgres://ada:pass-of-nobody@host/db"
+LAID = "{{chat: {{recipe: mine, set: {{env.MY_AUTH: {}, env: {{DB_URL: '{}'}}}}}}}}"
+
+
+@pytest.fixture
+def with_variables(applied: AppliedStack) -> AppliedStack:
+    """Return a stack whose recipe and whose stack write out what may be secrets."""
+    (applied.folder / "recipes/mine.yaml").write_text("extends: e4b-nvfp4\nenv: {OWN_KEY: key-of-nobody, TORCH_X: x}\n")
+    applied.write(LAID.format("auth-of-nobody", ADDRESS))
+    return applied
+
+
+def test_values_that_may_be_secrets_are_not_kept_and_come_back(with_variables: AppliedStack) -> None:
+    wanted = resolved(with_variables.world, STACK).services[0]
+    service = only(with_variables)
+    assert "of-nobody" not in str(with_variables.spark.store.kept)
+    assert "OWN_KEY=(hidden)" in service.words
+    assert "TORCH_X=x" in service.words
+    back = restored(with_variables.world, service)
+    assert (back.words, back.digest) == (wanted.words, wanted.digest)
+    assert back.recipe.env == wanted.recipe.env
+    assert kept_service(with_variables.world, back, service.declared) == service
+    assert with_variables.report.warned == []
+
+
+def test_a_value_that_changed_since_is_taken_and_said(with_variables: AppliedStack) -> None:
+    service = only(with_variables)
+    with_variables.write(LAID.format("another-auth", ADDRESS))
+    now = resolved(with_variables.world, STACK).services[0]
+    back = restored(with_variables.world, service)
+    assert (back.words, back.digest) == (now.words, now.digest)
+    assert "chat: the value of OWN_KEY, MY_AUTH, DB_URL was not kept" in with_variables.report.warned[0]
+    assert "another-auth" not in str(with_variables.report)
+    assert compared(service, only(with_variables)) == [
+        f"--env {name}: perhaps another value (it is not kept)" for name in ("OWN_KEY", "MY_AUTH", "DB_URL")
+    ]
+
+
+def test_the_value_that_runs_is_taken_where_the_recipe_is_gone(with_variables: AppliedStack) -> None:
+    with_variables.spark.run("up", STACK).expect(0)
+    service = only(with_variables)
+    for file in ("mine.yaml", "stacks/box.yaml"):
+        (with_variables.folder / "recipes" / file).unlink()
+    assert restored(with_variables.world, service).digest == service.digest
+    with_variables.spark.run("down", "chat").expect(0)
+    with pytest.raises(InputError, match="the value of OWN_KEY, MY_AUTH, DB_URL is not kept") as refused:
+        restored(with_variables.world, service)
+    assert "secrets: [OWN_KEY, MY_AUTH, DB_URL]" in str(refused.value.hint)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparkctl.planning.box.apply.drift import DiffKind, FoundService, ServiceDiff, Three, differences
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
-from sparkctl.planning.box.drift import Difference, FoundService, ServiceDiff, Three, differences
 from sparkctl.planning.box.generation import KeptService
 from tests.support.thorough import examples
 
@@ -48,7 +48,7 @@ def test_what_is_declared_applied_and_runs_so_does_not_differ() -> None:
 
 def test_a_service_that_has_to_run_and_does_not_has_drifted_with_the_reason() -> None:
     gone = one(KEPT, KEPT, None)
-    assert gone.kinds == (Difference.DRIFTED,)
+    assert gone.kinds == (DiffKind.DRIFTED,)
     assert gone.drifts == ("it does not run: its container was removed, and not by `sparkctl down`",)
     ended = one(KEPT, KEPT, replace(RUNS, state="exited", ended="it ended by itself with 0"))
     assert ended.drifts == ("it does not run: it ended by itself with 0",)
@@ -76,23 +76,23 @@ def test_what_was_laid_over_by_hand_is_named_with_how_it_differs() -> None:
 def test_what_is_declared_otherwise_has_changed_and_runs_as_it_was_applied() -> None:
     declared = replace(KEPT, digest="2" * 12)
     found = one(declared, KEPT, RUNS, changes=("--max-model-len: 1 applied, 2 declared",))
-    assert (found.kinds, found.drifts) == ((Difference.CHANGED,), ())
+    assert (found.kinds, found.drifts) == ((DiffKind.CHANGED,), ())
     by_hand = one(declared, KEPT, replace(RUNS, digest="2" * 12), changes=("x",))
-    assert by_hand.kinds == (Difference.CHANGED, Difference.DRIFTED)
+    assert by_hand.kinds == (DiffKind.CHANGED, DiffKind.DRIFTED)
     assert by_hand.drifts == ("it was started by hand as it is declared now",)
 
 
 def test_what_moved_or_is_lost_has_drifted_without_a_word_of_settings() -> None:
     found = one(KEPT, KEPT, replace(RUNS, lost=("mod x: /a.py is another",)), moved="image:tag names another image")
-    assert found.kinds == (Difference.DRIFTED,)
+    assert found.kinds == (DiffKind.DRIFTED,)
     assert found.drifts == ("image:tag names another image", "mod x: /a.py is another")
 
 
 def test_what_is_new_gone_and_of_others_is_told_apart() -> None:
-    assert one(KEPT, None, None).kinds == (Difference.ADDED,)
+    assert one(KEPT, None, None).kinds == (DiffKind.ADDED,)
     assert "no apply has made it" in one(KEPT, None, RUNS).changes[0]
     removed = one(None, KEPT, RUNS)
-    assert removed.kinds == (Difference.REMOVED,)
+    assert removed.kinds == (DiffKind.REMOVED,)
     assert "--prune" in removed.changes[0]
     assert "no container" in one(None, KEPT, None).changes[0]
     assert "of no stack" in one(None, None, replace(RUNS, stack="")).drifts[0]

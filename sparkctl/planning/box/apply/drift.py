@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.generation import KeptService
 
 
-class Difference(StrEnum):
+class DiffKind(StrEnum):
     """A kind of difference.
 
     ADDED: declared, and not applied. REMOVED: applied, and declared no more. CHANGED: declared otherwise than it was
@@ -65,7 +65,7 @@ class ServiceDiff:
     """
 
     name: str
-    kinds: tuple[Difference, ...]
+    kinds: tuple[DiffKind, ...]
     changes: tuple[str, ...] = ()
     drifts: tuple[str, ...] = ()
     state: str = ""
@@ -102,19 +102,19 @@ def _of(three: Three, name: str, changes: tuple[str, ...], moved: str) -> Servic
     declared, applied, seen = three.declared.get(name), three.applied.get(name), three.seen.get(name)
     state = "" if seen is None else seen.state
     if declared is None and applied is None and seen is not None:
-        return ServiceDiff(name, (Difference.UNDECLARED,), drifts=(_stranger(three, seen),), state=state)
+        return ServiceDiff(name, (DiffKind.UNDECLARED,), drifts=(_stranger(three, seen),), state=state)
     if declared is None:
         ends = "its container is there still (apply --prune removes it)" if seen is not None else "it has no container"
-        return ServiceDiff(name, (Difference.REMOVED,), (f"not declared any more, and {ends}",), state=state)
+        return ServiceDiff(name, (DiffKind.REMOVED,), (f"not declared any more, and {ends}",), state=state)
     drifts = _drifts(three, declared, applied, seen, moved)
     kinds = []
     if applied is None:
-        kinds.append(Difference.ADDED)
+        kinds.append(DiffKind.ADDED)
         changes = (_added(declared, seen),)
     elif changes:
-        kinds.append(Difference.CHANGED)
+        kinds.append(DiffKind.CHANGED)
     if drifts:
-        kinds.append(Difference.DRIFTED)
+        kinds.append(DiffKind.DRIFTED)
     return ServiceDiff(name, tuple(kinds), changes, drifts, state, str(declared.declared.start))
 
 

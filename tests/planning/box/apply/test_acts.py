@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import Wanted
-from sparkctl.planning.box.acts import Act, ActKind, Arranged, arranged
+from sparkctl.planning.box.apply.acts import Act, ActKind, Arranged, arranged
 from sparkctl.planning.plan import make_plan
 from sparkctl.planning.running import Running
 from tests.support.thorough import examples
@@ -78,6 +78,15 @@ def test_a_port_is_given_back_before_another_service_takes_it() -> None:
     assert told(gone) == ["remove old", "start heir taker", "replace moves"]
     moved = arranged(asked, now, pool(90), ["old"], {"taker": ["moves"]})
     assert told(moved) == ["start heir", "replace moves", "start taker", "remove old"]
+
+
+def test_a_service_comes_after_those_that_it_waits_for_unless_they_run_already() -> None:
+    asked = [wanted("late", 10)._replace(after=("early",)), wanted("early", 10)]
+    assert told(arranged(asked, [], pool(90), [])) == ["start early late"]
+    runs = [running("early", 10, digest="0")]
+    assert told(arranged(asked, runs, pool(90), [])) == ["start late", "replace early"]
+    asked = [wanted("late", 10, digest="2")._replace(after=("early",)), wanted("early", 10)]
+    assert told(arranged(asked, [running("late", 10)], pool(90), [])) == ["start early", "replace late"]
 
 
 def test_two_that_want_each_other_s_port_are_told_that_no_order_is_possible() -> None:

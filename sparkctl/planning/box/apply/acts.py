@@ -72,15 +72,25 @@ class _Box(NamedTuple):
         asked = [one for one in self.wanted if one.name in names]
         return make_plan(asked, self.running, self.pool, replace=True)
 
+    def own(self, name: str) -> Wanted:
+        """Return what is wanted of a service."""
+        return next(one for one in self.wanted if one.name == name)
+
+    def waits(self, name: str) -> set[str]:
+        """Return which services have to be started before this one: it comes after them, or takes their port.
+
+        One that runs is ready for what comes after it, also while it is still to be replaced.
+        """
+        runs = {one.name for one in self.running}
+        return {*self.blocked.get(name, ()), *(other for other in self.own(name).after if other not in runs)}
+
     def allows(self, order: Sequence[str]) -> bool:
         """Return whether services can be started in this order, each beside all that is there by then."""
-        ends = [one.name for one in self.running if one.name in order]
         pool, running = self.pool, {one.name: one for one in self.running}
         for place, name in enumerate(order):
-            before = set(order[:place])
-            if any(other in ends and other not in before for other in self.blocked.get(name, ())):
+            if not self.waits(name).isdisjoint(order[place + 1 :]):
                 return False
-            (own,) = (one for one in self.wanted if one.name == name)
+            own = self.own(name)
             if not make_plan([own], list(running.values()), pool, replace=True).fits:
                 return False
             gone = running.pop(name, None)
@@ -163,7 +173,7 @@ def _starts(box: _Box, plan: Plan) -> list[Act] | None:
     kinds = {step.service: ActKind(str(step.action)) for step in steps}
     new = [name for name, kind in kinds.items() if kind is ActKind.START]
     first = [*(box.plan(new).order if new else ()), *(name for name in kinds if name not in new)]
-    for order in (first, _freed(first, box.blocked), list(kinds), _freed(list(kinds), box.blocked)):
+    for order in (first, _freed(first, box), list(kinds), _freed(list(kinds), box)):
         if box.allows(order):
             return _grouped(order, kinds)
     # What is planned leaves more room than one start after another: not all are at their most at once.
@@ -181,13 +191,12 @@ def _grouped(order: Sequence[str], kinds: Mapping[str, ActKind]) -> list[Act]:
     return acts
 
 
-def _freed(order: Sequence[str], blocked: Mapping[str, Collection[str]]) -> list[str]:
-    """Return an order in which a service comes after those that block it, where no circle forbids that."""
+def _freed(order: Sequence[str], box: _Box) -> list[str]:
+    """Return an order in which a service comes after those that it waits for, where no circle forbids that."""
     found: list[str] = []
     waiting = list(order)
     while waiting:
-        free = (name for name in waiting if not any(other in waiting for other in blocked.get(name, ())))
-        name = next(free, waiting[0])
+        name = next((name for name in waiting if box.waits(name).isdisjoint(waiting)), waiting[0])
         waiting.remove(name)
         found.append(name)
     return found
