@@ -85,6 +85,7 @@ class FakeSpark:
     profile: str | None = "gb10"
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
     manager: FakeManager = field(default_factory=FakeManager)
+    run_folder: Path | None = None
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -97,7 +98,7 @@ class FakeSpark:
     @property
     def operator(self) -> Operator:
         """Whose Spark it is."""
-        return Operator(home=HOME, config=self.folder / "config", state=STATE)
+        return Operator(home=HOME, config=self.folder / "config", state=STATE, run=self.run_folder)
 
     def world(self, report: Report) -> World:
         """Return what operations act on."""
