@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
-    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, Supervisor
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Supervisor
     from sparkctl.world.web import Streams
 else:
     images = LazyModule("sparkctl.mods.images")
@@ -106,6 +106,11 @@ class World:
     def clock(self) -> Clock:
         """The clock of this machine, which is there also when the engine is not."""
         return self._doors.clock()
+
+    @cached_property
+    def manager(self) -> ServiceManager:
+        """What starts programs with this host."""
+        return self._doors.manager()
 
     @cached_property
     def supervisor(self) -> Supervisor:
