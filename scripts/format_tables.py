@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md, docs/checks.md and docs/jobs.md from the declarations of the formats.
+"""Write the tables of docs/recipes.md, docs/stacks.md, docs/checks.md and docs/jobs.md from the declarations of the formats.
 
 python scripts/format_tables.py           write them
 python scripts/format_tables.py --check   say whether they are up to date (exit code 1: they are not)
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 DOCS: Final = Path(__file__).resolve().parent.parent / "docs"
 PAGES: Final[dict[str, tuple[type[Declaration], ...]]] = {
-    "recipes.md": (Recipe, Stack, ModelFacts, HostProfile, KnownStarts),
+    "recipes.md": (Recipe, ModelFacts, HostProfile, KnownStarts),
+    "stacks.md": (Stack,),
     "checks.md": (Check,),
     "evaluate.md": (Suite,),
     "jobs.md": (Job, JobScript),
@@ -59,12 +60,16 @@ TOLD: Final = {
 KEYS: Final = {
     "ContainerOptions": "container",
     "ExpectedFigures": "expect",
+    "GuardLines": "guard",
+    "HostSettings": "host",
     "JobImage": "image",
     "JobInput": "input",
     "JobMemory": "memory",
     "JudgedMetric": "metric",
     "LighterWay": "lighter",
     "MemoryRule": "memory-of-a-script",
+    "RestartBounds": "restart",
+    "StackService": "services",
     "SuiteTask": "task",
 }
 """The heading of a declaration that is not called as its key is."""

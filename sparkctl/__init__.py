@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Report
 
 __all__ = [
+    "AppliedStack",
     "Bench",
     "BenchProtocol",
     "Changes",
@@ -57,6 +58,7 @@ __all__ = [
     "SetDoesNotFitError",
     "Size",
     "Spark",
+    "StackDiff",
     "Stopped",
     "Way",
     "connect",
@@ -64,6 +66,7 @@ __all__ = [
 ]
 
 _PLACES: Final = {
+    "AppliedStack": "operations.stack.apply",
     "Bench": "operations.bench.result",
     "BenchProtocol": "operations.bench.service",
     "Changes": "memory.changes",
@@ -86,6 +89,7 @@ _PLACES: Final = {
     "SetDoesNotFitError": "operations.memory.plan",
     "Size": "operations.memory.size",
     "Spark": "operations.spark",
+    "StackDiff": "operations.stack.diff",
     "Stopped": "operations.services.running",
     "Way": "planning.ways",
     "connect": "operations.spark",

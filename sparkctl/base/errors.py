@@ -46,9 +46,13 @@ class EngineError(SparkctlError):
 
 
 class NotReadyError(SparkctlError):
-    """A service did not become ready, or died."""
+    """A service did not become ready, or died. ``passes``: another start of the same container may go well."""
 
     exit_code = 5
+
+    def __init__(self, message: str, *, hint: str | None = None, passes: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.passes = passes
 
 
 class ModError(SparkctlError):

@@ -112,3 +112,16 @@ def exactly(text: str) -> yaml.Node | None:
 def of_the_package(text: str) -> Any:  # noqa: ANN401  (whatever YAML says)
     """Return what a data file of this package says, read by libyaml where it is there: it reads these alike."""
     return yaml.load(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)  # noqa: S506
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a text in quotes where one of the two readings of YAML would take it for something else."""
+
+
+for _kind, _pattern in SCALARS.items():
+    _Dumper.add_implicit_resolver(TAG + _kind, _pattern, None)
+
+
+def text_of(value: object) -> str:
+    """Return plain values (dict, list, str, int, float, bool, None) as the text that ``compose`` reads as the same."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

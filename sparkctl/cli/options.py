@@ -52,6 +52,16 @@ def _known_jobs(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     return [name for name in found if name.startswith(incomplete) and not name.startswith("_")]
 
 
+def known_stacks(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of stacks that begin so, for a shell."""
+    own = ctx.find_root().params
+    found: list[str] = []
+    with suppress(SparkctlError):
+        begun = session.begun(engine=own.get("engine"), folder=own.get("folder"), profile=None, verbose=False)
+        found += [entry.name for entry in begun.world.catalog.entries("stack")]
+    return [name for name in found if name.startswith(incomplete)]
+
+
 name = click.argument("name", shell_complete=_known)
 job = click.argument("name", shell_complete=_known_jobs)
 names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)

@@ -18,6 +18,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.shown import Boundary
 from sparkctl.base.units import GIB
 from sparkctl.cli import columns
+from sparkctl.cli.at_once import AtOnce
 from sparkctl.cli.columns import cells
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class Output:
 
     @contextmanager
     def reporting(self, *, as_json: bool = False) -> Iterator[Output]:
-        """Show, meanwhile, one moving line on a terminal; elsewhere, a plain line for each new phase and minute.
+        """Show, meanwhile, a moving line on a terminal; elsewhere, a plain line for each new phase and minute.
+
+        Of several starts at once there is one for each.
 
         ``as_json``: on stdout, a line of JSON for whatever is said, and for each moment of a start.
         """
@@ -188,17 +191,16 @@ class Output:
 
 
 class PlainLines:
-    """A line for what is said, for each new phase, and for each minute that it goes on."""
+    """A line for what is said, for each new phase of a start, and for each minute that it goes on."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._head = ""
-        self._minute = 0
+        self._told = AtOnce[tuple[str, int]]()
 
     def say(self, text: str, style: str = "") -> None:
         """Tell what was done."""
         self._output.line(text, style)
-        self._head = ""
+        self._told.said(text)
 
     def progress(
         self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
@@ -207,11 +209,12 @@ class PlainLines:
         del fraction
         head = f"{service}: {phase}"
         minute = int(((facts or {}).get("seconds") or 0) // 60)
-        if head != self._head:
+        before, minutes = self._told.newest(service) or ("", 0)
+        if head != before:
             self._output.line(head)
-        elif minute > self._minute:
+        elif minute > minutes:
             self._output.line(f"{head}  {tail}")
-        self._head, self._minute = head, minute
+        self._told.tell(service, (head, minute))
 
     def close(self) -> None:
         """End it."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparkctl.cli import columns
+from sparkctl.cli.at_once import AtOnce
 from sparkctl.cli.output import SIMULATED, PlainLines
 
 if TYPE_CHECKING:
@@ -66,11 +67,12 @@ def _columns(headers: Sequence[str], widths: Sequence[int], right: Sequence[bool
 
 
 class MovingLine(PlainLines):
-    """What is said stays, and below it one line moves, from the first progress on."""
+    """What is said stays, and below it a line moves for each start, from the first progress on."""
 
     def __init__(self, output: Output, stream: TextIO) -> None:
         super().__init__(output)
         console = Console(file=stream, highlight=False)
+        self._lines = AtOnce[str]()
         self._live = Live(console=console, transient=True, refresh_per_second=8)
 
     def say(self, text: str, style: str = "") -> None:
@@ -79,7 +81,8 @@ class MovingLine(PlainLines):
             super().say(text, style)
             return
         self._live.console.print(Text.assemble(self._prefix, (text, style)))
-        self._live.update("")
+        self._lines.said(text)
+        self._update()
 
     def progress(
         self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
@@ -88,9 +91,14 @@ class MovingLine(PlainLines):
         del facts
         self._live.start()
         bar = "" if fraction is None else f"{'━' * int(fraction * _BAR):{_BAR}} {fraction:4.0%}  "
-        line = f"{service}: {phase}  {bar}{tail}"
+        self._lines.tell(service, f"{service}: {phase}  {bar}{tail}")
+        self._update()
+
+    def _update(self) -> None:
         room = self._live.console.width - len(self._prefix)
-        told = [line] if len(line) <= room else columns.wrapped(" ".join(line.split()), room)
+        told: list[str] = []
+        for line in self._lines.all:
+            told += [line] if len(line) <= room else columns.wrapped(" ".join(line.split()), room)
         self._live.update(Text("\n".join(f"{self._prefix}{piece}" for piece in told), no_wrap=True, overflow="fold"))
 
     def close(self) -> None:

@@ -68,6 +68,10 @@ class Reserves(NamedTuple):
         """Return what stays free of the memory of a GPU."""
         return self.cards[min(index, len(self.cards) - 1)]
 
+    def of_host(self, reserve_bytes: int | None) -> Reserves:
+        """Return the reserves with another one of the host's memory; None: as they are."""
+        return self if reserve_bytes is None else Reserves(reserve_bytes, reserve_bytes, self.cards)
+
 
 class HostProfile(Declaration):
     """A kind of machine to size services for. The flags of a service follow from it and never from a live reading."""

@@ -42,8 +42,8 @@ _SAME: Final = 0.02
 """By which share two totals of one kind of card may differ: 23.56 and 23.69 GiB of an RTX 3090, by the driver."""
 
 
-def planner(world: World) -> Planner:
-    """Return what plans on the world's engine."""
+def planner(world: World, reserve_bytes: int | None = None) -> Planner:
+    """Return what plans on the world's engine; ``reserve_bytes`` are kept free in place of what the profile says."""
     history = History(
         world.engine,
         lambda: world.records,
@@ -54,7 +54,7 @@ def planner(world: World) -> Planner:
     return Planner(
         world.ports,
         history,
-        reserves=world.profile.reserves,
+        reserves=world.profile.reserves.of_host(reserve_bytes),
         key=world.api_key,
         secret_values=lambda service: world.secret_values(service)[0],
     )
@@ -119,13 +119,23 @@ class Planner:
         Raises:
             EngineError, InputError: as for ``refuse``.
         """
+        return make_plan(*self.sides(wanted, aside), replace=replace)
+
+    def sides(
+        self, wanted: Sequence[Service], aside: Sequence[AsideFinding] = ()
+    ) -> tuple[list[Wanted], list[Running], Pool]:
+        """Return what a plan is made of: what is wanted, what runs and how it differs from that, and the memory.
+
+        Raises:
+            EngineError, InputError: as for ``refuse``.
+        """
         self.refuse(wanted)
         services = {service.name: service for service in wanted}
         back = {one.service: one.back for one in aside if one.back is not None}
         changed = [self._changed(one, services.get(one.name), back) for one in self.now.running([*back.values()])]
         there = {one.name for one in changed}
         asked = [_with_digest(service) if service.name in there else service.wanted for service in wanted]
-        return make_plan(asked, changed, self.now.pool(), replace=replace)
+        return asked, changed, self.now.pool()
 
     def _changed(self, running: Running, service: Service | None, back: Mapping[str, Container]) -> Running:
         """Return a service as the plan sees it; of one that is wanted, with how it differs."""

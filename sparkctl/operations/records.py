@@ -158,6 +158,10 @@ class Records:
         self._store.forget(HIGH_WATER, name)
         return self._store.forget(MEASUREMENT, name) + self.forget_job_peaks(name)
 
+    def forget_kind(self, kind: str, name: str) -> int:
+        """Remove the records of a kind of a service, a job, a recipe or a model of this name; return how many."""
+        return self._store.forget(kind, name)
+
     def forget_job_peaks(self, name: str) -> int:
         """Remove what runs of a job, or on a model, of this name took, and return how many that were."""
         return self._store.forget(JOB_PEAK, name)

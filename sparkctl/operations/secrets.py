@@ -168,7 +168,7 @@ def of_overrides(overrides: Iterable[str]) -> list[str]:
 
 def _may_hold_secret(keys: Sequence[str]) -> bool:
     of_env = keys[0] == "env" and (len(keys) == 1 or may_be_secret(keys[1]))
-    return of_env or keys[0] == "secrets" or any(map(looks_secret, keys))
+    return of_env or keys[0] in {"secrets", "secrets+"} or any(map(looks_secret, keys))
 
 
 def of_variables(variables: Iterable[str]) -> list[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.stack.methods import StackMethods
 from sparkctl.world.opening.log_report import LogReport
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.bench.service import BenchProtocol
     from sparkctl.operations.checks import service as checking
     from sparkctl.operations.checks.checker import CheckVerdict
-    from sparkctl.operations.context import World
     from sparkctl.operations.doctor import Examined
     from sparkctl.operations.evaluation import evaluate as evaluating
     from sparkctl.operations.evaluation.kept import Evaluated
@@ -93,7 +94,7 @@ def connect(
     return Spark(world)
 
 
-class Spark:
+class Spark(StackMethods):
     """A Spark, and the services on it; ``connect`` makes one.
 
     Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error
@@ -101,9 +102,6 @@ class Spark:
     ``sparkctl.errors.SparkctlError`` with a ``message`` and, where something can be done, a ``hint``.
     A method that asks the engine raises EngineError where none answers.
     """
-
-    def __init__(self, world: World) -> None:
-        self._world = world
 
     @property
     def simulated(self) -> bool:
@@ -151,7 +149,10 @@ class Spark:
         download: bool = False,
         named: str | None = None,
     ) -> list[Service]:
-        """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+        """Start a set and prove each of its services healthy; return them. What is up stays up.
+
+        Those whose starts have room together start together, unless one of them sizes its cache by the free memory.
+        Called for one after another, it starts them so.
 
         Args:
             names: recipes and stacks.

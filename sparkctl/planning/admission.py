@@ -161,6 +161,7 @@ class Wanted(NamedTuple):
 
     ``sizes`` and ``variants`` say what of it could be less, None and () where nothing could; they are asked only for a
     set that does not fit. ``asked`` is the recipe or stack that it was asked for by, its own name unless said.
+    ``after`` are the services that have to be ready before it starts; what is not in the set does not count.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Wanted(NamedTuple):
     asked: str = ""
     gpu: OnGpu | None = None
     spread_bytes: int = 0
+    after: tuple[str, ...] = ()
 
     @property
     def need(self) -> Need:
@@ -211,13 +213,17 @@ class Step(NamedTuple):
 
 
 class PlannedStart(NamedTuple):
-    """A start: ``parts`` are what it does to each memory, by its key; ``freed`` comes back of what it replaces."""
+    """A start: ``parts`` are what it does to each memory, by its key; ``freed`` comes back of what it replaces.
+
+    ``after`` are the services that have to be ready before it.
+    """
 
     name: str
     action: Action
     priority: int
     freed: Mapping[str, int] = MappingProxyType({})
     parts: Mapping[str, StartPart] = MappingProxyType({})
+    after: tuple[str, ...] = ()
 
     @property
     def peak_bytes(self) -> int:
@@ -232,7 +238,7 @@ class PlannedStart(NamedTuple):
         """
         taken = need.parts(pool)
         if not self.freed:  # of what is asked a thousand times where a set does not fit
-            return PlannedStart(self.name, self.action, self.priority, self.freed, taken)
+            return PlannedStart(self.name, self.action, self.priority, self.freed, taken, self.after)
         given = {memory: count for memory, count in self.freed.items() if count or memory in taken}
         parts = {
             memory: taken.get(memory, StartPart(memory))._replace(freed_bytes=given.get(memory, 0))
@@ -271,9 +277,9 @@ class Left(NamedTuple):
     available_bytes: int
     spreads: tuple[int, ...] = ()
 
-    def beside(self, part: StartPart) -> int:
-        """Return what is available beside a start of this part, which is not at its most when all the others are."""
-        return self.available_bytes + together(*self.spreads, part.spread_bytes)
+    def beside(self, *parts: StartPart) -> int:
+        """Return what is available to starts of these parts, which are not at their most when all the others are."""
+        return self.available_bytes + together(*self.spreads, *(part.spread_bytes for part in parts))
 
     def after(self, part: StartPart) -> Left:
         """Return the level when it holds what it keeps."""
@@ -295,7 +301,9 @@ def admit(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, *, r
     actions = {one.name: _action(one, now.get(one.name), replace=replace) for one in wanted}
     spoken = {one.name: one.spoken(waited=actions.get(one.name) is Action.WAIT) for one in running}
     starts = [
-        PlannedStart(one.name, action, one.priority, _freed(now.get(one.name), spoken)).needing(one.need, pool)
+        PlannedStart(one.name, action, one.priority, _freed(now.get(one.name), spoken), after=one.after).needing(
+            one.need, pool
+        )
         for one in wanted
         if (action := actions[one.name]) in STARTS
     ]

@@ -71,18 +71,23 @@ class WatchedStart(NamedTuple):
     """A start as it was watched. ``samples`` are in the order of time, the last one taken when it was ready.
 
     ``before_s`` is for how long the container had run at the first of them: 0 for whoever started it. ``warmed`` was
-    taken after a first long prompt, None without one; ``used``: it was as long as half of the context.
+    taken after a first long prompt, None without one; ``used``: it was as long as half of the context. ``alone``: no
+    other service started meanwhile, so that the fall of MemAvailable is its own.
     """
 
     samples: Sequence[Sample] = ()
     before_s: float = 0.0
     warmed: Sample | None = None
     used: bool = False
+    alone: bool = True
 
     @property
     def whole(self) -> bool:
-        """Whether it was watched before it took memory worth the name: Python reads vLLM for longer than that."""
-        return self.before_s <= JOINED_S
+        """Whether it was watched before it took memory worth the name: Python reads vLLM for longer than that.
+
+        Beside another start that is not seen which MemAvailable would show.
+        """
+        return self.before_s <= JOINED_S and self.alone
 
     @property
     def seconds(self) -> float | None:
@@ -193,8 +198,9 @@ class Compared(NamedTuple):
 def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
     """Return the measurement of a start that became ready, from its log and the readings taken meanwhile.
 
-    Of a start that was joined late, MemAvailable before it and the peaks are not known: they may have passed. Where the
-    log does not say what the cache has, the bytes that the flags set are those.
+    Of a start that was joined late, MemAvailable before it and the peaks are not known: they may have passed. Nor are
+    they of one beside which another one started: MemAvailable has no names on it, and who watches several looks at each
+    less often. Where the log does not say what the cache has, the bytes that the flags set are those.
     """
     samples = watched.samples
     available = [sample.available_bytes for sample in samples]
@@ -219,7 +225,7 @@ def of_start(start: Start, boot: BootLog, watched: WatchedStart) -> Measurement:
         peak_gpu_bytes=max(gpu, default=None) if seen else None,
         peak_total_bytes=available[0] - min(available) if seen else None,
         available_before=available[0] if seen else None,
-        available_after=available[-1] if samples else None,
+        available_after=available[-1] if samples and watched.alone else None,
         phases=_timed(boot, watched),
         high_bytes=_held(watched.warmed),
         used=watched.used,

@@ -1,6 +1,7 @@
 """The order in which services are started, so that every start has room. Pure.
 
 With one memory the best order is found by sorting (``_of_one``), and nothing is refused that some order could start.
+Where services come after others, that order is the best if it keeps to this; else it is looked for (``_waiting``).
 With several (GPUs with their own memory, and the host's) the orders that are best for each of them are tried, and then
 every order, as far as ``MOST_TRIED`` of its beginnings go: how much is free does not depend on the order of what was
 started before.
@@ -10,8 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from sparkctl.planning.box import waiting
+from sparkctl.planning.box.order import in_order, is_in_order
+from sparkctl.planning.box.waiting import WaitingStart
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 MOST_TRIED: Final = 20_000
 """Sets of started services that are looked at: twelve starts have 4,096, of which few can be begun."""
@@ -38,7 +43,15 @@ class StartPart(NamedTuple):
 
 
 class Entry(Protocol):
-    """A start to be ordered: its parts by their memory, and who comes first among equals."""
+    """A start to be ordered: its parts by their memory, whom it waits for, and who comes first among equals."""
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+
+    @property
+    def after(self) -> Collection[str]:
+        """The names of those that have to be ready before it; names of no start do not count."""
 
     @property
     def parts(self) -> Mapping[str, StartPart]:
@@ -65,7 +78,7 @@ def ordered(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E]:
     if len(memories) <= 1:
         return _of_one(starts, *memories, rooms=rooms)
     candidates = [_of_one(starts, memory, rooms=rooms) for memory in memories]
-    best = max(candidates, key=lambda order: _slack(order, rooms))
+    best = max(map(in_order, candidates), key=lambda order: _slack(order, rooms))
     if _slack(best, rooms) >= 0 or not all(_passes(_in(starts, memory), *rooms[memory]) for memory in memories):
         return best
     return _found(starts, rooms) or best
@@ -77,8 +90,16 @@ def can_start(starts: Sequence[Entry], rooms: Mapping[str, Room]) -> bool:
     if not memories:
         return True
     if len(memories) == 1:
-        return _passes(_in(starts, memories[0]), *rooms[memories[0]])
+        room = rooms[memories[0]]
+        passes = _passes(_in(starts, memories[0]), *room)  # which most that are tried for a refused set do not
+        return passes and (_is_free(starts) or _waiting(_all(starts, memories[0]), *room) is not None)
     return _slack(ordered(starts, rooms), rooms) >= 0
+
+
+def _is_free(starts: Sequence[Entry]) -> bool:
+    """Return whether no start waits for another of them."""
+    names = {start.name for start in starts}
+    return not any(names.intersection(start.after) for start in starts)
 
 
 def _memories(starts: Sequence[Entry]) -> list[str]:
@@ -110,6 +131,8 @@ def _margins(part: StartPart, level: int, room: Room) -> Iterator[int]:
 def _found(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E] | None:
     """Return an order that is admitted, None where none was found: what cannot be begun is begun never again."""
     dead: set[frozenset[int]] = set()
+    places = {start.name: place for place, start in enumerate(starts)}
+    waits = [{places[name] for name in start.after if name in places} for start in starts]
 
     def after(begun: frozenset[int], levels: Mapping[str, int]) -> list[E] | None:
         if len(begun) == len(starts):
@@ -117,7 +140,7 @@ def _found(starts: Sequence[E], rooms: Mapping[str, Room]) -> list[E] | None:
         if begun in dead or len(dead) > MOST_TRIED:
             return None
         for place, start in enumerate(starts):
-            if place in begun:
+            if place in begun or not waits[place] <= begun:
                 continue
             now = dict(levels)
             if not _begun(start, now, rooms):
@@ -159,19 +182,20 @@ def _of_one(starts: Sequence[E], memory: str | None = None, *, rooms: Mapping[st
     order for these is a sort again, and the largest ``free`` for which it passes is found by halving.
     """
     if memory is None:
-        return list(starts)
+        return in_order(starts)
     available, reserve = rooms[memory]
     alone, others = _in(starts, memory), [start for start in starts if memory not in start.parts]
     best = _sorted(alone, free=None)
     most = _least_free(best, available)
-    if most < reserve or _checks_pass(best, available):
-        return [*(one.start for one in best), *others]
-    low, high = reserve, most
-    if _passes(alone, available, low):
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if _passes(alone, available, middle) else (low, middle - 1)
-    return [*(one.start for one in _sorted(alone, free=low)), *others]
+    if most >= reserve and not _checks_pass(best, available):
+        low, high = reserve, most
+        if _passes(alone, available, low):
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if _passes(alone, available, middle) else (low, middle - 1)
+        best = _sorted(alone, free=low)
+    found = [*(one.start for one in best), *others]
+    return found if is_in_order(found) else _of_one_waiting(found, memory, rooms[memory], most)
 
 
 def _in(starts: Sequence[E], memory: str) -> list[_Alone[E]]:
@@ -215,3 +239,48 @@ def _least_free(order: Sequence[_Alone[E]], available: int) -> int:
 
 def _checks_pass(order: Sequence[_Alone[E]], available: int) -> bool:
     return all(level >= part.check_bytes for part, level in _levels(order, available) if part.check_bytes)
+
+
+# --- one memory, where some come after others ------------------------------------------------------------------------
+
+
+def _of_one_waiting(starts: Sequence[E], memory: str, room: Room, most: int) -> list[E]:
+    """Return the order that leaves the most free among those in which none comes before one that it is after.
+
+    ``starts`` are in the order that is the best without that, which leaves ``most``: of two that are alike, the one
+    that comes first there does so here. Where none is admitted, vLLM's checks count no more.
+    """
+    alone = _all(starts, memory)
+    available, reserve = room
+    checked = _waiting(alone, available, reserve) is not None
+    if not checked:
+        alone = [one._replace(part=one.part._replace(check_bytes=0)) for one in alone]
+        reserve = available - sum(one.part.peak_bytes + one.part.steady_bytes for one in alone)
+    low, high = reserve, max(reserve, most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _waiting(alone, available, middle) is not None else (low, middle - 1)
+    found = _waiting(alone, available, low)
+    return in_order(starts) if found is None else [one.start for one in found]
+
+
+def _all(starts: Sequence[E], memory: str) -> list[_Alone[E]]:
+    """Return all starts; what does nothing to the memory has its place in the order all the same."""
+    return [_Alone(start, start.parts.get(memory, StartPart(memory))) for start in starts]
+
+
+def _waiting(starts: Sequence[_Alone[E]], available: int, free: int) -> list[_Alone[E]] | None:
+    """Return an order in which none comes before one that it is after and that leaves ``free`` at every peak.
+
+    None: there is none, or none was found (``waiting.in_turn``).
+    """
+    given = _sorted(starts, free=free)
+    found = waiting.in_turn([_turn(one, free) for one in given], available)
+    return None if found is None else [given[place] for place in found]
+
+
+def _turn(one: _Alone[E], free: int) -> WaitingStart:
+    part = one.part
+    most = part.peak_bytes + free
+    needed = (max(most, part.check_bytes) if part.check_bytes else most) if one.start.parts else None
+    return WaitingStart(one.start.name, tuple(one.start.after), needed, part.freed_bytes, part.steady_bytes)

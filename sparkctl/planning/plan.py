@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.memory.pool import Pool
+    from sparkctl.planning.admission import PlannedStart
+    from sparkctl.planning.order import Room
     from sparkctl.planning.refusal import Segment
     from sparkctl.planning.ways import Way
 
@@ -28,7 +30,7 @@ class Plan(NamedTuple):
     Of a host whose GPUs have their own memory that is the host's alone, and ``on_cards`` is it for each of them.
     ``unknown`` says what is not known of services that run, and what they count as. For a set that does not fit,
     ``reasons`` are its sum, line by line, ``segments`` the same as a bar, and ``ways`` what would make it fit, the one
-    of the least loss first.
+    of the least loss first. ``starts`` and ``rooms`` are what was admitted, for ``box.waves``.
     """
 
     fits: bool
@@ -40,6 +42,8 @@ class Plan(NamedTuple):
     reasons: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     ways: tuple[Way, ...] = ()
+    starts: tuple[PlannedStart, ...] = ()
+    rooms: Mapping[str, Room] = MappingProxyType({})
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -75,6 +79,8 @@ def make_plan(wanted: Sequence[Wanted], running: Sequence[Running], pool: Pool, 
         foreign_bytes=foreign_bytes(running, pool) if pool.known else 0,
         on_cards={memory: foreign_bytes(running, pool, memory) for memory in pool.memories if memory != HOST},
         unknown=tuple(one.doubt for one in running if one.doubt),
+        starts=admission.starts,
+        rooms=admission.rooms,
     )
     if plan.fits:
         return plan

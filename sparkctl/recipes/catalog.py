@@ -16,7 +16,7 @@ from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing.memory_settings import memory_notes
-from sparkctl.recipes.stack import LoadedStack, Member, Stack, refuse_unservable
+from sparkctl.recipes.stack import LoadedStack, Member, Stack, members_of, refuse_unservable
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ class Catalog:
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
 
     def secret_names(self) -> frozenset[str]:
-        """Return the names under ``secrets:`` in any recipe, read without YAML: a file that is none has names too."""
+        """Return the names under ``secrets:`` in any recipe or stack, read without YAML: what is none has names too."""
         found: set[str] = set()
-        for root in self.roots:
+        for folder in (root.path / below for root in self.roots for below in ("recipes", "recipes/stacks")):
             with suppress(InputError):
-                for path in named_file.matching(root.path / "recipes", "*.yaml"):
+                for path in named_file.matching(folder, "*.yaml"):
                     found |= values.secret_names(named_file.text(path))
         return frozenset(found)
 
@@ -204,22 +204,7 @@ class Catalog:
         """
         entry = self.entry("recipe", name)
         written = layers.with_whole_names(layers.with_overrides(self.extended("recipe", entry, _own), overrides))
-        whole, assumed = minimal.completed(written, entry.name)
-        recipe = validate(whole, Recipe)
-        version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
-        fork = flags.fork_of(recipe.vllm)
-        may = f"; the fork {fork} may have it" if fork else ""
-        strict = strict and not fork
-        doubts = tuple(
-            Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
-            for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
-        )
-        if doubts and strict:
-            raise ProblemsError(list(doubts))
-        told = recipe.exposure()
-        exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
-        notes = memory_notes(recipe, version.memory, whole)
-        return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))
+        return checked(entry, written, strict=strict, image_version=image_version)
 
     def stack(self, name: str) -> LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
@@ -230,13 +215,7 @@ class Catalog:
         entry = self.entry("stack", name)
         source = document.read(entry.path)
         stack = validate(source, Stack)
-        members = []
-        for service, declared in stack.services.items():
-            given = source.node(("services", service, "set")).children
-            own = tuple(layers.Override(layers.parse_path(str(path)), node) for path, node in given.items())
-            recipe = named_file.beside(entry.path, declared.recipe)
-            members.append(Member(service, recipe, declared.priority, own if declared.set else (), stack=entry.name))
-        return LoadedStack(entry.name, entry, stack, source, tuple(members))
+        return LoadedStack(entry.name, entry, stack, source, members_of(entry, stack, source))
 
     def members(self, name: str) -> tuple[Member, ...]:
         """Return the services that a name on the command line means.
@@ -384,3 +363,29 @@ def _own(entry: CatalogEntry) -> Document:
     """Return what a recipe's own file says, without those that it extends."""
     source = minimal.of_hub(str(entry.path)) if entry.label == HUB else document.read(entry.path)
     return layers.with_long_names(minimal.spelled_out(source))
+
+
+def checked(
+    entry: CatalogEntry,
+    written: Document,
+    *,
+    strict: bool = False,
+    image_version: Callable[[str], str | None] = lambda _: None,
+) -> LoadedRecipe:
+    """Return the recipe that a document is, once nothing is to be laid over it any more; as ``Catalog.recipe``."""
+    whole, assumed = minimal.completed(written, entry.name)
+    recipe = validate(whole, Recipe)
+    version = flags.known(recipe.vllm, image_version(recipe.image) if recipe.vllm == flags.AUTO else None)
+    fork = flags.fork_of(recipe.vllm)
+    may = f"; the fork {fork} may have it" if fork else ""
+    strict = strict and not fork
+    doubts = tuple(
+        Problem(doubt.message + may, whole.node(doubt.path).key, doubt.hint, warning=not strict)
+        for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, version.version)
+    )
+    if doubts and strict:
+        raise ProblemsError(list(doubts))
+    told = recipe.exposure()
+    exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
+    notes = memory_notes(recipe, version.memory, whole)
+    return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))

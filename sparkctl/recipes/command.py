@@ -43,7 +43,7 @@ def made(inputs: Inputs) -> Command:
     spec = grammar.parse(rendered)
     _check(inputs, spec)
     record = _record(inputs)
-    digest = caches.counted(spec.with_labels(record.to_labels())).digest()
+    digest = caches.digest_of(spec.with_labels(record.to_labels()), inputs.laid_over)
     record = replace(record, digest=digest)
     words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Command(words, grammar.parse(words), record, digest)
@@ -88,6 +88,7 @@ def context(inputs: Inputs) -> dict[str, object]:
         "shm_size": _docker_size(setup.shm_size) if setup.shm_size is not None else "",
         "ulimits": [f"{name}={value}" for name, value in setup.ulimits.items()],
         "restart": setup.restart,
+        "oom_score_adj": "" if setup.oom_score_adj is None else str(setup.oom_score_adj),
         "user": setup.user or "",
         "devices": list(setup.devices),
         "runtime": setup.runtime or "",

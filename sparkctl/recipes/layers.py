@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Override(NamedTuple):
-    """One value laid over a recipe."""
+    """One value laid over a recipe; ``adds``: to the list that is there, what is not in it yet."""
 
     path: KeyPath
     node: Node
+    adds: bool = False
 
 
 def merge(base: Node, over: Node) -> Node:
@@ -55,9 +56,21 @@ def with_overrides(base: Document, overrides: Sequence[str | Override]) -> Docum
     result = base
     for item in overrides:
         override, problems = (item, ()) if isinstance(item, Override) else _parse(item)
+        if override.adds:
+            override = _added(override, result.root)
         laid = with_long_names(Document(result.file, _nested(override, result.root), problems))
         result = Document(result.file, merge(result.root, laid.root), result.problems + laid.problems)
     return result
+
+
+def _added(override: Override, below: Node) -> Override:
+    """Return an override that replaces a list by one that has its own items too; other values it only replaces."""
+    there, given = below.children.get(override.path[0]), override.node
+    if there is None or not isinstance(there.content, tuple) or not isinstance(given.content, tuple):
+        return override
+    known = [item.plain() for item in there.content]
+    new = tuple(item for item in given.content if item.plain() not in known)
+    return override._replace(node=given._replace(content=(*there.content, *new)))
 
 
 def with_long_names(source: Document, version: Version | None = None) -> Document:
@@ -125,7 +138,7 @@ def written(override: str | Override) -> str:
     """Return an override as ``--set`` takes it: ``PATH=VALUE``, of one in a stack the value as JSON, which is YAML."""
     if isinstance(override, str):
         return override
-    path = ".".join(str(key) for key in override.path)
+    path = ".".join(str(key) for key in override.path) + ("+" if override.adds else "")
     return f"{path}={json.dumps(override.node.plain(), ensure_ascii=False)}"
 
 
@@ -144,15 +157,30 @@ def parse_path(text: str) -> KeyPath:
     return keys
 
 
+def path_of(text: str) -> tuple[KeyPath, bool]:
+    """Return the path of an override, and whether its value is added: that of ``secrets+`` is.
+
+    Below a key a + belongs to vLLM's own names.
+
+    Raises:
+        InputError: an empty key.
+    """
+    path = parse_path(text)
+    first = str(path[0])
+    if len(path) > 1 or not first.endswith("+") or first == "+":
+        return path, False
+    return ((first.removesuffix("+"),), True)
+
+
 def _parse(text: str) -> tuple[Override, tuple[Problem, ...]]:
     name, equals, value = text.partition("=")
     if not equals:
         message = f"expected --set PATH=VALUE, found {text!r}"
         raise InputError(message, hint="such as --set limits.context=8192")
-    path = parse_path(name.strip())
+    path, adds = path_of(name.strip())
     file = f"--set {name.strip()}"
     if not value.strip():
         place = Place(file, 1, 1)
-        return Override(path, Node("", place, place)), ()
+        return Override(path, Node("", place, place), adds), ()
     parsed = document.load(value, file)
-    return Override(path, parsed.root._replace(key=parsed.root.place)), parsed.problems
+    return Override(path, parsed.root._replace(key=parsed.root.place), adds), parsed.problems

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
+from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.service import Source
-from sparkctl.recipes.stack import Member, refuse_unservable
+from sparkctl.recipes.stack import Member, refuse_unservable, restarted_by_docker
 from sparkctl.world.labels import LaidOver
 from sparkctl.world.partial_folder import refuse_partial
 
@@ -80,8 +81,8 @@ class Locator:
         ``named`` is the service's name in place of its own.
 
         Raises:
-            InputError: a file that cannot be used, a name that is none, ``named`` for more than one service, or a
-                model's folder that a job has not finished.
+            InputError: a file that cannot be used, a name that is none, ``named`` for more than one service, a service
+                of a stack that Docker would start again by itself, or a model's folder that a job has not finished.
         """
         members = [member for name in names for member in self._catalog.members(name)]
         if named is not None:
@@ -91,6 +92,9 @@ class Locator:
             self._located(member, tuple(text for name, text in meant if name in {None, member.service}), strict=strict)
             for member in members
         ]
+        refused = [problem for one in found if (problem := restarted_by_docker(one.member, one.loaded)) is not None]
+        if refused:
+            raise ProblemsError(refused)
         for source in (source for one in found for source in one.sources):
             if source.folder is not None and source.folder != self.proving:
                 refuse_partial(source.folder)
@@ -99,9 +103,8 @@ class Locator:
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
         loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
-        model = loaded.recipe.model
-        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
-        return Located(member, loaded, source, self._draft(loaded.recipe), overrides)
+        member, loaded = _with_score(member, loaded)
+        return self.kept(member, loaded)._replace(overrides=overrides, started=False)
 
     def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
         """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.
@@ -112,8 +115,17 @@ class Locator:
         if record.service is None or record.recipe is None:
             raise InputError("its labels do not say from which recipe it was made", hint=", ".join(record.damaged))
         laid = record.laid_over or LaidOver()
-        member = Member(record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack)
+        score = laid.oom_score_adj
+        member = Member(
+            record.service, record.recipe, laid.priority, laid.overrides, stack=laid.stack, oom_score_adj=score
+        )
         return self._located(member, tuple(more), strict=False)._replace(started=True)
+
+    def kept(self, member: Member, loaded: LoadedRecipe) -> Located:
+        """Return a recipe that was kept with all that was laid over it, and where its models are now."""
+        model = loaded.recipe.model
+        source = self._source(loaded.recipe, model.repo, model.revision, model.path)
+        return Located(member, loaded, source, self._draft(loaded.recipe), started=True)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
         """Return the vLLM of an image that is here, None where that is not known."""
@@ -148,6 +160,19 @@ def source(models: Models, repo: str, revision: str | None, folder: Path | None,
         return Source(repo, folder, missing=f"{folder} {problem}")
     damaged = cache is not None and why != f"is not in the cache {cache}"
     return Source(repo, missing=f"{repo} {why}", damaged=damaged)
+
+
+def _with_score(member: Member, loaded: LoadedRecipe) -> tuple[Member, LoadedRecipe]:
+    """Return a recipe with the ``oom-score-adj`` that follows from a stack; where it says its own, that."""
+    score = member.oom_score_adj
+    if score is None:
+        return member, loaded
+    why = f"follows from its priority in the stack {member.stack}"
+    source = with_default(loaded.document, ("container", "oom-score-adj"), score, why)
+    if source is loaded.document:
+        return member._replace(oom_score_adj=None), loaded
+    container = loaded.recipe.container.model_copy(update={"oom_score_adj": score})
+    return member, loaded._replace(document=source, recipe=loaded.recipe.model_copy(update={"container": container}))
 
 
 def _renamed(members: Sequence[Member], name: str) -> list[Member]:

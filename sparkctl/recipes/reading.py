@@ -23,7 +23,7 @@ from sparkctl.recipes.service import MAX_BYTES, Inputs, Service, Template
 from sparkctl.recipes.sizing import devices, smaller
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_key import unseen
-from sparkctl.recipes.stack import Member
+from sparkctl.recipes.stack import Member, unheld_lines
 from sparkctl.vllm import image_version
 from sparkctl.world.labels import LaidOver
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.mods import Mounter
     from sparkctl.recipes.recipe import Recipe, Serve
-    from sparkctl.recipes.service import Source
+    from sparkctl.recipes.service import Command, Source
     from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.world.host import Models
 else:
@@ -74,6 +74,27 @@ class Loader(Locator):
     def _mounter(self) -> Mounter:
         return mods.Mounter(self._catalog, self._operator, self._images, self.warnings)
 
+    def located(
+        self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
+    ) -> list[Located]:
+        """Return what the names mean, as ``Locator.located`` does; of a stack also its lines under this reserve.
+
+        Raises:
+            InputError: as there, or a stack whose guard would act above what admission keeps free.
+        """
+        problems = [problem for name in names for problem in self.unheld_lines(name)]
+        if problems:
+            raise ProblemsError(problems)
+        return super().located(names, overrides, strict=strict, named=named)
+
+    def unheld_lines(self, name: str) -> list[Problem]:
+        """Return what is wrong with the guard lines of a stack under this host's reserve; of a recipe nothing.
+
+        Raises:
+            InputError: something is wrong with the stack itself.
+        """
+        return unheld_lines(self._catalog.stack(name), self._profile) if self._catalog.knows_stack(name) else []
+
     def services(self, located: Sequence[Located], *, later: bool = False) -> list[Service]:
         """Return the services of the recipes.
 
@@ -102,7 +123,7 @@ class Loader(Locator):
         inputs = Inputs(
             name=member.service,
             recipe_reference=one.loaded.reference,
-            laid_over=LaidOver(member.stack, member.priority, one.laid_over),
+            laid_over=LaidOver(member.stack, member.priority, one.laid_over, member.oom_score_adj),
             recipe=recipe,
             version=one.loaded.version.version,
             template=used,
@@ -120,6 +141,32 @@ class Loader(Locator):
             self.warnings += [Problem(f"{service.name}: {text}", warning=True) for text in unseen(service)]
         return service
 
+    def restored(self, one: Located, made: Command, mounted: tuple[MountedMod, ...]) -> Service:
+        """Return a service whose command was kept: what it takes is counted anew, and nothing else is made.
+
+        Raises:
+            InputError: nothing is known of a model to plan with, or what is known does not go with the recipe.
+        """
+        facts, draft_facts = self.facts(one)
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
+        taken, recipe = _estimate(resizer), one.loaded.recipe
+        return Service(
+            name=one.member.service,
+            recipe_name=one.loaded.name,
+            recipe=recipe,
+            command=lambda: made,
+            footprint=taken,
+            sizing=sizing(taken, devices.profile_for(recipe, self._profile)),
+            mods=mounted,
+            model=one.model,
+            draft=one.draft,
+            secrets_file=self._operator.secrets_file(one.member.service) if recipe.secrets else None,
+            wanted=self._wanted(one, resizer, taken, ())._replace(variants=list),
+            resizer=resizer,
+            expected=taken,
+            host=self.host_side(one),
+        )
+
     def _wanted(self, one: Located, resizer: Resizer, taken: Footprint, beside: Sequence[Located]) -> Wanted:
         need = smaller.need(taken, one.loaded.recipe, one.loaded.version.memory, self._profile)
         return Wanted(
@@ -132,6 +179,7 @@ class Loader(Locator):
             sizes=resizer.sizes,
             variants=partial(self._variants, one, beside),
             asked=one.member.asked,
+            after=one.member.after,
         )
 
     def host_side(self, one: Located) -> HostSide:

@@ -147,6 +147,13 @@ class ContainerOptions(Declaration):
         default_factory=dict, description="--ulimit NAME=SOFT[:HARD]"
     )
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = Field("no", description="--restart")
+    oom_score_adj: int | None = Field(
+        None,
+        ge=-1000,
+        le=1000,
+        description="--oom-score-adj: out of memory, the kernel kills the highest score first; in a stack it follows "
+        "from the priorities, from 500 to 1000",
+    )
     user: str | None = Field(None, min_length=1, description="--user")
     mounts: tuple[Annotated[str, AfterValidator(values.host_mount)], ...] = Field(
         (), strict=False, description="HOST:CONTAINER[:rw]: files or folders of this host; read-only unless rw"

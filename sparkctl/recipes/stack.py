@@ -6,16 +6,35 @@ import re
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from sparkctl.base.declarations import Declaration, Duration, Names, Size, is_name
-from sparkctl.base.errors import InputError
+from sparkctl.base import named_file
+from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Size, Unshown, complain, is_name, wrong
+from sparkctl.base.errors import InputError, Problem
+from sparkctl.base.lazy import LazyModule
+from sparkctl.base.units import format_duration, format_gib
+from sparkctl.base.validation import nearest, shown
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES
+from sparkctl.recipes import layers, values
+from sparkctl.recipes.layers import Override
 
 if TYPE_CHECKING:
-    from sparkctl.base.document import Document
-    from sparkctl.recipes.catalog import CatalogEntry
-    from sparkctl.recipes.layers import Override
+    from collections.abc import Collection, Iterator
+
+    from sparkctl.base.document import Document, KeyPath
+    from sparkctl.base.errors import Place
+    from sparkctl.memory.pool import HostProfile
+    from sparkctl.planning.box import order
+    from sparkctl.recipes.catalog import CatalogEntry, LoadedRecipe
+
+
+else:
+    order = LazyModule("sparkctl.planning.box.order")
+
+ON_DEMAND: Final = "on-demand"
+_READINESS: Final = ("always", ON_DEMAND, "manual")
+"""How a service starts, the most readily first."""
+_LINES: Final = "reserve > act > floor: admission keeps the first free, the guard ends a service at the others"
 
 
 class RestartBounds(Declaration):
@@ -26,12 +45,31 @@ class RestartBounds(Declaration):
     attempts: int = Field(3, ge=1, description="so many failures before it is ready, within `within`, hold it")
     within: Duration = Field(1800.0, description="the time in which failures are counted")
 
+    @model_validator(mode="after")
+    def _first_is_least(self) -> RestartBounds:
+        if self.first > self.most:
+            key, other = ("first", "most") if "first" in self.model_fields_set else ("most", "first")
+            bound = "at most" if key == "first" else "at least"
+            expected = f"{bound} the {format_duration(getattr(self, other))} of {other}"
+            message = f"expected {expected}, found {format_duration(getattr(self, key))}"
+            complain([Finding((key,), message, "each wait is twice the one before, from first up to most")])
+        return self
+
 
 class GuardLines(Declaration):
     """The lines of the guard, on the memory that the host has available: reserve > act > floor."""
 
     act: Size = Field(ACT_BYTES, gt=0, description="below it the guard asks a service to end")
     floor: Size = Field(FLOOR_BYTES, gt=0, description="below it the guard kills at once")
+
+    @model_validator(mode="after")
+    def _act_is_above_floor(self) -> GuardLines:
+        if self.act <= self.floor:
+            key = "act" if "act" in self.model_fields_set else "floor"
+            lines = {"act": f"more than the floor of {format_gib(self.floor)}, found {format_gib(self.act)}"}
+            lines["floor"] = f"less than the {format_gib(self.act)} of act, found {format_gib(self.floor)}"
+            complain([Finding((key,), f"expected {lines[key]}", _LINES)])
+        return self
 
 
 class HostSettings(Declaration):
@@ -40,13 +78,43 @@ class HostSettings(Declaration):
     reserve: Size | None = Field(None, gt=0, description="kept free, in place of what the host's profile says")
     guard: GuardLines = Field(default_factory=GuardLines, description="where the guard acts")
 
+    @model_validator(mode="after")
+    def _reserve_is_above_act(self) -> HostSettings:
+        if self.reserve is not None:
+            complain(self.under(self.reserve))
+        return self
+
+    def under(self, reserve_bytes: int, whose: str = "") -> list[Finding]:
+        """Return what is wrong with the guard's lines under a reserve; ``whose`` says where this is from.
+
+        A set that was admitted leaves the reserve free: below it nothing would be started, and at a line that is no
+        lower the guard would end what admission let in (Blackwellboy/model-serving-minefield#134).
+        """
+        act = self.guard.act
+        if reserve_bytes > act:
+            return []
+        if self.reserve is not None and not ("guard" in self.model_fields_set and "act" in self.guard.model_fields_set):
+            message = f"expected more than the {format_gib(act)} of guard.act, found {format_gib(reserve_bytes)}"
+            return [Finding(("reserve",), message, _LINES)]
+        message = f"expected less than the reserve of {format_gib(reserve_bytes)}{whose}, found {format_gib(act)}"
+        return [Finding(("guard", "act"), message, _LINES)]
+
+
+def _is_path(text: str) -> str:
+    """Accept the path of an override."""
+    try:
+        layers.path_of(text)
+    except InputError as error:
+        raise wrong(error.message, error.hint) from None
+    return text
+
 
 class StackService(Declaration):
     """One service of a stack."""
 
     recipe: str = Field(min_length=1, description="a recipe, by name or by file")
     priority: int = Field(0, description="who stays when not all fit: the higher number")
-    set: Mapping[str, Any] = Field(
+    set: Mapping[Annotated[str, AfterValidator(_is_path)], Any] = Field(
         default_factory=dict, description="overrides by path, as --set has them: limits.context: 65536"
     )
     start: Literal["always", "on-demand", "manual"] = Field(
@@ -57,7 +125,17 @@ class StackService(Declaration):
     keep: bool = Field(default=False, description="true: never stopped to make room for another")
     after: Names = Field((), description="services of this stack that have to be ready before it starts")
     restart: RestartBounds = Field(default_factory=RestartBounds, description="how it is started again when it ended")
-    secrets: Names = Field((), description="names of secrets, beside those of its recipe")
+    secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
+        Field((), description="names of secrets, beside those of its recipe")
+    )
+
+    @model_validator(mode="after")
+    def _only_on_demand(self) -> StackService:
+        if self.start != ON_DEMAND:
+            told = f"is for a service of start: {ON_DEMAND}, and this one has start: {self.start}"
+            unused = [name for name in ("idle", "stays") if name in self.model_fields_set]
+            complain([Finding((name,), told, f"remove it, or write start: {ON_DEMAND}") for name in unused])
+        return self
 
 
 class Stack(Declaration, title="sparkctl stack"):
@@ -68,6 +146,62 @@ class Stack(Declaration, title="sparkctl stack"):
     services: Mapping[Annotated[str, AfterValidator(is_name)], StackService] = Field(
         min_length=1, description="the services by their names, which are the names of their containers"
     )
+
+    @model_validator(mode="after")
+    def _who_comes_after_whom(self) -> Stack:
+        complain([*self._strangers(), *self._circles(), *self._never_begun()])
+        return self
+
+    def _after(self) -> Iterator[tuple[str, int, str]]:
+        """Yield each service, a number in its ``after``, and the name there."""
+        for service, declared in self.services.items():
+            for number, name in enumerate(declared.after):
+                yield service, number, name
+
+    def _strangers(self) -> Iterator[Finding]:
+        for service, number, name in self._after():
+            path = ("services", service, "after", number)
+            if name == service:
+                yield Finding(path, f"{service} cannot come after itself", "remove it")
+            elif name not in self.services:
+                close = nearest(name, self.services)
+                listed = f"there are: {', '.join(one for one in self.services if one != service) or 'none'}"
+                hint = listed if close in {None, service} else f"did you mean {close}?"
+                yield Finding(path, f"{name} is no service of this stack", hint)
+
+    def _circles(self) -> Iterator[Finding]:
+        after = {
+            service: [name for name in declared.after if name != service] for service, declared in self.services.items()
+        }
+        for circle in order.circles(after):
+            number = self.services[circle[0]].after.index(circle[1])
+            message = f"none of these could ever start: {' after '.join([*circle, circle[0]])}"
+            yield Finding(("services", circle[0], "after", number), message, "take one of them out of an `after`")
+
+    def _never_begun(self) -> Iterator[Finding]:
+        """Yield what waits for one that starts by itself less readily: nobody might ever start that one."""
+        for service, number, name in self._after():
+            mine, other = self.services[service].start, self.services[name].start if name in self.services else None
+            if other is not None and _READINESS.index(mine) < _READINESS.index(other):
+                told = f"{service} has start: {mine} and would wait for {name}, which has start: {other}"
+                message = f"{told}, until somebody starts that"
+                hint = f"write start: {mine} for {name} too, or take it out of this `after`"
+                yield Finding(("services", service, "after", number), message, hint)
+
+
+LEAST_ADJUSTED: Final = 500
+MOST_ADJUSTED: Final = 1000
+"""What is added to a service's badness, in thousandths of the memory, when the kernel chooses whom to kill.
+
+It sees 1.8 GiB of a service that holds 77 (vllm#54200), and would kill an innocent: so all services of a stack come
+before what else runs on the host, and among them the lower priority before the higher."""
+
+
+def adjusted(priorities: Collection[int]) -> dict[int, int]:
+    """Return ``--oom-score-adj`` for each priority of a stack: the highest gets the least, the ranks even steps."""
+    ranks = sorted(set(priorities), reverse=True)
+    step = (MOST_ADJUSTED - LEAST_ADJUSTED) / max(1, len(ranks) - 1)
+    return {priority: LEAST_ADJUSTED + round(rank * step) for rank, priority in enumerate(ranks)}
 
 
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
@@ -91,7 +225,9 @@ def refuse_unservable(name: str) -> None:
 class Member(NamedTuple):
     """A service that is wanted: its name, its recipe, what its stack lays over it, and the name that asked for it.
 
-    ``stack`` is the stack's name, "" for a service of its own.
+    ``stack`` is the stack's name, "" for a service of its own; ``place`` is where this names the recipe. ``after`` are
+    the services of the stack that have to be ready before it starts. ``oom_score_adj`` follows from its priority, for a
+    recipe that says none.
     """
 
     service: str
@@ -100,6 +236,9 @@ class Member(NamedTuple):
     overrides: tuple[str | Override, ...] = ()
     asked: str = ""
     stack: str = ""
+    after: tuple[str, ...] = ()
+    oom_score_adj: int | None = None
+    place: Place | None = None
 
 
 class LoadedStack(NamedTuple):
@@ -110,3 +249,95 @@ class LoadedStack(NamedTuple):
     stack: Stack
     document: Document
     members: tuple[Member, ...]
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its services in the order in which they start, where memory leaves a choice."""
+        return tuple(one.name for one in order.start_order(map(_Begins.of, self.members)))
+
+    @property
+    def origins(self) -> Mapping[KeyPath, Place]:
+        """Where each of its own values was written; what it lays over recipes is among their origins."""
+        return {
+            path: node.place
+            for path, node in self.document.root.walk()
+            if path[:1] != ("services",) or path[2:3] != ("set",)
+        }
+
+
+class _Begins(NamedTuple):
+    """A service as the order of starts sees it."""
+
+    name: str
+    priority: int
+    after: tuple[str, ...]
+
+    @classmethod
+    def of(cls, member: Member) -> _Begins:
+        """Return how a service begins."""
+        return cls(member.service, member.priority, member.after)
+
+
+def restarted_by_docker(member: Member, loaded: LoadedRecipe) -> Problem | None:
+    """Return why a service of a stack may not have a recipe's restart policy, None where it may.
+
+    Two that start the same container fight: 35 starts by ``unless-stopped`` leaked the driver's memory until sshd died
+    (eugr/spark-vllm-docker#257).
+    """
+    policy = loaded.recipe.container.restart
+    if not member.stack or policy == "no":
+        return None
+    written = loaded.document.node(("container", "restart")).place
+    here = member.place is not None and written.file == member.place.file
+    told = "" if here else f" ({written})"
+    message = (
+        f"{member.service}: container.restart is {policy}{told}: Docker would start it again, unplanned and unproved"
+    )
+    hint = "a service of a stack is started again by `restart:` of the stack: write set: {container.restart: no}"
+    return Problem(message, written if here else member.place, hint)
+
+
+def unheld_lines(loaded: LoadedStack, profile: HostProfile) -> list[Problem]:
+    """Return what is wrong with a stack's guard lines on a host whose reserve it leaves to the profile.
+
+    Lines that it leaves out too are no problem of its file.
+    """
+    host = loaded.stack.host
+    if host.reserve is not None or "guard" not in host.model_fields_set:
+        return []
+    reserve = profile.reserve if profile.card.unified else profile.host_reserve
+    return [
+        Problem(f"host.{shown(one.path)}: {one.message}", loaded.document.place(("host", *one.path)), one.hint)
+        for one in host.under(reserve, " of the host's profile")
+    ]
+
+
+def members_of(entry: CatalogEntry, stack: Stack, source: Document) -> tuple[Member, ...]:
+    """Return the services that a stack's file declares, in its order."""
+    scores = adjusted([declared.priority for declared in stack.services.values()])
+    return tuple(
+        Member(
+            service,
+            named_file.beside(entry.path, declared.recipe),
+            declared.priority,
+            _laid_over(source, service),
+            stack=entry.name,
+            after=declared.after,
+            oom_score_adj=scores[declared.priority],
+            place=source.place(("services", service, "recipe")),
+        )
+        for service, declared in stack.services.items()
+    )
+
+
+def _laid_over(source: Document, service: str) -> tuple[Override, ...]:
+    """Return what a stack lays over the recipe of a service: its ``set``, and then its ``secrets``."""
+    given = source.root.children["services"].children[service].children
+    laid = given["set"].children.items() if "set" in given else ()
+    found = []
+    for text, node in laid:
+        path, adds = layers.path_of(str(text))
+        found.append(Override(path, node, adds))
+    if "secrets" in given and given["secrets"].children:
+        found.append(Override(("secrets",), given["secrets"], adds=True))
+    return tuple(found)

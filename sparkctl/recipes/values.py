@@ -42,6 +42,7 @@ SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
 _SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_SECRETS_IN_LINE: Final = re.compile(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
 _UPPER: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
 
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
@@ -254,5 +255,6 @@ def capability(text: str) -> str:
 
 
 def secret_names(text: str) -> set[str]:
-    """Return the names under ``secrets:`` in a recipe's text, read without YAML: a text that is none has names too."""
-    return {name for found in _SECRETS.findall(text) for name in _UPPER.findall(found)}
+    """Return the names under ``secrets:`` in a recipe's or stack's text, read without YAML: any text may have some."""
+    found = [*_SECRETS.findall(text), *_SECRETS_IN_LINE.findall(text)]
+    return {name for names in found for name in _UPPER.findall(names)}

@@ -73,7 +73,10 @@ class Rank(IntEnum):
 
 
 class Failure(BaseModel):
-    """An entry of the catalogue. ``cause`` and ``fix`` may hold the pattern's named groups."""
+    """An entry of the catalogue. ``cause`` and ``fix`` may hold the pattern's named groups.
+
+    ``passes`` is whether another start of the same container may go well.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,6 +86,7 @@ class Failure(BaseModel):
     kind: Literal["cause", "broad", "hint", "symptom", "note", "request"] = "cause"
     cause: str
     fix: str
+    passes: bool = True
     source: str
     versions: str = ""
     example: str
@@ -99,6 +103,7 @@ class Diagnosis:
     """What the log says. ``failure`` is the entry's id, '' where none matched; ``lines`` decided it.
 
     ``phase`` is how far the start had come, None where the log does not say. ``thrown``: an exception says it.
+    ``passes`` is whether another start of the same container may go well; what no entry knows may pass.
     """
 
     cause: str
@@ -108,6 +113,7 @@ class Diagnosis:
     source: str = ""
     phase: str | None = None
     thrown: bool = False
+    passes: bool = True
 
 
 @cache
@@ -145,7 +151,8 @@ def _known(run: _Run, one: Match) -> Diagnosis:
         places.insert(0, thrown.line)  # a message of several lines begins with what it is about
     lines = tuple(_cut(run.lines[at].text.strip()) for at in places if run.lines[at].text.strip())
     by_exception = thrown is not None and one.rank <= Rank.CRASH
-    return Diagnosis(cause, fix, lines, one.failure.id, one.failure.source, run.phase(one.first), by_exception)
+    phase, passes = run.phase(one.first), one.failure.passes
+    return Diagnosis(cause, fix, lines, one.failure.id, one.failure.source, phase, by_exception, passes)
 
 
 def _unknown(run: _Run, crash: Thrown) -> Diagnosis:

@@ -66,6 +66,16 @@ class Image(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
 
 
+class OfferedImage(NamedTuple):
+    """What a registry has behind a name now: the digest that a pull would bring, and the platforms it is made for.
+
+    ``platforms`` are as docker writes them: linux/arm64; () where the registry does not say.
+    """
+
+    digest: str
+    platforms: tuple[str, ...] = ()
+
+
 class PullProgress(NamedTuple):
     """A moment of a pull: bytes over all layers; ``total_bytes`` 0 while it is not known."""
 
@@ -124,6 +134,13 @@ class Engine(Protocol):
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when the engine does not have it."""
+
+    def offered(self, reference: str) -> OfferedImage:
+        """Return what the registry has behind a name now; nothing is fetched.
+
+        Raises:
+            EngineError: also, the registry does not answer, or has no such image.
+        """
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""

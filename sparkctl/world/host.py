@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 
@@ -63,6 +63,16 @@ class Activity(NamedTuple):
     read_bytes: int | None = None
 
 
+class ProcessIdentity(NamedTuple):
+    """A process beside its number: when it began, in the kernel's ticks (proc(5), field 22 of /proc/PID/stat).
+
+    ``cgroup`` is the folder of its cgroup v2, "" where there is none.
+    """
+
+    began: int
+    cgroup: str = ""
+
+
 class Host(Protocol):
     """The machine that the engine runs on. Nothing here raises for a fact that is not reported: it returns None."""
 
@@ -80,6 +90,12 @@ class Host(Protocol):
 
     def resident_bytes(self, pid: int) -> int | None:
         """Return the anonymous bytes of a process (resident less shared), or None when it is gone or hidden."""
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        """Return the anonymous bytes of all processes but ``ours`` that do not hide theirs; None: it is not known."""
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        """Return what tells a process from a later one of its number, or None when it is gone, or is none to signal."""
 
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""
@@ -112,6 +128,25 @@ class Link(NamedTuple):
     real: Path
 
 
+class ModelFile(NamedTuple):
+    """A file of a model: its path in the folder, its bytes, and its sum as the hub counts it.
+
+    ``sum`` is ``sha256:…`` of a large file, ``git-sha1:…`` (git's name of a blob) of a small one, "" where it is not
+    known without reading the file.
+    """
+
+    name: str
+    bytes: int
+    sum: str = ""
+
+
+class ModelRecord(NamedTuple):
+    """The files of a model that a server may read, by name, and the commit that they are of; None: not known."""
+
+    commit: str | None = None
+    files: tuple[ModelFile, ...] = ()
+
+
 class Models(Protocol):
     """The models on this host's disk. A ``cache`` is Hugging Face's hub folder: models--OWNER--NAME are in it."""
 
@@ -129,3 +164,18 @@ class Models(Protocol):
 
     def links(self, root: Path, below: Path) -> Sequence[Link]:
         """Return the links at ``below`` and under it, and on the way to it, that lead out of the folder ``root``."""
+
+    def recorded(self, folder: Path) -> ModelRecord:
+        """Return what lies in a model's folder, or in a snapshot of a cache, by names and by what its download noted.
+
+        No file of the model is read.
+        """
+
+    def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
+        """Return the sum of a file, of which all is read: ``git-sha1:…`` of that kind, else ``sha256:…``.
+
+        What was read is given back to the page cache at once. ``came`` is told how many more bytes were read.
+
+        Raises:
+            InputError: it cannot be read.
+        """

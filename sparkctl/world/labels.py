@@ -118,13 +118,15 @@ class RecordedMod:
 class LaidOver:
     """What was laid over a recipe: its ``stack`` ("": none), and ``PATH=VALUE`` in their order, the stack's first.
 
-    ``priority`` is the stack's: who stays when not all fit, the higher number.
+    ``priority`` is the stack's: who stays when not all fit, the higher number. ``oom_score_adj`` is what followed from
+    the priorities of all services of the stack, None where the recipe says it or there is no stack.
     """
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
     stack: Annotated[str, AfterValidator(_printable)] = ""
     priority: Annotated[int, Field(ge=-(10**9), le=10**9)] = 0
     overrides: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = ()
+    oom_score_adj: Annotated[int, Field(ge=-1000, le=1000)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sparkctl.world.builder import Builder
     from sparkctl.world.engine import Engine
-    from sparkctl.world.host import Host, Models
+    from sparkctl.world.host import Host, ModelRecord, Models
     from sparkctl.world.web import Http, Streams
     from sparkctl.world.workbench import Workbench
 
@@ -152,6 +152,12 @@ class Hub(Protocol):
         Of the weights, the headers alone are read. A hub that does not answer is an error after some seconds.
         """
 
+    def listed(self, repo: str, revision: str | None) -> ModelRecord:
+        """Return the commit of a revision, None for the main branch, and its files with their sums.
+
+        One question, and no file is read. A hub that does not answer is an error after some seconds.
+        """
+
 
 class Came(Protocol):
     """Is told how many bytes have come, and of how many where that is known."""
@@ -254,6 +260,17 @@ class Report(Protocol):
 
         ``facts`` are the figures that ``tail`` has in words, for a program.
         """
+
+
+class Supervisor(Protocol):
+    """What started this process and watches it, such as systemd; where there is none, nothing is told."""
+
+    @property
+    def watchdog_s(self) -> float | None:
+        """Within how many seconds it wants to hear ``WATCHDOG=1``, else it ends this process; None: it does not."""
+
+    def tell(self, *words: str) -> None:
+        """Tell it how this process is, as sd_notify(3) has it: ``READY=1``, ``STATUS=a line``, ``STOPPING=1``."""
 
 
 class Ports(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
+from tests.support.applied_stack import AppliedStack
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport, FakeStore
 from tests.support.job_bench import JOB, JobBench
@@ -49,6 +50,8 @@ def documented(command: str) -> list[str]:
         ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
         ("diagnose FILE", ["diagnose", str(FAILED)]),
         ("doctor", ["doctor"]),
+        ("diff [STACK]", ["diff", "executor"]),
+        ("apply STACK --dry-run", ["apply", "executor", "--dry-run"]),
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:
@@ -82,3 +85,19 @@ def test_the_documented_keys_of_what_is_left_are_the_printed_ones(tmp_path: Path
     (row,) = bench.spark.run("job", "clean", "--json").expect(0).json
     assert list(row) == documented("job clean")
     assert list(bench.spark.run("job", "list", "--json").expect(0).json[0]) == documented("job list")
+
+
+def test_the_documented_keys_of_generations_are_the_printed_ones(tmp_path: Path) -> None:
+    box = AppliedStack(tmp_path)
+    for context in (4096, 8192):
+        box.apply(f"{{chat: {{recipe: e4b-nvfp4, set: {{limits.context: {context}}}}}}}")
+    for command, arguments in (
+        ("history", []),
+        ("history show N", ["show", "1"]),
+        ("history diff N M", ["diff", "1", "2"]),
+    ):
+        printed = box.spark.run("history", *arguments, "--json").expect(0).json
+        assert list(printed[0] if isinstance(printed, list) else printed) == documented(command)
+    assert list(box.spark.run("rollback", "--dry-run", "--json").expect(0).json) == documented("rollback [N] --dry-run")
+    last = json.loads(box.spark.run("rollback", "--json").expect(0).out.splitlines()[-1])
+    assert list(last) == documented("rollback [N] --dry-run")

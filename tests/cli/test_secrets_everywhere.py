@@ -49,6 +49,7 @@ files:
 
 
 JOB = "quantize-26b-fp8"
+STACK = "boxed"
 
 
 def left(text: str) -> list[str]:
@@ -73,6 +74,9 @@ def prepare(operator: Operator, name: str) -> None:
     operator.write("mods/addressed/mod.yaml", MOD)
     for broken, more in BROKEN.items():
         operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
+    operator.write(
+        f"recipes/stacks/{STACK}.yaml", f"services: {{{name}: {{recipe: {name}, set: {{env.A_KEY: {SET}}}}}}}\n"
+    )
     operator.write("recipes/jobs/keyed.yaml", f"extends: {JOB}\nwith: {{api_key: {WORD}, of: {{token: [{FLAG}]}}}}\n")
 
 
@@ -127,10 +131,24 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from _of_jobs()
     yield ["evaluate", name, AUTH]
+    for more in ([], ["--json"]):
+        yield ["apply", STACK, *more]
+        yield ["diff", STACK, *more]
+        yield ["apply", STACK, "--dry-run", *more]
     yield ["completion", "bash"]
+    yield from _of_generations()
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def _of_generations() -> Iterator[list[str]]:
+    """Yield the commands of what was applied."""
+    for more in ([], ["--json"]):
+        for asked in ([], ["list"], ["show", "1"], ["diff", "1", "2"]):
+            yield ["history", *asked, *more]
+        yield ["rollback", "1", "--dry-run", *more]
+        yield ["rollback", "1", *more]
 
 
 def _of_jobs() -> Iterator[list[str]]:
@@ -156,7 +174,7 @@ def tried(every: Iterator[list[str]]) -> Iterator[list[str]]:
     seen: set[tuple[str, ...]] = set()
     for command in every:
         words = [word for word in command if not word.startswith("-")]
-        kind = tuple(words[: 2 if words[0] in {"job", "mods", "recipes"} else 1])
+        kind = tuple(words[: 2 if words[0] in {"job", "mods", "recipes", "history"} else 1])
         if THOROUGH or kind not in seen or words[0] == "up":
             yield command
         seen.add(kind)

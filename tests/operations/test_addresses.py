@@ -111,15 +111,6 @@ def test_lint_names_two_services_on_one_port(spark: FakeSpark) -> None:
     assert "checked" not in told, "an error"
 
 
-def test_lint_warns_of_what_docker_starts_by_itself_in_a_set(spark: FakeSpark) -> None:
-    restarts = "{container.restart: unless-stopped}"
-    told = lint(
-        spark, "stacks/two.yaml", f"services:\n  a: {{recipe: e4b-fp8, set: {restarts}}}\n  b: {{recipe: e2b-nvfp4}}"
-    )
-    assert "a: docker starts it by itself after a reboot (restart: unless-stopped)" in told
-    assert "docker starts" not in lint(spark, "alone.yaml", "extends: e4b-fp8\ncontainer: {restart: unless-stopped}\n")
-
-
 @pytest.mark.parametrize(
     ("text", "warned"),
     [

@@ -16,6 +16,7 @@ from tests.support.command_line import free_port
 from tests.support.killed import Machine
 from tests.support.killing import (
     EACH_KILL,
+    OF_STACKS,
     REPLACE,
     SCENARIOS,
     SWEEP,
@@ -23,6 +24,7 @@ from tests.support.killing import (
     Subject,
     kill_after_each_change,
     moments,
+    with_stacks,
 )
 from tests.support.thorough import THOROUGH, only_thorough
 
@@ -32,8 +34,8 @@ if TYPE_CHECKING:
 
 ALL = THOROUGH or EACH_KILL
 EVERY = 1 if ALL else 3
-A_PART = ("bench --sweep", "restart, then down")
-"""A start on trial, which sets another aside, and one that is stopped: what is left of each is another state."""
+A_PART = ("bench --sweep", "restart, then down", "apply that fails")
+"""A start on trial, which sets another aside, one that is stopped, and a stack half changed: what is left differs."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART
 SCENARIOS_AT_ONCE = 2
 RECIPE = "extends: e4b-nvfp4\ndescription: of this test\nserve: {{name: m, port: {port}}}\nlimits: {{context: 1024}}\n"
@@ -46,7 +48,7 @@ def makes(folder: Path, made: list[Subject]) -> Callable[[str], Subject]:
         recipes.mkdir(parents=True)
         for recipe in ("one", "two"):
             (recipes / f"{recipe}.yaml").write_text(RECIPE.format(port=free_port()))
-        made.append(Subject(machine, SimEngine(machine.sim, {}), {"A": "one", "B": "two"}, ""))
+        made.append(Subject(machine, SimEngine(machine.sim, {}), with_stacks(machine, {"A": "one", "B": "two"}), ""))
         return made[-1]
 
     return subject
@@ -84,7 +86,8 @@ def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
 
 def steps(scenario: Scenario) -> int:
     """Return after every how many of its changes a command is killed."""
-    return EVERY * (4 if scenario.calls else 1)  # one that changes nothing has many calls
+    of_many = scenario.calls or (scenario in OF_STACKS.values() and EVERY > 1)
+    return EVERY * (4 if of_many else 1)  # one that changes nothing has many calls, and a stack has several services
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another

@@ -18,6 +18,7 @@ from sparkctl.base.units import GIB
 from sparkctl.operations.spark import Spark
 from sparkctl.operations.status.liveness import Life
 from sparkctl.world.opening.log_report import LogReport
+from tests.support.applied_stack import AppliedStack
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeModels, FakeReport
 from tests.support.paths import REPOSITORY
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 PAGE = (REPOSITORY / "docs" / "api.md").read_text()
 SHOWN = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-OFFERED = [name for name in vars(Spark) if not name.startswith("_") and name != "simulated"]
+OFFERED = [name for name in dir(Spark) if not name.startswith("_") and name != "simulated"]
 
 
 @pytest.fixture
@@ -144,6 +145,19 @@ def test_without_a_report_a_program_hears_it_by_logging(caplog: pytest.LogCaptur
         ("WARNING", "e4b: no mods"),
         ("DEBUG", "e4b: compiling  4s"),
     ]
+
+
+def test_what_was_applied_is_read_and_brought_back(tmp_path: Path, report: FakeReport) -> None:
+    box = AppliedStack(tmp_path)
+    for context in (4096, 8192):
+        box.apply(f"{{chat: {{recipe: e4b-nvfp4, set: {{limits.context: {context}}}}}}}")
+    spark = Spark(box.spark.world(report))
+    assert [(one.generation.number, one.outcome) for one in spark.history()] == [(1, "applied"), (2, "applied")]
+    assert spark.rollback(dry_run=True).generation is None
+    back = spark.rollback()
+    assert back.generation is not None
+    assert (back.generation.number, back.generation.restores) == (3, 1)
+    assert [one.services for one in back.acts] == [("chat",)]
 
 
 # --- what is public --------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 
 from sparkctl.memory.pool import Pool
 from sparkctl.planning.admission import StartupCheck
+from sparkctl.planning.box.order import is_in_order
 from sparkctl.planning.plan import Action, Running, Wanted, make_plan
 from tests.support.thorough import examples
 
@@ -41,6 +42,12 @@ def situation(random: Random) -> Situation:
         services.append(
             Wanted(name, "r", random.choice("12"), steady, peak, priority=random.randint(0, 3), check=check)
         )
+    if random.random() < 0.5:  # some come after others, in no circle
+        earlier = [one.name for one in random.sample(services, len(services))]
+        services = [
+            one._replace(after=tuple(name for name in earlier[: earlier.index(one.name)] if random.random() < 0.4))
+            for one in services
+        ]
     running = []
     for name in random.sample("abcdefghi", random.randint(0, 4)):
         claim = random.choice([random.randint(0, 40)] * 5 + [None])
@@ -138,7 +145,8 @@ def test_sets_never_exceed_the_pool_and_none_is_refused_that_some_order_could_st
         by_name = {service.name: service for service in starting(given)}
         assert sorted(plan.order) == sorted(by_name)
         chosen = least_free(given, [by_name[name] for name in plan.order])
-        possible = [least_free(given, order) for order in permutations(by_name.values())]
+        assert is_in_order([by_name[name] for name in plan.order]), seed
+        possible = [least_free(given, order) for order in permutations(by_name.values()) if is_in_order(order)]
         best = max((free for free in possible if free is not None), default=None)
         assert plan.fits == (chosen is not None), seed
         assert chosen == best, f"{seed}: another order leaves {best}, the planned one {chosen}"

@@ -17,6 +17,7 @@ from sparkctl.memory.footprint import Footprint, Once, footprint
 from sparkctl.memory.items import GROWTH, Item, When
 from sparkctl.memory.pool import HostProfile, Pool
 from sparkctl.planning.admission import Wanted, admit
+from sparkctl.planning.box.waves import waves
 from tests.support.paths import TESTS
 
 SETS = int(os.environ.get("SPARKCTL_TEST_SETS", "300"))
@@ -70,10 +71,14 @@ def _true(dice: random.Random, item: Item) -> int:
 
 
 @pytest.mark.timeout(1800)
-def test_no_admitted_set_takes_more_than_there_is() -> None:
-    """The true footprint of each service is drawn anew; what it grows by comes while the next ones start."""
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "in waves"])
+def test_no_admitted_set_takes_more_than_there_is(together: bool) -> None:
+    """The true footprint of each service is drawn anew; what it grows by comes while the next ones start.
+
+    All of a wave are at their peaks at once.
+    """
     dice = random.Random(12)  # noqa: S311  (a seed, so that a failure comes again)
-    admitted = inside = 0
+    admitted = inside = shared = 0
     for _ in range(SETS):
         services = {str(index): _drawn(dice) for index in range(dice.randint(1, 6))}
         pool = Pool(PROFILE.total, round(dice.uniform(0.5, 0.94) * PROFILE.total), PROFILE.reserve)
@@ -86,15 +91,20 @@ def test_no_admitted_set_takes_more_than_there_is() -> None:
             continue
         admitted += 1
         held, least = 0, pool.available_bytes
-        for start in admission.starts:
-            true = {item: _true(dice, item) for item in services[start.name].items}
-            peak = sum(size for item, size in true.items() if item.name != GROWTH)
-            steady = sum(size for item, size in true.items() if item.when is not When.START)
-            least = min(least, pool.available_bytes - held - max(peak, steady))
-            held += steady
+        for wave in waves(admission.starts, admission.rooms, alone=() if together else services):
+            most = settled = 0
+            for name in wave:
+                true = {item: _true(dice, item) for item in services[name].items}
+                peak = sum(size for item, size in true.items() if item.name != GROWTH)
+                steady = sum(size for item, size in true.items() if item.when is not When.START)
+                most, settled = most + max(peak, steady), settled + steady
+            shared += len(wave) > 1
+            least = min(least, pool.available_bytes - held - most)
+            held += settled
         inside += least >= pool.reserve_bytes
         assert least > 0, "more than there is"
     print(f"{admitted} of {SETS} sets are admitted, {admitted - inside} of them touch the reserve")  # noqa: T201
     assert admitted > SETS // 4
+    assert (shared > SETS // 6) is together
     # What is beyond the most of everything together is the reserve's: it is touched in a few sets of a hundred.
     assert inside >= 0.97 * admitted, f"{inside} of {admitted}"

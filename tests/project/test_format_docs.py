@@ -13,9 +13,12 @@ from sparkctl.base.document import load
 from sparkctl.base.validation import validate
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.stack import Stack
+from tests.support.fake_world import FakeSpark
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
 ROOT = REPOSITORY
@@ -52,3 +55,14 @@ def test_the_examples_are_right() -> None:
     examples = {block.split(":")[0]: block for block in blocks if not block.startswith("sparkctl")}
     assert validate(load(examples["description"], "docs"), Recipe).limits.context == 16384
     assert validate(load(examples["services"], "docs"), Stack).services["reasoner"].set == {"limits.context": 65536}
+
+
+def test_the_example_of_a_stack_lints_and_fits(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "stacks.md").read_text()
+    example = re.search(r"(?:^    .+\n)+", page, re.MULTILINE)
+    assert example is not None
+    file = tmp_path / "mine.yaml"
+    file.write_text(textwrap.dedent(example[0]))
+    spark = FakeSpark(tmp_path)
+    assert spark.run("recipes", "lint", str(file)).expect(0).err.endswith("checked 1, errors 0, warnings 0\n")
+    assert spark.run("plan", str(file), "--json").expect(0).json["fits"]

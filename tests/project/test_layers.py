@@ -56,7 +56,7 @@ PURE = {"base", "memory", "planning", "vllm", "world.docker_run", "recipes", *WO
 STANDARD = {
     "__future__", "abc", "ast", "base64", "bisect", "codecs", "collections", "contextlib",
     "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",
-    "functools", "hashlib", "html", "importlib", "ipaddress", "itertools", "json", "math",
+    "functools", "hashlib", "heapq", "html", "importlib", "ipaddress", "itertools", "json", "math",
     "operator", "pathlib", "posixpath", "re", "shlex", "statistics", "string", "struct",
     "textwrap", "traceback", "types", "typing", "unicodedata", "urllib", "warnings",
 }  # fmt: skip

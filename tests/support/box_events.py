@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import GIB
+from sparkctl.planning.agent.seen import Standing, StandingKind
 from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.box.seen import Standing, StandingKind
 from tests.support.box_model import BOX, Death, Fault, Lump
 
 if TYPE_CHECKING:

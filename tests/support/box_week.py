@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import TypeAdapter
 
-from sparkctl.planning.box.decision import Decision, decide
-from sparkctl.planning.box.past import Past
-from sparkctl.planning.box.seen import (
+from sparkctl.planning.agent.decision import Decision, decide
+from sparkctl.planning.agent.past import AgentPast
+from sparkctl.planning.agent.seen import (
     LONG,
     ActionKind,
     ActionOutcome,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 DAY_S: Final = 86400.0
 KEEP_S: Final = 60.0
-PAST: Final = TypeAdapter(Past)
+PAST: Final = TypeAdapter(AgentPast)
 
 
 class Job(NamedTuple):
@@ -54,7 +54,7 @@ class Week:
         self.dice = random.Random(seed)  # noqa: S311  (a seed, so that a failure comes again)
         self.box = BoxModel(self.dice)
         self.every_s = every_s
-        self.past, self.kept = Past(), PAST.dump_json(Past())
+        self.past, self.kept = AgentPast(), PAST.dump_json(AgentPast())
         self.agents, self.lost_at, self.kept_at = 1, -math.inf, 0.0
         self.job: Job | None = None
         self.outcome: ActionOutcome | None = None

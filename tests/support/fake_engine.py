@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, Package, PullProgress
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, Package, PullProgress
 from sparkctl.world.spec import variables
 from tests.support.fakes import FakeClock, FakeFiles
 
@@ -53,16 +53,22 @@ class FakeEngine:
     python: bool = True
     seen: dict[str, ImportedFile] = field(default_factory=dict)
     fail: dict[str, EngineError] = field(default_factory=dict)
+    away: EngineError | None = None
+    """What is said to whoever asks for anything, while the engine does not answer."""
     environ: Mapping[str, str] = field(default_factory=dict)
     clock: FakeClock = field(default_factory=FakeClock)
     disk: FakeFiles = field(default_factory=FakeFiles)
     taken_ports: set[int] = field(default_factory=set)
     tagged: dict[str, str] = field(default_factory=dict)
     """The id of the image that a tag names now, where it is not the usual one."""
+    digests: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The names of an image by its digest in registries, by its name here."""
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
     """The labels of an image that was built."""
     comes: dict[str, bytes] = field(default_factory=dict)
     """The files of an image that is pulled."""
+    registry: dict[str, OfferedImage] = field(default_factory=dict)
+    """What the registry has behind a name now; it knows no other."""
     _last_start: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -76,6 +82,7 @@ class FakeEngine:
         return {spec.name: spec for spec in self.ordered.values()}
 
     def info(self) -> EngineInfo:
+        self._answer()
         root = "/var/lib/docker"
         return EngineInfo("fake", "engine-1", "1", self.elsewhere, runtimes=("nvidia",), data_root=root)
 
@@ -85,10 +92,18 @@ class FakeEngine:
         name = reference.removeprefix("sha256:")
         if name not in self.images:
             return None
-        return Image(self._image_id(name), (), 9 * GIB, self.labels.get(name, {}))
+        return Image(self._image_id(reference), self.digests.get(name, ()), 9 * GIB, self.labels.get(name, {}))
 
-    def _image_id(self, name: str) -> str:
-        return self.tagged.get(name, f"sha256:{name}")
+    def _image_id(self, reference: str) -> str:
+        """Return the id of an image; a reference that is an id is its own."""
+        return reference if reference.startswith("sha256:") else self.tagged.get(reference, f"sha256:{reference}")
+
+    def offered(self, reference: str) -> OfferedImage:
+        self._do(f"ask the registry {reference}")
+        if reference not in self.registry:
+            message = f"cannot ask the registry for the image {reference}: the registry has no such image"
+            raise EngineError(message, hint="check the name")
+        return self.registry[reference]
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         self._do(f"pull {reference}")
@@ -110,6 +125,7 @@ class FakeEngine:
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def containers(self) -> list[Container]:
+        self._answer()
         return list(self.there.values())
 
     def container(self, name: str) -> Container | None:
@@ -182,7 +198,7 @@ class FakeEngine:
             identity,
             name,
             spec.image,
-            f"sha256:{spec.image.removeprefix('sha256:')}",
+            self._image_id(spec.image),
             "created",
             dict(spec.labels),
             mounts=tuple((m.source or "", m.target, m.read_only) for m in spec.mounts),
@@ -227,7 +243,12 @@ class FakeEngine:
 
     # --- refusals ----------------------------------------------------------------------------------------------------
 
+    def _answer(self) -> None:
+        if self.away is not None:
+            raise self.away
+
     def _do(self, call: str) -> None:
+        self._answer()
         self.calls.append(call)
         if call in self.fail:
             raise self.fail[call]

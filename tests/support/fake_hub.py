@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body=True)
             return
         files = self.repos[repo]
-        siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
+        siblings = [_sibling(name, content) for name, content in files.items()]
         answer: object = {"id": repo, "sha": COMMIT, "siblings": siblings, "private": False}
         if "/tree/" in rest:
             entries = ((n, c, hashlib.sha1(c, usedforsecurity=False).hexdigest()) for n, c in files.items())
@@ -82,6 +82,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class's name)
         """Say nothing."""
+
+
+def _sibling(name: str, content: bytes) -> dict[str, object]:
+    """Return what the hub says of a file: of weights their sha256 (LFS), of all git's name of the blob."""
+    blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content, usedforsecurity=False).hexdigest()
+    said: dict[str, object] = {"rfilename": name, "size": len(content), "blobId": blob}
+    if name.endswith(".safetensors"):
+        said["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+    return said
 
 
 @contextmanager

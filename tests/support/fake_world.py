@@ -19,7 +19,17 @@ from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from tests.support.command_line import Done
 from tests.support.fake_engine import FakeEngine
-from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp, FakeHub, FakeLocks, FakeModels, FakeStore
+from tests.support.fakes import (
+    FakeClock,
+    FakeFiles,
+    FakeHost,
+    FakeHttp,
+    FakeHub,
+    FakeLocks,
+    FakeModels,
+    FakeStore,
+    FakeSupervisor,
+)
 
 if TYPE_CHECKING:
     from sparkctl.world.builder import Builder
@@ -72,6 +82,7 @@ class FakeSpark:
     builder: Builder | None = None
     products: Products = field(default_factory=DiskProducts)
     profile: str | None = "gb10"
+    supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -108,5 +119,7 @@ class FakeSpark:
                 ports=lambda: ports,
                 files=lambda: StateInMemory(self.files),
                 hub=lambda _endpoint: self.hub,
+                clock=lambda: self.clock,
+                supervisor=lambda: self.supervisor,
             ),
         )

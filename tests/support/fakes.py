@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.records import MEASUREMENT, Records, measurement_record
-from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading
+from sparkctl.world.host import Activity, Gpu, GpuProcess, Link, MemoryReading, ModelRecord, ProcessIdentity
 from sparkctl.world.spec import env_file
 from sparkctl.world.web import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.planning.measured import Measurement
     from sparkctl.world.ports import HubModel, StoredRecord
@@ -63,6 +64,12 @@ class FakeHost:
 
     def resident_bytes(self, pid: int) -> int | None:
         return None if pid in self.hidden else 0
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        return sum(self.resident.get(pid, 0) for pid in self.resident if pid not in ours)
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        return None if pid in self.hidden else ProcessIdentity(1000 + pid)
 
     def activity(self, pid: int) -> Activity | None:
         return self.activities.pop(0) if self.activities else None
@@ -194,14 +201,24 @@ class FakeModels:
 
     missing: dict[str, str] = field(default_factory=dict)
     cache: set[str] = field(default_factory=set)
+    commits: dict[str, str] = field(default_factory=dict)
+    """The commit of a repository's snapshot in the cache."""
     files: set[Path] = field(default_factory=set)
     """Other files and folders of the host that are there."""
+
+    records: dict[str, ModelRecord] = field(default_factory=dict)
+    """What is noted of a model, by its folder's name."""
+
+    sums: dict[str, str] = field(default_factory=dict)
+    read: list[Path] = field(default_factory=list)
+    """The files that were read to sum them, and what comes out, by the file's name."""
 
     def folder_problem(self, path: Path) -> str | None:
         return self.missing.get(path.name)
 
     def cached(self, cache: Path, repo: str, revision: str | None) -> Path | None:
-        return cache / repo if repo in self.cache else None
+        below = ("snapshots", self.commits[repo]) if repo in self.commits else ()
+        return cache.joinpath(repo, *below) if repo in self.cache else None
 
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
         return None if repo in self.cache else f"is not in the cache {cache}"
@@ -212,13 +229,29 @@ class FakeModels:
     def links(self, root: Path, below: Path) -> Sequence[Link]:
         return ()
 
+    def recorded(self, folder: Path) -> ModelRecord:
+        return self.records.get(folder.name, ModelRecord())
+
+    def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
+        self.read.append(file)
+        return self.sums.get(file.name, f"sha256:{hashlib.sha256(file.name.encode()).hexdigest()}")
+
 
 @dataclass
 class FakeHub:
     """A hub that knows these models, and is out of reach for all others."""
 
     models: dict[str, HubModel] = field(default_factory=dict)
+    lists: dict[str, ModelRecord] = field(default_factory=dict)
+    """The files of repositories at their main branch, or at REPO@REVISION."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def listed(self, repo: str, revision: str | None) -> ModelRecord:
+        self.asked.append((repo, revision))
+        found = self.lists.get(repo if revision is None else f"{repo}@{revision}")
+        if found is None:
+            raise InputError(f"cannot read {repo}: the hub has not answered for 5 s", hint="check the network")
+        return found
 
     def download(self, repo: str, revision: str | None, *, folder: Path | None, cache: Path) -> None:
         raise InputError(f"cannot download {repo}: there is no network")
@@ -320,6 +353,17 @@ class FakeStore:
     def _use(self) -> None:
         if self.broken is not None:
             raise self.broken
+
+
+@dataclass
+class FakeSupervisor:
+    """What watches a process, and what it was told."""
+
+    watchdog_s: float | None = None
+    told: list[str] = field(default_factory=list)
+
+    def tell(self, *words: str) -> None:
+        self.told += words
 
 
 @dataclass

@@ -176,6 +176,16 @@ class InsideContract:
         with pytest.raises(EngineError, match=f"the engine does not have the image {missing}"):
             bench.engine.packages(missing, ["vllm"])
 
+    def test_asking_a_registry_fetches_nothing(self, bench: Bench) -> None:
+        wanted = f"127.0.0.1:9/{bench.prefix}:1"  # the discard port, where nobody listens; a simulated registry answers
+        try:
+            told = bench.engine.offered(wanted).digest
+        except EngineError as error:
+            told = f"{error.message} {error.hint}"
+        refused = f"cannot ask the registry for the image {wanted}: the registry "
+        assert told.startswith(("sha256:", refused))
+        assert bench.engine.image(wanted) is None
+
     def test_a_mount_without_its_source_is_refused_and_leaves_nothing(self, bench: Bench, tmp_path: Path) -> None:
         missing = tmp_path / "no such file"
 

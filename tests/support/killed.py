@@ -35,7 +35,7 @@ from sparkctl.world.local.products.folders import DiskProducts
 from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.opening import Doors
 from sparkctl.world.opening.web import HttpOnDemand
-from sparkctl.world.ports import Ports
+from sparkctl.world.ports import Ports, StoredRecord
 from sparkctl.world.sim.host import SimHost, SimModels
 from tests.support.command_line import Done
 from tests.support.command_server import Command
@@ -85,6 +85,22 @@ class Counted:
             return came
 
         return counted
+
+
+class CountedStore:
+    """A store in which each generation, and how it ended, counts as a change."""
+
+    def __init__(self, store: SqliteStore, changes: Changes) -> None:
+        self._store = store
+        self._changes = changes
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (any method)
+        return getattr(self._store, name)
+
+    def add(self, record: StoredRecord) -> None:
+        self._store.add(record)
+        if record.kind.startswith("generation"):
+            self._changes.made()
 
 
 class HurriedClock(SystemClock):
@@ -153,13 +169,14 @@ class Machine:
             builder=None if simulated else engine,
         )
         operator = Operator(home=self.home, config=self.home / "config", state=self.home / "state")
+        store: Any = CountedStore(SqliteStore(operator.state), changes)
         world = World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
             operator=operator,
             environ={},
             report=out,
             profile=self.profile,
-            doors=Doors(lambda: ports.host, lambda: SqliteStore(operator.state), lambda: ports, lambda: files),
+            doors=Doors(lambda: ports.host, lambda: store, lambda: ports, lambda: files),
             simulated=simulated,
         )
         return Session(world, out)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.world.labels import LABEL_PROCESS, LABEL_THROWAWAY
-from tests.support.command_line import Done
+from tests.support.command_line import Done, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,8 @@ class Scenario(NamedTuple):
     """A command that is killed. ``before`` are commands that come before it, ``then`` the one after the kill.
 
     ``up`` are the services that must be up at the end, and no container beside; A and B stand for their names.
-    ``calls``: the command changes no service, and is killed after each of its calls to the engine.
+    ``calls``: the command changes no service, and is killed after each of its calls to the engine. ``code`` is that
+    with which it ends when it is not killed.
     """
 
     killed: tuple[str, ...]
@@ -43,6 +44,7 @@ class Scenario(NamedTuple):
     then: tuple[str, ...] = ("up", "A")
     up: str = "A"
     calls: bool = False
+    code: int = 0
 
 
 REPLACE = ("up", "A", "--set", "limits.context=512", "--replace")
@@ -53,6 +55,21 @@ ANOTHER = ("down", "B")
 CODE = ("run-code", "IMAGE")
 """What `check --run-code` does with what a model wrote; no simulated server writes code."""
 BAKE = ("mods", "bake", "FOLDER", "--image", "IMAGE", "--force")
+APPLY = ("apply", "BOX")
+CHANGED = ("apply", "CHANGED", "--prune")
+BACK = ("rollback", "1", "--prune")
+OF_STACKS = {
+    "apply": Scenario(APPLY, then=APPLY, up="AB"),
+    "apply --prune of another": Scenario(CHANGED, (APPLY,), CHANGED, up="AC"),
+    "apply that fails": Scenario(("apply", "FAILING"), (APPLY,), APPLY, up="AB", code=5),
+    "rollback": Scenario(BACK, (APPLY, CHANGED), BACK, up="AB"),
+}
+"""Of a stack of A and B: CHANGED replaces A and has C in B's place; in FAILING A is replaced, and B's successor dies."""
+STACKS = {
+    "": "{a}: {{recipe: {a}, priority: 9}}, {b}: {{recipe: {b}}}",
+    "changed": "{a}: {{recipe: {a}, priority: 9, set: {small}}}, {c}: {{recipe: {b}, set: {{serve.port: {port}}}}}",
+    "failing": "{a}: {{recipe: {a}, priority: 9, set: {small}}}, {b}: {{recipe: {b}, set: {dies}}}",
+}
 SCENARIOS = {
     "up": Scenario(("up", "A")),
     "up of two": Scenario(("up", "A", "B"), then=("up", "A", "B"), up="AB"),
@@ -65,7 +82,25 @@ SCENARIOS = {
     "restart": Scenario(("restart", "A"), (("up", "A"),)),
     "restart, then down": Scenario(("restart", "A"), (("up", "A"),), DOWN, up=""),
     "attach": Scenario(("attach", "A"), (("up", "A"),), calls=True),
+    **OF_STACKS,
 }
+
+
+def with_stacks(machine: Machine, names: dict[str, str], prefix: str = "") -> dict[str, str]:
+    """Write the stacks of a machine with the recipes A and B, and return their names beside those of services."""
+    own = {"C": f"{prefix}three"}
+    small, dies = "{limits.context: 512}", '{env.SPARKCTL_SIM_FAULTS: "die_in=loading"}'
+    given = {"a": names["A"], "b": names["B"], "c": own["C"], "small": small, "dies": dies, "port": free_port()}
+    for place, text in STACKS.items():
+        path = (
+            machine.folder / place / f"{prefix}box.yaml"
+            if place
+            else machine.folder / f"recipes/stacks/{prefix}box.yaml"
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"services: {{{text.format(**given)}}}\n")
+        own[place.upper() or "BOX"] = str(path) if place else f"{prefix}box"
+    return {**names, **own}
 
 
 @dataclass
@@ -108,7 +143,7 @@ class Subject:
         """Return how many changes a command makes that is not killed."""
         try:
             self.prepare(scenario)
-            return int(self.of(scenario).killed(0, scenario.killed).expect(0).err.splitlines()[-1])
+            return int(self.of(scenario).killed(0, scenario.killed).expect(scenario.code).err.splitlines()[-1])
         finally:
             self.clear()
 
@@ -149,6 +184,9 @@ class Subject:
         wrong += [f"{name} is {one.state}" for name, one in now.items() if one.state != "running"]
         if before and (scenario.killed is SWEEP or scenario.calls) and {one.id for one in now.values()} != before:
             wrong.append("another container runs than before")
+        if scenario in OF_STACKS.values():
+            differs = self.machine.run("diff")
+            wrong += [f"diff says {differs.out}{differs.err}"] if differs.code else []
         wrong += [f"{path} is left" for path in self.machine.home.rglob("*.part")]
         return f"{number.name} after {last}, when there was {left}: {'; '.join(wrong)}" if wrong else ""
 
@@ -186,14 +224,20 @@ class Subject:
 
 
 def kill_after_each_change(
-    scenario: Scenario, subject: Callable[[str], Subject], at_once: int = AT_ONCE, every: int = 1
+    scenario: Scenario,
+    subject: Callable[[str], Subject],
+    at_once: int = AT_ONCE,
+    every: int = 1,
+    most: int | None = None,
 ) -> tuple[int, list[str]]:
     """Kill a command after every so many of its changes; return how many kills, and what was wrong afterwards.
 
+    ``most`` is after how many changes it is killed at most, spread over all of them; None: after each of ``every``.
     Scenarios begin at changes of their own, so that those which kill the same command kill it in different moments.
     One kill in ``ENDED_GENTLY`` is not `kill -9` but SIGTERM, and another SIGHUP; with EACH_KILL all three are tried.
     """
     count = subject("whole").changes(scenario)
+    every = every if most is None else max(every, -(-count // most))
     kills = moments(count, every, list(SCENARIOS.values()).index(scenario) if scenario in SCENARIOS.values() else 0)
     with ThreadPoolExecutor(at_once) as pool:
         found = list(pool.map(lambda kill: subject(f"k{kill[0]}{kill[1].name}").check(scenario, *kill), kills))

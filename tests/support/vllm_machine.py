@@ -42,7 +42,7 @@ gpus: none
 # One thread computes: several wait for each other by spinning, and nothing else gets on beside them on two cores.
 env: {{VLLM_CPU_OMP_THREADS_BIND: nobind, OMP_NUM_THREADS: "1"}}
 # vLLM's workers share 160 MiB of it, and docker gives 64.
-container: {{ipc: host}}
+container: {{shm-size: 1 GiB}}
 serve: {{name: tiny, port: {port}}}
 limits: {{context: 1024, sequences: 4, batched-tokens: 512}}
 args: {{enforce-eager: true}}

@@ -74,6 +74,24 @@ def test_ids_are_unique() -> None:
     assert len(ids) >= 171
 
 
+def test_what_the_same_container_would_meet_again_does_not_pass() -> None:
+    passing = {failure.id: failure.passes for failure in catalogue()}
+    for entry in ("unrecognized-arguments", "no-config", "architecture-unknown", "no-kernel-image", "gated"):
+        assert not passing[entry]
+    for entry in ("cuda-out-of-memory", "kernel-killed", "disk-full", "hub-busy", "address-in-use", "gpu-lost"):
+        assert passing[entry]
+    # What follows from another failure, or is told to a client, says nothing of the next start.
+    assert all(one.passes for one in catalogue() if one.kind in {"symptom", "request", "note", "hint"})
+
+
+def test_a_diagnosis_says_whether_its_cause_can_pass() -> None:
+    flag = diagnose(["api_server.py: error: unrecognized arguments: --no-such-flag"])
+    memory = diagnose(["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 45.00 GiB."])
+    assert flag is not None
+    assert memory is not None
+    assert (flag.passes, memory.passes) == (False, True)
+
+
 @pytest.mark.parametrize("path", sorted(FAILURES.glob("*.log")), ids=lambda path: path.stem)
 def test_a_real_failures_whole_log_has_its_root_cause(path: Path) -> None:
     (expected,) = [cause for prefix, cause in REAL.items() if path.name.startswith(prefix)]

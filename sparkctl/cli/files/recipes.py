@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.base.errors import Problem
     from sparkctl.cli.session import Session
     from sparkctl.recipes.catalog import LoadedRecipe
+    from sparkctl.recipes.stack import LoadedStack
 
 
 @click.group(invoke_without_command=True)
@@ -44,22 +45,29 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> None:
-    """Show a recipe after extends and --set, each value with the place that it comes from; of a stack, each service.
+    """Show a recipe after extends and --set, each value with the place that it comes from.
 
-    Of what is not written, it says from what it follows. NAME may be a hub name, owner/name.
+    Of a stack, what it says itself, and then the recipe of each service, in the order in which they start. Of what is
+    not written, it says from what it follows. NAME may be a hub name, owner/name.
     """
+    stack = recipes.shown_stack(session.world, name)
     services = recipes.shown(session.world, name, overrides, strict=strict)
+    if stack is not None:
+        services = {service: services[service] for service in stack.order}
+        if not as_json:
+            heading = f"{stack.name}, a stack that starts {', '.join(stack.order)}:\n"
+            session.out.result(f"{heading}{origins.lines(stack.document, stack.origins)}\n")
     for service, loaded in services.items():
         for warning in loaded.warnings:
             session.out.warn(str(warning))
         if loaded.version.note:
             session.out.say(loaded.version.note)
         if not as_json:
-            heading = f"{service}, from {loaded.name}:\n" if len(services) > 1 else ""
+            heading = f"{service}, from {loaded.name}:\n" if stack is not None else ""
             session.out.result(heading + origins.lines(loaded.document, loaded.origins))
     if as_json:
-        rows = [_row(loaded) for loaded in services.values()]
-        session.out.json(rows[0] if len(rows) == 1 else dict(zip(services, rows, strict=True)))
+        rows = {service: _row(loaded) for service, loaded in services.items()}
+        session.out.json(next(iter(rows.values())) if stack is None else _of_stack(stack, rows))
 
 
 @command.command
@@ -98,6 +106,17 @@ def _problem(kind: str, problem: Problem) -> dict[str, object]:
         "file": None if place is None else place.file,
         "line": None if place is None else place.line,
         "column": None if place is None else place.column,
+    }
+
+
+def _of_stack(stack: LoadedStack, rows: dict[str, dict[str, object]]) -> dict[str, object]:
+    return {
+        "name": stack.name,
+        "path": str(stack.entry.path),
+        "stack": stack.stack.model_dump(mode="json", by_alias=True),
+        "origins": origins.places(stack.origins),
+        "order": list(stack.order),
+        "services": rows,
     }
 
 

@@ -24,5 +24,7 @@ def command(session: Session, names: tuple[str, ...], *, everything: bool) -> No
         stopped = down(session.world, names, everything=everything)
     for name in stopped.absent:
         session.out.say(f"{name}: not deployed")
+    for name in stopped.paused:
+        session.out.say(f"{name}: paused: it stays down until sparkctl up {name}, or an apply of its stack")
     if everything and not stopped.removed:
         session.out.say("nothing is deployed")

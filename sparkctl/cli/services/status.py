@@ -11,6 +11,7 @@ from sparkctl.base import units
 from sparkctl.base.errors import InputError, NotReadyError
 from sparkctl.cli.options import as_json, everything, refuse_none_or_both, several
 from sparkctl.cli.services import status_lines
+from sparkctl.cli.services.ps_rows import standing_row
 from sparkctl.operations.services import running
 from sparkctl.operations.status import services
 from sparkctl.operations.status.services import laid_over
@@ -93,4 +94,5 @@ def _row(name: str, found: ServiceStatus) -> dict[str, object]:
         else None,
         "changed": list(found.changed),
         "unknown": list(record.damaged),
+        "standing": standing_row(found.standing),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base import units
+from sparkctl.operations.stack import standing
 from sparkctl.operations.status.liveness import Life
 from sparkctl.operations.status.services import made_from
 
@@ -35,6 +36,8 @@ def show(out: Output, found: ServiceStatus, heading: dict[str, str], row: Mappin
         "prefix cache": f"{_share(row['prefix_hit_rate'])} hits",
         "memory": f"{_size(row['memory_bytes'])} of a claim of {_size(row['claim_bytes'])}{_on_cards(found)}",
     }
+    if found.standing is not None:
+        shown["standing"] = standing.words(found.standing)
     if isinstance(acceptance, dict):
         shares = " ".join(_share(share) for share in acceptance["positions"])
         shown["acceptance"] = (

@@ -1,4 +1,4 @@
-"""``sparkctl up``: start services, one after another, and prove each healthy."""
+"""``sparkctl up``: start services, together where there is room, and prove each healthy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Stop and start again what has changed: its recipe, image or secrets.")
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
+@click.option("--one-by-one", is_flag=True, help="Start each when the last is ready, however much room there is.")
 @click.option("--drop-caches", is_flag=True, help="Ask the kernel (as root) to give back the page cache first.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
@@ -30,14 +31,14 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], named: str | None, **switches: bool
 ) -> None:
-    """Start recipes or stacks, one after another, and prove each healthy.
+    """Start recipes or stacks and prove each healthy, those together whose starts have room together.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, named, switches)
-    taken = {name: switches[name] for name in ("fit", "drop_caches", "download")}
+    taken = {name: switches[name] for name in ("fit", "drop_caches", "download", "one_by_one")}
     try:
         with session.out.reporting(as_json=switches["as_json"]):
             up(session.world, asked, **taken)

@@ -11,9 +11,10 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.recipes.host import version
 from sparkctl.recipes.mods import misfits
+from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.base.errors import Place
     from sparkctl.operations.context import World
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from sparkctl.recipes.recipe import Serve
     from sparkctl.recipes.stack import LoadedStack, Member
 
-
-_BY_DOCKER: Final = frozenset({"always", "unless-stopped"})
-"""The policies by which docker starts a container again after a reboot."""
 
 _OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT, job_lint.SUITE)
 
@@ -70,6 +68,15 @@ def listed(catalog: Catalog) -> list[ListedRecipe]:
         ListedRecipe(entry.name, kind, entry.label, _description(catalog, kind, entry.name), entry.path)
         for kind, entry in found
     ]
+
+
+def shown_stack(world: World, name: str) -> LoadedStack | None:
+    """Return the stack that a name means, None for a recipe or a service.
+
+    Raises:
+        InputError: something is wrong with the stack.
+    """
+    return world.catalog.stack(name) if world.catalog.knows_stack(name) else None
 
 
 def shown(world: World, name: str, overrides: Sequence[str] = (), *, strict: bool = False) -> dict[str, LoadedRecipe]:
@@ -126,9 +133,16 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
             problems |= {str(problem): problem for problem in sheets.problems(*sheets_of[name])}
             continue
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
-        problems |= {str(problem): problem for problem in _unmountable(world, name)}
+        problems |= {str(problem): problem for problem in [*_unmountable(world, name), *_lines(world, name)]}
         reaches |= {str(problem): problem for problem in _reaches(world, name)}
     return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
+
+
+def _lines(world: World, name: str) -> list[Problem]:
+    """Return what is wrong with the guard lines of a stack on this host."""
+    with suppress(InputError):
+        return world.offline_loader(world.disk_models).unheld_lines(name)
+    return []
 
 
 def _unmountable(world: World, name: str) -> list[Problem]:
@@ -220,19 +234,32 @@ def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> li
     serves: dict[str, Serve] = {}
     for member in stack.members:
         place = stack.document.place(("services", member.service, "recipe"))
+        try:
+            refuse_unservable(member.service)
+        except InputError as error:
+            found.append(Problem(error.message, stack.document.node(("services", member.service)).key, error.hint))
         found += _recipe_problems(catalog, member, place, strict=strict)
         with suppress(InputError):
-            recipe = catalog.recipe(member.recipe, member.overrides).recipe
+            loaded = catalog.recipe(member.recipe, member.overrides)
+            recipe, restarted = loaded.recipe, restarted_by_docker(member, loaded)
+            found += [restarted] if restarted is not None else []
             for other in (name for name, serve in serves.items() if serve.clashes(recipe.serve)):
                 message = f"{other} and {member.service} both listen at {recipe.serve.place}"
                 found.append(Problem(message, place, "give one of them a port of its own: set: {serve.port: …}"))
+            found += _asked_alike(member, place, recipe.serve, serves)
             serves[member.service] = recipe.serve
-            policy = recipe.container.restart
-            if policy in _BY_DOCKER and len(stack.members) > 1:
-                message = f"{member.service}: docker starts it by itself after a reboot (restart: {policy})"
-                hint = "all at once, unplanned and unproved: leave container.restart out, and start the stack by `up`"
-                found.append(Problem(message, place, hint, warning=True))
     return found
+
+
+def _asked_alike(member: Member, place: Place, serve: Serve, others: Mapping[str, Serve]) -> Iterator[Problem]:
+    """Yield the names by which clients ask for a service and for one before it: they reach one of the two."""
+    names = (serve.name, *serve.aliases)
+    for other, taken in others.items():
+        both = [name for name in names if name in {taken.name, *taken.aliases}]
+        if both:
+            message = f"{other} and {member.service} are both asked for by the name {', '.join(both)}"
+            hint = "whoever asks by it reaches one of them; give one another: set: {serve.name: …}"
+            yield Problem(message, place, hint, warning=True)
 
 
 def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, strict: bool) -> list[Problem]:

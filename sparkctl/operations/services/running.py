@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import deployed
 from sparkctl.operations.changes import controller
 from sparkctl.operations.checks import named
@@ -16,17 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.stack import standing
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
+else:
+    standing = LazyModule("sparkctl.operations.stack.standing")
 
 _POLL_S: Final = 0.2
 
 
 class Stopped(NamedTuple):
-    """What `down` came to: the services that it removed, and those that were asked for and not deployed."""
+    """What `down` came to: the services that it removed, and those that were asked for and not deployed.
+
+    ``paused`` are those of them that the applied stack has: they stay down until ``up`` or ``apply``.
+    """
 
     removed: tuple[str, ...]
     absent: tuple[str, ...]
+    paused: tuple[str, ...] = ()
 
 
 def attach(world: World, name: str) -> Service:
@@ -46,7 +54,7 @@ def attach(world: World, name: str) -> Service:
 def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -> Stopped:
     """Stop and remove services, by their names, those of recipes or stacks; ``everything`` are all of this engine.
 
-    Models, images and mods stay.
+    Models, images and mods stay. Those of the applied stack are paused: nothing starts them before the operator does.
 
     Raises:
         InputError: a name that is no service, recipe or stack; nothing was stopped.
@@ -54,17 +62,19 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
     """
     if bool(names) == everything:
         raise InputError("expected the names of services, or everything", hint="spark.down('NAME'), sparkctl down NAME")
-    there = deployed.names(world.engine)
-    wanted = there if everything else world.service_names(names, there)
+    there, declared = deployed.names(world.engine), standing.known_names(world)
+    wanted = [*dict.fromkeys([*there, *declared])] if everything else world.service_names(names, [*there, *declared])
     for name in wanted:
         if name not in there:
             jobs.refuse_job(world.engine, name, f"sparkctl job stop {name} ends it")
-        if name not in there and not world.catalog.knows(name):
+        if name not in there and name not in declared and not world.catalog.knows(name):
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    # First: whoever keeps the stack running must not start again what is stopped here.
+    paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
     removed = controller(world, []).down(wanted)
-    return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed))
+    return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed), tuple(paused))
 
 
 def chosen(world: World, names: Sequence[str], *, everything: bool = False) -> list[str]:
@@ -91,6 +101,7 @@ def restart(world: World, name: str) -> Service:
     service, container = _joined(world, name)
     checks = named.required_checks(world, [service])
     controller(world, [service]).restart(service, container, named.require(world, checks))
+    standing.started_by_hand(world, [service.name])
     return service
 
 

@@ -1,9 +1,11 @@
-"""Services started, one after another, and each proved healthy."""
+"""Services started, together where there is room, and each proved healthy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sparkctl.base.errors import WaitInterruptedError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
 from sparkctl.operations import models
 from sparkctl.operations.changes import Options, RefusedError, controller
@@ -26,15 +28,26 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.operations.stack import standing
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
+else:
+    standing = LazyModule("sparkctl.operations.stack.standing")
 
 
 def up(
-    world: World, asked: AskedSet, *, fit: bool = False, drop_caches: bool = False, download: bool = False
+    world: World,
+    asked: AskedSet,
+    *,
+    fit: bool = False,
+    drop_caches: bool = False,
+    download: bool = False,
+    one_by_one: bool = False,
 ) -> list[Service]:
-    """Start a set, one service after another, and prove each healthy; return its services. What is up stays up.
+    """Start a set and prove each of its services healthy; return them. What is up stays up.
+
+    Those whose starts have room together start together, unless ``one_by_one``.
 
     ``fit`` takes the first smaller setting of the asked services with which the set fits; ``drop_caches`` asks the
     kernel (as root) to give back the page cache first; ``download`` downloads the models that are not here.
@@ -59,12 +72,16 @@ def up(
             asked = _smaller(world, planned)
             services = _services(world, asked, download=download)
     checks = named.required_checks(world, services)
-    options = Options(asked.replace, asked.keep, named.require(world, checks))
+    options = Options(asked.replace, asked.keep, named.require(world, checks), one_by_one=one_by_one)
     try:
         controller(world, services).up(services, options)
     except RefusedError as error:
         others = strangers(world, error.plan, planner(world).now.pids())
         raise SetDoesNotFitError(PlannedSet(asked, services, error.plan, strangers=others)) from None
+    except WaitInterruptedError:  # it goes on loading, and is wanted
+        standing.started_by_hand(world, [service.name for service in services])
+        raise
+    standing.started_by_hand(world, [service.name for service in services])
     return services
 
 

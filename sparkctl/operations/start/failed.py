@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, NotReadyError
 from sparkctl.base.shown import Boundary, without_colours
 from sparkctl.operations import secrets
 from sparkctl.operations.start.kept_failures import failure_of
@@ -26,8 +26,8 @@ READ_LINES: Final = 20_000
 SHOWN_LINES: Final = 20
 
 
-def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iterable[str]) -> tuple[str, str | None]:
-    """Return what to tell of a start that failed, and the fix; the failure and its log are ``kept``.
+def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iterable[str]) -> NotReadyError:
+    """Return what to raise for a start that failed, with the fix as its hint; the failure and its log are ``kept``.
 
     ``hidden`` are the values of secrets, which neither the message nor what is kept holds.
     """
@@ -48,7 +48,8 @@ def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iter
     told += _whole(path)
     fix = found.fix if found is not None else None
     hint = fix or (outcome.hint if outcome is not None else None)
-    return "\n".join(told), hint or f"a file for a bug report, without secrets: sparkctl report {name}"
+    hint = hint or f"a file for a bug report, without secrets: sparkctl report {name}"
+    return NotReadyError("\n".join(told), hint=hint, passes=found is None or found.passes)
 
 
 def keep_dead(engine: Engine, kept: KeptFailures, container: Container, hidden: Iterable[str]) -> list[str]:

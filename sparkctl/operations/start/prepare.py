@@ -14,7 +14,7 @@ from sparkctl.recipes.host import caches
 from sparkctl.vllm import image_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Engine
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from sparkctl.world.spec import ContainerSpec
 
 
-def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
+def prepare(ports: Ports, report: Report, services: Sequence[Service], *, taken: Collection[str] = ()) -> None:
     """Make sure of everything that can be known before the first container is made; pulls what is missing.
+
+    Of the services in ``taken`` a name and a port may be another's: it gives them back before.
 
     Raises:
         EngineError: a name or a port is taken, or an image cannot be had.
@@ -31,7 +33,8 @@ def prepare(ports: Ports, report: Report, services: Sequence[Service]) -> None:
         InputError: an image that came has another release of vLLM than its recipe says.
     """
     for service in services:
-        refuse_taken(ports, service)
+        if service.name not in taken:
+            refuse_taken(ports, service)
         on_disk.check_sources(service.mods)
     images = Images(ports.engine, ports.files)
     for service in services:

@@ -48,6 +48,8 @@ class Sampler:
         """Whether its processes used CPU or read from the disk between the last two readings; None: not known."""
         self.reads_seen = True
         """Whether reads from the disk are among what is known: another user's processes show their CPU alone."""
+        self.alone = True
+        """Whether no other service started meanwhile, as far as whoever takes the samples knows."""
         self._cards = cards
         self._shown: list[int] = []
         self.samples = [Sample(now, self._available())]
@@ -78,7 +80,7 @@ class Sampler:
     @property
     def watched(self) -> WatchedStart:
         """What was seen so far."""
-        return WatchedStart(tuple(self.samples), self.before_s)
+        return WatchedStart(tuple(self.samples), self.before_s, alone=self.alone)
 
     @property
     def available_bytes(self) -> int:

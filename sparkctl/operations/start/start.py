@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sparkctl.base.errors import ModError, NotReadyError, WaitInterruptedError
+from sparkctl.base.errors import ModError, NotReadyError
 from sparkctl.operations import secrets
 from sparkctl.operations.memory import machine
+from sparkctl.operations.services.together import left_loading
 from sparkctl.operations.start import acceptance, measurement, prepare, probe, readiness, warm
 from sparkctl.operations.start.failed import explain, keep_dead
 from sparkctl.operations.start.kept_failures import KeptFailures
@@ -20,7 +21,7 @@ from sparkctl.world import labels
 from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_TRIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from sparkctl.operations.history import History
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
     from sparkctl.world.ports import Ports, Report
     from sparkctl.world.spec import ContainerSpec
-
-# Two looks a second cost nothing beside a start, and "ready" is said at most half a second late.
-POLL_S: Final = 0.5
 
 
 class Begun(NamedTuple):
@@ -142,8 +140,11 @@ class Starter:
         for line in keep_dead(self._ports.engine, self._kept, earlier, hidden):
             self._report.say(line)
 
-    def prove(self, service: Service, begun: Begun, require: Require | None) -> None:
+    def prove(self, service: Service, begun: Begun, require: Require | None) -> Iterator[None]:
         """Wait until a service that was begun is ready, verify its mods, ``require`` more of it, keep what it took.
+
+        It goes on with each ``next`` and pauses where nothing is to be done but to look again later; for whoever
+        interrupts a pause, KeyboardInterrupt is thrown into it (``services.together``).
 
         Raises:
             NotReadyError: the server died, answered wrongly, or took too long.
@@ -152,9 +153,9 @@ class Starter:
             EngineError: the engine refused.
             WaitInterruptedError: the operator stopped waiting; the container goes on loading.
         """
-        self._prove(service, begun.container, begun.sampler, require)
+        yield from self._prove(service, begun.container, begun.sampler, require)
 
-    def join(self, service: Service, container: str, require: Require | None) -> None:
+    def join(self, service: Service, container: str, require: Require | None) -> Iterator[None]:
         """Do what ``prove`` does for a container that runs already: of a late start there is less to keep.
 
         Raises:
@@ -164,10 +165,11 @@ class Starter:
         there = ports.engine.container(container)
         cards = () if there is None else labels.read(there.labels).gpus or ()
         sampler = Sampler(ports.engine, ports.host, container, ports.clock.monotonic(), before_s, cards)
-        self._prove(service, container, sampler, require)
+        sampler.alone = not measurement.others_start(ports, container)
+        yield from self._prove(service, container, sampler, require)
 
-    def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> None:
-        progress = self._wait(service, container, sampler)
+    def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> Iterator[None]:
+        progress = yield from self._wait(service, container, sampler)
         prepare.verify_container(self._ports.engine, service)
         self._check(service, require)
         sampler.look(self._ports.clock.monotonic(), closely=True)
@@ -205,10 +207,10 @@ class Starter:
         files = tuple(file for file in spec.env_files if file != str(service.secrets_file))
         return replace(spec, env_files=files, env=(*secrets.variables(values).items(), *spec.env))
 
-    def _wait(self, service: Service, container: str, sampler: Sampler) -> Progress:
+    def _wait(self, service: Service, container: str, sampler: Sampler) -> Generator[None, None, Progress]:
         """Wait until a service's container is ready; the ``sampler`` looks at what it takes meanwhile."""
         with self._interruptible(service):
-            progress = self._watch(service, container, sampler)
+            progress = yield from self._watch(service, container, sampler)
         self._tell_outcome(service, progress)
         return progress
 
@@ -217,9 +219,7 @@ class Starter:
         try:
             yield
         except KeyboardInterrupt:
-            message = f"stopped waiting for {service.name}: it goes on loading"
-            hint = f"resume: sparkctl attach {service.name}    stop it: sparkctl down {service.name}"
-            raise WaitInterruptedError(message, hint=hint) from None
+            raise left_loading([service.name]) from None
 
     def _tell_outcome(self, service: Service, progress: Progress) -> None:
         """Tell what is to be said of a ready service; of one that is not ready, raise NotReadyError with the cause."""
@@ -233,8 +233,7 @@ class Starter:
         if outcome.drafts_in_vain:
             raise NotReadyError(f"{service.name} is not ready: {outcome.message}", hint=self._suspects(service))
         hidden = self._secret_values.get(service.name, {}).values()
-        text, fix = explain(self._ports.engine, self._kept, progress, hidden)
-        raise NotReadyError(text, hint=fix)
+        raise explain(self._ports.engine, self._kept, progress, hidden)
 
     def _check(self, service: Service, require: Require | None) -> None:
         key = self._secret_values.get(service.name, {}).get(secrets.API_KEY)
@@ -257,7 +256,7 @@ class Starter:
         started = None if there is None else there.started_at
         return 0.0 if started is None else max(0.0, self._ports.clock.epoch() - started)
 
-    def _watch(self, service: Service, container: str, sampler: Sampler) -> Progress:
+    def _watch(self, service: Service, container: str, sampler: Sampler) -> Generator[None, None, Progress]:
         clock = self._ports.clock
         usual = self._history.usual(service)
         progress = readiness.begin(_target(service, container), clock.monotonic(), sampler.before_s)
@@ -272,7 +271,7 @@ class Starter:
                     return progress
                 self._tell(service, progress, sampler, usual)
                 if progress.probe is asked:  # not answered yet; the next question needs no wait
-                    clock.sleep(POLL_S)
+                    yield
         finally:
             tail.close()
 

@@ -45,6 +45,10 @@ class Turn:
                 return f"{worker(own)} is starting {service.name} with other settings"
         return next(filter(None, (self._loads(one, service) for one in containers)), "")
 
+    def jobs_run(self) -> bool:
+        """Return whether a job runs."""
+        return any(is_job(one.labels) and one.state == "running" for one in self._ports.engine.containers())
+
     def _loads(self, other: Container, service: Service) -> str:
         """Return why a container's start is in the way of a service's.
 
@@ -58,8 +62,7 @@ class Turn:
         if name is None or other.name != name or name == service.name:
             return ""
         measures = [name] if _measures(other.command) else []
-        # An encoder has no cache to make (vLLM 0.32.0 v1/engine/core.py, has_kv_cache).
-        measures += [service.name] if service.footprint.kv.groups and _measures(service.spec.command) else []
+        measures += [service.name] if measures_free_memory(service) else []
         if not measures or not self._starting(other):
             return ""
         return (
@@ -69,7 +72,7 @@ class Turn:
 
     def _disturbs(self, job: Container, service: Service) -> str:
         """Return why a job that runs is in the way of a service that measures: it takes and gives back all the time."""
-        if job.state != "running" or not service.footprint.kv.groups or not _measures(service.spec.command):
+        if job.state != "running" or not measures_free_memory(service):
             return ""
         on = labels.read(job.labels).gpus
         cards = machine.cards_of(self._ports.host, service)
@@ -87,6 +90,14 @@ class Turn:
             return False
         seen = look_at(self._ports, container, self._key)
         return liveness.judge(seen, seen)[0] is Life.STARTING
+
+
+def measures_free_memory(service: Service) -> bool:
+    """Return whether a service's vLLM sizes its cache by the memory that it finds free while it starts.
+
+    An encoder has no cache to make (vLLM 0.32.0 v1/engine/core.py, has_kv_cache).
+    """
+    return bool(service.footprint.kv.groups) and _measures(service.spec.command)
 
 
 def _measures(command: Sequence[str]) -> bool:

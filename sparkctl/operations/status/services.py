@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.deployed import find
 from sparkctl.operations.jobs.memory import running as jobs
@@ -22,11 +23,15 @@ from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.labels import ServiceLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.stack import standing
     from sparkctl.operations.status.liveness import Look
+    from sparkctl.planning.agent.seen import Standing
+else:
+    standing = LazyModule("sparkctl.operations.stack.standing")
 
 _LOOK_S: Final = 1.0
 
@@ -38,6 +43,7 @@ class ServiceNow:
     ``doing`` is None where the server cannot be asked: the engine is elsewhere. A stuck one needs more than one look.
     ``changed`` are in words the image behind the tag and the secrets that are others than what it was started with.
     ``aside`` is what is set aside of it, or was left by a killed command, and what becomes of that; "" for nothing.
+    ``standing`` is why it is not kept running; None: nothing was decided about it.
     """
 
     deployed: Deployed
@@ -45,6 +51,7 @@ class ServiceNow:
     why: str = ""
     changed: tuple[str, ...] = ()
     aside: str = ""
+    standing: Standing | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +84,7 @@ class ServiceStatus:
     """What a service does, by looks at its counters over a time; ``deployed`` is None where it was just removed.
 
     ``metrics`` are of the last look, ``rates`` in tokens per second; ``changed`` is as for ``ServiceNow``. ``fix`` is
-    what to do about one that is dead, where its log says why.
+    what to do about one that is dead, where its log says why. ``standing`` is as for ``ServiceNow``.
     """
 
     deployed: Deployed | None
@@ -87,6 +94,7 @@ class ServiceStatus:
     rates: Rates
     changed: tuple[str, ...] = ()
     fix: str | None = None
+    standing: Standing | None = None
 
     @property
     def record(self) -> ServiceLabels:
@@ -111,7 +119,18 @@ def services(world: World) -> list[ServiceNow]:
         EngineError: the engine does not answer.
     """
     aside = {finding.service: str(finding) for finding in planner(world).aside()}
-    return [_now(world, deployed, aside.get(deployed.name, "")) for deployed in world.deployed()]
+    found = [_now(world, deployed, aside.get(deployed.name, "")) for deployed in world.deployed()]
+    known = standing.known_standings(world)
+    return [replace(one, standing=known.get(one.name)) for one in found] if known else found
+
+
+def absent(world: World, found: Sequence[ServiceNow]) -> list[tuple[str, Standing]]:
+    """Return what was decided of services of the applied stack that have no container, beside those ``found``."""
+    there = {one.name for one in found}
+    try:
+        return [(name, one) for name, one in standing.standings(world).items() if name not in there]
+    except InputError:  # ``services`` has warned of it
+        return []
 
 
 def _now(world: World, deployed: Deployed, aside: str) -> ServiceNow:
@@ -170,12 +189,18 @@ def status(world: World, name: str) -> ServiceStatus:
         EngineError: the engine is elsewhere, or does not answer.
     """
     world.refuse_elsewhere()
-    failure = kept_failures.of_world(world).failure(name) if find(world.engine, name) is None else None
+    own = standing.known_standings(world).get(name)
+    absent = find(world.engine, name) is None
+    failure = kept_failures.of_world(world).failure(name) if absent else None
     if failure is not None:
         why = f"it is not deployed; {failure.told}"
-        return ServiceStatus(None, Life.DEAD, why, Metrics(), Rates(), fix=failure.fix)
+        return ServiceStatus(None, Life.DEAD, why, Metrics(), Rates(), fix=failure.fix, standing=own)
+    if absent and own is not None and _deployed(world, name) is None:
+        return ServiceStatus(
+            None, Life.DEAD, "it is not deployed", Metrics(), Rates(), fix=f"sparkctl up {name}", standing=own
+        )
     first, last = _looks(world, name)
-    found = _status(world, _deployed(world, name), first, last)
+    found = replace(_status(world, _deployed(world, name), first, last), standing=own)
     return _explained(world, found) if found.state is Life.DEAD else found
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.world.host import Models
+    from sparkctl.world.labels import LaidOver
     from sparkctl.world.spec import ContainerSpec
 
 MODELS: Final = "/root/.cache/huggingface"
@@ -119,6 +120,12 @@ def told(target: str, source: str) -> str:
 def counted(spec: ContainerSpec) -> ContainerSpec:
     """Return a container for its digest: where it keeps what it compiles makes no service another one."""
     return replace(spec, mounts=tuple(mount for mount in spec.mounts if not _is_by_tag(mount.target, mount.source)))
+
+
+def digest_of(spec: ContainerSpec, laid_over: LaidOver | None) -> str:
+    """Return the digest of a container. That another service came into its stack makes no service another one."""
+    derived = laid_over is not None and laid_over.oom_score_adj is not None
+    return counted(replace(spec, oom_score_adj=None) if derived else spec).digest()
 
 
 def _is_by_tag(target: str, source: str | None) -> bool:

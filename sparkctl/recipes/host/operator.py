@@ -13,12 +13,16 @@ STANDARD_CACHE: Final = "~/.cache/huggingface"
 
 
 class Operator(NamedTuple):
-    """The operator's own folders; ``hub_cache`` is their cache of models where it is not in the standard place."""
+    """The operator's own folders; ``hub_cache`` is their cache of models where it is not in the standard place.
+
+    ``run`` is where guard, agent and commands of this host meet; None on a simulated Spark, whose memory no guard sees.
+    """
 
     home: Path
     config: Path
     state: Path
     hub_cache: Path | None = None
+    run: Path | None = None
 
     def expand(self, path: str) -> Path:
         """Return ``path`` with a leading ``~`` as the operator's home."""

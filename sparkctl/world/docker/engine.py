@@ -20,7 +20,7 @@ from docker.utils import kwargs_from_env
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import build, create, image_files, pull, python, workbench
 from sparkctl.world.docker.errors import Endpoint, to_its_end
-from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of
+from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of, offered_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
 from sparkctl.world.docker.pieces import MOST_LINES, log_end
 
@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.builder import BuildMoment, BuildOrder, BuiltImage
-    from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, LogTail, Package, PullProgress
+    from sparkctl.world.engine import (
+        Container,
+        EngineInfo,
+        Image,
+        ImportedFile,
+        LogTail,
+        OfferedImage,
+        Package,
+        PullProgress,
+    )
     from sparkctl.world.spec import ContainerSpec
     from sparkctl.world.workbench import PathChange, PathEntry
 
@@ -167,6 +176,11 @@ class DockerEngine:
                 return image_of(self._client.inspect_image(reference))  # type: ignore[no-untyped-call]  # the stub's
             except ImageNotFound:
                 return None
+
+    def offered(self, reference: str) -> OfferedImage:
+        """Return what the registry has behind a name now; nothing is fetched."""
+        with self._asked(f"ask the registry for the image {reference}", pull.RULES):
+            return offered_of(self._client.inspect_distribution(reference))  # type: ignore[no-untyped-call]  # the stub's
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""

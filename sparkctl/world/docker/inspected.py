@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.units import format_gib
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image
+from sparkctl.world.engine import Container, EngineInfo, Image, OfferedImage
 from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, Port, Ulimit
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ def image_of(inspected: Mapping[str, Any]) -> Image:
     labels = (inspected.get("Config") or {}).get("Labels") or {}
     digests = tuple(inspected.get("RepoDigests") or ())
     return Image(inspected["Id"], digests, int(inspected.get("Size") or 0), labels)
+
+
+def offered_of(described: Mapping[str, Any]) -> OfferedImage:
+    """Return what ``GET /distribution/NAME/json`` says that a registry has."""
+    platforms = {
+        "/".join(filter(None, (one.get("os"), one.get("architecture"), one.get("variant"))))
+        for one in described.get("Platforms") or ()
+        if one.get("os") not in {None, "", "unknown"}  # a list of images has what attests them too, for no platform
+    }
+    return OfferedImage(str(described["Descriptor"]["digest"]), tuple(sorted(platforms)))
 
 
 def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tuple[int, ...]) -> EngineInfo:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.host import Activity, GpuProcess, MemoryReading
+from sparkctl.world.host import Activity, GpuProcess, MemoryReading, ProcessIdentity
+from sparkctl.world.local import processes
 from sparkctl.world.local.nvml import Nvml
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sparkctl.world.host import Gpu
 
 _DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
@@ -63,6 +66,16 @@ class LinuxHost:
         except psutil.Error:
             return None
         return max(0, int(memory.rss) - int(getattr(memory, "shared", 0)))
+
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        """Return the anonymous bytes of all processes but ``ours``."""
+        held = [self.resident_bytes(pid) for pid in psutil.pids() if pid not in ours]
+        return sum(one or 0 for one in held)
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        """Return what tells a process from a later one of its number, or None when it is gone."""
+        began = processes.began(pid)
+        return None if began is None else ProcessIdentity(int(began), processes.cgroup(pid))
 
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""

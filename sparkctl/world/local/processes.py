@@ -14,6 +14,7 @@ from typing import Final
 PATTERN: Final = r"[A-Za-z0-9-]*~[0-9a-f]*~\d*~\d+~\d*"
 """A process as ``me`` writes it."""
 _PROC: Final = Path("/proc")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
 _ENDED: Final = {"Z", "X", "x"}  # it has ended and its parent has not asked how; dead (proc(5))
 _STATE, _START = 0, 19
 """Where the state and the start are among the fields of /proc/PID/stat after the name (proc(5): fields 3 and 22)."""
@@ -21,7 +22,7 @@ _STATE, _START = 0, 19
 
 def me() -> str:
     """Return this process; the text is fit for a label and for a file's name."""
-    return "~".join([*_machine(), str(os.getpid()), _began(os.getpid()) or ""])
+    return "~".join([*_machine(), str(os.getpid()), began(os.getpid()) or ""])
 
 
 def lives(process: str) -> bool | None:
@@ -40,8 +41,8 @@ def lives(process: str) -> bool | None:
         return False  # this host was started anew since then
     if namespace != own_namespace:
         return None
-    began = _began(int(number))
-    return _exists(int(number)) if began is None else began == start
+    found = began(int(number))
+    return _exists(int(number)) if found is None else found == start
 
 
 def _machine() -> tuple[str, str, str]:
@@ -54,13 +55,24 @@ def _machine() -> tuple[str, str, str]:
         return host, "", ""
 
 
-def _began(number: int) -> str | None:
+def began(number: int) -> str | None:
     """Return when a process began, in the kernel's ticks, or None: it has ended, or it is hidden."""
     try:
         fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[_STATE] in _ENDED else fields[_START]
+
+
+def cgroup(number: int) -> str:
+    """Return the folder of a process's cgroup v2, "" where it has none, or it is the host's root."""
+    try:
+        lines = (_PROC / str(number) / "cgroup").read_text().splitlines()
+    except OSError:
+        return ""
+    path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "/")
+    folder = _CGROUPS / path.lstrip("/")
+    return str(folder) if path != "/" and (folder / "cgroup.procs").exists() else ""
 
 
 def _exists(number: int) -> bool | None:

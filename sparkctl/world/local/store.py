@@ -65,7 +65,7 @@ _READS: Final = (
     (),
     (_OF_MEASUREMENTS,),
     (_OF_MEASUREMENTS, _OF_BENCHES),
-    ("SELECT kind, at, service, recipe, model, text FROM records ORDER BY id",),
+    ("SELECT kind, at, service, recipe, model, text FROM records WHERE kind = ? ORDER BY id",),
 )
 """How each schema is read, in the order in which records were kept: a reader leaves an older file as it is."""
 BUSY_S: Final = 5.0
@@ -111,7 +111,8 @@ class SqliteStore:
         if not self._is_there():
             return []
         with self._opened() as file:
-            rows = [row for query in _READS[_version(file, self._path)] for row in file.execute(query)]
+            queries = _READS[_version(file, self._path)]
+            rows = [row for query in queries for row in file.execute(query, (kind,) if "?" in query else ())]
         return [record for record in map(StoredRecord._make, rows) if record.kind == kind]
 
     def forget(self, kind: str, name: str) -> int:

@@ -6,6 +6,7 @@ does not pay for it.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from sparkctl.world.host import Host, Models
-    from sparkctl.world.local import disk, network, stream_client
+    from sparkctl.world.local import clock, disk, network, stream_client
     from sparkctl.world.local.models import folders, hub
+    from sparkctl.world.local.systemd import notify
     from sparkctl.world.opening import real, simulated
-    from sparkctl.world.ports import Fetcher, Files, Hub, Ports, Store
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Store, Supervisor
     from sparkctl.world.web import Streams
 else:
+    clock = LazyModule("sparkctl.world.local.clock")
+    notify = LazyModule("sparkctl.world.local.systemd.notify")
     disk = LazyModule("sparkctl.world.local.disk")
     hub = LazyModule("sparkctl.world.local.models.hub")
     folders = LazyModule("sparkctl.world.local.models.folders")
@@ -55,11 +59,19 @@ def _streams() -> Streams:
     return stream_client.AsyncStreams()
 
 
+def _clock() -> Clock:
+    return clock.SystemClock()
+
+
+def _supervisor() -> Supervisor:
+    return notify.SystemdSupervisor(os.environ)
+
+
 class Doors(NamedTuple):
     """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``.
 
-    Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network.
-    ``hub`` is given the address of another hub than the public one, or None.
+    Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network,
+    its clock, and what watches this process. ``hub`` is given the address of another hub than the public one, or None.
     """
 
     host: Callable[[], Host]
@@ -70,6 +82,8 @@ class Doors(NamedTuple):
     hub: Callable[[str | None], Hub] = _hub
     fetcher: Callable[[], Fetcher] = _fetcher
     streams: Callable[[], Streams] = _streams
+    clock: Callable[[], Clock] = _clock
+    supervisor: Callable[[], Supervisor] = _supervisor
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

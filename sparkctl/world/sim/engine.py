@@ -19,7 +19,7 @@ from sparkctl.base import private_folder, regular_file, units
 from sparkctl.base.errors import EngineError
 from sparkctl.base.real_path import real
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, PullProgress
+from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
 from sparkctl.world.sim import addresses, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
@@ -68,6 +68,13 @@ class SimEngine:
         pulled = self._pulled(reference)
         kept = text_of(pulled, MOST_NAME)
         return None if kept is None else data.image(kept or reference)
+
+    def offered(self, reference: str) -> OfferedImage:
+        """Return what the registry has behind a name now: what was pulled, as simulated tags do not move."""
+        if self._faults(reference).get("no_such_image"):
+            message = f"cannot ask the registry for the image {reference}: there is no such image"
+            raise EngineError(message, hint="simulated: ordered by the fault no_such_image")
+        return OfferedImage(data.image(reference).id)
 
     def pull(self, reference: str) -> Iterator[PullProgress]:
         """Fetch an image; the iteration ends when it is there."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading
+from sparkctl.world.host import Activity, Gpu, GpuProcess, MemoryReading, ModelRecord
 from sparkctl.world.sim import addresses, orders, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from sparkctl.world.host import Link, Models
+    from sparkctl.world.host import Link, Models, ProcessIdentity
     from sparkctl.world.sim.pool import SimGpu, SimMachine
 
 SWAP_BYTES: Final = 16777212 * 1024  # SwapTotal of most DGX Sparks
@@ -83,6 +83,15 @@ class SimHost:
         found = pool.held(self._sim).get(pid)
         return None if found is None else found.host
 
+    def others_bytes(self, ours: Collection[int]) -> int | None:
+        """Return what the strangers on the GPUs hold."""
+        return sum(one.bytes or 0 for one in self.gpu_processes() if one.pid not in ours)
+
+    def identity(self, pid: int) -> ProcessIdentity | None:
+        """Return nothing: what a simulated service holds is not this machine's, and nobody is to end it for that."""
+        del pid
+        return None
+
     def activity(self, pid: int) -> Activity | None:
         """Return nothing: a simulated service stands in for one that would load."""
         del pid
@@ -139,6 +148,14 @@ class SimModels:
     def links(self, root: Path, below: Path) -> Sequence[Link]:
         """Return the links of this machine's disk that lead out of ``root``."""
         return self._disk.links(root, below)
+
+    def recorded(self, folder: Path) -> ModelRecord:
+        """Return what lies in a folder of this machine's; of a model that is simulated nothing."""
+        return self._disk.recorded(folder) if _there(folder) else ModelRecord()
+
+    def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
+        """Return the sum of a file of this machine's disk."""
+        return self._disk.summed(file, kind, came)
 
 
 def _folder(cache: Path, repo: str) -> Path:

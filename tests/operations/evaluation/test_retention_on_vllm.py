@@ -32,7 +32,7 @@ model: {{repo: test/taught, path: {path}, mount: /models/taught}}
 gpus: none
 # There is no compiler in the image, and several threads that compute wait for each other by spinning.
 env: {{VLLM_CPU_OMP_THREADS_BIND: nobind, OMP_NUM_THREADS: "1", TORCHDYNAMO_DISABLE: "1"}}
-container: {{ipc: host}}
+container: {{shm-size: 1 GiB}}
 serve: {{name: taught, port: 8990}}
 limits: {{context: 1024, sequences: 4, batched-tokens: 512}}
 args: {{enforce-eager: true, language-model-only: true, hf-overrides: {{architectures: [Gemma4ForCausalLM]}}}}

@@ -27,7 +27,7 @@ vllm: "0.32"
 model: {{repo: test/taught, path: {folder}/fp8}}
 gpus: none
 env: {{VLLM_CPU_OMP_THREADS_BIND: nobind, OMP_NUM_THREADS: "1", TORCHDYNAMO_DISABLE: "1"}}
-container: {{ipc: host}}
+container: {{shm-size: 1 GiB}}
 serve: {{name: taught, port: 8100}}
 limits: {{context: 256, sequences: 2, batched-tokens: 256}}
 # The text class reads the multimodal checkpoint and skips its towers, which need torchvision.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.base.units import format_bytes, format_gib
+from sparkctl.operations.guard.standing import refuse_closed
 from sparkctl.operations.jobs.memory.need import need as need_of
 from sparkctl.operations.memory.fitting import stopping
 from sparkctl.operations.planner import planner
@@ -117,11 +118,13 @@ def admitted(world: World, loaded: LoadedJob, need: JobNeed, *, before: Sequence
 
     Raises:
         JobDoesNotFitError: its memory or its room on the disk is missing, with the ways out.
+        DoesNotFitError: the guard has closed admission.
         EngineError: as for ``admission``.
     """
     found = admission(world, loaded, need, before=before)
     if not found.fits:
         raise JobDoesNotFitError(found)
+    refuse_closed(world.ports, world.operator.run)
     for line in found.plan.unknown:
         world.report.warn(line)
 

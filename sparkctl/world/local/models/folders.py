@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.world.host import Link
-from sparkctl.world.local.models import shards
+from sparkctl.world.local.models import recorded, shards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.world.host import ModelRecord
 
 _MAX_REFERENCE: Final = 4096
 _MAX_ENTRIES: Final = 20_000
@@ -72,6 +74,14 @@ class DiskModels:
             return tuple(_link(root, path) for path in _links(below) if not path.resolve().is_relative_to(real))
         except (OSError, RuntimeError, ValueError):
             return ()
+
+    def recorded(self, folder: Path) -> ModelRecord:
+        """Return what lies in a model's folder, or in a snapshot of a cache, as names and notes say it."""
+        return recorded.recorded(folder)
+
+    def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
+        """Return the sum of a file, of which all is read; raises InputError as ``recorded.summed`` does."""
+        return recorded.summed(file, kind, came)
 
 
 def _counts(root: Path, below: Path) -> range:

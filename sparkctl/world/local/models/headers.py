@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from huggingface_hub import HfApi, get_session, hf_hub_url
@@ -21,6 +22,8 @@ from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.errors import InputError
 from sparkctl.base.shard_names import INDEX, SEPARATE_QUANTIZATION
 from sparkctl.base.units import MIB
+from sparkctl.world.host import ModelFile, ModelRecord
+from sparkctl.world.local.models import recorded
 from sparkctl.world.ports import HubModel
 
 if TYPE_CHECKING:
@@ -65,6 +68,24 @@ def described(repo: str, revision: str | None, endpoint: str | None, patience: f
         message = f"{repo} on the hub has no config.json: it is no model that vLLM serves by this name"
         raise InputError(message, hint="a repository of GGUF files or adapters needs the model that it was made from")
     return _Repository(repo, info.sha or revision or "main", endpoint, names, patience).described()
+
+
+def listed(repo: str, revision: str | None, endpoint: str | None, patience: float) -> ModelRecord:
+    """Return a repository's commit and those of its files that a server may read; ``patience`` is in seconds.
+
+    Raises:
+        NoAnswerError: nothing came for so long.
+        Exception: what the library and its HTTP client raise.
+    """
+    api = HfApi(endpoint=endpoint)
+    ask = partial(api.model_info, revision=revision, timeout=patience, files_metadata=True)
+    (info,) = _each(ask, [repo], patience)
+    files = [
+        ModelFile(one.rfilename, one.size or 0, recorded.sum_of(one.lfs.sha256 if one.lfs else one.blob_id or ""))
+        for one in info.siblings or ()
+        if recorded.is_read(one.rfilename)
+    ]
+    return ModelRecord(info.sha, tuple(sorted(files)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,17 +22,16 @@ from huggingface_hub.utils import logging as library_log
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from sparkctl.base.errors import InputError
-from sparkctl.world.local.models import headers
+from sparkctl.world.local.models import headers, recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sparkctl.world.host import ModelRecord
     from sparkctl.world.ports import HubModel
 
 _WITHOUT = "check the network; without it, name model facts (model.facts) or a folder that holds the model (model.path)"
-# The weights vLLM loads are safetensors; a second copy in another format would double the download.
-_UNUSED = ["*.bin", "*.pth", "*.pt", "*.gguf", "*.msgpack", "*.h5", "original/*", "consolidated*"]
 _REFUSALS: dict[type[Exception], tuple[str, str]] = {
     GatedRepoError: (
         "{repo} is gated: the hub wants a token whose owner accepted the licence",
@@ -81,7 +80,7 @@ class HuggingFaceHub:
                 revision=revision,
                 local_dir=folder,
                 cache_dir=None if folder else cache,
-                ignore_patterns=_UNUSED,
+                ignore_patterns=list(recorded.UNUSED),
                 endpoint=self._endpoint,
             )
 
@@ -95,6 +94,16 @@ class HuggingFaceHub:
         _refuse_odd(self._endpoint)
         with _told(repo, "read"), _drawn(bars=False), _silent():
             return headers.described(repo, revision, self._endpoint, self._patience)
+
+    def listed(self, repo: str, revision: str | None) -> ModelRecord:
+        """Return the commit of a revision and the files that a server may read, with their sums; one question.
+
+        Raises:
+            InputError: no such repository or revision, no permission, no network, or a hub that does not answer.
+        """
+        _refuse_odd(self._endpoint)
+        with _told(repo, "read"), _drawn(bars=False), _silent():
+            return headers.listed(repo, revision, self._endpoint, self._patience)
 
 
 def _refuse_odd(endpoint: str | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sparkctl.planning.box.seen import ActionKind, Incarnation  # noqa: TC001  (pydantic reads it at run time)
+from sparkctl.planning.agent.seen import ActionKind, Incarnation  # noqa: TC001  (pydantic reads it at run time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Underway:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class AgentPast:
     """What happened on a box. ``at`` is when the last decision was made, in the boot of the host called ``boot``.
 
     ``starts`` are those of the last hour, the latest last. ``number`` is that of the last long action.
@@ -127,7 +127,7 @@ class Past:
         """Return what happened to a service, which is nothing where nothing is kept."""
         return next((one for one in self.services if one.name == name), ServicePast(name))
 
-    def noting(self, record: ServicePast) -> Past:
+    def noting(self, record: ServicePast) -> AgentPast:
         """Return it with what happened to a service in place of what was kept of that."""
         if not any(one.name == record.name for one in self.services):
             return replace(self, services=(*self.services, record))

@@ -15,11 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import format_duration
-from sparkctl.planning.box import restarts
-from sparkctl.planning.box.declared import DeclaredService, StartMode
-from sparkctl.planning.box.noticed import GRACE_S, due_times, noticed
-from sparkctl.planning.box.past import PastStart, Underway
-from sparkctl.planning.box.seen import (
+from sparkctl.planning.agent import restarts
+from sparkctl.planning.agent.noticed import GRACE_S, due_times, noticed
+from sparkctl.planning.agent.past import PastStart, Underway
+from sparkctl.planning.agent.seen import (
     ActionKind,
     BoxAction,
     SeenState,
@@ -27,14 +26,15 @@ from sparkctl.planning.box.seen import (
     ServiceWords,
     StandingKind,
 )
-from sparkctl.planning.box.turn import Turn, paused_words
+from sparkctl.planning.agent.turn import StartTurn, paused_words
+from sparkctl.planning.box.declared import DeclaredService, StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sparkctl.planning.box.past import Past, ServicePast
-    from sparkctl.planning.box.seen import BoxSeen, SeenService
-    from sparkctl.planning.box.turn import Hindrance
+    from sparkctl.planning.agent.past import AgentPast, ServicePast
+    from sparkctl.planning.agent.seen import BoxSeen, SeenService
+    from sparkctl.planning.agent.turn import Hindrance
 
 LOOK_S: Final = 5.0
 """So often a box is looked at, a choice: a service that ended is noticed within it, and waits 10 s or more anyhow."""
@@ -48,13 +48,13 @@ class Decision(NamedTuple):
     """
 
     actions: tuple[BoxAction, ...]
-    past: Past
+    past: AgentPast
     next_s: float
     words: tuple[ServiceWords, ...]
     due_s: float | None = None
 
 
-def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, now: float, jitter: float) -> Decision:
+def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, now: float, jitter: float) -> Decision:
     """Return what is done about a box.
 
     ``now`` is in seconds on a clock that only runs forward within one boot (CLOCK_MONOTONIC); ``jitter`` is anything
@@ -64,7 +64,7 @@ def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, now: 
     found = noticed(declared, seen, past, now, jitter)
     if seen.engine:
         return _without_engine(declared, seen, found.past, found.actions)
-    turn = Turn(declared, seen, found.past, now)
+    turn = StartTurn(declared, seen, found.past, now)
     chosen, hindrances = turn.next()
     action = _long(turn, chosen)
     after = found.past if action is None else _begun(action, seen, found.past, now)
@@ -84,7 +84,7 @@ def decide(declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, now: 
 
 
 def _without_engine(
-    declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, actions: tuple[BoxAction, ...]
+    declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, actions: tuple[BoxAction, ...]
 ) -> Decision:
     """Return that nothing is done, and why: of no service is known what it does."""
     words = []
@@ -97,7 +97,7 @@ def _without_engine(
     return Decision(actions, past, LOOK_S, tuple(words))
 
 
-def _long(turn: Turn, chosen: str | None) -> BoxAction | None:
+def _long(turn: StartTurn, chosen: str | None) -> BoxAction | None:
     """Return the long action that is begun now, without its number; None for none."""
     if turn.past.underway is not None:
         return None
@@ -132,7 +132,7 @@ def _paused(look: SeenService) -> bool:
     return look.standing is not None and look.standing.kind is StandingKind.PAUSED
 
 
-def _begun(action: BoxAction, seen: BoxSeen, past: Past, now: float) -> Past:
+def _begun(action: BoxAction, seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
     """Return what happened once a long action was begun."""
     record = past.service(action.service)
     if action.kind is ActionKind.START:
@@ -149,7 +149,7 @@ def _begun(action: BoxAction, seen: BoxSeen, past: Past, now: float) -> Past:
 # --- the words ------------------------------------------------------------------------------------------------------
 
 
-def _words(service: DeclaredService, turn: Turn, hindrance: Hindrance | None) -> ServiceWords:
+def _words(service: DeclaredService, turn: StartTurn, hindrance: Hindrance | None) -> ServiceWords:
     """Return where a service stands, in words."""
     name, look, underway = service.name, turn.seen.service(service.name), turn.past.underway
     record = turn.past.service(name)
@@ -202,7 +202,7 @@ def _beside(look: SeenService, record: ServicePast) -> list[str]:
 # --- when time alone changes something ------------------------------------------------------------------------------
 
 
-def _due(turn: Turn, hindrances: Iterable[Hindrance]) -> float | None:
+def _due(turn: StartTurn, hindrances: Iterable[Hindrance]) -> float | None:
     """Return after how many seconds time alone changes the decision, None where it never does."""
     times = [one.until for one in hindrances if one.until is not None]
     for one in turn.past.services:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import MIB, format_duration, format_gib
-from sparkctl.planning.box import restarts
+from sparkctl.planning.agent import restarts
+from sparkctl.planning.agent.noticed import AGAIN_S, PATIENCE_S, SLACK_BYTES, beside, short_bytes
+from sparkctl.planning.agent.seen import SERVING, SeenState, ServicePhase, StandingKind
 from sparkctl.planning.box.declared import DeclaredService, StartMode
-from sparkctl.planning.box.noticed import AGAIN_S, PATIENCE_S, SLACK_BYTES, beside, short_bytes
-from sparkctl.planning.box.seen import SERVING, SeenState, ServicePhase, StandingKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.planning.box.past import Past, PastRefusal, ServicePast
-    from sparkctl.planning.box.seen import BoxSeen, SeenService
+    from sparkctl.planning.agent.past import AgentPast, PastRefusal, ServicePast
+    from sparkctl.planning.agent.seen import BoxSeen, SeenService
 
 MOVED_BYTES: Final = 256 * MIB
 """By so much available memory has to move for a refused start to be asked for again, a choice."""
@@ -37,12 +37,12 @@ class Hindrance(NamedTuple):
     awaited: bool = False
 
 
-class Turn(NamedTuple):
+class StartTurn(NamedTuple):
     """A look at the box with what happened, at ``now``; what is asked of it is answered of one service at a time."""
 
     declared: Sequence[DeclaredService]
     seen: BoxSeen
-    past: Past
+    past: AgentPast
     now: float
 
     def ordered(self) -> list[DeclaredService]:

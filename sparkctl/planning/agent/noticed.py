@@ -11,10 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.units import GIB, format_duration, format_gib
-from sparkctl.planning.box import restarts
-from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.box.past import PastFailure, PastHold, PastRefusal, ServicePast
-from sparkctl.planning.box.seen import (
+from sparkctl.planning.agent import restarts
+from sparkctl.planning.agent.past import PastFailure, PastHold, PastRefusal, ServicePast
+from sparkctl.planning.agent.seen import (
     SERVING,
     ActionKind,
     ActionResult,
@@ -23,13 +22,14 @@ from sparkctl.planning.box.seen import (
     SeenState,
     StandingKind,
 )
+from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.planning.agent.past import AgentPast, Underway
+    from sparkctl.planning.agent.seen import ActionOutcome, BoxSeen, SeenService
     from sparkctl.planning.box.declared import DeclaredService
-    from sparkctl.planning.box.past import Past, Underway
-    from sparkctl.planning.box.seen import ActionOutcome, BoxSeen, SeenService
 
 GRACE_S: Final = 60.0
 """So long a stuck server may still make a step, a choice: beyond the 20 s that liveness takes to call it stuck."""
@@ -54,7 +54,7 @@ _LOADS: Final = frozenset({ActionKind.START, ActionKind.WAIT})
 class Noticed(NamedTuple):
     """What happened with what this look adds, and what is to be done about that at once: holds and releases."""
 
-    past: Past
+    past: AgentPast
     actions: tuple[BoxAction, ...]
 
 
@@ -67,7 +67,7 @@ class _Moment(NamedTuple):
     came_back: bool
 
 
-def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, now: float, jitter: float) -> Noticed:
+def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, now: float, jitter: float) -> Noticed:
     """Return what happened on a box after a look at it. ``jitter`` is from -1 to 1."""
     before = past
     past = _on_this_boot(seen, past, now)
@@ -84,7 +84,7 @@ def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: Past, now:
     return Noticed(past, actions)
 
 
-def _on_this_boot(seen: BoxSeen, past: Past, now: float) -> Past:
+def _on_this_boot(seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
     """Return what happened on the clock of this boot, with which all memory is back."""
     if past.boot == seen.boot and now >= past.at:
         return past
@@ -117,7 +117,7 @@ def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
 # --- the end of an action -------------------------------------------------------------------------------------------
 
 
-def _after_action(declared: Sequence[DeclaredService], past: Past, moment: _Moment) -> Past:
+def _after_action(declared: Sequence[DeclaredService], past: AgentPast, moment: _Moment) -> AgentPast:
     """Return what happened with how the action under way ended, if it did."""
     underway, outcome = past.underway, moment.seen.outcome
     if underway is None:

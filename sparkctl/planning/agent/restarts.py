@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration
-from sparkctl.planning.box.past import Past, PastFailure, PastStart, ServicePast
+from sparkctl.planning.agent.past import AgentPast, PastFailure, PastStart, ServicePast
 
 if TYPE_CHECKING:
     from sparkctl.planning.box.declared import Restarts
@@ -62,7 +62,7 @@ def breaker(record: ServicePast, bounds: Restarts, now: float) -> str:
     return f"{len(early)} {times} within {within} ended before it was ready, the last one so: {early[-1].words}"
 
 
-def may_start_at(past: Past, service: str, most: int) -> float:
+def may_start_at(past: AgentPast, service: str, most: int) -> float:
     """Return from when on a service may be started by the starts of the last hour; ``most`` are the box's."""
     own = [one.at for one in past.starts if one.service == service]
     all_of = [one.at for one in past.starts]
@@ -72,18 +72,18 @@ def may_start_at(past: Past, service: str, most: int) -> float:
     return max(times, default=past.at)
 
 
-def of_the_last_hour(past: Past, now: float) -> Past:
+def of_the_last_hour(past: AgentPast, now: float) -> AgentPast:
     """Return it without the starts that are older than an hour."""
     return replace(past, starts=tuple(one for one in past.starts if now - one.at < HOUR_S))
 
 
-def without_last_start(past: Past, service: str) -> Past:
+def without_last_start(past: AgentPast, service: str) -> AgentPast:
     """Return it without the last start of a service, which was none: nothing was begun."""
     places = [place for place, one in enumerate(past.starts) if one.service == service]
     return replace(past, starts=tuple(one for place, one in enumerate(past.starts) if place not in places[-1:]))
 
 
-def rebased(past: Past, boot: str, now: float) -> Past:
+def rebased(past: AgentPast, boot: str, now: float) -> AgentPast:
     """Return it on the clock of another boot, on which nothing lives that lived before.
 
     How long the host was down is not counted, since its clock may have been set meanwhile: what is an hour old is older

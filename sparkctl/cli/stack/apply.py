@@ -1,0 +1,97 @@
+"""``sparkctl apply``: make a stack so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.cli.memory import fitting
+from sparkctl.cli.options import as_json, known_stacks
+from sparkctl.cli.stack import diff as shown
+from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
+from sparkctl.operations.stack.effect import StackRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparkctl.cli.output import Output
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.stack.apply import AppliedStack, Prepared
+    from sparkctl.planning.box.apply.acts import Act
+
+
+@click.command
+@click.argument("stack", shell_complete=known_stacks)
+@click.option("--prune", is_flag=True, help="Stop and remove what was applied and is declared no more.")
+@click.option("--dry-run", is_flag=True, help="Show what differs and what would be done, and do nothing.")
+@click.option("--locked", is_flag=True, help="Refuse what differs from the stack's lock.")
+@as_json
+@click.pass_obj
+def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool) -> None:
+    """Make a stack so: show what differs, admit the whole, and start, replace and remove what has to be.
+
+    Nothing that works is stopped sooner than it has to be, and what does not become ready is undone. Exit codes are
+    those of `up`: 2 stack or usage, 3 does not fit, 4 engine, port or name taken, 5 not ready, 6 mods, 7 a required
+    check failed, 130 interrupted.
+    """
+    out, options = session.out, ApplyOptions(**switches)
+    try:
+        with out.reporting(as_json=as_json and not options.dry_run):
+            ready = prepared(session.world, stack, options)
+            if not as_json:
+                _tell(out, ready)
+            if options.dry_run:
+                _refused(ready)
+                applied = None
+            else:
+                applied = carried_out(session.world, ready)
+    except StackRefusedError as error:
+        fitting.draw(out, error.plan)
+        raise
+    if as_json:
+        out.json(_row(ready, applied), indent=2 if options.dry_run else None)
+    elif applied is not None:
+        out.say(_ended(applied))
+
+
+def _refused(ready: Prepared) -> None:
+    if not ready.plan.fits:
+        raise StackRefusedError(ready.plan)
+
+
+def _tell(out: Output, ready: Prepared) -> None:
+    """Print what differs, and what is done about it, in its order."""
+    for line in shown.lines(ready.diff):
+        out.result(line)
+    out.say(shown.summary(ready.diff))
+    for line in _steps(ready.plan.acts):
+        out.result(line)
+    if ready.plan.stuck:
+        out.warn(ready.plan.stuck)
+    if ready.left:
+        out.say(f"left as they are, and declared no more (--prune removes them): {', '.join(ready.left)}")
+
+
+def _steps(acts: Sequence[Act]) -> Iterator[str]:
+    for place, act in enumerate(acts, 1):
+        yield f"{place}. {act.kind} {', '.join(act.services)}"
+
+
+def _ended(applied: AppliedStack) -> str:
+    number, name = applied.generation.number, applied.generation.stack
+    if applied.already:
+        return f"{name} is as declared: generation {number}"
+    return f"{name} is applied: generation {number}"
+
+
+def _row(ready: Prepared, applied: AppliedStack | None) -> dict[str, object]:
+    acts = ready.plan.acts if applied is None else applied.acts
+    return {
+        "stack": ready.diff.stack,
+        "generation": None if applied is None else applied.generation.number,
+        "already": ready.as_declared if applied is None else applied.already,
+        "acts": [{"act": str(act.kind), "services": list(act.services)} for act in acts],
+        "left": list(ready.left),
+        "diff": shown.row(ready.diff),
+    }

@@ -1,0 +1,89 @@
+"""``sparkctl rollback``: bring a generation back, with the same images, as a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sparkctl.cli.memory import fitting
+from sparkctl.cli.options import as_json
+from sparkctl.cli.stack import generation_json, generation_lines
+from sparkctl.operations.stack.effect import StackRefusedError
+from sparkctl.operations.stack.rollback import RolledBack, carried_out, prepared
+
+if TYPE_CHECKING:
+    from sparkctl.cli.output import Output
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.stack.rollback import Restoring
+
+
+@click.command
+@click.argument("number", type=click.IntRange(1), required=False, metavar="[N]")
+@click.option("--prune", is_flag=True, help="Stop and remove services that came later.")
+@click.option("--dry-run", is_flag=True, help="Show what would change and what would be done, and do nothing.")
+@as_json
+@click.pass_obj
+def command(session: Session, number: int | None, *, prune: bool, dry_run: bool, as_json: bool) -> None:
+    """Bring generation N back (the applied one before the last) as a new generation: the same commands and images.
+
+    What is up as it was then stays up; what does not become ready is undone. Exit codes: 2 no such generation, or its
+    model is gone, 3 does not fit, 4 an image is gone or the engine refuses, 5 not ready, 6 mods, 7 a required check
+    failed, 130 interrupted.
+    """
+    out = session.out
+    try:
+        with out.reporting(as_json=as_json and not dry_run):
+            restoring = prepared(session.world, number, prune=prune, pull=not dry_run)
+            if not as_json:
+                _show(out, restoring)
+            if dry_run:
+                _refused(restoring)
+            done = RolledBack(restoring) if dry_run else carried_out(session.world, restoring)
+    except StackRefusedError as error:
+        fitting.draw(out, error.plan)
+        raise
+    if as_json:
+        out.json(_row(done), indent=2 if dry_run else None)
+    elif restoring.already:
+        out.say(f"generation {restoring.target.number} is in effect: there was nothing to do")
+    elif done.generation is not None:
+        out.say(f"generation {done.generation.number}: generation {restoring.target.number} is back")
+
+
+def _refused(restoring: Restoring) -> None:
+    if not restoring.plan.fits:
+        raise StackRefusedError(restoring.plan)
+
+
+def _row(done: RolledBack) -> dict[str, object]:
+    of = done.restoring
+    acts = of.plan.acts if done.generation is None else done.acts
+    return {
+        "generation": None if done.generation is None else done.generation.number,
+        "restores": of.target.number,
+        "before": of.before.number,
+        "already": of.already,
+        "host": list(of.host),
+        "changes": [generation_json.change(one) for one in of.changes],
+        "images": list(of.images),
+        "acts": [{"act": str(act.kind), "services": list(act.services)} for act in acts],
+        "left": list(of.left),
+    }
+
+
+def _show(out: Output, of: Restoring) -> None:
+    """Show what changes and what is done, before anything is."""
+    for line in of.host:
+        out.result(line)
+    for line in generation_lines.changed(of.changes):
+        out.result(line)
+    for line in of.images:
+        out.say(line)
+    for place, act in enumerate(of.plan.acts, 1):
+        out.result(f"{place}. {act.kind} {', '.join(act.services)}")
+    if of.plan.stuck:
+        out.warn(of.plan.stuck)
+    if of.left:
+        told = f"not in generation {of.target.number}, and left as they are (--prune removes them)"
+        out.say(f"{told}: {', '.join(of.left)}")

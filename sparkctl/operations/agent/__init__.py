@@ -1,0 +1,1 @@
+"""The agent: one resident process that keeps the applied stack running."""

@@ -1,0 +1,125 @@
+"""What the agent keeps in the operator's store: what happened on the box, for its next life, and events to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from sparkctl.base.errors import InputError
+from sparkctl.planning.agent.past import AgentPast
+from sparkctl.world.ports import StoredRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.context import World
+
+AGENT_PAST: Final = "agent-past"
+"""The kind of what happened: the last record counts, and each is kept before the one before it goes."""
+EVENT: Final = "event"
+EVERY_S: Final = 60.0
+"""So often it is kept also where nothing happened, a choice: after a reboot the age of the rest follows from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxEvent:
+    """Something that happened on the box. ``at`` is in seconds since the epoch; ``service`` is "" for the whole box.
+
+    ``kind`` is a word: running, starting, held … (where the service stands now), stopped, guard.
+    """
+
+    at: float
+    service: str
+    kind: str
+    words: str
+
+
+@cache
+def _pasts() -> TypeAdapter[AgentPast]:
+    return TypeAdapter(AgentPast)
+
+
+@cache
+def _events() -> TypeAdapter[BoxEvent]:
+    return TypeAdapter(BoxEvent)
+
+
+def events(world: World) -> list[BoxEvent]:
+    """Return the events, in the order in which they happened.
+
+    Raises:
+        InputError: what is kept cannot be read.
+    """
+    return world.records.read(_events, world.records.records(EVENT))
+
+
+class AgentMemory:
+    """What happened on the box, as the agent remembers and keeps it. A store that cannot be used is told once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._place = 0
+        self._written: AgentPast | None = None
+        self._told = ""
+        self.past = self._read()
+
+    def _read(self) -> AgentPast:
+        records = self._world.records
+        try:
+            found = records.records(AGENT_PAST)
+        except InputError as error:
+            self._tell(error)
+            return AgentPast()
+        self._place = 1 if found and found[-1].service == _place(0) else 0
+        for one in reversed(found):
+            try:
+                # Not as other records are read: of a time before this boot, its clock says a number below 0.
+                return _pasts().validate_json(one.text)
+            except ValidationError as error:
+                problem = error.errors(include_url=False)[0]["msg"]
+                self._world.report.warn(f"what happened here before is not known: {problem}")
+        return AgentPast()
+
+    def remember(self, past: AgentPast) -> None:
+        """Keep what happened, where that is new or the last writing is long ago."""
+        self.past, before = past, self._written
+        if before is not None and replace(past, at=before.at) == before and past.at - before.at < EVERY_S:
+            return
+        text = _pasts().dump_json(past).decode()
+        at = self._world.ports.clock.epoch()
+        records = self._world.records
+        if self._keep([StoredRecord(AGENT_PAST, at, _place(self._place), "", "", text)]):
+            self._place = 1 - self._place
+            self._written = past
+            try:
+                records.forget_kind(AGENT_PAST, _place(self._place))
+            except InputError as error:
+                self._tell(error)
+
+    def note(self, found: Sequence[BoxEvent]) -> None:
+        """Keep events."""
+        self._keep(
+            [StoredRecord(EVENT, one.at, one.service, "", "", _events().dump_json(one).decode()) for one in found]
+        )
+
+    def _keep(self, found: Sequence[StoredRecord]) -> bool:
+        try:
+            for one in found:
+                self._world.records.add(one)
+        except InputError as error:
+            self._tell(error)
+            return False
+        self._told = ""
+        return True
+
+    def _tell(self, error: InputError) -> None:
+        if error.message != self._told:
+            self._told = error.message
+            self._world.report.warn(f"what happens here is not kept: {error.message}")
+
+
+def _place(number: int) -> str:
+    return f"past-{number}"

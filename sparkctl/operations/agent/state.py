@@ -1,0 +1,100 @@
+"""What the agent says of itself, in a file of the run folder: whole at each look, read by `agent status`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import TypeAdapter
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations.records import decoded
+
+if TYPE_CHECKING:
+    from sparkctl.operations.context import World
+
+SCHEMA: Final = 1
+STALE_S: Final = 60.0
+"""An agent that has not looked for so long hangs, a choice: it looks every few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """Where a service of the applied stack stands: a word (``ServicePhase``), and the sentence."""
+
+    name: str
+    phase: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentState:
+    """An agent at its last look. Times in seconds since the epoch.
+
+    ``process`` is as ``Locks.me`` has it, ``since`` when it began and ``at`` when it looked. ``generation`` is None
+    where nothing was applied. ``problem`` is why it sees nothing (the engine does not answer), "" while it does;
+    ``doing`` is what it is at, as a sentence, "" for nothing.
+    """
+
+    schema: int
+    process: str
+    who: str
+    since: float
+    at: float
+    generation: int | None = None
+    stack: str = ""
+    problem: str = ""
+    closed: str = ""
+    doing: str = ""
+    available_bytes: int | None = None
+    services: tuple[ServiceState, ...] = ()
+
+    @property
+    def pid(self) -> str:
+        """The number of its process."""
+        return next(iter(self.process.split("~")[-2:-1]), "?")
+
+
+@cache
+def _states() -> TypeAdapter[AgentState]:
+    return TypeAdapter(AgentState)
+
+
+def run_folder(world: World) -> Path:
+    """Return the folder of what lasts until the reboot: where agent, guard and commands meet."""
+    named = world.environ.get("SPARKCTL_RUN_FOLDER", "")
+    if named.startswith("/"):
+        return Path(named)
+    if os.getuid() == 0:
+        return Path("/run/sparkctl")
+    session = world.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(session) / "sparkctl" if session.startswith("/") else world.operator.state / "run"
+
+
+def state_file(world: World) -> Path:
+    """Return where the agent's state is; a simulated Spark has one of its own."""
+    return run_folder(world) / "agent" / ("simulated.json" if world.simulated else "state.json")
+
+
+def write(world: World, state: AgentState) -> None:
+    """Write the state.
+
+    Raises:
+        InputError: no permission, or no room.
+    """
+    world.files.write(state_file(world), _states().dump_json(state), mode=0o644)
+
+
+def read(world: World) -> AgentState | None:
+    """Return the state that an agent wrote last, None where none did, or it is of another version or damaged."""
+    content = world.files.content(state_file(world))
+    if content is None:
+        return None
+    try:
+        state = decoded(_states(), content)
+    except InputError:
+        return None
+    return state if state.schema == SCHEMA else None

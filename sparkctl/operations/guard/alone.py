@@ -1,0 +1,21 @@
+"""Runs the guard's modules with nothing else of the package: `python -I -S alone.py run|try WORDS…`.
+
+Packages without their ``__init__`` stand for the folders above, so that what those import is not imported.
+"""
+
+from __future__ import annotations
+
+import sys
+
+HERE = __file__.rpartition("/")[0]
+FOLDERS = (("sparkctl", HERE + "/../.."), ("sparkctl.operations", HERE + "/.."), ("sparkctl.operations.guard", HERE))
+MODULES = {"run": "process", "try": "trial"}
+
+if __name__ == "__main__":
+    for name, folder in FOLDERS:
+        package = type(sys)(name)
+        package.__path__ = [folder]
+        sys.modules[name] = package
+    part = MODULES[sys.argv[1]]
+    module = __import__(f"sparkctl.operations.guard.{part}", fromlist=["main"])
+    sys.exit(module.main(sys.argv[2:]))

@@ -1,0 +1,169 @@
+"""Makes a stack so: what differs is shown, admitted as a whole, and put into effect as a new generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed
+from sparkctl.operations.planner import planner
+from sparkctl.operations.stack import diff as differing
+from sparkctl.operations.stack import locked, standing
+from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.resolved import fetch_images, kept, resolved, who
+from sparkctl.world import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.stack.diff import StackDiff
+    from sparkctl.planning.box.apply.acts import Act, Arranged
+    from sparkctl.planning.box.generation import KeptGeneration
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
+
+    ``locked`` refuses a stack that differs from its lock.
+    """
+
+    prune: bool = False
+    dry_run: bool = False
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove."""
+
+    effect: Effect
+    diff: StackDiff
+    plan: Arranged
+    left: tuple[str, ...] = ()
+
+    @property
+    def as_declared(self) -> bool:
+        """Whether there is nothing to do, and nothing new to keep."""
+        return self.plan.fits and not self.plan.acts and not self.plan.stuck and _nothing_new(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedStack:
+    """What an apply came to: the ``generation`` in effect, what was done, and how the box differed before.
+
+    ``already``: it was as declared, and no new generation was made.
+    """
+
+    generation: KeptGeneration
+    acts: tuple[Act, ...]
+    diff: StackDiff
+    already: bool = False
+
+
+def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
+    """Return a stack with how the box differs from it, and what would be done. Images may be fetched, nothing else.
+
+    Raises:
+        InputError: a file that cannot be used, a model that is not here, a secret without a value, a service that
+            another stack has, or with ``locked`` something that is not as it was locked.
+        EngineError: the engine is elsewhere, does not answer, or an image cannot be had.
+    """
+    world.refuse_elsewhere()
+    found = resolved(world, stack, touch=not options.dry_run)
+    if not options.dry_run:
+        fetch_images(world, found.services)
+    if options.locked:
+        locked.require(world, stack, found.services)
+    generation = kept(world, found, 0, world.ports.clock.epoch(), who(world))
+    applied = Generations(world).applied()
+    refuse_others(world, generation, applied)
+    gone = declared_no_more(world, generation, applied)
+    effect = Effect(found.services, generation, gone if options.prune else ())
+    told = differing.against(world, generation, applied)
+    return Prepared(effect, told, planned(world, effect), () if options.prune else tuple(gone))
+
+
+def carried_out(world: World, ready: Prepared) -> AppliedStack:
+    """Put a stack into effect, unless there is nothing to do.
+
+    Raises:
+        StackRefusedError, InputError, EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for
+            ``put_into_effect``.
+    """
+    applied = ready.diff.applied
+    if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
+        return AppliedStack(applied, (), ready.diff, already=True)
+    done = put_into_effect(world, ready.effect)
+    return AppliedStack(done.generation, done.acts, ready.diff)
+
+
+def apply(world: World, stack: str, options: ApplyOptions | None = None) -> AppliedStack:
+    """Make a stack so; what it is to be is kept as a generation, unless it is so already.
+
+    Raises:
+        StackRefusedError: it does not fit; nothing was touched.
+        InputError, EngineError: as for ``prepared`` and ``put_into_effect``.
+        ModError, NotReadyError, CheckError: a service is not as it has to be; what was changed is undone.
+        WaitInterruptedError: the operator stopped waiting; what was changed stays.
+    """
+    return carried_out(world, prepared(world, stack, options or ApplyOptions()))
+
+
+def _nothing_new(ready: Prepared) -> bool:
+    """Return whether the last apply was of the same, and came to its end."""
+    applied = ready.diff.applied
+    if applied is None or ready.diff.before or ready.diff.host or applied.stack != ready.effect.generation.stack:
+        return False
+    return [_essence(one) for one in applied.services] == [_essence(one) for one in ready.effect.generation.services]
+
+
+def _essence(one: object) -> object:
+    """Return what of a kept service makes it another: names that a registry gave its image later do not."""
+    return replace(one, image_digests=())  # type: ignore[type-var]
+
+
+def refuse_others(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> None:
+    """Refuse services that are there as another stack's, unless that was applied last: this one is its successor.
+
+    Raises:
+        InputError: which they are, and of which stack.
+    """
+    stacks = {generation.stack} | ({applied.stack} if applied is not None else set())
+    found = differing.others(world, [one.name for one in generation.services], stacks)
+    if found:
+        told = ", ".join(f"{name} of the stack {stack}" for name, stack in found)
+        names = " ".join(name for name, _ in found)
+        hint = f"give this stack's another name, or stop the other's: sparkctl down {names}"
+        raise InputError(f"services of another stack have these names: {told}", hint=hint)
+
+
+def declared_no_more(world: World, generation: KeptGeneration, applied: KeptGeneration | None) -> list[str]:
+    """Return the services that are there and were this box's, and are declared no more.
+
+    They were started with this stack, or the generation applied last, or one that did not come to its end after it,
+    has them; what is there as another stack's is not among them.
+    """
+    since = 0 if applied is None else applied.number
+    later = [
+        one for one in Generations(world).all() if one.number >= since and (applied or one.stack == generation.stack)
+    ]
+    stacks = {generation.stack, *(one.stack for one in later)}
+    known = {service.name for one in later for service in one.services}
+    declared = {one.name for one in generation.services}
+    found = []
+    for name, container in deployed.services(world.engine):
+        laid = labels.read(container.labels).laid_over
+        stack = "" if laid is None else laid.stack
+        ours = stack == generation.stack or (name in known and stack in {"", *stacks})
+        if container.name == name and name not in declared and ours:
+            found.append(name)
+    return found
+
+
+def _left_over(world: World) -> Sequence[str]:
+    """Return what killed commands left, which the next change puts right."""
+    return [one.service for one in planner(world).aside() if one.left_over]

@@ -1,0 +1,313 @@
+"""Puts what was resolved into effect: the one way in which a whole stack is changed, for `apply` and `rollback`.
+
+What is to be is kept before anything is changed, and how it ended afterwards. What does not come to its end is undone:
+what was added goes again, and what ran before comes back, by its own words where a generation has them. A command that
+is killed leaves a generation without an end; the next one looks at what runs, as this one does, and goes on from there.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInterruptedError
+from sparkctl.operations import deployed
+from sparkctl.operations.changes import Options, RefusedError, controller, locked
+from sparkctl.operations.checks import named
+from sparkctl.operations.deployed_service import located
+from sparkctl.operations.memory.lacking import refuse_misread
+from sparkctl.operations.planner import planner
+from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.resolved import fetch_images
+from sparkctl.operations.stack.restored import restored
+from sparkctl.operations.start import prepare
+from sparkctl.planning.box.apply.acts import Act, ActKind, Arranged, arranged
+from sparkctl.planning.box.declared import StartMode
+from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
+from sparkctl.world import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sparkctl.operations.changes import Controller
+    from sparkctl.operations.context import World
+    from sparkctl.operations.start.start import Require
+    from sparkctl.planning.box.generation import KeptGeneration
+    from sparkctl.recipes.service import Service
+    from sparkctl.world.engine import Container
+
+APPLYING: Final = "an apply"
+"""What a command works on that applies a stack: no service has such a name."""
+_WAIT_S: Final = 1.0
+"""Between two looks at a service that another command works on."""
+
+
+class Effect(NamedTuple):
+    """What is to be: all ``services`` of a generation, as they can be started, and which others are removed.
+
+    ``generation`` says when each of them has to run and what stays free; it gets its number when it is kept.
+    """
+
+    services: Sequence[Service]
+    generation: KeptGeneration
+    goes: Sequence[str] = ()
+
+
+class Done(NamedTuple):
+    """What was put into effect: the generation as it was kept, and what was done for it."""
+
+    generation: KeptGeneration
+    acts: tuple[Act, ...]
+
+
+class StackRefusedError(RefusedError):
+    """The plan of a stack that does not fit; its message has the ways to fit, for the stack's file."""
+
+    def __init__(self, plan: Arranged) -> None:
+        super().__init__(plan.plan)
+        ways = [f"it fits {way.words}" for way in plan.plan.ways]
+        self.message = "\n".join([*plan.plan.reasons, *(ways or ["no smaller setting of the stack makes it fit"])])
+        self.hint = "set: of a service in the stack's file makes it smaller; sparkctl plan has each way as a command"
+
+
+@contextmanager
+def alone(world: World) -> Iterator[None]:
+    """Keep out, meanwhile, every other command that puts a stack into effect on this engine.
+
+    Raises:
+        EngineError: one is at it, or the engine does not answer.
+    """
+    with ExitStack() as held:
+        with locked(world.ports, world.report):
+            mine = held.enter_context(world.ports.locks.work_on(world.engine.info().id, APPLYING))
+        if not mine:
+            message = f"{_who(world)} puts a stack into effect on this engine"
+            raise EngineError(
+                message, hint="wait for it, or end it with Ctrl-C where it runs; sparkctl history shows it"
+            )
+        yield
+
+
+def under_way(world: World) -> bool:
+    """Return whether a command puts a stack into effect on the engine at this moment."""
+    return world.ports.locks.worked_on(world.engine.info().id, APPLYING)
+
+
+def _who(world: World) -> str:
+    """Return who is at it, as far as this operator's own generations say it."""
+    with suppress(InputError):
+        generations = Generations(world)
+        last = generations.last()
+        if last is not None and generations.outcome(last.number) == PENDING:
+            return f"{last.who} (generation {last.number}, {last.stack})"
+    return "another command"
+
+
+def planned(world: World, effect: Effect) -> Arranged:
+    """Return what would be done. Touches nothing.
+
+    Raises:
+        EngineError, InputError: as for ``Planner.plan``.
+    """
+    plans = planner(world, effect.generation.reserve_bytes)
+    wanted = plans.expected(_wanted(world, effect))
+    asked, running, pool = plans.sides(wanted, plans.aside())
+    return arranged(asked, running, pool, effect.goes, _blocked(world, wanted, effect.goes))
+
+
+def put_into_effect(world: World, effect: Effect) -> Done:
+    """Bring about what is to be, keep it as a generation, and return that. What runs as it is to be stays up.
+
+    Raises:
+        StackRefusedError: the whole does not fit; nothing was touched.
+        InputError: two services want each other's port, a vLLM would read its model wrongly, or the generation cannot
+            be kept; nothing was touched.
+        EngineError, ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
+        WaitInterruptedError: the operator stopped waiting; what was changed stays, and what loads goes on loading.
+    """
+    world.refuse_elsewhere()
+    with alone(world):
+        fetch_images(world, effect.services)
+        controller(world, []).put_right()
+        plan = planned(world, effect)
+        _refuse(plan)
+        acting = _Acting(world, effect)
+        acting.prepare(plan)
+        kept = Generations(world).keep(effect.generation)
+        acting.act(plan, kept)
+        return Done(kept, plan.acts)
+
+
+def _refuse(plan: Arranged) -> None:
+    """Refuse what cannot be done.
+
+    Raises:
+        StackRefusedError: it does not fit.
+        InputError: no order is possible.
+    """
+    if not plan.fits:
+        raise StackRefusedError(plan)
+    if plan.stuck:
+        hint = "give one of them another port for a while, apply that, and then what you want"
+        raise InputError(f"nothing was touched: {plan.stuck}", hint=hint)
+
+
+def _wanted(world: World, effect: Effect) -> list[Service]:
+    """Return the services that have to run: those that always run, and those that run now."""
+    runs = {name for name, one in deployed.services(world.engine) if one.state == "running"}
+    always = {one.name for one in effect.generation.services if one.declared.start is StartMode.ALWAYS}
+    return [one for one in effect.services if one.name in always or one.name in runs]
+
+
+def _blocked(world: World, wanted: Sequence[Service], goes: Sequence[str]) -> dict[str, list[str]]:
+    """Return who has the port that a service wants and gives it back: it goes, or wants another one."""
+    ports = {one.name: one.recipe.serve.port for one in wanted}
+    found: dict[str, list[str]] = {}
+    for name, container in deployed.services(world.engine):
+        port = (labels.read(container.labels).url or "").rpartition(":")[2]
+        if container.state != "running" or not (name in goes or name in ports) or not port.isdecimal():
+            continue
+        for other, its in ports.items():
+            if other != name and its == int(port) and ports.get(name) != its:
+                found.setdefault(other, []).append(name)
+    return found
+
+
+class _Acting:
+    """Acts on an arrangement, and undoes it."""
+
+    def __init__(self, world: World, effect: Effect) -> None:
+        self._world = world
+        self._effect = effect
+        self._services = {one.name: one for one in effect.services}
+        self._require: Require = named.require(world, named.required_checks(world, effect.services))
+        self._ran = {name: one for name, one in self._there().items() if one.state == "running"}
+        self._touched: list[str] = []
+
+    def prepare(self, plan: Arranged) -> None:
+        """Make sure of everything that can be known before the first act.
+
+        Raises:
+            EngineError, ModError, InputError: as for ``prepare.prepare`` and ``refuse_misread``; nothing was touched.
+        """
+        starts = [name for act in plan.acts if act.kind in {ActKind.START, ActKind.REPLACE} for name in act.services]
+        starting = [self._services[name] for name in starts]
+        for line in refuse_misread(starting):
+            self._world.report.warn(line)
+        taken = _blocked(self._world, starting, self._effect.goes)
+        prepare.prepare(self._world.ports, self._world.report, starting, taken=taken)
+
+    def act(self, plan: Arranged, kept: KeptGeneration) -> None:
+        """Act, and keep how it ended."""
+        try:
+            for act in plan.acts:
+                self._one(act)
+            self._verify(plan)
+        except (WaitInterruptedError, KeyboardInterrupt):
+            self._end(kept, FAILED, "interrupted by the operator: what was changed stays")
+            raise
+        except SparkctlError as error:
+            told = self._undone()
+            self._end(kept, FAILED, "; ".join([error.message, *told]))
+            self._world.report.say(f"generation {kept.number} was not applied")
+            raise
+        removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
+        standing.release(self._world, [*(one.name for one in kept.services), *removed])
+        self._end(kept, APPLIED, removed=removed)
+
+    def _one(self, act: Act) -> None:
+        self._touched += act.services
+        if act.kind is ActKind.REMOVE:
+            for name in act.services:
+                self._wait_for(name)
+                self._controller([]).down([name])
+            return
+        services = [self._services[name] for name in act.services]
+        self._controller(services).up(services, Options(replace=True, require=self._require))
+
+    def _verify(self, plan: Arranged) -> None:
+        """Check the mods of what was left as it is: what starts is checked then.
+
+        Raises:
+            ModError: a file is not in the container as it has to be.
+        """
+        done = {name for act in plan.acts for name in act.services}
+        for step in plan.plan.steps:
+            if step.service not in done:
+                prepare.verify_container(self._world.engine, self._services[step.service])
+
+    def _controller(self, services: Sequence[Service]) -> Controller:
+        return controller(self._world, services, self._effect.generation.reserve_bytes)
+
+    def _wait_for(self, name: str) -> None:
+        """Wait while another command works on a service."""
+        told = False
+        while planner(self._world).now.worked_on(name):
+            if not told:
+                self._world.report.say(f"{name}: waiting: another command works on it")
+                told = True
+            self._world.ports.clock.sleep(_WAIT_S)
+
+    def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:
+        at = self._world.ports.clock.epoch()
+        try:
+            Generations(self._world).end(GenerationEnd(kept.number, outcome, at, words, removed))
+        except InputError as error:
+            if outcome == APPLIED:
+                raise
+            self._world.report.warn(f"how generation {kept.number} ended cannot be kept: {error.message}")
+
+    # --- undoing -----------------------------------------------------------------------------------------------------
+
+    def _undone(self) -> list[str]:
+        """Bring back what ran before, as far as it can be; return what could not be, a sentence each."""
+        now = self._there()
+        added = [name for name in self._touched if name in now and name not in self._ran]
+        lost = [name for name in reversed(self._touched) if name in self._ran and self._is_lost(name, now)]
+        failed = [self._tried(name, self._taken_away) for name in added]
+        failed += [self._tried(name, self._brought_back) for name in lost]
+        return [text for text in failed if text]
+
+    def _is_lost(self, name: str, now: Mapping[str, Container]) -> bool:
+        there = now.get(name)
+        return there is None or there.id != self._ran[name].id
+
+    def _tried(self, name: str, do: Callable[[str], None]) -> str:
+        try:
+            do(name)
+        except SparkctlError as error:
+            told = f"{name} could not be brought back to what it was: {error.message}"
+            self._world.report.warn(told)
+            return told
+        return ""
+
+    def _taken_away(self, name: str) -> None:
+        self._controller([]).down([name])
+
+    def _brought_back(self, name: str) -> None:
+        service = as_it_ran(self._world, name, self._ran[name])
+        self._world.report.say(f"{name}: is started again as it was before")
+        self._controller([service]).up([service], Options(replace=True))
+
+    def _there(self) -> dict[str, Container]:
+        return {name: one for name, one in deployed.services(self._world.engine) if one.name == name}
+
+
+def as_it_ran(world: World, name: str, container: Container) -> Service:
+    """Return the service that a container is, exactly: as a generation kept it, or as its recipe still says it.
+
+    Raises:
+        InputError, EngineError: as for ``restored``, or neither has it any more.
+    """
+    digest = labels.read(container.labels).digest
+    for generation in reversed(Generations(world).all()):
+        kept = generation.service(name)
+        if kept is not None and kept.digest == digest:
+            return restored(world, kept)
+    loader = world.loader(world.ports.models, world.images)
+    (service,) = loader.services([located(world, loader, name, container)])
+    if service.digest != digest:
+        message = f"no generation has what ran, and its recipe {service.recipe_name} says something else by now"
+        raise InputError(message, hint=f"start it as it is wanted now: sparkctl up {name}")
+    return service

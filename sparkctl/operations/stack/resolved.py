@@ -1,0 +1,186 @@
+"""A stack resolved: its services as they would be started now, and what is kept of them in a generation."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.real_path import real
+from sparkctl.base.shown import SHORTEST_PIECE, is_plain
+from sparkctl.base.yaml_nodes import text_of
+from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.services import pulling
+from sparkctl.operations.services.up import startable
+from sparkctl.operations.stack import variables
+from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
+from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.recipes.service import Service, Source
+    from sparkctl.recipes.stack import LoadedStack, StackService
+
+
+class ResolvedStack(NamedTuple):
+    """A stack and its services, in the order of the file; ``declared`` is what it says of each, by the name."""
+
+    loaded: LoadedStack
+    services: list[Service]
+    declared: Mapping[str, DeclaredService]
+
+
+def resolved(world: World, name: str, *, touch: bool = True, download: bool = False) -> ResolvedStack:
+    """Return the stack of this name or file with its services as ``up`` would start them.
+
+    Without ``touch`` nothing is fetched or asked of an image, models and secrets may be missing, and commands that are
+    certain are made when they are first asked for. ``download`` downloads models that are not here.
+
+    Raises:
+        InputError: there is no such stack, a recipe of it has the same name, or a file cannot be used; with ``touch``
+            also as for ``up``: a model that is not here, a secret without a value.
+        EngineError: an image that says which vLLM it has cannot be had.
+    """
+    loaded = stack_of(world, name)
+    asked = AskedSet((name,))
+    if touch:
+        services = startable(world, world.loader(world.ports.models, world.images), asked, download=download)
+    else:
+        loader = world.loader(world.ports.models, world.known_images)
+        services = world.services(loader, asked.located(loader), later=True)
+    return ResolvedStack(loaded, services, declared(loaded))
+
+
+def stack_of(world: World, name: str) -> LoadedStack:
+    """Return the stack that a name or a file means; its recipes are not read.
+
+    Raises:
+        InputError: nothing, or a recipe, has this name; or something is wrong with the stack's file.
+    """
+    if not world.catalog.knows_stack(name):
+        loaded = world.catalog.stack(name)
+        message = f"{name} is a recipe, and a stack of the same name is {loaded.entry.path}"
+        raise InputError(message, hint="name the stack by its file")
+    return world.catalog.stack(name)
+
+
+def declared(loaded: LoadedStack) -> dict[str, DeclaredService]:
+    """Return what a stack says of each of its services beside their recipes."""
+    return {name: _declared(name, one) for name, one in loaded.stack.services.items()}
+
+
+def _declared(name: str, one: StackService) -> DeclaredService:
+    bounds = one.restart
+    return DeclaredService(
+        name=name,
+        start=StartMode(one.start),
+        priority=one.priority,
+        keep=one.keep,
+        after=tuple(one.after),
+        idle_s=one.idle,
+        stays_s=one.stays,
+        restarts=Restarts(bounds.first, bounds.most, bounds.attempts, bounds.within),
+    )
+
+
+def who(world: World) -> str:
+    """Return the user who acts, as the environment says it; by the id where it says nothing."""
+    names = (world.environ.get(name, "") for name in ("SUDO_USER", "USER", "LOGNAME"))
+    return next(filter(None, names), f"user {os.getuid()}")
+
+
+def fetch_images(world: World, services: Sequence[Service]) -> None:
+    """Pull the images that the engine does not have, so that a generation can say which they were.
+
+    Raises:
+        EngineError: one cannot be had, or has no room.
+    """
+    for service in services:
+        pulling.pull(world.ports, world.report, service.name, service.spec.image)
+
+
+def kept(world: World, stack: ResolvedStack, number: int, at: float, who: str) -> KeptGeneration:
+    """Return what is kept of a stack as it was resolved; ``number``, ``at`` and ``who`` as for ``KeptGeneration``.
+
+    ``Generations.keep`` gives it its number where ``number`` is 0.
+
+    Raises:
+        InputError: the value of a secret stands in a command or a recipe, in place of the secret's name.
+        EngineError: the engine does not answer.
+    """
+    host = stack.loaded.stack.host
+    return KeptGeneration(
+        number=number,
+        stack=stack.loaded.name,
+        file=str(real(stack.loaded.entry.path)),
+        at=at,
+        who=who,
+        services=tuple(kept_service(world, one, stack.declared[one.name]) for one in stack.services),
+        reserve_bytes=host.reserve,
+        act_bytes=host.guard.act,
+        floor_bytes=host.guard.floor,
+    )
+
+
+def kept_service(world: World, service: Service, declared: DeclaredService) -> KeptService:
+    """Return what is kept of a service as it was resolved.
+
+    Of an image that the engine does not have, neither the id nor the digests are known: "" and (). Of variables that
+    may be secrets the names are kept (``operations.stack.variables``).
+
+    Raises:
+        InputError, EngineError: as for ``kept``.
+    """
+    loaded, made = service.resizer.loaded, service.command()
+    image = world.engine.image(made.spec.image)
+    value = loaded.document.value
+    text = text_of({key: one for key, one in value.items() if key != "extends"} if isinstance(value, dict) else value)
+    laid = made.record.laid_over
+    overrides = () if laid is None else laid.overrides
+    kept = KeptService(
+        declared=declared,
+        recipe=made.record.recipe or service.recipe_name,
+        text=text,
+        words=made.words,
+        digest=made.digest,
+        image=made.spec.image,
+        image_id="" if image is None else image.id,
+        image_digests=() if image is None else image.digests,
+        vllm=str(loaded.version.asked),
+        model=service.recipe.model.repo,
+        revision=revision(service.model),
+        overrides=overrides,
+        mods=tuple(KeptMod(mod.mod, mod.target, mod.md5) for mod in service.mods),
+        secrets=service.recipe.secrets,
+    )
+    kept = variables.without_values(world, kept)
+    _refuse_secrets(world, service, [*kept.words, kept.text, *kept.overrides])
+    return kept
+
+
+def revision(source: Source) -> str | None:
+    """Return the commit of the files that a repository has in the cache, None where that is not known.
+
+    The cache keeps each commit in a folder of its own: ``models--OWNER--NAME/snapshots/COMMIT``.
+    """
+    if source.folder is not None or source.here is None or source.here.parent.name != "snapshots":
+        return None
+    return source.here.name
+
+
+def _refuse_secrets(world: World, service: Service, texts: Sequence[str]) -> None:
+    """Refuse to keep the value of a secret that somebody wrote into a recipe or laid over it.
+
+    A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
+    """
+    values = {**world.stored_secrets, **world.secret_values(service)[0]}
+    for name, value in values.items():
+        if is_plain(value) or not value:
+            continue
+        within = len(value) >= SHORTEST_PIECE
+        if any(value in text if within else value == text.partition("=")[2] for text in texts):
+            message = f"{service.name}: the value of the secret {name} stands in its recipe or in what is laid over it"
+            hint = f"write secrets: [{name}] in its place: no generation keeps the value of a secret"
+            raise InputError(message, hint=hint)

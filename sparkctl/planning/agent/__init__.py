@@ -1,0 +1,1 @@
+"""What the resident agent decides: which service is started again, when, and what an end meant. Pure."""

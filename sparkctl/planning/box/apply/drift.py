@@ -1,0 +1,163 @@
+"""How a box differs: what a stack declares, what was applied last, and what runs, service by service. Pure.
+
+What is declared and what was applied are both resolved services; what runs is what the engine and the labels say of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sparkctl.planning.box.declared import StartMode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.planning.box.generation import KeptService
+
+
+class DiffKind(StrEnum):
+    """A kind of difference.
+
+    ADDED: declared, and not applied. REMOVED: applied, and declared no more. CHANGED: declared otherwise than it was
+    applied. DRIFTED: it does not run as it was applied. UNDECLARED: it runs, and neither declares nor applied it.
+    """
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    DRIFTED = "drifted"
+    UNDECLARED = "undeclared"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundService:
+    """A service as the engine has it. ``state`` is docker's; ``digest`` is that of its spec, None unknown.
+
+    ``stack`` is the stack that it was started with, "" none. ``laid_over`` says what was laid over its recipe that was
+    not applied so. ``ended`` says how it ended. ``differs`` are lines of how it differs from what was applied, or where
+    nothing was, from what is declared; ``lost`` are those of its mods that are not in it any more.
+    """
+
+    name: str
+    state: str
+    digest: str | None = None
+    recipe: str = ""
+    stack: str = ""
+    laid_over: str = ""
+    ended: str = ""
+    differs: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> bool:
+        """Whether its container runs."""
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDiff:
+    """How one service differs; ``kinds`` is () where it does not.
+
+    ``changes`` are lines of what is declared against what was applied, ``drifts`` of what runs against it. ``state`` is
+    docker's word for its container, "" where it has none; ``start`` says when it has to run, "" of one not declared.
+    """
+
+    name: str
+    kinds: tuple[DiffKind, ...]
+    changes: tuple[str, ...] = ()
+    drifts: tuple[str, ...] = ()
+    state: str = ""
+    start: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether it is as declared, as applied, and runs so."""
+        return not self.kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Three:
+    """The three sides: services by name. ``standing`` says why one does not run although it should: paused, held."""
+
+    stack: str
+    declared: Mapping[str, KeptService]
+    applied: Mapping[str, KeptService]
+    seen: Mapping[str, FoundService]
+    standing: Mapping[str, str]
+
+
+def differences(three: Three, changes: Mapping[str, Sequence[str]], moved: Mapping[str, str]) -> list[ServiceDiff]:
+    """Return how each service differs, in the order of the stack, then what was applied, then what runs beside it.
+
+    ``changes`` are the lines of how a service is declared otherwise than it was applied, and ``moved`` says of a
+    service that the tag of its image names another one now.
+    """
+    names = dict.fromkeys([*three.declared, *three.applied, *sorted(three.seen)])
+    return [_of(three, name, tuple(changes.get(name, ())), moved.get(name, "")) for name in names]
+
+
+def _of(three: Three, name: str, changes: tuple[str, ...], moved: str) -> ServiceDiff:
+    declared, applied, seen = three.declared.get(name), three.applied.get(name), three.seen.get(name)
+    state = "" if seen is None else seen.state
+    if declared is None and applied is None and seen is not None:
+        return ServiceDiff(name, (DiffKind.UNDECLARED,), drifts=(_stranger(three, seen),), state=state)
+    if declared is None:
+        ends = "its container is there still (apply --prune removes it)" if seen is not None else "it has no container"
+        return ServiceDiff(name, (DiffKind.REMOVED,), (f"not declared any more, and {ends}",), state=state)
+    drifts = _drifts(three, declared, applied, seen, moved)
+    kinds = []
+    if applied is None:
+        kinds.append(DiffKind.ADDED)
+        changes = (_added(declared, seen),)
+    elif changes:
+        kinds.append(DiffKind.CHANGED)
+    if drifts:
+        kinds.append(DiffKind.DRIFTED)
+    return ServiceDiff(name, tuple(kinds), changes, drifts, state, str(declared.declared.start))
+
+
+def _added(declared: KeptService, seen: FoundService | None) -> str:
+    if seen is None:
+        return f"recipe {declared.recipe}, {declared.image}, start: {declared.declared.start}"
+    return f"recipe {declared.recipe}: its container is there already, and no apply has made it"
+
+
+def _stranger(three: Three, seen: FoundService) -> str:
+    recipe = f"from the recipe {seen.recipe}" if seen.recipe else "from a recipe that is not known"
+    if seen.stack == three.stack and three.stack:
+        return f"{recipe}, of this stack and not declared any more (apply --prune removes it)"
+    whose = f"of the stack {seen.stack}" if seen.stack else "of no stack"
+    runs = "runs" if seen.runs else f"is {seen.state}"
+    return f"{runs}, {recipe}, {whose}: nothing here declares it, and apply leaves it alone"
+
+
+def _drifts(
+    three: Three, declared: KeptService, applied: KeptService | None, seen: FoundService | None, moved: str
+) -> tuple[str, ...]:
+    """Return how what runs differs from what was applied; from what is declared, where nothing was."""
+    standing = three.standing.get(declared.name, "")
+    found = [standing] if standing else []
+    if seen is None or not seen.runs:
+        if not standing and applied is not None and applied.declared.start is StartMode.ALWAYS:
+            found.append(_absent(seen))
+        return (*found, *([moved] if moved else []))
+    return (*found, *_otherwise(declared, applied, seen), *([moved] if moved else []), *seen.lost)
+
+
+def _absent(seen: FoundService | None) -> str:
+    if seen is None:
+        return "it does not run: its container was removed, and not by `sparkctl down`"
+    return f"it does not run: {seen.ended or f'its container is {seen.state}'}"
+
+
+def _otherwise(declared: KeptService, applied: KeptService | None, seen: FoundService) -> list[str]:
+    """Return how a service that runs was started otherwise than it was applied."""
+    wanted = applied or declared
+    if seen.digest == wanted.digest:
+        return list(seen.differs)
+    if applied is not None and seen.digest == declared.digest:
+        return ["it was started by hand as it is declared now", *seen.differs]
+    laid = f": {seen.laid_over}" if seen.laid_over else ""
+    return [f"it was started by hand with other settings{laid}", *seen.differs]
