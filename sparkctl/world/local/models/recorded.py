@@ -47,6 +47,8 @@ def is_read(name: str) -> bool:
     """Return whether a server may read a model's file of this name: weights, settings, vocabularies, code."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") for part in path.parts)
+    if any("\ud800" <= one <= "\udfff" for one in name):
+        return False  # no UTF-8: no hub has such a name, and no file of ours can write it down
     return not hidden and path.suffix.lower() not in _NOT_READ and not any(fnmatch.fnmatch(name, o) for o in UNUSED)
 
 
