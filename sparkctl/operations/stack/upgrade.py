@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sparkctl.base.errors import EngineError, InputError
@@ -229,19 +230,16 @@ class _Asker:
         try:
             (service,) = loader.services([one])
         except InputError as error:
-            return _Rules(one.loaded, None, None, tuple(doubts), misfits, error.message)
+            return _Rules(one.loaded, None, None, tuple(doubts), misfits, error.message.partition("\n")[0])
         taken = service.footprint
         return _Rules(one.loaded, taken.bound_bytes, taken.peak_bound_bytes, tuple(doubts), misfits)
 
     def _fixed(self, rules: _Rules, before: str | None, after: str | None) -> list[str]:
         """Return in words which mods are needed no more: what they mend is mended in the release after."""
-        if after is None:
-            return []
         told = []
         for name in rules.loaded.recipe.mods:
             fixed = self._world.catalog.load("mod", name, Mod).fixed_in
-            was = before is not None and fixed is not None and Version(before) >= Version(fixed)
-            if fixed is not None and Version(after) >= Version(fixed) and not was:
+            if fixed is not None and _in(after, fixed) and not _in(before, fixed):
                 told.append(f"mod {name} is needed no more: vLLM {fixed} has what it mends")
         return told
 
@@ -263,3 +261,7 @@ class _Asker:
             return locked, locked.revision
         files = {file.name: LockedFile(bytes=file.bytes, sum=file.sum or None) for file in listed.files}
         return locked.model_copy(update={"revision": listed.commit, "files": files}), listed.commit
+
+
+def _in(version: str | None, versions: str) -> bool:
+    return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
