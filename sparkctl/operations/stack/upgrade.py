@@ -13,8 +13,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.stack import locked as locking
-from sparkctl.operations.stack.behind import own_digests, repository
-from sparkctl.planning.box.lock_file import LockedFile
+from sparkctl.operations.stack.behind import locked_files, own_digests, repository
 from sparkctl.recipes import mods
 from sparkctl.vllm import flags, image_version
 
@@ -77,6 +76,11 @@ class Upgraded(NamedTuple):
 
     services: tuple[ServiceUpgrade, ...]
     lock: StackLock
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would be another one."""
+        return any(one.changes for one in self.services)
 
 
 class _Rules(NamedTuple):
@@ -259,8 +263,8 @@ class _Asker:
             return locked, locked.revision
         if listed.commit is None or listed.commit == locked.revision:
             return locked, locked.revision
-        files = {file.name: LockedFile(bytes=file.bytes, sum=file.sum or None) for file in listed.files}
-        return locked.model_copy(update={"revision": listed.commit, "files": files}), listed.commit
+        newer = {"revision": listed.commit, "files": locked_files(listed)}
+        return locked.model_copy(update=newer), listed.commit
 
 
 def _in(version: str | None, versions: str) -> bool:

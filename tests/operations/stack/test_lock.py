@@ -273,7 +273,7 @@ def test_what_does_not_go_is_told(
 
 def test_a_stack_whose_name_is_a_recipes_too_is_named_by_its_file(spark: FakeSpark) -> None:
     (spark.folder / "recipes/box.yaml").write_text(RECIPE)
-    assert "box is also a recipe" in spark.run("lock", "box").expect(2).err
+    assert "box is a recipe, and a stack of the same name is " in spark.run("lock", "box").expect(2).err
     spark.run("lock", str(spark.folder / "recipes/stacks/box.yaml")).expect(0)
     spark.run("lock", str(spark.folder / "recipes/stacks/box.yaml"), "--check").expect(0)
 

@@ -59,7 +59,7 @@ def recorded(folder: Path) -> ModelRecord:
         note = _of_blob(path) or _of_note(folder, name, path)
         files.append(ModelFile(name, size, note.sum if note else ""))
         commits.add(note.commit if note else "")
-    own = folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else None
+    own = commit_of(folder.name) if folder.parent.name == "snapshots" else None
     noted = next(iter(commits)) if len(commits) == 1 else ""
     return ModelRecord(own or noted or None, tuple(sorted(files)))
 
@@ -98,6 +98,11 @@ def sum_of(etag: str) -> str:
     if _SHA256.fullmatch(etag):
         return f"sha256:{etag}"
     return f"{GIT}:{etag}" if _COMMIT.fullmatch(etag) else ""
+
+
+def commit_of(text: str) -> str | None:
+    """Return a commit as the hub names it, None for any other text."""
+    return text if _COMMIT.fullmatch(text) else None
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path, int]]:
