@@ -7,6 +7,8 @@ import platform
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from packaging.version import InvalidVersion, Version
+
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import MIB, format_gib
 from sparkctl.mods import on_disk
@@ -150,7 +152,11 @@ class LockFinder:
         found, doubt = version.of_image(self._world.known_images, reference, None)
         if doubt is not None:
             self._world.report.warn(str(doubt))
-        return found or image_version.of_tag(reference)
+        known = found or image_version.of_tag(reference)
+        try:
+            return None if known is None else str(Version(known))
+        except InvalidVersion:
+            return None
 
     # --- models ------------------------------------------------------------------------------------------------------
 
