@@ -8,7 +8,8 @@ import click
 
 from sparkctl.cli.options import as_json, known_stacks, overrides
 from sparkctl.cli.stack import lock_lines
-from sparkctl.operations.stack import locked, upgrade
+from sparkctl.operations.stack import locked
+from sparkctl.operations.stack.lock import upgrade
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.operations.stack import behind, resolved
-from sparkctl.operations.stack.behind import LockFinder, Names
+from sparkctl.operations.stack import resolved
+from sparkctl.operations.stack.lock import behind
+from sparkctl.operations.stack.lock.behind import LockFinder, Names
 from sparkctl.planning.box import lock_file
 from sparkctl.planning.box.lock_differences import LockDifference, differences, locked_words
 from sparkctl.planning.box.lock_file import END, SCHEMA, StackLock

@@ -13,7 +13,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.stack import locked as locking
-from sparkctl.operations.stack.behind import locked_files, own_digests, repository
+from sparkctl.operations.stack.lock.behind import locked_files, own_digests, repository
 from sparkctl.recipes import mods
 from sparkctl.vllm import flags, image_version
 
@@ -221,10 +221,11 @@ class _Asker:
 
     def _rules(self, name: str, overrides: tuple[str, ...], vllm: str | None) -> _Rules:
         """Return a service of the stack as a vLLM serves it, None: the one that its recipe says."""
-        own = (*overrides, f"{name}:vllm={json.dumps(Version(vllm).public)}") if vllm is not None else overrides
+        own = [text for text in overrides if _is_for(name, text)]
+        own += [f"vllm={json.dumps(Version(vllm).public)}"] if vllm is not None else []
         # Without images: those that are here are of the release before.
         loader = self._world.loader(self._world.ports.models)
-        (one,) = [each for each in loader.located([self._stack], own, strict=False) if each.member.service == name]
+        (one,) = loader.located([f"{self._stack}:{name}"], own, strict=False)
         recipe, release = one.loaded.recipe, one.loaded.version.version
         doubts = [
             f"{doubt.message}; {doubt.hint}" if doubt.hint else doubt.message
@@ -269,3 +270,9 @@ class _Asker:
 
 def _in(version: str | None, versions: str) -> bool:
     return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
+
+
+def _is_for(service: str, override: str) -> bool:
+    """Return whether an override is for a service: ``NAME:PATH=VALUE`` is for one of that name, any other for all."""
+    name, colon, _ = override.partition("=")[0].partition(":")
+    return not colon or name == service
