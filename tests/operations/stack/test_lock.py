@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.operations.spark import Spark
 from sparkctl.operations.stack import locked
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import ModelFile, ModelRecord
@@ -244,6 +245,16 @@ def test_a_disk_that_refuses_is_told(spark: FakeSpark) -> None:
     file_of(spark).mkdir()
     done = spark.run("lock", "box").expect(2)
     assert f"cannot write {file_of(spark)}" in done.err
+
+
+def test_a_program_locks_compares_and_asks_what_is_newer(spark: FakeSpark) -> None:
+    own = Spark(spark.world(FakeReport()))
+    assert own.lock("box").same is False
+    assert own.check_lock("box") == []
+    assert own.newer("box").changes is False
+    spark.engine.registry[IMAGE] = OfferedImage(NEW)
+    (one,) = Spark(spark.world(FakeReport())).newer("box", "small").services
+    assert (one.before.digest, one.after.digest) == (OLD, NEW)
 
 
 # --- names and words that do not go -----------------------------------------------------------------------------------
