@@ -173,6 +173,25 @@ def test_an_image_with_several_digests_is_what_was_locked_while_it_has_that(spar
     spark.run("lock", "box", "--check").expect(0)
 
 
+def test_a_model_that_a_job_has_still_to_make_is_not_taken_for_what_the_hub_has(spark: FakeSpark) -> None:
+    (spark.folder / "recipes/stacks/box.yaml").write_text("services: {made: {recipe: 26b-a4b-nvfp4-made}}\n")
+    recipe = spark.run("recipes", "show", "26b-a4b-nvfp4-made", "--json").json["recipe"]
+    folder = recipe["model"]["path"].rpartition("/")[2]
+    spark.models.missing = {folder: "is not there"}
+    spark.engine.images[recipe["image"]] = {}
+    done = spark.run("lock", "box").expect(2)
+    assert "is not there, and the job quantize-26b-nvfp4 makes it: sparkctl job run quantize-26b-nvfp4" in done.err
+    assert spark.hub.asked == []
+
+
+def test_a_silent_registry_is_asked_once_for_an_image(spark: FakeSpark) -> None:
+    (spark.folder / "recipes/stacks/box.yaml").write_text(STACK + "  more: {recipe: tiny, set: {serve.port: 8010}}\n")
+    spark.engine.images.clear()
+    spark.engine.registry.clear()
+    spark.run("lock", "box").expect(2)
+    assert spark.engine.calls == [f"ask the registry {IMAGE}"]
+
+
 def test_a_shipped_stack_is_locked_in_the_operators_own_folder(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     world = spark.world(FakeReport())
@@ -406,6 +425,15 @@ def test_a_newer_release_shows_memory_flags_and_mods_before_it_is_pulled(spark: 
     assert after == planned["services"][0]["bound_bytes"]
     assert before == spark.run("plan", "tiny", "--json").json["services"][0]["bound_bytes"]
     assert before != after
+
+
+def test_a_release_with_which_the_recipe_cannot_be_planned_says_why(spark: FakeSpark) -> None:
+    spark.run("lock", "box").expect(0)
+    (spark.folder / "recipes/tiny.yaml").write_text(RECIPE.replace("batched-tokens: 8192", "batched-tokens: 512"))
+    done = spark.run("lock", "box", "--upgrade").expect(0)
+    assert "  memory  not known\n" in done.out
+    assert "  unknown its memory cannot be planned: " in done.out
+    assert "limits.batched-tokens: 512 is less than the model's largest item, 2496 tokens\n" in done.out
 
 
 def test_a_moved_tag_says_what_is_not_known_before_it_is_pulled(spark: FakeSpark) -> None:
