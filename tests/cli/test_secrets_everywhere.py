@@ -123,9 +123,8 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["mods", "add", "mine", "--file", str(report), "--module", f"vllm.{AUTH}", "--image", "nosuch"]
     yield ["mods", "pin", "addressed", "--file", str(report)]
     yield ["mods", "lock", "addressed"]
-    yield ["lock", "executor", "--upgrade", *sets]
-    yield ["lock", "executor", "--check", "--json"]
-    yield ["lock", "executor"]
+    for more in (["--upgrade", *sets], ["--check", "--json"], []):
+        yield ["lock", "executor", *more]
     yield ["recipes", "lint"]
     yield ["measurements", "export"]
     yield ["measurements", "import", str(report)]

@@ -45,7 +45,7 @@ description: a mod
 applies-to: {{vllm: ">=0.20,<0.21"}}
 fixed-in: ">=0.21"
 files:
-  - {{path: /opt/a.py, source: a.py, md5: {md5}}}
+  - {{path: /opt/a.py, source: a.py, md5: {md5}, replaces: absent}}
 """
 CODE = b"x = 1\n"
 
@@ -391,6 +391,21 @@ def test_apply_is_refused_with_a_line_for_each_mismatch(spark: FakeSpark) -> Non
     with pytest.raises(InputError, match=f"not as it was locked:\nsmall: image: locked {OLD}, found {NEW}") as refused:
         locked.require(again, "box", services)
     assert refused.value.hint == "bring back what was locked, or take what is here: sparkctl lock box"
+
+
+def test_apply_with_locked_touches_nothing_that_differs(spark: FakeSpark) -> None:
+    spark.http.serving["127.0.0.1:8009"] = "tiny"
+    no_lock = spark.run("apply", "box", "--locked").expect(2)
+    assert "box has no lock: there is no " in no_lock.err
+    spark.run("lock", "box").expect(0)
+    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{NEW}",)
+    refused = spark.run("apply", "box", "--locked").expect(2)
+    assert f"error: not as it was locked:\nsmall: image: locked {OLD}, found {NEW}\n" in refused.err
+    assert spark.engine.calls == []
+    assert spark.store.records("generation") == []
+    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{OLD}",)
+    spark.run("apply", "box", "--locked").expect(0)
+    assert spark.engine.calls[:2] == ["create small", "start small"]
 
 
 # --- upgrading --------------------------------------------------------------------------------------------------------
