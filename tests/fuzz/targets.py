@@ -51,7 +51,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, inside, jobs, simulated
+from tests.fuzz import evaluated, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -332,6 +332,7 @@ TARGETS: Final[dict[str, Target]] = {
     "flags": Target(_these(*(f"{_WHOLE}{one}".encode() for one in _FLAGS)), _flags),
     "stack": Target(_files("recipes/stacks/*.yaml", "tests/fixtures/stacks/*.yaml"), _stack),
     "lock": Target(_these(_LOCK), _lock),
+    "generation": Target(kept.generations, kept.generation, COMMANDS),
     "model-note": Target(_these(_NOTE), _note),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
