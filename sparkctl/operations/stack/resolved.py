@@ -108,7 +108,7 @@ def fetch_images(world: World, services: Sequence[Service]) -> None:
         pulling.pull(world.ports, world.report, service.name, service.spec.image)
 
 
-def kept(  # noqa: PLR0913
+def kept(
     world: World, stack: ResolvedStack, number: int, at: float, who: str, before: KeptGeneration | None = None
 ) -> KeptGeneration:
     """Return what is kept of a stack as it was resolved; ``number``, ``at`` and ``who`` as for ``KeptGeneration``.
