@@ -133,10 +133,6 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from _of_jobs()
     yield ["evaluate", name, AUTH]
-    for more in ([], ["--json"]):
-        yield ["apply", STACK, *more]
-        yield ["diff", STACK, *more]
-        yield ["apply", STACK, "--dry-run", *more]
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -145,8 +141,11 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
 
 
 def _of_generations() -> Iterator[list[str]]:
-    """Yield the commands of what was applied."""
+    """Yield the commands of a stack, and of what was applied."""
     for more in ([], ["--json"]):
+        yield ["apply", STACK, *more]
+        yield ["diff", STACK, *more]
+        yield ["apply", STACK, "--dry-run", *more]
         for asked in ([], ["list"], ["show", "1"], ["diff", "1", "2"]):
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
