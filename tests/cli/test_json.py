@@ -49,6 +49,8 @@ def documented(command: str) -> list[str]:
         ("recipes lint [NAME…]", ["recipes", "lint", "e4b-nvfp4"]),
         ("diagnose FILE", ["diagnose", str(FAILED)]),
         ("doctor", ["doctor"]),
+        ("guard status", ["guard", "status", "--run-folder", "/nowhere"]),
+        ("guard test", ["guard", "test", "--run-folder", "/nowhere"]),
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.guard.alone.state import GuardState
     from sparkctl.operations.guard.status import GuardAction
+    from sparkctl.world.docker.engine import DockerEngine
 
 HOG: Final = Path(__file__).with_name("guard_hog.py")
 ANSWERS: Final = "import sys\nfor line in sys.stdin:\n    print(line, end='', flush=True)\n"
@@ -121,6 +122,14 @@ class GuardBench:
         ]
         publish(self.files, self.places, Victims(victims, lines))
 
+    def list_containers(self, engine: DockerEngine, *containers: tuple[str, int, str]) -> None:
+        """List victims: name, priority and container, with its processes and its cgroup."""
+        victims = []
+        for name, priority, container in containers:
+            pids = [(pid, kernel.start_of(pid) or 0) for pid in engine.processes(container)]
+            victims.append(ListedVictim(name, container, priority, pids, _cgroup(pids[0][0])))
+        publish(self.files, self.places, Victims(victims))
+
     def guard(self, lines: Lines = LINES, meminfo: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a guard and return it when it looks, and has read the list where there is one."""
         words = launch.words("run", self.places, lines, [os.getuid()])
@@ -172,7 +181,7 @@ class GuardBench:
 def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:
     """Let a hog take memory at a rate (GiB/s) beside one of higher priority that answers, and one of nobody's."""
     meminfo = None if real else bench.pool()
-    available = _available() if real else POOL * GIB
+    available = available_bytes() if real else POOL * GIB
     lines = Lines(available - 3 * GIB // 2, available - 2 * GIB, available - 3 * GIB) if real else LINES
     hog = bench.hog(rate, 5.0 if real else 19.5, meminfo)
     high, other = bench.answering(), bench.sleeper()
@@ -191,8 +200,16 @@ def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:
     return Outcome(action, code, high.slowest_s, lowest)
 
 
-def _available() -> int:
+def available_bytes() -> int:
+    """Return MemAvailable of this machine."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     raise AssertionError("no MemAvailable")
+
+
+def _cgroup(pid: int) -> str:
+    """Return the folder of a process's cgroup v2, "" where there is none that can be killed as a whole."""
+    line = Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1]
+    folder = f"/sys/fs/cgroup{line.removeprefix('0::')}"
+    return folder if line.startswith("0::") and Path(f"{folder}/cgroup.kill").exists() else ""

@@ -16,7 +16,7 @@ import pytest
 
 from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone.lines import GIB
-from tests.support.guarding import LINES, GuardBench, _available, fall
+from tests.support.guarding import LINES, GuardBench, available_bytes, fall
 from tests.support.thorough import only_thorough, part
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_the_service_of_low_priority_ends_in_time_and_nobody_else(bench: GuardBe
 @only_thorough
 @pytest.mark.parametrize("rate", [1, 4, 10])
 def test_real_memory_that_goes_is_given_back_by_the_same_service(bench: GuardBench, rate: float) -> None:
-    if _available() < ENOUGH:
+    if available_bytes() < ENOUGH:
         pytest.skip("less than 10 GiB are available")
     found = fall(bench, rate, real=True)
     assert found.hog_code in {-signal.SIGKILL, -signal.SIGTERM}  # as fast as this machine gives memory
