@@ -37,8 +37,8 @@ PATIENCE_S: Final = 600.0
 """So long the others wait for one of a higher priority that has no room, a choice; then they go first."""
 AGAIN_S: Final = 30.0
 """After so long is tried again what could not be done for a reason that is none of the service's, a choice."""
-HOLD_AGAIN_S: Final = 60.0
-"""After so long is held again what could not be kept (a full disk), a choice."""
+HOLD_AGAIN_S: Final = 300.0
+"""After so long is held, or released, again what could not be written (a full disk), a choice."""
 BACK_WITHIN_S: Final = 120.0
 """So long is waited for memory to come back: it takes up to minutes after SIGKILL, and 30 GiB of shared memory stayed
 for a while after an OOM kill (MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#193)."""
@@ -69,10 +69,10 @@ class _Moment(NamedTuple):
 
 def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast, now: float, jitter: float) -> Noticed:
     """Return what happened on a box after a look at it. ``jitter`` is from -1 to 1."""
-    past, actions = _on_this_boot(seen, past, now)
-    before = past = restarts.of_the_last_hour(
-        replace(past, services=tuple(past.service(one.name) for one in declared), at=now), now
-    )
+    before = past
+    past = _on_this_boot(seen, past, now)
+    kept = tuple(past.service(one.name) for one in declared)
+    past = restarts.of_the_last_hour(replace(past, services=kept, at=now), now)
     moment = _Moment(seen, now, jitter, came_back=past.engine_away)
     past = _after_action(declared, past, moment)
     if seen.engine:
@@ -80,26 +80,35 @@ def noticed(declared: Sequence[DeclaredService], seen: BoxSeen, past: AgentPast,
     else:
         records = [_looked_at(one, past.service(one.name), past.underway, moment) for one in declared]
         past = replace(past, services=tuple(records), engine_away=False)
-    for one in past.services:
-        actions += _at_once(before.service(one.name), one)
-    return Noticed(past, tuple(actions))
+    actions = tuple(action for one in past.services for action in _at_once(before.service(one.name), one))
+    return Noticed(past, actions)
 
 
-def _on_this_boot(seen: BoxSeen, past: AgentPast, now: float) -> tuple[AgentPast, list[BoxAction]]:
-    """Return what happened on the clock of this boot, and whom the boot releases."""
+def _on_this_boot(seen: BoxSeen, past: AgentPast, now: float) -> AgentPast:
+    """Return what happened on the clock of this boot, with which all memory is back."""
     if past.boot == seen.boot and now >= past.at:
-        return past, []
+        return past
     booted = past.boot not in {"", seen.boot}
-    free = {one.name for one in past.services if booted and one.held is not None and one.held.until_boot}
-    past = replace(past, services=tuple(one for one in past.services if one.name not in free))
-    why = "the host was started anew, and its memory with it"
-    return restarts.rebased(past, seen.boot, now), [BoxAction(ActionKind.RELEASE, name, why) for name in sorted(free)]
+    past = restarts.rebased(past, seen.boot, now)
+    return replace(past, services=tuple(_memory_is_back(one, now) for one in past.services)) if booted else past
+
+
+def _memory_is_back(record: ServicePast, now: float) -> ServicePast:
+    """Return what is kept of a service once there is no want of memory any more: nothing holds it for that."""
+    held = record.held
+    record = replace(record, level_bytes=None, short_since=None, short_bytes=None, reclaimed_at=None)
+    if held is None or not held.memory or (held.releasing is not None and now - held.releasing < HOLD_AGAIN_S):
+        return record
+    return replace(record, held=replace(held, releasing=now) if held.kept else None)
 
 
 def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
     """Return what is done at once about what was just noticed of a service."""
-    if after.held is not None and after.held != before.held and not after.held.kept:
-        return [BoxAction(ActionKind.HOLD, after.name, after.held.why)]
+    old, held = before.held, after.held
+    if held is not None and held.releasing is not None and (old is None or old.releasing != held.releasing):
+        return [BoxAction(ActionKind.RELEASE, after.name, "the memory that it waited for is back")]
+    if held is not None and not held.kept and (old is None or old.at != held.at):
+        return [BoxAction(ActionKind.HOLD, after.name, held.why)]
     if after.reclaimed_at is not None and after.reclaimed_at != before.reclaimed_at:
         return [BoxAction(ActionKind.RECLAIM, after.name, "the memory of its last run has not come back")]
     return []
@@ -134,8 +143,8 @@ def _begun(outcome: ActionOutcome) -> bool:
 
 def _lost(record: ServicePast, look: SeenService, underway: Underway) -> ServicePast:
     """Return what is kept of a service whose start nobody waits for, as the agent that began it is gone."""
-    if underway.kind in _LOADS and look.state is SeenState.ENDED and record.live is None:
-        return replace(record, live=look.incarnation)
+    if underway.kind in _LOADS and look.state is SeenState.ENDED and look.incarnation != underway.before:
+        return replace(record, live=record.live or look.incarnation)
     return replace(record, stopping="") if underway.kind is ActionKind.STOP and look.live else record
 
 
@@ -196,7 +205,9 @@ def _looked_at(
         return replace(record, live=live, by_hand=True, ready=look.state in SERVING, stuck_since=None, stopping="")
     if underway is not None and underway.service == service.name and underway.kind in _LOADS:
         live = look.incarnation if look.live else record.live
-        return replace(record, live=live, held_bytes=_most(record.held_bytes, look.held_bytes))
+        level = _level(record, moment.seen) if look.live else record.level_bytes
+        held_bytes = _most(record.held_bytes, look.held_bytes)
+        return replace(record, live=live, level_bytes=level, held_bytes=held_bytes)
     return _living(record, look, moment) if look.live else _gone(service, record, look, moment)
 
 
@@ -222,10 +233,10 @@ def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServiceP
         record = ServicePast(record.name, live=life, failures=record.failures, held=record.held)
     held = _most(record.held_bytes, look.held_bytes)
     record = replace(record, live=life, by_hand=False, given_up=None, mods_lost=look.mods_lost, held_bytes=held)
+    record = replace(record, level_bytes=_level(record, moment.seen))
     if look.state is SeenState.STARTING:
         return replace(record, healthy_since=None, stuck_since=None)
-    level = moment.seen.unclaimed_bytes
-    record = replace(record, level_bytes=record.level_bytes if level is None else level, held_bytes=look.held_bytes)
+    record = replace(record, held_bytes=look.held_bytes)
     if look.state is SeenState.STUCK:
         since = moment.now if record.stuck_since is None else record.stuck_since
         return replace(record, healthy_since=None, stuck_since=since)
@@ -235,6 +246,11 @@ def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServiceP
     return replace(
         record, ready=True, healthy_since=healthy, stuck_since=None, failures=failures, refusal=None, due_at=None
     )
+
+
+def _level(record: ServicePast, seen: BoxSeen) -> int | None:
+    """Return what has to be available again when a service that runs has ended, and all others too."""
+    return record.level_bytes if seen.unclaimed_bytes is None else seen.unclaimed_bytes
 
 
 def _most(one: int | None, other: int | None) -> int | None:
@@ -249,7 +265,10 @@ def _gone(service: DeclaredService, record: ServicePast, look: SeenService, mome
         record = replace(restarts.ended(record), due_at=moment.now + service.restarts.first_s)
     elif record.live is not None:
         record = _ended(service, record, look, moment)
-    if record.held is not None or service.start is not StartMode.ALWAYS:
+    if record.held is not None:
+        back = record.held.memory and _back(record, moment.seen)
+        return _memory_is_back(record, moment.now) if back else record
+    if service.start is not StartMode.ALWAYS:
         return record
     if record.mods_lost:
         lost = ", ".join(record.mods_lost)
@@ -280,16 +299,18 @@ def end_words(look: SeenService) -> str:
 
 
 def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
-    """Return what is kept of the memory that a service held: awaited, back, or given up until the next boot.
+    """Return what is kept of the memory that a service held: awaited, back, or given up until it is.
 
-    Of what is missing so much is its own at most as it held: more is somebody else's, and admission counts it.
+    Of what is missing so much is its own at most as it held, and as was missing at any moment since: more is somebody
+    else's, and admission counts it.
     """
-    left = short_bytes(record, moment.seen)
+    missing = short_bytes(record, moment.seen)
+    left = missing if record.short_bytes is None else min(record.short_bytes, missing)
     if left <= SLACK_BYTES:
-        level = None if moment.seen.unclaimed_bytes is not None else record.level_bytes
-        return replace(record, level_bytes=level, short_since=None, reclaimed_at=None)
+        known = moment.seen.unclaimed_bytes is not None
+        return _memory_is_back(record, moment.now) if known else replace(record, short_since=None, short_bytes=None)
     since = moment.now if record.short_since is None else record.short_since
-    record = replace(record, short_since=since)
+    record = replace(record, short_since=since, short_bytes=left)
     if moment.now - since < BACK_WITHIN_S:
         return record
     if record.reclaimed_at is None:
@@ -297,11 +318,16 @@ def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
     if moment.now - record.reclaimed_at < RECLAIMED_S:
         return record
     if record.held_bytes is not None and left > record.held_bytes + SLACK_BYTES:
-        return replace(record, level_bytes=None, short_since=None, reclaimed_at=None)
+        return _memory_is_back(record, moment.now)
     waited = format_duration(moment.now - since)
     who = "" if moment.seen.others_bytes is not None else ", unless another process took them"
     why = f"{format_gib(left)} of the memory of its last run have not come back in {waited}{who}: reboot the host"
-    return replace(record, held=PastHold(why, moment.now, until_boot=True))
+    return replace(record, held=PastHold(why, moment.now, memory=True))
+
+
+def _back(record: ServicePast, seen: BoxSeen) -> bool:
+    """Return whether it is known that the memory of a service's last run is back."""
+    return seen.unclaimed_bytes is not None and short_bytes(record, seen) <= SLACK_BYTES
 
 
 def short_bytes(record: ServicePast, seen: BoxSeen) -> int:

@@ -1,7 +1,8 @@
 """What happened on a box, as far as the next decision needs it. Values, kept as JSON (pydantic's TypeAdapter).
 
 Times are in seconds on the clock that ``decide`` is given, which only runs forward within one boot of the host;
-``restarts.rebased`` carries them over a reboot.
+``restarts.rebased`` carries them over a reboot, after which everything is as old as it was when it was kept. So it is
+to be kept after each decision that acted, and each minute besides.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ class PastFailure:
 class PastHold:
     """That a service was given up. ``kept``: its standing was seen, so that its absence means: released.
 
-    ``until_boot``: a reboot is what takes the cause away, and releases it.
+    ``memory``: for memory that did not come back, so that it is released when that is back, or was with a reboot;
+    ``releasing`` is when its standing was to be ended last.
     """
 
     why: str
     at: float
     kept: bool = False
-    until_boot: bool = False
+    memory: bool = False
+    releasing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class ServicePast:
     that did not become ready and was left. ``healthy_since`` and ``stuck_since`` are None while it is not so.
     ``failures`` are those since it was last well for long enough, the latest last, and ``due_at`` is when it may start
     again. ``stopping`` is why the agent stops it, "" while it does not. ``level_bytes`` is what has to be available
-    without any process before it starts again (``BoxSeen.unclaimed_bytes``), ``short_since`` since when it is not, and
-    ``reclaimed_at`` when the page cache was dropped for that; ``held_bytes`` is the most that its processes held.
+    without any process before it starts again (``BoxSeen.unclaimed_bytes``), ``short_since`` since when it is not, with
+    ``short_bytes`` missing at least, and ``reclaimed_at`` when the page cache was dropped for that. ``held_bytes`` is
+    the most that its processes held.
     """
 
     name: str
@@ -74,6 +78,7 @@ class ServicePast:
     level_bytes: int | None = None
     held_bytes: int | None = None
     short_since: float | None = None
+    short_bytes: int | None = None
     reclaimed_at: float | None = None
     refusal: PastRefusal | None = None
     held: PastHold | None = None
@@ -89,13 +94,17 @@ class PastStart:
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """The long action that was begun last and has no outcome yet; ``agent`` is the process that does it."""
+    """The long action that was begun last and has no outcome yet; ``agent`` is the process that does it.
+
+    ``before`` is the last life of the service's container when it was begun.
+    """
 
     number: int
     kind: ActionKind
     service: str
     agent: str
     at: float
+    before: Incarnation | None = None
 
 
 @dataclass(frozen=True, slots=True)

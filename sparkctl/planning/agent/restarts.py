@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration
-from sparkctl.planning.agent.past import AgentPast, PastFailure, PastHold, PastStart, ServicePast
+from sparkctl.planning.agent.past import AgentPast, PastFailure, PastStart, ServicePast
 
 if TYPE_CHECKING:
     from sparkctl.planning.box.declared import Restarts
@@ -19,7 +19,8 @@ WELL_S: Final = 600.0
 """After so long of health what failed before is forgotten (Kubernetes)."""
 JITTER: Final = 0.25
 """By so much of itself a wait is made shorter or longer at most (Nomad)."""
-HOUR_S: Final = 3600.0
+HOUR_S: Final = 3660.0
+"""An hour, and the minute at most that lies between a decision and the start of its container, a choice."""
 STARTS_AN_HOUR: Final = 6
 """Of a whole box, a choice: 35 restarts leaked the driver's memory until nobody could log in
 (eugr/spark-vllm-docker#257). A box that keeps more services than that may start each of them once."""
@@ -95,6 +96,6 @@ def rebased(past: AgentPast, boot: str, now: float) -> AgentPast:
 
 
 def _after_boot(record: ServicePast, by: float) -> ServicePast:
-    held = record.held and PastHold(record.held.why, record.held.at + by, record.held.kept, record.held.until_boot)
+    held = record.held and replace(record.held, at=record.held.at + by, releasing=None)
     failures = tuple(PastFailure(one.at + by, one.ready, one.words) for one in record.failures)
     return ServicePast(record.name, failures=failures, mods_lost=record.mods_lost, held=held)

@@ -85,12 +85,12 @@ class StartTurn(NamedTuple):
         if look.lacks:
             return Hindrance(wait, f"waiting: {look.lacks}")
         if until is not None and until > self.now:
-            return self._backing_off(record, until)
+            return self._backing_off(service, record, until)
         return self._before(service) or self._memory(record)
 
-    def _backing_off(self, record: ServicePast, until: float) -> Hindrance:
+    def _backing_off(self, service: DeclaredService, record: ServicePast, until: float) -> Hindrance:
         left = format_duration(until - self.now)
-        if not record.failures:
+        if not record.failures or until - record.failures[-1].at > service.restarts.most_s:
             return Hindrance(ServicePhase.WAITING, f"waiting: tried again in {left}", until)
         number = len(record.failures)
         last = record.failures[-1].words
