@@ -10,13 +10,13 @@ import pytest
 
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.guard import record, state, victims_file
-from sparkctl.operations.guard.lines import BELOW_FLOOR, KILL
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone import record, state, victims_file
+from sparkctl.operations.guard.alone.lines import BELOW_FLOOR, KILL
+from sparkctl.operations.guard.alone.places import Places
 from tests.support.agent_bench import E4B, FP8, STACK, AgentBench
 
 if TYPE_CHECKING:
-    from sparkctl.operations.guard.victims_file import Victims
+    from sparkctl.operations.guard.alone.victims_file import Victims
 
 LINES = "host: {reserve: 12 GiB, guard: {act: 7 GiB, floor: 5 GiB}}\n"
 
