@@ -117,9 +117,8 @@ class Agent:
             now = [(one.kind, one.at, one.recipe, len(one.text)) for one in kept]
             if now != self._read:
                 found = Generations(self.world).applied()
-                self._read = now
                 self._tell_generation(found)
-                self._generation = found
+                self._read, self._generation = now, found
         except InputError as error:
             self._problem("store", f"what was applied cannot be read: {error.message}")
         else:
@@ -128,9 +127,9 @@ class Agent:
 
     def _tell_generation(self, found: KeptGeneration | None) -> None:
         before = self._generation
-        if found is None:
+        if found is None and (before is not None or self._read is None):
             self.world.report.say("nothing is applied: sparkctl apply STACK says what this host runs")
-        elif before is None or before.number != found.number:
+        elif found is not None and (before is None or before.number != found.number):
             names = ", ".join(one.name for one in found.services)
             self.world.report.say(f"keeps generation {found.number} of the stack {found.stack}: {names}")
 
