@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import memory
 import streams
+import waves
 
 import mods
 
@@ -126,6 +127,16 @@ def overlays(home: Path) -> list[Figure]:
     return [*figures, Figure("verify-mods of 50 mods over 8 containers", verified.ours_s, 1.5, "s", note)]
 
 
+def together(home: Path) -> list[Figure]:
+    """Measure three stand-ins that wait while they load, in a wave against one by one, where there is an engine."""
+    took = waves.starting(home, home / "tiny")
+    if took is None:
+        print(f"not measured: three in a wave against one by one: {waves.ENGINE} names no engine")
+        return []
+    note = f"{took.wave_s:.1f} s / {took.serial_s:.1f} s"
+    return [Figure("three in a wave / one by one", took.ratio, 0.6, "times", note)]
+
+
 def honest() -> list[Figure]:
     """Measure what `bench` reports of a server that streams at known rates; the worst of all rates."""
     found = streams.honesty()
@@ -192,7 +203,7 @@ def main() -> int:
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
         figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
-        figures += [*overlays(Path(home)), *honest()]
+        figures += [*overlays(Path(home)), *together(Path(home)), *honest()]
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

@@ -1,4 +1,4 @@
-"""Write the tables of docs/recipes.md, docs/stacks.md, docs/checks.md and docs/jobs.md from the declarations of the formats.
+"""Write the tables of formats in docs (recipes, stacks, checks, evaluate, jobs) from their declarations.
 
 python scripts/format_tables.py           write them
 python scripts/format_tables.py --check   say whether they are up to date (exit code 1: they are not)

@@ -114,7 +114,7 @@ def of_the_package(text: str) -> Any:  # noqa: ANN401  (whatever YAML says)
     return yaml.load(text, Loader=yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)  # noqa: S506
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper):  # type: ignore[misc]
     """Writes a text in quotes where one of the two readings of YAML would take it for something else."""
 
 

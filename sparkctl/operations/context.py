@@ -19,7 +19,7 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
-from sparkctl.operations.guard import places
+from sparkctl.operations.guard import host_places
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator, hub_cache
 from sparkctl.world import opening
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
-    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, Supervisor
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Supervisor
     from sparkctl.world.web import Streams
 else:
     images = LazyModule("sparkctl.mods.images")
@@ -106,6 +106,11 @@ class World:
     def clock(self) -> Clock:
         """The clock of this machine, which is there also when the engine is not."""
         return self._doors.clock()
+
+    @cached_property
+    def manager(self) -> ServiceManager:
+        """What starts programs with this host."""
+        return self._doors.manager()
 
     @cached_property
     def supervisor(self) -> Supervisor:
@@ -295,7 +300,7 @@ def real_world(
         raise InputError(message, hint="leave it out, or name one of the two")
     return World(
         catalog=Catalog(roots),
-        operator=operator if kind == "sim" else operator._replace(run=_run_folder(os.environ, operator)),
+        operator=operator if kind == "sim" else operator._replace(run=host_places.of_host(os.environ, operator.state)),
         environ=os.environ,
         report=report,
         profile=profile or os.environ.get("SPARKCTL_PROFILE") or None,
@@ -308,12 +313,6 @@ def _default_engine(environ: Mapping[str, str]) -> str:
     """Return docker where there is an NVIDIA driver or the operator named an engine, else the simulated Spark."""
     driver = Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
     return "docker" if driver or environ.get("DOCKER_HOST") or environ.get("DOCKER_CONTEXT") else "sim"
-
-
-def _run_folder(environ: Mapping[str, str], operator: Operator) -> Path:
-    """Return where the guard of this host writes: that of the system where there is one."""
-    system = regular_file.is_folder(Path(places.SYSTEM))
-    return Path(places.run_folder(environ, str(operator.state), os.getuid(), system=system))
 
 
 def _operator(environ: Mapping[str, str]) -> Operator:

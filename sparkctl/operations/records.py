@@ -90,7 +90,7 @@ def measurement_record(one: Measurement) -> StoredRecord:
 
 
 class Records:
-    """What one host keeps. ``warnings`` collects which of it could not be read.
+    """What one host keeps. ``warnings`` collects which of it could not be read; ``told`` is what of it was said.
 
     Every method raises InputError as ``Store`` does.
     """
@@ -98,6 +98,7 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.warnings: list[str] = []
+        self.told: set[str] = set()
 
     def add_measurement(self, one: Measurement) -> None:
         """Keep a measurement."""

@@ -12,7 +12,6 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.fitting import AskedSet
-from sparkctl.operations.stack.methods import StackMethods
 from sparkctl.world.opening.log_report import LogReport
 
 if TYPE_CHECKING:

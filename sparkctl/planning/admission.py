@@ -1,7 +1,8 @@
 """The ordered steps from what runs to what is wanted, and whether each start is admitted. Pure.
 
-Services are started one at a time; the next when the last is ready. Two moments of a start are looked at, each with
-all that was started before it and all that runs and has not yet taken its claim:
+Services are started one at a time, the next when the last is ready; which of them may start together follows from that
+(``box.waves``). Two moments of a start are looked at, each with all that was started before it and all that runs and
+has not yet taken its claim:
 
 * vLLM's own check, once its context is taken: it refuses unless the fraction of its command is free. The reserve counts
   as free here.

@@ -69,6 +69,8 @@ class Loader(Locator):
         super().__init__(catalog, models, operator, images)
         self._hub = hub
         self._profile = profile
+        self._sheets: dict[str, ModelFacts] = {}
+        self._onces: dict[int, Once] = {}
 
     @cached_property
     def _mounter(self) -> Mounter:
@@ -112,7 +114,7 @@ class Loader(Locator):
         used = self._template(recipe.template)
         vllm = self._vllm(recipe.image, _assumed(used))
         self.warnings += version.judged(one.loaded, vllm, started=one.started)
-        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, self._once(facts))
         taken = _estimate(resizer)
         self.warnings += [*one.loaded.warnings, *self._misfits(one)]
         self.warnings += [Problem(f"{member.service}: {text}", warning=True) for text in taken.warnings]
@@ -148,7 +150,7 @@ class Loader(Locator):
             InputError: nothing is known of a model to plan with, or what is known does not go with the recipe.
         """
         facts, draft_facts = self.facts(one)
-        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, Once(facts))
+        resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, self._once(facts))
         taken, recipe = _estimate(resizer), one.loaded.recipe
         return Service(
             name=one.member.service,
@@ -256,13 +258,13 @@ class Loader(Locator):
     def _facts(self, name: str | None, source: Source, revision: str | None = None) -> ModelFacts:
         """Return what is known of a model: what its recipe names, its folder, a file that knows it, or the hub."""
         if name is not None:
-            return self._catalog.load("facts", name, ModelFacts)
+            return self._sheet(name)
         # A simulated Spark has every model, and none of their files.
         if source.here is not None and regular_file.is_folder(source.here):
             return checkpoint.facts_of_folder(source.here)
         known = self._catalog.facts_of(source.repo) if revision is None else None
         if known is not None:
-            return self._catalog.load("facts", known, ModelFacts)
+            return self._sheet(known)
         if self._hub is not None:
             try:
                 return self._hub(source.repo, revision)
@@ -273,6 +275,18 @@ class Loader(Locator):
         absent = source.missing or f"{source.here} is not there"
         message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {absent}"
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
+
+    def _sheet(self, name: str) -> ModelFacts:
+        """Return what a file of model facts says, read once: services of one model share it."""
+        if name not in self._sheets:
+            self._sheets[name] = self._catalog.load("facts", name, ModelFacts)
+        return self._sheets[name]
+
+    def _once(self, facts: ModelFacts) -> Once:
+        """Return what of a model does not change with its limits, the same for every service with the same facts."""
+        if id(facts) not in self._onces:
+            self._onces[id(facts)] = Once(facts)  # which holds the facts: no other ones get their id
+        return self._onces[id(facts)]
 
     def mods(self, one: Located) -> tuple[MountedMod, ...]:
         """Return a recipe's mods as they are mounted; nothing is counted for it."""

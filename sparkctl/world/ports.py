@@ -273,6 +273,29 @@ class Supervisor(Protocol):
         """Tell it how this process is, as sd_notify(3) has it: ``READY=1``, ``STATUS=a line``, ``STOPPING=1``."""
 
 
+class Account(NamedTuple):
+    """A user of this host: name, number, home, and the names of their groups."""
+
+    name: str
+    uid: int
+    home: Path
+    groups: frozenset[str]
+
+
+class ServiceManager(Protocol):
+    """What starts programs with this host: systemd. Its units are files, which ``Files`` writes."""
+
+    @property
+    def runs(self) -> bool:
+        """Whether it manages this host."""
+
+    def ask(self, *words: str, user: bool) -> str:
+        """Ask it something, as `systemctl` takes it, ``user``: the manager of this user; "" or why it refuses."""
+
+    def account(self, name: str) -> Account | None:
+        """Return a user of this host, None where there is none of this name."""
+
+
 class Ports(NamedTuple):
     """All the doors of one engine's world."""
 

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparkctl.base.yaml_nodes import compose, exactly, of_the_package, quickly
+from sparkctl.base import document
+from sparkctl.base.yaml_nodes import compose, exactly, of_the_package, quickly, text_of
 from tests.support.paths import REPOSITORY
 
 SHIPPED = [path for path in sorted(REPOSITORY.glob("*/**/*.yaml")) if ".venv" not in path.parts]
@@ -104,3 +105,25 @@ def test_what_libyaml_refuses_is_told_in_the_words_of_pyyaml() -> None:
 def test_the_packages_own_data_is_read_as_pyyaml_reads_it() -> None:
     text = (REPOSITORY / "sparkctl/vllm/data/failures.yaml").read_text()
     assert of_the_package(text) == yaml.safe_load(text)
+
+
+# --- written again ----------------------------------------------------------------------------------------------------
+
+TRICKY = ["no", "1e5", "0o17", "0x1F", "1_000", "22:22", "=", "<<", "~", "", "null", ".5", "-", "? a", "a: b", "x #y"]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.sampled_from(TRICKY)
+    | st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Co"), exclude_characters="\ufeff"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", *TRICKY]), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+@example({"a": "line\nbreak ", "no": ["\u2028", 1e-07, "1" * 30]})
+def test_values_that_are_written_are_read_as_the_same(value: object) -> None:
+    written = {"value": value}
+    assert document.load(text_of(written), "written").value == written

@@ -66,6 +66,18 @@ def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[
         assert list(one) == keys
 
 
+def test_the_documented_keys_of_a_lock_are_the_printed_ones(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    stack = tmp_path / "recipes/stacks/box.yaml"
+    stack.parent.mkdir(parents=True)
+    stack.write_text("services: {one: {recipe: e4b-nvfp4}}\n")
+    assert list(spark.run("lock", "box", "--json").expect(0).json) == documented("lock STACK")
+    assert list(spark.run("lock", "box", "--upgrade", "--json").expect(0).json[0]) == documented("lock STACK --upgrade")
+    stack.write_text("services: {one: {recipe: e4b-bf16}}\n")
+    spark.engine.images["vllm/vllm-openai:gemma4-cu130"] = {}
+    assert list(spark.run("lock", "box", "--check", "--json").expect(9).json[0]) == documented("lock STACK --check")
+
+
 def test_the_documented_keys_of_a_job_are_those_of_its_lines_and_of_its_product(tmp_path: Path) -> None:
     bench = JobBench(tmp_path)
     lines = [json.loads(line) for line in bench.spark.run("job", "run", JOB, "--json").expect(0).out.splitlines()]

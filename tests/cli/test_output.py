@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from sparkctl.cli.at_once import AtOnce
 from sparkctl.cli.output import Output
 
 
@@ -176,6 +177,47 @@ def test_on_a_terminal_a_line_moves_and_what_is_said_stays(streams: tuple[Termin
         report.say("e4b: ready at http://127.0.0.1:8003")
     assert plain(err.getvalue())[0] == "e4b: ready at http://127.0.0.1:8003"
     assert out.getvalue() == ""
+
+
+def test_on_a_terminal_each_of_several_starts_has_a_line_for_as_long_as_it_goes_on(
+    streams: tuple[Terminal, Terminal],
+) -> None:
+    out, err = streams
+    with Output(out, err).reporting() as report:
+        for look in range(1, 6):
+            for name in ("e4b", "law", "e2b") if look < 3 else ("e4b", "e2b"):
+                report.progress(name, "loading weights", f"{look}/5")
+            if look == 2:
+                report.say("law: ready at http://127.0.0.1:8003")
+    said, *shown = plain(err.getvalue())
+    assert said == "law: ready at http://127.0.0.1:8003"
+    assert shown[-2:] == ["e4b: loading weights  5/5", "e2b: loading weights  5/5"], "in the order in which they began"
+    assert not [line for line in shown if line.startswith("law")]
+
+
+def test_in_a_pipe_the_phases_of_several_starts_are_told_once_each() -> None:
+    err = io.StringIO()
+    with Output(io.StringIO(), err).reporting() as report:
+        for phase in ("loading weights", "compiling"):
+            for look in range(5):
+                for name in ("e4b", "law"):
+                    report.progress(name, phase, f"{look}/5")
+                if look == 2 and phase == "compiling":
+                    report.say("e2b: ready at http://127.0.0.1:8005")
+    phases = [f"{name}: {phase}" for phase in ("loading weights", "compiling") for name in ("e4b", "law")]
+    assert err.getvalue().splitlines() == [*phases, "e2b: ready at http://127.0.0.1:8005"]
+
+
+def test_a_start_of_which_nothing_is_told_any_more_has_no_line() -> None:
+    going = AtOnce[str]()
+    for name in ("one", "two", "two", "one"):  # between two turns of one, the other is created and looked at
+        going.tell(name, name)
+    assert going.all == ["one", "two"]
+    for _ in range(3):
+        going.tell("two", "two")
+    assert (going.all, going.newest("one")) == (["two"], None)
+    going.said("a word of something else")
+    assert going.all == [], "a line that stands alone is drawn anew below what was said"
 
 
 def test_on_a_terminal_a_warning_stays_above_the_line_that_moves(streams: tuple[Terminal, Terminal]) -> None:

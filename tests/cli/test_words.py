@@ -52,7 +52,7 @@ def test_a_stack_is_shown_service_by_service(spark: FakeSpark) -> None:
     shown = spark.run("recipes", "show", "two").expect(0).out
     assert "chat, from e4b-nvfp4:\n" in shown
     assert "little, from e2b-nvfp4:\n" in shown
-    assert list(spark.run("recipes", "show", "two", "--json").json) == ["chat", "little"]
+    assert list(spark.run("recipes", "show", "two", "--json").json["services"]) == ["chat", "little"]
 
 
 def test_a_name_that_two_stacks_have_wants_its_stack(spark: FakeSpark, tmp_path: Path) -> None:

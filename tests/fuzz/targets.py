@@ -29,6 +29,8 @@ from sparkctl.operations.evaluation.suite import Suite
 from sparkctl.operations.memory import hub_models
 from sparkctl.operations.records import decoded
 from sparkctl.planning import reference
+from sparkctl.planning.box import lock_file
+from sparkctl.planning.box.lock_differences import differences
 from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
@@ -180,6 +182,21 @@ def _bench(data: bytes) -> object:
     return svg(decoded(TypeAdapter(Bench), data))
 
 
+def _lock(data: bytes) -> object:
+    lock = lock_file.checked(document.load(data, "fuzz.lock"), "executor", _LOCKED_ON)
+    return lock_file.text_of(lock), differences(lock.services, {})
+
+
+def _note(data: bytes) -> object:
+    """Read what the hub's library notes beside a file that it downloads."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        note = Path(folder) / ".cache/huggingface/download/config.json.metadata"
+        note.parent.mkdir(parents=True)
+        (Path(folder) / "config.json").write_bytes(b"{}")
+        note.write_bytes(data)
+        return DiskModels().recorded(Path(folder))
+
+
 @cache
 def _database() -> Sequence[bytes]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -258,6 +275,23 @@ _FLAGS: Final = (
     """  kv-transfer-config: {kv_connector: MultiConnector, kv_connector_extra_config: {connectors: [{}]}}
   api-server-count: 3\n  data-parallel-size: 2\n  mm-processor-cache-gb: 1\nenv: {LMCACHE_MAX_LOCAL_CPU_SIZE: 5}\n""",
 )
+_LOCKED_ON: Final = lock_file.LockedHost(gpus=("gb10",), processor="aarch64")
+_LOCK: Final = f"""\
+schema: 1
+stack: "executor"
+host: {{gpus: ["gb10"], processor: "aarch64"}}
+services:
+  executor:
+    image: {{digest: "sha256:{"a" * 64}", reference: "vllm/vllm-openai:v0.20.2"}}
+    mods: {{fix: {{a.py: {{md5: "{"e" * 32}", sha256: "{"f" * 64}"}}}}}}
+    model:
+      files: {{config.json: {{bytes: 2, sum: "git-sha1:{"d" * 40}"}}}}
+      repo: "a/b"
+      revision: "{"c" * 40}"
+    recipe: "e4b"
+    vllm: "0.20.2"
+""".encode()
+_NOTE: Final = f"{'c' * 40}\n{'a' * 64}\n4000000000.5\n".encode()
 _INDEX: Final = {"metadata": {"total_size": 64}, "weight_map": {"a": "a.safetensors", "b": "a.safetensors"}}
 _KEPT: Final = {"commit": "c0ffee", "config": "e30=", "tensors": [["lm_head.weight", "BF16", [4, 4], 32]]}
 _SETS: Final = (b"limits.context=8192", b"env.A=b", b"args={a: [1, 2]}", b"model.path=~/a", b"mods=[a]")
@@ -292,6 +326,8 @@ TARGETS: Final[dict[str, Target]] = {
     "recipe": Target(_files("recipes/*.yaml"), _declared(Recipe)),
     "flags": Target(_these(*(f"{_WHOLE}{one}".encode() for one in _FLAGS)), _flags),
     "stack": Target(_files("recipes/stacks/*.yaml"), _declared(Stack)),
+    "lock": Target(_these(_LOCK), _lock),
+    "model-note": Target(_these(_NOTE), _note),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
     "measured": Target(_files("recipes/measured/*.yaml"), _known_starts),

@@ -75,7 +75,7 @@ def test_what_a_stack_lays_over_a_recipe_is_kept_and_taken(spark: FakeSpark) -> 
     more = "priority: 3, set: {limits.context: 4096, ready.timeout: 7m}"
     write(spark, "recipes/stacks/pair.yaml", f"services: {{chat: {{recipe: {NAME}, {more}}}}}\n")
     spark.run("up", "pair", "--set", "chat:limits.sequences=3").expect(0)
-    laid_over = LaidOver("pair", 3, ("limits.context=4096", 'ready.timeout="7m"', "limits.sequences=3"))
+    laid_over = LaidOver("pair", 3, ("limits.context=4096", 'ready.timeout="7m"', "limits.sequences=3"), 500)
     assert record(spark, "chat").laid_over == laid_over
     assert record(spark, "chat").recipe == NAME
     assert record(spark, "chat").ready == ReadySettings(420.0, probe=True, acceptance={}, checks=())
@@ -83,6 +83,7 @@ def test_what_a_stack_lays_over_a_recipe_is_kept_and_taken(spark: FakeSpark) -> 
     assert "is not what" not in done.err, "nothing differs"
     spark.run("bench", "chat", "--sweep", "limits.batched-tokens=1024,2048", "--rounds", "1").expect(0)
     assert contexts(spark) == {"4096"}
+    assert {spec.oom_score_adj for spec in spark.engine.created} == {500}, "in a sweep too"
 
 
 def test_a_recipe_that_was_named_by_its_file_is_found_again(spark: FakeSpark) -> None:

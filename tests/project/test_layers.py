@@ -61,6 +61,14 @@ STANDARD = {
     "textwrap", "traceback", "types", "typing", "unicodedata", "urllib", "warnings",
 }  # fmt: skip
 """What of the standard library a pure module may import: no clock, no process, no network, no thread, no randomness."""
+ALONE = "sparkctl.operations.guard.alone"
+"""The guard's process: it imports nothing of ours beside itself, and of the standard library what is small."""
+SMALL = {
+    "__future__", "_json", "_signal", "_thread", "ctypes", "fcntl", "gc", "mmap", "os", "select", "stat", "struct",
+    "sys", "time",
+}  # fmt: skip
+FOR_TYPES = {"collections", "typing"}
+"""What it may name in types alone; the test of its start sees that it is not imported."""
 EFFECTS = {"click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich"}
 """Third parties that reach outside: each belongs to an adapter, or to the command line."""
 ALLOWED_EFFECTS = {
@@ -124,6 +132,9 @@ def wrong_imports(module: str, found: set[str]) -> list[str]:
     wrong += [f"{name}, an effect" for name in outside & EFFECTS - ALLOWED_EFFECTS.get(room, set())]
     if room in PURE:
         wrong += [f"{name}, which is not pure" for name in (outside & sys.stdlib_module_names) - STANDARD]
+    if module.startswith(ALONE):
+        ours = {name for name in found if name in MODULES and not name.startswith(ALONE)}
+        wrong += [f"{name}, beside the guard's process" for name in ours | outside - SMALL - FOR_TYPES]
     return sorted(wrong)
 
 
@@ -207,6 +218,8 @@ def test_a_command_parses_calls_and_prints() -> None:
         ("sparkctl.operations.changes", {"docker"}),
         ("sparkctl.world.sim.engine", {"sparkctl.world.local.store"}),
         ("sparkctl.cli.output", {"sparkctl.world.docker.engine"}),
+        (f"{ALONE}.lines", {"sparkctl.base.units"}),
+        (f"{ALONE}.lines", {"json"}),
     ],
 )
 def test_a_wrong_import_is_found(module: str, found: set[str]) -> None:

@@ -272,6 +272,17 @@ def test_lines_above_the_reserve_of_the_host_are_refused_where_the_host_is_known
     assert "guard" not in desk.run("recipes", "lint", "trio").err
 
 
+def test_the_reserve_of_a_stack_takes_the_place_of_the_hosts(desk: Desk) -> None:
+    services = "services: {big: {recipe: 26b-a4b-nvfp4}, less: {recipe: e4b-nvfp4}}\n"
+    file = desk.write("stacks/careful.yaml", f"host: {{reserve: 60 GiB}}\n{services}")
+    for asked in ("careful", file, "careful:big", "big"):
+        plan = desk.run("plan", asked, "--json").json
+        assert plan["pool"]["reserve_bytes"] == 60 * GIB, asked
+    assert desk.run("plan", "e4b-nvfp4", "--json").json["pool"]["reserve_bytes"] == 10 * GIB
+    refused = desk.run("up", "careful:less", "--set", "limits.sequences=900")
+    assert "60.0 GiB  reserve" in refused.expect(3).err + refused.out
+
+
 def test_lint_tells_of_a_whole_stack_at_its_lines(desk: Desk) -> None:
     file = desk.write(
         "stacks/odd.yaml",

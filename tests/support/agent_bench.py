@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.operations.agent.agent import Agent
 from tests.support.applied import apply
-from tests.support.fake_world import STATE, FakeSpark
+from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 E4B = "e4b-nvfp4"
 FP8 = "26b-a4b-fp8"
-RUN_FOLDER = {"SPARKCTL_RUN_FOLDER": str(STATE / "run")}
 STACK = f"""\
 description: what this host runs
 services:
@@ -64,7 +63,7 @@ class AgentBench:
     agent: Agent = field(init=False)
 
     def __post_init__(self) -> None:
-        self.spark = FakeSpark(self.folder, environ={"USER": "ada", **RUN_FOLDER})
+        self.spark = FakeSpark(self.folder, environ={"USER": "ada"})
         self.spark.locks.me = "host~boot1~1~100~1"
         self.apply(self.stack)
         self.live()

@@ -26,6 +26,7 @@ from tests.support.fakes import (
     FakeHttp,
     FakeHub,
     FakeLocks,
+    FakeManager,
     FakeModels,
     FakeStore,
     FakeSupervisor,
@@ -83,6 +84,8 @@ class FakeSpark:
     products: Products = field(default_factory=DiskProducts)
     profile: str | None = "gb10"
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
+    manager: FakeManager = field(default_factory=FakeManager)
+    run_folder: Path | None = None
 
     def run(self, *arguments: str) -> Done:
         """Run a command to its end."""
@@ -95,7 +98,7 @@ class FakeSpark:
     @property
     def operator(self) -> Operator:
         """Whose Spark it is."""
-        return Operator(home=HOME, config=self.folder / "config", state=STATE)
+        return Operator(home=HOME, config=self.folder / "config", state=STATE, run=self.run_folder)
 
     def world(self, report: Report) -> World:
         """Return what operations act on."""
@@ -121,5 +124,6 @@ class FakeSpark:
                 hub=lambda _endpoint: self.hub,
                 clock=lambda: self.clock,
                 supervisor=lambda: self.supervisor,
+                manager=lambda: self.manager,
             ),
         )

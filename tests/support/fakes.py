@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.planning.measured import Measurement
-    from sparkctl.world.ports import HubModel, StoredRecord
+    from sparkctl.world.ports import Account, HubModel, StoredRecord
 
 
 @dataclass
@@ -364,6 +364,23 @@ class FakeSupervisor:
 
     def tell(self, *words: str) -> None:
         self.told += words
+
+
+@dataclass
+class FakeManager:
+    """What starts programs with a host; ``refuses`` is what it says to a word."""
+
+    runs: bool = True
+    asked: list[str] = field(default_factory=list)
+    refuses: dict[str, str] = field(default_factory=dict)
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def ask(self, *words: str, user: bool) -> str:
+        self.asked.append(" ".join([*(["--user"] if user else []), *words]))
+        return self.refuses.get(words[0], "")
+
+    def account(self, name: str) -> Account | None:
+        return self.accounts.get(name)
 
 
 @dataclass

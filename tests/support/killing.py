@@ -64,7 +64,7 @@ OF_STACKS = {
     "apply that fails": Scenario(("apply", "FAILING"), (APPLY,), APPLY, up="AB", code=5),
     "rollback": Scenario(BACK, (APPLY, CHANGED), BACK, up="AB"),
 }
-"""Of a stack of A and B: CHANGED replaces A and has C in B's place; in FAILING A is replaced, and B's successor dies."""
+"""Of a stack of A and B: CHANGED replaces A and has C in the place of B; in FAILING A is replaced, and B dies."""
 STACKS = {
     "": "{a}: {{recipe: {a}, priority: 9}}, {b}: {{recipe: {b}}}",
     "changed": "{a}: {{recipe: {a}, priority: 9, set: {small}}}, {c}: {{recipe: {b}, set: {{serve.port: {port}}}}}",

@@ -103,7 +103,7 @@ def _cells(one: PastApply) -> list[str]:
 
 def _outcome(one: PastApply) -> str:
     back = one.generation.restores
-    return one.outcome if back is None else f"{one.outcome}, {back} again"
+    return one.outcome if back is None else f"{one.outcome}, back to {back}"
 
 
 def _pairs(session: Session, lines: Sequence[tuple[str, str]], indent: str = "") -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_gib
-from sparkctl.operations.stack.upgrade import PULL
+from sparkctl.operations.stack.lock.upgrade import PULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.operations.stack.upgrade import ServiceUpgrade, Upgraded
+    from sparkctl.operations.stack.lock.upgrade import ServiceUpgrade, Upgraded
     from sparkctl.planning.box.lock_file import LockedModel, StackLock
 
 _SHORT: Final = 12
@@ -99,5 +99,7 @@ def _size(count: int | None) -> str | None:
 
 def _model(model: LockedModel) -> str:
     made = f", made by {model.made.job}" if model.made is not None else ""
+    unsummed = any(file.sum is None for file in model.files.values())
+    made += " (of some files the size alone: --hash sums them)" if unsummed else ""
     at = f" at {_commit(model.revision)}" if model.revision is not None else ""
     return f"{model.path or model.repo}{at}{made}"

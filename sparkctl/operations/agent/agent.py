@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.agent import acting, state
+from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
 from sparkctl.operations.agent.state import SCHEMA, AgentState, ServiceState
@@ -49,6 +50,7 @@ class Agent:
         self._observer = Observer(world, alive)
         self._memory = AgentMemory(world)
         self._since = world.ports.clock.epoch()
+        self._guard = GuardLink(world, self._memory.last_event(GUARD))
         self._generation: KeptGeneration | None = None
         self._read: object = None
         self._action: BoxAction | None = None
@@ -77,7 +79,9 @@ class Agent:
         if generation is None:
             self._write(None, None)
             return LOOK_S
-        seen = self._observer.look(generation, acting_on=self._acting_on(), outcome=self._work.outcome)
+        self._guard_says()
+        closed = self._guard.closed()
+        seen = self._observer.look(generation, acting_on=self._acting_on(), outcome=self._work.outcome, closed=closed)
         declared = [one.declared for one in generation.services]
         now = self.world.ports.clock.monotonic()
         decision = decide(declared, seen, self._memory.past, now, self._jitter())
@@ -89,6 +93,8 @@ class Agent:
             self._act(generation, decision, action)
         if not self._work.busy:
             self._look_at_mods(generation)
+        if not seen.engine:
+            self._tell_guard(generation)
         self._write(generation, seen)
         return min(decision.next_s, LOOK_S)
 
@@ -155,6 +161,24 @@ class Agent:
         if due is not None:
             self._work.begin(partial(self._observer.look_at_mods, *due))
 
+    # --- the guard ---------------------------------------------------------------------------------------------------
+
+    def _guard_says(self) -> None:
+        try:
+            self._guard.take(self._observer.ours, self._note)
+        except InputError as error:
+            self._problem("guard", f"what the guard did cannot be kept: {error.message}")
+        else:
+            self._problem("guard", "")
+
+    def _tell_guard(self, generation: KeptGeneration) -> None:
+        try:
+            self._guard.publish(generation, self._observer.ours)
+        except InputError as error:
+            self._problem("victims", error.message)
+        else:
+            self._problem("victims", "")
+
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def _tell(self, generation: KeptGeneration, seen: BoxSeen, decision: Decision) -> None:
@@ -190,8 +214,11 @@ class Agent:
         self._problems[of] = text
 
     def _event(self, service: str, kind: str, words: str) -> None:
-        self.world.report.say(f"{service}: {words}")
-        self._memory.note([BoxEvent(self.world.ports.clock.epoch(), service, kind, words)])
+        self._note(BoxEvent(self.world.ports.clock.epoch(), service, kind, words))
+
+    def _note(self, event: BoxEvent) -> None:
+        self.world.report.say(f"{event.service}: {event.words}" if event.service else event.words)
+        self._memory.note([event])
 
     def _write(self, generation: KeptGeneration | None, seen: BoxSeen | None) -> None:
         world, action = self.world, self._action

@@ -99,6 +99,14 @@ class AgentMemory:
             except InputError as error:
                 self._tell(error)
 
+    def last_event(self, kind: str) -> float:
+        """Return when the last event of a kind was, in seconds since the epoch; 0.0 where none is known."""
+        try:
+            return max((one.at for one in events(self._world) if one.kind == kind), default=0.0)
+        except InputError as error:
+            self._tell(error)
+            return self._world.ports.clock.epoch()
+
     def note(self, found: Sequence[BoxEvent]) -> None:
         """Keep events."""
         self._keep(

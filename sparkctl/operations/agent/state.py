@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter
@@ -14,6 +12,8 @@ from sparkctl.base.errors import InputError
 from sparkctl.operations.records import decoded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.operations.context import World
 
 SCHEMA: Final = 1
@@ -63,20 +63,10 @@ def _states() -> TypeAdapter[AgentState]:
     return TypeAdapter(AgentState)
 
 
-def run_folder(world: World) -> Path:
-    """Return the folder of what lasts until the reboot: where agent, guard and commands meet."""
-    named = world.environ.get("SPARKCTL_RUN_FOLDER", "")
-    if named.startswith("/"):
-        return Path(named)
-    if os.getuid() == 0:
-        return Path("/run/sparkctl")
-    session = world.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(session) / "sparkctl" if session.startswith("/") else world.operator.state / "run"
-
-
 def state_file(world: World) -> Path:
-    """Return where the agent's state is; a simulated Spark has one of its own."""
-    return run_folder(world) / "agent" / ("simulated.json" if world.simulated else "state.json")
+    """Return where the agent's state is: in the run folder; of a simulated Spark, among the operator's own files."""
+    run = world.operator.run or world.operator.state / "run"
+    return run / "agent" / ("simulated.json" if world.simulated else "state.json")
 
 
 def write(world: World, state: AgentState) -> None:

@@ -1,4 +1,4 @@
-"""What the Python API offers of a whole stack."""
+"""What the Python API does with a whole stack; ``Spark`` has these methods beside its own."""
 
 from __future__ import annotations
 
@@ -8,20 +8,58 @@ from sparkctl.base.lazy import LazyModule
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
+    from sparkctl.operations.stack import apply as applying
+    from sparkctl.operations.stack import diff as differing
     from sparkctl.operations.stack import past
     from sparkctl.operations.stack import rollback as rolling_back
+    from sparkctl.operations.stack.apply import AppliedStack
+    from sparkctl.operations.stack.diff import StackDiff
     from sparkctl.operations.stack.past import PastApply
     from sparkctl.operations.stack.rollback import RolledBack
 else:
+    applying = LazyModule("sparkctl.operations.stack.apply")
+    differing = LazyModule("sparkctl.operations.stack.diff")
     past = LazyModule("sparkctl.operations.stack.past")
     rolling_back = LazyModule("sparkctl.operations.stack.rollback")
 
 
 class StackMethods:
-    """What a ``Spark`` does with the stack that is applied to it."""
+    """The methods of a Spark that are about a whole stack."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def diff(self, stack: str | None = None, *, mods: bool = False) -> StackDiff:
+        """Return how a stack, what was applied last, and what runs differ. Touches nothing.
+
+        A box that differs is no error: ``same`` of the result is False.
+
+        Args:
+            stack: a stack; None: the file that was applied last.
+            mods: ask the containers whether their mods are in them still.
+
+        Raises:
+            InputError: nothing was applied and no stack is named, or a file cannot be used.
+        """
+        return differing.diff(self._world, stack, mods=mods)
+
+    def apply(self, stack: str, *, prune: bool = False, locked: bool = False) -> AppliedStack:
+        """Make a stack so, keep it as a generation, and return that with what was done.
+
+        What is so already is left alone, and gets no new generation.
+
+        Args:
+            stack: a stack.
+            prune: stop and remove what was applied and is declared no more.
+            locked: refuse what differs from the stack's lock.
+
+        Raises:
+            DoesNotFitError: the whole does not fit; nothing was touched.
+            InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or a
+                service of another stack; nothing was touched.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
+        """
+        return applying.apply(self._world, stack, applying.ApplyOptions(prune=prune, locked=locked))
 
     def history(self) -> list[PastApply]:
         """Return what was applied, the first generation first: what was resolved, how it ended, what it changed.
@@ -46,3 +84,35 @@ class StackMethods:
             ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
         """
         return rolling_back.rollback(self._world, number, prune=prune, dry_run=dry_run)
+
+    def diff(self, stack: str | None = None, *, mods: bool = False) -> StackDiff:
+        """Return how a stack, what was applied last, and what runs differ. Touches nothing.
+
+        A box that differs is no error: ``same`` of the result is False.
+
+        Args:
+            stack: a stack; None: the file that was applied last.
+            mods: ask the containers whether their mods are in them still.
+
+        Raises:
+            InputError: nothing was applied and no stack is named, or a file cannot be used.
+        """
+        return differing.diff(self._world, stack, mods=mods)
+
+    def apply(self, stack: str, *, prune: bool = False, locked: bool = False) -> AppliedStack:
+        """Make a stack so, keep it as a generation, and return that with what was done.
+
+        What is so already is left alone, and gets no new generation.
+
+        Args:
+            stack: a stack.
+            prune: stop and remove what was applied and is declared no more.
+            locked: refuse what differs from the stack's lock.
+
+        Raises:
+            DoesNotFitError: the whole does not fit; nothing was touched.
+            InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or a
+                service of another stack; nothing was touched.
+            EngineError, ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
+        """
+        return applying.apply(self._world, stack, applying.ApplyOptions(prune=prune, locked=locked))

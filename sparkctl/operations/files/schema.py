@@ -10,6 +10,7 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.evaluation.suite import Suite
+from sparkctl.planning.box.lock_file import StackLock
 from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.script import JobScript
@@ -30,6 +31,7 @@ FORMATS: Final[dict[str, type[Declaration]]] = {
     "job": Job,
     "job-script": JobScript,
     "suite": Suite,
+    "lock": StackLock,
 }
 _EXTENDING: Final = ("recipe", "job")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

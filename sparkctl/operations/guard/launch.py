@@ -7,17 +7,19 @@ import os
 import pwd
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from sparkctl.base.errors import InputError, SparkctlError
-from sparkctl.operations.guard.lines import Lines
+from sparkctl.operations.guard import host_places
+from sparkctl.operations.guard.alone.lines import Lines
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
-    from sparkctl.operations.guard.places import Places
+    from sparkctl.operations.guard.alone.places import Places
 
-PROGRAM: Final = Path(__file__).with_name("alone.py")
+PROGRAM: Final = Path(__file__).parent / "alone" / "start.py"
 PASSED_ON: Final = ("NOTIFY_SOCKET", "PATH")
 """What of the environment the guard gets."""
 TRIAL_S: Final = 30.0
@@ -32,19 +34,21 @@ class GuardFinding(NamedTuple):
 
 
 def run_folder(world: World, given: str | None) -> Path:
-    """Return the run folder that is meant: the one that is ``given``, else this host's.
+    """Return the run folder that is meant: the one that is ``given``, else this host's, whatever the engine is.
 
     Raises:
-        InputError: there is none: the Spark is simulated, or it is no absolute path.
+        InputError: it is no absolute path.
     """
-    if given is not None:
-        if not given.startswith("/"):
-            raise InputError(f"--run-folder is {given!r}, expected an absolute path", hint="such as /run/sparkctl")
-        return Path(given)
-    if world.operator.run is None:
-        message = "the guard looks at the memory of this host, and a simulated Spark has its own"
-        raise InputError(message, hint="sparkctl --engine docker guard …, or name a --run-folder")
-    return world.operator.run
+    if given is None:
+        return host_places.of_host(world.environ, world.operator.state)
+    if not given.startswith("/"):
+        raise InputError(f"--run-folder is {given!r}, expected an absolute path", hint="such as /run/sparkctl")
+    return Path(given)
+
+
+def moment() -> float:
+    """Return the seconds of CLOCK_MONOTONIC, by which a guard says when it looked."""
+    return time.monotonic()
 
 
 def lines(reserve: int, act: int, floor: int) -> Lines:
@@ -74,26 +78,26 @@ def owners(user: str | None) -> list[int]:
     return sorted(known)
 
 
-def words(part: str, places: Places, lines: Lines, owners: list[int]) -> list[str]:
+def words(part: str, at: Places, lines: Lines, owners: list[int]) -> list[str]:
     """Return the words of the process: ``part`` is run, or try."""
     values = [str(value) for value in lines.values]
-    return [sys.executable, "-I", "-S", str(PROGRAM), part, places.folder, *values, ",".join(map(str, owners))]
+    return [sys.executable, "-I", "-S", str(PROGRAM), part, at.folder, *values, ",".join(map(str, owners))]
 
 
-def run(places: Places, lines: Lines, owners: list[int]) -> NoReturn:
+def run(at: Places, lines: Lines, owners: list[int]) -> NoReturn:
     """Become the guard: this process goes on as it, so that it stays the one that systemd started."""
-    own = words("run", places, lines, owners)
+    own = words("run", at, lines, owners)
     os.execve(own[0], own, _environment())  # noqa: S606  (a program without a shell)
 
 
-def tried(places: Places, lines: Lines, owners: list[int]) -> list[GuardFinding]:
+def tried(at: Places, lines: Lines, owners: list[int]) -> list[GuardFinding]:
     """Return what a process like the guard's finds that it may do on this host; nothing is touched.
 
     Raises:
         SparkctlError: the process failed.
     """
     done = subprocess.run(  # noqa: S603  (this Python)
-        words("try", places, lines, owners), capture_output=True, text=True, check=False, timeout=TRIAL_S,
+        words("try", at, lines, owners), capture_output=True, text=True, check=False, timeout=TRIAL_S,
         env=_environment(),
     )  # fmt: skip
     if done.returncode:

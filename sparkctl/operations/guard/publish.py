@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.guard import victims_file
+from sparkctl.operations.guard.alone import victims_file
 
 if TYPE_CHECKING:
-    from sparkctl.operations.guard.places import Places
-    from sparkctl.operations.guard.victims_file import Victims
+    from sparkctl.operations.guard.alone.places import Places
+    from sparkctl.operations.guard.alone.victims_file import Victims
     from sparkctl.world.ports import Files
 
 

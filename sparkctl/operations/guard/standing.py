@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError
 from sparkctl.base.units import format_gib
-from sparkctl.operations.guard import state
-from sparkctl.operations.guard.lines import REOPEN_BYTES, REOPEN_S
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone import state
+from sparkctl.operations.guard.alone.lines import REOPEN_BYTES, REOPEN_S
+from sparkctl.operations.guard.alone.places import Places
 
 if TYPE_CHECKING:
-    from sparkctl.operations.guard.state import GuardState
+    from sparkctl.operations.guard.alone.state import GuardState
     from sparkctl.world.ports import Clock, Files, Ports
 
 

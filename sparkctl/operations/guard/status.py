@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base import bounded
-from sparkctl.operations.guard import state, victims_file
-from sparkctl.operations.guard.lines import Lines
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone import state, victims_file
+from sparkctl.operations.guard.alone.lines import Lines
+from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.standing import found_state, is_running
 
 if TYPE_CHECKING:
-    from sparkctl.operations.guard.state import GuardState
-    from sparkctl.operations.guard.victims_file import ListedVictim
-    from sparkctl.world.ports import Clock, Files
+    from sparkctl.operations.guard.alone.state import GuardState
+    from sparkctl.operations.guard.alone.victims_file import ListedVictim
+    from sparkctl.world.ports import Files
 
 _BOUNDS: Final = bounded.JsonBounds(size=64 * 1024, depth=2, parts=100)
 SHOWN: Final = 10
@@ -77,8 +77,8 @@ class GuardStatus(NamedTuple):
         return next((one for one in self.victims if one.running), None)
 
 
-def status(files: Files, clock: Clock, run: Path) -> GuardStatus:
-    """Return the guard of a run folder as it is now."""
+def status(files: Files, now: float, run: Path) -> GuardStatus:
+    """Return the guard of a run folder as it is at ``now``, in seconds of CLOCK_MONOTONIC."""
     places = Places(str(run))
     says = found_state(files, run)
     alive = says is not None and is_running(files, says)
@@ -87,7 +87,7 @@ def status(files: Files, clock: Clock, run: Path) -> GuardStatus:
     if not alive:
         problem = "no guard runs" if says is None else f"no guard runs: the last one (process {says.pid}) has ended"
     elif says is not None:
-        problem = _problem(says, clock.monotonic()) or refused
+        problem = _problem(says, now) or refused
     return GuardStatus(str(run), alive, problem, says, victims, actions(files, run)[-SHOWN:])
 
 
@@ -140,6 +140,6 @@ def _action(line: bytes) -> GuardAction | None:
         return None
     if not isinstance(document, dict):
         return None
-    values = {name: document.get(name) for name in GuardAction._fields}
+    values: dict[str, Any] = {name: document.get(name) for name in GuardAction._fields}
     fits = all(isinstance(value, _TYPES[name]) and not isinstance(value, bool) for name, value in values.items())
     return GuardAction(**values) if fits else None

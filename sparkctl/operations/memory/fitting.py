@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sparkctl.planning.plan import Plan, Wanted
     from sparkctl.planning.ways import Way
+    from sparkctl.recipes.catalog import Catalog
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
@@ -46,6 +47,15 @@ class AskedSet(NamedTuple):
         given = [switch for switch, on in switches.items() if on]
         named = [] if self.named is None else ["--as", self.named]
         return shlex.join(["sparkctl", *self.before, "up", *self.names, *named, *sets, *given, *self.more])
+
+    def reserve_bytes(self, catalog: Catalog) -> int | None:
+        """Return what its stacks want to be kept free of the host's memory, the most; None where none says it.
+
+        Raises:
+            InputError: a name that is none, or something is wrong with a stack.
+        """
+        given = [_reserve(catalog, name) for name in self.names]
+        return max((reserve for reserve in given if reserve is not None), default=None)
 
     def located(self, loader: Loader) -> list[Located]:
         """Return the recipes that are meant, and where their models are.
@@ -85,6 +95,12 @@ def as_fitted(by: AskedSet, services: Sequence[Service], recorded: Mapping[str, 
         if record.recipe == service.record.recipe and all(path in then and path in _SMALLER for path in other):
             more += [f"{service.name}:{path}={then[path]}" for path in other]
     return by._replace(overrides=(*by.overrides, *more))
+
+
+def _reserve(catalog: Catalog, name: str) -> int | None:
+    """Return what a stack wants to be kept free, or that of a service."""
+    stack = name if catalog.knows_stack(name) else name.rpartition(":")[0] or catalog.members(name)[0].stack
+    return catalog.stack(stack).stack.host.reserve if stack else None
 
 
 def _parts(override: str) -> tuple[str, str]:

@@ -138,7 +138,7 @@ def planned_here(world: World, asked: AskedSet, services: Sequence[Service]) -> 
     Raises:
         EngineError, InputError: as for ``plan``.
     """
-    plans = planner(world)
+    plans = planner(world, asked.reserve_bytes(world.catalog))
     expected, aside = plans.expected(services), plans.aside()
     plan = plans.plan(expected, replace=asked.replace, aside=aside)
     starting = [service for service in expected if plan.fits and service.name in plan.order]

@@ -133,7 +133,7 @@ class Starts:
         """
         one_by_one = options.one_by_one or options.trial or len(starting) == 1 or self._turn.jobs_run()
         alone = {service.name for service in starting if one_by_one or measures_free_memory(service)}
-        return waves(plan.starts, plan.rooms, alone=alone, after={start.name: start.after for start in plan.starts})
+        return waves(plan.starts, plan.rooms, alone=alone)
 
     def walk(self, wave: list[Service], wanted: Sequence[Service], options: Options) -> None:
         """Begin the first of a wave, and beside it those of the others that have room now; wait for all of these.

@@ -74,7 +74,7 @@ def up(
     checks = named.required_checks(world, services)
     options = Options(asked.replace, asked.keep, named.require(world, checks), one_by_one=one_by_one)
     try:
-        controller(world, services).up(services, options)
+        controller(world, services, asked.reserve_bytes(world.catalog)).up(services, options)
     except RefusedError as error:
         others = strangers(world, error.plan, planner(world).now.pids())
         raise SetDoesNotFitError(PlannedSet(asked, services, error.plan, strangers=others)) from None

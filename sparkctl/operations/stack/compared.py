@@ -79,7 +79,8 @@ def compared(old: KeptService, new: KeptService) -> list[str]:
     lines = _changed({"recipe": old.recipe}, {"recipe": new.recipe})
     lines += [*_image(old, new), *_changed({"vLLM": old.vllm}, {"vLLM": new.vllm}), *_model(old, new)]
     if old.words != new.words:
-        lines += _command(grammar.parse(old.words), grammar.parse(new.words), _targets(old) | _targets(new))
+        told = _targets(old) | _targets(new) | ({caches.COMPILED} if old.image != new.image else set())
+        lines += _command(grammar.parse(old.words), grammar.parse(new.words), told)
     lines += _changed(_mods(old), _mods(new))
     lines += [f"secret {name}: not wanted before" for name in new.secrets if name not in old.secrets]
     lines += [f"secret {name}: not wanted any more" for name in old.secrets if name not in new.secrets]
@@ -107,8 +108,12 @@ def _model(old: KeptService, new: KeptService) -> list[str]:
     return _changed({f"revision of {old.model}": old.revision}, {f"revision of {new.model}": new.revision})
 
 
-def _command(old: ContainerSpec, new: ContainerSpec, mods: set[str]) -> Iterator[str]:
-    """Yield how the flags, the variables, the mounts, docker's options and other labels differ."""
+def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator[str]:
+    """Yield how the flags, the variables, the mounts, docker's options and other labels differ.
+
+    ``told`` are targets of mounts of which that is said elsewhere: of mods by their md5, and the folder of what was
+    compiled, which follows from the image.
+    """
     yield from _changed(differences.flags(old.command), differences.flags(new.command))
     then, now = dict(old.env), dict(new.env)
     for name in dict.fromkeys([*now, *then]):
@@ -118,13 +123,12 @@ def _command(old: ContainerSpec, new: ContainerSpec, mods: set[str]) -> Iterator
             yield f"--env {name}: not set any more"
         elif then[name] != now[name]:
             yield f"--env {name}: another value"
-    yield from _changed(_mounts(old, mods), _mounts(new, mods))
+    yield from _changed(_mounts(old, told), _mounts(new, told))
     yield from _changed(_options(old), _options(new))
 
 
-def _mounts(spec: ContainerSpec, mods: set[str]) -> dict[str, str]:
-    """Return the mounts by their targets; those of mods are compared by their md5."""
-    given = [mount for mount in spec.mounts if mount.target not in mods]
+def _mounts(spec: ContainerSpec, told: set[str]) -> dict[str, str]:
+    given = [mount for mount in spec.mounts if mount.target not in told]
     return {f"mount {mount.target}": caches.told(mount.target, mount.source or "") for mount in given}
 
 

@@ -6,9 +6,11 @@ has not ended, or whose process was killed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -19,7 +21,7 @@ from sparkctl.planning.box.generation import APPLIED, PENDING, GenerationEnd, Ke
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sparkctl.operations.context import World
 
@@ -48,6 +50,9 @@ class _End:
     end: GenerationEnd
 
 
+R = TypeVar("R", _Generation, _End)
+
+
 @cache
 def _schemas() -> TypeAdapter[_Schema]:
     return TypeAdapter(_Schema)
@@ -67,30 +72,27 @@ def _ends() -> TypeAdapter[_End]:
 class Generations:
     """The generations that one operator has applied to one engine.
 
-    What cannot be read is left out and warned of, once. Every method raises InputError as ``Store`` does.
+    What cannot be read is left out and warned of, once a command. Every method raises InputError as ``Store`` does.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._told: set[str] = set()
 
     def all(self) -> list[KeptGeneration]:
         """Return every generation that can be read, by number."""
-        found = [self._generation(one) for one in self._world.records.records(GENERATION)]
-        return sorted((one for one in found if one is not None), key=lambda one: one.number)
+        return [*self._newest_first()][::-1]
 
     def last(self) -> KeptGeneration | None:
         """Return the generation of the last apply, however it ended; None where there is none."""
-        return next(reversed(self.all()), None)
+        return next(self._newest_first(), None)
 
     def applied(self) -> KeptGeneration | None:
         """Return the last generation whose apply came to its end; None where there is none."""
-        return next(reversed(self.all_applied()), None)
+        return next(self._newest_first(self._numbers_applied()), None)
 
     def all_applied(self) -> list[KeptGeneration]:
         """Return the generations whose apply came to its end, by number."""
-        ends = self.ends()
-        return [one for one in self.all() if one.number in ends and ends[one.number].outcome == APPLIED]
+        return [*self._newest_first(self._numbers_applied())][::-1]
 
     def get(self, number: int) -> KeptGeneration:
         """Return the generation of a number.
@@ -98,13 +100,24 @@ class Generations:
         Raises:
             InputError: there is none, or it cannot be read.
         """
-        found = self.all()
-        for one in found:
-            if one.number == number:
-                return one
-        numbers = [one.number for one in found]
+        found = next(self._newest_first({number}), None)
+        if found is not None:
+            return found
+        numbers = [one.number for one in self.all()]
         there = f"there are: {_numbers(numbers)}" if numbers else "nothing was applied yet: sparkctl apply STACK"
         raise InputError(f"there is no generation {number}", hint=there)
+
+    def _newest_first(self, numbers: Collection[int] | None = None) -> Iterator[KeptGeneration]:
+        """Yield those of these ``numbers`` (None: all) that can be read; each is read when it is asked for."""
+        records = [(_number(one), one) for one in self._world.records.records(GENERATION)]
+        for number, record in sorted(records, key=itemgetter(0), reverse=True):
+            if numbers is None or number in numbers:
+                found = self._generation(record)
+                if found is not None:
+                    yield found
+
+    def _numbers_applied(self) -> set[int]:
+        return {number for number, end in self.ends().items() if end.outcome == APPLIED}
 
     def next_number(self) -> int:
         """Return the number of the next generation: above all that were kept, those that cannot be read among them."""
@@ -141,24 +154,28 @@ class Generations:
         return PENDING if end is None else end.outcome
 
     def _generation(self, record: StoredRecord) -> KeptGeneration | None:
-        try:
-            _refuse_newer(record)
-            return decoded(_generations(), record.text).generation
-        except InputError as error:
-            self._warn(f"generation {_number(record) or '?'} cannot be read and is left out: {error.message}")
-            return None
+        found = self._read(_generations(), record, f"generation {_number(record) or '?'} cannot be read")
+        return None if found is None else found.generation
 
     def _end(self, record: StoredRecord) -> GenerationEnd | None:
+        found = self._read(_ends(), record, f"how generation {_number(record) or '?'} ended cannot be read")
+        return None if found is None else found.end
+
+    def _read(self, adapter: TypeAdapter[R], record: StoredRecord, told: str) -> R | None:
         try:
-            _refuse_newer(record)
-            return decoded(_ends(), record.text).end
+            found = decoded(adapter, record.text)
         except InputError as error:
-            self._warn(f"how generation {_number(record) or '?'} ended cannot be read: {error.message}")
+            self._warn(f"{told}, and is left out: {_newer(record) or error.message}")
             return None
+        if found.schema != SCHEMA:
+            self._warn(f"{told}, and is left out: {_newer(record)}")
+            return None
+        return found
 
     def _warn(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+        told = self._world.records.told
+        if text not in told:
+            told.add(text)
             self._world.report.warn(text)
 
 
@@ -173,10 +190,13 @@ def _number(record: StoredRecord) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0  # noqa: PLR2004  (64 bits)
 
 
-def _refuse_newer(record: StoredRecord) -> None:
-    schema = decoded(_schemas(), record.text).schema
-    if schema != SCHEMA:
-        raise InputError(f"a newer sparkctl wrote it: it has schema {schema}, expected {SCHEMA}")
+def _newer(record: StoredRecord) -> str:
+    """Return that a newer sparkctl wrote a record, "" where that is not so, or not known."""
+    with suppress(InputError):
+        schema = decoded(_schemas(), record.text).schema
+        if schema != SCHEMA:
+            return f"a newer sparkctl wrote it: it has schema {schema}, expected {SCHEMA}"
+    return ""
 
 
 def _numbers(numbers: Sequence[int]) -> str:

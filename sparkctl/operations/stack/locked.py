@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base import regular_file
+from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.operations.stack import behind
-from sparkctl.operations.stack.behind import Finder, Names
+from sparkctl.operations.stack import resolved
+from sparkctl.operations.stack.lock import behind
+from sparkctl.operations.stack.lock.behind import LockFinder, Names
 from sparkctl.planning.box import lock_file
 from sparkctl.planning.box.lock_differences import LockDifference, differences, locked_words
 from sparkctl.planning.box.lock_file import END, SCHEMA, StackLock
@@ -44,7 +45,7 @@ def lock(world: World, name: str, *, hashing: bool = False) -> WrittenLock:
         EngineError: the engine does not answer.
     """
     stack = stack_of(world, name)
-    finder = Finder(world, hashing=hashing)
+    finder = LockFinder(world, hashing=hashing)
     found = {one.service: finder.behind(one) for one in names_of(world, name)}
     unknown = [f"{service}: {what}: {why}" for service, one in found.items() for what, why in one.unknown]
     damaged = [f"{one.service}: {one.what}: expected {one.locked}, found {one.found}" for one in finder.damaged]
@@ -104,9 +105,10 @@ def write(world: World, stack: LoadedStack, found: StackLock) -> WrittenLock:
     """Write a lock, whole or not at all; one that is there and says the same stays.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or could not be read again: something in it is no text that a file can have.
     """
     path, content = path_of(world, stack), lock_file.text_of(found)
+    lock_file.checked(document.load(content, str(path)), found.stack, found.host)
     same = world.files.content(path) == content
     if not same:
         world.files.write(path, content, mode=_MODE)
@@ -122,17 +124,14 @@ def path_of(world: World, stack: LoadedStack) -> Path:
 
 
 def stack_of(world: World, name: str) -> LoadedStack:
-    """Return the stack that a name means.
+    """Return the stack that a name means, for an engine whose models and mods are here.
 
     Raises:
         InputError: there is none, or a recipe has its name.
-        EngineError: the engine is elsewhere, and its models and mods are not here.
+        EngineError: the engine is elsewhere.
     """
     world.refuse_elsewhere()
-    stack = world.catalog.stack(name)
-    if not world.catalog.knows_stack(name):
-        raise InputError(f"{name} is also a recipe", hint=f"name the stack by its file: {stack.entry.path}")
-    return stack
+    return resolved.stack_of(world, name)
 
 
 def names_of(world: World, name: str) -> list[Names]:
@@ -150,7 +149,7 @@ def names_of(world: World, name: str) -> list[Names]:
 
 def _differences(world: World, name: str, names: Sequence[Names], *, hashing: bool = False) -> list[LockDifference]:
     locked = read(world, stack_of(world, name)).services
-    finder, found, told = Finder(world, hashing=hashing), {}, []
+    finder, found, told = LockFinder(world, hashing=hashing), {}, []
     for one in names:
         before = locked.get(one.service)
         now = finder.behind(one, before)

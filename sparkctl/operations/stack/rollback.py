@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.planning.box.acts import Act, Arranged
+    from sparkctl.planning.box.apply.acts import Act, Arranged
     from sparkctl.recipes.service import Service
 
 

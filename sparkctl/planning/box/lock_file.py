@@ -46,7 +46,7 @@ def _version(text: str) -> str:
     return text
 
 
-Digest = Annotated[str, _matching(r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits")]
+Digest = Annotated[str, _matching(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", "sha256: and 64 hexadecimal digits")]
 FileSum = Annotated[
     str,
     _matching(
@@ -71,7 +71,7 @@ class LockedImage(Declaration):
 
     reference: str = Field(min_length=1, description="the image as the recipe names it")
     digest: Digest | None = Field(None, description="its digest in its registry")
-    id: Digest | None = Field(None, description="where no registry has it: the engine's id of it")
+    id: str | None = Field(None, min_length=1, description="where no registry has it: the engine's id of it")
 
 
 class LockedFile(Declaration):

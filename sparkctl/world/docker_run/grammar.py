@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -29,6 +30,10 @@ _EMPTY: Final = ContainerSpec(image="")
 _FLAG_LIKE: Final = re.compile(r"--?[A-Za-z]")
 
 
+_REMEMBERED: Final = 128
+"""Commands that are remembered: that of a service is asked for several times while a stack is compared."""
+
+
 class _Given(NamedTuple):
     """An option as written: ``start`` and ``end`` are the words that it takes."""
 
@@ -44,6 +49,11 @@ def parse(words: Sequence[str]) -> ContainerSpec:
     Raises:
         InputError: the words are no such command, or hold an option or a value that is not understood.
     """
+    return _parsed(tuple(words))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parsed(words: tuple[str, ...]) -> ContainerSpec:
     if any("\0" in word for word in words):
         raise InputError("a word holds a NUL character, which no command line can")
     verb, position = _verb(words)

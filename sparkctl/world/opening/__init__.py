@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from sparkctl.world.host import Host, Models
     from sparkctl.world.local import clock, disk, network, stream_client
     from sparkctl.world.local.models import folders, hub
-    from sparkctl.world.local.systemd import notify
+    from sparkctl.world.local.systemd import manager, notify
     from sparkctl.world.opening import real, simulated
-    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Store, Supervisor
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, ServiceManager, Store, Supervisor
     from sparkctl.world.web import Streams
 else:
     clock = LazyModule("sparkctl.world.local.clock")
+    manager = LazyModule("sparkctl.world.local.systemd.manager")
     notify = LazyModule("sparkctl.world.local.systemd.notify")
     disk = LazyModule("sparkctl.world.local.disk")
     hub = LazyModule("sparkctl.world.local.models.hub")
@@ -63,6 +64,10 @@ def _clock() -> Clock:
     return clock.SystemClock()
 
 
+def _manager() -> ServiceManager:
+    return manager.SystemdManager()
+
+
 def _supervisor() -> Supervisor:
     return notify.SystemdSupervisor(os.environ)
 
@@ -84,6 +89,7 @@ class Doors(NamedTuple):
     streams: Callable[[], Streams] = _streams
     clock: Callable[[], Clock] = _clock
     supervisor: Callable[[], Supervisor] = _supervisor
+    manager: Callable[[], ServiceManager] = _manager
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

@@ -149,7 +149,7 @@ class AgentSpark(Operator):
 
     def says(self, phase: str) -> bool:
         """Return whether the agent has the service in a phase, by its own file: a command takes more."""
-        file = self.home.parent / "run" / "agent" / "simulated.json"
+        file = self.home / ".local/state/sparkctl/run/agent/simulated.json"
         try:
             services = json.loads(file.read_bytes())["services"]
         except FileNotFoundError:
@@ -165,7 +165,6 @@ def spark(tmp_path: Path) -> Iterator[AgentSpark]:
     spark.environ = {
         "SPARKCTL_ENGINE": "sim",
         "SPARKCTL_SIM_DIR": str(tmp_path / "sim"),
-        "SPARKCTL_RUN_FOLDER": str(tmp_path / "run"),
         "USER": "ada",
     }
     spark.engine, spark.agents = SimEngine(tmp_path / "sim", {}), []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparkctl.operations.guard.lines import (
+from sparkctl.operations.guard.alone.lines import (
     ASK,
     BELOW_ACT,
     BELOW_FLOOR,

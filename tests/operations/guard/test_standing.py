@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES
-from sparkctl.operations.guard import kernel, lines
-from sparkctl.operations.guard.lines import GIB
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone import kernel, lines
+from sparkctl.operations.guard.alone.lines import GIB
+from sparkctl.operations.guard.alone.places import Places
+from sparkctl.operations.guard.alone.state import GuardState, StateFile
 from sparkctl.operations.guard.standing import living
-from sparkctl.operations.guard.state import GuardState, StateFile
 from sparkctl.recipes.host.operator import Operator
 from tests.support.fake_world import HOME, STATE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles

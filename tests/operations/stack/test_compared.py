@@ -84,6 +84,10 @@ KEPT = KeptService(
                 f"image id: {IDS}",
             ],
         ),
+        (
+            {"image": OLD_ID, "words": words("--env", "A=1", "--volume", "/cache/v2/by-tag:/compiled", image=OLD_ID)},
+            [f"image: {IMAGE} before, {OLD_ID} now (the same image)"],
+        ),
         ({"image": OLD_ID}, [f"image: vllm/vllm-openai:v1 before, {OLD_ID} now (the same image)"]),
         ({"vllm": "0.20.2"}, ["vLLM: 0.19.1 before, 0.20.2 now"]),
         ({"model": "owner/other"}, ["model: owner/model before, owner/other now"]),

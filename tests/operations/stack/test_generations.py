@@ -148,7 +148,7 @@ def test_what_is_damaged_or_newer_is_left_out_and_said_once(text: str, said: str
     assert generations.all() == [first]
     assert generations.applied() == first
     (warning,) = applied.report.warned
-    assert warning.startswith("generation 2 cannot be read and is left out: ")
+    assert warning.startswith("generation 2 cannot be read, and is left out: ")
     assert said in warning
     done = applied.spark.run("history").expect(0)
     assert "generation 2 cannot be read" in done.err
@@ -159,7 +159,7 @@ def test_a_damaged_end_leaves_its_apply_pending(applied: AppliedStack) -> None:
     applied.keep()
     damage(applied.spark.store, 1, '{"schema": 1, "end": 5}', GENERATION_END)
     assert Generations(applied.world).outcome(1) == PENDING
-    assert "how generation 1 ended cannot be read: end" in applied.report.warned[0]
+    assert "how generation 1 ended cannot be read, and is left out: end" in applied.report.warned[0]
 
 
 def test_a_store_that_is_full_refuses_before_anything_is_touched(applied: AppliedStack) -> None:

@@ -116,7 +116,7 @@ def test_what_does_not_become_ready_leaves_what_ran_and_a_failed_generation(appl
     assert "chat is not ready" in generations.ends()[3].words
     assert generations.applied() == generations.get(2)
     listed = applied.spark.run("history").expect(0)
-    assert "failed, 1 again" in listed.out
+    assert "failed, back to 1" in listed.out
 
 
 def test_services_that_came_later_stay_unless_they_are_pruned(applied: AppliedStack) -> None:

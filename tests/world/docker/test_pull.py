@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import subprocess
 import tarfile
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker.errors import refusal
 from sparkctl.world.docker.pull import RULES, Layers
+from tests.support import registry as registries
 from tests.support.command_line import free_port
-from tests.support.engine_bench import until
-from tests.support.engine_fixtures import BOTH, not_here
+from tests.support.engine_fixtures import BOTH
 from tests.support.way import Way, to_port
 
 if TYPE_CHECKING:
@@ -124,30 +121,8 @@ def test_what_a_registry_says_is_a_cause_and_a_fix(text: str, meaning: str) -> N
 @pytest.fixture(scope="module")
 def registry(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Start a registry of images and return its port on 127.0.0.1."""
-    if not docker_host.startswith("unix://"):
-        not_here("registry", "the engine of the tests has no socket on this machine, and so no way to a registry here")
-    if shutil.which("docker-registry") is None:
-        not_here("registry", "there is no docker-registry; on Debian: apt-get install docker-registry")
-    folder, port = tmp_path_factory.mktemp("registry"), free_port()
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}/images}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n"
-    )
-    with (folder / "log").open("wb") as log:
-        words = ["docker-registry", "serve", str(folder / "config.yml")]
-        process = subprocess.Popen(words, stdout=log, stderr=log)
-        try:
-            until(lambda: _answers(port))
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/").is_success
-    except httpx.TransportError:
-        return False
+    with registries.registry(docker_host, tmp_path_factory.mktemp("registry")) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +136,8 @@ def pushed(registry: int, docker_host: str, tmp_path_factory: pytest.TempPathFac
     (folder / "small").write_text("small")
     (folder / "Dockerfile").write_text("FROM scratch\nADD layer.tar /\nCOPY small /\n")
     reference = f"127.0.0.1:{registry}/{name}"
-    for words in (["build", "--tag", reference, str(folder)], ["push", reference], ["rmi", "--force", reference]):
-        subprocess.run(["docker", "--host", docker_host, *words], env=_classic(), check=True, capture_output=True)
+    registries.push(docker_host, reference, folder)
     return name
-
-
-def _classic() -> dict[str, str]:
-    return {**os.environ, "DOCKER_BUILDKIT": "0"}
 
 
 @contextmanager
@@ -176,7 +146,7 @@ def forgotten(docker_host: str, reference: str) -> Iterator[str]:
     try:
         yield reference
     finally:
-        subprocess.run(["docker", "--host", docker_host, "rmi", "--force", reference], check=False, capture_output=True)
+        registries.docker(docker_host, "rmi", "--force", reference, check=False)
 
 
 @pytest.mark.docker
@@ -197,6 +167,34 @@ def test_an_image_is_there_after_its_pull_and_the_pull_tells_how_far_it_is(
         assert image.size_bytes >= BIG
         assert image.digests[0].startswith(f"127.0.0.1:{registry}/sparkctl-test-pull@sha256:")
         assert {progress.text for progress in docker_engine.pull(reference)} == set()  # it is there
+
+
+@pytest.mark.docker
+@pytest.mark.registry
+def test_what_the_registry_has_is_asked_without_a_pull(
+    docker_engine: DockerEngine, docker_host: str, registry: int, pushed: str
+) -> None:
+    with forgotten(docker_host, f"127.0.0.1:{registry}/{pushed}") as reference:
+        offered = docker_engine.offered(reference)
+        assert docker_engine.image(reference) is None
+        list(docker_engine.pull(reference))
+        image = docker_engine.image(reference)
+        assert image is not None
+        assert image.digests == (f"127.0.0.1:{registry}/sparkctl-test-pull@{offered.digest}",)
+        assert len(offered.platforms) == 1
+        assert offered.platforms[0].startswith("linux/")
+
+
+@pytest.mark.docker
+@pytest.mark.registry
+@pytest.mark.parametrize("name", ["sparkctl-test-pull:2", "nothing:1"])
+def test_asking_for_what_the_registry_has_not_names_it(
+    docker_engine: DockerEngine, registry: int, pushed: str, name: str
+) -> None:
+    assert pushed
+    reference = f"127.0.0.1:{registry}/{name}"
+    with pytest.raises(EngineError, match=f"^cannot ask the registry for the image {reference}: the registry "):
+        docker_engine.offered(reference)
 
 
 @pytest.mark.docker

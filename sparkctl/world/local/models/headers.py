@@ -85,7 +85,7 @@ def listed(repo: str, revision: str | None, endpoint: str | None, patience: floa
         for one in info.siblings or ()
         if recorded.is_read(one.rfilename)
     ]
-    return ModelRecord(info.sha, tuple(sorted(files)))
+    return ModelRecord(recorded.commit_of(info.sha or ""), tuple(sorted(files)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ def is_read(name: str) -> bool:
     """Return whether a server may read a model's file of this name: weights, settings, vocabularies, code."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") for part in path.parts)
+    if any("\ud800" <= one <= "\udfff" for one in name):
+        return False  # no UTF-8: no hub has such a name, and no file of ours can write it down
     return not hidden and path.suffix.lower() not in _NOT_READ and not any(fnmatch.fnmatch(name, o) for o in UNUSED)
 
 
@@ -57,7 +59,7 @@ def recorded(folder: Path) -> ModelRecord:
         note = _of_blob(path) or _of_note(folder, name, path)
         files.append(ModelFile(name, size, note.sum if note else ""))
         commits.add(note.commit if note else "")
-    own = folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else None
+    own = commit_of(folder.name) if folder.parent.name == "snapshots" else None
     noted = next(iter(commits)) if len(commits) == 1 else ""
     return ModelRecord(own or noted or None, tuple(sorted(files)))
 
@@ -96,6 +98,11 @@ def sum_of(etag: str) -> str:
     if _SHA256.fullmatch(etag):
         return f"sha256:{etag}"
     return f"{GIT}:{etag}" if _COMMIT.fullmatch(etag) else ""
+
+
+def commit_of(text: str) -> str | None:
+    """Return a commit as the hub names it, None for any other text."""
+    return text if _COMMIT.fullmatch(text) else None
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path, int]]:

@@ -154,4 +154,5 @@ def test_what_cannot_be_summed_is_named(tmp_path: Path, name: str) -> None:
 
 def test_names_and_sums() -> None:
     assert [name for name in FILES if is_read(name)] == READ
+    assert not is_read("model-\udcff.safetensors")
     assert sum_of("x") == sum_of("") == sum_of("A" * 40) == ""

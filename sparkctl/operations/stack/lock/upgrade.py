@@ -6,14 +6,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.stack import locked as locking
-from sparkctl.operations.stack.behind import own_digests, repository
-from sparkctl.planning.box.lock_file import LockedFile
+from sparkctl.operations.stack.lock.behind import locked_files, own_digests, repository
 from sparkctl.recipes import mods
 from sparkctl.vllm import flags, image_version
 
@@ -76,6 +76,11 @@ class Upgraded(NamedTuple):
 
     services: tuple[ServiceUpgrade, ...]
     lock: StackLock
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would be another one."""
+        return any(one.changes for one in self.services)
 
 
 class _Rules(NamedTuple):
@@ -216,10 +221,11 @@ class _Asker:
 
     def _rules(self, name: str, overrides: tuple[str, ...], vllm: str | None) -> _Rules:
         """Return a service of the stack as a vLLM serves it, None: the one that its recipe says."""
-        own = (*overrides, f"{name}:vllm={json.dumps(Version(vllm).public)}") if vllm is not None else overrides
+        own = [text for text in overrides if _is_for(name, text)]
+        own += [f"vllm={json.dumps(Version(vllm).public)}"] if vllm is not None else []
         # Without images: those that are here are of the release before.
         loader = self._world.loader(self._world.ports.models)
-        (one,) = [each for each in loader.located([self._stack], own, strict=False) if each.member.service == name]
+        (one,) = loader.located([f"{self._stack}:{name}"], own, strict=False)
         recipe, release = one.loaded.recipe, one.loaded.version.version
         doubts = [
             f"{doubt.message}; {doubt.hint}" if doubt.hint else doubt.message
@@ -229,19 +235,16 @@ class _Asker:
         try:
             (service,) = loader.services([one])
         except InputError as error:
-            return _Rules(one.loaded, None, None, tuple(doubts), misfits, error.message)
+            return _Rules(one.loaded, None, None, tuple(doubts), misfits, error.message.partition("\n")[0])
         taken = service.footprint
         return _Rules(one.loaded, taken.bound_bytes, taken.peak_bound_bytes, tuple(doubts), misfits)
 
     def _fixed(self, rules: _Rules, before: str | None, after: str | None) -> list[str]:
         """Return in words which mods are needed no more: what they mend is mended in the release after."""
-        if after is None:
-            return []
         told = []
         for name in rules.loaded.recipe.mods:
             fixed = self._world.catalog.load("mod", name, Mod).fixed_in
-            was = before is not None and fixed is not None and Version(before) >= Version(fixed)
-            if fixed is not None and Version(after) >= Version(fixed) and not was:
+            if fixed is not None and _in(after, fixed) and not _in(before, fixed):
                 told.append(f"mod {name} is needed no more: vLLM {fixed} has what it mends")
         return told
 
@@ -261,5 +264,15 @@ class _Asker:
             return locked, locked.revision
         if listed.commit is None or listed.commit == locked.revision:
             return locked, locked.revision
-        files = {file.name: LockedFile(bytes=file.bytes, sum=file.sum or None) for file in listed.files}
-        return locked.model_copy(update={"revision": listed.commit, "files": files}), listed.commit
+        newer = {"revision": listed.commit, "files": locked_files(listed)}
+        return locked.model_copy(update=newer), listed.commit
+
+
+def _in(version: str | None, versions: str) -> bool:
+    return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
+
+
+def _is_for(service: str, override: str) -> bool:
+    """Return whether an override is for a service: ``NAME:PATH=VALUE`` is for one of that name, any other for all."""
+    name, colon, _ = override.partition("=")[0].partition(":")
+    return not colon or name == service

@@ -13,22 +13,22 @@ import os
 import stat
 import time
 
-from sparkctl.operations.guard import kernel, shared, victims_file
-from sparkctl.operations.guard.armed import ArmedVictim, armed, next_of
-from sparkctl.operations.guard.lines import CLEAN, GIB, NOTHING, Judge, Lines, look_again_s
-from sparkctl.operations.guard.meminfo import MemInfo
-from sparkctl.operations.guard.places import Places
-from sparkctl.operations.guard.reclaim import Reclaimer
-from sparkctl.operations.guard.record import GONE, Deed, Deeds
-from sparkctl.operations.guard.state import GuardState, StateFile
+from sparkctl.operations.guard.alone import kernel, shared, victims_file
+from sparkctl.operations.guard.alone.armed import ArmedVictim, armed, next_of
+from sparkctl.operations.guard.alone.lines import CLEAN, GIB, NOTHING, Judge, Lines, look_again_s
+from sparkctl.operations.guard.alone.meminfo import MemInfo
+from sparkctl.operations.guard.alone.places import Places
+from sparkctl.operations.guard.alone.reclaim import Reclaimer
+from sparkctl.operations.guard.alone.record import GONE, Deed, Deeds
+from sparkctl.operations.guard.alone.state import GuardState, StateFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import Final
 
-    from sparkctl.operations.guard.lines import Verdict
-    from sparkctl.operations.guard.shared import Segment
+    from sparkctl.operations.guard.alone.lines import Verdict
+    from sparkctl.operations.guard.alone.shared import Segment
 
 READ_S: Final = 0.5
 """Between two looks at the victims' file, and between two words to systemd's watchdog. A choice."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 
-from sparkctl.operations.guard import small_json
-from sparkctl.operations.guard.lines import Lines
+from sparkctl.operations.guard.alone import small_json
+from sparkctl.operations.guard.alone.lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import os
 import select
 from _signal import pidfd_send_signal  # type: ignore[import-not-found]  # signal makes enums of it: 0.5 MiB
 
-from sparkctl.operations.guard import kernel
-from sparkctl.operations.guard.lines import ASK, KILL
+from sparkctl.operations.guard.alone import kernel
+from sparkctl.operations.guard.alone.lines import ASK, KILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sparkctl.operations.guard.victims_file import ListedVictim
+    from sparkctl.operations.guard.alone.victims_file import ListedVictim
 
 
 class ArmedVictim:

@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 
-from sparkctl.operations.guard.lines import STRIKES, WHYS
+from sparkctl.operations.guard.alone.lines import STRIKES, WHYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Runs the guard's modules with nothing else of the package: `python -I -S alone.py run|try WORDS…`.
+"""Runs the guard's modules with nothing else of the package: `python -I -S start.py run|try WORDS…`.
 
 Packages without their ``__init__`` stand for the folders above, so that what those import is not imported.
 """
@@ -8,7 +8,12 @@ from __future__ import annotations
 import sys
 
 HERE = __file__.rpartition("/")[0]
-FOLDERS = (("sparkctl", HERE + "/../.."), ("sparkctl.operations", HERE + "/.."), ("sparkctl.operations.guard", HERE))
+FOLDERS = (
+    ("sparkctl", HERE + "/../../.."),
+    ("sparkctl.operations", HERE + "/../.."),
+    ("sparkctl.operations.guard", HERE + "/.."),
+    ("sparkctl.operations.guard.alone", HERE),
+)
 MODULES = {"run": "process", "try": "trial"}
 
 if __name__ == "__main__":
@@ -17,5 +22,5 @@ if __name__ == "__main__":
         package.__path__ = [folder]
         sys.modules[name] = package
     part = MODULES[sys.argv[1]]
-    module = __import__(f"sparkctl.operations.guard.{part}", fromlist=["main"])
+    module = __import__(f"sparkctl.operations.guard.alone.{part}", fromlist=["main"])
     sys.exit(module.main(sys.argv[2:]))

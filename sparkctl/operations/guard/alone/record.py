@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 
-from sparkctl.operations.guard import small_json
-from sparkctl.operations.guard.lines import STRIKES, WHYS
+from sparkctl.operations.guard.alone import small_json
+from sparkctl.operations.guard.alone.lines import STRIKES, WHYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

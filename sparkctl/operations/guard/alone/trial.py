@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import time
 
-from sparkctl.operations.guard import kernel, small_json, victims_file
-from sparkctl.operations.guard.armed import ArmedVictim, next_of
-from sparkctl.operations.guard.lines import GIB, KILL, SOONEST_S, Judge
-from sparkctl.operations.guard.meminfo import MemInfo
-from sparkctl.operations.guard.process import GuardOptions
-from sparkctl.operations.guard.reclaim import FILES
+from sparkctl.operations.guard.alone import kernel, small_json, victims_file
+from sparkctl.operations.guard.alone.armed import ArmedVictim, next_of
+from sparkctl.operations.guard.alone.lines import GIB, KILL, SOONEST_S, Judge
+from sparkctl.operations.guard.alone.meminfo import MemInfo
+from sparkctl.operations.guard.alone.process import GuardOptions
+from sparkctl.operations.guard.alone.reclaim import FILES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def main(words: Sequence[str]) -> int:
     locked = kernel.lock_memory()
     _say("lock", locked or "its memory can be locked", ok=not locked)
     spared = kernel.spare_me()
-    _say("spared", spared or "the kernel kills others first", ok=True)
+    said = f"not by itself ({spared}); its unit can" if spared else "the kernel kills others first, and runs it first"
+    _say("spared", said, ok=True)
     caches = [path for path, _ in FILES if not os.access(path, os.W_OK)]
     _say("caches", f"cannot be written: {', '.join(caches)}" if caches else "can be dropped", ok=not caches)
     victims = _list(options)
@@ -85,9 +86,9 @@ def _timed(memory: MemInfo, judge: Judge) -> str:
         judge.look(began, memory.available, memory.free, starting=False)
         taken.append(time.monotonic() - began)
     taken.sort()
-    return f"{memory.available / GIB:.1f} GiB are available; a look takes {taken[_LOOKS // 2] * 1e6:.0f} us, " + (
-        f"the longest of {_LOOKS} {taken[-1] * 1e6:.0f} us"
-    )
+    usual, longest = taken[_LOOKS // 2] * 1e6, taken[-1] * 1e6
+    available = f"{memory.available / GIB:.1f} GiB are available"
+    return f"{available}; a look takes {usual:.0f} us, the longest of {_LOOKS} {longest:.0f} us"
 
 
 def _dry_run(memory: MemInfo, options: GuardOptions, victims: Sequence[ArmedVictim]) -> tuple[str, bool]:
@@ -106,9 +107,9 @@ def _dry_run(memory: MemInfo, options: GuardOptions, victims: Sequence[ArmedVict
         return "a fall below the floor was not seen as one", False
     if victim is None:
         return "nobody is listed who still runs: it would hit nobody", False
-    return f"it would kill {victim.name}, {taken * 1000:.2f} ms after the look{f': {refused}' if refused else ''}", (
-        not refused
-    )
+    if refused:
+        return f"it could not kill {victim.name}: {refused}", False
+    return f"it would kill {victim.name}, {taken * 1000:.2f} ms after the look", True
 
 
 def _say(subject: str, found: str, ok: bool) -> None:

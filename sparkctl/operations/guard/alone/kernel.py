@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from sparkctl.operations.guard import state
+from sparkctl.operations.guard.alone import state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

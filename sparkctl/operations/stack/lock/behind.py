@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import MIB, format_gib
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service, Source
 
 _CONFIG: Final = "config.json"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _SMALL: Final = 64 * MIB
 """A config.json is read for its sum; what is larger is none."""
 
@@ -83,7 +87,7 @@ def host_of(world: World) -> LockedHost:
     return LockedHost(gpus=gpus, processor=platform.machine(), simulated=world.simulated)
 
 
-class Finder:
+class LockFinder:
     """Looks behind names, each once. ``hashing``: all bytes of the models are read for their sums."""
 
     def __init__(self, world: World, *, hashing: bool = False) -> None:
@@ -148,7 +152,11 @@ class Finder:
         found, doubt = version.of_image(self._world.known_images, reference, None)
         if doubt is not None:
             self._world.report.warn(str(doubt))
-        return found or image_version.of_tag(reference)
+        known = found or image_version.of_tag(reference)
+        try:
+            return None if known is None else str(Version(known))
+        except InvalidVersion:
+            return None
 
     # --- models ------------------------------------------------------------------------------------------------------
 
@@ -199,7 +207,8 @@ class Finder:
     def _as_told(self, source: Source, record: ModelRecord) -> ModelRecord:
         """Return a record with the sums that the job which made the model wrote down, or that the hub has."""
         made = provenance.read(self._world.files, source.folder) if source.folder is not None else None
-        known = {(one.name, one.bytes): f"sha256:{one.sha256}" for one in made.files} if made is not None else {}
+        files_made = made.files if made is not None else ()
+        known = {(one.name, one.bytes): f"sha256:{one.sha256}" for one in files_made if _SHA256.fullmatch(one.sha256)}
         lacking = any(not file.sum and (file.name, file.bytes) not in known for file in record.files)
         if lacking and record.commit is not None and made is None:
             try:
@@ -215,7 +224,7 @@ class Finder:
 def own_digests(reference: str, digests: Sequence[str]) -> list[str]:
     """Return the digests that an image has in the registry that its name is of, in order."""
     name = repository(reference)
-    return sorted({one.partition("@")[2] for one in digests if repository(one) == name and "@sha256:" in one})
+    return sorted({one.partition("@")[2] for one in digests if repository(one) == name and "@sha" in one})
 
 
 def repository(reference: str) -> str:
@@ -229,8 +238,12 @@ def repository(reference: str) -> str:
 
 
 def _locked_model(repo: str, path: str | None, record: ModelRecord, made: LockedProduct | None) -> LockedModel:
-    files = {file.name: LockedFile(bytes=file.bytes, sum=file.sum or None) for file in record.files}
-    return LockedModel(repo=repo, path=path, revision=record.commit, made=made, files=files)
+    return LockedModel(repo=repo, path=path, revision=record.commit, made=made, files=locked_files(record))
+
+
+def locked_files(record: ModelRecord) -> dict[str, LockedFile]:
+    """Return the files of a model as a lock has them."""
+    return {file.name: LockedFile(bytes=file.bytes, sum=file.sum or None) for file in record.files}
 
 
 def _mod_file(mod: MountedMod) -> LockedModFile | str:
