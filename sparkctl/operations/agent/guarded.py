@@ -9,10 +9,10 @@ from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
 from sparkctl.operations.guard import standing as guards
 from sparkctl.operations.guard import status
-from sparkctl.operations.guard.lines import Lines
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone.lines import Lines
+from sparkctl.operations.guard.alone.places import Places
+from sparkctl.operations.guard.alone.victims_file import MOST_PIDS, MOST_VICTIMS, ListedVictim, Victims
 from sparkctl.operations.guard.publish import publish
-from sparkctl.operations.guard.victims_file import MOST_PIDS, MOST_VICTIMS, ListedVictim, Victims
 from sparkctl.operations.memory import machine
 from sparkctl.operations.records import HighWater
 from sparkctl.operations.stack import standing

@@ -84,35 +84,3 @@ class StackMethods:
             ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
         """
         return rolling_back.rollback(self._world, number, prune=prune, dry_run=dry_run)
-
-    def diff(self, stack: str | None = None, *, mods: bool = False) -> StackDiff:
-        """Return how a stack, what was applied last, and what runs differ. Touches nothing.
-
-        A box that differs is no error: ``same`` of the result is False.
-
-        Args:
-            stack: a stack; None: the file that was applied last.
-            mods: ask the containers whether their mods are in them still.
-
-        Raises:
-            InputError: nothing was applied and no stack is named, or a file cannot be used.
-        """
-        return differing.diff(self._world, stack, mods=mods)
-
-    def apply(self, stack: str, *, prune: bool = False, locked: bool = False) -> AppliedStack:
-        """Make a stack so, keep it as a generation, and return that with what was done.
-
-        What is so already is left alone, and gets no new generation.
-
-        Args:
-            stack: a stack.
-            prune: stop and remove what was applied and is declared no more.
-            locked: refuse what differs from the stack's lock.
-
-        Raises:
-            DoesNotFitError: the whole does not fit; nothing was touched.
-            InputError: a file or a name that cannot be used, a model that is not here, a secret without a value, or a
-                service of another stack; nothing was touched.
-            EngineError, ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
-        """
-        return applying.apply(self._world, stack, applying.ApplyOptions(prune=prune, locked=locked))

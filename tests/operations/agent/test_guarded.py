@@ -10,13 +10,13 @@ import pytest
 
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.guard import record, state, victims_file
-from sparkctl.operations.guard.lines import BELOW_FLOOR, KILL
-from sparkctl.operations.guard.places import Places
+from sparkctl.operations.guard.alone import record, state, victims_file
+from sparkctl.operations.guard.alone.lines import BELOW_FLOOR, KILL
+from sparkctl.operations.guard.alone.places import Places
 from tests.support.agent_bench import E4B, FP8, STACK, AgentBench
 
 if TYPE_CHECKING:
-    from sparkctl.operations.guard.victims_file import Victims
+    from sparkctl.operations.guard.alone.victims_file import Victims
 
 LINES = "host: {reserve: 12 GiB, guard: {act: 7 GiB, floor: 5 GiB}}\n"
 
@@ -75,10 +75,10 @@ def test_nothing_starts_while_the_guard_has_closed_admission_and_that_is_said(be
 
 
 def test_a_victim_is_held_and_what_it_held_is_what_it_needs(bench: AgentBench) -> None:
-    bench.spark.host.resident = {pid: 20 * GIB for pid in range(100, 110)}
+    bench.spark.host.resident = dict.fromkeys(range(100, 110), 20 * GIB)
     bench.tick(4)
     (measured,) = [one for one in bench.spark.store.measurements if one.service == FP8]
-    bench.spark.host.resident = {pid: 80 * GIB for pid in range(100, 110)}
+    bench.spark.host.resident = dict.fromkeys(range(100, 110), 80 * GIB)
     bench.tick(3)
     found = bench.spark.engine.container(FP8)
     assert found is not None
