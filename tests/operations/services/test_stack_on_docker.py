@@ -19,7 +19,7 @@ def inspected(spark: Spark, name: str, what: str) -> str:
 
 def test_the_kernel_knows_who_stays_and_what_waits_is_created_when_the_other_is_ready(docker_spark: Spark) -> None:
     spark = docker_spark
-    first, last, new = (spark.recipe(name, faults="load_s=1") for name in ("first", "last", "new"))
+    first, last, new = (spark.recipe(name, faults="load_s=0.5") for name in ("first", "last", "new"))
     stack = f"services:\n  {last}: {{recipe: {last}, after: [{first}]}}\n  {first}: {{recipe: {first}, priority: 5}}\n"
     file = spark.write("recipes/stacks/both.yaml", stack)
     err = spark.run("up", "both").expect(0).err
