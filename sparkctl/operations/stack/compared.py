@@ -108,10 +108,16 @@ def _image(old: KeptService, new: KeptService) -> list[str]:
 
 
 def _model(old: KeptService, new: KeptService) -> list[str]:
-    lines = _changed({"model": old.model}, {"model": new.model})
-    if lines or old.revision is None or new.revision is None:
-        return lines
-    return _changed({f"revision of {old.model}": old.revision}, {f"revision of {new.model}": new.revision})
+    lines = _changed({"model": old.model, "draft": old.draft}, {"model": new.model, "draft": new.draft})
+    then, now = _commits(old), _commits(new)
+    both = [repo for repo in now if then.get(repo) and now[repo]]
+    return [*lines, *_changed({repo: then[repo] for repo in both}, {repo: now[repo] for repo in both})]
+
+
+def _commits(one: KeptService) -> dict[str, str]:
+    """Return the commits of a service's models, "" where one is not known."""
+    found = {f"revision of {one.model}": one.revision or ""}
+    return found | ({f"revision of {one.draft}": one.draft_revision or ""} if one.draft else {})
 
 
 def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator[str]:

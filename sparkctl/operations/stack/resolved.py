@@ -146,6 +146,7 @@ def _kept(world: World, service: Service, declared: DeclaredService, before: Kep
         image_id="" if image is None else image.id,
         image_digests=() if image is None else image.digests,
         revision=revision(service.model),
+        draft_revision=None if service.draft is None else revision(service.draft),
     )
 
 
@@ -202,6 +203,8 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
         overrides=overrides,
         mods=tuple(KeptMod(mod.mod, mod.target, mod.md5) for mod in service.mods),
         secrets=service.recipe.secrets,
+        draft="" if service.draft is None else service.draft.repo,
+        draft_revision=None if service.draft is None else revision(service.draft),
         inputs=inputs_of(service),
     )
     kept = variables.without_values(world, kept)

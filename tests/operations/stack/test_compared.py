@@ -93,6 +93,7 @@ KEPT = KeptService(
         ({"model": "owner/other"}, ["model: owner/model before, owner/other now"]),
         ({"revision": "beef"}, ["revision of owner/model: f00d before, beef now"]),
         ({"revision": None}, []),
+        ({"draft": "owner/draft", "draft_revision": "c0de"}, ["draft: none before, owner/draft now"]),
         (
             {"mods": (replace(MOD, md5="2" * 32),)},
             [f"mod fix /opt/a.py: md5 {MOD.md5} before, md5 {'2' * 32} now"],
@@ -157,3 +158,9 @@ def test_words_of_another_sparkctl_are_no_end_of_a_list() -> None:
     new = replace(old, number=2, services=(replace(KEPT, words=("docker", "run", "--future", "image")),))
     (change,) = changes(old, new)
     assert change.lines == ("it cannot be compared: docker run has no option --future",)
+
+
+def test_a_draft_is_compared_by_its_commit_too() -> None:
+    old = replace(KEPT, draft="owner/draft", draft_revision="c0de")
+    assert compared(old, replace(old, draft_revision="cafe")) == ["revision of owner/draft: c0de before, cafe now"]
+    assert compared(old, replace(old, draft_revision=None)) == []
