@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import HIDDEN
 from sparkctl.base.units import format_gib
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.stack import variables
@@ -133,7 +134,7 @@ def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator
             yield f"--env {name}: not set before"
         elif name not in now:
             yield f"--env {name}: not set any more"
-        elif then[name] != now[name]:
+        elif then[name] != now[name] and HIDDEN not in {then[name], now[name]}:
             yield f"--env {name}: another value"
     yield from _changed(_mounts(old, told), _mounts(new, told))
     yield from _changed(_options(old), _options(new))

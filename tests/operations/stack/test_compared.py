@@ -60,7 +60,9 @@ KEPT = KeptService(
             {"words": words("--env", "A=1", flags=("--max-model-len", "4096", "--enforce-eager"))},
             ["--enforce-eager: none before, set now"],
         ),
-        ({"words": words("--env", "A=hidden")}, ["--env A: another value"]),
+        ({"words": words("--env", "A=2")}, ["--env A: another value"]),
+        ({"words": words("--env", "A=(hidden)")}, []),
+        ({"words": words("--env", "A=(hidden)"), "digest": "d2"}, ["--env A: perhaps another value (it is not kept)"]),
         ({"words": words("--env", "B=1")}, ["--env B: not set before", "--env A: not set any more"]),
         (
             {"words": words("--env", "A=1", "--ipc", "host", "--mount", "type=bind,source=/x,target=/y")},
