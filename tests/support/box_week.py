@@ -63,7 +63,7 @@ class Week:
         self.truth = Truth(self.box)
         self.seen_events: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
-        self.looks = 0
+        self.looks, self.looked_at = 0, 0.0
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ class Week:
 
     def look(self) -> Decision:
         """Look once, decide, and begin what was decided."""
-        self.looks += 1
+        self.looks, self.looked_at = self.looks + 1, self.box.at
         self.work()
         seen = replace(self.box.seen(f"agent-{self.agents}"), outcome=self.outcome)
         jitter = self.dice.uniform(-1, 1)
@@ -220,13 +220,14 @@ class Week:
 
         Where nothing changed, nothing was looked at here: in truth it was, and kept each minute.
         """
+        box = self.box
+        if box.disk_full:
+            self.truth.stale_at = box.at
+        elif box.at - self.looked_at >= KEEP_S:
+            self.kept = PAST.dump_json(replace(self.past, at=self.past.at + box.at - self.looked_at))
         kept = PAST.validate_json(self.kept)
         if [one.service for one in kept.starts] != [one.service for one in self.past.starts]:
-            self.lost_at = self.box.at
-        if self.box.disk_full:
-            self.truth.stale_at = self.box.at
-        elif kept.boot == f"boot-{self.box.boot}":
-            kept = replace(kept, at=max(kept.at, self.box.now - KEEP_S))
+            self.lost_at = box.at
         self.past, self.agents = kept, self.agents + 1
         self.job = self.outcome = None
 

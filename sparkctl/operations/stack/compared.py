@@ -42,17 +42,23 @@ class ServiceChange(NamedTuple):
 def changes(old: KeptGeneration | None, new: KeptGeneration) -> list[ServiceChange]:
     """Return which services differ between two generations, in the order of the new one; None: there was none.
 
-    Raises:
-        InputError: as for ``compared``.
+    Of one whose words this sparkctl cannot read, that is said.
     """
     found = []
     for service in new.services:
         before = None if old is None else old.service(service.name)
-        lines = () if before is None else tuple(compared(before, service))
+        lines = () if before is None else tuple(_told(before, service))
         if before is None or lines:
             found.append(ServiceChange(service.name, ADDED if before is None else CHANGED, lines))
     gone = [] if old is None else [one.name for one in old.services if new.service(one.name) is None]
     return [*found, *(ServiceChange(name, REMOVED) for name in gone)]
+
+
+def _told(old: KeptService, new: KeptService) -> list[str]:
+    try:
+        return compared(old, new)
+    except InputError as error:
+        return [f"it cannot be compared: {error.message}"]
 
 
 def host_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:

@@ -150,3 +150,10 @@ def test_generations_are_compared_by_their_services_and_their_host() -> None:
     assert changes(old, old) == []
     assert [one.kind for one in changes(None, old)] == [ADDED, ADDED]
     assert host_changes(old, new) == ["host.reserve: none before, 8.0 GiB now"]
+
+
+def test_words_of_another_sparkctl_are_no_end_of_a_list() -> None:
+    old = KeptGeneration(1, "box", "/box.yaml", 1.0, "ada", (KEPT,))
+    new = replace(old, number=2, services=(replace(KEPT, words=("docker", "run", "--future", "image")),))
+    (change,) = changes(old, new)
+    assert change.lines == ("it cannot be compared: docker run has no option --future",)
