@@ -36,11 +36,37 @@ class Truth:
         self.refused_at: dict[str, float] = {}
         self.left_at = self.stale_at = -math.inf
         self.asked: list[tuple[float, str]] = []
+        self.failed: dict[str, list[float]] = {}
+        self.lasting: set[str] = set()
         self.free_since: dict[str, float] = {}
         self.held: dict[str, str] = {}
 
     def booted(self) -> None:
         self.free_since.clear()
+
+    def released(self, name: str) -> None:
+        """Note that an operator has paused, repaired or started a service: what was before counts no more."""
+        self.failed.pop(name, None)
+        self.lasting.discard(name)
+        self.lost.pop(name, None)
+
+    def start_failed(self, name: str, *, passes: bool) -> None:
+        """Note that the agent was told of a start that failed."""
+        self.failed.setdefault(name, []).append(self.box.at)
+        if not passes:
+            self.lasting.add(name)
+
+    def may_start(self, name: str) -> None:
+        """Hold that a start is begun where none is under way, of a service that did not have to be given up."""
+        box, server = self.box, self.box.servers.get(name)
+        assert not box.starting(), f"{name} is started while {box.starting()} starts"
+        if box.at - self.stale_at <= HOUR_S:
+            return
+        assert name not in self.lasting, f"{name} is started again, of which every start fails"
+        recent = [at for at in self.failed.get(name, []) if box.at - at < RESTARTS.within_s]
+        assert len(recent) < RESTARTS.attempts, f"{name} is started again after failures at {recent}"
+        if server is not None and server.mods_lost:
+            assert self.lost.get(name) != server.life, f"{name} is started again, and its mods were lost"
 
     def check(self, decision: Decision, job: BoxAction | None, lost_at: float) -> None:
         """Hold every sentence against the model, and that no one waits for nothing."""
@@ -51,6 +77,9 @@ class Truth:
             assert words.name == one.name
             assert self.true(one, words, job), f"at {box.at:.0f} s: {words.name}: {words.phase}: {words.words}"
             self._progress(one, words, job)
+        for name, server in box.servers.items():
+            if server.ready(box.at - 605):
+                self.failed.pop(name, None)
 
     # --- each sentence ------------------------------------------------------------------------------------------------
 
@@ -134,11 +163,18 @@ class Truth:
     # --- nobody waits for nothing -------------------------------------------------------------------------------------
 
     def _progress(self, one: DeclaredService, words: ServiceWords, job: BoxAction | None) -> None:
-        """Note since when a service that has to run does not, and nothing hinders it."""
+        """Note since when a service that has to run does not, or is stuck or held, and nothing hinders it."""
         box, name = self.box, one.name
         server = box.servers.get(name)
         runs = server is not None and server.state == "running"
-        if runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job):
+        if runs and server is not None and server.stuck(box.at):
+            hindered = one.start is StartMode.MANUAL or server.mods_lost or box.engine_away or job is not None
+            hindered = hindered or name in box.standing or name in box.hands
+        elif words.phase is ServicePhase.HELD and "have not come back" in words.words and not runs:
+            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands
+        else:
+            hindered = runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job)
+        if hindered:
             self.free_since.pop(name, None)
             return
         since = self.free_since.setdefault(name, box.at)

@@ -28,7 +28,7 @@ from sparkctl.planning.agent.seen import (
     StandingKind,
 )
 from tests.support.box_events import EVENTS
-from tests.support.box_model import BOX, READY_TIMEOUT_S, BoxModel
+from tests.support.box_model import BOX, READY_TIMEOUT_S, SIZES, BoxModel
 from tests.support.box_truth import Truth
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ class Week:
             assert name not in box.hands, f"a command works on {name}"
             self.outcome = None
             if action.kind is ActionKind.START:
+                self.truth.may_start(name)
                 self.truth.asked.append((box.at, name))
             self.job = Job(action, box.at + self.dice.uniform(0.3, 8))
 
@@ -212,6 +213,8 @@ class Week:
             self.truth.asked.pop()
         self.outcome, self.job = outcome, None
         self.done[f"outcome {outcome.result}"] += 1
+        if outcome.result is ActionResult.FAILED and job is not None:
+            self.truth.start_failed(job.action.service, passes=outcome.passes)
         if outcome.result is ActionResult.LEFT:
             self.truth.left_at = self.box.at
 
@@ -248,6 +251,7 @@ class Week:
             return
         if not box.disk_full:
             box.standing.pop(name, None)
+        self.truth.released(name)
         started = box.begin(name, "hand")
         box.hands[name] = min(started.ready_at, started.dies_at) + 2
         self.done["started by hand"] += 1
@@ -264,6 +268,7 @@ class Week:
         box.faults.pop(name, None)
         if not box.disk_full:
             del box.standing[name]
+            self.truth.released(name)
         if self.dice.random() < 0.5:
             self.up(name)
 
@@ -278,7 +283,8 @@ class Week:
         self.box.standing.clear()
         self.box.faults.clear()
         self.box.slow.clear()
-        self.truth.lost.clear()
+        for name in SIZES:
+            self.truth.released(name)
         self.todo.clear()
         for one in self.box.servers.values():
             one.mods_lost = ()
