@@ -111,14 +111,16 @@ class Truth:
             "waiting: the model's folder": box.at < box.folder_until,
             "waiting: a command works on it": name in box.hands,
             "waiting: the guard admits no start": box.at < box.closed_until,
-            "waiting: tried again in": box.at - max(self.left_at, box.hand_ended.get(name, -math.inf)) <= 40,
+            "waiting: tried again in": box.at
+            - max(self.left_at, self.stale_at, box.engine_until, box.hand_ended.get(name, -math.inf))
+            <= 40,
             "waiting: no further start within this hour": self._spent(name),
             "waiting for room: ": self._no_room(name),
         }
         for begin, so in reasons.items():
             if said.startswith(begin):
                 return so
-        if "of memory of its last run to come back" in said:
+        if "of memory to come back since it ended" in said:
             return sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB
         turn = re.fullmatch(r"waiting for its turn: (\S+) is (started first|being worked on)", said)
         if turn is not None:
@@ -148,10 +150,13 @@ class Truth:
         self.held[name] = why
         if "ended before it was ready" in why:
             times = [at for at, who, ready, _ in box.failures if who == name and not ready]
-            assert len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts, why
+            assert (
+                box.at - self.stale_at <= HOUR_S
+                or len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts
+            ), why
             return "three failed starts"
         if "have not come back" in why:
-            assert box.left_by(name) > 0.9 * GIB, why
+            assert sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB, why
             return "memory left behind"
         if "were lost in its container" in why:
             assert name in self.lost, why

@@ -70,7 +70,9 @@ class Week:
     def run(self, days: float = 7.0, events: int = 200) -> None:
         """Let a week pass, and then so long without events that everything has to be as it was declared."""
         self.go(1800.0)
-        times = sorted(self.dice.uniform(1800.0, days * DAY_S) for _ in range(events))
+        alone = [self.dice.uniform(1800.0, days * DAY_S) for _ in range(events // 2)]
+        # As many befall the box while it still is at what befell it before.
+        times = sorted([*alone, *(at + self.dice.uniform(1, 300) for at in alone)])
         for at in times:
             self.go(at)
             kind = self.dice.choice(sorted(EVENTS))
