@@ -19,6 +19,8 @@ from docker import APIClient
 from sparkctl.cli import INTERRUPTED, process, run
 from sparkctl.cli.output import Output
 from sparkctl.cli.session import Session
+from sparkctl.operations.agent import state
+from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.checks.run_code import CodeRunner
 from sparkctl.operations.context import World
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
@@ -176,7 +178,7 @@ class Machine:
             environ={},
             report=out,
             profile=self.profile,
-            doors=Doors(lambda: ports.host, lambda: store, lambda: ports, lambda: files),
+            doors=Doors(lambda: ports.host, lambda: store, lambda: ports, lambda: files, clock=lambda: ports.clock),
             simulated=simulated,
         )
         return Session(world, out)
@@ -218,7 +220,29 @@ def _build_image(world: World, base: str, tag: str, label: str) -> int:
     return 0 if last.end is not None and last.end.exit_code == 0 else 1
 
 
-OWN: Final = {"run-code": _run_code, "build-image": _build_image}
+def _agent(world: World) -> int:
+    """Keep the applied stack until all of it has run at some looks, as `agent run` does."""
+    looks = [0]
+
+    def is_up() -> bool:
+        found = state.read(world)
+        mine = found is not None and found.process == world.ports.locks.me
+        runs = found is not None and mine and {one.phase for one in found.services} == {"running"}
+        looks[0] = looks[0] + 1 if runs else 0
+        return looks[0] >= 3
+
+    Resident(world, world.supervisor, ends=is_up).run()
+    return 0
+
+
+def _end(world: World, *names: str) -> int:
+    """End servers behind sparkctl's back."""
+    for name in names:
+        world.engine.stop(name, grace_s=1.0)
+    return 0
+
+
+OWN: Final = {"run-code": _run_code, "build-image": _build_image, "agent": _agent, "end": _end}
 """What is no command of its own, and part of one."""
 
 

@@ -42,6 +42,14 @@ def done(world: World, kept: KeptService, action: BoxAction, reserve_bytes: int 
     return ActionOutcome(action.number, ActionResult.DONE)
 
 
+def put_right(world: World) -> None:
+    """Put right what killed commands left, this agent's earlier lives among them."""
+    try:
+        controller(world, []).put_right()
+    except SparkctlError as error:
+        world.report.warn(error.message)
+
+
 def _outcome(world: World, name: str, action: BoxAction, error: SparkctlError) -> ActionOutcome:
     if isinstance(error, DoesNotFitError):
         return ActionOutcome(action.number, ActionResult.NO_ROOM, first_line(error.message))

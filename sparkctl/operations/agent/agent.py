@@ -33,6 +33,8 @@ WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
 """Where a service stands that is as it was declared."""
 LOOK_S: Final = 5.0
 """So often the agent looks where nothing tells it when to: a choice."""
+AGAIN_S: Final = 30.0
+"""So often it tries to put right what kills left, where that stays: a choice."""
 
 
 class Agent:
@@ -54,6 +56,7 @@ class Agent:
         self._generation: KeptGeneration | None = None
         self._read: object = None
         self._action: BoxAction | None = None
+        self._put_right_at = 0.0
         self._told: dict[str, tuple[str, str]] = {}
         self._problems: dict[str, str] = {}
         self._told_outcome: ActionOutcome | None = None
@@ -91,8 +94,8 @@ class Agent:
         self._tell(generation, seen, decision)
         for action in decision.actions:
             self._act(generation, decision, action)
-        if not self._work.busy:
-            self._look_at_mods(generation)
+        if not self._work.busy and not seen.engine:
+            self._do_chores(generation, now)
         if not seen.engine:
             self._tell_guard(generation)
         self._write(generation, seen)
@@ -114,9 +117,8 @@ class Agent:
             now = [(one.kind, one.at, one.recipe, len(one.text)) for one in kept]
             if now != self._read:
                 found = Generations(self.world).applied()
-                self._read = now
                 self._tell_generation(found)
-                self._generation = found
+                self._read, self._generation = now, found
         except InputError as error:
             self._problem("store", f"what was applied cannot be read: {error.message}")
         else:
@@ -125,9 +127,9 @@ class Agent:
 
     def _tell_generation(self, found: KeptGeneration | None) -> None:
         before = self._generation
-        if found is None:
+        if found is None and (before is not None or self._read is None):
             self.world.report.say("nothing is applied: sparkctl apply STACK says what this host runs")
-        elif before is None or before.number != found.number:
+        elif found is not None and (before is None or before.number != found.number):
             names = ", ".join(one.name for one in found.services)
             self.world.report.say(f"keeps generation {found.number} of the stack {found.stack}: {names}")
 
@@ -156,7 +158,12 @@ class Agent:
         self._action = action
         self._work.begin(partial(acting.done, self.world, kept, action, generation.reserve_bytes))
 
-    def _look_at_mods(self, generation: KeptGeneration) -> None:
+    def _do_chores(self, generation: KeptGeneration, now: float) -> None:
+        """Do what is no action on a service, one at a time: what kills left is put right, mods are looked at."""
+        if self._observer.set_aside and now >= self._put_right_at:
+            self._put_right_at = now + AGAIN_S
+            self._work.begin(partial(acting.put_right, self.world))
+            return
         due = self._observer.due_for_mods(generation)
         if due is not None:
             self._work.begin(partial(self._observer.look_at_mods, *due))

@@ -12,6 +12,7 @@ from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
 from sparkctl.operations.start.failed import READ_LINES
+from sparkctl.operations.status.leftovers import is_set_aside
 from sparkctl.operations.status.look import look_at
 from sparkctl.planning.agent.seen import BoxSeen, Incarnation, SeenService, SeenState
 from sparkctl.planning.box.declared import StartMode
@@ -49,7 +50,8 @@ class OurContainer(NamedTuple):
 class Observer:
     """Looks at a box. ``alive`` is called between the looks at its servers, each of which may take seconds.
 
-    ``ours`` are the services of the last look that have a container, those that no stack declares among them.
+    ``ours`` are the services of the last look that have a container, those that no stack declares among them;
+    ``set_aside``: one was set aside for a successor, and no command works on it any more.
     """
 
     def __init__(self, world: World, alive: Callable[[], None]) -> None:
@@ -58,6 +60,7 @@ class Observer:
         self._lifetimes: dict[tuple[str, float | None], Lifetime] = {}
         self._standings: dict[str, Standing] = {}
         self.ours: list[OurContainer] = []
+        self.set_aside = False
 
     def look(
         self, generation: KeptGeneration, *, acting_on: str, outcome: ActionOutcome | None, closed: str = ""
@@ -115,6 +118,8 @@ class Observer:
         self.ours = [self._looked_at(name, one, looked) for name, one in there.items()]
         by_name = {one.name: one for one in self.ours}
         engine_id = self._world.engine.info().id
+        aside = [service_name(one) or "" for one in containers if is_set_aside(one)]
+        self.set_aside = any(not self._world.ports.locks.worked_on(engine_id, name) for name in aside)
         found = []
         for name in dict.fromkeys([*(one.name for one in generation.services), *by_name]):
             worked_on = name != acting_on and self._world.ports.locks.worked_on(engine_id, name)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import WaitInterruptedError
+from sparkctl.base.errors import InputError, WaitInterruptedError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
 from sparkctl.operations import models
@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.memory.fitting import AskedSet
-    from sparkctl.operations.stack import standing
+    from sparkctl.operations.stack import restored, standing
+    from sparkctl.planning.box.generation import KeptService
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
 else:
+    restored = LazyModule("sparkctl.operations.stack.restored")
     standing = LazyModule("sparkctl.operations.stack.standing")
+
+
+AS_APPLIED: Final = "change the stack's file, and then: sparkctl apply FILE"
 
 
 def up(
@@ -60,7 +65,13 @@ def up(
             ``asked.keep``, and what ran before still runs.
         WaitInterruptedError: the wait was interrupted; the container goes on loading.
     """
-    services = _services(world, asked, download=download)
+    asked, applied = _applied(world, asked)
+    if applied and fit:
+        raise InputError(
+            f"--fit: {', '.join(one.name for one in applied)} is started as it was applied", hint=AS_APPLIED
+        )
+    services = _services(world, asked, download=download) if asked.names or not applied else []
+    services += restored.restorable(world, applied) if applied else []
     if drop_caches:
         _drop_caches(world)
     if fit:
@@ -83,6 +94,20 @@ def up(
         raise
     standing.started_by_hand(world, [service.name for service in services])
     return services
+
+
+def _applied(world: World, asked: AskedSet) -> tuple[AskedSet, list[KeptService]]:
+    """Return what files have of a set, and what is known of the applied stack alone, whose file may lie anywhere.
+
+    Raises:
+        InputError: something is to be laid over that.
+    """
+    unknown = [name for name in asked.names if not world.catalog.knows(name)]
+    found = standing.applied_services(world, unknown) if unknown else []
+    rest = asked._replace(names=tuple(name for name in asked.names if name not in {one.name for one in found}))
+    if found and not rest.names and (asked.overrides or asked.named is not None):
+        raise InputError(f"{found[0].name} is started as it was applied, with nothing laid over it", hint=AS_APPLIED)
+    return rest, found
 
 
 def _services(world: World, asked: AskedSet, *, download: bool) -> list[Service]:

@@ -78,8 +78,8 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
         fetch_images(world, found.services)
     if options.locked:
         locked.require(world, stack, found.services)
-    generation = kept(world, found, 0, world.ports.clock.epoch(), who(world))
     applied = Generations(world).applied()
+    generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
     refuse_others(world, generation, applied)
     gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())

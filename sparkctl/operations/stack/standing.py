@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.planning.box.generation import KeptService
 
 STANDING: Final = "standing"
 """The kind of its records; the last of a service counts."""
@@ -38,6 +39,16 @@ def applied_names(world: World) -> tuple[str, ...]:
     """
     applied = Generations(world).applied()
     return () if applied is None else tuple(one.name for one in applied.services)
+
+
+def applied_services(world: World, names: Collection[str]) -> list[KeptService]:
+    """Return those services of the applied stack that have these names, as they were kept.
+
+    Raises:
+        InputError: what is kept cannot be read.
+    """
+    applied = Generations(world).applied()
+    return [] if applied is None else [one for one in applied.services if one.name in names]
 
 
 def pause(world: World, names: Sequence[str], by: str = "") -> list[str]:

@@ -157,6 +157,7 @@ def test_what_happened_outlives_the_agent(running: AgentBench) -> None:
     running.spark.engine.on_start[E4B] = dies()
     running.ends(E4B)
     running.until(lambda: running.starts(E4B) == 3)
+    running.tick()
     running.spark.locks.me = "host~boot1~1~103~1"
     running.live()
     running.until(lambda: "held" in running.words(E4B))

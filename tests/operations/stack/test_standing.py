@@ -103,3 +103,20 @@ def test_a_store_that_cannot_be_used_stops_no_command_and_is_told(spark: FakeSpa
     assert told.count("it is not known which services are paused or held: cannot use the measurements") == 1
     assert "it is not known which services are kept running" in spark.run("down", E4B).expect(0).err
     assert spark.engine.there == {}
+
+
+def test_a_service_that_only_the_applied_stack_knows_is_started_as_it_was_applied(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path, environ={"USER": "ada"})
+    file = tmp_path / "box.yaml"
+    file.write_text(f"services:\n  chat: {{recipe: {E4B}, set: {{limits.context: 4096}}}}\n")
+    spark.run("apply", str(file)).expect(0)
+    file.unlink()
+    spark.run("down", "chat").expect(0)
+    assert row(spark)["standing"] is not None
+    refused = spark.run("up", "chat", "--set", "limits.context=8192").expect(2)
+    assert "chat is started as it was applied, with nothing laid over it" in refused.err
+    assert "chat: ready at" in spark.run("up", "chat").expect(0).err
+    found = row(spark)
+    assert (found["standing"], found["overrides"]) == (None, ["limits.context=4096"])
+    assert "chat: already up" in spark.run("up", "chat").expect(0).err
+    assert "no recipe or stack 'chatt'" in spark.run("up", "chatt").expect(2).err
