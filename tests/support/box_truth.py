@@ -38,6 +38,7 @@ class Truth:
         self.asked: list[tuple[float, str]] = []
         self.failed: dict[str, list[float]] = {}
         self.lasting: set[str] = set()
+        self.unexplained: set[str] = set()
         self.free_since: dict[str, float] = {}
         self.held: dict[str, str] = {}
 
@@ -49,6 +50,18 @@ class Truth:
         self.failed.pop(name, None)
         self.lasting.discard(name)
         self.lost.pop(name, None)
+        self.unexplained.discard(name)
+
+    def forgotten(self) -> None:
+        """Note that an agent begins with what was kept before the disk was full."""
+        self.stale_at = self.box.at
+        # Of these it knows the standing alone, and not that they wait for memory.
+        self.unexplained |= set(self.box.standing)
+        self.failed.clear()
+        self.lasting.clear()
+        for server in self.box.servers.values():
+            if server.state != "running":
+                server.mods_lost = ()
 
     def start_failed(self, name: str, *, passes: bool) -> None:
         """Note that the agent was told of a start that failed."""
@@ -176,7 +189,7 @@ class Truth:
             hindered = one.start is StartMode.MANUAL or server.mods_lost or box.engine_away or job is not None
             hindered = hindered or name in box.standing or name in box.hands
         elif words.phase is ServicePhase.HELD and "have not come back" in words.words and not runs:
-            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands
+            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands or name in self.unexplained
         else:
             hindered = runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job)
         if hindered:

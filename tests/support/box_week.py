@@ -27,6 +27,7 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.box.declared import StartMode
 from tests.support.box_events import EVENTS
 from tests.support.box_model import BOX, READY_TIMEOUT_S, SIZES, BoxModel
 from tests.support.box_truth import Truth
@@ -227,7 +228,7 @@ class Week:
         """
         box = self.box
         if box.disk_full:
-            self.truth.stale_at = box.at
+            self.truth.forgotten()
         elif box.at - self.looked_at >= KEEP_S:
             self.kept = PAST.dump_json(replace(self.past, at=self.past.at + box.at - self.looked_at))
         kept = PAST.validate_json(self.kept)
@@ -280,7 +281,11 @@ class Week:
         self.truth.booted()
 
     def repair(self) -> None:
-        """Take away everything that is in the way."""
+        """Take away everything that is in the way, what was asked for by hand among it."""
+        for one in BOX:
+            server = self.box.servers.get(one.name)
+            if one.start is not StartMode.ALWAYS and server is not None and server.ready(self.box.at):
+                self.box.stop(one.name, 143)
         self.box.full_until = 0.0
         self.box.standing.clear()
         self.box.faults.clear()

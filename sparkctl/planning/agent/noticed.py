@@ -358,6 +358,8 @@ def due_times(record: ServicePast) -> list[float]:
         found.append(record.reclaimed_at + RECLAIMED_S)
     if record.held is not None and not record.held.kept:
         found.append(record.held.at + HOLD_AGAIN_S)
+    if record.held is not None and record.held.releasing is not None:
+        found.append(record.held.releasing + HOLD_AGAIN_S)
     if record.refusal is not None:
         found.append(record.refusal.since + PATIENCE_S)
     return found
