@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -188,6 +189,7 @@ def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:
     bench.list(("hog", 1, hog.pid), ("high", 10, high.process.pid))
     guard = bench.guard(lines, meminfo)
     assert hog.stdin is not None
+    time.sleep(random.random() / 2)  # noqa: S311  (the guard looks twice a second: at any moment between two looks)
     hog.stdin.write(b"go\n")
     hog.stdin.flush()
     code = hog.wait(PATIENCE_S)

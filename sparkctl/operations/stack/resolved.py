@@ -149,6 +149,7 @@ def _kept(world: World, service: Service, declared: DeclaredService, before: Kep
         image_id="" if image is None else image.id,
         image_digests=() if image is None else image.digests,
         revision=revision(service.model),
+        draft_revision=None if service.draft is None else revision(service.draft),
     )
 
 
@@ -205,10 +206,13 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
         overrides=overrides,
         mods=tuple(KeptMod(mod.mod, mod.target, mod.md5) for mod in service.mods),
         secrets=service.recipe.secrets,
+        draft="" if service.draft is None else service.draft.repo,
+        draft_revision=None if service.draft is None else revision(service.draft),
         inputs=inputs_of(service),
     )
-    kept = variables.without_values(world, kept)
-    _refuse_secrets(world, service, [*kept.words, kept.text, *kept.overrides])
+    values = {**world.stored_secrets, **world.secret_values(service)[0]}
+    kept = variables.without_values(kept, values.values())
+    _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
     return kept
 
 
@@ -222,17 +226,16 @@ def revision(source: Source) -> str | None:
     return source.here.name
 
 
-def _refuse_secrets(world: World, service: Service, texts: Sequence[str]) -> None:
+def _refuse_secrets(service: str, values: Mapping[str, str], texts: Sequence[str]) -> None:
     """Refuse to keep the value of a secret that somebody wrote into a recipe or laid over it.
 
     A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
     """
-    values = {**world.stored_secrets, **world.secret_values(service)[0]}
     for name, value in values.items():
         if is_plain(value) or not value:
             continue
         within = len(value) >= SHORTEST_PIECE
         if any(value in text if within else value == text.partition("=")[2] for text in texts):
-            message = f"{service.name}: the value of the secret {name} stands in its recipe or in what is laid over it"
+            message = f"{service}: the value of the secret {name} stands in its recipe or in what is laid over it"
             hint = f"write secrets: [{name}] in its place: no generation keeps the value of a secret"
             raise InputError(message, hint=hint)

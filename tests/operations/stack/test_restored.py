@@ -323,3 +323,18 @@ def test_a_recipe_that_leaves_its_vllm_to_the_image_is_counted_as_it_was(applied
     back = restored(applied.world, service)
     assert str(back.resizer.loaded.version.asked) == "0.20.2"
     assert back.words == service.words
+
+
+def test_a_draft_of_the_cache_is_kept_by_its_commit(applied: AppliedStack) -> None:
+    repo = "google/gemma-4-E4B-it-assistant"
+    draft = f"{{method: mtp, model: {repo}, facts: gemma-4-26b-a4b-assistant, num_speculative_tokens: 2}}"
+    (applied.folder / "recipes/mine.yaml").write_text(f"extends: e4b-nvfp4\nspeculative: {draft}\n")
+    applied.write("{chat: {recipe: mine}}")
+    applied.spark.models.cache.add(repo)
+    applied.spark.models.commits[repo] = "f00d"
+    service = only(applied)
+    assert (service.draft, service.draft_revision) == (repo, "f00d")
+    applied.spark.models.commits[repo] = "beef"
+    assert compared(service, only(applied)) == [f"revision of {repo}: f00d before, beef now"]
+    restorable(applied.world, [service])
+    assert f"{repo} was at the commit f00d, and the cache has beef" in applied.report.warned[-1]
