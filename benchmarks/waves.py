@@ -1,7 +1,7 @@
 """Waves: three services that load at once against the same three one after another, on a real engine.
 
-Run by itself it measures three of the real vLLM on the CPU, too, by turns. Their start computes nearly all the time, so
-that no order of them is quicker than their CPU time on all cores together: that is printed beside it.
+Run by itself it measures three of the real vLLM on the CPU, too, by turns. No order of them is quicker than their CPU
+time on all cores together, and where others use these, it is slower: that time is printed beside it.
 """
 
 from __future__ import annotations

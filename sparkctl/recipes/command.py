@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -47,6 +48,18 @@ def made(inputs: Inputs) -> Command:
     record = replace(record, digest=digest)
     words = tuple(grammar.labelled(rendered, record.to_labels()))
     return Command(words, grammar.parse(words), record, digest)
+
+
+def made_of(inputs: Inputs) -> str:
+    """Return a digest of all that ``made`` reads, "" where that is not known: other templates may include anything.
+
+    Where it is the same, and this package with the templates that come with it, the command is.
+    """
+    template = inputs.template
+    if not template.shipped:
+        return ""
+    given = [template.name, template.text, context(inputs), _record(inputs).to_labels(), inputs.laid_over.oom_score_adj]
+    return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
 
 def _check(inputs: Inputs, spec: ContainerSpec) -> None:

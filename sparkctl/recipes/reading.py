@@ -306,6 +306,7 @@ def _assembled(inputs: Inputs, recipe_name: str, wanted: Wanted) -> Service:
         recipe_name=recipe_name,
         recipe=recipe,
         command=cache(lambda: command.made(inputs)),
+        made_of=lambda: command.made_of(inputs),
         footprint=inputs.footprint,
         sizing=inputs.sizing,
         mods=inputs.mods,

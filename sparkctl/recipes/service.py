@@ -105,7 +105,8 @@ class Service(NamedTuple):
     ``command`` returns its docker run command, which is made when it is first called. ``secrets_file`` is the env-file
     that the command names, None for a recipe without secrets; ``wanted`` is what the plan needs to know of it. ``host``
     is what its container gets of this host. ``footprint`` is estimated, and its flags follow from it; ``expected`` is
-    the same with what starts on this host have taken.
+    the same with what starts on this host have taken. ``made_of`` is as in ``recipes.command``: where it is the same
+    as before, the command need not be made to know it.
 
     What is read of the command raises InputError where the template fails, or yields no docker run command of this
     service. That was said already, when the service was read, unless its command is certain (``recipes.certain``).
@@ -125,6 +126,7 @@ class Service(NamedTuple):
     resizer: Resizer
     expected: Footprint
     host: HostSide
+    made_of: Callable[[], str] = str
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ _READINESS: Final = ("always", ON_DEMAND, "manual")
 _LINES: Final = "reserve > act > floor: admission keeps the first free, the guard ends a service at the others"
 
 
+def _below(path: tuple[str, ...], finding: Finding) -> Finding:
+    return finding._replace(path=(*path, *finding.path))
+
+
 class RestartBounds(Declaration):
     """How a service that ended is started again; the waits are those of Kubernetes."""
 
@@ -45,15 +49,14 @@ class RestartBounds(Declaration):
     attempts: int = Field(3, ge=1, description="so many failures before it is ready, within `within`, hold it")
     within: Duration = Field(1800.0, description="the time in which failures are counted")
 
-    @model_validator(mode="after")
-    def _first_is_least(self) -> RestartBounds:
+    def findings(self) -> Iterator[Finding]:
+        """Yield what contradicts itself."""
         if self.first > self.most:
             key, other = ("first", "most") if "first" in self.model_fields_set else ("most", "first")
             bound = "at most" if key == "first" else "at least"
             expected = f"{bound} the {format_duration(getattr(self, other))} of {other}"
             message = f"expected {expected}, found {format_duration(getattr(self, key))}"
-            complain([Finding((key,), message, "each wait is twice the one before, from first up to most")])
-        return self
+            yield Finding((key,), message, "each wait is twice the one before, from first up to most")
 
 
 class GuardLines(Declaration):
@@ -62,14 +65,13 @@ class GuardLines(Declaration):
     act: Size = Field(ACT_BYTES, gt=0, description="below it the guard asks a service to end")
     floor: Size = Field(FLOOR_BYTES, gt=0, description="below it the guard kills at once")
 
-    @model_validator(mode="after")
-    def _act_is_above_floor(self) -> GuardLines:
+    def findings(self) -> Iterator[Finding]:
+        """Yield what contradicts itself."""
         if self.act <= self.floor:
             key = "act" if "act" in self.model_fields_set else "floor"
             lines = {"act": f"more than the floor of {format_gib(self.floor)}, found {format_gib(self.act)}"}
             lines["floor"] = f"less than the {format_gib(self.act)} of act, found {format_gib(self.floor)}"
-            complain([Finding((key,), f"expected {lines[key]}", _LINES)])
-        return self
+            yield Finding((key,), f"expected {lines[key]}", _LINES)
 
 
 class HostSettings(Declaration):
@@ -78,11 +80,11 @@ class HostSettings(Declaration):
     reserve: Size | None = Field(None, gt=0, description="kept free, in place of what the host's profile says")
     guard: GuardLines = Field(default_factory=GuardLines, description="where the guard acts")
 
-    @model_validator(mode="after")
-    def _reserve_is_above_act(self) -> HostSettings:
+    def findings(self) -> Iterator[Finding]:
+        """Yield what contradicts itself."""
+        yield from (_below(("guard",), finding) for finding in self.guard.findings())
         if self.reserve is not None:
-            complain(self.under(self.reserve))
-        return self
+            yield from self.under(self.reserve)
 
     def under(self, reserve_bytes: int, whose: str = "") -> list[Finding]:
         """Return what is wrong with the guard's lines under a reserve; ``whose`` says where this is from.
@@ -129,13 +131,13 @@ class StackService(Declaration):
         Field((), description="names of secrets, beside those of its recipe")
     )
 
-    @model_validator(mode="after")
-    def _only_on_demand(self) -> StackService:
+    def findings(self) -> Iterator[Finding]:
+        """Yield what contradicts itself."""
+        yield from (_below(("restart",), finding) for finding in self.restart.findings())
         if self.start != ON_DEMAND:
             told = f"is for a service of start: {ON_DEMAND}, and this one has start: {self.start}"
             unused = [name for name in ("idle", "stays") if name in self.model_fields_set]
-            complain([Finding((name,), told, f"remove it, or write start: {ON_DEMAND}") for name in unused])
-        return self
+            yield from (Finding((name,), told, f"remove it, or write start: {ON_DEMAND}") for name in unused)
 
 
 class Stack(Declaration, title="sparkctl stack"):
@@ -148,8 +150,12 @@ class Stack(Declaration, title="sparkctl stack"):
     )
 
     @model_validator(mode="after")
-    def _who_comes_after_whom(self) -> Stack:
-        complain([*self._strangers(), *self._circles(), *self._never_begun()])
+    def _agreement(self) -> Stack:
+        """Refuse all that contradicts itself at once: a check of one part would hide what is wrong with the rest."""
+        found = [_below(("host",), finding) for finding in self.host.findings()]
+        for service, declared in self.services.items():
+            found += [_below(("services", service), finding) for finding in declared.findings()]
+        complain([*found, *self._strangers(), *self._circles(), *self._never_begun()])
         return self
 
     def _after(self) -> Iterator[tuple[str, int, str]]:

@@ -53,6 +53,8 @@ def documented(command: str) -> list[str]:
         ("doctor", ["doctor"]),
         ("diff [STACK]", ["diff", "executor"]),
         ("apply STACK --dry-run", ["apply", "executor", "--dry-run"]),
+        ("guard status", ["guard", "status", "--run-folder", "/nowhere"]),
+        ("guard test", ["guard", "test", "--run-folder", "/nowhere"]),
     ],
 )
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:

@@ -123,9 +123,8 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["mods", "add", "mine", "--file", str(report), "--module", f"vllm.{AUTH}", "--image", "nosuch"]
     yield ["mods", "pin", "addressed", "--file", str(report)]
     yield ["mods", "lock", "addressed"]
-    yield ["lock", "executor", "--upgrade", *sets]
-    yield ["lock", "executor", "--check", "--json"]
-    yield ["lock", "executor"]
+    for more in (["--upgrade", *sets], ["--check", "--json"], []):
+        yield ["lock", "executor", *more]
     yield ["recipes", "lint"]
     yield ["measurements", "export"]
     yield ["measurements", "import", str(report)]
@@ -134,10 +133,9 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs())
     yield ["evaluate", name, AUTH]
-    for more in ([], ["--json"]):
-        yield ["apply", STACK, *more]
-        yield ["diff", STACK, *more]
-        yield ["apply", STACK, "--dry-run", *more]
+    yield ["guard", "status", "--run-folder", str(report.parent)]
+    yield ["guard", "test", "--run-folder", str(report.parent)]
+    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -146,8 +144,11 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
 
 
 def _of_generations() -> Iterator[list[str]]:
-    """Yield the commands of what was applied."""
+    """Yield the commands of a stack, and of what was applied."""
     for more in ([], ["--json"]):
+        yield ["apply", STACK, *more]
+        yield ["diff", STACK, *more]
+        yield ["apply", STACK, "--dry-run", *more]
         for asked in ([], ["list"], ["show", "1"], ["diff", "1", "2"]):
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
@@ -183,7 +184,7 @@ def tried(every: Iterator[list[str]]) -> Iterator[list[str]]:
     seen: set[tuple[str, ...]] = set()
     for command in every:
         words = [word for word in command if not word.startswith("-")]
-        kind = tuple(words[: 2 if words[0] in {"job", "mods", "recipes", "history"} else 1])
+        kind = tuple(words[: 2 if words[0] in {"guard", "history", "job", "mods", "recipes"} else 1])
         if THOROUGH or kind not in seen or words[0] == "up":
             yield command
         seen.add(kind)

@@ -34,13 +34,13 @@ from sparkctl.planning.box.lock_differences import differences
 from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
-from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.catalog import Catalog, CatalogEntry, Root
 from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_settings import memory_notes
-from sparkctl.recipes.stack import Stack
+from sparkctl.recipes.stack import Stack, members_of
 from sparkctl.recipes.template import expand, package_root
 from sparkctl.vllm import answers, boot_log, failures, metrics, streams
 from sparkctl.world import labels
@@ -51,7 +51,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, inside, jobs, simulated
+from tests.fuzz import evaluated, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -89,6 +89,11 @@ def _these(*values: object) -> Callable[[], Sequence[bytes]]:
 
 def _declared(kind: type[Declaration]) -> Callable[[bytes], object]:
     return lambda data: validate(document.load(data, "fuzz.yaml"), kind)
+
+
+def _stack(data: bytes) -> object:
+    source = document.load(data, "fuzz.yaml")
+    return members_of(CatalogEntry("fuzz", Path("fuzz.yaml"), "file"), validate(source, Stack), source)
 
 
 def _text(data: bytes) -> str:
@@ -325,8 +330,9 @@ def _known_starts(data: bytes) -> object:
 TARGETS: Final[dict[str, Target]] = {
     "recipe": Target(_files("recipes/*.yaml"), _declared(Recipe)),
     "flags": Target(_these(*(f"{_WHOLE}{one}".encode() for one in _FLAGS)), _flags),
-    "stack": Target(_files("recipes/stacks/*.yaml"), _declared(Stack)),
+    "stack": Target(_files("recipes/stacks/*.yaml", "tests/fixtures/stacks/*.yaml"), _stack),
     "lock": Target(_these(_LOCK), _lock),
+    "generation": Target(kept.generations, kept.generation, COMMANDS),
     "model-note": Target(_these(_NOTE), _note),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),

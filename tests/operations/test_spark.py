@@ -70,7 +70,7 @@ def test_a_service_from_its_plan_to_its_end_with_nothing_printed(
     assert list(spark.logs("e4b-nvfp4", tail=1)) == ["Application startup complete."]
     assert spark.attach("e4b-nvfp4").name == "e4b-nvfp4"
     assert spark.verify_mods("e4b-nvfp4") == []
-    assert spark.down("e4b-nvfp4", "26b-a4b-fp8") == (("e4b-nvfp4",), ("26b-a4b-fp8",))
+    assert spark.down("e4b-nvfp4", "26b-a4b-fp8") == (("e4b-nvfp4",), ("26b-a4b-fp8",), ())
     assert spark.services() == []
     assert "e4b-nvfp4: ready at http://127.0.0.1:8003" in report.said
     assert "e4b-nvfp4: creating" in report.phases

@@ -27,7 +27,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 _TOP = {
-    *("builder", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
+    *("builder", "door_ports", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
     *("settings", "spec", "throwaway", "web", "workbench"),
 }
 WORLD = {f"world.{name}" for name in _TOP}
@@ -42,7 +42,8 @@ ROOMS = {
     "world.docker": {"base", *WORLD},
     "world.local": {"base", *WORLD},
     "world.sim": {"base", *WORLD},
-    "world.opening": {"base", "world.docker", "world.local", "world.sim", *WORLD},
+    "world.door": {"base", *WORLD},
+    "world.opening": {"base", "world.docker", "world.door", "world.local", "world.sim", *WORLD},
     "vllm": {"base", *WORLD},
     "memory": {"base"},
     "planning": {"base", "memory", "vllm"},
@@ -69,10 +70,11 @@ SMALL = {
 }  # fmt: skip
 FOR_TYPES = {"collections", "typing"}
 """What it may name in types alone; the test of its start sees that it is not imported."""
-EFFECTS = {"click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich"}
+EFFECTS = {"aiohttp", "click", "docker", "httpx", "huggingface_hub", "psutil", "pynvml", "requests", "rich"}
 """Third parties that reach outside: each belongs to an adapter, or to the command line."""
 ALLOWED_EFFECTS = {
     "world.docker": {"docker", "requests"},
+    "world.door": {"aiohttp"},
     "world.local": {"httpx", "huggingface_hub", "psutil", "pynvml", "requests"},
     "world.sim": {"psutil"},
     "cli": {"click", "rich"},
@@ -217,6 +219,7 @@ def test_a_command_parses_calls_and_prints() -> None:
         ("sparkctl.planning.ways", {"random"}),
         ("sparkctl.operations.changes", {"docker"}),
         ("sparkctl.world.sim.engine", {"sparkctl.world.local.store"}),
+        ("sparkctl.operations.deployed", {"aiohttp"}),
         ("sparkctl.cli.output", {"sparkctl.world.docker.engine"}),
         (f"{ALONE}.lines", {"sparkctl.base.units"}),
         (f"{ALONE}.lines", {"json"}),

@@ -138,6 +138,12 @@ def test_the_reserve_may_be_the_hosts_and_is_compared_once_that_is_known() -> No
     assert finding.message == "expected less than the reserve of 8.0 GiB of the host's profile, found 9.0 GiB"
 
 
+def test_contradictions_of_host_services_and_after_are_told_together() -> None:
+    text = "host: {guard: {act: 1 GiB}}\nservices:\n  a: {recipe: x, idle: 5m, after: [c], restart: {most: 1s}}\n"
+    places = [line.split(": ")[1] for line in told(text)]
+    assert places == ["host.guard.act", "services.a.idle", "services.a.after[0]", "services.a.restart.most"]
+
+
 # --- what follows from the priorities --------------------------------------------------------------------------------
 
 

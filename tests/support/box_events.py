@@ -82,6 +82,7 @@ def down(week: Week) -> bool:
         del box.hands[name]
     if not box.disk_full:
         box.standing[name] = Standing(StandingKind.PAUSED, who="operator")
+        week.truth.released(name)
     week.later(week.dice.uniform(600, 10800), lambda: week.up(name))
     return True
 

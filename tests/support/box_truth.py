@@ -36,11 +36,50 @@ class Truth:
         self.refused_at: dict[str, float] = {}
         self.left_at = self.stale_at = -math.inf
         self.asked: list[tuple[float, str]] = []
+        self.failed: dict[str, list[float]] = {}
+        self.lasting: set[str] = set()
+        self.unexplained: set[str] = set()
         self.free_since: dict[str, float] = {}
         self.held: dict[str, str] = {}
 
     def booted(self) -> None:
         self.free_since.clear()
+
+    def released(self, name: str) -> None:
+        """Note that an operator has paused, repaired or started a service: what was before counts no more."""
+        self.failed.pop(name, None)
+        self.lasting.discard(name)
+        self.lost.pop(name, None)
+        self.unexplained.discard(name)
+
+    def forgotten(self) -> None:
+        """Note that an agent begins with what was kept before the disk was full."""
+        self.stale_at = self.box.at
+        # Of these it knows the standing alone, and not that they wait for memory.
+        self.unexplained |= set(self.box.standing)
+        self.failed.clear()
+        self.lasting.clear()
+        for server in self.box.servers.values():
+            if server.state != "running":
+                server.mods_lost = ()
+
+    def start_failed(self, name: str, *, passes: bool) -> None:
+        """Note that the agent was told of a start that failed."""
+        self.failed.setdefault(name, []).append(self.box.at)
+        if not passes:
+            self.lasting.add(name)
+
+    def may_start(self, name: str) -> None:
+        """Hold that a start is begun where none is under way, of a service that did not have to be given up."""
+        box, server = self.box, self.box.servers.get(name)
+        assert not box.starting(), f"{name} is started while {box.starting()} starts"
+        if box.at - self.stale_at <= HOUR_S:
+            return
+        assert name not in self.lasting, f"{name} is started again, of which every start fails"
+        recent = [at for at in self.failed.get(name, []) if box.at - at < RESTARTS.within_s]
+        assert len(recent) < RESTARTS.attempts, f"{name} is started again after failures at {recent}"
+        if server is not None and server.mods_lost:
+            assert self.lost.get(name) != server.life, f"{name} is started again, and its mods were lost"
 
     def check(self, decision: Decision, job: BoxAction | None, lost_at: float) -> None:
         """Hold every sentence against the model, and that no one waits for nothing."""
@@ -51,6 +90,9 @@ class Truth:
             assert words.name == one.name
             assert self.true(one, words, job), f"at {box.at:.0f} s: {words.name}: {words.phase}: {words.words}"
             self._progress(one, words, job)
+        for name, server in box.servers.items():
+            if server.ready(box.at - 605):
+                self.failed.pop(name, None)
 
     # --- each sentence ------------------------------------------------------------------------------------------------
 
@@ -82,14 +124,16 @@ class Truth:
             "waiting: the model's folder": box.at < box.folder_until,
             "waiting: a command works on it": name in box.hands,
             "waiting: the guard admits no start": box.at < box.closed_until,
-            "waiting: tried again in": box.at - max(self.left_at, box.hand_ended.get(name, -math.inf)) <= 40,
+            "waiting: tried again in": box.at
+            - max(self.left_at, self.stale_at, box.engine_until, box.hand_ended.get(name, -math.inf))
+            <= 40,
             "waiting: no further start within this hour": self._spent(name),
             "waiting for room: ": self._no_room(name),
         }
         for begin, so in reasons.items():
             if said.startswith(begin):
                 return so
-        if "of memory of its last run to come back" in said:
+        if "of memory to come back since it ended" in said:
             return sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB
         turn = re.fullmatch(r"waiting for its turn: (\S+) is (started first|being worked on)", said)
         if turn is not None:
@@ -119,10 +163,13 @@ class Truth:
         self.held[name] = why
         if "ended before it was ready" in why:
             times = [at for at, who, ready, _ in box.failures if who == name and not ready]
-            assert len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts, why
+            assert (
+                box.at - self.stale_at <= HOUR_S
+                or len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts
+            ), why
             return "three failed starts"
         if "have not come back" in why:
-            assert box.left_by(name) > 0.9 * GIB, why
+            assert sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB, why
             return "memory left behind"
         if "were lost in its container" in why:
             assert name in self.lost, why
@@ -134,11 +181,18 @@ class Truth:
     # --- nobody waits for nothing -------------------------------------------------------------------------------------
 
     def _progress(self, one: DeclaredService, words: ServiceWords, job: BoxAction | None) -> None:
-        """Note since when a service that has to run does not, and nothing hinders it."""
+        """Note since when a service that has to run does not, or is stuck or held, and nothing hinders it."""
         box, name = self.box, one.name
         server = box.servers.get(name)
         runs = server is not None and server.state == "running"
-        if runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job):
+        if runs and server is not None and server.stuck(box.at):
+            hindered = one.start is StartMode.MANUAL or server.mods_lost or box.engine_away or job is not None
+            hindered = hindered or name in box.standing or name in box.hands
+        elif words.phase is ServicePhase.HELD and "have not come back" in words.words and not runs:
+            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands or name in self.unexplained
+        else:
+            hindered = runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job)
+        if hindered:
             self.free_since.pop(name, None)
             return
         since = self.free_since.setdefault(name, box.at)

@@ -27,8 +27,9 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.box.declared import StartMode
 from tests.support.box_events import EVENTS
-from tests.support.box_model import BOX, READY_TIMEOUT_S, BoxModel
+from tests.support.box_model import BOX, READY_TIMEOUT_S, SIZES, BoxModel
 from tests.support.box_truth import Truth
 
 if TYPE_CHECKING:
@@ -63,14 +64,16 @@ class Week:
         self.truth = Truth(self.box)
         self.seen_events: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
-        self.looks = 0
+        self.looks, self.looked_at = 0, 0.0
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def run(self, days: float = 7.0, events: int = 200) -> None:
         """Let a week pass, and then so long without events that everything has to be as it was declared."""
         self.go(1800.0)
-        times = sorted(self.dice.uniform(1800.0, days * DAY_S) for _ in range(events))
+        alone = [self.dice.uniform(1800.0, days * DAY_S) for _ in range(events // 2)]
+        # As many befall the box while it still is at what befell it before.
+        times = sorted([*alone, *(at + self.dice.uniform(1, 300) for at in alone)])
         for at in times:
             self.go(at)
             kind = self.dice.choice(sorted(EVENTS))
@@ -105,7 +108,7 @@ class Week:
 
     def look(self) -> Decision:
         """Look once, decide, and begin what was decided."""
-        self.looks += 1
+        self.looks, self.looked_at = self.looks + 1, self.box.at
         self.work()
         seen = replace(self.box.seen(f"agent-{self.agents}"), outcome=self.outcome)
         jitter = self.dice.uniform(-1, 1)
@@ -145,6 +148,7 @@ class Week:
             assert name not in box.hands, f"a command works on {name}"
             self.outcome = None
             if action.kind is ActionKind.START:
+                self.truth.may_start(name)
                 self.truth.asked.append((box.at, name))
             self.job = Job(action, box.at + self.dice.uniform(0.3, 8))
 
@@ -212,6 +216,8 @@ class Week:
             self.truth.asked.pop()
         self.outcome, self.job = outcome, None
         self.done[f"outcome {outcome.result}"] += 1
+        if outcome.result is ActionResult.FAILED and job is not None:
+            self.truth.start_failed(job.action.service, passes=outcome.passes)
         if outcome.result is ActionResult.LEFT:
             self.truth.left_at = self.box.at
 
@@ -220,13 +226,14 @@ class Week:
 
         Where nothing changed, nothing was looked at here: in truth it was, and kept each minute.
         """
+        box = self.box
+        if box.disk_full:
+            self.truth.forgotten()
+        elif box.at - self.looked_at >= KEEP_S:
+            self.kept = PAST.dump_json(replace(self.past, at=self.past.at + box.at - self.looked_at))
         kept = PAST.validate_json(self.kept)
         if [one.service for one in kept.starts] != [one.service for one in self.past.starts]:
-            self.lost_at = self.box.at
-        if self.box.disk_full:
-            self.truth.stale_at = self.box.at
-        elif kept.boot == f"boot-{self.box.boot}":
-            kept = replace(kept, at=max(kept.at, self.box.now - KEEP_S))
+            self.lost_at = box.at
         self.past, self.agents = kept, self.agents + 1
         self.job = self.outcome = None
 
@@ -247,6 +254,7 @@ class Week:
             return
         if not box.disk_full:
             box.standing.pop(name, None)
+        self.truth.released(name)
         started = box.begin(name, "hand")
         box.hands[name] = min(started.ready_at, started.dies_at) + 2
         self.done["started by hand"] += 1
@@ -263,6 +271,7 @@ class Week:
         box.faults.pop(name, None)
         if not box.disk_full:
             del box.standing[name]
+            self.truth.released(name)
         if self.dice.random() < 0.5:
             self.up(name)
 
@@ -272,12 +281,17 @@ class Week:
         self.truth.booted()
 
     def repair(self) -> None:
-        """Take away everything that is in the way."""
+        """Take away everything that is in the way, what was asked for by hand among it."""
+        for one in BOX:
+            server = self.box.servers.get(one.name)
+            if one.start is not StartMode.ALWAYS and server is not None and server.ready(self.box.at):
+                self.box.stop(one.name, 143)
         self.box.full_until = 0.0
         self.box.standing.clear()
         self.box.faults.clear()
         self.box.slow.clear()
-        self.truth.lost.clear()
+        for name in SIZES:
+            self.truth.released(name)
         self.todo.clear()
         for one in self.box.servers.values():
             one.mods_lost = ()

@@ -229,7 +229,7 @@ def _agent(world: World) -> int:
         mine = found is not None and found.process == world.ports.locks.me
         runs = found is not None and mine and {one.phase for one in found.services} == {"running"}
         looks[0] = looks[0] + 1 if runs else 0
-        return looks[0] >= 3  # noqa: PLR2004  (what is left over is put right meanwhile)
+        return looks[0] >= 3
 
     Resident(world, world.supervisor, ends=is_up).run()
     return 0

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from sparkctl.base.units import parse_bytes
 from sparkctl.cli.guard import guard_shown
+from sparkctl.cli.guard.guard_options import folder, lines, owner
 from sparkctl.cli.options import as_json
 from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES
@@ -15,29 +15,11 @@ from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.status import status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sparkctl.cli.options import FunctionT
     from sparkctl.cli.session import Session
     from sparkctl.operations.guard.alone.lines import Lines
 
 AMISS: Final = 9
 """No guard runs, or not as it should."""
-
-
-def _bytes(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    return None if text is None else parse_bytes(text)
-
-
-def _line(name: str, what: str) -> Callable[[FunctionT], FunctionT]:
-    return click.option(f"--{name}", metavar="SIZE", callback=_bytes, help=what)
-
-
-folder = click.option("--run-folder", metavar="DIR", help="Where guard and agent meet: /run/sparkctl, or your own.")
-reserve = _line("reserve", "Below it nothing new is started (10 GiB).")
-act = _line("act", "Below it a service has to end (6 GiB).")
-floor = _line("floor", "Below it a service is killed at once (4 GiB).")
-owner = click.option("--owner", metavar="USER", help="Follow this user's list of victims too, beside root's.")
 
 
 @click.group
@@ -53,9 +35,7 @@ def command(session: Session) -> None:
 
 @command.command("run")
 @folder
-@reserve
-@act
-@floor
+@lines
 @owner
 @click.pass_obj
 def run_command(
@@ -90,9 +70,7 @@ def status_command(session: Session, run_folder: str | None, *, as_json: bool) -
 
 @command.command("test")
 @folder
-@reserve
-@act
-@floor
+@lines
 @owner
 @as_json
 @click.pass_obj

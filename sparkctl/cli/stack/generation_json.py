@@ -65,6 +65,7 @@ def _service(one: KeptService) -> dict[str, object]:
         "image": {"reference": one.image, "id": one.image_id or None, "digests": list(one.image_digests)},
         "vllm": one.vllm,
         "model": {"repo": one.model, "revision": one.revision},
+        "draft": {"repo": one.draft, "revision": one.draft_revision} if one.draft else None,
         "mods": [asdict(mod) for mod in one.mods],
         "secrets": list(one.secrets),
     }

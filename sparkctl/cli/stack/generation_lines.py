@@ -30,7 +30,12 @@ def service(one: KeptService) -> list[tuple[str, str]]:
         ("image id", one.image_id or "not known: it was not here"),
         *(("digest", digest) for digest in one.image_digests),
         ("vLLM", one.vllm),
-        ("model", f"{one.model} at {one.revision}" if one.revision else one.model),
+        ("model", _model(one.model, one.revision)),
+        *([("draft", _model(one.draft, one.draft_revision))] if one.draft else []),
         *((f"mod {mod.mod}", f"{mod.target} md5 {mod.md5}") for mod in one.mods),
     ]
     return [*lines, ("secrets", ", ".join(one.secrets))] if one.secrets else lines
+
+
+def _model(repo: str, revision: str | None) -> str:
+    return f"{repo} at {revision}" if revision else repo

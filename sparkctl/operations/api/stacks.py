@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sparkctl.base.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.operations.agent import kept
     from sparkctl.operations.agent import status as agent
     from sparkctl.operations.agent.kept import BoxEvent
@@ -14,17 +16,24 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.stack import apply as applying
     from sparkctl.operations.stack import diff as differing
+    from sparkctl.operations.stack import locked as locking
     from sparkctl.operations.stack import past
     from sparkctl.operations.stack import rollback as rolling_back
     from sparkctl.operations.stack.apply import AppliedStack
     from sparkctl.operations.stack.diff import StackDiff
+    from sparkctl.operations.stack.lock import upgrade as upgrading
+    from sparkctl.operations.stack.lock.upgrade import Upgraded
+    from sparkctl.operations.stack.locked import WrittenLock
     from sparkctl.operations.stack.past import PastApply
     from sparkctl.operations.stack.rollback import RolledBack
+    from sparkctl.planning.box.lock_differences import LockDifference
 else:
     agent = LazyModule("sparkctl.operations.agent.status")
     kept = LazyModule("sparkctl.operations.agent.kept")
     applying = LazyModule("sparkctl.operations.stack.apply")
     differing = LazyModule("sparkctl.operations.stack.diff")
+    locking = LazyModule("sparkctl.operations.stack.locked")
+    upgrading = LazyModule("sparkctl.operations.stack.lock.upgrade")
     past = LazyModule("sparkctl.operations.stack.past")
     rolling_back = LazyModule("sparkctl.operations.stack.rollback")
 
@@ -34,6 +43,46 @@ class StackMethods:
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def lock(self, stack: str, *, hashing: bool = False) -> WrittenLock:
+        """Write down what is behind the names of a stack, into a file beside it; what is not here by registry and hub.
+
+        Args:
+            stack: a stack.
+            hashing: read every byte of the models, and hold it against the sums that the hub has.
+
+        Raises:
+            InputError: no such stack, something of which nothing can be known, or a damaged file; nothing was written.
+            EngineError: the engine is elsewhere.
+        """
+        return locking.lock(self._world, stack, hashing=hashing)
+
+    def check_lock(self, stack: str, *, hashing: bool = False) -> list[LockDifference]:
+        """Return where what is here differs from the lock of a stack. A difference is no error.
+
+        Args:
+            stack: a stack.
+            hashing: read every byte of the models.
+
+        Raises:
+            InputError: no such stack, no lock of it, or one that cannot be used here.
+            EngineError: the engine is elsewhere.
+        """
+        return locking.check(self._world, stack, hashing=hashing)
+
+    def newer(self, stack: str, *services: str, overrides: Sequence[str] = ()) -> Upgraded:
+        """Return what an upgrade of a locked stack would change. Nothing is pulled or written.
+
+        Args:
+            stack: a stack.
+            services: some of its services; all unless some are named.
+            overrides: what is laid over the recipes for what comes after: ``image=vllm/vllm-openai:v0.32.0``.
+
+        Raises:
+            InputError: no such stack or service, or no lock of it that can be used here.
+            EngineError: the engine is elsewhere.
+        """
+        return upgrading.upgrade(self._world, stack, services, overrides)
 
     def diff(self, stack: str | None = None, *, mods: bool = False) -> StackDiff:
         """Return how a stack, what was applied last, and what runs differ. Touches nothing.

@@ -206,7 +206,7 @@ class Starts:
         """
         try:
             plan = self.admitted(wanted, options)
-        except RefusedError:
+        except DoesNotFitError:  # or the guard holds starts back
             if beside:
                 return None
             raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
+from sparkctl.base.shown import HIDDEN
 from sparkctl.base.units import format_gib
 from sparkctl.operations import differences, secrets
 from sparkctl.operations.stack import variables
@@ -42,17 +43,23 @@ class ServiceChange(NamedTuple):
 def changes(old: KeptGeneration | None, new: KeptGeneration) -> list[ServiceChange]:
     """Return which services differ between two generations, in the order of the new one; None: there was none.
 
-    Raises:
-        InputError: as for ``compared``.
+    Of one whose words this sparkctl cannot read, that is said.
     """
     found = []
     for service in new.services:
         before = None if old is None else old.service(service.name)
-        lines = () if before is None else tuple(compared(before, service))
+        lines = () if before is None else tuple(_told(before, service))
         if before is None or lines:
             found.append(ServiceChange(service.name, ADDED if before is None else CHANGED, lines))
     gone = [] if old is None else [one.name for one in old.services if new.service(one.name) is None]
     return [*found, *(ServiceChange(name, REMOVED) for name in gone)]
+
+
+def _told(old: KeptService, new: KeptService) -> list[str]:
+    try:
+        return compared(old, new)
+    except InputError as error:
+        return [f"it cannot be compared: {error.message}"]
 
 
 def host_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
@@ -102,10 +109,16 @@ def _image(old: KeptService, new: KeptService) -> list[str]:
 
 
 def _model(old: KeptService, new: KeptService) -> list[str]:
-    lines = _changed({"model": old.model}, {"model": new.model})
-    if lines or old.revision is None or new.revision is None:
-        return lines
-    return _changed({f"revision of {old.model}": old.revision}, {f"revision of {new.model}": new.revision})
+    lines = _changed({"model": old.model, "draft": old.draft}, {"model": new.model, "draft": new.draft})
+    then, now = _commits(old), _commits(new)
+    both = [repo for repo in now if then.get(repo) and now[repo]]
+    return [*lines, *_changed({repo: then[repo] for repo in both}, {repo: now[repo] for repo in both})]
+
+
+def _commits(one: KeptService) -> dict[str, str]:
+    """Return the commits of a service's models, "" where one is not known."""
+    found = {f"revision of {one.model}": one.revision or ""}
+    return found | ({f"revision of {one.draft}": one.draft_revision or ""} if one.draft else {})
 
 
 def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator[str]:
@@ -121,7 +134,7 @@ def _command(old: ContainerSpec, new: ContainerSpec, told: set[str]) -> Iterator
             yield f"--env {name}: not set before"
         elif name not in now:
             yield f"--env {name}: not set any more"
-        elif then[name] != now[name]:
+        elif then[name] != now[name] and HIDDEN not in {then[name], now[name]}:
             yield f"--env {name}: another value"
     yield from _changed(_mounts(old, told), _mounts(new, told))
     yield from _changed(_options(old), _options(new))

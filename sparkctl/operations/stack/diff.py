@@ -67,17 +67,18 @@ def diff(world: World, stack: str | None = None, *, mods: bool = False) -> Stack
     """
     applied = Generations(world).applied()
     if stack is not None:
-        return against(world, _declared(world, stack), applied, mods=mods)
+        return against(world, _declared(world, stack, applied), applied, mods=mods)
     if applied is None:
         raise InputError("nothing was applied yet", hint="name a stack: sparkctl diff STACK; sparkctl apply STACK")
     if regular_file.is_there(Path(applied.file)):
-        return against(world, _declared(world, applied.file), applied, mods=mods)
+        return against(world, _declared(world, applied.file, applied), applied, mods=mods)
     world.report.warn(f"{applied.file} is not there any more: what was applied of it is taken for declared")
     return against(world, applied, applied, mods=mods)
 
 
-def _declared(world: World, stack: str) -> KeptGeneration:
-    return kept(world, resolved(world, stack, touch=False), 0, world.ports.clock.epoch(), who(world))
+def _declared(world: World, stack: str, applied: KeptGeneration | None) -> KeptGeneration:
+    found = resolved(world, stack, touch=False)
+    return kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
 
 
 def against(world: World, declared: KeptGeneration, applied: KeptGeneration | None, *, mods: bool = False) -> StackDiff:

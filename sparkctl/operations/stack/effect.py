@@ -209,7 +209,8 @@ class _Acting:
             raise
         except SparkctlError as error:
             told = self._undone()
-            self._end(kept, FAILED, "; ".join([error.message, *told]))
+            first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
+            self._end(kept, FAILED, "; ".join([first, *told]))
             self._world.report.say(f"generation {kept.number} was not applied")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
@@ -277,7 +278,7 @@ class _Acting:
         try:
             do(name)
         except SparkctlError as error:
-            told = f"{name} could not be brought back to what it was: {error.message}"
+            told = f"{name} could not be brought back to what it was: {error.message.partition(chr(10))[0]}"
             self._world.report.warn(told)
             return told
         return ""

@@ -49,7 +49,7 @@ def history(world: World) -> list[PastApply]:
     """Return every generation that can be read, the first one first.
 
     Raises:
-        InputError: the store cannot be read, or what was kept of a service is of another sparkctl.
+        InputError: the store cannot be read.
     """
     generations = Generations(world)
     every, ends = generations.all(), generations.ends()

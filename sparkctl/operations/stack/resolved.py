@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import sparkctl
 from sparkctl.base.errors import InputError
 from sparkctl.base.real_path import real
 from sparkctl.base.shown import SHORTEST_PIECE, is_plain
@@ -15,6 +21,7 @@ from sparkctl.operations.services.up import startable
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
+from sparkctl.recipes.catalog import shipped_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,10 +108,13 @@ def fetch_images(world: World, services: Sequence[Service]) -> None:
         pulling.pull(world.ports, world.report, service.name, service.spec.image)
 
 
-def kept(world: World, stack: ResolvedStack, number: int, at: float, who: str) -> KeptGeneration:
+def kept(
+    world: World, stack: ResolvedStack, number: int, at: float, who: str, before: KeptGeneration | None = None
+) -> KeptGeneration:
     """Return what is kept of a stack as it was resolved; ``number``, ``at`` and ``who`` as for ``KeptGeneration``.
 
-    ``Generations.keep`` gives it its number where ``number`` is 0.
+    ``Generations.keep`` gives it its number where ``number`` is 0. What was made of the same as ``before`` is taken
+    from there.
 
     Raises:
         InputError: the value of a secret stands in a command or a recipe, in place of the secret's name.
@@ -117,11 +127,50 @@ def kept(world: World, stack: ResolvedStack, number: int, at: float, who: str) -
         file=str(real(stack.loaded.entry.path)),
         at=at,
         who=who,
-        services=tuple(kept_service(world, one, stack.declared[one.name]) for one in stack.services),
+        services=tuple(_kept(world, one, stack.declared[one.name], before) for one in stack.services),
         reserve_bytes=host.reserve,
         act_bytes=host.guard.act,
         floor_bytes=host.guard.floor,
     )
+
+
+def _kept(world: World, service: Service, declared: DeclaredService, before: KeptGeneration | None) -> KeptService:
+    """Return what is kept of a service, of which the command is made only where it was made of something else."""
+    known, inputs = None if before is None else before.service(service.name), inputs_of(service)
+    if known is None or not inputs or known.inputs != inputs:
+        return kept_service(world, service, declared)
+    image = world.engine.image(known.image)
+    return replace(
+        known,
+        declared=declared,
+        image_id="" if image is None else image.id,
+        image_digests=() if image is None else image.digests,
+        revision=revision(service.model),
+        draft_revision=None if service.draft is None else revision(service.draft),
+    )
+
+
+def inputs_of(service: Service) -> str:
+    """Return a digest of all that the words and the text of a service are made of, "" where that is not known.
+
+    This package is part of it, by the sizes and times of its files: another one may make another command.
+    """
+    made = service.made_of()
+    if not made:
+        return ""
+    value = json.dumps(service.resizer.loaded.document.value, default=str)
+    return hashlib.sha256(f"{_package()}\n{made}\n{value}".encode()).hexdigest()
+
+
+@cache
+def _package() -> str:
+    found, folders = [], [Path(sparkctl.__file__).parent, shipped_root() / "templates"]
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".py", ".yaml", ".j2"}:
+                stat = path.stat()
+                found.append(f"{path} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def kept_service(world: World, service: Service, declared: DeclaredService) -> KeptService:
@@ -154,9 +203,13 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
         overrides=overrides,
         mods=tuple(KeptMod(mod.mod, mod.target, mod.md5) for mod in service.mods),
         secrets=service.recipe.secrets,
+        draft="" if service.draft is None else service.draft.repo,
+        draft_revision=None if service.draft is None else revision(service.draft),
+        inputs=inputs_of(service),
     )
-    kept = variables.without_values(world, kept)
-    _refuse_secrets(world, service, [*kept.words, kept.text, *kept.overrides])
+    values = {**world.stored_secrets, **world.secret_values(service)[0]}
+    kept = variables.without_values(kept, values.values())
+    _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
     return kept
 
 
@@ -170,17 +223,16 @@ def revision(source: Source) -> str | None:
     return source.here.name
 
 
-def _refuse_secrets(world: World, service: Service, texts: Sequence[str]) -> None:
+def _refuse_secrets(service: str, values: Mapping[str, str], texts: Sequence[str]) -> None:
     """Refuse to keep the value of a secret that somebody wrote into a recipe or laid over it.
 
     A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
     """
-    values = {**world.stored_secrets, **world.secret_values(service)[0]}
     for name, value in values.items():
         if is_plain(value) or not value:
             continue
         within = len(value) >= SHORTEST_PIECE
         if any(value in text if within else value == text.partition("=")[2] for text in texts):
-            message = f"{service.name}: the value of the secret {name} stands in its recipe or in what is laid over it"
+            message = f"{service}: the value of the secret {name} stands in its recipe or in what is laid over it"
             hint = f"write secrets: [{name}] in its place: no generation keeps the value of a secret"
             raise InputError(message, hint=hint)

@@ -113,10 +113,12 @@ def restorable(world: World, services: Sequence[KeptService], *, pull: bool = Tr
 
 def _tell_moved_models(world: World, services: Sequence[KeptService], found: Sequence[Service]) -> None:
     for kept, service in zip(services, found, strict=True):
-        now = revision(service.model)
-        if kept.revision is not None and now is not None and now != kept.revision:
-            told = f"{kept.name}: {kept.model} was at the commit {kept.revision}, and the cache has {now}"
-            world.report.warn(f"{told}, which is what it would load")
+        then = {kept.model: kept.revision, kept.draft: kept.draft_revision}
+        for source in service.sources:
+            was, now = then.get(source.repo), revision(source)
+            if was is not None and now is not None and now != was:
+                told = f"{kept.name}: {source.repo} was at the commit {was}, and the cache has {now}"
+                world.report.warn(f"{told}, which is what it would load")
 
 
 def _loader(world: World) -> Loader:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
-from sparkctl.base.shown import HIDDEN, is_plain, sounds_secret
+from sparkctl.base.shown import HIDDEN, Boundary, is_plain, sounds_secret
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import deployed
 from sparkctl.recipes.host import caches
@@ -23,16 +23,16 @@ from sparkctl.world.docker_run import grammar
 from sparkctl.world.labels import LABEL_LAID_OVER, LABEL_SPEC, ServiceLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.planning.box.generation import KeptService
 
 
-def without_values(world: World, kept: KeptService) -> KeptService:
-    """Return a kept service without the values of variables that may be secrets."""
+def without_values(kept: KeptService, secrets: Collection[str]) -> KeptService:
+    """Return a kept service without the values of variables that may be secrets; ``secrets`` are known values."""
     env = grammar.parse(kept.words).env
-    values = {name: value for name, value in env if value is not None and _may_be_secret(world, name, value)}
+    values = {name: value for name, value in env if value is not None and _may_be_secret(name, value, secrets)}
     if not values:
         return kept
     hidden = dict.fromkeys(values, HIDDEN)
@@ -41,8 +41,11 @@ def without_values(world: World, kept: KeptService) -> KeptService:
     return replace(kept, words=words, overrides=overrides, text=_with_env(kept.text, hidden))
 
 
-def _may_be_secret(world: World, name: str, value: str) -> bool:
-    return not is_plain(value) and (sounds_secret(name) or world.boundary.hidden(value) != value)
+def _may_be_secret(name: str, value: str, secrets: Collection[str]) -> bool:
+    """Return whether a value is not kept; nothing else of the environment has a part in it, so that all agree."""
+    if is_plain(value):
+        return False
+    return sounds_secret(name) or Boundary(secrets).hidden(value) != value
 
 
 def _hidden(override: str, values: Mapping[str, str]) -> str:

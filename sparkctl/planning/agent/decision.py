@@ -140,7 +140,7 @@ def _begun(action: BoxAction, seen: BoxSeen, past: AgentPast, now: float) -> Age
         record = replace(record, level_bytes=seen.unclaimed_bytes, held_bytes=None, due_at=None)
         past = replace(past, starts=(*past.starts, PastStart(now, action.service)))
     elif action.kind is ActionKind.STOP:
-        record = replace(record, stopping=action.why, live=record.live or record.given_up, due_at=None)
+        record = replace(record, stopping=action.why, due_at=None)
     life = seen.service(action.service).incarnation
     underway = Underway(past.number + 1, action.kind, action.service, seen.agent, now, life)
     return replace(past.noting(record), underway=underway, number=underway.number)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.units import GIB, format_duration, format_gib
+from sparkctl.base.units import GIB, MIB, format_duration, format_gib
 from sparkctl.planning.agent import restarts
 from sparkctl.planning.agent.past import PastFailure, PastHold, PastRefusal, ServicePast
 from sparkctl.planning.agent.seen import (
@@ -46,6 +46,8 @@ RECLAIMED_S: Final = 10.0
 """So long after the page cache was dropped it is looked once more whether the memory is back, a choice."""
 SLACK_BYTES: Final = GIB
 """So much less counts as back: the kernel's own memory moves by that, a choice."""
+MOVED_BYTES: Final = 256 * MIB
+"""By so much memory has to move to be another amount, a choice: for a refused start to be asked for again."""
 _NOT_SEEN: Final = Incarnation("", 0.0)
 """The life of a service that became ready by our own start and was not looked at since."""
 _LOADS: Final = frozenset({ActionKind.START, ActionKind.WAIT})
@@ -110,7 +112,7 @@ def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
     if held is not None and not held.kept and (old is None or old.at != held.at):
         return [BoxAction(ActionKind.HOLD, after.name, held.why)]
     if after.reclaimed_at is not None and after.reclaimed_at != before.reclaimed_at:
-        return [BoxAction(ActionKind.RECLAIM, after.name, "the memory of its last run has not come back")]
+        return [BoxAction(ActionKind.RECLAIM, after.name, "memory has not come back since it ended")]
     return []
 
 
@@ -231,12 +233,12 @@ def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServiceP
         return record
     if record.live not in {life, _NOT_SEEN}:
         record = ServicePast(record.name, live=life, failures=record.failures, held=record.held)
-    held = _most(record.held_bytes, look.held_bytes)
-    record = replace(record, live=life, by_hand=False, given_up=None, mods_lost=look.mods_lost, held_bytes=held)
+    record = replace(record, live=life, by_hand=False, given_up=None, mods_lost=look.mods_lost)
     record = replace(record, level_bytes=_level(record, moment.seen))
     if look.state is SeenState.STARTING:
-        return replace(record, healthy_since=None, stuck_since=None)
-    record = replace(record, held_bytes=look.held_bytes)
+        held = _most(record.held_bytes, look.held_bytes)
+        return replace(record, healthy_since=None, stuck_since=None, held_bytes=held)
+    record = replace(record, held_bytes=_moved(record.held_bytes, look.held_bytes))
     if look.state is SeenState.STUCK:
         since = moment.now if record.stuck_since is None else record.stuck_since
         return replace(record, healthy_since=None, stuck_since=since)
@@ -250,7 +252,14 @@ def _living(record: ServicePast, look: SeenService, moment: _Moment) -> ServiceP
 
 def _level(record: ServicePast, seen: BoxSeen) -> int | None:
     """Return what has to be available again when a service that runs has ended, and all others too."""
-    return record.level_bytes if seen.unclaimed_bytes is None else seen.unclaimed_bytes
+    return _moved(record.level_bytes, seen.unclaimed_bytes)
+
+
+def _moved(before: int | None, now: int | None) -> int | None:
+    """Return a size as it is now, where that is known and not about what it was: what is kept changes seldom so."""
+    if now is None or (before is not None and abs(now - before) < MOVED_BYTES):
+        return before
+    return now
 
 
 def _most(one: int | None, other: int | None) -> int | None:
@@ -302,7 +311,7 @@ def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
     """Return what is kept of the memory that a service held: awaited, back, or given up until it is.
 
     Of what is missing so much is its own at most as it held, and as was missing at any moment since: more is somebody
-    else's, and admission counts it.
+    else's, and admission counts it. Of two that ended at the same time it may be the other's: nobody can tell.
     """
     missing = short_bytes(record, moment.seen)
     left = missing if record.short_bytes is None else min(record.short_bytes, missing)
@@ -321,7 +330,7 @@ def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
         return _memory_is_back(record, moment.now)
     waited = format_duration(moment.now - since)
     who = "" if moment.seen.others_bytes is not None else ", unless another process took them"
-    why = f"{format_gib(left)} of the memory of its last run have not come back in {waited}{who}: reboot the host"
+    why = f"{format_gib(left)} of memory have not come back within {waited} after it ended{who}: reboot the host"
     return replace(record, held=PastHold(why, moment.now, memory=True))
 
 
@@ -349,6 +358,8 @@ def due_times(record: ServicePast) -> list[float]:
         found.append(record.reclaimed_at + RECLAIMED_S)
     if record.held is not None and not record.held.kept:
         found.append(record.held.at + HOLD_AGAIN_S)
+    if record.held is not None and record.held.releasing is not None:
+        found.append(record.held.releasing + HOLD_AGAIN_S)
     if record.refusal is not None:
         found.append(record.refusal.since + PATIENCE_S)
     return found

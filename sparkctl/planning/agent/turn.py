@@ -7,11 +7,11 @@ who is none of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.base.units import MIB, format_duration, format_gib
+from sparkctl.base.units import format_duration, format_gib
 from sparkctl.planning.agent import restarts
-from sparkctl.planning.agent.noticed import AGAIN_S, PATIENCE_S, SLACK_BYTES, beside, short_bytes
+from sparkctl.planning.agent.noticed import AGAIN_S, MOVED_BYTES, PATIENCE_S, SLACK_BYTES, beside, short_bytes
 from sparkctl.planning.agent.seen import SERVING, SeenState, ServicePhase, StandingKind
 from sparkctl.planning.box.declared import DeclaredService, StartMode
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from sparkctl.planning.agent.past import AgentPast, PastRefusal, ServicePast
     from sparkctl.planning.agent.seen import BoxSeen, SeenService
-
-MOVED_BYTES: Final = 256 * MIB
-"""By so much available memory has to move for a refused start to be asked for again, a choice."""
 
 
 class Hindrance(NamedTuple):
@@ -117,7 +114,7 @@ class StartTurn(NamedTuple):
     def _memory(self, record: ServicePast) -> Hindrance | None:
         short = short_bytes(record, self.seen)
         if short > SLACK_BYTES:
-            words = f"waiting for {format_gib(short)} of memory of its last run to come back"
+            words = f"waiting for {format_gib(short)} of memory to come back since it ended"
             return Hindrance(ServicePhase.WAITING, words, awaited=True)
         if self.seen.closed:
             return Hindrance(ServicePhase.WAITING, f"waiting: {self.seen.closed}")

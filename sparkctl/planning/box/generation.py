@@ -31,7 +31,9 @@ class KeptService:
     it (``overrides``, PATH=VALUE). ``words`` are its docker run command, without the values of secrets, and ``digest``
     that of its spec. ``image`` is what the command names, ``image_id`` what the engine had behind it, and
     ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files, None where
-    they are a folder of this host or it is not known. ``secrets`` are names.
+    they are a folder of this host or it is not known. ``draft`` and ``draft_revision`` are the same
+    of the model that it drafts with, "" where there is none. ``secrets`` are names. ``inputs`` is a digest of all that
+    the words and the text were made of, "" not known: where it is the same, they need not be made again to be compared.
     """
 
     declared: DeclaredService
@@ -48,6 +50,9 @@ class KeptService:
     overrides: tuple[str, ...] = ()
     mods: tuple[KeptMod, ...] = ()
     secrets: tuple[str, ...] = ()
+    draft: str = ""
+    draft_revision: str | None = None
+    inputs: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:

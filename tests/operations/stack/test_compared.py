@@ -60,7 +60,9 @@ KEPT = KeptService(
             {"words": words("--env", "A=1", flags=("--max-model-len", "4096", "--enforce-eager"))},
             ["--enforce-eager: none before, set now"],
         ),
-        ({"words": words("--env", "A=hidden")}, ["--env A: another value"]),
+        ({"words": words("--env", "A=2")}, ["--env A: another value"]),
+        ({"words": words("--env", "A=(hidden)")}, []),
+        ({"words": words("--env", "A=(hidden)"), "digest": "d2"}, ["--env A: perhaps another value (it is not kept)"]),
         ({"words": words("--env", "B=1")}, ["--env B: not set before", "--env A: not set any more"]),
         (
             {"words": words("--env", "A=1", "--ipc", "host", "--mount", "type=bind,source=/x,target=/y")},
@@ -93,6 +95,7 @@ KEPT = KeptService(
         ({"model": "owner/other"}, ["model: owner/model before, owner/other now"]),
         ({"revision": "beef"}, ["revision of owner/model: f00d before, beef now"]),
         ({"revision": None}, []),
+        ({"draft": "owner/draft", "draft_revision": "c0de"}, ["draft: none before, owner/draft now"]),
         (
             {"mods": (replace(MOD, md5="2" * 32),)},
             [f"mod fix /opt/a.py: md5 {MOD.md5} before, md5 {'2' * 32} now"],
@@ -150,3 +153,16 @@ def test_generations_are_compared_by_their_services_and_their_host() -> None:
     assert changes(old, old) == []
     assert [one.kind for one in changes(None, old)] == [ADDED, ADDED]
     assert host_changes(old, new) == ["host.reserve: none before, 8.0 GiB now"]
+
+
+def test_words_of_another_sparkctl_are_no_end_of_a_list() -> None:
+    old = KeptGeneration(1, "box", "/box.yaml", 1.0, "ada", (KEPT,))
+    new = replace(old, number=2, services=(replace(KEPT, words=("docker", "run", "--future", "image")),))
+    (change,) = changes(old, new)
+    assert change.lines == ("it cannot be compared: docker run has no option --future",)
+
+
+def test_a_draft_is_compared_by_its_commit_too() -> None:
+    old = replace(KEPT, draft="owner/draft", draft_revision="c0de")
+    assert compared(old, replace(old, draft_revision="cafe")) == ["revision of owner/draft: c0de before, cafe now"]
+    assert compared(old, replace(old, draft_revision=None)) == []

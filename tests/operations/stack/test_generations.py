@@ -56,6 +56,8 @@ SERVICES = st.builds(
     overrides=st.lists(TEXTS, max_size=2).map(tuple),
     mods=st.lists(st.builds(KeptMod, TEXTS, TEXTS, TEXTS), max_size=2).map(tuple),
     secrets=st.lists(TEXTS, max_size=2).map(tuple),
+    draft=TEXTS,
+    draft_revision=st.none() | TEXTS,
 )
 SIZES = st.none() | st.integers(1, 2**40)
 GENERATIONS = st.builds(

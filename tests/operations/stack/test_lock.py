@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError, InputError
+from sparkctl.operations.spark import Spark
 from sparkctl.operations.stack import locked
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import ModelFile, ModelRecord
@@ -44,7 +45,7 @@ description: a mod
 applies-to: {{vllm: ">=0.20,<0.21"}}
 fixed-in: ">=0.21"
 files:
-  - {{path: /opt/a.py, source: a.py, md5: {md5}}}
+  - {{path: /opt/a.py, source: a.py, md5: {md5}, replaces: absent}}
 """
 CODE = b"x = 1\n"
 
@@ -172,6 +173,25 @@ def test_an_image_with_several_digests_is_what_was_locked_while_it_has_that(spar
     spark.run("lock", "box", "--check").expect(0)
 
 
+def test_a_model_that_a_job_has_still_to_make_is_not_taken_for_what_the_hub_has(spark: FakeSpark) -> None:
+    (spark.folder / "recipes/stacks/box.yaml").write_text("services: {made: {recipe: 26b-a4b-nvfp4-made}}\n")
+    recipe = spark.run("recipes", "show", "26b-a4b-nvfp4-made", "--json").json["recipe"]
+    folder = recipe["model"]["path"].rpartition("/")[2]
+    spark.models.missing = {folder: "is not there"}
+    spark.engine.images[recipe["image"]] = {}
+    done = spark.run("lock", "box").expect(2)
+    assert "is not there, and the job quantize-26b-nvfp4 makes it: sparkctl job run quantize-26b-nvfp4" in done.err
+    assert spark.hub.asked == []
+
+
+def test_a_silent_registry_is_asked_once_for_an_image(spark: FakeSpark) -> None:
+    (spark.folder / "recipes/stacks/box.yaml").write_text(STACK + "  more: {recipe: tiny, set: {serve.port: 8010}}\n")
+    spark.engine.images.clear()
+    spark.engine.registry.clear()
+    spark.run("lock", "box").expect(2)
+    assert spark.engine.calls == [f"ask the registry {IMAGE}"]
+
+
 def test_a_shipped_stack_is_locked_in_the_operators_own_folder(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     world = spark.world(FakeReport())
@@ -244,6 +264,16 @@ def test_a_disk_that_refuses_is_told(spark: FakeSpark) -> None:
     file_of(spark).mkdir()
     done = spark.run("lock", "box").expect(2)
     assert f"cannot write {file_of(spark)}" in done.err
+
+
+def test_a_program_locks_compares_and_asks_what_is_newer(spark: FakeSpark) -> None:
+    own = Spark(spark.world(FakeReport()))
+    assert own.lock("box").same is False
+    assert own.check_lock("box") == []
+    assert own.newer("box").changes is False
+    spark.engine.registry[IMAGE] = OfferedImage(NEW)
+    (one,) = Spark(spark.world(FakeReport())).newer("box", "small").services
+    assert (one.before.digest, one.after.digest) == (OLD, NEW)
 
 
 # --- names and words that do not go -----------------------------------------------------------------------------------
@@ -363,6 +393,21 @@ def test_apply_is_refused_with_a_line_for_each_mismatch(spark: FakeSpark) -> Non
     assert refused.value.hint == "bring back what was locked, or take what is here: sparkctl lock box"
 
 
+def test_apply_with_locked_touches_nothing_that_differs(spark: FakeSpark) -> None:
+    spark.http.serving["127.0.0.1:8009"] = "tiny"
+    no_lock = spark.run("apply", "box", "--locked").expect(2)
+    assert "box has no lock: there is no " in no_lock.err
+    spark.run("lock", "box").expect(0)
+    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{NEW}",)
+    refused = spark.run("apply", "box", "--locked").expect(2)
+    assert f"error: not as it was locked:\nsmall: image: locked {OLD}, found {NEW}\n" in refused.err
+    assert spark.engine.calls == []
+    assert spark.store.records("generation") == []
+    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{OLD}",)
+    spark.run("apply", "box", "--locked").expect(0)
+    assert spark.engine.calls[:2] == ["create small", "start small"]
+
+
 # --- upgrading --------------------------------------------------------------------------------------------------------
 
 
@@ -395,6 +440,15 @@ def test_a_newer_release_shows_memory_flags_and_mods_before_it_is_pulled(spark: 
     assert after == planned["services"][0]["bound_bytes"]
     assert before == spark.run("plan", "tiny", "--json").json["services"][0]["bound_bytes"]
     assert before != after
+
+
+def test_a_release_with_which_the_recipe_cannot_be_planned_says_why(spark: FakeSpark) -> None:
+    spark.run("lock", "box").expect(0)
+    (spark.folder / "recipes/tiny.yaml").write_text(RECIPE.replace("batched-tokens: 8192", "batched-tokens: 512"))
+    done = spark.run("lock", "box", "--upgrade").expect(0)
+    assert "  memory  not known\n" in done.out
+    assert "  unknown its memory cannot be planned: " in done.out
+    assert "limits.batched-tokens: 512 is less than the model's largest item, 2496 tokens\n" in done.out
 
 
 def test_a_moved_tag_says_what_is_not_known_before_it_is_pulled(spark: FakeSpark) -> None:

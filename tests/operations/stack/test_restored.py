@@ -298,3 +298,43 @@ def test_the_value_that_runs_is_taken_where_the_recipe_is_gone(with_variables: A
     with pytest.raises(InputError, match="the value of OWN_KEY, MY_AUTH, DB_URL is not kept") as refused:
         restored(with_variables.world, service)
     assert "secrets: [OWN_KEY, MY_AUTH, DB_URL]" in str(refused.value.hint)
+
+
+# --- recipes of every kind --------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_that_was_named_by_its_file_keeps_its_name(applied: AppliedStack) -> None:
+    (applied.folder / "recipes/stacks/mine.yaml").write_text("extends: e4b-nvfp4\nserve: {port: 8003}\n")
+    applied.write("{chat: {recipe: ./mine.yaml}}")
+    (wanted,) = resolved(applied.world, STACK).services
+    service = only(applied)
+    assert service.recipe == str(applied.folder / "recipes/stacks/mine.yaml")
+    back = restored(applied.world, service)
+    assert (back.recipe_name, back.words) == (wanted.recipe_name, wanted.words)
+
+
+def test_a_recipe_that_leaves_its_vllm_to_the_image_is_counted_as_it_was(applied: AppliedStack) -> None:
+    file = "/usr/local/lib/python3.12/dist-packages/vllm/_version.py"
+    applied.spark.engine.images[IMAGE] = {file: b"__version__ = version = '0.20.2'\n"}
+    applied.write("{chat: {recipe: e4b-nvfp4, set: {vllm: auto}}}")
+    service = only(applied)
+    assert service.vllm == "0.20.2"
+    applied.spark.engine.images[IMAGE] = {}
+    back = restored(applied.world, service)
+    assert str(back.resizer.loaded.version.asked) == "0.20.2"
+    assert back.words == service.words
+
+
+def test_a_draft_of_the_cache_is_kept_by_its_commit(applied: AppliedStack) -> None:
+    repo = "google/gemma-4-E4B-it-assistant"
+    draft = f"{{method: mtp, model: {repo}, facts: gemma-4-26b-a4b-assistant, num_speculative_tokens: 2}}"
+    (applied.folder / "recipes/mine.yaml").write_text(f"extends: e4b-nvfp4\nspeculative: {draft}\n")
+    applied.write("{chat: {recipe: mine}}")
+    applied.spark.models.cache.add(repo)
+    applied.spark.models.commits[repo] = "f00d"
+    service = only(applied)
+    assert (service.draft, service.draft_revision) == (repo, "f00d")
+    applied.spark.models.commits[repo] = "beef"
+    assert compared(service, only(applied)) == [f"revision of {repo}: f00d before, beef now"]
+    restorable(applied.world, [service])
+    assert f"{repo} was at the commit f00d, and the cache has beef" in applied.report.warned[-1]

@@ -150,6 +150,18 @@ def test_a_service_that_is_started_by_hand_is_brought_back_only_where_it_runs(ap
     assert last.services == Generations(applied.world).get(2).services
 
 
+def test_what_was_paused_runs_again(applied: AppliedStack) -> None:
+    applied.apply(FIRST)
+    applied.apply(SECOND)
+    applied.spark.run("down", "chat").expect(0)
+    (row,) = applied.spark.run("ps", "--json").expect(0).json
+    assert row["standing"]["state"] == "paused"
+    applied.spark.run("rollback").expect(0)
+    (row,) = applied.spark.run("ps", "--json").expect(0).json
+    assert (row["standing"], row["state"]) == (None, "running")
+    assert context(applied) == "4096"
+
+
 def test_a_pasted_or_changed_container_is_replaced_by_the_kept_one(applied: AppliedStack) -> None:
     applied.apply(FIRST)
     applied.apply(SECOND)

@@ -16,7 +16,7 @@ import time
 from sparkctl.operations.guard.alone import kernel, shared, victims_file
 from sparkctl.operations.guard.alone.armed import ArmedVictim, armed, next_of
 from sparkctl.operations.guard.alone.lines import CLEAN, GIB, NOTHING, Judge, Lines, look_again_s
-from sparkctl.operations.guard.alone.meminfo import MemInfo
+from sparkctl.operations.guard.alone.meminfo import PATH, MemInfo
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.alone.reclaim import Reclaimer
 from sparkctl.operations.guard.alone.record import GONE, Deed, Deeds
@@ -42,11 +42,15 @@ INTERRUPTED: Final = 130
 
 
 class GuardOptions:
-    """What the guard is started with: its run folder, its lines, and whose victims' file it follows."""
+    """What the guard is started with: its run folder, its lines, whose victims' file it follows, and /proc/meminfo.
 
-    __slots__ = ("lines", "owners", "places")
+    In place of /proc/meminfo a test may name a file that says the same of a smaller memory.
+    """
 
-    def __init__(self, places: Places, lines: Lines, owners: Collection[int]) -> None:
+    __slots__ = ("lines", "meminfo", "owners", "places")
+
+    def __init__(self, places: Places, lines: Lines, owners: Collection[int], meminfo: str = PATH) -> None:
+        self.meminfo = meminfo
         self.places = places
         self.lines = lines
         self.owners = frozenset(owners)
@@ -57,9 +61,9 @@ class GuardOptions:
 
         Raises ValueError for others.
         """
-        folder, reserve, act, floor, owners = words
+        folder, reserve, act, floor, owners, *more = words
         lines = Lines(int(reserve), int(act), int(floor))
-        return cls(Places(folder), lines, [int(one) for one in owners.split(",")])
+        return cls(Places(folder), lines, [int(one) for one in owners.split(",")], *more[:1])
 
 
 class Guard:
@@ -72,7 +76,7 @@ class Guard:
             OSError: as the system refuses it.
         """
         self._options = options
-        self._memory = MemInfo()
+        self._memory = MemInfo(options.meminfo)
         self._judge = Judge(options.lines)
         self._victims: tuple[ArmedVictim, ...] = ()
         self._starting = False

@@ -25,6 +25,7 @@ from sparkctl.planning.box.lock_file import (
     LockedService,
 )
 from sparkctl.recipes.host import version
+from sparkctl.recipes.job.maker import maker_of
 from sparkctl.vllm import image_version
 from sparkctl.world.host import ModelFile, ModelRecord
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.service import Service, Source
+    from sparkctl.world.engine import OfferedImage
 
 _CONFIG: Final = "config.json"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -87,6 +89,26 @@ def host_of(world: World) -> LockedHost:
     return LockedHost(gpus=gpus, processor=platform.machine(), simulated=world.simulated)
 
 
+class Offers:
+    """Asks registries what they have, of each image once: one that is silent holds up the others no second time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._said: dict[str, OfferedImage | EngineError] = {}
+
+    def of(self, reference: str) -> OfferedImage:
+        """Return what the registry has behind a name; raises EngineError as ``Engine.offered`` does."""
+        if reference not in self._said:
+            try:
+                self._said[reference] = self._world.engine.offered(reference)
+            except EngineError as error:
+                self._said[reference] = error
+        said = self._said[reference]
+        if isinstance(said, EngineError):
+            raise said
+        return said
+
+
 class LockFinder:
     """Looks behind names, each once. ``hashing``: all bytes of the models are read for their sums."""
 
@@ -94,6 +116,7 @@ class LockFinder:
         self._world = world
         self._hashing = hashing
         self._records: dict[Path, ModelRecord] = {}
+        self._offers = Offers(world)
         self.damaged: list[LockDifference] = []
         """Files whose bytes are not what the hub, or the job that made them, says of them."""
 
@@ -112,7 +135,8 @@ class LockFinder:
         except EngineError as error:
             unknown.append(("image", f"{recipe.image} is not here, and {_lower(error.message)}"))
             image = locked.image if locked is not None else LockedImage(reference=recipe.image)
-        model = self._model(names.service, names.model, recipe.model.path, recipe.model.revision)
+        maker = None if names.model.here is not None else self._maker(names)
+        model = maker or self._model(names.service, names.model, recipe.model.path, recipe.model.revision)
         if isinstance(model, str):
             unknown.append(("model", model))
             model = locked.model if locked is not None else LockedModel(repo=recipe.model.repo)
@@ -140,7 +164,7 @@ class LockFinder:
     def _image(self, reference: str, locked: LockedImage | None) -> LockedImage:
         found = self._world.engine.image(reference)
         if found is None:
-            return LockedImage(reference=reference, digest=self._world.engine.offered(reference).digest)
+            return LockedImage(reference=reference, digest=self._offers.of(reference).digest)
         digests = own_digests(reference, found.digests)
         if not digests:
             return LockedImage(reference=reference, id=found.id)
@@ -159,6 +183,13 @@ class LockFinder:
             return None
 
     # --- models ------------------------------------------------------------------------------------------------------
+
+    def _maker(self, names: Names) -> str | None:
+        """Return why nothing is known of a model that is not here: a job makes it, and the hub has what that reads."""
+        maker = maker_of(self._world.catalog, self._world.operator, names.recipe_name, names.recipe)
+        if maker is None or not maker.alone:
+            return None
+        return f"{names.model.missing}, and the job {maker.name} makes it: sparkctl job run {maker.name}"
 
     def _model(
         self, service: str, source: Source, path: str | None, revision: str | None, what: str = "model"

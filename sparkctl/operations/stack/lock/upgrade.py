@@ -13,7 +13,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
 from sparkctl.mods.manifest import Mod
 from sparkctl.operations.stack import locked as locking
-from sparkctl.operations.stack.lock.behind import locked_files, own_digests, repository
+from sparkctl.operations.stack.lock.behind import Offers, locked_files, own_digests, repository
 from sparkctl.recipes import mods
 from sparkctl.vllm import flags, image_version
 
@@ -141,6 +141,7 @@ class _Asker:
 
     def __init__(self, world: World, stack: str, overrides: tuple[str, ...], processor: str) -> None:
         self._world = world
+        self._offers = Offers(world)
         self._processor = processor
         self._stack = stack
         self._overrides = overrides
@@ -157,8 +158,8 @@ class _Asker:
         known = same or vllm is not None
         if not known:
             unknown.append(f"the vLLM of {reference} is {PULL}")
-        old = self._rules(name, (), locked.vllm)
-        new = self._rules(name, self._overrides, vllm) if self._overrides or vllm != locked.vllm else old
+        old = self._rules(now, (), locked.vllm)
+        new = self._rules(then, self._overrides, vllm) if self._overrides or vllm != locked.vllm else old
         if new.why is not None:
             unknown.append(f"its memory cannot be planned: {new.why}")
         model, models = self._model(locked.model, then.model, then.loaded.recipe.model.revision, unknown)
@@ -195,7 +196,7 @@ class _Asker:
     def _digest(self, reference: str, unknown: list[str]) -> str | None:
         """Return the digest that the registry has now, None where it does not say."""
         try:
-            offered = self._world.engine.offered(reference)
+            offered = self._offers.of(reference)
         except EngineError as error:
             unknown.append(error.message)
             return None
@@ -219,13 +220,17 @@ class _Asker:
 
     # --- what follows from the release -------------------------------------------------------------------------------
 
-    def _rules(self, name: str, overrides: tuple[str, ...], vllm: str | None) -> _Rules:
+    def _rules(self, read: Located, overrides: tuple[str, ...], vllm: str | None) -> _Rules:
         """Return a service of the stack as a vLLM serves it, None: the one that its recipe says."""
+        name = read.member.service
         own = [text for text in overrides if _is_for(name, text)]
         own += [f"vllm={json.dumps(Version(vllm).public)}"] if vllm is not None else []
         # Without images: those that are here are of the release before.
         loader = self._world.loader(self._world.ports.models)
-        (one,) = loader.located([f"{self._stack}:{name}"], own, strict=False)
+        try:
+            (one,) = loader.located([f"{self._stack}:{name}"], own, strict=False)
+        except InputError as error:
+            return _Rules(read.loaded, None, None, (), (), error.message.partition("\n")[0])
         recipe, release = one.loaded.recipe, one.loaded.version.version
         doubts = [
             f"{doubt.message}; {doubt.hint}" if doubt.hint else doubt.message

@@ -138,11 +138,12 @@ def _drifts(
 ) -> tuple[str, ...]:
     """Return how what runs differs from what was applied; from what is declared, where nothing was."""
     standing = three.standing.get(declared.name, "")
-    found = [standing] if standing else []
     if seen is None or not seen.runs:
+        found = [f"it does not run: {standing}"] if standing else []
         if not standing and applied is not None and applied.declared.start is StartMode.ALWAYS:
             found.append(_absent(seen))
         return (*found, *([moved] if moved else []))
+    found = [f"it runs, and is kept as {standing}"] if standing else []
     return (*found, *_otherwise(declared, applied, seen), *([moved] if moved else []), *seen.lost)
 
 

@@ -53,7 +53,8 @@ def test_a_service_that_has_to_run_and_does_not_has_drifted_with_the_reason() ->
     ended = one(KEPT, KEPT, replace(RUNS, state="exited", ended="it ended by itself with 0"))
     assert ended.drifts == ("it does not run: it ended by itself with 0",)
     assert one(KEPT, KEPT, replace(RUNS, state="created")).drifts == ("it does not run: its container is created",)
-    assert one(KEPT, KEPT, None, standing="paused by alice").drifts == ("paused by alice",)
+    assert one(KEPT, KEPT, None, standing="paused by alice").drifts == ("it does not run: paused by alice",)
+    assert one(KEPT, KEPT, RUNS, standing="paused").drifts == ("it runs, and is kept as paused",)
 
 
 @pytest.mark.parametrize("start", [StartMode.MANUAL, StartMode.ON_DEMAND])

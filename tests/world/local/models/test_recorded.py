@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -142,6 +144,31 @@ def test_a_file_is_summed_as_the_hub_counts_it_and_its_pages_are_told(tmp_path: 
     assert DiskModels().summed(path, "sha256", came.append) == sha256(bytes(20 * 2**20))
     assert came == [8 * 2**20, 8 * 2**20, 4 * 2**20]
     assert DiskModels().summed(path, "git-sha1", came.append) == git(bytes(20 * 2**20))
+
+
+def in_page_cache(path: Path) -> int:
+    """Return how many pages of a file the kernel keeps in memory (mincore)."""
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        first = ctypes.c_char.from_buffer(mapped)
+        states = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.mincore(ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(len(mapped)), states) == 0
+        del first
+    return sum(state & 1 for state in states)
+
+
+def test_a_file_that_was_summed_is_not_left_in_the_page_cache(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(os.urandom(4 * 2**20))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if in_page_cache(path):
+        pytest.skip("this file system keeps its files in memory")
+    DiskModels().summed(path, "sha256", lambda _: None)
+    assert in_page_cache(path) == 0
+    path.read_bytes()
+    assert in_page_cache(path) > 0
 
 
 @pytest.mark.parametrize("name", ["none", "folder", "pipe"])

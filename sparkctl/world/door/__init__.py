@@ -1,0 +1,1 @@
+"""The door: HTTP with clients and with servers, by aiohttp, which nothing else imports."""

@@ -1,0 +1,290 @@
+"""The door that clients come to: requests as values, and what a handler answers.
+
+The adapter (``world.door``) speaks HTTP on both sides and knows no service; the handler knows services and no HTTP.
+For each ``Arrival`` the handler is asked once, and told once how it ended, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+Form: TypeAlias = Literal["json", "form", "nothing", "socket"]
+"""How a request brings what it has: JSON, a multipart form, no body, a websocket that asks to be opened."""
+How: TypeAlias = Literal["done", "refused", "left", "cancelled", "died"]
+"""How a request ended: answered whole; refused; client left (499); broken off by ``Door.cancel``; server died."""
+CLIENT_LEFT: Final = 499
+"""The status in logs and figures of a request whose client left, which nobody received (nginx has it so)."""
+
+
+class Arrival(NamedTuple):
+    """A request that is whole, and asks for a model. It has passed the list of paths and the bounds.
+
+    ``path`` is that of the server, as the list has it, with /v1 where the server has both forms of it; ``model`` is ""
+    where the path has none (a stored response, a websocket that says it later). ``key`` is a secret and not verified:
+    of ``Authorization: Bearer`` or ``x-api-key``, "" where there is none.
+    """
+
+    id: str
+    """The request's id, in every answer as ``x-request-id``: the client's, where it is one, else a new one."""
+    method: str
+    path: str
+    model: str
+    key: str
+    stream: bool
+    """Whether the client asked for a stream of events."""
+    form: Form
+    body: bytes
+    document: Mapping[str, object]
+    """The body's JSON, read; of a form its short fields, as texts. {} where there is none. Not to be changed."""
+    wishes: Mapping[str, str]
+    """The headers ``x-sparkctl-…``, by their lower-case names."""
+    query: Mapping[str, str]
+    address: str
+    """The client's address, without its port."""
+    origin: str
+    """The header Origin, which only browsers send; one of another site and without a key has been refused."""
+    host: str
+    """The header Host, as it came: see ``host_is_ours``."""
+
+    def __repr__(self) -> str:
+        """Say which request it is, without its key and its body."""
+        return f"Arrival({self.id}, {self.method} {self.path}, model {self.model!r}, {len(self.body)} bytes)"
+
+
+class Usage(NamedTuple):
+    """Tokens of an answer as its server counted them; None: it did not say."""
+
+    prompt: int | None
+    completion: int | None
+
+
+class Ended(NamedTuple):
+    """How a request ended: the status that the client has (499 where it left), bytes of the answer, tokens."""
+
+    how: How
+    status: int
+    bytes: int
+    usage: Usage
+    words: str
+    """Why it was refused, or died; "" otherwise."""
+
+
+class Answered(NamedTuple):
+    """A server's whole answer, which nobody has seen yet. ``status`` None: there was none, and ``body`` says why."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Forward(NamedTuple):
+    """Send the request to a server, and its answer to the client, byte for byte."""
+
+    url: str
+    """http://127.0.0.1:8001, without a path: the request's own is appended."""
+    headers: Mapping[str, str] = {}
+    """What the server is told beside the client's own: ``{"Authorization": …}``, since the client's never goes on."""
+    body: bytes | None = None
+    """Another body in the place of the one that came; None: that one, byte for byte, but for ``model``."""
+    model: str = ""
+    """Of a form: the name in the place of its field ``model``, and nothing else changes; "": as it came."""
+    answer_headers: Mapping[str, str] = {}
+    """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
+    judge: Callable[[Answered], Awaitable[Decision | None]] | None = None
+    """Asked before the client has seen a byte, where the answer is no stream of events or there is none at all.
+
+    What it decides is done in the place of the answer; None: the client gets the answer. An answer that is longer than
+    ``Bounds.judged_bytes`` is not judged.
+    """
+
+
+class Refuse(NamedTuple):
+    """Answer with an error, in the words that the client's library expects (OpenAI's form; Anthropic's for its paths).
+
+    Where the status line has gone out already, as after the comments of a ``Wait``, it becomes an event of the stream.
+    """
+
+    status: int
+    code: str
+    """``model_not_found``, ``does_not_fit``: for programs."""
+    message: str
+    retry_after_s: int | None = None
+    should_retry: bool | None = None
+    """What ``x-should-retry`` says, which the official clients obey above all (openai/openai-python
+    ``_should_retry``); None: it is not said."""
+    headers: Mapping[str, str] = {}
+
+
+class AnswerWith(NamedTuple):
+    """Answer with this JSON: the list of models."""
+
+    document: Mapping[str, object]
+
+
+class Wait(NamedTuple):
+    """Hold the request until it is decided.
+
+    A client that asked for a stream is sent ``says()`` as a comment, after ``Bounds.quiet_s`` and then every
+    ``Bounds.comment_s``; any other is held in silence. ``decided`` is cancelled where the client leaves.
+    """
+
+    decided: Awaitable[Decision]
+    says: Callable[[], str] | None = None
+    """The newest words about the wait, one line; None: no comments, since some parsers choke on them
+    (mistralai/mistral-vibe#774)."""
+
+
+Decision: TypeAlias = Forward | Refuse | AnswerWith | Wait
+
+
+class DoorHandler(Protocol):
+    """Who decides what becomes of requests. All of it is called in the door's own loop and must not block it."""
+
+    async def arrive(self, arrival: Arrival) -> Decision:
+        """Say what is done with a request. Cancelled where the client leaves meanwhile."""
+
+    def first_byte(self, request: str, status: int, piece: bytes) -> None:
+        """Take note that a server began to answer: its status, and the first bytes of the body ("id": "resp_…")."""
+
+    def ended(self, request: str, ended: Ended) -> None:
+        """Take note that a request is over: called once for each that ``arrive`` was asked about, whatever it said."""
+
+
+class PageAsked(NamedTuple):
+    """A request for a page: one of the routes that the door was given, and not of a model."""
+
+    method: str
+    path: str
+    places: Mapping[str, str]
+    """What stands in the places of the route: {"name": "executor"} of ``/services/{name}/log``."""
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    """By their lower-case names."""
+    cookies: Mapping[str, str]
+    fields: Mapping[str, str]
+    """Of a form that was posted (application/x-www-form-urlencoded), each by its name; {} where there is none."""
+    body: bytes
+    address: str
+    encrypted: bool
+    """Whether it came over TLS, so that a cookie may be ``Secure``."""
+
+
+class PageAnswer(NamedTuple):
+    """What a page answers: bytes, or pieces as they come (server-sent events), which end where the client leaves."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | AsyncIterator[bytes]
+
+
+Page: TypeAlias = "Callable[[PageAsked], Awaitable[PageAnswer]]"
+Pages: TypeAlias = "Mapping[tuple[str, str], Page]"
+"""By method and path, such as ("GET", "/services/{name}/log"); a place takes letters, digits and ``._-``."""
+
+
+class Bounds(NamedTuple):
+    """The bounds of a door. Those without a source are a choice."""
+
+    body_bytes: int = 64 << 20
+    """Of one body: images come as base64."""
+    bodies_bytes: int = 512 << 20
+    """Of all bodies that are held at one moment: they are of the memory that models need."""
+    page_bytes: int = 64 << 10
+    """Of what is posted to a page."""
+    judged_bytes: int = 8 << 20
+    """Of an answer that is judged before it is sent on."""
+    idle_s: float = 75.0
+    """How long a connection without a request is kept, and how long the head of one may take: longer than the pools
+    of clients keep theirs (peonist-ai/halogen-flash-server#25)."""
+    body_s: float = 30.0
+    """How long no byte of a body may come."""
+    body_all_s: float = 600.0
+    """How long a whole body may take."""
+    unread_s: float = 300.0
+    """How long a client may take nothing of an answer that is there for it, before it counts as gone."""
+    pool_s: float = 2.0
+    """How long a connection to a server is kept: vLLM closes its own after 5 s (vllm-project/vllm#41567)."""
+    connect_s: float = 5.0
+    """How long a server on this host may take to accept a connection."""
+    quiet_s: float = 5.0
+    """How long a stream waits in silence, so that a quick start keeps its status line."""
+    comment_s: float = 10.0
+    """Between two comments: the common idle limits are 30, 60 and 90 s."""
+
+
+class DoorPlace(NamedTuple):
+    """Where a door listens: an address and a port (0: any that is free), and the files of a certificate for TLS."""
+
+    host: str
+    port: int
+    certificate: str = ""
+    """The path of a PEM file with the certificate and its chain; "": no TLS."""
+    certificate_key: str = ""
+    """The path of its private key; "": it is in the same file."""
+
+
+class Door(Protocol):
+    """A door that is open."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens: http://127.0.0.1:8080."""
+
+    def cancel(self, request: str) -> bool:
+        """Break a request off; False where it is over. Its client sees a broken connection, its server a closed one."""
+
+    async def close(self, grace_s: float) -> None:
+        """Take nothing new, let what is answered end for so many seconds, and break off the rest."""
+
+
+class DoorOpener(Protocol):
+    """Opens a door."""
+
+    async def __call__(self, place: DoorPlace, handler: DoorHandler, pages: Pages = ..., bounds: Bounds = ...) -> Door:
+        """Open a door.
+
+        Raises:
+            EngineError: the address or the port cannot be had.
+            InputError: the certificate cannot be used.
+        """
+
+
+def host_is_loopback(host: str) -> bool:
+    """Return whether an address to listen on can be reached from this host alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def why_not_bound(host: str, *, keys: bool, opened: bool) -> str:
+    """Return why a door must not listen on an address, "" where it may.
+
+    ``keys``: there is one, so that nobody without it is served; ``opened``: the operator said in so many words that
+    everybody in the network may use, start and stop models.
+    """
+    if keys or opened or host_is_loopback(host):
+        return ""
+    return f"{host} can be reached from other hosts, and there is no key: everybody there could start and stop models"
+
+
+def host_is_ours(host: str, names: frozenset[str] = frozenset()) -> bool:
+    """Return whether the header Host is an address or a name that is meant for this door.
+
+    Without keys a page of another site could reach it by a name of its own that it lets point here (DNS rebinding);
+    an address, localhost and the ``names`` of this host cannot be such a name.
+    """
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    if name.lower().rstrip(".") in {"localhost", *names}:
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
