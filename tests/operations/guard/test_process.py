@@ -135,15 +135,25 @@ def test_with_nobody_to_end_it_says_so_once_and_follows_the_next_list(bench: Gua
 
 
 def test_systemd_hears_that_it_is_ready_and_that_it_lives(bench: GuardBench, tmp_path: Path) -> None:
+    low, high = bench.sleeper(), bench.sleeper()
+    bench.list(("low", 1, low.pid), ("high", 2, high.pid))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(10)
         words = launch.words("run", bench.places, LINES, [os.getuid()])
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with subprocess.Popen([*words, str(bench.pool())], env=environment, stderr=subprocess.PIPE) as guard:
-            said = [heard.recv(100) for _ in range(3)]
-            guard.kill()
-    assert said == [b"READY=1\nSTATUS=looks", b"WATCHDOG=1", b"WATCHDOG=1"]
+            try:
+                said = [heard.recv(100) for _ in range(3)]
+                bench.available(11)
+                assert low.wait(5) == -signal.SIGKILL
+                heard.settimeout(2)
+                # For 5 s the next one is spared, and nothing is written down: it says that it lives all the same.
+                said += [heard.recv(100) for _ in range(4)]
+            finally:
+                guard.kill()
+    assert said == [b"READY=1\nSTATUS=looks", *[b"WATCHDOG=1"] * 6]
+    assert high.poll() is None
 
 
 def test_the_process_has_nothing_of_the_package_but_its_folder_and_stays_small(bench: GuardBench) -> None:
