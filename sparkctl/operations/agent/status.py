@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.agent import state
-from sparkctl.operations.agent.agent import WELL
-from sparkctl.operations.agent.resident import AGENT
-from sparkctl.operations.agent.state import STALE_S, AgentState, ServiceState
+from sparkctl.operations.agent.state import AGENT, STALE_S, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.agent.seen import ServicePhase
