@@ -165,7 +165,7 @@ def test_what_happened_outlives_the_agent(running: AgentBench) -> None:
 
 
 def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench) -> None:
-    running.spark.store.broken = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.store.broken = InputError("cannot use what is kept in /state: the disk is full")
     running.ends(E4B)
     running.until(lambda: E4B in running.up)
     assert len([line for line in running.report.warned if "what was applied cannot be read" in line]) == 1
@@ -175,7 +175,7 @@ def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench)
 
 
 def test_what_happened_while_the_store_was_full_outlives_the_agent(running: AgentBench) -> None:
-    running.spark.store.full = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.store.full = InputError("cannot use what is kept in /state: the disk is full")
     running.spark.engine.on_start[E4B] = dies()
     running.ends(E4B)
     running.until(lambda: "after failure 2" in running.words(E4B))
