@@ -10,6 +10,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
+from sparkctl.operations.stack.alone import APPLYING
 from sparkctl.world.engine import ImportedFile
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.fake_engine import dies
@@ -229,6 +230,19 @@ def test_a_busy_server_that_steps_is_left_alone_and_so_is_one_that_missed_a_ques
     del running.spark.http.statuses["health"]
     running.tick(20)
     assert (running.starts(E4B), running.words(E4B)) == (1, "running")
+
+
+def test_while_a_stack_is_put_into_effect_every_service_is_that_commands(running: AgentBench) -> None:
+    with running.spark.locks.work_on("engine-1", APPLYING):
+        for one in list(running.spark.engine.there.values()):
+            if one.name == FP8:
+                running.spark.engine.remove(one.id)  # as --prune does
+        running.tick(30)
+        assert running.words(FP8) == "waiting: a command works on it"
+        running.apply(f"services: {{{E4B}: {{recipe: {E4B}}}}}\n")
+    running.tick(10)
+    assert [one.name for one in running.agent.words] == [E4B]
+    assert running.starts(FP8) == 1
 
 
 def test_mods_that_are_lost_hold_the_restart_and_the_service_goes_on(tmp_path: Path) -> None:
