@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.operations.agent.acting import first_line
 from sparkctl.operations.agent.lifetime import Lifetime
+from sparkctl.operations.agent.state import boot_of
 from sparkctl.operations.deployed import Looked, service_name
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
@@ -217,9 +218,3 @@ def _differs(kept: KeptService | None, record: ServiceLabels) -> tuple[str, ...]
     if kept is None or record.digest == kept.digest:
         return ()
     return ("its settings (sparkctl diff names them)",)
-
-
-def boot_of(process: str) -> str:
-    """Return the boot of the host of a process as ``Locks.me`` writes it, "" where that does not say it."""
-    parts = process.split("~")
-    return parts[1] if len(parts) > 1 else ""

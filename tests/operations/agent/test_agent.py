@@ -180,6 +180,16 @@ def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench)
     assert running.words(E4B) == "running"
 
 
+def test_what_happened_while_the_store_was_full_outlives_the_agent(running: AgentBench) -> None:
+    running.spark.store.full = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.engine.on_start[E4B] = dies()
+    running.ends(E4B)
+    running.until(lambda: "after failure 2" in running.words(E4B))
+    running.live()
+    running.tick()
+    assert "after failure 2" in running.words(E4B)
+
+
 def test_a_new_generation_is_taken_up_without_a_restart(running: AgentBench) -> None:
     running.apply(f"services:\n  {E4B}: {{recipe: {E4B}, start: manual}}\n")
     running.ends(E4B)
