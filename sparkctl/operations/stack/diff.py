@@ -152,7 +152,9 @@ def _before(world: World, applied: KeptGeneration | None) -> tuple[str, ...]:
     of = f"generation {last.number} ({last.stack}, by {last.who})"
     if end is not None:
         return (f"{of} {end.outcome}: {end.words}",)
-    return (f"{of} is being applied" if under_way(world) else f"{of} did not come to its end: its process was killed",)
+    if under_way(world):
+        return (f"{of} is being applied",)
+    return (f"{of} did not come to its end: its process was killed, or that could not be kept",)
 
 
 # --- what runs --------------------------------------------------------------------------------------------------------

@@ -168,8 +168,13 @@ class _Acting:
             self._world.report.say(f"generation {kept.number} was not applied")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
-        standing.release(self._world, [*(one.name for one in kept.services), *removed])
-        self._end(kept, APPLIED, removed=removed)
+        try:
+            standing.release(self._world, [*(one.name for one in kept.services), *removed])
+            self._end(kept, APPLIED, removed=removed)
+        except InputError as error:
+            message = f"every service is as {kept.stack} declares it, but that cannot be kept: {error.message}"
+            hint = f"{error.hint or 'mend that'}; then apply it again: what runs so stays up"
+            raise InputError(message, hint=hint) from None
 
     def _one(self, act: Act) -> None:
         self._touched += act.services

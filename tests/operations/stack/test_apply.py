@@ -19,6 +19,8 @@ from tests.support.fakes import FakeReport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.world.engine import Container
+
 SMALLER = "set: {limits.context: 8192}"
 
 
@@ -240,6 +242,23 @@ def test_a_store_that_keeps_nothing_refuses_before_anything_is_touched(box: Box)
     box.spark.store.broken = world_is_full
     assert "the disk is full" in box.run("apply", "box").expect(2).err
     assert box.there() == {}
+
+
+def test_an_end_that_cannot_be_kept_is_told_as_that_and_the_next_apply_keeps_it(box: Box) -> None:
+    def fills_the_disk(container: Container) -> Container:
+        box.spark.store.full = InputError("the disk is full", hint="free some space")
+        return container
+
+    box.spark.engine.on_start["sa"] = fills_the_disk
+    done = box.apply("a").expect(2)
+    assert "every service is as box declares it, but that cannot be kept: the disk is full" in done.err
+    assert "free some space; then apply it again: what runs so stays up" in done.err
+    assert box.there() == {"sa": "running"}
+    box.spark.store.full = None
+    assert "or that could not be kept" in box.run("diff", "box").expect(9).err
+    before = box.spark.engine.calls.count("start sa")
+    box.run("apply", "box").expect(0)
+    assert (box.spark.engine.calls.count("start sa"), box.run("diff").expect(0).code) == (before, 0)
 
 
 def test_an_interrupted_apply_leaves_what_loads_loading(box: Box) -> None:
