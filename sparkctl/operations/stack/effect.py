@@ -165,7 +165,7 @@ class _Acting:
             told = self._undone()
             first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
             self._end(kept, FAILED, "; ".join([first, *told]))
-            self._world.report.say(f"generation {kept.number} was not applied")
+            self._world.report.say(f"generation {kept.number} was not applied{self._still()}")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
         try:
@@ -208,6 +208,14 @@ class _Acting:
                 self._world.report.say(f"{name}: waiting: another command works on it")
                 told = True
             self._world.ports.clock.sleep(_WAIT_S)
+
+    def _still(self) -> str:
+        """Return which generation is in effect, as the end of a sentence; "" where none is known."""
+        try:
+            applied = Generations(self._world).applied()
+        except InputError:
+            return ""  # why the apply failed is what is told
+        return "" if applied is None else f": generation {applied.number} is in effect still"
 
     def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:
         at = self._world.ports.clock.epoch()

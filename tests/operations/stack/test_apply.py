@@ -33,6 +33,7 @@ def test_what_has_to_run_is_started_and_kept_as_a_generation(box: Box) -> None:
     done = box.apply("a priority: 5; b; c start: manual; d start: on-demand").expect(0)
     assert box.there() == {"sa": "running", "sb": "running"}
     assert "1. start sa, sb" in done.out
+    assert "not started by an apply: sc (start: manual), sd (start: on-demand)" in done.err
     assert "box is applied: generation 1" in done.err
     applied = box.generations.applied()
     assert applied is not None
@@ -100,6 +101,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(box: Box) -> None
     box.changed()
     done = box.apply(f"a {SMALLER}; c", "--prune", "--dry-run").expect(0)
     assert "1. start sc\n2. replace sa\n3. remove sb" in done.out
+    assert "nothing was done: this was a dry run" in done.err
     assert (box.changed(), box.outcomes) == ([], [APPLIED])
 
 
@@ -110,6 +112,7 @@ def test_what_was_laid_over_by_hand_is_put_right(box: Box) -> None:
     assert "started by hand with other settings: limits.context=4096" in done.out
     assert box.laid_over("sa") == ()
     assert box.outcomes == [APPLIED, APPLIED]
+    assert "nothing declared: what ran differed" in box.run("history").expect(0).out
 
 
 def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed(box: Box) -> None:
@@ -118,7 +121,7 @@ def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed
     box.spark.engine.on_start["sb"] = dies()
     done = box.apply(f"a {SMALLER}; b {SMALLER}; c").expect(5)
     assert "sa: is started again as it was before" in done.err
-    assert "generation 2 was not applied" in done.err
+    assert "generation 2 was not applied: generation 1 is in effect still" in done.err
     assert box.there() == {"sa": "running", "sb": "running"}, "what it had added goes again"
     assert box.laid_over("sa") == ()
     assert box.container("sb").id == ids["sb"], "the one that was set aside is back"
