@@ -144,7 +144,7 @@ def _account(world: World, asked: AskedUnits) -> Account:
     if found is None:
         who = "this user has no name" if name is None else f"there is no user {name}"
         raise InputError(f"{who} on this host", hint="--run-as names who the agent runs as")
-    return found
+    return found._replace(home=world.operator.home) if asked.user else found  # where its folders are, and its unit
 
 
 def _models(world: World) -> tuple[str, ...]:

@@ -106,6 +106,18 @@ def test_a_service_that_an_operator_stopped_is_left_alone_until_they_start_it(ru
     running.until(lambda: E4B in running.up)
 
 
+def test_what_an_operator_stops_while_its_start_waits_is_not_started(running: AgentBench) -> None:
+    running.work.later = True
+    running.ends(E4B)
+    running.until(lambda: running.work.busy)
+    running.spark.run("down", E4B).expect(0)
+    running.work.go_on()
+    running.work.later = False
+    running.tick(20)
+    assert running.starts(E4B) == 1
+    assert running.words(E4B) == "paused by ada: up or apply starts it again"
+
+
 def test_an_engine_that_goes_away_is_told_once_and_is_no_failure_of_a_service(running: AgentBench) -> None:
     engine = running.spark.engine
     away = EngineError("no engine answers at /var/run/docker.sock", hint="systemctl start docker")

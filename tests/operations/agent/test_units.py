@@ -118,6 +118,10 @@ def test_who_calls_is_known_by_the_system_and_not_by_the_environment(bench: Agen
     bench.spark.environ |= {"USER": "eve", "SUDO_USER": "bob"}
     assert "\nUser=bob\n" in bench.spark.run("agent", "install").expect(0).out
     assert "Environment=HOME=/home/operator\n" in bench.spark.run("agent", "install", "--user").expect(0).out
+    bench.spark.manager.accounts["ada"] = Account("ada", 1000, Path("/home/ada"), frozenset({"docker"}))
+    told = bench.spark.run("agent", "install", "--user").expect(0)
+    assert "Environment=HOME=/home/operator\n" in told.out, "a unit is written there, and its folders are there"
+    assert "folders are those of" not in told.err
     del bench.spark.environ["SUDO_USER"], bench.spark.environ["USER"]  # as cron, or a unit, has it
     assert "\nUser=ada\n" in bench.spark.run("agent", "install").expect(0).out
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.planning.box.declared import StartMode
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.planning.box.generation import KeptService
+
+_UNKEPT: Final = "started by hand, or by an apply that has not come to its end"
 
 
 class DiffKind(StrEnum):
@@ -121,7 +123,7 @@ def _of(three: Three, name: str, changes: tuple[str, ...], moved: str) -> Servic
 def _added(declared: KeptService, seen: FoundService | None) -> str:
     if seen is None:
         return f"recipe {declared.recipe}, {declared.image}, start: {declared.declared.start}"
-    return f"recipe {declared.recipe}: its container is there already, and no apply has made it"
+    return f"recipe {declared.recipe}: its container is there already, {_UNKEPT}"
 
 
 def _stranger(three: Three, seen: FoundService) -> str:
@@ -161,6 +163,6 @@ def _otherwise(declared: KeptService, applied: KeptService | None, seen: FoundSe
     if seen.digest == wanted.digest:
         return list(seen.differs)
     if applied is not None and seen.digest == declared.digest:
-        return ["it was started by hand as it is declared now", *seen.differs]
+        return [f"it runs as it is declared now already, {_UNKEPT}", *seen.differs]
     laid = f": {seen.laid_over}" if seen.laid_over else ""
     return [f"it was started by hand with other settings{laid}", *seen.differs]

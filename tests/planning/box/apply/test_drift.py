@@ -86,7 +86,9 @@ def test_what_is_declared_otherwise_has_changed_and_runs_as_it_was_applied() -> 
     assert (found.kinds, found.drifts) == ((DiffKind.CHANGED,), ())
     by_hand = one(declared, KEPT, replace(RUNS, digest="2" * 12), changes=("x",))
     assert by_hand.kinds == (DiffKind.CHANGED, DiffKind.DRIFTED)
-    assert by_hand.drifts == ("it was started by hand as it is declared now",)
+    assert by_hand.drifts == (
+        "it runs as it is declared now already, started by hand, or by an apply that has not come to its end",
+    )
 
 
 def test_what_moved_or_is_lost_has_drifted_without_a_word_of_settings() -> None:
@@ -97,7 +99,10 @@ def test_what_moved_or_is_lost_has_drifted_without_a_word_of_settings() -> None:
 
 def test_what_is_new_gone_and_of_others_is_told_apart() -> None:
     assert one(KEPT, None, None).kinds == (DiffKind.ADDED,)
-    assert "no apply has made it" in one(KEPT, None, RUNS).changes[0]
+    assert (
+        "is there already, started by hand, or by an apply that has not come to its end"
+        in one(KEPT, None, RUNS).changes[0]
+    )
     removed = one(None, KEPT, RUNS)
     assert removed.kinds == (DiffKind.REMOVED,)
     assert "--prune" in removed.changes[0]
