@@ -129,6 +129,20 @@ def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed
     assert "sb" in box.generations.ends()[2].words
 
 
+def test_what_had_ended_before_an_apply_that_fails_is_left_as_it_was(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    ended = box.container("sb")
+    box.spark.engine.stop("sb", grace_s=0)
+    box.spark.engine.on_start["sb"] = dies()
+    box.run("apply", "box").expect(5)
+    assert box.there() == {"sa": "running", "sb": "exited"}
+    assert box.container("sb").id == ended.id, "with its log"
+    box.spark.engine.on_start = {"sc": dies()}
+    done = box.apply("a; b; c after: [sb]").expect(5)
+    assert "sb: had ended before: it does not run, as then; that container is gone" in done.err
+    assert box.there() == {"sa": "running"}
+
+
 def test_what_ran_by_hand_before_an_apply_that_fails_is_what_comes_back(box: Box) -> None:
     box.run("up", "ra", "--as", "sa", "--set", "limits.context=4096").expect(0)
     box.spark.engine.on_start["sb"] = dies()
