@@ -46,3 +46,12 @@ def test_who_is_named_has_to_be_there_and_something_of_a_stack(box: Box) -> None
     box.stack("d; b start: manual", "other")
     for command in ("status", "logs", "restart"):
         assert "nothing of other is deployed" in box.run(command, "other").expect(2).err
+
+
+def test_a_recipe_that_is_not_there_is_told_at_its_line_and_with_the_folders(box: Box) -> None:
+    box.stack("a; x")
+    for command in (["plan"], ["diff"], ["apply"], ["recipes", "lint"]):
+        done = box.run(*command, "box").expect(2)
+        told = done.err + done.out
+        assert "box.yaml:3:16: no recipe 'rx'" in told
+        assert f"looked for in {box.folder / 'recipes'}, " in told, "whoever gives a folder of their own"
