@@ -71,6 +71,8 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    if everything and there:
+        world.report.say(f"stops all of this engine: {', '.join(there)}")
     # First: whoever keeps the stack running must not start again what is stopped here.
     paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
     removed = controller(world, []).down(wanted)
