@@ -55,3 +55,12 @@ def test_a_recipe_that_is_not_there_is_told_at_its_line_and_with_the_folders(box
         told = done.err + done.out
         assert "box.yaml:3:16: no recipe 'rx'" in told
         assert f"looked for in {box.folder / 'recipes'}, " in told, "whoever gives a folder of their own"
+
+
+def test_a_stack_that_is_a_list_is_told_as_that(box: Box) -> None:
+    path = box.folder / "recipes" / "stacks" / "listed.yaml"
+    path.write_text("- sa: {recipe: ra}\n")
+    for name in ("listed", str(path)):
+        for command in (["plan"], ["diff"], ["apply"], ["up"], ["recipes", "lint"]):
+            done = box.run(*command, name).expect(2)
+            assert "listed.yaml:1:1: expected a map, found a list" in done.err + done.out
