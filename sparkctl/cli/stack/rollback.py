@@ -9,7 +9,7 @@ import click
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
-from sparkctl.operations.stack import past
+from sparkctl.operations.stack import history
 from sparkctl.operations.stack.effect import StackRefusedError
 from sparkctl.operations.stack.rollback import RolledBack, carried_out, prepared
 from sparkctl.planning.box.generation import APPLIED
@@ -17,7 +17,7 @@ from sparkctl.planning.box.generation import APPLIED
 if TYPE_CHECKING:
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.past import PastApply
+    from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.rollback import Restoring
 
 
@@ -39,7 +39,7 @@ def command(session: Session, number: int | None, *, prune: bool, dry_run: bool,
         with out.reporting(as_json=as_json and not dry_run):
             restoring = prepared(session.world, number, prune=prune, pull=not dry_run)
             if not as_json:
-                _tell_target(out, past.shown(session.world, restoring.target.number))
+                _tell_target(out, history.shown(session.world, restoring.target.number))
                 _show(out, restoring)
             if dry_run:
                 _refused(restoring)

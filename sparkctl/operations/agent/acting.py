@@ -15,7 +15,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.changes import Options, controller, locked
 from sparkctl.operations.checks import named
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import under_way
+from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.agent.seen import ActionKind, ActionOutcome, ActionResult

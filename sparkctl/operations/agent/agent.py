@@ -15,8 +15,8 @@ from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
 from sparkctl.operations.agent.state import SCHEMA, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
+from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
 from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult

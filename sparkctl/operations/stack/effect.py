@@ -17,8 +17,8 @@ from sparkctl.operations.deployed_service import located
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import Effect, alone
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect, alone
 from sparkctl.operations.stack.resolved import fetch_images
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare

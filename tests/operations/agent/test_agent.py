@@ -10,7 +10,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.stack.alone import APPLYING
+from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.world.engine import ImportedFile
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.fake_engine import dies

@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import APPLYING
+from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING
 from tests.support.box import Box
 from tests.support.fake_engine import dies
