@@ -17,6 +17,7 @@ from sparkctl.world.door_ports import Arrival, Bounds, Decision, DoorPlace, Ende
 
 SOON_S = 5.0
 """How long a test waits for what must happen at once."""
+_PAUSE_S = 0.005
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -232,6 +233,15 @@ async def got(reader: asyncio.StreamReader) -> Got:
     except ConnectionError:
         whole = False
     return Got(status, headers, body, whole)
+
+
+async def soon(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something holds, which must be soon."""
+    for _ in range(int(SOON_S / _PAUSE_S)):
+        if await holds():
+            return
+        await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("it does not hold, and had time enough to")
 
 
 @asynccontextmanager
