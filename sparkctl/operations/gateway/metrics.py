@@ -29,6 +29,8 @@ WAITS_S: Final = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 """Bounds for waits: a start on a GB10 took 1 to 20 minutes in public logs."""
 FIRST_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Bounds for the first byte, a choice: a prefill of some thousand tokens takes seconds."""
+GUARD_DOES: Final = ("ask", "kill", "clean", "nothing")
+"""What a guard does. Each has its series from the beginning: to Prometheus a first 1 is no increase."""
 OTHER: Final = "(other)"
 """The label of names that are none of the gateway's: a client that invents names makes no series."""
 _LEFT: Final = 499
@@ -86,6 +88,8 @@ class GatewayMetrics:
             buckets=FIRST_S,
             registry=self.registry,
         )
+        for action in GUARD_DOES:
+            self._guard.labels(action)
         self.registry.register(_OfView(self))
 
     # --- what is told of ---------------------------------------------------------------------------------------------
@@ -132,6 +136,8 @@ class GatewayMetrics:
         """Return everything as Prometheus reads it; ``view`` is the box now."""
         if view is not None:
             self.view = view
+            for one in view.services:
+                self._restarts.labels(one.name)
         return generate_latest(self.registry)
 
 
