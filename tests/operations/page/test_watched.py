@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,12 +19,16 @@ from sparkctl.operations.page.visitors import LASTS_S, MOST, Visitors
 from sparkctl.world.door_ports import PageAsked
 from sparkctl.world.host import Gpu
 from tests.support.agent_bench import E4B, FP8, AgentBench
+from tests.support.door_bench import soon
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.page_bench import NamedKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.page.view import BoxView
 
 PLACE = "127.0.0.1:8003"
 """Where e4b-nvfp4 listens."""
@@ -167,6 +172,47 @@ def test_it_looks_no_more_often_than_it_is_asked_and_at_once_where_something_was
         both = await asyncio.gather(live.fresh(), live.fresh())
         assert [one.at for one in both] == [spark.clock.epoch()] * 2
         assert len(live.view().course) == 1, "of one moment one sample is kept"
+
+    asyncio.run(run())
+
+
+class HeldUp(BoxWatch):
+    """A watch whose look does not return before it is let."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.let = threading.Event()
+        self.let.set()
+
+    def look(self) -> BoxView:
+        self.let.wait(10)
+        return super().look()
+
+
+def test_a_look_that_is_held_up_keeps_nobody_waiting_and_is_said(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.run("up", E4B).expect(0)
+    now = [0.0]
+
+    async def run() -> None:
+        watch = HeldUp(spark.world(FakeReport()))
+        live = LiveBox(watch, lambda: now[0], patience_s=0.05)
+        watch.let.clear()
+        waiting = asyncio.create_task(live.fresh())
+        await asyncio.sleep(0)
+        now[0] = 500.0
+        view = await waiting
+        assert "no answer of engine and driver for 8m 20s" in health.sentence(view).words
+        assert "no answer of engine and driver for 8m 20s" in (await live.fresh()).problem, (
+            "and no second look is begun"
+        )
+        watch.let.set()
+
+        async def seen() -> bool:
+            return not (await live.fresh()).problem
+
+        await soon(seen)
+        assert live.view().service(E4B) is not None
 
     asyncio.run(run())
 
