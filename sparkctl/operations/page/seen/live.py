@@ -65,9 +65,7 @@ class LiveBox:
         seen = replace(seen, course=self._ring.samples())
         held_up_s = self._now() - self._began
         if self._looking is not None and held_up_s >= self._patience_s:
-            told = (
-                f"the engine, or the driver, has not answered for {format_duration(held_up_s)}; this is what was before"
-            )
+            told = f"no answer of engine and driver for {format_duration(held_up_s)}; below is what was before"
             seen = replace(seen, problem=told)
         if self._desk is None:
             return seen
