@@ -5,6 +5,8 @@ Images are compared by what is behind their tags, models by their commits, mods 
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
@@ -65,7 +67,30 @@ def _told(old: KeptService, new: KeptService) -> list[str]:
 def host_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
     """Return how the stacks differ in what they are and in what they want of the host, one line a difference."""
     lines = _changed({"stack": old.stack, "file": old.file}, {"stack": new.stack, "file": new.file})
-    return lines + _changed(_host(old), _host(new))
+    return [*lines, *_changed(_host(old), _host(new)), *gateway_changes(old, new)]
+
+
+def gateway_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
+    """Return how the stacks differ in what they want of the gateway, one line a difference."""
+    then, now = ({f"gateway.{key}": text for key, text in _gateway(one).items()} for one in (old, new))
+    return _changed({**_routes(old), **then}, {**_routes(new), **now})
+
+
+def _gateway(one: KeptGeneration) -> dict[str, str]:
+    found = one.gateway
+    return {} if found is None else {key.replace("_", "-"): _plain(value) for key, value in asdict(found).items()}
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _routes(one: KeptGeneration) -> dict[str, str]:
+    return {
+        f"routes.{route.name}": f"{route.first}, then {route.then} when {', '.join(route.when)}"
+        f" (start: {str(route.start).lower()}, waiting: {route.waiting})"
+        for route in one.routes
+    }
 
 
 def _host(one: KeptGeneration) -> dict[str, str]:
@@ -172,6 +197,9 @@ def _declared(one: KeptService) -> dict[str, str]:
         "restart.most": f"{bounds.most_s:g} s",
         "restart.attempts": str(bounds.attempts),
         "restart.within": f"{bounds.within_s:g} s",
+        "names": ", ".join(said.names),
+        "defaults": json.dumps(dict(said.defaults), sort_keys=True) if said.defaults else "",
+        "force": json.dumps(dict(said.force), sort_keys=True) if said.force else "",
     }
 
 
