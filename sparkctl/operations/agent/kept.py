@@ -56,6 +56,16 @@ def events(world: World) -> list[BoxEvent]:
     return world.records.read(_events, world.records.records(EVENT))
 
 
+def keep_event(world: World, event: BoxEvent) -> None:
+    """Keep an event.
+
+    Raises:
+        InputError: it cannot be kept.
+    """
+    text = _events().dump_json(event).decode()
+    world.records.add(StoredRecord(EVENT, event.at, event.service, "", "", text))
+
+
 class AgentMemory:
     """What happened on the box, as the agent remembers and keeps it. A store that cannot be used is told once."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.agent.seen import ActionOutcome
 
 
-class _Thread:
+class Thread:
     """A thread that does what it is given, in that order; it does not keep the process alive."""
 
     def __init__(self, name: str) -> None:
@@ -40,8 +40,8 @@ class OneWorker:
     """Does starts one after another, and stops beside them. To the agent it is its ``Work``."""
 
     def __init__(self) -> None:
-        self._starts = _Thread("sparkctl-starts")
-        self._stops = _Thread("sparkctl-stops")
+        self._starts = Thread("sparkctl-starts")
+        self._stops = Thread("sparkctl-stops")
         self._lock = threading.Lock()
         self._agents = 0
         self._outcome: ActionOutcome | None = None

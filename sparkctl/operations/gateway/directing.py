@@ -1,0 +1,98 @@
+"""Which service a request is for: by its name, its route, or the response that it asks for. Values from values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.operations.gateway.served import ServedStack, routed
+from sparkctl.planning.box.declared import DeclaredRoute
+from sparkctl.planning.gateway.body import COUNTS
+from sparkctl.planning.gateway.desk.service import DeskState
+from sparkctl.planning.gateway.routes import Chosen, RouteFacts, RoutedService, before, facts_of, why_no_wish
+from sparkctl.world.door_ports import Refuse
+
+if TYPE_CHECKING:
+    from sparkctl.operations.gateway.callers import Caller
+    from sparkctl.planning.gateway.desk.state import Desk
+    from sparkctl.world.door_ports import Arrival
+
+STORED: Final = "/v1/responses/"
+
+
+class Direction(NamedTuple):
+    """Where a request goes. ``route`` and ``chosen`` are of a name that stands for two services.
+
+    ``past_desk``: it is handed to its server at once where that runs, starts nothing and keeps nothing running.
+    """
+
+    service: str
+    may_start: bool = False
+    past_desk: bool = False
+    route: DeclaredRoute | None = None
+    facts: RouteFacts | None = None
+    chosen: Chosen | None = None
+
+
+def direct(arrival: Arrival, caller: Caller, stack: ServedStack, desk: Desk, stored: str | None) -> Direction | Refuse:
+    """Return where a request goes; ``stored`` is the service of the response that it asks for, None for no such one."""
+    if arrival.path.startswith(STORED):
+        return _stored(desk, stored)
+    only = next(iter(stack.names.services)) if len(stack.names.services) == 1 else ""
+    name = arrival.model or only
+    found = stack.names.find(name)
+    refusal = None
+    if not name:
+        refusal = Refuse(400, "model_missing", "which model? ?model=NAME in the address says it", should_retry=False)
+    elif found is None:
+        refusal = Refuse(404, "model_not_found", stack.names.why_not(name, caller.may_use), should_retry=False)
+    elif not caller.may_use(name):
+        refusal = Refuse(403, "model_not_allowed", f"the key {caller.name} may not use {name}", should_retry=False)
+    if refusal is not None or found is None:
+        return refusal or Refuse(404, "model_not_found", name, should_retry=False)
+    if isinstance(found, DeclaredRoute):
+        return _routed(arrival, caller, stack, desk, found)
+    return _counted(arrival, desk, Direction(found.service, caller.may_start))
+
+
+def both(
+    route: DeclaredRoute, stack: ServedStack, desk: Desk, *, may_start: bool
+) -> tuple[RoutedService, RoutedService]:
+    """Return the two services of a route, as it sees them."""
+    first = routed(desk, stack, route.first, may_start=may_start)
+    return first, routed(desk, stack, route.then, may_start=may_start)
+
+
+def _routed(
+    arrival: Arrival, caller: Caller, stack: ServedStack, desk: Desk, route: DeclaredRoute
+) -> Direction | Refuse:
+    facts = facts_of(arrival.path, arrival.document, arrival.wishes, stream=arrival.stream)
+    wrong = why_no_wish(route, facts)
+    if wrong:
+        return Refuse(400, "no_such_route", wrong, should_retry=False)
+    chosen = before(route, facts, *both(route, stack, desk, may_start=caller.may_start))
+    may_start = caller.may_start and (route.start or chosen.service == route.first)
+    found = Direction(chosen.service, may_start, route=route, facts=facts, chosen=chosen)
+    return _counted(arrival, desk, found)
+
+
+def _counted(arrival: Arrival, desk: Desk, found: Direction) -> Direction | Refuse:
+    """Return the direction; what counts tokens goes past the desk, where the service runs."""
+    if arrival.path not in COUNTS:
+        return found
+    if not _ready(desk, found.service):
+        words = f"{found.service} is not running, and counting tokens starts nothing"
+        return Refuse(503, "not_running", words, should_retry=False)
+    return found._replace(past_desk=True)
+
+
+def _stored(desk: Desk, service: str | None) -> Direction | Refuse:
+    """Return the one server that has a stored response; where that is gone, so is the response."""
+    if service is None or not _ready(desk, service):
+        words = "there is no such response: it is kept by the server that gave it, while that runs"
+        return Refuse(404, "response_not_found", words, should_retry=False)
+    return Direction(service, past_desk=True)
+
+
+def _ready(desk: Desk, name: str) -> bool:
+    service = desk.services.get(name)
+    return service is not None and service.state is DeskState.READY

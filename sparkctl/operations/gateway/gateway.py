@@ -1,0 +1,228 @@
+"""The gateway beside an agent: opened where the applied stack wants one, told what the agent sees, closed with it.
+
+The agent's thread calls ``works_on`` and ``looked``; door, handler and desk live in a loop of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import EngineError, InputError, SparkctlError
+from sparkctl.operations.agent.kept import BoxEvent, keep_event
+from sparkctl.operations.gateway.at_desk import seen_at_desk
+from sparkctl.operations.gateway.clerk import Clerk
+from sparkctl.operations.gateway.doing import Doing
+from sparkctl.operations.gateway.handler import GatewayHandler
+from sparkctl.operations.gateway.loop import LoopThread
+from sparkctl.operations.gateway.resolved import USUAL, ReadyStack, made_ready, servers_now
+from sparkctl.operations.gateway.tap import ProgressTap
+from sparkctl.operations.gateway.worker import OneWorker, Thread
+from sparkctl.planning.gateway.desk.events import GuardClosed
+from sparkctl.world.door_ports import DoorPlace, why_not_bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.agent.beside import BoxLook
+    from sparkctl.operations.context import World
+    from sparkctl.operations.gateway.callers import Doorkeeper
+    from sparkctl.operations.gateway.told import RequestDone
+    from sparkctl.planning.box.declared import DeclaredGateway
+    from sparkctl.planning.box.generation import KeptGeneration
+    from sparkctl.planning.gateway.desk.effects import DeskEffect
+    from sparkctl.planning.gateway.desk.events import DeskEvent, StackDeclared
+    from sparkctl.world.door_ports import Bounds, Door, DoorOpener, Pages
+
+GRACE_S: Final = 5.0
+"""So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
+
+
+class GatewayParts(NamedTuple):
+    """What a gateway is put together of. ``pages`` makes the page's routes; ``done`` hears of each request's end.
+
+    ``always``: it is opened for a stack whose file wants none, too. ``place`` is where it listens in the place of what
+    the file says; ``open``: other hosts are served without a key.
+    """
+
+    opener: DoorOpener
+    doorkeeper: Doorkeeper
+    has_keys: Callable[[], bool] = lambda: False
+    pages: Callable[[Gateway], Pages] | None = None
+    done: Callable[[RequestDone], None] = lambda _: None
+    effect: Callable[[DeskEffect], None] = lambda _: None
+    always: bool = False
+    host: str | None = None
+    port: int | None = None
+    open: bool = False
+    bounds: Bounds | None = None
+
+
+class Gateway:
+    """A gateway. ``url`` is where it listens, "" while it does not; ``worker`` is the agent's ``Work``, too."""
+
+    def __init__(self, world: World, parts: GatewayParts) -> None:
+        self.world = world
+        self.parts = parts
+        self.worker = OneWorker()
+        self.url = ""
+        self.look: BoxLook | None = None
+        self.generation: KeptGeneration | None = None
+        self._says = Thread("sparkctl-gateway-says")
+        self._thread: LoopThread | None = None
+        self._door: Door | None = None
+        self._at: DoorPlace | None = None
+        self._ready: ReadyStack | None = None
+        self._wanted: DeclaredGateway | None = None
+        self._told: StackDeclared | None = None
+        self._closed = ""
+        self._problem = ""
+        self._doing = Doing(world, self.worker, self._tell, self._note, self._beside)
+        self.clerk = Clerk(self._doing, world.clock.monotonic, parts.effect)
+        self.handler = GatewayHandler(self.clerk, parts.doorkeeper, world.clock.monotonic, self._over)
+        self._report = world.report
+        world.report = ProgressTap(world.report, self._tell)
+
+    # --- in the agent's thread ---------------------------------------------------------------------------------------
+
+    def works_on(self) -> frozenset[str]:
+        """Return the services that the desk has started or stopped, or is about to stop."""
+        making = self.clerk.desk.making
+        return self._doing.works_on() | (making.victims if making is not None else frozenset())
+
+    def looked(self, look: BoxLook | None) -> None:
+        """Take note of a look of the agent: the door is opened or closed as what is applied wants it."""
+        self.look = look
+        gateway = None if look is None else self.declared(look.generation)
+        if look is None or gateway is None:
+            self.close_door()
+            return
+        try:
+            self._declare(look.generation, gateway)
+            self.open(gateway)
+        except SparkctlError as error:
+            self._trouble(error)
+        else:
+            self._problem = ""
+        self._hand_on(look)
+
+    def open(self, gateway: DeclaredGateway) -> None:
+        """Open the door where it has to be, unless it is.
+
+        Raises:
+            EngineError: the address or the port cannot be had.
+            InputError: other hosts could use it without a key, or the certificate cannot be used.
+        """
+        place = DoorPlace(gateway.bind, gateway.port, gateway.certificate, gateway.certificate_key)
+        if place == self._at:
+            return
+        why = why_not_bound(place.host, keys=self.parts.has_keys(), opened=gateway.open)
+        if why:
+            hint = "sparkctl keys add NAME makes one; --open, or open: true in the stack's file, does without"
+            raise InputError(why, hint=hint)
+        self.close_door()
+        thread = self._loop()
+        pages = None if self.parts.pages is None else self.parts.pages(self)
+        self._door = thread.wait_for(self.parts.opener(place, self.handler, pages, self.parts.bounds))
+        self._at, self.url = place, self._door.url
+        self._report.say(f"the gateway listens at {self.url}/v1")
+
+    def close_door(self) -> None:
+        """Close the door, if it is open: what is answered may end for some seconds."""
+        door, thread = self._door, self._thread
+        self._door, self._at, self.url = None, None, ""
+        if door is not None and thread is not None:
+            thread.wait_for(door.close(GRACE_S))
+
+    def close(self) -> None:
+        """End it; the services go on."""
+        self.close_door()
+        if self._thread is not None:
+            self._thread.call(self.clerk.close)
+            self._thread.close()
+            self._thread = None
+        self.world.report = self._report
+
+    def cancel(self, request: str) -> bool:
+        """Break a request off; False where it is over. In the loop."""
+        return self._door is not None and self._door.cancel(request)
+
+    def declared(self, generation: KeptGeneration) -> DeclaredGateway | None:
+        """Return where a generation's gateway listens, None for nowhere."""
+        parts = self.parts
+        found = generation.gateway or (USUAL if parts.always else None)
+        if found is None:
+            return None
+        bind = found.bind if parts.host is None else parts.host
+        port = found.port if parts.port is None else parts.port
+        return replace(found, bind=bind, port=port, open=found.open or parts.open)
+
+    def _declare(self, generation: KeptGeneration, gateway: DeclaredGateway) -> None:
+        """Tell handler and desk what is applied, where that has changed."""
+        if self.generation is not None and (generation, gateway) == (self.generation, self._wanted):
+            return
+        ready = made_ready(self.world, generation, gateway)
+        self._doing.generation = generation
+        self.generation, self._wanted, self._ready = generation, gateway, ready
+        self._loop().call(partial(self._take, ready))
+
+    def _hand_on(self, look: BoxLook) -> None:
+        """Tell the desk what the agent saw."""
+        ready = self._ready
+        if ready is None or self._thread is None:
+            return
+        servers = servers_now(dict(ready.served.servers), look)
+        if servers != ready.served.servers:
+            ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
+            self._thread.call(partial(self._take, ready))
+        closed = look.seen.closed
+        if closed != self._closed:
+            self._closed = closed
+            self._tell(GuardClosed(closed))
+        seen = seen_at_desk(look, self.world.ports.clock.monotonic(), self._doing.unsure())
+        if seen is not None:
+            self._tell(seen)
+
+    def _trouble(self, error: SparkctlError) -> None:
+        if error.message != self._problem:
+            self._problem = error.message
+            self._report.warn(f"the gateway: {error.message}{f' ({error.hint})' if error.hint else ''}")
+
+    # --- in the loop -------------------------------------------------------------------------------------------------
+
+    def _take(self, ready: ReadyStack) -> None:
+        self.handler.stack = ready.served
+        if self._told is not ready.declared:
+            self._told = ready.declared
+            self.clerk.tell(ready.declared)
+
+    def _over(self, done: RequestDone) -> None:
+        self._says.give(partial(self._report.say, done.line))
+        self.parts.done(done)
+
+    # --- from any thread ---------------------------------------------------------------------------------------------
+
+    def _loop(self) -> LoopThread:
+        if self._thread is None:
+            self._thread = LoopThread()
+        return self._thread
+
+    def _tell(self, event: DeskEvent) -> None:
+        """Tell the desk something."""
+        if self._thread is not None:
+            self._thread.call(partial(self.clerk.tell, event))
+
+    def _beside(self, work: Callable[[], None]) -> None:
+        self._loop().beside(work)
+
+    def _note(self, service: str, kind: str, words: str) -> None:
+        """Tell what happens to a service, and keep it as an event."""
+        self._says.give(partial(self._keep, BoxEvent(self.world.clock.epoch(), service, kind, words)))
+
+    def _keep(self, event: BoxEvent) -> None:
+        self._report.say(f"{event.service}: {event.words}")
+        try:
+            keep_event(self.world, event)
+        except (InputError, EngineError) as error:
+            self._report.warn(f"what happens here is not kept: {error.message}")
