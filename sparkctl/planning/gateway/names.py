@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from sparkctl.planning.box.declared import DeclaredRoute
 from sparkctl.planning.gateway.body import BodyChanges
-from sparkctl.planning.gateway.service import DeskState
+from sparkctl.planning.gateway.desk.service import DeskState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

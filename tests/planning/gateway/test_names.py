@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sparkctl.planning.box.declared import DeclaredRoute
 from sparkctl.planning.gateway.body import BodyChanges
+from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.names import NamedService, models, table
-from sparkctl.planning.gateway.service import DeskState
 
 EXECUTOR = NamedService("executor", ("gemma-4-e4b", "e4b"), ("gpt-4o-mini",), 16384, defaults={"temperature": 0.7})
 REASONER = NamedService("reasoner", ("gemma-4", "e4b"), (), 65536)

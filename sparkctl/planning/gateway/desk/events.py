@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from sparkctl.planning.gateway.request import DeskRequest
-    from sparkctl.planning.gateway.room import Fits
-    from sparkctl.planning.gateway.service import DeskDeclared, DeskState
+    from sparkctl.planning.gateway.desk.request import DeskRequest
+    from sparkctl.planning.gateway.desk.room import Fits
+    from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
 
 
 # --- requests -------------------------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ class DeskState(StrEnum):
 
 UP: Final = frozenset({DeskState.READY, DeskState.DRAINING})
 """Those that have a server which answers."""
-COLD: Final = frozenset({DeskState.OFF, DeskState.STARTING, DeskState.DRAINING, DeskState.STOPPING})
-"""Those whose requests wait."""
+HOLDING: Final = frozenset({*UP, DeskState.STARTING, DeskState.STOPPING})
+"""Those that hold memory."""
 
 
 @dataclass(frozen=True, slots=True)
