@@ -123,6 +123,13 @@ class GuardBench:
         ]
         publish(self.files, self.places, Victims(victims, lines))
 
+    def list_victims(self, *victims: ListedVictim) -> None:
+        publish(self.files, self.places, Victims(victims))
+
+    def process(self, process: subprocess.Popen[bytes]) -> tuple[int, int]:
+        """Return a process as a list has it: its number and its start."""
+        return process.pid, kernel.start_of(process.pid) or 0
+
     def list_containers(self, engine: DockerEngine, *containers: tuple[str, int, str]) -> None:
         """List victims: name, priority and container, with its processes and its cgroup."""
         victims = []
@@ -177,6 +184,8 @@ class GuardBench:
             one.communicate()
         for other in self._answering:
             other.close()
+        self._processes.clear()
+        self._answering.clear()
 
 
 def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:

@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack import diff as shown
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
-from sparkctl.operations.stack.effect import StackRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
+    from sparkctl.operations.stack import effect
     from sparkctl.operations.stack.apply import AppliedStack, Prepared
     from sparkctl.planning.box.apply.acts import Act
+else:
+    effect = LazyModule("sparkctl.operations.stack.effect")
 
 
 @click.command
@@ -46,7 +49,7 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
                 applied = None
             else:
                 applied = carried_out(session.world, ready)
-    except StackRefusedError as error:
+    except effect.StackRefusedError as error:
         fitting.draw(out, error.plan)
         raise
     if as_json:
@@ -57,7 +60,7 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
 
 def _refused(ready: Prepared) -> None:
     if not ready.plan.fits:
-        raise StackRefusedError(ready.plan)
+        raise effect.StackRefusedError(ready.plan)
 
 
 def _tell(out: Output, ready: Prepared) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import Pool
 from sparkctl.operations import deployed
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
-from sparkctl.operations.stack import locked, standing
-from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
+from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import Effect
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import ResolvedStack, declared, fetch_images, kept, resolved, stack_of, who
 from sparkctl.planning.box.apply.acts import Arranged
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.stack import effect as effects
+    from sparkctl.operations.stack import locked
     from sparkctl.operations.stack.diff import StackDiff
     from sparkctl.planning.box.apply.acts import Act
     from sparkctl.planning.box.generation import KeptGeneration
-
+else:
+    effects = LazyModule("sparkctl.operations.stack.effect")
+    locked = LazyModule("sparkctl.operations.stack.locked")
 
 _NOTHING: Final = Arranged((), Plan(fits=True, pool=Pool(0, 0, 0), steps=()))
 """There is nothing to do, and nothing was planned."""
@@ -95,7 +100,7 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
-    return Prepared(effect, told, planned(world, effect), () if options.prune else tuple(gone))
+    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone))
 
 
 def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGeneration | None) -> Prepared | None:
@@ -140,7 +145,7 @@ def carried_out(world: World, ready: Prepared) -> AppliedStack:
     applied = ready.diff.applied
     if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
         return AppliedStack(applied, (), ready.diff, already=True)
-    done = put_into_effect(world, ready.effect)
+    done = effects.put_into_effect(world, ready.effect)
     return AppliedStack(done.generation, done.acts, ready.diff)
 
 

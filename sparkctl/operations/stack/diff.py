@@ -13,8 +13,8 @@ from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.compared import compared, gateway_changes
-from sparkctl.operations.stack.effect import under_way
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import kept, resolved, who
 from sparkctl.planning.box.apply import drift

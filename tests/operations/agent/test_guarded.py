@@ -56,6 +56,20 @@ def test_the_guard_is_told_who_may_have_to_end_the_lowest_priority_first(bench: 
     assert [one.name for one in victims(bench).victims] == [E4B]
 
 
+def test_lines_that_are_none_on_this_host_leave_the_guards_own_and_are_told(bench: AgentBench) -> None:
+    bench.apply(STACK)  # its act line is above the reserve of a profile that keeps less
+    bench.spark.profile = "small"
+    file = bench.folder / "recipes/hosts/small.yaml"
+    file.parent.mkdir()
+    file.write_text("total: 119.6 GiB\nreserve: 5 GiB\nsources: {total: this test, reserve: this test}\n")
+    bench.live()
+    bench.tick(4)
+    assert victims(bench).lines is None
+    assert [one.name for one in victims(bench).victims] == [FP8, E4B]
+    told = "the guard keeps its own lines, as those of the stack are none: expected reserve > act > floor"
+    assert len([line for line in bench.report.warned if told in line]) == 1
+
+
 def test_nothing_starts_while_the_guard_has_closed_admission_and_that_is_said(bench: AgentBench) -> None:
     stat = Path("/proc/self/stat").read_bytes()
     started = state.started(stat)

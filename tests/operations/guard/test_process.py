@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ import pytest
 
 from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone.lines import GIB
+from sparkctl.operations.guard.alone.reclaim import Reclaimer
+from sparkctl.operations.guard.alone.victims_file import ListedVictim
 from tests.support.guarding import LINES, GuardBench, available_bytes, fall
 from tests.support.thorough import only_thorough, part
 
@@ -131,15 +135,25 @@ def test_with_nobody_to_end_it_says_so_once_and_follows_the_next_list(bench: Gua
 
 
 def test_systemd_hears_that_it_is_ready_and_that_it_lives(bench: GuardBench, tmp_path: Path) -> None:
+    low, high = bench.sleeper(), bench.sleeper()
+    bench.list(("low", 1, low.pid), ("high", 2, high.pid))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(10)
         words = launch.words("run", bench.places, LINES, [os.getuid()])
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with subprocess.Popen([*words, str(bench.pool())], env=environment, stderr=subprocess.PIPE) as guard:
-            said = [heard.recv(100) for _ in range(3)]
-            guard.kill()
-    assert said == [b"READY=1\nSTATUS=looks", b"WATCHDOG=1", b"WATCHDOG=1"]
+            try:
+                said = [heard.recv(100) for _ in range(3)]
+                bench.available(11)
+                assert low.wait(5) == -signal.SIGKILL
+                heard.settimeout(2)
+                # For 5 s the next one is spared, and nothing is written down: it says that it lives all the same.
+                said += [heard.recv(100) for _ in range(4)]
+            finally:
+                guard.kill()
+    assert said == [b"READY=1\nSTATUS=looks", *[b"WATCHDOG=1"] * 6]
+    assert high.poll() is None
 
 
 def test_the_process_has_nothing_of_the_package_but_its_folder_and_stays_small(bench: GuardBench) -> None:
@@ -161,3 +175,52 @@ def test_the_process_has_nothing_of_the_package_but_its_folder_and_stays_small(b
         "sparkctl.operations.guard",
         *(one for one in loaded if one.startswith("sparkctl.operations.guard.alone")),
     }
+
+
+def test_a_cgroup_is_killed_as_a_whole_and_another_ones_folder_is_not_believed(bench: GuardBench) -> None:
+    container = uuid.uuid4().hex * 2
+    for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        folder = Path(root) / f"docker-{container}.scope"
+        with suppress(OSError):
+            folder.mkdir()
+        if (folder / "cgroup.kill").exists():
+            break
+        with suppress(OSError):
+            folder.rmdir()
+    else:
+        pytest.skip("no cgroup v2 of which a folder may be made here")
+    try:
+        listed, unlisted, outside = bench.sleeper(), bench.sleeper(), bench.sleeper()
+        for one in (listed, unlisted):
+            (folder / "cgroup.procs").write_text(str(one.pid))
+        bench.list_victims(
+            ListedVictim("outside", container, 1, [bench.process(outside)], str(folder)),
+            ListedVictim("inside", container, 2, [bench.process(listed)], str(folder)),
+        )
+        bench.guard(LINES, bench.pool())
+        bench.available(11)
+        assert outside.wait(5) == -signal.SIGKILL
+        bench.available(13)
+        bench.until(lambda state: state.available == 13 * GIB)
+        assert (listed.poll(), unlisted.poll()) == (None, None)
+        bench.available(11)
+        assert (listed.wait(5), unlisted.wait(5)) == (-signal.SIGKILL, -signal.SIGKILL)
+        bench.available(19)
+        assert [(one.victim, one.by) for one in bench.written(2)] == [("outside", "processes"), ("inside", "cgroup")]
+    finally:
+        bench.close()
+        folder.rmdir()
+
+
+def test_caches_are_dropped_in_a_thread_and_where_that_is_not_allowed_it_is_said(tmp_path: Path) -> None:
+    files = [(str(tmp_path / name), b"1") for name in ("drop_caches", "compact_memory")]
+    assert "No such file" in Reclaimer(tuple(files)).problem
+    for path, _ in files:
+        Path(path).touch()
+    reclaimer = Reclaimer(tuple(files))
+    reclaimer.ask()
+    end = time.monotonic() + 10
+    while not reclaimer.times and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [Path(path).read_bytes() for path, _ in files] == [b"1", b"1"]
+    assert reclaimer.problem == ""

@@ -8,10 +8,13 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.operations.stack.effect import APPLYING
+from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING
 from tests.support.box import Box
 from tests.support.fake_engine import dies
+from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,6 +250,59 @@ def test_an_interrupted_apply_leaves_what_loads_loading(box: Box) -> None:
     assert "stopped waiting for sb: it goes on loading" in done.err
     assert box.there() == {"sa": "running", "sb": "running"}
     assert box.generations.ends()[1].words == "interrupted by the operator: what was changed stays"
+
+
+def test_what_was_paused_or_held_is_started_and_is_so_no_more(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.run("down", "sb").expect(0)
+    standing.hold(box.spark.world(FakeReport()), "sa", "three failures within 30 minutes")
+    done = box.run("diff").expect(9)
+    assert "sa: drifted\n    it runs, and is kept as held: three failures within 30 minutes" in done.out
+    assert "sb: drifted\n    it does not run: paused by " in done.out
+    box.run("apply", "box").expect(0)
+    assert box.there() == {"sa": "running", "sb": "running"}
+    assert standing.standings(box.spark.world(FakeReport())) == {}
+    box.run("diff").expect(0)
+
+
+def test_a_failed_apply_leaves_what_is_paused_paused(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.run("down", "sb").expect(0)
+    box.spark.engine.on_start["sa"] = dies()
+    box.apply(f"a {SMALLER}; b").expect(5)
+    assert list(standing.standings(box.spark.world(FakeReport()))) == ["sb"]
+    assert box.there() == {"sa": "running"}
+
+
+def test_two_new_ones_of_which_one_fails_are_both_taken_away(box: Box) -> None:
+    box.spark.engine.on_start["sb"] = dies()
+    box.apply("a; b; c").expect(5)
+    assert (box.there(), box.outcomes) == ({}, [FAILED])
+
+
+def test_locked_refuses_what_is_not_as_it_was_locked(box: Box) -> None:
+    box.stack("a")
+    assert box.run("apply", "box", "--locked").code == 2, "there is no lock"
+    box.run("lock", "box").expect(0)
+    box.run("apply", "box", "--locked").expect(0)
+    box.spark.engine.tagged[IMAGE] = "sha256:another"
+    box.changed()
+    done = box.run("apply", "box", "--locked").expect(2)
+    assert "not as it was locked" in done.err
+    assert box.changed() == []
+
+
+def test_what_cannot_be_brought_back_is_told_and_kept(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.spark.store.kept.clear()  # no generation knows any more what ran
+    box.recipe("a", 9001, "limits: {sequences: 2}\n")
+    box.spark.engine.on_start["sb"] = dies()
+    box.stack(f"a; b {SMALLER}")
+    done = box.run("apply", "box").expect(5)
+    told = "sa could not be brought back to what it was: no generation has what ran, and its recipe ra says something"
+    assert told in done.err
+    assert told in box.generations.ends()[1].words
+    assert box.there() == {"sa": "running", "sb": "running"}, "the new one stays rather than nothing"
 
 
 def test_the_program_interface_applies_and_says_the_same(box: Box) -> None:

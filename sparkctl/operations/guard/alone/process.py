@@ -90,7 +90,7 @@ class Guard:
         self._file = StateFile(options.places.state)
         self._segments: dict[str, set[Segment]] = {}
         self._ended: list[tuple[ArmedVictim, set[Segment]]] = []
-        self._read_s = self._looked_into_s = float("-inf")
+        self._read_s = self._told_s = self._looked_into_s = float("-inf")
         self._nobody = False
         self._told_closed = False
 
@@ -127,6 +127,9 @@ class Guard:
         elif verdict.reclaim:
             self._reclaimer.ask()
         self._tell(now, verdict)
+        if now - self._told_s >= READ_S:
+            self._told_s = now
+            self._notify.say(b"WATCHDOG=1")  # also in need: it waits for nobody
         if self._calm(now, verdict):
             self._quietly(now)
         wait = look_again_s(memory.available, self._judge.lines)
@@ -195,7 +198,6 @@ class Guard:
     def _quietly(self, now: float) -> None:
         if now - self._read_s >= READ_S:
             self._read_s = now
-            self._notify.say(b"WATCHDOG=1")
             self._read_list()
         if now - self._looked_into_s >= SEGMENTS_S:
             self._look_into(now)
