@@ -1,0 +1,91 @@
+"""A websocket through the door: what either side says goes to the other, and so does how it closes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import WSMsgType, web
+
+from sparkctl.base.units import MIB
+from sparkctl.world.door.to_server import FAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from sparkctl.world.door.to_client import ToClient
+
+MOST: Final = 16 * MIB
+"""Bytes of a message (a choice): 5 minutes of the 16 kHz audio that vLLM takes are 9.6 MB, 12.8 in base64."""
+_GOING_AWAY: Final = 1001
+_SERVER_FAILED: Final = 1011
+_NOT_SENT: Final = frozenset({1004, 1005, 1006, 1015})
+"""Codes that say how a connection ended, and that nobody may send (RFC 6455, 7.4.1)."""
+
+
+class Sockets:
+    """The two ends of a websocket.
+
+    ``rests`` is told when nothing has gone either way for ``rest_s``, and when something goes again.
+    """
+
+    def __init__(self, client: web.WebSocketResponse, server: aiohttp.ClientWebSocketResponse, out: ToClient) -> None:
+        self._client = client
+        self._server = server
+        self._out = out
+        self._loop = asyncio.get_running_loop()
+        self._moved_at = self._loop.time()
+
+    async def run(self, rest_s: float, rests: Callable[[bool], None]) -> bool:
+        """Carry messages until one side closes; return whether the server ended it as it should."""
+        watch = asyncio.create_task(self._watch(rest_s, rests))
+        from_client = asyncio.create_task(self._carry(self._client, self._server))
+        from_server = asyncio.create_task(self._carry(self._server, self._client))
+        try:
+            await asyncio.wait({from_client, from_server}, return_when=asyncio.FIRST_COMPLETED)
+            died = from_server.done() and self._server.close_code in {None, 1006}
+            if from_server.done():
+                code = _SERVER_FAILED if died else _sendable(self._server.close_code)
+                await self._client.close(code=code)
+            else:
+                await self._server.close(code=_sendable(self._client.close_code))
+            return not died
+        finally:
+            for task in (watch, from_client, from_server):
+                task.cancel()
+            await asyncio.gather(watch, from_client, from_server, return_exceptions=True)
+            await self._server.close(code=_GOING_AWAY)
+
+    async def _carry(
+        self,
+        this: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+        other: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+    ) -> None:
+        """Carry what one side says to the other, until it closes or the other does not take it."""
+        try:
+            async for message in this:
+                self._moved_at = self._loop.time()
+                if message.type is WSMsgType.TEXT:
+                    await other.send_str(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    await other.send_bytes(message.data)
+                if other is self._client:
+                    self._out.sent += len(message.data)
+        except FAULTS:
+            return
+
+    async def _watch(self, rest_s: float, rests: Callable[[bool], None]) -> None:
+        """Look whether something moves: one look for all messages of a while."""
+        resting = False
+        while True:
+            due = self._moved_at + rest_s - self._loop.time()
+            if (due <= 0) != resting:
+                resting = not resting
+                rests(resting)
+            await asyncio.sleep(min(1.0, rest_s) if resting else max(due, 0.01))
+
+
+def _sendable(code: int | None) -> int:
+    return _GOING_AWAY if code is None or code in _NOT_SENT else code
