@@ -7,10 +7,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sparkctl.world.door_ports import Answered, Arrival, Ended, Usage, Wait
+from sparkctl.world.door_ports import Answered, Arrival, Ended, Forward, Refuse, Usage, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from concurrent.futures import Future
 
     from sparkctl.world.door_ports import Bounds, Decision, DoorHandler, DoorPlace, How, Pages
 
@@ -51,7 +52,7 @@ class FakeDoor:
         del grace_s
         self.closed += 1
 
-    def ask(self, model: str, body: Mapping[str, Any] | None = None, **given: Any) -> FakeRequest:
+    def ask(self, model: str, body: Mapping[str, Any] | None = None, **given: object) -> FakeRequest:
         """Bring a request, and do not wait for what becomes of it."""
         self.number += 1
         document = {"model": model, **(body or {})}
@@ -70,12 +71,12 @@ class FakeDoor:
             address="127.0.0.1",
             origin="",
             host="127.0.0.1:8090",
-        )._replace(**given)
+        )._replace(**given)  # type: ignore[arg-type]
         return FakeRequest(self, arrival)
 
-    def get(self, path: str, **given: Any) -> FakeRequest:
+    def get(self, path: str, **given: object) -> FakeRequest:
         """Bring a request without a body."""
-        return self.ask("", path=path, method="GET", form="nothing", body=b"", document={}, **given)
+        return self.ask("", path=path, method="GET", form="nothing", body=b"", document={}, **given)  # type: ignore[arg-type]
 
 
 class FakeRequest:
@@ -88,9 +89,10 @@ class FakeRequest:
         self.waited = False
         self._door, self._handler, self._loop = door, door.handler, door.loop
         self._wait: Wait | None = None
-        self._done = asyncio.run_coroutine_threadsafe(self._decided(self._handler.arrive(arrival)), self._loop)
+        decided = self._decided(self._handler.arrive(arrival))
+        self._done: Future[Decision | None] = asyncio.run_coroutine_threadsafe(decided, self._loop)
 
-    async def _decided(self, asked: Any) -> Decision:
+    async def _decided(self, asked: Awaitable[Decision]) -> Decision:
         found: Decision = await asked
         while isinstance(found, Wait):
             self.waited, self._wait = True, found
@@ -107,19 +109,31 @@ class FakeRequest:
         """Whether nothing is decided yet."""
         return not self._done.done()
 
-    def decision(self, timeout: float = 5.0) -> Any:
+    def decision(self, timeout: float = 5.0) -> Decision | None:
         """Wait for what is decided."""
         return self._done.result(timeout)
 
-    def judged(self, status: int | None, body: object) -> Any:
+    def forwarded(self) -> Forward:
+        """Return to which server it goes."""
+        found = self.decision()
+        assert isinstance(found, Forward), found
+        return found
+
+    def refused(self) -> Refuse:
+        """Return with what it is refused."""
+        found = self.decision()
+        assert isinstance(found, Refuse), found
+        return found
+
+    def judged(self, status: int | None, body: object) -> Decision | None:
         """Let the decision's judge look at a server's answer, and wait for what it decides."""
-        judge = self.decision().judge
+        judge = self.forwarded().judge
         assert judge is not None
         answer = Answered(status, {}, json.dumps(body).encode())
         self._done = asyncio.run_coroutine_threadsafe(self._judged(judge(answer)), self._loop)
         return self.decision()
 
-    async def _judged(self, asked: Any) -> Decision | None:
+    async def _judged(self, asked: Awaitable[Decision | None]) -> Decision | None:
         found = await asked
         return None if found is None else await self._decided(_itself(found))
 
@@ -138,7 +152,7 @@ class FakeRequest:
         usage = Usage(*(tokens or (None, None)))
         self._in_loop(lambda: self._handler.ended(self.arrival.id, Ended(how, status, 10, usage, "")))
 
-    def _in_loop(self, what: Any) -> None:
+    def _in_loop(self, what: Callable[[], None]) -> None:
         async def do() -> None:
             what()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sparkctl.operations.gateway.told import RequestDone
+    from sparkctl.operations.gateway.requests.told import RequestDone
     from sparkctl.planning.gateway.desk.service import DeskState
     from tests.support.fake_door import FakeRequest
 
@@ -88,16 +88,16 @@ class GatewayBench:
         self.until(lambda: E4B in self.running and self.states.get(E4B) == "ready")
         return self
 
-    def ask(self, model: str, *, until: bool = True, **given: Any) -> FakeRequest:
+    def ask(self, model: str, *, until: bool = True, **given: object) -> FakeRequest:
         """Bring a request, and let time pass until it is decided, or not."""
-        request = self.door.ask(model, **given)
+        request = self.door.ask(model, **given)  # type: ignore[arg-type]
         if until:
             self.until(lambda: not request.open)
         return request
 
-    def served(self, model: str, **given: Any) -> None:
+    def served(self, model: str, **given: object) -> None:
         """Bring a request that is answered at once."""
-        request = self.ask(model, **given)
+        request = self.ask(model, **given)  # type: ignore[arg-type]
         request.first_byte()
         request.end()
 
@@ -124,4 +124,4 @@ class GatewayBench:
             what()
 
         if self.gateway.url:
-            self.gateway._thread.wait_for(do())  # type: ignore[union-attr]
+            self.gateway.in_loop(do())

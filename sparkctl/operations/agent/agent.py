@@ -24,7 +24,7 @@ from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult, Service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sparkctl.operations.agent.beside import Beside
+    from sparkctl.operations.agent.beside import BesideAgent
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.decision import Decision
@@ -51,10 +51,10 @@ class Agent:
         work: Work,
         jitter: Callable[[], float],
         alive: Callable[[], None] = lambda: None,
-        beside: Beside | None = None,
+        beside: BesideAgent | None = None,
     ) -> None:
         self.world = world
-        self._beside: Beside = beside or NobodyBeside()
+        self._beside: BesideAgent = beside or NobodyBeside()
         self._work = work
         self._jitter = jitter
         self._observer = Observer(world, alive)

@@ -21,7 +21,7 @@ class BoxLook(NamedTuple):
     acting_on: str = ""
 
 
-class Beside(Protocol):
+class BesideAgent(Protocol):
     """Somebody beside the agent. Both are called in the agent's own thread, at each of its looks."""
 
     def works_on(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ from sparkctl.operations.agent.work import ThreadWork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sparkctl.operations.agent.beside import Beside
+    from sparkctl.operations.agent.beside import BesideAgent
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.world.ports import Supervisor
@@ -35,7 +35,7 @@ class Resident:
         work: Work | None = None,
         jitter: Callable[[], float] | None = None,
         ends: Callable[[], bool] = lambda: False,
-        beside: Beside | None = None,
+        beside: BesideAgent | None = None,
     ) -> None:
         self._beside = beside
         self._world = world

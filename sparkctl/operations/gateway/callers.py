@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sparkctl.operations.gateway.told import NOBODY
+from sparkctl.operations.gateway.requests.told import NOBODY
 from sparkctl.world.door_ports import Refuse, host_is_ours
 
 if TYPE_CHECKING:

@@ -7,34 +7,35 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError
 from sparkctl.operations.agent.kept import BoxEvent, keep_event
-from sparkctl.operations.gateway.at_desk import seen_at_desk
-from sparkctl.operations.gateway.clerk import Clerk
-from sparkctl.operations.gateway.doing import Doing
-from sparkctl.operations.gateway.handler import GatewayHandler
+from sparkctl.operations.gateway.acting.at_desk import seen_at_desk
+from sparkctl.operations.gateway.acting.clerk import Clerk
+from sparkctl.operations.gateway.acting.doing import Doing
+from sparkctl.operations.gateway.acting.resolved import USUAL, ReadyStack, made_ready, servers_now
+from sparkctl.operations.gateway.acting.tap import ProgressTap
+from sparkctl.operations.gateway.acting.worker import OneWorker, Thread
 from sparkctl.operations.gateway.loop import LoopThread
-from sparkctl.operations.gateway.resolved import USUAL, ReadyStack, made_ready, servers_now
-from sparkctl.operations.gateway.tap import ProgressTap
-from sparkctl.operations.gateway.worker import OneWorker, Thread
+from sparkctl.operations.gateway.requests.handler import GatewayHandler
 from sparkctl.planning.gateway.desk.events import GuardClosed
 from sparkctl.world.door_ports import DoorPlace, why_not_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.callers import Doorkeeper
-    from sparkctl.operations.gateway.told import RequestDone
+    from sparkctl.operations.gateway.requests.told import RequestDone
     from sparkctl.planning.box.declared import DeclaredGateway
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.effects import DeskEffect
     from sparkctl.planning.gateway.desk.events import DeskEvent, StackDeclared
     from sparkctl.world.door_ports import Bounds, Door, DoorOpener, Pages
 
+T = TypeVar("T")
 GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
 
@@ -143,6 +144,10 @@ class Gateway:
             self._thread.close()
             self._thread = None
         self.world.report = self._report
+
+    def in_loop(self, what: Coroutine[object, object, T]) -> T:
+        """Do something in the loop, from another thread, and return what comes of it."""
+        return self._loop().wait_for(what)
 
     def cancel(self, request: str) -> bool:
         """Break a request off; False where it is over. In the loop."""

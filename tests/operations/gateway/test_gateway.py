@@ -1,4 +1,4 @@
-"""The gateway put together: a request starts what it asks for, the agent and the desk agree, clients are told why not."""
+"""The gateway put together: a request starts what it asks for, agent and desk agree, clients are told why not."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def bench(tmp_path: Path) -> Iterator[GatewayBench]:
 
 def test_a_request_for_what_runs_goes_to_it_under_the_name_that_it_serves(bench: GatewayBench) -> None:
     bench.up()
-    found = bench.ask(E4B).decision()
+    found = bench.ask(E4B).forwarded()
     assert found.url == "http://127.0.0.1:8003"
-    assert json.loads(found.body)["model"] == "gemma-4-e4b"
+    assert json.loads(found.body or b"")["model"] == "gemma-4-e4b"
     assert found.answer_headers["x-sparkctl-model"] == E4B
 
 
@@ -33,6 +33,6 @@ def test_a_request_for_what_does_not_run_starts_it_and_is_answered(bench: Gatewa
     bench.up()
     assert bench.running == {E4B}
     found = bench.ask(FP8)
-    assert found.decision().url == "http://127.0.0.1:8001"
+    assert found.forwarded().url == "http://127.0.0.1:8001"
     assert bench.running == {E4B, FP8}
     assert bench.starts(FP8) == 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.operations.gateway.served import ServedStack, routed
+from sparkctl.operations.gateway.requests.served import ServedStack, routed
 from sparkctl.planning.box.declared import DeclaredRoute
 from sparkctl.planning.gateway.body import COUNTS
 from sparkctl.planning.gateway.desk.service import DeskState
-from sparkctl.planning.gateway.routes import Chosen, RouteFacts, RoutedService, before, facts_of, why_no_wish
+from sparkctl.planning.gateway.routes import Chosen, RoutedService, RouteFacts, before, facts_of, why_no_wish
 from sparkctl.world.door_ports import Refuse
 
 if TYPE_CHECKING:

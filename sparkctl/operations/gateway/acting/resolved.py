@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import InputError, SparkctlError
 from sparkctl.operations import secrets
 from sparkctl.operations.agent.acting import first_line
-from sparkctl.operations.gateway.at_desk import declared_at_desk
-from sparkctl.operations.gateway.served import ServedStack, ServerAt
+from sparkctl.operations.gateway.acting.at_desk import declared_at_desk
+from sparkctl.operations.gateway.requests.served import ServedStack, ServerAt
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack.restored import restored
 from sparkctl.planning.box.declared import DeclaredGateway

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.gateway.worker import OneWorker
+    from sparkctl.operations.gateway.acting.worker import OneWorker
     from sparkctl.planning.agent.seen import ActionOutcome
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.effects import HoldService, StartService, StopService

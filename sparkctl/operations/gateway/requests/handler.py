@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.operations.gateway.directing import Direction, both, direct
-from sparkctl.operations.gateway.refusals import refusal
-from sparkctl.operations.gateway.remembered import RememberedResponses
-from sparkctl.operations.gateway.told import NOBODY, RequestDone, RequestNow
+from sparkctl.operations.gateway.requests.directing import Direction, both, direct
+from sparkctl.operations.gateway.requests.refusals import refusal
+from sparkctl.operations.gateway.requests.remembered import RememberedResponses
+from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
 from sparkctl.planning.gateway.body import changed, edited
 from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from sparkctl.operations.gateway.acting.clerk import Clerk
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
-    from sparkctl.operations.gateway.clerk import Clerk
-    from sparkctl.operations.gateway.served import ServedStack
+    from sparkctl.operations.gateway.requests.served import ServedStack
     from sparkctl.planning.gateway.routes import Chosen
     from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
 
