@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
     "mods": ("files", "List the mods; pin the checksum of a file that you have."),
     "agent": ("agent", "Keep the applied stack running: one resident process."),
+    "gateway": ("gateway", "One address for every service of a stack, started when it is asked for."),
     "recipes": ("files", "List, show and check recipes."),
     "schema": ("files", "Print the JSON Schema of a file format."),
     "facts": ("files", "Write what the hub says of a model into a file, to plan with."),

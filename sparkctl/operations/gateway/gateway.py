@@ -108,6 +108,17 @@ class Gateway:
             self._problem = ""
         self._hand_on(look)
 
+    def begin(self, generation: KeptGeneration) -> None:
+        """Open the door for a generation before the agent's first look, so that its trouble ends a command.
+
+        Raises:
+            EngineError, InputError: as for ``open``, or the engine does not answer.
+        """
+        gateway = self.declared(generation)
+        if gateway is not None:
+            self._declare(generation, gateway)
+            self.open(gateway)
+
     def open(self, gateway: DeclaredGateway) -> None:
         """Open the door where it has to be, unless it is.
 
