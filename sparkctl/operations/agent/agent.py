@@ -16,6 +16,7 @@ from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
 from sparkctl.operations.agent.state import SCHEMA, AgentState, ServiceState
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
@@ -86,6 +87,8 @@ class Agent:
 
     def tick(self) -> float:
         """Look, decide and act once, and return after how many seconds to do so again at the latest."""
+        # First: what it ends with is read after it has ended.
+        applying = self._is_applied_now()
         generation = self._applied()
         if generation is None:
             self._beside.looked(None)
@@ -94,7 +97,12 @@ class Agent:
         self._guard_says()
         closed, others = self._guard.closed(), self._beside.works_on()
         seen = self._observer.look(
-            generation, acting_on=self._acting_on(), outcome=self._work.outcome, closed=closed, others=others
+            generation,
+            acting_on=self._acting_on(),
+            outcome=self._work.outcome,
+            closed=closed,
+            applying=applying,
+            others=others,
         )
         declared = [one.declared for one in generation.services]
         now = self.world.ports.clock.monotonic()
@@ -109,7 +117,7 @@ class Agent:
             self._do_chores(generation, now)
         if not seen.engine:
             self._tell_guard(generation)
-        self._beside.looked(BoxLook(generation, seen, decision, tuple(self._observer.ours), self._acting_on()))
+        self._beside.looked(BoxLook(generation, seen, decision, tuple(self._observer.ours), self._acting_on(), applying))
         self._write(generation, seen)
         return min(decision.next_s, LOOK_S)
 
@@ -118,6 +126,13 @@ class Agent:
         underway = self._memory.past.underway
         mine = underway is not None and underway.agent == self.world.ports.locks.me and self._work.busy
         return underway.service if underway is not None and mine else ""
+
+    def _is_applied_now(self) -> bool:
+        """Return whether a command puts a stack into effect: then every service is that command's."""
+        try:
+            return under_way(self.world)
+        except EngineError:
+            return False  # the look says so
 
     # --- what was applied --------------------------------------------------------------------------------------------
 

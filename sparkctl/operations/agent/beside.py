@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 
 class BoxLook(NamedTuple):
-    """A look of the agent: what is declared, what it saw, what it decided, the containers, and whom it works on."""
+    """A look of the agent: what is declared, what it saw, what it decided, the containers, and whom it works on.
+
+    ``applying``: a command puts another stack into effect.
+    """
 
     generation: KeptGeneration
     seen: BoxSeen
     decision: Decision
     ours: tuple[OurContainer, ...]
     acting_on: str = ""
+    applying: bool = False
 
 
 class BesideAgent(Protocol):

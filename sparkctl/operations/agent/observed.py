@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.operations.agent.acting import first_line
 from sparkctl.operations.agent.lifetime import Lifetime
+from sparkctl.operations.agent.state import boot_of
 from sparkctl.operations.deployed import Looked, service_name
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
@@ -69,17 +70,19 @@ class Observer:
         acting_on: str,
         outcome: ActionOutcome | None,
         closed: str = "",
+        applying: bool = False,
         others: Collection[str] = (),
     ) -> BoxSeen:
         """Return what is seen of the box.
 
         ``acting_on`` is the service that the agent itself works on, "" for none; ``outcome`` is how its last action
-        ended, and ``closed`` why no start is admitted. ``others`` are worked on by the gateway of this process.
+        ended, ``closed`` why no start is admitted, and ``applying`` whether a command works on the whole stack.
+        ``others`` are worked on by the gateway of this process.
         """
         me = self._world.ports.locks.me
         seen = BoxSeen((), agent=me, boot=boot_of(me), closed=closed, outcome=outcome)
         try:
-            services = self._services(generation, acting_on, others)
+            services = self._services(generation, acting_on, others, applying=applying)
         except EngineError as error:
             self.ours = []
             return BoxSeen((), agent=me, boot=seen.boot, engine=first_line(error.message), outcome=outcome)
@@ -115,7 +118,9 @@ class Observer:
 
     # --- one look ----------------------------------------------------------------------------------------------------
 
-    def _services(self, generation: KeptGeneration, acting_on: str, others: Collection[str]) -> list[SeenService]:
+    def _services(
+        self, generation: KeptGeneration, acting_on: str, others: Collection[str], *, applying: bool
+    ) -> list[SeenService]:
         containers = self._world.engine.containers()
         there = {one.name: one for one in containers if service_name(one) == one.name}
         self._keep_lifetimes(list(there.values()))
@@ -128,8 +133,8 @@ class Observer:
         self.set_aside = any(not self._world.ports.locks.worked_on(engine_id, name) for name in aside)
         found = []
         for name in dict.fromkeys([*(one.name for one in generation.services), *by_name]):
-            worked_on = name != acting_on and self._world.ports.locks.worked_on(engine_id, name)
-            worked_on = worked_on or name in others
+            elsewhere = applying or name in others
+            worked_on = name != acting_on and (elsewhere or self._world.ports.locks.worked_on(engine_id, name))
             kept = generation.service(name)
             found.append(self._seen(name, kept, by_name.get(name), standings.get(name), worked_on=worked_on))
             self._alive()
@@ -218,9 +223,3 @@ def _differs(kept: KeptService | None, record: ServiceLabels) -> tuple[str, ...]
     if kept is None or record.digest == kept.digest:
         return ()
     return ("its settings (sparkctl diff names them)",)
-
-
-def boot_of(process: str) -> str:
-    """Return the boot of the host of a process as ``Locks.me`` writes it, "" where that does not say it."""
-    parts = process.split("~")
-    return parts[1] if len(parts) > 1 else ""

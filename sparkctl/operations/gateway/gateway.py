@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sparkctl.world.door_ports import Bounds, Door, DoorOpener, Pages
 
 T = TypeVar("T")
+_APPLYING: Final = "a command puts a stack into effect"
 GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
 
@@ -192,7 +193,7 @@ class Gateway:
         if servers != ready.served.servers:
             ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
             self._thread.call(partial(self._take, ready))
-        closed = look.seen.closed
+        closed = look.seen.closed or (_APPLYING if look.applying else "")
         if closed != self._closed:
             self._closed = closed
             self._tell(GuardClosed(closed))
