@@ -52,10 +52,10 @@ class FakeDoor:
         del grace_s
         self.closed += 1
 
-    def ask(self, model: str, body: Mapping[str, Any] | None = None, **given: object) -> FakeRequest:
+    def ask(self, model: str, more: Mapping[str, Any] | None = None, **given: object) -> FakeRequest:
         """Bring a request, and do not wait for what becomes of it."""
         self.number += 1
-        document = {"model": model, **(body or {})}
+        document = {"model": model, **(more or {})}
         arrival = Arrival(
             id=f"r{self.number}",
             method="POST",

@@ -27,7 +27,7 @@ E4B = "e4b-nvfp4"
 FP8 = "26b-a4b-fp8"
 STACK = f"""\
 services:
-  {E4B}: {{recipe: {E4B}, priority: 10, names: [small], defaults: {{temperature: 0.7}}, force: {{top_k: 5}}}}
+  {E4B}: {{recipe: {E4B}, priority: 10, names: [small], set: {{limits.context: 8192}}, defaults: {{temperature: 0.7}}, force: {{top_k: 5}}}}
   {FP8}: {{recipe: {FP8}, priority: 5, start: on-demand, idle: 10m}}
 routes:
   auto: {{first: {E4B}, then: {FP8}}}

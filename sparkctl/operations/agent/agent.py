@@ -117,7 +117,9 @@ class Agent:
             self._do_chores(generation, now)
         if not seen.engine:
             self._tell_guard(generation)
-        self._beside.looked(BoxLook(generation, seen, decision, tuple(self._observer.ours), self._acting_on(), applying))
+        self._beside.looked(
+            BoxLook(generation, seen, decision, tuple(self._observer.ours), self._acting_on(), applying)
+        )
         self._write(generation, seen)
         return min(decision.next_s, LOOK_S)
 

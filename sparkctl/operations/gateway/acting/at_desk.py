@@ -22,8 +22,7 @@ _LIVE: Final = {
     SeenState.READY: DeskState.READY,
     SeenState.BUSY: DeskState.READY,
     SeenState.UNKNOWN: DeskState.READY,
-    # It gets no requests, and those for it wait: it goes on, or it is stopped and started again.
-    SeenState.STUCK: DeskState.STOPPING,
+    SeenState.STUCK: DeskState.STUCK,
 }
 
 

@@ -20,14 +20,15 @@ STORED: Final = "/v1/responses/"
 
 
 class Direction(NamedTuple):
-    """Where a request goes. ``route`` and ``chosen`` are of a name that stands for two services.
+    """Where a request goes. ``route``, ``facts`` and ``chosen`` are of a name that stands for two services.
 
-    ``past_desk``: it is handed to its server at once where that runs, starts nothing and keeps nothing running.
+    ``keeps``: it is use of its service; what counts tokens, or asks for a stored response, starts nothing and keeps
+    nothing running.
     """
 
     service: str
     may_start: bool = False
-    past_desk: bool = False
+    keeps: bool = True
     route: DeclaredRoute | None = None
     facts: RouteFacts | None = None
     chosen: Chosen | None = None
@@ -51,7 +52,7 @@ def direct(arrival: Arrival, caller: Caller, stack: ServedStack, desk: Desk, sto
         return refusal or Refuse(404, "model_not_found", name, should_retry=False)
     if isinstance(found, DeclaredRoute):
         return _routed(arrival, caller, stack, desk, found)
-    return _counted(arrival, desk, Direction(found.service, caller.may_start))
+    return Direction(found.service, caller.may_start, keeps=arrival.path not in COUNTS)
 
 
 def both(
@@ -71,28 +72,13 @@ def _routed(
         return Refuse(400, "no_such_route", wrong, should_retry=False)
     chosen = before(route, facts, *both(route, stack, desk, may_start=caller.may_start))
     may_start = caller.may_start and (route.start or chosen.service == route.first)
-    found = Direction(chosen.service, may_start, route=route, facts=facts, chosen=chosen)
-    return _counted(arrival, desk, found)
-
-
-def _counted(arrival: Arrival, desk: Desk, found: Direction) -> Direction | Refuse:
-    """Return the direction; what counts tokens goes past the desk, where the service runs."""
-    if arrival.path not in COUNTS:
-        return found
-    if not _ready(desk, found.service):
-        words = f"{found.service} is not running, and counting tokens starts nothing"
-        return Refuse(503, "not_running", words, should_retry=False)
-    return found._replace(past_desk=True)
+    return Direction(chosen.service, may_start, arrival.path not in COUNTS, route, facts, chosen)
 
 
 def _stored(desk: Desk, service: str | None) -> Direction | Refuse:
     """Return the one server that has a stored response; where that is gone, so is the response."""
-    if service is None or not _ready(desk, service):
+    one = None if service is None else desk.services.get(service)
+    if service is None or one is None or one.state is not DeskState.READY:
         words = "there is no such response: it is kept by the server that gave it, while that runs"
         return Refuse(404, "response_not_found", words, should_retry=False)
-    return Direction(service, past_desk=True)
-
-
-def _ready(desk: Desk, name: str) -> bool:
-    service = desk.services.get(name)
-    return service is not None and service.state is DeskState.READY
+    return Direction(service, keeps=False)

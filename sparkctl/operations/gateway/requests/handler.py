@@ -104,7 +104,7 @@ class GatewayHandler:
         if isinstance(found, Refuse):
             return found
         one.direction, one.service, one.chosen = found, found.service, found.chosen
-        return self._forward(one) if found.past_desk else self._asked(one, may_start=found.may_start)
+        return self._asked(one, may_start=found.may_start)
 
     def first_byte(self, request: str, status: int, piece: bytes) -> None:
         """Take note that a server began to answer."""
@@ -156,7 +156,8 @@ class GatewayHandler:
         comments = stack is not None and stack.comments and arrival.stream
         one.turn = arrival.id if not one.turn else f"{arrival.id}+{one.service}"
         wait_s = 540.0 if stack is None else stack.wait_s
-        turn = DeskRequest(one.turn, one.service, stream=comments, may_start=may_start, wait_s=wait_s)
+        keeps = one.direction is None or one.direction.keeps
+        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, wait_s=wait_s)
         answer = self._clerk.ask(turn)
         if answer.done():
             return self._decided(one, answer.result())
@@ -192,7 +193,7 @@ class GatewayHandler:
             model = changes.model
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
-            judge = None if direction.past_desk else partial(self._judged, one, direction)
+            judge = partial(self._judged, one, direction) if direction.keeps else None
         return Forward(server.url, headers, body, model, told, judge)
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
