@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
     "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
     "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
+    "keys": ("gateway", "Give the gateway's clients keys, list them, and take them back."),
     "guard": ("guard", "End a service before the host runs out of memory."),
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),

@@ -282,6 +282,12 @@ class FakeFiles:
         if path in self.removed:
             self.removed.remove(path)
 
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        if self.content(path) is not None:
+            return False
+        self.write(path, content, mode=mode)
+        return True
+
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         for name, content in contents.items():
             self.write(path / name, content, mode=0o644)

@@ -6,7 +6,6 @@ Images are compared by what is behind their tags, models by their commits, mods 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
@@ -77,12 +76,19 @@ def gateway_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
 
 
 def _gateway(one: KeptGeneration) -> dict[str, str]:
-    found = one.gateway
-    return {} if found is None else {key.replace("_", "-"): _plain(value) for key, value in asdict(found).items()}
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    said = one.gateway
+    if said is None:
+        return {}
+    return {
+        "bind": said.bind,
+        "port": str(said.port),
+        "wait": f"{said.wait_s:g} s",
+        "queue": str(said.queue),
+        "comments": str(said.comments).lower(),
+        "certificate": said.certificate,
+        "certificate-key": said.certificate_key,
+        "open": str(said.open).lower(),
+    }
 
 
 def _routes(one: KeptGeneration) -> dict[str, str]:
