@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.operations.agent.agent import Agent
-from sparkctl.operations.gateway.callers import OpenDoor
 from sparkctl.operations.gateway.gateway import Gateway, GatewayParts
 from sparkctl.planning.gateway.desk.events import DeskTick
 from tests.support.applied import apply
@@ -27,7 +26,9 @@ E4B = "e4b-nvfp4"
 FP8 = "26b-a4b-fp8"
 STACK = f"""\
 services:
-  {E4B}: {{recipe: {E4B}, priority: 10, names: [small], set: {{limits.context: 8192}}, defaults: {{temperature: 0.7}}, force: {{top_k: 5}}}}
+  {E4B}:
+    {{recipe: {E4B}, priority: 10, set: {{limits.context: 4096}},
+     names: [small], defaults: {{temperature: 0.7}}, force: {{top_k: 5}}}}
   {FP8}: {{recipe: {FP8}, priority: 5, start: on-demand, idle: 10m}}
 routes:
   auto: {{first: {E4B}, then: {FP8}}}
@@ -55,7 +56,7 @@ class GatewayBench:
         self.spark.locks.me = "host~boot1~1~100~1"
         self.apply(self.stack)
         world = self.spark.world(self.report)
-        given = {"opener": self.door, "doorkeeper": OpenDoor(), "done": self.done.append, **self.parts}
+        given = {"opener": self.door, "done": self.done.append, **self.parts}
         self.gateway = Gateway(world, GatewayParts(**given))
         self.agent = Agent(world, self.gateway.worker, lambda: 0.0, beside=self.gateway)
 

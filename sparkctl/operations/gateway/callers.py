@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sparkctl.operations.gateway.requests.told import NOBODY
-from sparkctl.world.door_ports import Refuse, host_is_ours
-
 if TYPE_CHECKING:
-    from sparkctl.world.door_ports import Arrival
+    from sparkctl.world.door_ports import Arrival, Refuse
 
 
 class Caller(Protocol):
@@ -34,28 +31,3 @@ class Doorkeeper(Protocol):
 
     def caller(self, arrival: Arrival) -> Caller | Refuse:
         """Return whose request it is, or why it is refused: no key, a wrong one, too many requests."""
-
-
-class Anybody:
-    """Anybody, where no key is needed: on the loopback alone, or where an operator said so."""
-
-    name = NOBODY
-    may_start = True
-
-    def may_use(self, model: str) -> bool:  # noqa: ARG002  (the port's signature)
-        """Return that it may."""
-        return True
-
-    def used(self, prompt: int | None, completion: int | None) -> None:
-        """Count nothing."""
-
-
-class OpenDoor:
-    """A doorkeeper without keys. A page of another site is kept out by the name under which it comes."""
-
-    def caller(self, arrival: Arrival) -> Caller | Refuse:
-        """Let everybody in who meant this host."""
-        if host_is_ours(arrival.host):
-            return Anybody()
-        words = "this host is asked for by its address or as localhost; with a key (sparkctl keys add) by any name"
-        return Refuse(403, "host_not_allowed", words, should_retry=False)

@@ -5,6 +5,7 @@ The agent's thread calls ``works_on`` and ``looked``; door, handler and desk liv
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -17,17 +18,19 @@ from sparkctl.operations.gateway.acting.doing import Doing
 from sparkctl.operations.gateway.acting.resolved import USUAL, ReadyStack, made_ready, servers_now
 from sparkctl.operations.gateway.acting.tap import ProgressTap
 from sparkctl.operations.gateway.acting.worker import OneWorker, Thread
+from sparkctl.operations.gateway.keys import folder
+from sparkctl.operations.gateway.keys.at_door import DoorRules, KeysAtDoor
+from sparkctl.operations.gateway.keys.use import KeyUses
 from sparkctl.operations.gateway.loop import LoopThread
 from sparkctl.operations.gateway.requests.handler import GatewayHandler
 from sparkctl.planning.gateway.desk.events import GuardClosed
-from sparkctl.world.door_ports import DoorPlace, why_not_bound
+from sparkctl.world.door_ports import DoorPlace, host_is_loopback, why_not_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
-    from sparkctl.operations.gateway.callers import Doorkeeper
     from sparkctl.operations.gateway.requests.told import RequestDone
     from sparkctl.planning.box.declared import DeclaredGateway
     from sparkctl.planning.box.generation import KeptGeneration
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from sparkctl.world.door_ports import Bounds, Door, DoorOpener, Pages
 
 T = TypeVar("T")
+KEEP_S: Final = 60.0
+"""So often the use of keys is written, a choice: what a kill loses is that."""
 _APPLYING: Final = "a command puts a stack into effect"
 GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
@@ -49,8 +54,6 @@ class GatewayParts(NamedTuple):
     """
 
     opener: DoorOpener
-    doorkeeper: Doorkeeper
-    has_keys: Callable[[], bool] = lambda: False
     pages: Callable[[Gateway], Pages] | None = None
     done: Callable[[RequestDone], None] = lambda _: None
     effect: Callable[[DeskEffect], None] = lambda _: None
@@ -80,10 +83,12 @@ class Gateway:
         self._told: StackDeclared | None = None
         self._closed = ""
         self._problem = ""
+        self._kept_at = world.clock.monotonic()
+        self._report = world.report
         self._doing = Doing(world, self.worker, self._tell, self._note, self._beside)
         self.clerk = Clerk(self._doing, world.clock.monotonic, parts.effect)
-        self.handler = GatewayHandler(self.clerk, parts.doorkeeper, world.clock.monotonic, self._over)
-        self._report = world.report
+        self.uses = KeyUses(world)
+        self.handler = GatewayHandler(self.clerk, self._keys(USUAL), world.clock.monotonic, self._over)
         world.report = ProgressTap(world.report, self._tell)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
@@ -108,6 +113,7 @@ class Gateway:
         else:
             self._problem = ""
         self._hand_on(look)
+        self._keep_uses()
 
     def begin(self, generation: KeptGeneration) -> None:
         """Open the door for a generation before the agent's first look, so that its trouble ends a command.
@@ -130,16 +136,24 @@ class Gateway:
         place = DoorPlace(gateway.bind, gateway.port, gateway.certificate, gateway.certificate_key)
         if place == self._at:
             return
-        why = why_not_bound(place.host, keys=self.parts.has_keys(), opened=gateway.open)
+        keys = self._keys(gateway)
+        why = why_not_bound(place.host, keys=bool(keys.keys), opened=gateway.open)
         if why:
             hint = "sparkctl keys add NAME makes one; --open, or open: true in the stack's file, does without"
             raise InputError(why, hint=hint)
         self.close_door()
+        self.handler.doorkeeper = keys
         thread = self._loop()
         pages = None if self.parts.pages is None else self.parts.pages(self)
         self._door = thread.wait_for(self.parts.opener(place, self.handler, pages, self.parts.bounds))
         self._at, self.url = place, self._door.url
         self._report.say(f"the gateway listens at {self.url}/v1")
+
+    def _keys(self, gateway: DeclaredGateway) -> KeysAtDoor:
+        """Return who knows the keys at a door that listens there."""
+        own = os.uname().nodename.lower()
+        rules = DoorRules(host_is_loopback(gateway.bind), gateway.open, frozenset({own, f"{own}.local"}))
+        return KeysAtDoor(folder.place(self.world), rules, self.uses, self.world.clock.monotonic, self._report.warn)
 
     def close_door(self) -> None:
         """Close the door, if it is open: what is answered may end for some seconds."""
@@ -151,6 +165,7 @@ class Gateway:
     def close(self) -> None:
         """End it; the services go on."""
         self.close_door()
+        self._keep_uses(0.0)
         if self._thread is not None:
             self._thread.call(self.clerk.close)
             self._thread.close()
@@ -200,6 +215,17 @@ class Gateway:
         seen = seen_at_desk(look, self.world.ports.clock.monotonic(), self._doing.unsure())
         if seen is not None:
             self._tell(seen)
+
+    def _keep_uses(self, every_s: float = KEEP_S) -> None:
+        """Keep what was done with each key, each minute or so."""
+        now = self.world.clock.monotonic()
+        if now - self._kept_at < every_s:
+            return
+        self._kept_at = now
+        try:
+            self.uses.keep()
+        except InputError as error:
+            self._report.warn(f"what is done with keys is not kept: {error.message}")
 
     def _trouble(self, error: SparkctlError) -> None:
         if error.message != self._problem:

@@ -66,7 +66,7 @@ def test_the_list_has_what_is_declared_and_starts_nothing_s14(bench: GatewayBenc
     assert list(rows) == [E4B, FP8, "auto"]
     assert rows[E4B]["status"] == {"value": "loaded"}
     assert rows[FP8]["status"] == {"value": "unloaded"}
-    assert rows[E4B]["context_length"] == rows[E4B]["meta"]["n_ctx"] == 8192
+    assert rows[E4B]["context_length"] == rows[E4B]["meta"]["n_ctx"] == 4096
     assert "small" in rows[E4B]["aliases"]
     bench.tick(5)
     assert bench.starts(FP8) == 0
@@ -241,7 +241,7 @@ def test_a_route_asks_its_first_and_says_so(bench: GatewayBench) -> None:
     assert json.loads(found.body or b"")["model"] == "gemma-4-e4b"
 
 
-TOO_LONG = {"error": {"message": "This model's maximum context length is 8192 tokens. However, you requested …"}}
+TOO_LONG = {"error": {"message": "This model's maximum context length is 4096 tokens. However, you requested …"}}
 
 
 def test_a_prompt_that_is_too_long_goes_on_to_the_second_where_that_runs(bench: GatewayBench) -> None:

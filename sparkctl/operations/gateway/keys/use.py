@@ -82,7 +82,7 @@ class KeyUses:
             InputError: it cannot be written; it is counted on.
         """
         if self._changed:
-            content = _adapter().dump_json(_Uses(SCHEMA, self._uses))
+            content = _adapter().dump_json(_Uses(SCHEMA, dict(self._uses)))  # a request may end meanwhile
             self._world.files.write(place(self._world), content, mode=_MODE)
             self._changed = False
 

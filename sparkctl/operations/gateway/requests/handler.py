@@ -54,7 +54,7 @@ class _Open:
     @property
     def key(self) -> str:
         """The name of its key."""
-        return NOBODY if self.caller is None else self.caller.name
+        return NOBODY if self.caller is None else self.caller.name or NOBODY
 
     @property
     def may_start(self) -> bool:
@@ -63,7 +63,9 @@ class _Open:
 
 
 class GatewayHandler:
-    """Decides. ``stack`` is what is applied, None for nothing; ``done`` is told each request that is over.
+    """Decides. ``stack`` is what is applied, None for nothing; ``doorkeeper`` knows the keys.
+
+    ``done`` is told each request that is over.
 
     ``now`` are seconds on a clock that only runs forward.
     """
@@ -73,7 +75,7 @@ class GatewayHandler:
     ) -> None:
         self.stack: ServedStack | None = None
         self._clerk = clerk
-        self._doorkeeper = doorkeeper
+        self.doorkeeper = doorkeeper
         self._now = now
         self._done = done
         self._open: dict[str, _Open] = {}
@@ -87,7 +89,7 @@ class GatewayHandler:
 
     async def arrive(self, arrival: Arrival) -> Decision:
         """Say what is done with a request."""
-        caller = self._doorkeeper.caller(arrival)
+        caller = self.doorkeeper.caller(arrival)
         known = caller if not isinstance(caller, Refuse) else None
         one = self._open[arrival.id] = _Open(arrival, known, self._now())
         if isinstance(caller, Refuse):
