@@ -67,7 +67,8 @@ class Asked:
         try:
             await self._decided()
         except ClientGoneError:
-            pass
+            if self._how != "died":
+                self._is("left", CLIENT_LEFT)
         except asyncio.CancelledError:
             if self.cancelled:
                 self._how = "cancelled"
@@ -96,8 +97,8 @@ class Asked:
             return await self._forward(decision)
         if isinstance(decision, AnswerWith):
             body = json.dumps(decision.document).encode()
-            await self._answer(200, {"Content-Type": "application/json"}, body)
             self._is("done", _OK)
+            await self._answer(_OK, {"Content-Type": "application/json"}, body)
             return None
         await self._refuse(decision)
         return None
@@ -227,14 +228,13 @@ class Asked:
         except ServerDiedError as error:
             await self._broken(answer, str(error))
             return
+        self._is("done", answer.status)  # before it ends: a client that has all of it may be gone in the same moment
         await self.client.end()
-        self._is("done", answer.status)
 
     async def _socket(self, to: Forward) -> Decision | None:
         """Open a websocket to the server, then to the client, and carry what either says."""
         arrival = self._arrival
-        wanted = self._request.headers.get("Sec-WebSocket-Protocol", "")
-        protocols = tuple(name.strip() for name in wanted.split(",") if name.strip())
+        protocols = headers.protocols_of(self._request.headers)
         query = f"?{urlencode({'model': to.model or arrival.model})}" if to.model or arrival.model else ""
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
@@ -243,20 +243,25 @@ class Asked:
             return await self._unanswered(to, str(error))
         try:
             out = web.WebSocketResponse(
-                protocols=(server.protocol,) if server.protocol else (), max_msg_size=realtime.MOST, compress=False
+                protocols=(server.protocol,) if server.protocol else (),
+                max_msg_size=realtime.MOST,
+                compress=False,
+                autoclose=False,
             )
             out.headers.update(headers.of_own(to.answer_headers, arrival.id))
             await self.client.socket(out)
             self._handler.first_byte(arrival.id, _SWITCHED, b"")
-            sockets = realtime.Sockets(out, server, self.client)
-            whole = await sockets.run(self._bounds.rest_s, partial(self._rests, arrival.id))
+            sockets = realtime.Sockets(out, server, self.client, self._socket_is_over)
+            await sockets.run(self._bounds.rest_s, partial(self._rests, arrival.id))
         finally:
             await server.close()
-        if whole:
-            self._is("done", _SWITCHED)
-        else:
-            self._is("died", _BAD_GATEWAY, "broke the websocket off")
         return None
+
+    def _socket_is_over(self, died: bool) -> None:
+        if died:
+            self._is("died", _BAD_GATEWAY, "broke the websocket off")
+        else:
+            self._is("done", _SWITCHED)
 
     def _rests(self, request: str, rests: bool) -> None:
         self._handler.rests(request, rests=rests)

@@ -247,7 +247,7 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
 
 
 def test_a_connection_to_a_server_is_kept_for_less_than_the_server_keeps_it() -> None:
-    """A vLLM closes after 5 s: a request on a connection that it just closed would be lost (vllm-project/vllm#41567)."""
+    """After 5 s vLLM closes it, and a request on its way is lost (vllm-project/vllm#41567)."""
     assert Bounds().pool_s <= 2
     assert Bounds().idle_s >= 75
 
