@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_key_is_printed_once_and_alone(tmp_path: Path) -> None:
+def test_a_key_is_printed_once_and_alone_s20(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     made = spark.run("keys", "add", "laptop", "--models", "auto, executor,auto", "--no-start", "--rate", "30/min")
     key = made.expect(0).out.strip()

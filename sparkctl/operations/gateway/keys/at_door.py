@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.operations.gateway.keys import folder
 from sparkctl.operations.gateway.keys.folder import KeyRing
-from sparkctl.planning.gateway.keys import LONGEST, RequestBucket, KeptKey, digest, taken
+from sparkctl.planning.gateway.keys import LONGEST, KeptKey, RequestBucket, digest, taken
 from sparkctl.world.door_ports import Refuse, host_is_ours
 
 if TYPE_CHECKING:
