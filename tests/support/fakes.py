@@ -324,13 +324,16 @@ class FakeFiles:
 
 @dataclass
 class FakeStore:
-    """Records in a list; ``broken`` is what a damaged file says to whoever uses it."""
+    """Records in a list; ``broken`` is what a damaged file says to whoever uses it, ``full`` to whoever adds to it."""
 
     kept: list[StoredRecord] = field(default_factory=list)
     broken: InputError | None = None
+    full: InputError | None = None
 
     def add(self, record: StoredRecord) -> None:
         self._use()
+        if self.full is not None:
+            raise self.full
         self.kept.append(record)
 
     def records(self, kind: str) -> list[StoredRecord]:

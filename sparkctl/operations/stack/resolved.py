@@ -234,6 +234,8 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
     )
     values = {**world.stored_secrets, **world.secret_values(service)[0]}
     kept = variables.without_values(kept, values.values())
+    if variables.names(kept):
+        kept = replace(kept, inputs="")  # a digest over a value that is short would tell it to whoever guesses
     _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
     return kept
 
