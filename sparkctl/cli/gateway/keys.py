@@ -63,6 +63,7 @@ def add_command(session: Session, name: str, models: str | None, rate: float | N
     names = tuple(dict.fromkeys(one.strip() for one in (models or "").split(",") if one.strip()))
     if models is not None and not names:
         raise click.UsageError("--models: expected names with commas between them")
+    listed.warn_of_unknown(session.world, names)
     made = folder.add(session.world, name, models=names, may_start=not no_start, rate=rate)
     session.out.say(f"the key {name}, shown this once (only a hash of it is kept):")
     session.out.shell(made.text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.operations.gateway.keys import folder
+from tests.support.applied import apply
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_key_is_printed_once_and_alone(tmp_path: Path) -> None:
+def test_a_key_is_printed_once_and_alone_s20(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     made = spark.run("keys", "add", "laptop", "--models", "auto, executor,auto", "--no-start", "--rate", "30/min")
     key = made.expect(0).out.strip()
@@ -61,3 +62,12 @@ def test_names_of_models_are_wanted_where_they_are_asked_for(
 ) -> None:
     FakeSpark(tmp_path).run("keys", "add", "laptop", "--models", " , ").expect(2)
     assert "expected names with commas" in capsys.readouterr().err
+
+
+def test_a_model_that_the_applied_stack_has_not_is_warned_of(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    assert "none of this gateway" not in spark.run("keys", "add", "early", "--models", "exeutor").expect(0).err
+    apply(spark.world(FakeReport()), "executor")
+    said = spark.run("keys", "add", "laptop", "--models", "auto,exeutor").expect(0).err
+    assert "--models: the model 'exeutor' is none of this gateway; there are: executor" in said
+    assert "'auto'" not in said

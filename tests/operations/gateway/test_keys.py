@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -158,6 +159,39 @@ def test_a_key_that_is_made_anew_is_seen_at_once(tmp_path: Path) -> None:
         assert bench.asks(made.text) == "laptop"
         folder.revoke(bench.world, "laptop")
         assert bench.asks(made.text) == "401 invalid_api_key"
+
+
+def test_a_file_that_was_changed_in_its_place_is_seen_within_a_second(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    key = folder.add(bench.world, "laptop").text
+    for bench.now in (1.0, 1.2):
+        assert bench.asks(key) == "laptop"
+    (bench.keys / "laptop.json").chmod(0o644)
+    bench.now = 2.3
+    assert bench.asks(key) == "401 invalid_api_key"
+
+
+def test_two_changes_in_one_tick_of_the_clock_are_seen_both(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    key = folder.add(bench.world, "laptop").text
+    bench.now = 1.0
+    assert bench.asks(key) == "laptop"
+    times = bench.keys.stat()
+    folder.revoke(bench.world, "laptop")
+    os.utime(bench.keys, ns=(times.st_atime_ns, times.st_mtime_ns))
+    bench.now = 1.5
+    assert bench.asks(key) == "401 invalid_api_key"
+
+
+def test_a_settled_folder_shows_a_revoked_key_at_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    key = folder.add(bench.world, "laptop").text
+    for bench.now in (1.0, 1.2, 1.3):
+        assert bench.asks(key) == "laptop"
+    os.utime(bench.keys, ns=(0, 0))
+    assert bench.asks(key) == "laptop"
+    folder.revoke(bench.world, "laptop")
+    assert bench.asks(key) == "401 invalid_api_key"
 
 
 @pytest.mark.parametrize("key", ["\udce9", "x" * 100_000, "é", "sk-sparkctl-", "Bearer x"])

@@ -20,7 +20,7 @@ CHAT = (
 )
 
 
-def test_only_the_name_is_written_anew() -> None:
+def test_only_the_name_is_written_anew_s4() -> None:
     assert edited(CHAT, BodyChanges("gemma-4")) == CHAT.replace(b"gpt-4o-mini", b"gemma-4")
 
 
@@ -112,7 +112,7 @@ def whole(body: dict[str, Any], defaults: dict[str, Any], force: dict[str, Any])
 
 @given(MAPS, MAPS, MAPS, st.booleans(), st.sampled_from([None, 1, "\t"]))
 @settings(max_examples=examples(400))
-def test_any_body_says_what_it_is_to_say(
+def test_any_body_says_what_it_is_to_say_s21(
     body: dict[str, Any], defaults: dict[str, Any], force: dict[str, Any], ascii_only: bool, indent: int | str | None
 ) -> None:
     text = json.dumps(body, ensure_ascii=ascii_only, indent=indent)
@@ -127,7 +127,7 @@ def test_any_body_says_what_it_is_to_say(
 
 @given(MAPS, MAPS)
 @settings(max_examples=examples(200))
-def test_every_byte_of_what_is_not_laid_stays(body: dict[str, Any], force: dict[str, Any]) -> None:
+def test_every_byte_of_what_is_not_laid_stays_s21(body: dict[str, Any], force: dict[str, Any]) -> None:
     kept = {key: value for key, value in body.items() if key not in force}
     raw = json.dumps({**kept, **dict.fromkeys(force, 0)}, indent=1).encode()
     found = edited(raw, BodyChanges("", {}, dict.fromkeys(force, 1)))

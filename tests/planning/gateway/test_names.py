@@ -55,7 +55,7 @@ def test_a_name_that_the_server_has_stays_in_the_body() -> None:
     assert EXECUTOR.changes("auto", "/v1/completions") == BodyChanges("gemma-4-e4b", {"temperature": 0.7}, {})
 
 
-def test_the_list_has_what_could_run_with_its_state() -> None:
+def test_the_list_has_what_could_run_with_its_state_s14() -> None:
     found = models(TABLE, {"executor": DeskState.READY, "reasoner": DeskState.STARTING}, 1_700_000_000)
     common = {"object": "model", "created": 1_700_000_000, "owned_by": "sparkctl"}
     small = {"max_model_len": 16384, "context_length": 16384, "meta": {"n_ctx": 16384}}

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sparkctl.world.door_ports import Arrival
 
 
+_TICK_S: Final = 0.1
+"""Longer than a tick of a file system's clock, 10 ms at most: after it a second change has another time."""
+_LOOK_S: Final = 1.0
+"""How often each file is looked at, for what leaves its folder as it is: an edit in its place, another mode."""
 _NEEDED: Final = "a key is needed: send it as `Authorization: Bearer …` or `x-api-key`"
 
 
@@ -88,6 +92,9 @@ class KeysAtDoor:
     ) -> None:
         self._place, self._rules, self._uses, self._now, self._tell = place, rules, uses, now, tell
         self._seen: tuple[object, ...] | None = None
+        self._mark: tuple[int, ...] = ()
+        self._changed_at: float | None = None
+        self._looked_at = 0.0
         self._ring = KeyRing()
         self._trouble = ""
         self._had_keys = False
@@ -140,6 +147,12 @@ class KeysAtDoor:
 
     def _look(self) -> None:
         """Read the keys again where any of them has changed."""
+        mark, now = folder.mark(self._place), self._now()
+        if mark != self._mark or self._changed_at is None:
+            self._mark, self._changed_at = mark, now
+        elif self._changed_at + _TICK_S < self._looked_at and now < self._looked_at + _LOOK_S:
+            return
+        self._looked_at = now
         seen = folder.seen(self._place)
         if seen == self._seen:
             return

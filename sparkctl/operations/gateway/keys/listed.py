@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.operations.gateway.keys import folder, use
+from sparkctl.operations.gateway.named import named
+from sparkctl.operations.stack.generations import Generations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.keys.folder import DamagedKey
     from sparkctl.planning.gateway.keys import KeptKey, KeyUse
@@ -31,3 +35,16 @@ def listed(world: World) -> list[ListedKey]:
     found = [ListedKey(one.name, one, use.of(uses, one)) for one in ring.keys]
     found += [ListedKey(one.name, None, None, one) for one in ring.damaged]
     return sorted(found)
+
+
+def warn_of_unknown(world: World, names: Sequence[str]) -> None:
+    """Warn of names that mean nothing in the applied stack; where none was applied, nothing is known of them.
+
+    Raises:
+        InputError: what was applied cannot be read.
+    """
+    applied = Generations(world).applied()
+    known = None if applied is None else named(applied).names
+    for name in names:
+        if known is not None and known.find(name) is None:
+            world.report.warn(f"--models: {known.why_not(name)}")
