@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("sparkctl")
 _EVENTS: Final = "text/event-stream"
+_BETWEEN_EVENTS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _LAST_PIECES: Final = 8
 """Pieces at the end of an answer, among which its server says how many tokens it had."""
 _FIRST_BYTES: Final = 16 << 10
@@ -267,8 +268,12 @@ class Asked:
         self._handler.rests(request, rests=rests)
 
     async def _broken(self, answer: aiohttp.ClientResponse, words: str) -> None:
+        """Say in a stream why it ends, and end no answer cleanly.
+
+        After half an event nothing is said: the rest of that event would be what is said, and no client could read it.
+        """
         self._is("died", _BAD_GATEWAY, words)
-        if answer.content_type == _EVENTS:
+        if answer.content_type == _EVENTS and b"".join(self._last).endswith(_BETWEEN_EVENTS):
             refusal = Refuse(_BAD_GATEWAY, "server_died", f"the server of {self._arrival.model!r} {words}")
             await self.client.write(error_event(refusal, self._arrival.id, anthropic=self._anthropic))
         self.client.break_off()

@@ -120,23 +120,22 @@ def test_a_server_that_is_not_there_is_a_502() -> None:
 
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
-@pytest.mark.parametrize("resets", [False, True])
-def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly(path: str, resets: bool) -> None:
+@pytest.mark.parametrize("half", [False, True])
+def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly(path: str, half: bool) -> None:
     """A stream that ends cleanly without [DONE] counts as a complete answer for the official clients."""
 
-    async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
-        await says(writer, STREAM, event({"n": 1}), chunk(b'data: {"n": '))
-        if resets:
-            await reset(seen, writer)
+    async def script(_: Seen, writer: asyncio.StreamWriter) -> None:
+        await says(writer, STREAM, event({"n": 1}), *([chunk(b'data: {"n": ')] if half else []))
 
     async def run() -> None:
         async with bench(script) as door:
             got_ = await door.post(path, STREAMED)
             assert (got_.status, got_.whole) == (200, False)
-            if not resets:  # what was read and not yet sent on may be lost with a reset
-                assert got_.body.startswith(b'data: {"n": 1}\n\ndata: {"n": \n\n')
-            last = got_.body.strip().split(b"\n\n")[-1]
-            assert last.startswith(b"event: error\n" if path == "/v1/messages" else b'data: {"error": ')
+            _, _, last = got_.body.partition(b'data: {"n": 1}\n\n')
+            if half:  # what is said after half an event would be the rest of it, which no client could read
+                assert last == b'data: {"n": '
+            else:
+                assert last.startswith(b"event: error\n" if path == "/v1/messages" else b'data: {"error": ')
             end = await door.handler.end()
             assert (end.how, end.status) == ("died", 502)
 
