@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError
 from sparkctl.operations.agent.kept import BoxEvent, keep_event
@@ -46,17 +46,32 @@ GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
 
 
-class GatewayParts(NamedTuple):
-    """What a gateway is put together of. ``pages`` makes the page's routes; ``done`` hears of each request's end.
+class OnPage(Protocol):
+    """The page of a gateway; all of it is called in the loop."""
 
-    ``always``: it is opened for a stack whose file wants none, too. ``place`` is where it listens in the place of what
-    the file says; ``open``: other hosts are served without a key.
+    def routes(self) -> Pages:
+        """Return its routes."""
+
+    async def keep(self) -> None:
+        """Look at the box again and again, until this is cancelled."""
+
+    def over(self, done: RequestDone) -> None:
+        """Take note of a request that is over."""
+
+    def did(self, effect: DeskEffect) -> None:
+        """Take note of what the desk wants done."""
+
+
+class GatewayParts(NamedTuple):
+    """What a gateway is put together of. ``page`` makes its page, ``done`` hears of each request's end.
+
+    ``always``: it is opened for a stack whose file wants none, too. ``host`` and ``port`` are where it listens in the
+    place of what the file says; ``open``: other hosts are served without a key.
     """
 
     opener: DoorOpener
-    pages: Callable[[Gateway], Pages] | None = None
+    page: Callable[[Gateway], OnPage] | None = None
     done: Callable[[RequestDone], None] = lambda _: None
-    effect: Callable[[DeskEffect], None] = lambda _: None
     always: bool = False
     host: str | None = None
     port: int | None = None
@@ -86,9 +101,11 @@ class Gateway:
         self._kept_at = world.clock.monotonic()
         self._report = world.report
         self._doing = Doing(world, self.worker, self._tell, self._note, self._beside)
-        self.clerk = Clerk(self._doing, world.clock.monotonic, parts.effect)
+        self.clerk = Clerk(self._doing, world.clock.monotonic, self._did)
         self.uses = KeyUses(world)
-        self.handler = GatewayHandler(self.clerk, self._keys(USUAL), world.clock.monotonic, self._over)
+        self.keys = self._keys(USUAL)
+        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over)
+        self.page: OnPage | None = None
         world.report = ProgressTap(world.report, self._tell)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
@@ -142,17 +159,33 @@ class Gateway:
             hint = "sparkctl keys add NAME makes one; --open, or open: true in the stack's file, does without"
             raise InputError(why, hint=hint)
         self.close_door()
-        self.handler.doorkeeper = keys
+        self.keys = self.handler.doorkeeper = keys
         thread = self._loop()
-        pages = None if self.parts.pages is None else self.parts.pages(self)
+        pages = self._pages(thread)
         self._door = thread.wait_for(self.parts.opener(place, self.handler, pages, self.parts.bounds))
         self._at, self.url = place, self._door.url
         self._report.say(f"the gateway listens at {self.url}/v1")
 
+    def _pages(self, thread: LoopThread) -> Pages | None:
+        """Return the routes of the page, which is made when the door is opened first, and kept fresh from then on."""
+        if self.page is None and self.parts.page is not None:
+            self.page = self.parts.page(self)
+            thread.begin(self.page.keep())
+        return None if self.page is None else self.page.routes()
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names by which this host is meant in a browser, beside its addresses and localhost."""
+        own = os.uname().nodename.lower()
+        return frozenset({own, f"{own}.local"})
+
+    def now(self) -> float:
+        """Return the time on the desk's clock, in seconds."""
+        return self.world.clock.monotonic()
+
     def _keys(self, gateway: DeclaredGateway) -> KeysAtDoor:
         """Return who knows the keys at a door that listens there."""
-        own = os.uname().nodename.lower()
-        rules = DoorRules(host_is_loopback(gateway.bind), gateway.open, frozenset({own, f"{own}.local"}))
+        rules = DoorRules(host_is_loopback(gateway.bind), gateway.open, self.host_names)
         return KeysAtDoor(folder.place(self.world), rules, self.uses, self.world.clock.monotonic, self._report.warn)
 
     def close_door(self) -> None:
@@ -243,6 +276,12 @@ class Gateway:
     def _over(self, done: RequestDone) -> None:
         self._says.give(partial(self._report.say, done.line))
         self.parts.done(done)
+        if self.page is not None:
+            self.page.over(done)
+
+    def _did(self, effect: DeskEffect) -> None:
+        if self.page is not None:
+            self.page.did(effect)
 
     # --- from any thread ---------------------------------------------------------------------------------------------
 

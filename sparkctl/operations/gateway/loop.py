@@ -39,6 +39,10 @@ class LoopThread:
         """
         return asyncio.run_coroutine_threadsafe(what, self.loop).result()
 
+    def begin(self, what: Coroutine[object, object, None]) -> None:
+        """Begin something in the loop that goes on until it is closed."""
+        asyncio.run_coroutine_threadsafe(what, self.loop)
+
     def beside(self, what: Callable[[], None]) -> None:
         """Do something that takes seconds in a thread, from the loop."""
         self.loop.run_in_executor(None, what)

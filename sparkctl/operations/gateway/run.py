@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.agent.resident import AGENT, Resident
 from sparkctl.operations.gateway.gateway import Gateway, GatewayParts
+from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
 
@@ -28,7 +29,7 @@ class AskedGateway(NamedTuple):
 def made(world: World, asked: AskedGateway | None = None) -> Gateway:
     """Return the gateway of a world, not open yet. With ``asked`` it serves also what has no `gateway:`."""
     own = asked or AskedGateway()
-    parts = GatewayParts(world.door, always=asked is not None, host=own.host, port=own.port, open=own.open)
+    parts = GatewayParts(world.door, GatewayPage, always=asked is not None, host=own.host, port=own.port, open=own.open)
     return Gateway(world, parts)
 
 

@@ -106,6 +106,12 @@ class KeysAtDoor:
         self._look()
         return self._ring.keys
 
+    @property
+    def needed(self) -> bool:
+        """Whether nobody is served without a key."""
+        self._look()
+        return not self._rules.open and bool(self._had_keys or self._trouble or not self._rules.local)
+
     def caller(self, arrival: Arrival) -> KeyOwner | Anybody | Refuse:
         """Return whose request it is, or why it is refused: no key, a wrong one, too many requests."""
         self._look()
