@@ -25,7 +25,7 @@ def due_s(desk: Desk, now: float) -> float | None:
             times.append(request.until)
     for service in work.services.values():
         at = idle.idle_at(service)
-        if at is not None and work.quiet(service.name):
+        if at is not None and not work.starting and work.quiet(service.name):
             times.append(at)
     if candidates(work) and not work.closed and not work.starting:
         times.append(work.look_again_at if work.looking_at is None else work.looking_at + LOST_S)

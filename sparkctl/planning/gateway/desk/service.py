@@ -81,6 +81,7 @@ class DeskService:
     phase: str = ""
     eta_at: float | None = None
     ours: bool = False
+    gone: bool = False
     busy: bool = False
     pinned: bool = False
     wanted_at: float | None = None

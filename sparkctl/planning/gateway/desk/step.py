@@ -36,10 +36,10 @@ def step(desk: Desk, event: DeskEvent, now: float) -> DeskStep:
     told.note(event, work)
     making_room.check(work)
     queueing.refuse(work)
-    queueing.serve(work)
+    making_room.check(work)
     if isinstance(event, MemoryLooked):
         making_room.decide(work, event.fits)
-        queueing.refuse(work)
+    queueing.serve(work)
     idle.stop(work)
     making_room.look(work)
     waiting.tell(work)

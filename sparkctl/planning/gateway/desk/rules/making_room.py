@@ -48,27 +48,30 @@ class Ahead(NamedTuple):
 
 def asked_since(work: DeskWork, service: DeskService) -> float | None:
     """Return since when somebody waits for the start of a service, None where nobody does."""
-    times = [one.at for one in work.waiting(service.name) if one.may_start]
-    if service.wanted_at is not None:
-        times.append(service.wanted_at)
-    return min(times, default=None)
+    asked, wanted = work.asked_at(service.name), service.wanted_at
+    return asked if wanted is None else wanted if asked is None else min(asked, wanted)
 
 
 def startable(work: DeskWork, service: DeskService) -> bool:
     """Return whether the desk starts it where it has room: what nobody asks for the agent does."""
     if service.declared.start is StartMode.MANUAL or service.not_before > work.now:
         return False
-    return any(one.may_start for one in work.waiting(service.name))
+    return work.asked_at(service.name) is not None
 
 
 def candidates(work: DeskWork) -> list[DeskService]:
-    """Return the services that somebody waits for and that are not there, whose turn it is first."""
-    found = [
-        (-one.declared.priority, since, one.name)
-        for one in work.services.values()
-        if one.state is DeskState.OFF and (since := asked_since(work, one)) is not None
-    ]
-    return [work.services[name] for _, _, name in sorted(found)]
+    """Return the services that somebody waits for and that are not there, whose turn it is first.
+
+    Of the same priority the one that room was made for comes before those whose requests are older: these may be the
+    ones that went for it.
+    """
+    first = None if work.making is None else work.making.coming
+    found = []
+    for one in work.services.values():
+        since = asked_since(work, one) if one.state is DeskState.OFF else None
+        if since is not None:
+            found.append((-one.declared.priority, one.name != first, since, one.name))
+    return [work.services[name] for *_, name in sorted(found)]
 
 
 # --- what was begun is let go where it is not needed any more
@@ -116,7 +119,7 @@ def _stopping(work: DeskWork, making: MakingRoom) -> bool:
 def look(work: DeskWork) -> None:
     """Ask for a look at the memory where somebody waits for a start and it is worth it."""
     making = work.making
-    if work.closed or work.starting or work.now < work.look_again_at or not candidates(work):
+    if work.closed or work.now < work.look_again_at or work.starting or not candidates(work):
         return
     if making is not None and making.stopping and making.gone_at is None:
         return

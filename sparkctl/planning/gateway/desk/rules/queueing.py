@@ -33,7 +33,7 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
     request = replace(asked, at=work.now, place=RequestPlace.WAITING, served_at=None, first_byte_at=None, told_at=None)
     service = work.services.get(request.service)
     work.change(request)
-    if service is None:
+    if service is None or service.gone:
         return
     limit, queue = service.declared.limit, service.declared.queue
     before = len(work.waiting(service.name)) - 1 + work.serving(service.name) * service.up
@@ -44,10 +44,11 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
 
 def serve(work: DeskWork) -> None:
     """Hand to each ready service as many as it answers at once."""
-    for service in work.services.values():
-        free = service.declared.limit - work.serving(service.name)
-        if service.state is DeskState.READY and free > 0:
-            for request in work.waiting(service.name)[:free]:
+    for name in work.asked_for():
+        service = work.services.get(name)
+        if service is not None and service.state is DeskState.READY:
+            free = max(0, service.declared.limit - work.serving(name))
+            for request in work.waiting(name)[:free]:
                 work.forward(request)
 
 
@@ -55,8 +56,8 @@ def refuse(work: DeskWork) -> None:
     """Refuse each request that waits for what cannot come, or that has waited as long as it may."""
     for request in work.waiters():
         service = work.services.get(request.service)
-        if service is None:
-            words = f"the stack that is applied has no service {request.service}"
+        if service is None or service.gone:
+            words = f"{request.service} is no service of the stack that is applied"
             work.refuse(request, RefusedFor.UNKNOWN, words, final=True)
         elif service.state in {DeskState.HELD, DeskState.PAUSED}:
             _stands_still(work, request, service)

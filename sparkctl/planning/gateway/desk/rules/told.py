@@ -102,9 +102,15 @@ def _used(work: DeskWork, name: str) -> None:
 
 
 def _ours(work: DeskWork, name: str, state: DeskState) -> DeskService | None:
-    """Return a service on which the desk itself does that now."""
+    """Return a service on which the desk itself does that now. One that the stack has no more is forgotten then."""
     service = work.services.get(name)
-    return service if service is not None and service.ours and service.state is state else None
+    if service is None or not service.ours or service.state is not state:
+        return None
+    if service.gone:
+        del work.services[name]
+        work.look_soon()
+        return None
+    return service
 
 
 @note.register(ServiceStarted)
@@ -269,7 +275,10 @@ def _(event: GuardClosed, work: DeskWork) -> None:
 def _(event: StackDeclared, work: DeskWork) -> None:
     before = work.services
     work.services = {
-        one.name: replace(before[one.name], declared=one) if one.name in before else DeskService(one)
+        one.name: replace(before[one.name], declared=one, gone=False) if one.name in before else DeskService(one)
         for one in event.services
     }
+    for name, one in before.items():
+        if name not in work.services and one.ours:
+            work.services[name] = replace(one, gone=True)
     work.look_soon()
