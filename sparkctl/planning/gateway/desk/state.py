@@ -171,7 +171,8 @@ class DeskWork:
 
     def forward(self, request: DeskRequest) -> None:
         """Hand a request to its service."""
-        self.change(replace(request, place=RequestPlace.SERVED, served_at=self.now))
+        place = RequestPlace.SERVED if request.keeps else RequestPlace.RESTING
+        self.change(replace(request, place=place, served_at=self.now))
         self.effects.append(ForwardRequest(request.id, request.service))
 
     def refuse(

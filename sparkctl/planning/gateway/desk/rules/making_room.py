@@ -16,7 +16,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.effects import LookAtMemory, RefusedFor, StopFor, StopService
 from sparkctl.planning.gateway.desk.room import MakingRoom
-from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s
+from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s, may_go
 from sparkctl.planning.gateway.desk.rules.holders import who_stays
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.desk.state import APART_S
@@ -85,7 +85,7 @@ def check(work: DeskWork) -> None:
         return
     coming = work.services.get(making.coming)
     needed = coming is not None and coming.state is DeskState.OFF and asked_since(work, coming) is not None
-    if not needed or work.closed or (not making.stopping and not _drains(work, making)):
+    if coming is None or not needed or work.closed or (not making.stopping and not _drain(work, making, coming)):
         let_off(work)
     elif making.stopping and making.gone_at is None and not _stopping(work, making):
         work.making = making._replace(gone_at=work.now)
@@ -101,10 +101,15 @@ def let_off(work: DeskWork) -> None:
             work.put(replace(service, state=DeskState.READY))
 
 
-def _drains(work: DeskWork, making: MakingRoom) -> bool:
+def _drain(work: DeskWork, making: MakingRoom, coming: DeskService) -> bool:
     """Return whether each of those that are to go still waits for its last answer, and may go."""
-    those = [work.services.get(name) for name in making.victims]
-    return all(one is not None and one.state is DeskState.DRAINING and not one.protected for one in those)
+    for name in making.victims:
+        one = work.services.get(name)
+        if one is None or one.state is not DeskState.DRAINING:
+            return False
+        if not may_go(one, coming) or work.now < one.stays_until:
+            return False
+    return True
 
 
 def _stopping(work: DeskWork, making: MakingRoom) -> bool:

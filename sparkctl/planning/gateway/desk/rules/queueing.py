@@ -30,10 +30,21 @@ QUEUE_RETRY_S: Final = 5.0
 
 def arrive(work: DeskWork, asked: DeskRequest) -> None:
     """Take a request in, or refuse it where too many are there before it."""
-    request = replace(asked, at=work.now, place=RequestPlace.WAITING, served_at=None, first_byte_at=None, told_at=None)
+    request = replace(
+        asked,
+        may_start=asked.may_start and asked.keeps,
+        at=work.now,
+        place=RequestPlace.WAITING,
+        served_at=None,
+        first_byte_at=None,
+        told_at=None,
+    )
     service = work.services.get(request.service)
     work.change(request)
     if service is None or service.gone:
+        return
+    if not request.keeps and service.state is DeskState.READY:
+        work.forward(request)
         return
     limit, queue = service.declared.limit, service.declared.queue
     before = len(work.waiting(service.name)) - 1 + work.serving(service.name) * service.up
@@ -48,7 +59,8 @@ def serve(work: DeskWork) -> None:
         service = work.services.get(name)
         if service is not None and service.state is DeskState.READY:
             free = max(0, service.declared.limit - work.serving(name))
-            for request in work.waiting(name)[:free]:
+            waiting = work.waiting(name)
+            for request in [*waiting[:free], *(one for one in waiting[free:] if not one.keeps)]:
                 work.forward(request)
 
 
@@ -100,6 +112,11 @@ def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
         _waited_out(work, request, service)
 
 
+def stuck(service: DeskService) -> str:
+    """Return that a server makes no steps, in words."""
+    return f"{service.name} is stuck{f': {service.why}' if service.why else ''}"
+
+
 def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request that has waited as long as it may, with what it waited for, and when it may be there."""
     waited = f"{service.name} was not there within {format_duration(request.wait_s)}"
@@ -109,6 +126,9 @@ def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> N
         left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)
         then = "" if left is None else f", about {format_duration(left)} left"
         work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or CLOSED_RETRY_S)
+        return
+    if service.state is DeskState.STUCK:
+        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {stuck(service)}", retry_s=CLOSED_RETRY_S)
         return
     if service.state is DeskState.READY:
         limit = service.declared.limit

@@ -72,7 +72,7 @@ def _(event: FirstByte, work: DeskWork) -> None:
 @note.register(RequestRests)
 def _(event: RequestRests, work: DeskWork) -> None:
     request = work.requests.get(event.id)
-    if request is None or request.place is RequestPlace.WAITING:
+    if request is None or request.place is RequestPlace.WAITING or not request.keeps:
         return
     place = RequestPlace.RESTING if event.rests else RequestPlace.SERVED
     if place is not request.place:
@@ -203,9 +203,11 @@ def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:
     before = service.state
     if look.state in UP:
         now_ready = service if service.up else _ready(work, service)
+        state = DeskState.STUCK if look.state is DeskState.STUCK else DeskState.READY
+        state = DeskState.DRAINING if service.state is DeskState.DRAINING else state
         elsewhere = look.busy and not work.serving(service.name)
         used_at = work.now if elsewhere else now_ready.used_at
-        work.put(replace(now_ready, busy=elsewhere, used_at=used_at))
+        work.put(replace(now_ready, state=state, why=look.why, busy=elsewhere, used_at=used_at))
         if service.busy and not elsewhere:
             work.look_soon()
         return
