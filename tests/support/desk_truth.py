@@ -114,9 +114,10 @@ class DeskTruth:
         at = self.box.at
         assert set(desk.requests) == set(self.waits) | self.served
         for request in self.waits.values():
-            state = desk.services[request.service].state
-            if not (request.stream and state is DeskState.STARTING):
-                assert at < request.at + request.wait_s, f"{request} waits for one that is {state}"
+            service = desk.services[request.service]
+            since = max(request.at, service.ready_at) if request.stream and service.up else request.at
+            if not (request.stream and service.state is DeskState.STARTING):
+                assert at < since + request.wait_s, f"{request} waits for one that is {service.state}"
         assert sum(one.state is DeskState.STARTING and one.ours for one in desk.services.values()) <= 1
         if desk.making is None:
             assert all(one.state is not DeskState.DRAINING for one in desk.services.values())

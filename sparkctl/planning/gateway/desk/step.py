@@ -35,6 +35,7 @@ def step(desk: Desk, event: DeskEvent, now: float) -> DeskStep:
     work = DeskWork(desk, now)
     told.note(event, work)
     making_room.check(work)
+    queueing.serve(work)
     queueing.refuse(work)
     making_room.check(work)
     if isinstance(event, MemoryLooked):

@@ -7,6 +7,7 @@ alike, since it is served in the same way once it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -75,8 +76,20 @@ def refuse(work: DeskWork) -> None:
             _stands_still(work, request, service)
         elif service.state in {DeskState.OFF, DeskState.STOPPING, DeskState.DRAINING}:
             _cold(work, request, service)
-        elif work.now >= request.until:
+        elif work.now >= waits_until(request, service):
             _waited_out(work, request, service)
+
+
+def waits_until(request: DeskRequest, service: DeskService) -> float:
+    """Return how long a request waits at most for its service, as that is now.
+
+    One that streams waits for a start to its end, however long, and then for its turn as if it had just come.
+    """
+    if request.stream and service.state is DeskState.STARTING:
+        return math.inf
+    if request.stream and service.state is DeskState.READY:
+        return max(request.until, service.ready_at + request.wait_s)
+    return request.until
 
 
 def _stands_still(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
@@ -121,8 +134,6 @@ def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> N
     """Refuse a request that has waited as long as it may, with what it waited for, and when it may be there."""
     waited = f"{service.name} was not there within {format_duration(request.wait_s)}"
     if service.state is DeskState.STARTING:
-        if request.stream:
-            return
         left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)
         then = "" if left is None else f", about {format_duration(left)} left"
         work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or CLOSED_RETRY_S)
