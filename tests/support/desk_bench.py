@@ -45,6 +45,7 @@ class DeskBench:
         self.desk, effects = step(self.desk, event, self.at)
         found = list(effects)
         if LookAtMemory() in effects and self.looks:
+            found.remove(LookAtMemory())
             found += self.tell(MemoryLooked(self.fits))
         self.effects += effects
         return found

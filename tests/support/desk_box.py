@@ -47,6 +47,7 @@ class Model:
     left: int = 0
     left_until: float = 0.0
     busy: bool = False
+    stuck: bool = False
     why: str = ""
     used_at: float = 0.0
     stop_fails: bool = False
@@ -144,7 +145,7 @@ class DeskBox:
         """Return what the controller says under its lock before it starts."""
         return admit([self.wanted(name)], self.running(), self.pool(), replace=False).fits
 
-    # --- what becomes of services ---------------------------------------------------------------------------------------
+    # --- what becomes of services -------------------------------------------------------------------------------------
 
     def loads(self, name: str) -> None:
         one = self.models[name]
@@ -158,12 +159,18 @@ class DeskBox:
         """End its process; what it held comes back a little later."""
         one = self.models[name]
         one.left, one.left_until = self._held(one), self.at + self.dice.choice((0, 0, 1, 8))
-        one.state, one.why, one.busy = state, why, False
+        one.state, one.why, one.busy, one.stuck = state, why, False, False
 
     def seen(self, wanted: frozenset[str] = frozenset(), others: str = "") -> ServicesSeen:
         """Return what the agent sees."""
         looks = (
-            SeenAtDesk(name, one.state, one.why, busy=bool(one.answers) or one.busy, wanted=name in wanted)
+            SeenAtDesk(
+                name,
+                DeskState.STUCK if one.stuck else one.state,
+                one.why,
+                busy=bool(one.answers) or one.busy,
+                wanted=name in wanted,
+            )
             for name, one in self.models.items()
             if name in self.declared
         )

@@ -135,6 +135,7 @@ class DeskDay:
             name,
             stream=dice.random() < self.streams,
             may_start=dice.random() < 0.95,
+            keeps=dice.random() < 0.97,
             priority=dice.choice((0, 0, 0, 1)),
             wait_s=dice.choice((30.0, WAIT_S, WAIT_S, WAIT_S)),
             at=self.box.at,
@@ -165,16 +166,18 @@ class DeskDay:
         if one.state not in {DeskState.READY, DeskState.STOPPING}:
             later(0.01, lambda: self.ended(effect))
             return
-        one.answers.add(effect.id)
-        lasts = dice.choice((0.5, 4.0, 4.0, 40.0, 40.0, 300.0, 1500.0))
+        keeps = self.desk.requests[effect.id].keeps
+        if keeps:
+            one.answers.add(effect.id)
+        lasts = dice.choice((0.5, 4.0, 4.0, 40.0, 40.0, 300.0, 1500.0)) if keeps else 0.1
         later(lasts / 4, lambda: self.tell(FirstByte(effect.id)))
-        if dice.random() < 0.05:
+        if keeps and dice.random() < 0.05:
             later(lasts / 3, lambda: self.rest(effect, rests=True))
             later(lasts / 2, lambda: self.rest(effect, rests=False))
         later(lasts, lambda: self.ended(effect))
 
     def rest(self, effect: ForwardRequest, *, rests: bool) -> None:
-        """An open websocket on which nothing is said for a while."""
+        """Let an open websocket fall silent, or be used again."""
         one = self.box.models[effect.service]
         if effect.id not in self.desk.requests or (not rests and one.state is not DeskState.READY):
             return

@@ -26,6 +26,27 @@ def a_server_dies(day: DeskDay) -> None:
         day.dies(name)
 
 
+def a_server_is_stuck(day: DeskDay) -> None:
+    """Let a server make no steps, until it goes on or the agent stops it."""
+    name = _one(day, DeskState.READY)
+    if name is None:
+        return
+    day.box.counts["fault: a server is stuck"] += 1
+    day.box.models[name].stuck = True
+    day.see_soon()
+
+    def over() -> None:
+        one = day.box.models[name]
+        if not one.stuck:
+            return
+        one.stuck = False
+        if day.dice.random() < 0.5 and one.state is DeskState.READY:
+            day.dies(name, DeskState.OFF, "it was stuck for 1m 00s")
+        day.see_soon()
+
+    day.box.later(day.dice.uniform(5, 90), over)
+
+
 def the_guard_closes(day: DeskDay) -> None:
     day.box.counts["fault: the guard closes"] += 1
     day.tell(GuardClosed("the guard admits no start: 8.0 GiB are available, below the reserve of 10.0 GiB"))
@@ -136,6 +157,7 @@ def a_stop_fails(day: DeskDay) -> None:
 
 FAULTS: Final[tuple[Callable[[DeskDay], None], ...]] = (
     a_server_dies,
+    a_server_is_stuck,
     the_guard_closes,
     the_stack_changes,
     a_service_goes_from_the_stack,

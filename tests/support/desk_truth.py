@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest, StartService, StopFor, StopService
-from sparkctl.planning.gateway.desk.effects import TellWaiter
+from sparkctl.planning.gateway.desk.effects import (
+    ForwardRequest,
+    RefuseRequest,
+    StartService,
+    StopFor,
+    StopService,
+    TellWaiter,
+)
 from sparkctl.planning.gateway.desk.events import DeskTick
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.desk.step import step
@@ -15,10 +21,14 @@ from tests.support.desk_box import RESERVE
 if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.effects import DeskEffect
     from sparkctl.planning.gateway.desk.request import DeskRequest
+    from sparkctl.planning.gateway.desk.room import MakingRoom
+    from sparkctl.planning.gateway.desk.service import DeskDeclared
     from sparkctl.planning.gateway.desk.state import Desk
     from tests.support.desk_box import DeskBox
 
 PATIENCE_S: Final = 60.0
+STARVES_S: Final = 30.0
+"""After so long somebody goes for who has waited: the desk looks every ten seconds, and a look may fail."""
 SLACK_S: Final = 1e-6
 
 
@@ -32,6 +42,8 @@ class DeskTruth:
         self.told: dict[str, float] = {}
         self.starting = ""
         self.longest = 0.0
+        self.starved = ("", 0.0)
+        self.making: MakingRoom | None = None
 
     def asked(self, request: DeskRequest) -> None:
         self.waits[request.id] = request
@@ -119,10 +131,53 @@ class DeskTruth:
             if not (request.stream and service.state is DeskState.STARTING):
                 assert at < since + request.wait_s, f"{request} waits for one that is {service.state}"
         assert sum(one.state is DeskState.STARTING and one.ours for one in desk.services.values()) <= 1
+        if desk.making is not None and not desk.making.stopping and desk.making != self.making:
+            self.box.counts["victims drain"] += 1
+        self.making = desk.making
         if desk.making is None:
             assert all(one.state is not DeskState.DRAINING for one in desk.services.values())
         if again:
             assert not step(desk, DeskTick(), at).effects
+
+        self._nobody_starves(desk)
+
+    def _nobody_starves(self, desk: Desk) -> None:
+        """Hold that somebody goes for who has waited for more than a minute, where that makes room."""
+        at, name = self.box.at, self._first(desk)
+        if name and desk.making is None and not desk.starting and not desk.closed:
+            coming = desk.services[name].declared
+            going = frozenset(one for one in self.box.declared if self._could_go(desk, one, coming))
+            if self.box.fits()(going, (name,)).fits:
+                since = self.starved[1] if self.starved[0] == name else at
+                self.starved = name, since
+                assert at - since < STARVES_S, f"{name} waits since {since}, and {going} could go"
+                return
+        self.starved = "", at
+
+    def _first(self, desk: Desk) -> str:
+        """Return the service whose turn it is to be started, where somebody has asked for it long ago.
+
+        What has to run though nobody asks is started by the agent.
+        """
+        asked: dict[str, float] = {}
+        for one in self.waits.values():
+            if one.may_start and desk.services[one.service].state is DeskState.OFF:
+                asked[one.service] = min(one.at, asked.get(one.service, one.at))
+        for service in desk.services.values():
+            if service.wanted_at is not None:
+                asked[service.name] = min(service.wanted_at, asked.get(service.name, service.wanted_at))
+        ranked = sorted((-desk.services[name].declared.priority, since, name) for name, since in asked.items())
+        overdue = bool(ranked) and self.box.at - ranked[0][1] > PATIENCE_S
+        return ranked[0][2] if overdue and desk.services[ranked[0][2]].wanted_at is None else ""
+
+    def _could_go(self, desk: Desk, name: str, coming: DeskDeclared) -> bool:
+        one, declared = self.box.models[name], self.box.declared[name]
+        if one.state is not DeskState.READY or not desk.services[name].up or name in self.box.pinned:
+            return False
+        if declared.keep or declared.start is StartMode.MANUAL or self.box.at < desk.services[name].stays_until:
+            return False
+        demand = declared.start is StartMode.ON_DEMAND
+        return declared.priority < coming.priority or (declared.priority == coming.priority and demand)
 
     def at_the_end(self, desk: Desk) -> None:
         """Nobody was left without an answer, and never was more taken than there is."""

@@ -73,7 +73,7 @@ def test_a_start_of_somebody_else_is_waited_for() -> None:
     assert words == "sparkctl waiting for room for a: b is starting, and starts are one at a time"
     assert desk.ask("2", "b") == []
     seen = desk.see("b", DeskState.READY)
-    assert [type(one) for one in seen] == [ForwardRequest, LookAtMemory, StartService]
+    assert [type(one) for one in seen] == [ForwardRequest, StartService]
 
 
 @pytest.mark.parametrize(

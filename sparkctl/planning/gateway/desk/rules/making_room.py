@@ -4,7 +4,8 @@ One start at a time, of the higher priority first, then of who has waited longes
 asked whether the one that comes would fit with everything gone that may go: evict, load, evict again of what never fits
 was seen elsewhere (ollama#18282). A service that is to go takes nothing new, since one that was revived while it
 drained hung every load for hours (ollama#17408); it is let off when nobody waits for its room any more. What waits
-behind somebody who has no room yet is started where it does not stand in that one's way.
+behind somebody who has no room yet is started where it does not stand in that one's way, or where that one waits for
+what is not stopped for it: a higher priority, which goes when nobody asks for it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sparkctl.planning.gateway.desk.effects import LookAtMemory, RefusedFor, Sto
 from sparkctl.planning.gateway.desk.room import MakingRoom
 from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s, may_go
 from sparkctl.planning.gateway.desk.rules.holders import who_stays
-from sparkctl.planning.gateway.desk.service import DeskState
+from sparkctl.planning.gateway.desk.service import HOLDING, DeskState
 from sparkctl.planning.gateway.desk.state import APART_S
 
 if TYPE_CHECKING:
@@ -123,14 +124,20 @@ def _stopping(work: DeskWork, making: MakingRoom) -> bool:
 
 def look(work: DeskWork) -> None:
     """Ask for a look at the memory where somebody waits for a start and it is worth it."""
-    making = work.making
-    if work.closed or work.now < work.look_again_at or work.starting or not candidates(work):
-        return
-    if making is not None and making.stopping and making.gone_at is None:
-        return
-    if work.looking_at is None or work.now - work.looking_at >= LOST_S:
+    at = look_at(work)
+    if at is not None and work.now >= at:
         work.looking_at = work.now
         work.effects.append(LookAtMemory())
+
+
+def look_at(work: DeskWork) -> float | None:
+    """Return when the memory is to be looked at, None where nobody waits for that."""
+    making = work.making
+    if work.closed or work.starting or not candidates(work):
+        return None
+    if making is not None and making.stopping and making.gone_at is None:
+        return None
+    return work.look_again_at if work.looking_at is None else work.looking_at + LOST_S
 
 
 def decide(work: DeskWork, fits: Fits | None) -> None:
@@ -171,7 +178,16 @@ def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead
     making = work.making
     if making is None or (not making.stopping and all(one.name != making.coming for one in ahead)):
         _make_room(work, fits, coming, ahead, alone.words)
-    return Ahead(name, chosen(evictable(work, coming, overdue=True), fits, name) or could)
+    return _stands_ahead(work, fits, coming)
+
+
+def _stands_ahead(work: DeskWork, fits: Fits, coming: DeskService) -> Ahead | None:
+    """Return whom others have to leave room for: not who waits for what nobody but time can stop."""
+    soon = chosen(evictable(work, coming, overdue=True), fits, coming.name)
+    if soon is not None:
+        return Ahead(coming.name, soon)
+    later = frozenset(one.name for one in work.services.values() if one.state in HOLDING and may_go(one, coming))
+    return Ahead(coming.name, later) if fits(later, (coming.name,)).fits else None
 
 
 def _harmless(work: DeskWork, fits: Fits, name: str, going: frozenset[str], ahead: Sequence[Ahead]) -> bool:

@@ -49,7 +49,9 @@ def note(event: DeskEvent | object, work: DeskWork) -> None:
 @note.register(RequestAsked)
 def _(event: RequestAsked, work: DeskWork) -> None:
     arrive(work, event.request)
-    work.look_soon()
+    service = work.services.get(event.request.service)
+    if service is not None and service.state is DeskState.OFF:
+        work.look_soon()
 
 
 @note.register(RequestLeft)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration
 from sparkctl.planning.gateway.desk.effects import TellWaiter
+from sparkctl.planning.gateway.desk.request import RequestPlace
 from sparkctl.planning.gateway.desk.rules.holders import holders
 from sparkctl.planning.gateway.desk.rules.queueing import stuck
 from sparkctl.planning.gateway.desk.service import DeskState
@@ -41,7 +42,7 @@ def tell(work: DeskWork) -> None:
 
 def waiting_words(desk: Desk, request: DeskRequest, now: float) -> str:
     """Return what a request waits for, for the page: words without an end; "" for one that does not wait."""
-    return _words(DeskWork(desk, now), request)
+    return _words(DeskWork(desk, now), request) if request.place is RequestPlace.WAITING else ""
 
 
 def _words(work: DeskWork, request: DeskRequest) -> str:
