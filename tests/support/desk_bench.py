@@ -53,7 +53,7 @@ class DeskBench:
     def fits(self, going: frozenset[str], coming: tuple[str, ...]) -> DeskRoom:
         there = [one.name for one in self.desk.services.values() if one.state in HOLDING and one.name not in going]
         taken = sum(self.sizes[name] for name in (*there, *coming)) + self.leak
-        return DeskRoom(taken <= self.total, f"{taken} of {self.total} GiB")
+        return DeskRoom(taken <= self.total, lambda: f"{taken} of {self.total} GiB")
 
     def ask(self, request_id: str, service: str, after: float = 0.0, **how: object) -> list[DeskEffect]:
         return self.tell(RequestAsked(DeskRequest(request_id, service, **how)), after)  # type: ignore[arg-type]

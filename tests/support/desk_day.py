@@ -64,7 +64,7 @@ class DeskDay:
         self.truth = DeskTruth(self.box)
         self.jobs: deque[Callable[[], tuple[float, Callable[[], None]]]] = deque()
         self.works = False
-        self.to_come = requests = requests or self.dice.choice((3, 6, 9, 15))
+        self.to_come = requests = requests or self.dice.choice((3, 5, 8, 12))
         self.streams = self.dice.choice((0.0, 0.1, 0.5))
         self.number = 0
         self.steps = 0

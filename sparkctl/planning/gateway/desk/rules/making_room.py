@@ -124,6 +124,8 @@ def _stopping(work: DeskWork, making: MakingRoom) -> bool:
 
 def look(work: DeskWork) -> None:
     """Ask for a look at the memory where somebody waits for a start and it is worth it."""
+    if work.now < work.look_again_at:
+        return
     at = look_at(work)
     if at is not None and work.now >= at:
         work.looking_at = work.now
