@@ -227,7 +227,7 @@ def test_a_service_that_goes_from_the_stack_while_it_starts_is_no_start_of_anybo
     desk.ask("1", "a")
     effects = desk.tell(StackDeclared((DeskDeclared("b", limit=8),)))
     assert one_of(effects, RefuseRequest).words == "a is no service of the stack that is applied"
-    assert desk.ask("2", "b") == []
+    assert desk.ask("2", "b", after=2) == []
     assert one_of(desk.started("a", after=9), StartService).service == "b"
     assert "a" not in desk.desk.services
 

@@ -229,14 +229,15 @@ def test_who_has_waited_for_a_minute_lets_the_busy_one_drain_and_comes_then_s9()
 
 
 def test_two_of_the_same_priority_that_are_always_asked_take_turns_s9() -> None:
-    desk = DeskBench(low(), high(priority=1), total=60)
+    desk = DeskBench(low(limit=1), high(priority=1), total=60)
     desk.ready("low")
     desk.ask("l0", "low")
+    desk.ask("l1", "low", after=1)
     desk.ask("h0", "high", after=1)
     desk.tick(60)
-    desk.ask("l1", "low")
     desk.end("l0", after=1)
-    assert one_of(desk.stopped("low", after=1), StartService).service == "high"
+    started = one_of(desk.stopped("low", after=1), StartService)
+    assert started.service == "high", "l1 has waited longer, but it is the one that went"
     desk.started("high", after=10)
     assert not of(desk.tick(59), StopService), "it stays"
     desk.tick(1)
