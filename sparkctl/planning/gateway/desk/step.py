@@ -40,6 +40,7 @@ def step(desk: Desk, event: DeskEvent, now: float) -> DeskStep:
     making_room.check(work)
     if isinstance(event, MemoryLooked):
         making_room.decide(work, event.fits)
+        queueing.refuse(work)
     queueing.serve(work)
     idle.stop(work)
     making_room.look(work)
