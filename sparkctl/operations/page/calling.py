@@ -49,9 +49,9 @@ def _python(url: str, name: str, *, needs_key: bool) -> str:
     first = "import os\n\n" if needs_key else ""
     return (
         f"{first}from openai import OpenAI\n\n"
-        f"client = OpenAI(base_url={json.dumps(url)}, api_key={key})\n"
+        f"client = OpenAI(base_url={_quoted(url)}, api_key={key})\n"
         f"answer = client.chat.completions.create(\n"
-        f"    model={json.dumps(name)}, messages=[{{'role': 'user', 'content': {json.dumps(_HELLO)}}}]\n"
+        f"    model={_quoted(name)}, messages=[{{'role': 'user', 'content': {_quoted(_HELLO)}}}]\n"
         f")\nprint(answer.choices[0].message.content)"
     )
 
@@ -59,3 +59,8 @@ def _python(url: str, name: str, *, needs_key: bool) -> str:
 def _editor(url: str, names: tuple[str, ...], *, needs_key: bool) -> str:
     key = "a key of `sparkctl keys add NAME`" if needs_key else "none (any text)"
     return f"base URL: {url}\nAPI key:  {key}\nmodel:    {', '.join(names)}"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Python has it: JSON's is the same, but for characters that JSON writes as two."""
+    return json.dumps(text, ensure_ascii=False)

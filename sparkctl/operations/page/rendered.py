@@ -53,6 +53,7 @@ def page(view: BoxView, *, token: str = "", origin: str = "", said: str = "", zo
         tables=found,
         ways=calling.ways(view, origin),
         token=token,
+        none_text=tables.NONE,
         said=one_line(said),
         view=view,
         size=(course.WIDTH, course.HEIGHT),

@@ -121,13 +121,19 @@ def _of_service(one: ServiceOnPage) -> tuple[str, ...]:
         one.name,
         _state(one),
         ", ".join([priority, *marks]),
-        f"{_gib(one.held_bytes)} of {_gib(one.claim_bytes)}",
+        _memory_of(one),
         NONE if one.generated is None else f"{one.generated:.1f} out, {one.prompt or 0:.0f} in",
         NONE if one.running is None else f"{one.running:.0f} + {one.waiting or 0:.0f}",
         _share(one.kv),
         _share(one.acceptance),
         _idle(one),
     )
+
+
+def _memory_of(one: ServiceOnPage) -> str:
+    if one.held_bytes is None and one.claim_bytes is None:
+        return NONE
+    return f"{_gib(one.held_bytes)} of {_gib(one.claim_bytes)}"
 
 
 def _state(one: ServiceOnPage) -> str:

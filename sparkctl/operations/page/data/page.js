@@ -12,7 +12,10 @@
   const fill = (row, [key, state, may, to, ...cells]) => {
     row.dataset.key = key;
     row.dataset.state = state;
-    row.querySelectorAll("[data-cell]").forEach((cell, place) => set(cell, cells[place] ?? ""));
+    row.querySelectorAll("[data-cell]").forEach((cell, place) => {
+      set(cell, cells[place] ?? "");
+      cell.toggleAttribute("data-none", cells[place] === "-");
+    });
     const of = row.querySelector("input[name=of]");
     if (of) {
       of.value = key;
