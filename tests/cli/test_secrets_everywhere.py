@@ -142,6 +142,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
         ["revoke", "laptop"],
     ):
         yield ["keys", *more]
+    yield ["gateway", "run", AUTH]
     yield ["guard", "status", "--run-folder", str(report.parent)]
     yield ["guard", "test", "--run-folder", str(report.parent)]
     yield ["guard", "run", "--run-folder", f"not/{AUTH}"]

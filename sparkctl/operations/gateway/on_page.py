@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from sparkctl.world.door_ports import Pages
 
 NOBODY: Final = GatewayOnPage()
+NO_NAME: Final = "-"
+"""In the place of a model's name, of requests that ask for none."""
 _SAID: Final = frozenset({DeskState.STARTING, DeskState.DRAINING, DeskState.STOPPING, DeskState.HELD})
 """What the desk knows sooner than a look at the server."""
+_LIVE: Final = frozenset({"ready", "busy", "running", "stuck", "failing", "unknown"})
 
 
 class PageKeyring:
@@ -117,7 +120,9 @@ class GatewayDesk(ByHand):
             stops_s=None if at is None else max(0.0, at - now),
             eta_s=None if known.eta_at is None else max(0.0, known.eta_at - now),
         )
-        return _as_the_desk_says(shown, known) if known.state in _SAID else shown
+        # A look of the agent's may be some seconds old: it does not know yet of what the desk has started.
+        behind = known.state is DeskState.READY and shown.phase not in _LIVE
+        return _as_the_desk_says(shown, known) if known.state in _SAID or behind else shown
 
     def _request(self, one: RequestNow) -> RequestOnPage:
         desk, now = self._gateway.clerk.desk, self._gateway.now()
@@ -157,8 +162,7 @@ def _key(name: str, use: KeyUse) -> KeyOnPage:
 
 
 def _as_the_desk_says(one: ServiceOnPage, known: DeskService) -> ServiceOnPage:
-    words = known.phase or known.why
-    return one._replace(phase=str(known.state), words=words or one.words)
+    return one._replace(phase=str(known.state), words=known.phase or known.why)
 
 
 class GatewayPage:
@@ -189,7 +193,13 @@ class GatewayPage:
         now = done.now
         first_s = None if done.first_byte_s is None or done.waited_s is None else done.first_byte_s - done.waited_s
         counted = CountedRequest(
-            now.model, now.key, done.status, done.waited_s, first_s, done.prompt_tokens, done.completion_tokens
+            now.model or NO_NAME,
+            now.key,
+            done.status,
+            done.waited_s,
+            first_s,
+            done.prompt_tokens,
+            done.completion_tokens,
         )
         self.metrics.names(self._names())
         self.metrics.over(counted)
@@ -204,7 +214,7 @@ class GatewayPage:
 
     def _names(self) -> frozenset[str]:
         stack = self._gateway.handler.stack
-        return frozenset() if stack is None else frozenset(stack.names.meant)
+        return frozenset({NO_NAME} if stack is None else {NO_NAME, *stack.names.meant})
 
     def _text(self, view: BoxView) -> bytes:
         return self.metrics.text(view)

@@ -163,6 +163,10 @@ def test_what_is_idle_is_stopped_and_is_no_failure_to_the_agent_s12(bench: Gatew
 
 # --- room -------------------------------------------------------------------------------------------------------------
 
+STANDS_STILL = (
+    "vllm:num_requests_running 2.0\nvllm:num_requests_waiting 0.0\nvllm:generation_tokens_total 100.0\n"
+    "vllm:prompt_tokens_total 40.0\nvllm:iteration_tokens_total_count 5.0\n"
+)
 TIGHT = """\
 services:
   e4b-nvfp4: {recipe: e4b-nvfp4, start: on-demand, stays: 1m, idle: 1h}
@@ -353,6 +357,46 @@ def test_a_stored_response_is_asked_of_the_service_that_gave_it(bench: GatewayBe
 
 def test_a_server_that_is_stuck_gets_no_request_s22(bench: GatewayBench) -> None:
     bench.up()
-    bench.spark.http.stuck.add("127.0.0.1:8003") if hasattr(bench.spark.http, "stuck") else pytest.skip("no such fake")
+    assert bench.ask(E4B).forwarded()
+    bench.spark.http.metrics["127.0.0.1:8003"] = STANDS_STILL
     bench.until(lambda: bench.states[E4B] == "stuck")
-    assert bench.ask(E4B, until=False).open
+    waiting = bench.ask(E4B, until=False)
+    bench.tick()
+    assert waiting.open
+    del bench.spark.http.metrics["127.0.0.1:8003"]
+    bench.until(lambda: not waiting.open)
+    assert waiting.forwarded().url == "http://127.0.0.1:8003"
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_once_there_is_a_key_nobody_is_served_without_one_on_any_path_s3(bench: GatewayBench) -> None:
+    bench.up()
+    assert bench.ask(E4B).forwarded()
+    key = bench.spark.run("keys", "add", "laptop", "--models", "small").expect(0).out.strip()
+    for path in ("/v1/chat/completions", "/tokenize", "/v1/score", "/v1/rerank", "/pooling", "/v1/models"):
+        refused = bench.ask(E4B, path=path).refused()
+        assert (refused.status, refused.should_retry) == (401, False)
+        assert bench.ask("small", path=path, key="sk-sparkctl-of-nobody").refused().status == 401
+    assert bench.ask(FP8, key=key).refused().status == 403
+    request = bench.ask("small", key=key)
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    request.end(tokens=(10, 5))
+    bench.until(lambda: any("small → e4b-nvfp4, laptop" in line for line in bench.report.said), ticks=False)
+    assert key not in "\n".join(bench.report.said)
+    bench.tick(15)
+    (row,) = bench.spark.run("keys", "list", "--json").expect(0).json
+    assert (row["name"], row["requests"], row["completion_tokens"]) == ("laptop", 1, 5)
+    bench.spark.run("keys", "revoke", "laptop").expect(0)
+    assert bench.ask("small", key=key).refused().status == 401
+
+
+def test_a_key_without_start_gets_what_runs_alone_s23(bench: GatewayBench) -> None:
+    bench.up()
+    key = bench.spark.run("keys", "add", "guest", "--no-start").expect(0).out.strip()
+    assert bench.ask(E4B, key=key).forwarded()
+    refused = bench.ask(FP8, key=key).refused()
+    assert (refused.status, refused.code, refused.should_retry) == (503, "not_running", False)
+    assert "sparkctl up 26b-a4b-fp8 starts it" in refused.message
+    assert bench.starts(FP8) == 0

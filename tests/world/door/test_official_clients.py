@@ -37,7 +37,7 @@ def of_openai(door: DoorBench, retries: int = 0) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=f"{door.door.url}/v1", api_key="secret", max_retries=retries)
 
 
-def test_openai_streams_past_comments_to_the_last_word() -> None:
+def test_openai_streams_past_comments_to_the_last_word_s16() -> None:
     def decide(_: Arrival, url: str) -> Decision:
         async def later() -> Decision:
             await asyncio.sleep(0.05)

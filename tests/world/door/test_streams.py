@@ -44,7 +44,7 @@ async def begun(door: DoorBench, path: str = CHAT) -> tuple[asyncio.StreamReader
     return reader, writer
 
 
-def test_each_event_is_sent_when_it_comes() -> None:
+def test_each_event_is_sent_when_it_comes_s17() -> None:
     go_on = asyncio.Event()
 
     async def script(_: Seen, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +69,7 @@ def test_each_event_is_sent_when_it_comes() -> None:
 
 
 @pytest.mark.parametrize("when", ["before the first byte", "in the stream"])
-def test_a_client_that_leaves_ends_the_work_at_once(when: str) -> None:
+def test_a_client_that_leaves_ends_the_work_at_once_s5(when: str) -> None:
     async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
         if when == "in the stream":
             await says(writer, STREAM, event({"n": 1}))
@@ -121,7 +121,7 @@ def test_a_server_that_is_not_there_is_a_502() -> None:
 
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
 @pytest.mark.parametrize("half", [False, True])
-def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly(path: str, half: bool) -> None:
+def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly_s23(path: str, half: bool) -> None:
     """A stream that ends cleanly without [DONE] counts as a complete answer for the official clients."""
 
     async def script(_: Seen, writer: asyncio.StreamWriter) -> None:
