@@ -42,6 +42,15 @@ class Files(Protocol):
             InputError: no permission, or the disk is full; then nothing is left.
         """
 
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        """Write a file that is not there yet, and its folders; False: something has this name already.
+
+        Of two that create the same one does.
+
+        Raises:
+            InputError: no permission, or the disk is full; then nothing is left.
+        """
+
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         """Write a folder with these files; with ``replace`` in the place of the one that is there.
 

@@ -133,6 +133,16 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs())
     yield ["evaluate", name, AUTH]
+    for more in (
+        ["add", AUTH],
+        ["add", "laptop", "--models", AUTH],
+        [],
+        ["--json"],
+        ["revoke", AUTH],
+        ["revoke", "laptop"],
+    ):
+        yield ["keys", *more]
+    yield ["gateway", "run", AUTH]
     yield ["guard", "status", "--run-folder", str(report.parent)]
     yield ["guard", "test", "--run-folder", str(report.parent)]
     yield ["guard", "run", "--run-folder", f"not/{AUTH}"]

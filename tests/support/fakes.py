@@ -282,6 +282,12 @@ class FakeFiles:
         if path in self.removed:
             self.removed.remove(path)
 
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        if self.content(path) is not None:
+            return False
+        self.write(path, content, mode=mode)
+        return True
+
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         for name, content in contents.items():
             self.write(path / name, content, mode=0o644)
@@ -318,13 +324,16 @@ class FakeFiles:
 
 @dataclass
 class FakeStore:
-    """Records in a list; ``broken`` is what a damaged file says to whoever uses it."""
+    """Records in a list; ``broken`` is what a damaged file says to whoever uses it, ``full`` to whoever adds to it."""
 
     kept: list[StoredRecord] = field(default_factory=list)
     broken: InputError | None = None
+    full: InputError | None = None
 
     def add(self, record: StoredRecord) -> None:
         self._use()
+        if self.full is not None:
+            raise self.full
         self.kept.append(record)
 
     def records(self, kind: str) -> list[StoredRecord]:

@@ -9,7 +9,7 @@ from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
 from sparkctl.operations.guard import standing as guards
 from sparkctl.operations.guard import status
-from sparkctl.operations.guard.alone.lines import Lines
+from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES, Lines
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.alone.victims_file import MOST_PIDS, MOST_VICTIMS, ListedVictim, Victims
 from sparkctl.operations.guard.publish import publish
@@ -95,7 +95,7 @@ class GuardLink:
             self._world.records.add_mark(measured, HighWater(most))
 
     def _lines(self, generation: KeptGeneration) -> tuple[Lines | None, str]:
-        """Return the stack's lines, None for those that the guard was started with, and why they cannot be used."""
+        """Return the stack's lines, None for those that the guard was started with, and why they are not those."""
         if generation.act_bytes is None or generation.floor_bytes is None:
             return None, ""
         reserves = self._world.profile.reserves.of_host(generation.reserve_bytes)
@@ -103,7 +103,7 @@ class GuardLink:
         try:
             return Lines(reserve, generation.act_bytes, generation.floor_bytes), ""
         except ValueError as error:
-            return None, f"the guard keeps its own lines, as those of the stack are none: {error}"
+            return _lowered(reserve, str(error))
 
     def _listed(self, generation: KeptGeneration, one: OurContainer) -> ListedVictim | None:
         found = [(pid, self._world.host.identity(pid)) for pid in one.lifetime.pids[:MOST_PIDS]]
@@ -114,6 +114,21 @@ class GuardLink:
         # Killed as a whole, a cgroup must be the container's own.
         cgroup = first.cgroup if one.container.id in first.cgroup.rpartition("/")[2] else ""
         return ListedVictim(one.name, one.container.id, _priority(generation, one), pids, cgroup)
+
+
+def _lowered(reserve: int, problem: str) -> tuple[Lines | None, str]:
+    """Return lines under a reserve that is lower than the stack's lines: in the default lines' parts of their reserve.
+
+    At a line that is no lower the guard would end what admission let in.
+    """
+    act, floor = (reserve * line // RESERVE_BYTES for line in (ACT_BYTES, FLOOR_BYTES))
+    told = f"the stack's lines for the guard do not fit this host's reserve ({problem})"
+    try:
+        lines = Lines(reserve, act, floor)
+    except ValueError:
+        return None, f"{told}: the guard keeps its own"
+    acts = f"the guard asks a service to end below {format_gib(act)}, and kills below {format_gib(floor)}"
+    return lines, f"{told}: {acts}; host.guard in the stack's file says it otherwise"
 
 
 def words(action: GuardAction) -> str:

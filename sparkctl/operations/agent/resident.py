@@ -14,6 +14,7 @@ from sparkctl.operations.agent.work import ThreadWork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sparkctl.operations.agent.beside import BesideAgent
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.world.ports import Supervisor
@@ -25,7 +26,7 @@ SLICE_S: Final = 0.5
 
 
 class Resident:
-    """An agent's process. ``ends`` says, in a test, that it has done enough."""
+    """An agent's process, with a gateway ``beside`` it or without. ``ends`` says that it has done enough."""
 
     def __init__(
         self,
@@ -34,7 +35,9 @@ class Resident:
         work: Work | None = None,
         jitter: Callable[[], float] | None = None,
         ends: Callable[[], bool] = lambda: False,
+        beside: BesideAgent | None = None,
     ) -> None:
+        self._beside = beside
         self._world = world
         self._supervisor = supervisor
         self._work = ThreadWork() if work is None else work
@@ -88,7 +91,7 @@ class Resident:
             yield
 
     def _keep(self) -> None:
-        agent = Agent(self._world, self._work, self._jitter, self._alive)
+        agent = Agent(self._world, self._work, self._jitter, self._alive, self._beside)
         while not self._ends():
             try:
                 left = agent.tick()

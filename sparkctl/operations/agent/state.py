@@ -69,6 +69,18 @@ def state_file(world: World) -> Path:
     return run / "agent" / ("simulated.json" if world.simulated else "state.json")
 
 
+def past_file(world: World) -> Path:
+    """Return where what happened on the box is kept beside the store, for the agent's next life in this boot."""
+    file = state_file(world)
+    return file.with_name(f"past-of-{file.name}")
+
+
+def boot_of(process: str) -> str:
+    """Return the boot of the host of a process as ``Locks.me`` writes it, "" where that does not say it."""
+    parts = process.split("~")
+    return parts[1] if len(parts) > 1 else ""
+
+
 def write(world: World, state: AgentState) -> None:
     """Write the state.
 

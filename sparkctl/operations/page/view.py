@@ -144,7 +144,7 @@ class AgentOnPage(NamedTuple):
     closed: str = ""
 
 
-class KeyUse(NamedTuple):
+class KeyOnPage(NamedTuple):
     """What one key was used for since the gateway runs."""
 
     name: str
@@ -170,7 +170,7 @@ class GatewayOnPage(NamedTuple):
     needs_key: bool = False
     requests: tuple[RequestOnPage, ...] = ()
     routes: tuple[RouteOnPage, ...] = ()
-    keys: tuple[KeyUse, ...] = ()
+    keys: tuple[KeyOnPage, ...] = ()
 
 
 class MemorySample(NamedTuple):

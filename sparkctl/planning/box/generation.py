@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sparkctl.planning.box.declared import DeclaredService  # noqa: TC001  (pydantic reads it at run time)
+from sparkctl.planning.box.declared import (  # noqa: TC001  (pydantic reads it at run time)
+    DeclaredGateway,
+    DeclaredRoute,
+    DeclaredService,
+)
 
 PENDING: Final = "pending"
 """The outcome of an apply that has not ended, or whose process was killed."""
@@ -33,7 +37,8 @@ class KeptService:
     ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files, None where
     they are a folder of this host or it is not known. ``draft`` and ``draft_revision`` are the same
     of the model that it drafts with, "" where there is none. ``secrets`` are names. ``inputs`` is a digest of all that
-    the words and the text were made of, "" not known: where it is the same, they need not be made again to be compared.
+    the words and the text were made of: where it is the same, they need not be made again to be compared. "": not
+    known, or not kept, because a value is among them that may be a secret.
     """
 
     declared: DeclaredService
@@ -66,7 +71,7 @@ class KeptGeneration:
 
     ``stack`` is the stack's name and ``file`` the file that it was read from. ``restores`` is the generation that a
     rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the host settings of the stack,
-    None where it says nothing of one.
+    None where it says nothing of one. ``routes`` and ``gateway`` are what it says of its gateway, None for nothing.
     """
 
     number: int
@@ -79,6 +84,8 @@ class KeptGeneration:
     reserve_bytes: int | None = None
     act_bytes: int | None = None
     floor_bytes: int | None = None
+    routes: tuple[DeclaredRoute, ...] = ()
+    gateway: DeclaredGateway | None = None
 
     def service(self, name: str) -> KeptService | None:
         """Return its service of this name, None where it has none."""

@@ -6,6 +6,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
+from aiohttp import web
+
 from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
 from sparkctl.base.units import MIB
 from sparkctl.world.door import forms, headers
@@ -13,8 +15,6 @@ from sparkctl.world.door_ports import Arrival, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from aiohttp import web
 
     from sparkctl.world.door.paths import KnownPath
     from sparkctl.world.door_ports import Bounds
@@ -88,6 +88,8 @@ def refuse_wrong_head(request: web.BaseRequest, known: KnownPath, key: str) -> N
     """
     if not key and headers.is_of_another_site(request.headers.get("Origin", ""), request.headers.get("Host", "")):
         refused(403, "cross_site", "a page of another site asks, without a key", closes=True)
+    if known.form == "socket" and not _opens_socket(request):
+        refused(426, "no_websocket", "expected a request that opens a websocket (Upgrade: websocket)", closes=True)
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         refused(415, "unsupported_encoding", f"Content-Encoding: expected none, found {encoding!r}", closes=True)
@@ -95,6 +97,10 @@ def refuse_wrong_head(request: web.BaseRequest, known: KnownPath, key: str) -> N
     if wanted is not None and request.content_type != wanted:
         found = request.content_type if "Content-Type" in request.headers else "none"
         refused(415, "unsupported_type", f"Content-Type: expected {wanted}, found {found!r}", closes=True)
+
+
+def _opens_socket(request: web.BaseRequest) -> bool:
+    return bool(web.WebSocketResponse(protocols=headers.protocols_of(request.headers)).can_prepare(request))
 
 
 async def whole_body(request: web.BaseRequest, most: int, bounds: Bounds, held: HeldBodies) -> bytes:

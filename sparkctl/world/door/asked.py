@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("sparkctl")
 _EVENTS: Final = "text/event-stream"
+_BETWEEN_EVENTS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _LAST_PIECES: Final = 8
 """Pieces at the end of an answer, among which its server says how many tokens it had."""
 _FIRST_BYTES: Final = 16 << 10
@@ -67,7 +68,8 @@ class Asked:
         try:
             await self._decided()
         except ClientGoneError:
-            pass
+            if self._how != "died":
+                self._is("left", CLIENT_LEFT)
         except asyncio.CancelledError:
             if self.cancelled:
                 self._how = "cancelled"
@@ -96,8 +98,8 @@ class Asked:
             return await self._forward(decision)
         if isinstance(decision, AnswerWith):
             body = json.dumps(decision.document).encode()
-            await self._answer(200, {"Content-Type": "application/json"}, body)
             self._is("done", _OK)
+            await self._answer(_OK, {"Content-Type": "application/json"}, body)
             return None
         await self._refuse(decision)
         return None
@@ -227,14 +229,13 @@ class Asked:
         except ServerDiedError as error:
             await self._broken(answer, str(error))
             return
+        self._is("done", answer.status)  # before it ends: a client that has all of it may be gone in the same moment
         await self.client.end()
-        self._is("done", answer.status)
 
     async def _socket(self, to: Forward) -> Decision | None:
         """Open a websocket to the server, then to the client, and carry what either says."""
         arrival = self._arrival
-        wanted = self._request.headers.get("Sec-WebSocket-Protocol", "")
-        protocols = tuple(name.strip() for name in wanted.split(",") if name.strip())
+        protocols = headers.protocols_of(self._request.headers)
         query = f"?{urlencode({'model': to.model or arrival.model})}" if to.model or arrival.model else ""
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
@@ -243,27 +244,36 @@ class Asked:
             return await self._unanswered(to, str(error))
         try:
             out = web.WebSocketResponse(
-                protocols=(server.protocol,) if server.protocol else (), max_msg_size=realtime.MOST, compress=False
+                protocols=(server.protocol,) if server.protocol else (),
+                max_msg_size=realtime.MOST,
+                compress=False,
+                autoclose=False,
             )
             out.headers.update(headers.of_own(to.answer_headers, arrival.id))
             await self.client.socket(out)
             self._handler.first_byte(arrival.id, _SWITCHED, b"")
-            sockets = realtime.Sockets(out, server, self.client)
-            whole = await sockets.run(self._bounds.rest_s, partial(self._rests, arrival.id))
+            sockets = realtime.Sockets(out, server, self.client, self._socket_is_over)
+            await sockets.run(self._bounds.rest_s, partial(self._rests, arrival.id))
         finally:
             await server.close()
-        if whole:
-            self._is("done", _SWITCHED)
-        else:
-            self._is("died", _BAD_GATEWAY, "broke the websocket off")
         return None
+
+    def _socket_is_over(self, died: bool) -> None:
+        if died:
+            self._is("died", _BAD_GATEWAY, "broke the websocket off")
+        else:
+            self._is("done", _SWITCHED)
 
     def _rests(self, request: str, rests: bool) -> None:
         self._handler.rests(request, rests=rests)
 
     async def _broken(self, answer: aiohttp.ClientResponse, words: str) -> None:
+        """Say in a stream why it ends, and end no answer cleanly.
+
+        After half an event nothing is said: the rest of that event would be what is said, and no client could read it.
+        """
         self._is("died", _BAD_GATEWAY, words)
-        if answer.content_type == _EVENTS:
+        if answer.content_type == _EVENTS and b"".join(self._last).endswith(_BETWEEN_EVENTS):
             refusal = Refuse(_BAD_GATEWAY, "server_died", f"the server of {self._arrival.model!r} {words}")
             await self.client.write(error_event(refusal, self._arrival.id, anthropic=self._anthropic))
         self.client.break_off()

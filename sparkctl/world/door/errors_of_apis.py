@@ -36,9 +36,9 @@ def error_body(refusal: Refuse, request: str, *, anthropic: bool) -> bytes:
 
 
 def error_event(refusal: Refuse, request: str, *, anthropic: bool) -> bytes:
-    """Return an error as an event of a stream. The blank line before it ends a line that broke off."""
+    """Return an error as an event of a stream, which stands after a whole one."""
     text = json.dumps(_document(refusal, request, anthropic=anthropic))
-    return f"\n\n{'event: error' + chr(10) if anthropic else ''}data: {text}\n\n".encode()
+    return f"{'event: error' + chr(10) if anthropic else ''}data: {text}\n\n".encode()
 
 
 def error_headers(refusal: Refuse) -> dict[str, str]:

@@ -43,6 +43,12 @@ def key_of(headers: Mapping[str, str]) -> str:
     return headers.get("X-Api-Key", "").strip()
 
 
+def protocols_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the protocols that a client knows for its websocket."""
+    names = headers.get("Sec-WebSocket-Protocol", "").split(",")
+    return tuple(name.strip() for name in names if name.strip())
+
+
 def wishes_of(headers: Mapping[str, str]) -> dict[str, str]:
     """Return what a client asks of sparkctl itself."""
     return {name.lower(): value for name, value in headers.items() if name.lower().startswith(_WISH)}

@@ -20,38 +20,50 @@ if TYPE_CHECKING:
 MOST: Final = 16 * MIB
 """Bytes of a message (a choice): 5 minutes of the 16 kHz audio that vLLM takes are 9.6 MB, 12.8 in base64."""
 _GOING_AWAY: Final = 1001
+_BROKEN: Final = 1006
 _SERVER_FAILED: Final = 1011
 _NOT_SENT: Final = frozenset({1004, 1005, 1006, 1015})
 """Codes that say how a connection ended, and that nobody may send (RFC 6455, 7.4.1)."""
 
 
 class Sockets:
-    """The two ends of a websocket.
+    """The two ends of a websocket. That of the client does not close by itself: it is told of first.
 
-    ``rests`` is told when nothing has gone either way for ``rest_s``, and when something goes again.
+    ``over`` is told, once, when a side has closed, and whether the server died: before the other is closed too, after
+    which its client may be gone.
     """
 
-    def __init__(self, client: web.WebSocketResponse, server: aiohttp.ClientWebSocketResponse, out: ToClient) -> None:
+    def __init__(
+        self,
+        client: web.WebSocketResponse,
+        server: aiohttp.ClientWebSocketResponse,
+        out: ToClient,
+        over: Callable[[bool], None],
+    ) -> None:
         self._client = client
         self._server = server
         self._out = out
+        self._over = over
         self._loop = asyncio.get_running_loop()
         self._moved_at = self._loop.time()
 
-    async def run(self, rest_s: float, rests: Callable[[bool], None]) -> bool:
-        """Carry messages until one side closes; return whether the server ended it as it should."""
+    async def run(self, rest_s: float, rests: Callable[[bool], None]) -> None:
+        """Carry messages until one side closes.
+
+        ``rests`` is told when nothing has gone either way for ``rest_s``, and when something goes again.
+        """
         watch = asyncio.create_task(self._watch(rest_s, rests))
         from_client = asyncio.create_task(self._carry(self._client, self._server))
         from_server = asyncio.create_task(self._carry(self._server, self._client))
         try:
             await asyncio.wait({from_client, from_server}, return_when=asyncio.FIRST_COMPLETED)
-            died = from_server.done() and self._server.close_code in {None, 1006}
+            died = from_server.done() and self._server.close_code in {None, _BROKEN}
+            self._over(died)
             if from_server.done():
-                code = _SERVER_FAILED if died else _sendable(self._server.close_code)
-                await self._client.close(code=code)
+                await self._client.close(code=_SERVER_FAILED if died else _sendable(self._server.close_code))
             else:
                 await self._server.close(code=_sendable(self._client.close_code))
-            return not died
+                await self._client.close(code=_sendable(self._client.close_code))
         finally:
             for task in (watch, from_client, from_server):
                 task.cancel()

@@ -94,14 +94,12 @@ class HttpDoor:
 
     # --- opened and closed ------------------------------------------------------------------------------------------
 
-    async def listen(self, place: DoorPlace) -> None:
+    async def listen(self, place: DoorPlace, encrypted: ssl.SSLContext | None) -> None:
         """Listen.
 
         Raises:
             EngineError: the address or the port cannot be had.
-            InputError: the certificate cannot be used.
         """
-        encrypted = _certificate(place) if place.certificate else None
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
@@ -142,6 +140,7 @@ class HttpDoor:
             self.cancel(request)
         for client in list(self._writing):
             client.abort()
+        self._connections.pre_shutdown()
         await self._connections.shutdown(_CLOSING_S)
         await self._servers.close()
 
@@ -261,6 +260,7 @@ async def open_door(
         EngineError: the address or the port cannot be had.
         InputError: the certificate cannot be used.
     """
+    encrypted = _certificate(place) if place.certificate else None
     door = HttpDoor(handler, pages or {}, bounds or Bounds())
-    await door.listen(place)
+    await door.listen(place, encrypted)
     return door

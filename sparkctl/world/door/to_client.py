@@ -43,7 +43,7 @@ class ToClient:
 
     async def begin(self, status: int, headers: Iterable[tuple[str, str]], length: int | None = None) -> None:
         """Send the status line; ``length`` None: the end is told by the last chunk, and by nothing else."""
-        response = self._response = web.StreamResponse(status=status)
+        response = web.StreamResponse(status=status)
         for name, value in headers:
             response.headers.add(name, value)
         response.content_length = length
@@ -51,6 +51,7 @@ class ToClient:
             await response.prepare(self._request)
         except ConnectionError as error:
             raise ClientGoneError from error
+        self._response = response
 
     async def socket(self, response: web.WebSocketResponse) -> None:
         """Agree to a websocket.
@@ -58,11 +59,11 @@ class ToClient:
         Raises:
             ClientGoneError: nobody is there.
         """
-        self._response = response
         try:
             await response.prepare(self._request)
         except ConnectionError as error:
             raise ClientGoneError from error
+        self._response = response
 
     async def whole(
         self, status: int, headers: Iterable[tuple[str, str]], body: bytes, *, closes: bool = False

@@ -177,6 +177,7 @@ def spark(tmp_path: Path) -> Iterator[AgentSpark]:
         spark.engine.remove(container.id)
 
 
+@only_thorough  # it waits for several looks of a real process; on a real engine the same is tried always
 @pytest.mark.timeout(120)
 def test_a_server_that_is_killed_comes_back_and_a_stopped_agent_leaves_it(spark: AgentSpark) -> None:
     spark.run("apply", "box").expect(0)

@@ -167,9 +167,10 @@ def test_actions_are_bounded_and_a_damaged_line_is_passed_over(tmp_path: Path) -
     assert Path(f"{path}.1").stat().st_size > MOST_BYTES
     path.write_bytes(b'\n{"at": 1}\n[]\n{"at": NaN}\n\xff\n' + Deed(1.0, KILL, 3).line().encode() + b'{"at":')
     found = status.actions(DiskFiles(), tmp_path)
-    assert [one.at for one in found] == [1.0, *(1000.0 + number for number in range(KEPT))]
-    assert found[-1].victim == f'e4b"\n{KEPT - 1}'
-    assert status.actions(DiskFiles(), tmp_path, since=1062.0) == found[-1:]
+    assert [one.at for one in found] == [*(1000.0 + number for number in range(KEPT)), 1.0]
+    assert found[-2].victim == f'e4b"\n{KEPT - 1}'
+    assert status.actions(DiskFiles(), tmp_path, since=1062.0) == found[-2:], "the clock was set back after it"
+    assert status.actions(DiskFiles(), tmp_path, since=1062.5) == found[-2:-1], "of one that is not there, the time"
     assert "No such file" in Deeds(str(tmp_path / "no/file")).write()
 
 

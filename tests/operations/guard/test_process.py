@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +123,32 @@ def test_a_list_that_is_damaged_leaves_the_last_good_one(bench: GuardBench) -> N
     said = guard.stderr.read().decode()
     assert said.count("is no JSON") == sum(one in NO_JSON for one in DAMAGED) + 1
     assert "has the schema 2, this guard knows 1" in said
+
+
+def test_a_run_folder_that_somebody_removed_is_made_again_and_a_second_guard_is_refused(bench: GuardBench) -> None:
+    pool = bench.pool()
+    guard = bench.guard(LINES, pool)
+    own = Path(bench.places.own)
+    for path in (own / "state", own):  # the state alone, and all of it
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert bench.until(lambda state: state.pid == guard.pid, guard).pid == guard.pid
+    words = launch.words("run", bench.places, LINES, [os.getuid()])
+    done = subprocess.run([*words, str(pool)], capture_output=True, check=False, timeout=10)
+    assert (done.returncode, b"another guard runs" in done.stderr) == (4, True)
+    guard.kill()
+    assert guard.stderr is not None
+    assert guard.stderr.read().count(b"its state was removed: it is made again") == 2
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 1 kB\n", "MemTotal: 9 kB\nMemFree: x kB\nMemAvailable: 1 kB\n"])
+def test_a_memory_that_says_not_how_much_is_available_is_refused_in_words(bench: GuardBench, text: str) -> None:
+    pool = bench.folder / "meminfo"
+    pool.write_text(text)
+    words = launch.words("run", bench.places, LINES, [os.getuid()])
+    done = subprocess.run([*words, str(pool)], capture_output=True, check=False, timeout=10)
+    assert done.returncode == 4
+    expected = f"guard: error: cannot begin: {pool}: expected MemTotal, MemFree and MemAvailable in its first lines"
+    assert done.stderr.decode().startswith(expected)
 
 
 def test_with_nobody_to_end_it_says_so_once_and_follows_the_next_list(bench: GuardBench) -> None:

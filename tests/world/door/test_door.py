@@ -85,7 +85,7 @@ def test_a_path_of_the_list_is_asked_of_the_server_as_the_server_has_it(path: st
         "*",
     ],
 )
-def test_any_other_path_never_reaches_a_server(path: str) -> None:
+def test_any_other_path_never_reaches_a_server_s1_s2(path: str) -> None:
     async def run() -> None:
         async with bench() as door:
             for method in ("POST", "GET"):
@@ -246,8 +246,8 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
     asyncio.run(run())
 
 
-def test_a_connection_to_a_server_is_kept_for_less_than_the_server_keeps_it() -> None:
-    """A vLLM closes after 5 s: a request on a connection that it just closed would be lost (vllm-project/vllm#41567)."""
+def test_a_connection_to_a_server_is_kept_for_less_than_the_server_keeps_it_s19() -> None:
+    """After 5 s vLLM closes it, and a request on its way is lost (vllm-project/vllm#41567)."""
     assert Bounds().pool_s <= 2
     assert Bounds().idle_s >= 75
 
