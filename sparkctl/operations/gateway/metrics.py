@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
+from sparkctl.operations.gateway.happened import HappenedBefore, NewGuardAction, NewRestart, NewStart
 from sparkctl.operations.page import bar, health
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class GatewayMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self.view: BoxView | None = None
+        self._before = HappenedBefore()
         self._names: frozenset[str] = frozenset()
 
         def counter(name: str, told: str, *labels: str) -> Counter:
@@ -120,22 +122,21 @@ class GatewayMetrics:
         """Count a service that was stopped: for room, as nobody used it, by an operator."""
         self._evictions.labels(service, reason).inc()
 
-    def started(self, service: str, seconds: float) -> None:
-        """Keep how long a start took."""
-        self._starts.labels(service).set(seconds)
-
-    def restarted(self, service: str) -> None:
-        """Count a start after an end that nobody asked for."""
-        self._restarts.labels(service).inc()
-
-    def guard_acted(self, action: str) -> None:
-        """Count what the guard did once: ask, kill, clean, nothing."""
-        self._guard.labels(action).inc()
+    def _new(self, one: NewRestart | NewStart | NewGuardAction) -> None:
+        match one:
+            case NewRestart():
+                self._restarts.labels(one.service).inc()
+            case NewStart():
+                self._starts.labels(one.service).set(one.seconds)
+            case NewGuardAction():
+                self._guard.labels(one.did).inc()
 
     def text(self, view: BoxView | None = None) -> bytes:
         """Return everything as Prometheus reads it; ``view`` is the box now."""
         if view is not None:
             self.view = view
+            for new in self._before.news(view):
+                self._new(new)
             for one in view.services:
                 self._restarts.labels(one.name)
         return generate_latest(self.registry)

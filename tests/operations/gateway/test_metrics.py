@@ -16,6 +16,7 @@ from sparkctl.operations.page.view import (
     BoxView,
     GatewayOnPage,
     GuardOnPage,
+    HappenedOnPage,
     MemoryHolder,
     MemoryNow,
     RequestOnPage,
@@ -44,11 +45,19 @@ NAMES = {
 """The names that are documented, and that alerts and dashboards of others may use."""
 MEMORY = MemoryNow("memory", 120 * GIB, 80 * GIB, 10 * GIB, free_bytes=70 * GIB,
                    holders=(MemoryHolder("a", 30 * GIB, 2 * GIB),))  # fmt: skip
+HAPPENED = (
+    HappenedOnPage(10.0, "a", "asked", "starts it"),
+    HappenedOnPage(104.0, "a", "running", "running"),
+    HappenedOnPage(110.0, "a", "backing-off", "starts again in 10s"),
+    HappenedOnPage(120.0, "a", "start", "starts it: it ended with exit code 1"),
+    HappenedOnPage(220.0, "a", "running", "running"),
+)
 VIEW = BoxView(
     1.0,
+    happened=HAPPENED,
     memories=(MEMORY,),
     services=(ServiceOnPage("a", "busy", claim_bytes=32 * GIB, held_bytes=30 * GIB, acceptance=0.4, url="http://x"),),
-    guard=GuardOnPage(running=True, look_s=0.002),
+    guard=GuardOnPage(running=True, look_s=0.002, actions=((99.0, "kill"),)),
     gateway=GatewayOnPage(
         "http://x",
         requests=(
@@ -68,9 +77,7 @@ def counted() -> GatewayMetrics:
     metrics.over(CountedRequest("a", "ada", 499, 70.0))
     metrics.escalated("auto", "context")
     metrics.evicted("a", "room")
-    metrics.started("a", 94.0)
-    metrics.restarted("a")
-    metrics.guard_acted("kill")
+    metrics.text(BoxView(0.0, services=VIEW.services, happened=HAPPENED[:3]))
     return metrics
 
 
@@ -99,6 +106,24 @@ def test_the_figures_are_those_of_the_box() -> None:
     assert [state for state, value in states.items() if value] == ["busy"]
     assert sum(states.values()) == 1
     assert found["sparkctl_box_healthy", ()] == 1
+
+
+def test_restarts_starts_and_the_guard_follow_from_what_happened_each_once() -> None:
+    metrics = counted()
+    first = samples(metrics.text())
+    assert first["sparkctl_service_start_seconds", (("service", "a"),)] == 94.0, "also of before the gateway began"
+    assert first["sparkctl_service_restarts_total", (("service", "a"),)] == 0
+    for _ in range(2):
+        found = samples(metrics.text(VIEW))
+        assert found["sparkctl_service_restarts_total", (("service", "a"),)] == 1
+        assert found["sparkctl_service_start_seconds", (("service", "a"),)] == 100.0
+        assert found["sparkctl_guard_actions_total", (("action", "kill"),)] == 1
+
+
+def test_what_was_before_the_gateway_began_is_not_counted() -> None:
+    found = samples(GatewayMetrics().text(VIEW))
+    assert found["sparkctl_service_restarts_total", (("service", "a"),)] == 0
+    assert found["sparkctl_guard_actions_total", (("action", "kill"),)] == 0
 
 
 def test_a_client_that_leaves_is_499_and_counted_as_one_s6() -> None:

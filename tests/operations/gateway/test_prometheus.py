@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.gateway.metrics import CountedRequest
 from sparkctl.operations.page import rendered
 from sparkctl.operations.page.view import GatewayOnPage, RequestOnPage
@@ -99,6 +100,8 @@ def test_every_expression_of_the_dashboard_has_an_answer(tmp_path: Path) -> None
     stack = AppliedStack(tmp_path)
     stack.apply("{small: {recipe: e4b-nvfp4}}")
     stack.spark.http.metrics = dict.fromkeys(stack.spark.http.serving, VLLM)
+    for at, kind in ((0.1, "asked"), (0.9, "running")):
+        AgentMemory(stack.world).note([BoxEvent(at, "small", kind, kind)])
     stack.spark.host.gpu = [Gpu("NVIDIA GB10", "580.142", "12.1", None, temperature_c=60, power_w=40.0)]
     with served_in_a_thread(stack.world) as bench:
         happens(bench)
@@ -146,9 +149,6 @@ def happens(bench: PageBench) -> None:
         metrics.over(CountedRequest("auto", "ada", status, 0.2, 0.1, 10, 20))
     metrics.escalated("auto", "context")
     metrics.evicted("small", "room")
-    metrics.started("small", 94.0)
-    metrics.restarted("small")
-    metrics.guard_acted("kill")
     bench.desk.shown = GatewayOnPage(bench.url, requests=(RequestOnPage("r", "auto", "small", "ada", 1.0, "answers"),))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
+from sparkctl.operations.gateway.metrics import GatewayMetrics
 from sparkctl.operations.page import bar, health
 from sparkctl.operations.page.ports import NoKeys
 from sparkctl.operations.page.seen.live import LiveBox
@@ -61,6 +62,21 @@ def test_a_box_is_as_its_agent_and_its_servers_say(tmp_path: Path) -> None:
     assert seen.agent.running
     assert {one.kind for one in seen.happened} >= {"start", "running"}
     assert [one.may for one in seen.services] == [("stop",), ("stop",)]
+
+
+def test_restarts_are_counted_by_the_agents_own_events(tmp_path: Path) -> None:
+    bench = AgentBench(tmp_path)
+    bench.until(lambda: len(bench.up) == 2)
+    watch, metrics = BoxWatch(bench.spark.world(FakeReport())), GatewayMetrics()
+    metrics.text(watch.look())
+    for _ in range(2):
+        bench.ends(E4B)
+        bench.until(lambda: len(bench.up) == 1)
+        bench.until(lambda: len(bench.up) == 2)
+        bench.tick(3)
+    text = metrics.text(watch.look()).decode()
+    assert f'sparkctl_service_restarts_total{{service="{E4B}"}} 2.0' in text
+    assert f'sparkctl_service_restarts_total{{service="{FP8}"}} 0.0' in text
 
 
 def test_a_service_that_was_given_up_says_why_and_what_to_do(tmp_path: Path) -> None:

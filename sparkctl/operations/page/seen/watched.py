@@ -270,7 +270,7 @@ def _guard_on_page(guard: GuardStatus | None) -> GuardOnPage:
         closed=says is not None and says.closed,
         available_bytes=None if says is None else says.available,
         first="" if guard.next is None else guard.next.name,
-        actions=tuple(one.did for one in guard.actions),
+        actions=tuple((one.at, one.did) for one in guard.actions),
         look_s=None if says is None else says.worst_look_s,
     )
 
