@@ -14,7 +14,7 @@ from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
     from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.operations.stack.past import GenerationDifference, PastApply
+    from sparkctl.operations.stack.history import GenerationDifference, PastApply
     from sparkctl.planning.box.generation import KeptService
 
 

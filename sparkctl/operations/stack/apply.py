@@ -13,8 +13,8 @@ from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import Effect
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect
 from sparkctl.operations.stack.resolved import ResolvedStack, declared, fetch_images, kept, resolved, stack_of, who
 from sparkctl.planning.box.apply.acts import Arranged
 from sparkctl.planning.plan import Plan

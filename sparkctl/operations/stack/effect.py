@@ -17,8 +17,8 @@ from sparkctl.operations.deployed_service import located
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import Effect, alone
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect, alone
 from sparkctl.operations.stack.resolved import fetch_images
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
@@ -165,11 +165,16 @@ class _Acting:
             told = self._undone()
             first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
             self._end(kept, FAILED, "; ".join([first, *told]))
-            self._world.report.say(f"generation {kept.number} was not applied")
+            self._world.report.say(f"generation {kept.number} was not applied{self._still()}")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
-        standing.release(self._world, [*(one.name for one in kept.services), *removed])
-        self._end(kept, APPLIED, removed=removed)
+        try:
+            standing.release(self._world, [*(one.name for one in kept.services), *removed])
+            self._end(kept, APPLIED, removed=removed)
+        except InputError as error:
+            message = f"every service is as {kept.stack} declares it, but that cannot be kept: {error.message}"
+            hint = f"{error.hint or 'mend that'}; then apply it again: what runs so stays up"
+            raise InputError(message, hint=hint) from None
 
     def _one(self, act: Act) -> None:
         self._touched += act.services
@@ -203,6 +208,14 @@ class _Acting:
                 self._world.report.say(f"{name}: waiting: another command works on it")
                 told = True
             self._world.ports.clock.sleep(_WAIT_S)
+
+    def _still(self) -> str:
+        """Return which generation is in effect, as the end of a sentence; "" where none is known."""
+        try:
+            applied = Generations(self._world).applied()
+        except InputError:
+            return ""  # why the apply failed is what is told
+        return "" if applied is None else f": generation {applied.number} is in effect still"
 
     def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:
         at = self._world.ports.clock.epoch()

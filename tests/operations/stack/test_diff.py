@@ -81,7 +81,7 @@ def test_what_happened_to_what_runs_is_drift_with_its_reason(box: Box) -> None:
     box.spark.engine.there[there.id] = there._replace(state="exited", exit_code=137, oom_killed=True)
     assert "it does not run: the kernel killed it for memory" in differs(box).out
     del box.spark.engine.there[there.id]
-    assert "its container was removed" in differs(box).out
+    assert "it has no container, and no `sparkctl down` paused it" in differs(box).out
 
 
 def test_a_tag_that_moved_and_an_image_that_is_gone_are_drift_and_no_change(box: Box) -> None:
