@@ -2,9 +2,9 @@
 
     python benchmarks/guard.py [--runs 20] [--rates 1,4,10] [--real] [--seconds 60]
 
-Without --real the memory is one that is pretended (a file like /proc/meminfo), which falls at exactly the rate; with it,
-5 GiB are taken of this machine's, as fast as it gives them, and each run says how fast that was. --seconds measures what
-a guard takes that looks ten times a second meanwhile.
+Without --real the memory is one that is pretended (a file like /proc/meminfo), which falls at exactly the rate; with
+it, 5 GiB are taken of this machine's, as fast as it gives them, and each run says how fast that was. --seconds measures
+what a guard takes that looks ten times a second meanwhile.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def main() -> None:
         runs = [one_run(rate, real=given.real) for _ in range(given.runs)]
         well = sum(code < 0 and victim == "hog" for *_, code, victim in runs)
         after = sorted(ms for ms, *_ in runs)
+        seen = statistics.median(fell for _, _, fell, *_ in runs)
         print(
-            f"{rate:4.0f} GiB/s asked, {statistics.median(fell for _, _, fell, *_ in runs):.1f} seen in the last second: "
-            f"{well} of {given.runs} ended the hog alone; after the line {statistics.median(after):.0f} ms, "
-            f"at most {after[-1]:.0f} ms; least available {min(left for _, left, *_ in runs):.1f} GiB",
+            f"{rate:4.0f} GiB/s asked, {seen:.1f} seen in the last second: {well} of {given.runs} ended the hog alone;",
+            f"after the line {statistics.median(after):.0f} ms, at most {after[-1]:.0f} ms;",
+            f"least available {min(left for _, left, *_ in runs):.1f} GiB",
             flush=True,
         )
     if given.seconds:

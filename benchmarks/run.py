@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import memory
+import stacks
 import streams
 import waves
 
@@ -148,6 +149,16 @@ def honest() -> list[Figure]:
     ]
 
 
+def whole_stacks(environ: dict[str, str], home: Path) -> list[Figure]:
+    """Measure `diff` of a stack of 64 services, and `apply` of one of ten that is as declared."""
+    seconds = stacks.diff_seconds(home, environ)
+    value, baseline = stacks.apply_seconds(home, environ)
+    return [
+        Figure("diff of 64 services, CPU", 1000 * seconds, 300, "ms", "inside the process, imports not counted"),
+        Figure("apply of 10 services as declared / import click", value / baseline, 20, "times", f"{value:.2f} s"),
+    ]
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -203,7 +214,7 @@ def main() -> int:
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
         figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
-        figures += [*overlays(Path(home)), *together(Path(home)), *honest()]
+        figures += [*overlays(Path(home)), *together(Path(home)), *honest(), *whole_stacks(environ, Path(home))]
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

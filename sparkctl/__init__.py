@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.evaluation.kept import Evaluated
     from sparkctl.operations.evaluation.retention import Comparison
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.guard.status import GuardStatus
     from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.jobs.run import MadeJob
     from sparkctl.operations.memory.plan import PlannedSet, SetDoesNotFitError
@@ -43,6 +44,7 @@ __all__ = [
     "Comparison",
     "Evaluated",
     "Examined",
+    "GuardStatus",
     "Life",
     "MadeJob",
     "ModVerdict",
@@ -74,6 +76,7 @@ _PLACES: Final = {
     "Comparison": "operations.evaluation.retention",
     "Evaluated": "operations.evaluation.kept",
     "Examined": "operations.doctor",
+    "GuardStatus": "operations.guard.status",
     "Life": "operations.status.liveness",
     "MadeJob": "operations.jobs.run",
     "ModVerdict": "mods.verdicts",

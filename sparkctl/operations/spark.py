@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.evaluation.kept import Evaluated
     from sparkctl.operations.files import render as rendering
     from sparkctl.operations.files.render import Rendered
+    from sparkctl.operations.guard import launch as guarding
+    from sparkctl.operations.guard import status as guards
+    from sparkctl.operations.guard.status import GuardStatus
     from sparkctl.operations.jobs import run as job_running
     from sparkctl.operations.jobs import stop as job_stopping
     from sparkctl.operations.jobs.memory import plan as job_planning
@@ -53,6 +56,8 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    guarding = LazyModule("sparkctl.operations.guard.launch")
+    guards = LazyModule("sparkctl.operations.guard.status")
     job_running = LazyModule("sparkctl.operations.jobs.run")
     job_stopping = LazyModule("sparkctl.operations.jobs.stop")
     job_planning = LazyModule("sparkctl.operations.jobs.memory.plan")
@@ -368,3 +373,10 @@ class Spark(StackMethods):
     def doctor(self) -> list[Examined]:
         """Return what is found of this host, each with its consequence and its fix: engine, GPU, memory, disk."""
         return doctoring.doctor(self._world)
+
+    def guard(self) -> GuardStatus:
+        """Return the guard of this host as it is now: its lines, what it would do to whom, what it did.
+
+        That none runs is no error: ``problem`` of the result says so.
+        """
+        return guards.status(self._world.files, guarding.moment(), guarding.run_folder(self._world, None))

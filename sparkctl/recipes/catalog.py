@@ -319,7 +319,8 @@ class Catalog:
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         known = self.names() if kinds == _SERVED else known
-        close = nearest(name, known)
+        beside = f"./{name}.yaml"
+        close = beside if named_file.there(Path(beside)) else nearest(name, known)
         words = " or ".join(
             {"facts": "model facts", "host": "host profile", "measured": "measured starts"}.get(kind, kind)
             for kind in kinds

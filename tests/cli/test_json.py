@@ -40,6 +40,7 @@ def documented(command: str) -> list[str]:
         ("check NAME", ["check", "e4b-nvfp4"]),
         ("verify-mods [NAME…]", ["verify-mods", "--all"]),
         ("status NAME", ["status", "e4b-nvfp4"]),
+        ("agent status", ["agent", "status"]),
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),

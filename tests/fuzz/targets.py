@@ -26,6 +26,7 @@ from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import Bench, svg
 from sparkctl.operations.checks.check import Check
 from sparkctl.operations.evaluation.suite import Suite
+from sparkctl.operations.guard.alone import state
 from sparkctl.operations.memory import hub_models
 from sparkctl.operations.records import decoded
 from sparkctl.planning import reference
@@ -51,7 +52,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, inside, jobs, kept, simulated
+from tests.fuzz import evaluated, guard, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -384,6 +385,9 @@ TARGETS: Final[dict[str, Target]] = {
     "file-of-an-image": Target(_archive, inside.archive),
     "known-image": Target(_these(inside.KNOWN), inside.known),
     "kept-failure": Target(_these(inside.FAILURE), inside.kept),
+    "guard-list": Target(_these(guard.LIST), guard.listed),
+    "guard-state": Target(_these(guard.STATE), state.parsed),
+    "guard-actions": Target(_these(guard.ACTION), guard.acted),
     "http": Target(_these(*inside.REPLY), inside.reply),
     "judged": Target(_these(*inside.ANSWERS), inside.judged),
     "shown": Target(_files("*.log", root=VLLM), inside.shown, 20),

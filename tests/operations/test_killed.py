@@ -86,8 +86,9 @@ def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
 
 def steps(scenario: Scenario) -> int:
     """Return after every how many of its changes a command is killed."""
-    of_many = scenario.calls or (scenario in OF_STACKS.values() and EVERY > 1)
-    return EVERY * (4 if of_many else 1)  # one that changes nothing has many calls, and a stack has several services
+    if EVERY > 1 and scenario in OF_STACKS.values():
+        return EVERY * 8  # several services, each with changes of its own
+    return EVERY * (4 if scenario.calls else 1)  # one that changes nothing has many calls
 
 
 @pytest.mark.timeout(3000 if EACH_KILL else 600)  # some dozens of processes, one after another

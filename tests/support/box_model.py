@@ -40,7 +40,7 @@ class Size(NamedTuple):
 
 SIZES: Final = {
     "executor": Size(16, 19, 150),
-    "reasoner": Size(36, 42, 420),
+    "reasoner": Size(48, 54, 420),
     "embedder": Size(6, 8, 45),
     "coder": Size(14, 18, 240),
     "vision": Size(20, 24, 300),

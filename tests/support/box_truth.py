@@ -38,6 +38,7 @@ class Truth:
         self.asked: list[tuple[float, str]] = []
         self.failed: dict[str, list[float]] = {}
         self.lasting: set[str] = set()
+        self.unexplained: set[str] = set()
         self.free_since: dict[str, float] = {}
         self.held: dict[str, str] = {}
 
@@ -49,6 +50,18 @@ class Truth:
         self.failed.pop(name, None)
         self.lasting.discard(name)
         self.lost.pop(name, None)
+        self.unexplained.discard(name)
+
+    def forgotten(self) -> None:
+        """Note that an agent begins with what was kept before the disk was full."""
+        self.stale_at = self.box.at
+        # Of these it knows the standing alone, and not that they wait for memory.
+        self.unexplained |= set(self.box.standing)
+        self.failed.clear()
+        self.lasting.clear()
+        for server in self.box.servers.values():
+            if server.state != "running":
+                server.mods_lost = ()
 
     def start_failed(self, name: str, *, passes: bool) -> None:
         """Note that the agent was told of a start that failed."""
@@ -111,14 +124,16 @@ class Truth:
             "waiting: the model's folder": box.at < box.folder_until,
             "waiting: a command works on it": name in box.hands,
             "waiting: the guard admits no start": box.at < box.closed_until,
-            "waiting: tried again in": box.at - max(self.left_at, box.hand_ended.get(name, -math.inf)) <= 40,
+            "waiting: tried again in": box.at
+            - max(self.left_at, self.stale_at, box.engine_until, box.hand_ended.get(name, -math.inf))
+            <= 40,
             "waiting: no further start within this hour": self._spent(name),
             "waiting for room: ": self._no_room(name),
         }
         for begin, so in reasons.items():
             if said.startswith(begin):
                 return so
-        if "of memory of its last run to come back" in said:
+        if "of memory to come back since it ended" in said:
             return sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB
         turn = re.fullmatch(r"waiting for its turn: (\S+) is (started first|being worked on)", said)
         if turn is not None:
@@ -148,10 +163,13 @@ class Truth:
         self.held[name] = why
         if "ended before it was ready" in why:
             times = [at for at, who, ready, _ in box.failures if who == name and not ready]
-            assert len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts, why
+            assert (
+                box.at - self.stale_at <= HOUR_S
+                or len([at for at in times if box.at - at <= RESTARTS.within_s + _DOWN_S]) >= RESTARTS.attempts
+            ), why
             return "three failed starts"
         if "have not come back" in why:
-            assert box.left_by(name) > 0.9 * GIB, why
+            assert sum(lump.size for lump in box.lumps if lump.whose) > 0.9 * GIB, why
             return "memory left behind"
         if "were lost in its container" in why:
             assert name in self.lost, why
@@ -171,7 +189,7 @@ class Truth:
             hindered = one.start is StartMode.MANUAL or server.mods_lost or box.engine_away or job is not None
             hindered = hindered or name in box.standing or name in box.hands
         elif words.phase is ServicePhase.HELD and "have not come back" in words.words and not runs:
-            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands
+            hindered = box.lumps or box.disk_full or box.engine_away or name in box.hands or name in self.unexplained
         else:
             hindered = runs or one.start is not StartMode.ALWAYS or self._hindered(one, words, job)
         if hindered:

@@ -27,6 +27,7 @@ from sparkctl.planning.agent.seen import (
     Standing,
     StandingKind,
 )
+from sparkctl.planning.box.declared import StartMode
 from tests.support.box_events import EVENTS
 from tests.support.box_model import BOX, READY_TIMEOUT_S, SIZES, BoxModel
 from tests.support.box_truth import Truth
@@ -70,7 +71,9 @@ class Week:
     def run(self, days: float = 7.0, events: int = 200) -> None:
         """Let a week pass, and then so long without events that everything has to be as it was declared."""
         self.go(1800.0)
-        times = sorted(self.dice.uniform(1800.0, days * DAY_S) for _ in range(events))
+        alone = [self.dice.uniform(1800.0, days * DAY_S) for _ in range(events // 2)]
+        # As many befall the box while it still is at what befell it before.
+        times = sorted([*alone, *(at + self.dice.uniform(1, 300) for at in alone)])
         for at in times:
             self.go(at)
             kind = self.dice.choice(sorted(EVENTS))
@@ -225,7 +228,7 @@ class Week:
         """
         box = self.box
         if box.disk_full:
-            self.truth.stale_at = box.at
+            self.truth.forgotten()
         elif box.at - self.looked_at >= KEEP_S:
             self.kept = PAST.dump_json(replace(self.past, at=self.past.at + box.at - self.looked_at))
         kept = PAST.validate_json(self.kept)
@@ -278,7 +281,11 @@ class Week:
         self.truth.booted()
 
     def repair(self) -> None:
-        """Take away everything that is in the way."""
+        """Take away everything that is in the way, what was asked for by hand among it."""
+        for one in BOX:
+            server = self.box.servers.get(one.name)
+            if one.start is not StartMode.ALWAYS and server is not None and server.ready(self.box.at):
+                self.box.stop(one.name, 143)
         self.box.full_until = 0.0
         self.box.standing.clear()
         self.box.faults.clear()

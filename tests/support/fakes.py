@@ -318,13 +318,16 @@ class FakeFiles:
 
 @dataclass
 class FakeStore:
-    """Records in a list; ``broken`` is what a damaged file says to whoever uses it."""
+    """Records in a list; ``broken`` is what a damaged file says to whoever uses it, ``full`` to whoever adds to it."""
 
     kept: list[StoredRecord] = field(default_factory=list)
     broken: InputError | None = None
+    full: InputError | None = None
 
     def add(self, record: StoredRecord) -> None:
         self._use()
+        if self.full is not None:
+            raise self.full
         self.kept.append(record)
 
     def records(self, kind: str) -> list[StoredRecord]:
@@ -368,8 +371,9 @@ class FakeSupervisor:
 
 @dataclass
 class FakeManager:
-    """What starts programs with a host; ``refuses`` is what it says to a word."""
+    """What starts programs with a host; ``refuses`` is what it says to a word, ``me`` the name of this user."""
 
+    me: str = "ada"
     runs: bool = True
     asked: list[str] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
@@ -379,8 +383,8 @@ class FakeManager:
         self.asked.append(" ".join([*(["--user"] if user else []), *words]))
         return self.refuses.get(words[0], "")
 
-    def account(self, name: str) -> Account | None:
-        return self.accounts.get(name)
+    def account(self, name: str | None) -> Account | None:
+        return self.accounts.get(self.me if name is None else name)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -122,6 +123,13 @@ class GuardBench:
         ]
         publish(self.files, self.places, Victims(victims, lines))
 
+    def list_victims(self, *victims: ListedVictim) -> None:
+        publish(self.files, self.places, Victims(victims))
+
+    def process(self, process: subprocess.Popen[bytes]) -> tuple[int, int]:
+        """Return a process as a list has it: its number and its start."""
+        return process.pid, kernel.start_of(process.pid) or 0
+
     def list_containers(self, engine: DockerEngine, *containers: tuple[str, int, str]) -> None:
         """List victims: name, priority and container, with its processes and its cgroup."""
         victims = []
@@ -176,6 +184,8 @@ class GuardBench:
             one.communicate()
         for other in self._answering:
             other.close()
+        self._processes.clear()
+        self._answering.clear()
 
 
 def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:
@@ -188,6 +198,7 @@ def fall(bench: GuardBench, rate: float, *, real: bool) -> Outcome:
     bench.list(("hog", 1, hog.pid), ("high", 10, high.process.pid))
     guard = bench.guard(lines, meminfo)
     assert hog.stdin is not None
+    time.sleep(random.random() / 2)  # noqa: S311  (the guard looks twice a second: at any moment between two looks)
     hog.stdin.write(b"go\n")
     hog.stdin.flush()
     code = hog.wait(PATIENCE_S)

@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack import diff as shown
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
-from sparkctl.operations.stack.effect import StackRefusedError
+from sparkctl.planning.box.apply.drift import DiffKind
+from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
+    from sparkctl.operations.stack import effect
     from sparkctl.operations.stack.apply import AppliedStack, Prepared
     from sparkctl.planning.box.apply.acts import Act
+    from sparkctl.planning.box.apply.drift import ServiceDiff
+else:
+    effect = LazyModule("sparkctl.operations.stack.effect")
 
 
 @click.command
@@ -44,9 +50,11 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
             if options.dry_run:
                 _refused(ready)
                 applied = None
+                if not as_json:
+                    out.say("nothing was done: this was a dry run")
             else:
                 applied = carried_out(session.world, ready)
-    except StackRefusedError as error:
+    except effect.StackRefusedError as error:
         fitting.draw(out, error.plan)
         raise
     if as_json:
@@ -57,7 +65,7 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
 
 def _refused(ready: Prepared) -> None:
     if not ready.plan.fits:
-        raise StackRefusedError(ready.plan)
+        raise effect.StackRefusedError(ready.plan)
 
 
 def _tell(out: Output, ready: Prepared) -> None:
@@ -67,10 +75,18 @@ def _tell(out: Output, ready: Prepared) -> None:
     out.say(shown.summary(ready.diff))
     for line in _steps(ready.plan.acts):
         out.result(line)
+    unstarted = [f"{one.name} (start: {one.start})" for one in ready.diff.services if _waits(one)]
+    if unstarted:
+        out.say(f"not started by an apply: {', '.join(unstarted)}")
     if ready.plan.stuck:
         out.warn(ready.plan.stuck)
     if ready.left:
         out.say(f"left as they are, and declared no more (--prune removes them): {', '.join(ready.left)}")
+
+
+def _waits(one: ServiceDiff) -> bool:
+    """Return whether a service is new, and starts by hand or when it is asked: nothing is done about it now."""
+    return DiffKind.ADDED in one.kinds and not one.state and one.start != StartMode.ALWAYS
 
 
 def _steps(acts: Sequence[Act]) -> Iterator[str]:

@@ -97,8 +97,15 @@ def _list(session: Session, *, as_json: bool) -> None:
 
 def _cells(one: PastApply) -> list[str]:
     of = one.generation
-    changed = ", ".join(f"{change.service} {change.kind}" for change in one.changes) or "nothing"
-    return [str(of.number), one.when, of.who, of.stack, _outcome(one), changed]
+    return [str(of.number), one.when, of.who, of.stack, _outcome(one), _changed(one)]
+
+
+def _changed(one: PastApply) -> str:
+    """Return what an apply changed; one that changed nothing declared was made because what ran differed."""
+    if one.changes:
+        return ", ".join(f"{change.service} {change.kind}" for change in one.changes)
+    removed = f"{', '.join(one.removed)} removed" if one.removed else "what ran differed"
+    return f"nothing declared: {removed}"
 
 
 def _outcome(one: PastApply) -> str:

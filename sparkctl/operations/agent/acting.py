@@ -14,6 +14,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.changes import Options, controller, locked
 from sparkctl.operations.checks import named
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.agent.seen import ActionKind, ActionOutcome, ActionResult
@@ -30,6 +31,8 @@ def done(world: World, kept: KeptService, action: BoxAction, reserve_bytes: int 
     ``reserve_bytes`` is what the stack keeps free of the host, None for what its profile says.
     """
     try:
+        if under_way(world):
+            return ActionOutcome(action.number, ActionResult.LEFT, "a stack is put into effect")
         if action.kind is ActionKind.STOP:
             _stop(world, kept.name)
         else:

@@ -13,12 +13,13 @@ from sparkctl.operations.agent import acting, state
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
-from sparkctl.operations.agent.state import SCHEMA, AgentState, ServiceState
+from sparkctl.operations.agent.state import SCHEMA, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
-from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult, ServicePhase
+from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sparkctl.planning.agent.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
     from sparkctl.planning.box.generation import KeptGeneration
 
-WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
-"""Where a service stands that is as it was declared."""
 LOOK_S: Final = 5.0
 """So often the agent looks where nothing tells it when to: a choice."""
 AGAIN_S: Final = 30.0
@@ -78,13 +77,17 @@ class Agent:
 
     def tick(self) -> float:
         """Look, decide and act once, and return after how many seconds to do so again at the latest."""
+        # First: what it ends with is read after it has ended.
+        applying = self._is_applied_now()
         generation = self._applied()
         if generation is None:
             self._write(None, None)
             return LOOK_S
         self._guard_says()
         closed = self._guard.closed()
-        seen = self._observer.look(generation, acting_on=self._acting_on(), outcome=self._work.outcome, closed=closed)
+        seen = self._observer.look(
+            generation, acting_on=self._acting_on(), outcome=self._work.outcome, closed=closed, applying=applying
+        )
         declared = [one.declared for one in generation.services]
         now = self.world.ports.clock.monotonic()
         decision = decide(declared, seen, self._memory.past, now, self._jitter())
@@ -106,6 +109,13 @@ class Agent:
         underway = self._memory.past.underway
         mine = underway is not None and underway.agent == self.world.ports.locks.me and self._work.busy
         return underway.service if underway is not None and mine else ""
+
+    def _is_applied_now(self) -> bool:
+        """Return whether a command puts a stack into effect: then every service is that command's."""
+        try:
+            return under_way(self.world)
+        except EngineError:
+            return False  # the look says so
 
     # --- what was applied --------------------------------------------------------------------------------------------
 

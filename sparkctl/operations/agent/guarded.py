@@ -9,7 +9,7 @@ from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
 from sparkctl.operations.guard import standing as guards
 from sparkctl.operations.guard import status
-from sparkctl.operations.guard.alone.lines import Lines
+from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES, Lines
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.alone.victims_file import MOST_PIDS, MOST_VICTIMS, ListedVictim, Victims
 from sparkctl.operations.guard.publish import publish
@@ -49,7 +49,7 @@ class GuardLink:
         """Tell the guard who may have to end, in order: services of sparkctl that run, and nobody else.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or (it is written then) the stack's lines are none on this host.
         """
         if self._run is None:
             return
@@ -57,8 +57,10 @@ class GuardLink:
         order = [one.name for one in victims([_candidate(generation, one) for one in running.values()])]
         listed = [found for name in order if (found := self._listed(generation, running[name])) is not None]
         starting = any(one.state is SeenState.STARTING for one in running.values())
-        told = Victims(listed[:MOST_VICTIMS], self._lines(generation), starting=starting)
-        publish(self._world.files, Places(str(self._run)), told)
+        lines, problem = self._lines(generation)
+        publish(self._world.files, Places(str(self._run)), Victims(listed[:MOST_VICTIMS], lines, starting=starting))
+        if problem:
+            raise InputError(problem)
 
     def take(self, ours: Sequence[OurContainer], tell: Callable[[BoxEvent], None]) -> None:
         """Take note of what the guard did: its victims are held, and what they held is what they need.
@@ -92,16 +94,16 @@ class GuardLink:
         if measured is not None and most > max(measured.steady_bytes or 0, measured.high_bytes or 0):
             self._world.records.add_mark(measured, HighWater(most))
 
-    def _lines(self, generation: KeptGeneration) -> Lines | None:
-        """Return the stack's lines, None for those that the guard was started with."""
+    def _lines(self, generation: KeptGeneration) -> tuple[Lines | None, str]:
+        """Return the stack's lines, None for those that the guard was started with, and why they are not those."""
         if generation.act_bytes is None or generation.floor_bytes is None:
-            return None
+            return None, ""
         reserves = self._world.profile.reserves.of_host(generation.reserve_bytes)
+        reserve = machine.pool(self._world.host, reserves).reserve_bytes
         try:
-            reserve = machine.pool(self._world.host, reserves).reserve_bytes
-            return Lines(reserve, generation.act_bytes, generation.floor_bytes)
+            return Lines(reserve, generation.act_bytes, generation.floor_bytes), ""
         except ValueError as error:
-            raise InputError(f"the guard's lines of the stack: {error}") from None
+            return _lowered(reserve, str(error))
 
     def _listed(self, generation: KeptGeneration, one: OurContainer) -> ListedVictim | None:
         found = [(pid, self._world.host.identity(pid)) for pid in one.lifetime.pids[:MOST_PIDS]]
@@ -112,6 +114,21 @@ class GuardLink:
         # Killed as a whole, a cgroup must be the container's own.
         cgroup = first.cgroup if one.container.id in first.cgroup.rpartition("/")[2] else ""
         return ListedVictim(one.name, one.container.id, _priority(generation, one), pids, cgroup)
+
+
+def _lowered(reserve: int, problem: str) -> tuple[Lines | None, str]:
+    """Return lines under a reserve that is lower than the stack's lines: in the default lines' parts of their reserve.
+
+    At a line that is no lower the guard would end what admission let in.
+    """
+    act, floor = (reserve * line // RESERVE_BYTES for line in (ACT_BYTES, FLOOR_BYTES))
+    told = f"the stack's lines for the guard do not fit this host's reserve ({problem})"
+    try:
+        lines = Lines(reserve, act, floor)
+    except ValueError:
+        return None, f"{told}: the guard keeps its own"
+    acts = f"the guard asks a service to end below {format_gib(act)}, and kills below {format_gib(floor)}"
+    return lines, f"{told}: {acts}; host.guard in the stack's file says it otherwise"
 
 
 def words(action: GuardAction) -> str:

@@ -136,12 +136,14 @@ def uninstall(world: World, *, user: bool) -> list[str]:
 
 
 def _account(world: World, asked: AskedUnits) -> Account:
-    """Return who the agent runs as: who is named, who called sudo, or this user."""
-    this = world.environ.get("SUDO_USER") or world.environ.get("USER") or "root"
-    name = asked.run_as or this
+    """Return who the agent runs as: who is named, who called sudo, or this user; of a user's own unit this user."""
+    if asked.user and asked.run_as is not None:
+        raise InputError("a unit of your own runs as you", hint="leave out --run-as, or --user for the system's units")
+    name = asked.run_as or (None if asked.user else world.environ.get("SUDO_USER") or None)
     found = world.manager.account(name)
     if found is None:
-        raise InputError(f"there is no user {name} on this host", hint="--run-as names who the agent runs as")
+        who = "this user has no name" if name is None else f"there is no user {name}"
+        raise InputError(f"{who} on this host", hint="--run-as names who the agent runs as")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import TypeAdapter, ValidationError
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.agent.state import boot_of, past_file
 from sparkctl.planning.agent.past import AgentPast
 from sparkctl.world.ports import StoredRecord
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
 
 AGENT_PAST: Final = "agent-past"
-"""The kind of what happened: the last record counts, and each is kept before the one before it goes."""
+"""The kind of what happened: the last record counts, and each is kept before the one before it goes.
+
+It is in a file of the run folder, too, for the store may be full or damaged for a while.
+"""
 EVENT: Final = "event"
 EVERY_S: Final = 60.0
 """So often it is kept also where nothing happened, a choice: after a reboot the age of the rest follows from it."""
@@ -61,37 +66,42 @@ class AgentMemory:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._file = past_file(world)
         self._place = 0
         self._written: AgentPast | None = None
         self._told = ""
         self.past = self._read()
 
     def _read(self) -> AgentPast:
-        records = self._world.records
+        """Return what happened: of the store and the file what is newer, by the boot, the last action and the clock."""
+        boot, read = boot_of(self._world.ports.locks.me), [*map(_past, self._texts())]
+        found = [one for one in read if isinstance(one, AgentPast)]
+        if read and not found:
+            self._world.report.warn(f"what happened here before is not known: {read[0]}")
+        return max(found, key=lambda one: (one.boot == boot, one.number, one.at), default=AgentPast())
+
+    def _texts(self) -> list[bytes | str]:
+        content = self._world.files.content(self._file)
+        texts: list[bytes | str] = [] if content is None else [content]
         try:
-            found = records.records(AGENT_PAST)
+            found = self._world.records.records(AGENT_PAST)
         except InputError as error:
             self._tell(error)
-            return AgentPast()
+            return texts
         self._place = 1 if found and found[-1].service == _place(0) else 0
-        for one in reversed(found):
-            try:
-                # Not as other records are read: of a time before this boot, its clock says a number below 0.
-                return _pasts().validate_json(one.text)
-            except ValidationError as error:
-                problem = error.errors(include_url=False)[0]["msg"]
-                self._world.report.warn(f"what happened here before is not known: {problem}")
-        return AgentPast()
+        return [*(one.text for one in found), *texts]
 
     def remember(self, past: AgentPast) -> None:
         """Keep what happened, where that is new or the last writing is long ago."""
         self.past, before = past, self._written
         if before is not None and replace(past, at=before.at) == before and past.at - before.at < EVERY_S:
             return
-        text = _pasts().dump_json(past).decode()
+        text = _pasts().dump_json(past)
+        with suppress(InputError):  # what says so is the agent's state, which is beside it
+            self._world.files.write(self._file, text, mode=0o600)
         at = self._world.ports.clock.epoch()
         records = self._world.records
-        if self._keep([StoredRecord(AGENT_PAST, at, _place(self._place), "", "", text)]):
+        if self._keep([StoredRecord(AGENT_PAST, at, _place(self._place), "", "", text.decode())]):
             self._place = 1 - self._place
             self._written = past
             try:
@@ -102,7 +112,7 @@ class AgentMemory:
     def last_event(self, kind: str) -> float:
         """Return when the last event of a kind was, in seconds since the epoch; 0.0 where none is known."""
         try:
-            return max((one.at for one in events(self._world) if one.kind == kind), default=0.0)
+            return next((one.at for one in reversed(events(self._world)) if one.kind == kind), 0.0)
         except InputError as error:
             self._tell(error)
             return self._world.ports.clock.epoch()
@@ -127,6 +137,15 @@ class AgentMemory:
         if error.message != self._told:
             self._told = error.message
             self._world.report.warn(f"what happens here is not kept: {error.message}")
+
+
+def _past(text: str | bytes) -> AgentPast | str:
+    """Return what happened as it was kept, or why that cannot be read."""
+    try:
+        # Not as other records are read: of a time before this boot, its clock says a number below 0.
+        return _pasts().validate_json(text)
+    except ValidationError as error:
+        return str(error.errors(include_url=False)[0]["msg"])
 
 
 def _place(number: int) -> str:

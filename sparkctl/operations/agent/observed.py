@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import EngineError, InputError, ModError
 from sparkctl.operations.agent.acting import first_line
 from sparkctl.operations.agent.lifetime import Lifetime
+from sparkctl.operations.agent.state import boot_of
 from sparkctl.operations.deployed import Looked, service_name
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.restored import restored
@@ -63,17 +64,23 @@ class Observer:
         self.set_aside = False
 
     def look(
-        self, generation: KeptGeneration, *, acting_on: str, outcome: ActionOutcome | None, closed: str = ""
+        self,
+        generation: KeptGeneration,
+        *,
+        acting_on: str,
+        outcome: ActionOutcome | None,
+        closed: str = "",
+        applying: bool = False,
     ) -> BoxSeen:
         """Return what is seen of the box.
 
         ``acting_on`` is the service that the agent itself works on, "" for none; ``outcome`` is how its last action
-        ended, and ``closed`` why no start is admitted.
+        ended, ``closed`` why no start is admitted, and ``applying`` whether a command works on the whole stack.
         """
         me = self._world.ports.locks.me
         seen = BoxSeen((), agent=me, boot=boot_of(me), closed=closed, outcome=outcome)
         try:
-            services = self._services(generation, acting_on)
+            services = self._services(generation, acting_on, applying=applying)
         except EngineError as error:
             self.ours = []
             return BoxSeen((), agent=me, boot=seen.boot, engine=first_line(error.message), outcome=outcome)
@@ -109,7 +116,7 @@ class Observer:
 
     # --- one look ----------------------------------------------------------------------------------------------------
 
-    def _services(self, generation: KeptGeneration, acting_on: str) -> list[SeenService]:
+    def _services(self, generation: KeptGeneration, acting_on: str, *, applying: bool) -> list[SeenService]:
         containers = self._world.engine.containers()
         there = {one.name: one for one in containers if service_name(one) == one.name}
         self._keep_lifetimes(list(there.values()))
@@ -122,7 +129,7 @@ class Observer:
         self.set_aside = any(not self._world.ports.locks.worked_on(engine_id, name) for name in aside)
         found = []
         for name in dict.fromkeys([*(one.name for one in generation.services), *by_name]):
-            worked_on = name != acting_on and self._world.ports.locks.worked_on(engine_id, name)
+            worked_on = name != acting_on and (applying or self._world.ports.locks.worked_on(engine_id, name))
             kept = generation.service(name)
             found.append(self._seen(name, kept, by_name.get(name), standings.get(name), worked_on=worked_on))
             self._alive()
@@ -211,9 +218,3 @@ def _differs(kept: KeptService | None, record: ServiceLabels) -> tuple[str, ...]
     if kept is None or record.digest == kept.digest:
         return ()
     return ("its settings (sparkctl diff names them)",)
-
-
-def boot_of(process: str) -> str:
-    """Return the boot of the host of a process as ``Locks.me`` writes it, "" where that does not say it."""
-    parts = process.split("~")
-    return parts[1] if len(parts) > 1 else ""

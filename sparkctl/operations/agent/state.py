@@ -10,12 +10,17 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.records import decoded
+from sparkctl.planning.agent.seen import ServicePhase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
 
+AGENT: Final = "the agent"
+"""What an agent works on for as long as it lives: the name of no service, for it has a space in it."""
+WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
+"""Where a service stands that is as it was declared."""
 SCHEMA: Final = 1
 STALE_S: Final = 60.0
 """An agent that has not looked for so long hangs, a choice: it looks every few seconds."""
@@ -67,6 +72,18 @@ def state_file(world: World) -> Path:
     """Return where the agent's state is: in the run folder; of a simulated Spark, among the operator's own files."""
     run = world.operator.run or world.operator.state / "run"
     return run / "agent" / ("simulated.json" if world.simulated else "state.json")
+
+
+def past_file(world: World) -> Path:
+    """Return where what happened on the box is kept beside the store, for the agent's next life in this boot."""
+    file = state_file(world)
+    return file.with_name(f"past-of-{file.name}")
+
+
+def boot_of(process: str) -> str:
+    """Return the boot of the host of a process as ``Locks.me`` writes it, "" where that does not say it."""
+    parts = process.split("~")
+    return parts[1] if len(parts) > 1 else ""
 
 
 def write(world: World, state: AgentState) -> None:

@@ -9,6 +9,10 @@ from sparkctl.base.lazy import LazyModule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sparkctl.operations.agent import kept
+    from sparkctl.operations.agent import status as agent
+    from sparkctl.operations.agent.kept import BoxEvent
+    from sparkctl.operations.agent.status import AgentStatus
     from sparkctl.operations.context import World
     from sparkctl.operations.stack import apply as applying
     from sparkctl.operations.stack import diff as differing
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.stack.rollback import RolledBack
     from sparkctl.planning.box.lock_differences import LockDifference
 else:
+    agent = LazyModule("sparkctl.operations.agent.status")
+    kept = LazyModule("sparkctl.operations.agent.kept")
     applying = LazyModule("sparkctl.operations.stack.apply")
     differing = LazyModule("sparkctl.operations.stack.diff")
     locking = LazyModule("sparkctl.operations.stack.locked")
@@ -109,6 +115,24 @@ class StackMethods:
             EngineError, ModError, NotReadyError, CheckError: as for ``up``; what was changed is undone.
         """
         return applying.apply(self._world, stack, applying.ApplyOptions(prune=prune, locked=locked))
+
+    def agent_status(self) -> AgentStatus:
+        """Return whether an agent runs, and where each service of the applied stack stands.
+
+        A box that is not as declared is no error: ``as_declared`` of the result is False.
+
+        Raises:
+            InputError: what was applied cannot be read.
+        """
+        return agent.status(self._world)
+
+    def events(self) -> list[BoxEvent]:
+        """Return what the agent, and the guard, did and saw on this host, in the order in which it happened.
+
+        Raises:
+            InputError: what is kept cannot be read.
+        """
+        return kept.events(self._world)
 
     def history(self) -> list[PastApply]:
         """Return what was applied, the first generation first: what was resolved, how it ended, what it changed.

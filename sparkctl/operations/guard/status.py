@@ -120,17 +120,21 @@ def _runs(files: Files, victim: ListedVictim) -> bool:
     return stat is not None and state.started(stat) == start
 
 
-def actions(files: Files, run: Path, *, since: float = 0.0) -> tuple[GuardAction, ...]:
-    """Return what a guard wrote down that it did after a moment (of the epoch), the earliest first.
+def actions(files: Files, run: Path, *, since: float | None = None) -> tuple[GuardAction, ...]:
+    """Return what a guard wrote down that it did, in the order in which it did it.
 
-    A line that is damaged is passed over: a power cut may have left half of one.
+    ``since`` is when an action was that is known: those after it are returned, also where the clock was set back
+    meanwhile. A line that is damaged is passed over: a power cut may have left half of one.
     """
     path = Places(str(run)).actions
     lines: list[bytes] = []
     for file in (f"{path}.1", path):
         lines += (files.content(Path(file)) or b"").splitlines()
-    found = [one for one in map(_action, lines) if one is not None and one.at > since]
-    return tuple(sorted(found, key=lambda one: one.at))
+    found = tuple(one for one in map(_action, lines) if one is not None)
+    if since is None:
+        return found
+    known = [place for place, one in enumerate(found) if one.at == since]
+    return found[known[-1] + 1 :] if known else tuple(one for one in found if one.at > since)
 
 
 def _action(line: bytes) -> GuardAction | None:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
+from sparkctl.memory.pool import Pool
 from sparkctl.operations import deployed
+from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
-from sparkctl.operations.stack import locked, standing
-from sparkctl.operations.stack.effect import Effect, planned, put_into_effect
+from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import Effect
 from sparkctl.operations.stack.generations import Generations
-from sparkctl.operations.stack.resolved import fetch_images, kept, resolved, who
+from sparkctl.operations.stack.resolved import ResolvedStack, declared, fetch_images, kept, resolved, stack_of, who
+from sparkctl.planning.box.apply.acts import Arranged
+from sparkctl.planning.plan import Plan
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.stack import effect as effects
+    from sparkctl.operations.stack import locked
     from sparkctl.operations.stack.diff import StackDiff
-    from sparkctl.planning.box.apply.acts import Act, Arranged
+    from sparkctl.planning.box.apply.acts import Act
     from sparkctl.planning.box.generation import KeptGeneration
+else:
+    effects = LazyModule("sparkctl.operations.stack.effect")
+    locked = LazyModule("sparkctl.operations.stack.locked")
+
+_NOTHING: Final = Arranged((), Plan(fits=True, pool=Pool(0, 0, 0), steps=()))
+"""There is nothing to do, and nothing was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +86,53 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
         EngineError: the engine is elsewhere, does not answer, or an image cannot be had.
     """
     world.refuse_elsewhere()
+    applied = Generations(world).applied()
+    unchanged = None if options.dry_run or options.locked else _unchanged(world, stack, options, applied)
+    if unchanged is not None:
+        return unchanged
     found = resolved(world, stack, touch=not options.dry_run)
     if not options.dry_run:
         fetch_images(world, found.services)
     if options.locked:
         locked.require(world, stack, found.services)
-    applied = Generations(world).applied()
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
     refuse_others(world, generation, applied)
     gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
-    return Prepared(effect, told, planned(world, effect), () if options.prune else tuple(gone))
+    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone))
+
+
+def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGeneration | None) -> Prepared | None:
+    """Return a stack that is as it was applied, and whose services run so and are ready; None: it has to be looked at.
+
+    What is said of that needs no plan, and no command that was made of the same before.
+    """
+    if applied is None or standing.standings(world) or _left_over(world):
+        return None
+    loader = world.loader(world.ports.models, world.known_images)
+    loaded = stack_of(world, stack)
+    services = loader.services(AskedSet((stack,)).located(loader), later=True)
+    generation = kept(
+        world, ResolvedStack(loaded, services, declared(loaded)), 0, world.ports.clock.epoch(), who(world), applied
+    )
+    told = differing.against(world, generation, applied)
+    names = {one.name for one in generation.services}
+    ready = Prepared(Effect(services, generation), told, _NOTHING)
+    gone = declared_no_more(world, generation, applied)
+    same = _nothing_new(ready) and all(one.same for one in told.services if one.name in names)
+    if not same or (gone and options.prune) or not _all_ready(world, names):
+        return None
+    for warning in dict.fromkeys(map(str, loader.warnings)):
+        world.report.warn(warning)
+    return replace(ready, left=tuple(gone))
+
+
+def _all_ready(world: World, names: Collection[str]) -> bool:
+    """Return whether those of these services that have a container run and answer."""
+    key, http = world.api_key, world.ports.http
+    own = [one for name, one in deployed.services(world.engine) if name in names and one.state == "running"]
+    return all(deployed.ready(http, one, key) for one in own)
 
 
 def carried_out(world: World, ready: Prepared) -> AppliedStack:
@@ -97,7 +145,7 @@ def carried_out(world: World, ready: Prepared) -> AppliedStack:
     applied = ready.diff.applied
     if ready.as_declared and applied is not None and not _left_over(world) and not standing.standings(world):
         return AppliedStack(applied, (), ready.diff, already=True)
-    done = put_into_effect(world, ready.effect)
+    done = effects.put_into_effect(world, ready.effect)
     return AppliedStack(done.generation, done.acts, ready.diff)
 
 

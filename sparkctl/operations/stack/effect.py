@@ -7,28 +7,28 @@ is killed leaves a generation without an end; the next one looks at what runs, a
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import EngineError, InputError, SparkctlError, WaitInterruptedError
+from sparkctl.base.errors import InputError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import deployed
-from sparkctl.operations.changes import Options, RefusedError, controller, locked
+from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.deployed_service import located
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import Effect, alone
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import fetch_images
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
 from sparkctl.planning.box.apply.acts import Act, ActKind, Arranged, arranged
 from sparkctl.planning.box.declared import StartMode
-from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
+from sparkctl.planning.box.generation import APPLIED, FAILED, GenerationEnd
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.changes import Controller
     from sparkctl.operations.context import World
@@ -37,21 +37,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.engine import Container
 
-APPLYING: Final = "an apply"
-"""What a command works on that applies a stack: no service has such a name."""
 _WAIT_S: Final = 1.0
 """Between two looks at a service that another command works on."""
-
-
-class Effect(NamedTuple):
-    """What is to be: all ``services`` of a generation, as they can be started, and which others are removed.
-
-    ``generation`` says when each of them has to run and what stays free; it gets its number when it is kept.
-    """
-
-    services: Sequence[Service]
-    generation: KeptGeneration
-    goes: Sequence[str] = ()
 
 
 class Done(NamedTuple):
@@ -69,39 +56,6 @@ class StackRefusedError(RefusedError):
         ways = [f"it fits {way.words}" for way in plan.plan.ways]
         self.message = "\n".join([*plan.plan.reasons, *(ways or ["no smaller setting of the stack makes it fit"])])
         self.hint = "set: of a service in the stack's file makes it smaller; sparkctl plan has each way as a command"
-
-
-@contextmanager
-def alone(world: World) -> Iterator[None]:
-    """Keep out, meanwhile, every other command that puts a stack into effect on this engine.
-
-    Raises:
-        EngineError: one is at it, or the engine does not answer.
-    """
-    with ExitStack() as held:
-        with locked(world.ports, world.report):
-            mine = held.enter_context(world.ports.locks.work_on(world.engine.info().id, APPLYING))
-        if not mine:
-            message = f"{_who(world)} puts a stack into effect on this engine"
-            raise EngineError(
-                message, hint="wait for it, or end it with Ctrl-C where it runs; sparkctl history shows it"
-            )
-        yield
-
-
-def under_way(world: World) -> bool:
-    """Return whether a command puts a stack into effect on the engine at this moment."""
-    return world.ports.locks.worked_on(world.engine.info().id, APPLYING)
-
-
-def _who(world: World) -> str:
-    """Return who is at it, as far as this operator's own generations say it."""
-    with suppress(InputError):
-        generations = Generations(world)
-        last = generations.last()
-        if last is not None and generations.outcome(last.number) == PENDING:
-            return f"{last.who} (generation {last.number}, {last.stack})"
-    return "another command"
 
 
 def planned(world: World, effect: Effect) -> Arranged:
@@ -211,11 +165,16 @@ class _Acting:
             told = self._undone()
             first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
             self._end(kept, FAILED, "; ".join([first, *told]))
-            self._world.report.say(f"generation {kept.number} was not applied")
+            self._world.report.say(f"generation {kept.number} was not applied{self._still()}")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
-        standing.release(self._world, [*(one.name for one in kept.services), *removed])
-        self._end(kept, APPLIED, removed=removed)
+        try:
+            standing.release(self._world, [*(one.name for one in kept.services), *removed])
+            self._end(kept, APPLIED, removed=removed)
+        except InputError as error:
+            message = f"every service is as {kept.stack} declares it, but that cannot be kept: {error.message}"
+            hint = f"{error.hint or 'mend that'}; then apply it again: what runs so stays up"
+            raise InputError(message, hint=hint) from None
 
     def _one(self, act: Act) -> None:
         self._touched += act.services
@@ -249,6 +208,14 @@ class _Acting:
                 self._world.report.say(f"{name}: waiting: another command works on it")
                 told = True
             self._world.ports.clock.sleep(_WAIT_S)
+
+    def _still(self) -> str:
+        """Return which generation is in effect, as the end of a sentence; "" where none is known."""
+        try:
+            applied = Generations(self._world).applied()
+        except InputError:
+            return ""  # why the apply failed is what is told
+        return "" if applied is None else f": generation {applied.number} is in effect still"
 
     def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:
         at = self._world.ports.clock.epoch()

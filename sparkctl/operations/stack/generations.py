@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.changes import locked
+from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.records import decoded
 from sparkctl.planning.box.generation import APPLIED, PENDING, GenerationEnd, KeptGeneration
 from sparkctl.world.ports import StoredRecord
@@ -23,7 +23,10 @@ from sparkctl.world.ports import StoredRecord
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from sparkctl.operations import changes
     from sparkctl.operations.context import World
+else:
+    changes = LazyModule("sparkctl.operations.changes")
 
 GENERATION: Final = "generation"
 GENERATION_END: Final = "generation-end"
@@ -132,7 +135,7 @@ class Generations:
             InputError: the store is full, damaged, not writable, or of a newer sparkctl; nothing was kept.
             EngineError: the engine does not answer.
         """
-        with locked(self._world.ports, self._world.report):
+        with changes.locked(self._world.ports, self._world.report):
             numbered = replace(generation, number=self.next_number())
             text = _generations().dump_json(_Generation(SCHEMA, numbered)).decode()
             self._world.records.add(_record(GENERATION, numbered.number, numbered.at, numbered.stack, text))

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sparkctl
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
 from sparkctl.base.shown import SHORTEST_PIECE, is_plain
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations.memory.fitting import AskedSet
-from sparkctl.operations.services import pulling
-from sparkctl.operations.services.up import startable
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
@@ -27,8 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.services import pulling, up
     from sparkctl.recipes.service import Service, Source
     from sparkctl.recipes.stack import LoadedStack, StackService
+else:
+    pulling = LazyModule("sparkctl.operations.services.pulling")
+    up = LazyModule("sparkctl.operations.services.up")
 
 
 class ResolvedStack(NamedTuple):
@@ -53,7 +56,7 @@ def resolved(world: World, name: str, *, touch: bool = True, download: bool = Fa
     loaded = stack_of(world, name)
     asked = AskedSet((name,))
     if touch:
-        services = startable(world, world.loader(world.ports.models, world.images), asked, download=download)
+        services = up.startable(world, world.loader(world.ports.models, world.images), asked, download=download)
     else:
         loader = world.loader(world.ports.models, world.known_images)
         services = world.services(loader, asked.located(loader), later=True)
@@ -209,6 +212,8 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
     )
     values = {**world.stored_secrets, **world.secret_values(service)[0]}
     kept = variables.without_values(kept, values.values())
+    if variables.names(kept):
+        kept = replace(kept, inputs="")  # a digest over a value that is short would tell it to whoever guesses
     _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
     return kept
 

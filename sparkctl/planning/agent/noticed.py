@@ -112,7 +112,7 @@ def _at_once(before: ServicePast, after: ServicePast) -> list[BoxAction]:
     if held is not None and not held.kept and (old is None or old.at != held.at):
         return [BoxAction(ActionKind.HOLD, after.name, held.why)]
     if after.reclaimed_at is not None and after.reclaimed_at != before.reclaimed_at:
-        return [BoxAction(ActionKind.RECLAIM, after.name, "the memory of its last run has not come back")]
+        return [BoxAction(ActionKind.RECLAIM, after.name, "memory has not come back since it ended")]
     return []
 
 
@@ -311,7 +311,7 @@ def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
     """Return what is kept of the memory that a service held: awaited, back, or given up until it is.
 
     Of what is missing so much is its own at most as it held, and as was missing at any moment since: more is somebody
-    else's, and admission counts it.
+    else's, and admission counts it. Of two that ended at the same time it may be the other's: nobody can tell.
     """
     missing = short_bytes(record, moment.seen)
     left = missing if record.short_bytes is None else min(record.short_bytes, missing)
@@ -330,7 +330,7 @@ def _memory(record: ServicePast, moment: _Moment) -> ServicePast:
         return _memory_is_back(record, moment.now)
     waited = format_duration(moment.now - since)
     who = "" if moment.seen.others_bytes is not None else ", unless another process took them"
-    why = f"{format_gib(left)} of the memory of its last run have not come back in {waited}{who}: reboot the host"
+    why = f"{format_gib(left)} of memory have not come back within {waited} after it ended{who}: reboot the host"
     return replace(record, held=PastHold(why, moment.now, memory=True))
 
 
@@ -358,6 +358,8 @@ def due_times(record: ServicePast) -> list[float]:
         found.append(record.reclaimed_at + RECLAIMED_S)
     if record.held is not None and not record.held.kept:
         found.append(record.held.at + HOLD_AGAIN_S)
+    if record.held is not None and record.held.releasing is not None:
+        found.append(record.held.releasing + HOLD_AGAIN_S)
     if record.refusal is not None:
         found.append(record.refusal.since + PATIENCE_S)
     return found

@@ -114,7 +114,7 @@ class StartTurn(NamedTuple):
     def _memory(self, record: ServicePast) -> Hindrance | None:
         short = short_bytes(record, self.seen)
         if short > SLACK_BYTES:
-            words = f"waiting for {format_gib(short)} of memory of its last run to come back"
+            words = f"waiting for {format_gib(short)} of memory to come back since it ended"
             return Hindrance(ServicePhase.WAITING, words, awaited=True)
         if self.seen.closed:
             return Hindrance(ServicePhase.WAITING, f"waiting: {self.seen.closed}")

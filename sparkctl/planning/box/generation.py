@@ -33,7 +33,8 @@ class KeptService:
     ``image_digests`` its names by digest in registries. ``revision`` is the commit of the model's files, None where
     they are a folder of this host or it is not known. ``draft`` and ``draft_revision`` are the same
     of the model that it drafts with, "" where there is none. ``secrets`` are names. ``inputs`` is a digest of all that
-    the words and the text were made of, "" not known: where it is the same, they need not be made again to be compared.
+    the words and the text were made of: where it is the same, they need not be made again to be compared. "": not
+    known, or not kept, because a value is among them that may be a secret.
     """
 
     declared: DeclaredService

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,11 +10,16 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
+from sparkctl.operations.stack.alone import APPLYING
+from sparkctl.world.engine import ImportedFile
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.fake_engine import dies
+from tests.support.fake_world import IMAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+E4B_AT = "127.0.0.1:8003"
 
 
 @pytest.fixture
@@ -165,13 +171,23 @@ def test_what_happened_outlives_the_agent(running: AgentBench) -> None:
 
 
 def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench) -> None:
-    running.spark.store.broken = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.store.broken = InputError("cannot use what is kept in /state: the disk is full")
     running.ends(E4B)
     running.until(lambda: E4B in running.up)
     assert len([line for line in running.report.warned if "what was applied cannot be read" in line]) == 1
     running.spark.store.broken = None
     running.tick(3)
     assert running.words(E4B) == "running"
+
+
+def test_what_happened_while_the_store_was_full_outlives_the_agent(running: AgentBench) -> None:
+    running.spark.store.full = InputError("cannot use what is kept in /state: the disk is full")
+    running.spark.engine.on_start[E4B] = dies()
+    running.ends(E4B)
+    running.until(lambda: "after failure 2" in running.words(E4B))
+    running.live()
+    running.tick()
+    assert "after failure 2" in running.words(E4B)
 
 
 def test_a_new_generation_is_taken_up_without_a_restart(running: AgentBench) -> None:
@@ -190,3 +206,76 @@ def test_a_start_that_finds_no_room_waits_and_says_the_sum(running: AgentBench) 
     running.spark.host.available = 110 * GIB
     del running.spark.host.resident[4711]
     running.until(lambda: E4B in running.up)
+
+
+# --- a server that runs, and is not well ------------------------------------------------------------------------------
+
+STANDS_STILL = (
+    "vllm:num_requests_running 2.0\nvllm:num_requests_waiting 0.0\nvllm:generation_tokens_total 100.0\n"
+    "vllm:prompt_tokens_total 40.0\nvllm:iteration_tokens_total_count 5.0\n"
+)
+
+
+def test_a_stuck_server_is_stopped_after_its_grace_and_started_again(running: AgentBench) -> None:
+    running.spark.http.metrics[E4B_AT] = STANDS_STILL
+    at = running.spark.clock.now
+    running.until(lambda: "stuck" in running.words(E4B))
+    assert 20 <= running.spark.clock.now - at <= 40
+    running.until(lambda: f"stop {E4B}" in running.spark.engine.calls)
+    assert 80 <= running.spark.clock.now - at <= 120
+    assert any("it was stuck for" in line for line in running.report.said)
+    del running.spark.http.metrics[E4B_AT]
+    running.until(lambda: E4B in running.up)
+    running.tick(2)
+    assert (running.starts(E4B), running.words(E4B)) == (2, "running")
+
+
+def test_a_busy_server_that_steps_is_left_alone_and_so_is_one_that_missed_a_question(running: AgentBench) -> None:
+    for step in range(40):
+        running.spark.http.metrics[E4B_AT] = STANDS_STILL.replace("count 5.0", f"count {step}.0")
+        running.tick()
+    del running.spark.http.metrics[E4B_AT]
+    running.spark.http.statuses["health"] = 500
+    running.tick(2)
+    del running.spark.http.statuses["health"]
+    running.tick(20)
+    assert (running.starts(E4B), running.words(E4B)) == (1, "running")
+
+
+def test_while_a_stack_is_put_into_effect_every_service_is_that_commands(running: AgentBench) -> None:
+    with running.spark.locks.work_on("engine-1", APPLYING):
+        for one in list(running.spark.engine.there.values()):
+            if one.name == FP8:
+                running.spark.engine.remove(one.id)  # as --prune does
+        running.tick(30)
+        assert running.words(FP8) == "waiting: a command works on it"
+        running.apply(f"services: {{{E4B}: {{recipe: {E4B}}}}}\n")
+    running.tick(10)
+    assert [one.name for one in running.agent.words] == [E4B]
+    assert running.starts(FP8) == 1
+
+
+def test_mods_that_are_lost_hold_the_restart_and_the_service_goes_on(tmp_path: Path) -> None:
+    target, fixed = "/usr/local/lib/python3.12/dist-packages/vllm/m.py", b"x = 1\n"
+    mod = tmp_path / "mods/fix"
+    mod.mkdir(parents=True)
+    (mod / "m.py").write_bytes(fixed)
+    md5 = hashlib.md5(fixed, usedforsecurity=False).hexdigest()
+    files = f"files:\n  - {{path: {target}, source: m.py, md5: {md5}}}\n"
+    (mod / "mod.yaml").write_text(f'description: a mod\napplies-to: {{image: "{IMAGE}", vllm: ">=0.1"}}\n{files}')
+    recipe = tmp_path / "recipes/mine.yaml"
+    recipe.parent.mkdir()
+    recipe.write_text(f"extends: {E4B}\nmods: [fix]\n")
+    bench = AgentBench(tmp_path, "services: {mine: {recipe: mine}}\n")
+    bench.spark.engine.images[IMAGE][target] = b"x = 0\n"
+    bench.until(lambda: bench.up == {"mine"})
+    bench.tick(3)
+    assert bench.words("mine") == "running"
+    bench.spark.engine.seen[target] = ImportedFile("0" * 32, None, target)
+    bench.tick(130)  # they are looked at every ten minutes
+    assert bench.words("mine") == "running; the bytes of fix are lost: it is not started again when it ends"
+    assert bench.up == {"mine"}
+    bench.ends("mine")
+    bench.tick(30)
+    assert bench.starts("mine") == 1
+    assert "fix" in bench.words("mine")

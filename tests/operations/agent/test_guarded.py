@@ -13,6 +13,7 @@ from sparkctl.operations.agent.kept import events
 from sparkctl.operations.guard.alone import record, state, victims_file
 from sparkctl.operations.guard.alone.lines import BELOW_FLOOR, KILL
 from sparkctl.operations.guard.alone.places import Places
+from sparkctl.operations.stack.standing import standings
 from tests.support.agent_bench import E4B, FP8, STACK, AgentBench
 
 if TYPE_CHECKING:
@@ -56,6 +57,23 @@ def test_the_guard_is_told_who_may_have_to_end_the_lowest_priority_first(bench: 
     assert [one.name for one in victims(bench).victims] == [E4B]
 
 
+def test_lines_that_do_not_fit_the_hosts_reserve_are_lowered_under_it_and_that_is_told(bench: AgentBench) -> None:
+    bench.apply(STACK)  # its act line is above the reserve of a profile that keeps less
+    bench.spark.profile = "small"
+    file = bench.folder / "recipes/hosts/small.yaml"
+    file.parent.mkdir()
+    file.write_text("total: 119.6 GiB\nreserve: 5 GiB\nsources: {total: this test, reserve: this test}\n")
+    bench.live()
+    bench.tick(4)
+    lines = victims(bench).lines
+    assert lines is not None
+    assert lines.values == (5 * GIB, 3 * GIB, 2 * GIB)
+    assert [one.name for one in victims(bench).victims] == [FP8, E4B]
+    told = "do not fit this host's reserve (expected reserve > act > floor > 0, found reserve 5.00 GiB, act 6.00 GiB"
+    (line,) = [line for line in bench.report.warned if told in line]
+    assert "the guard asks a service to end below 3.0 GiB, and kills below 2.0 GiB" in line
+
+
 def test_nothing_starts_while_the_guard_has_closed_admission_and_that_is_said(bench: AgentBench) -> None:
     stat = Path("/proc/self/stat").read_bytes()
     started = state.started(stat)
@@ -97,3 +115,18 @@ def test_a_victim_is_held_and_what_it_held_is_what_it_needs(bench: AgentBench) -
     bench.tick(3)
     assert len([one for one in events(bench.agent.world) if one.kind == "guard"]) == 1, "it is told once"
     assert bench.starts(FP8) == 1
+
+
+def test_what_the_guard_did_after_the_clock_was_set_back_is_taken_too(bench: AgentBench) -> None:
+    bench.tick(4)
+    deeds = []
+    for at, victim in ((5000.0, FP8), (40.0, E4B)):  # the clock went back between the two
+        deed = record.Deed(at, KILL, BELOW_FLOOR)
+        deed.victim, deed.container, deed.available = victim, "of-nobody-now", 4 * GIB
+        deeds.append(deed.line())
+        Path(places(bench).actions).write_text("".join(deeds))
+        bench.tick(2)
+    bench.live()
+    bench.tick(2)
+    assert {name: str(one.kind) for name, one in standings(bench.agent.world).items()} == {FP8: "held", E4B: "held"}
+    assert [one.service for one in events(bench.agent.world) if one.kind == "guard"] == [FP8, E4B]

@@ -109,7 +109,17 @@ def test_a_user_who_does_not_reach_docker_is_named(bench: AgentBench) -> None:
     told = bench.spark.run("agent", "install", "--run-as", "bob").expect(0)
     assert "bob is not in that group yet: sudo usermod -aG docker bob" in told.err
     assert "folders are those of bob in /home/bob" in told.err
+    refused = bench.spark.run("agent", "install", "--user", "--run-as", "bob").expect(2)
+    assert "a unit of your own runs as you" in refused.err
     assert "no user eve" in bench.spark.run("agent", "install", "--run-as", "eve").expect(2).err
+
+
+def test_who_calls_is_known_by_the_system_and_not_by_the_environment(bench: AgentBench) -> None:
+    bench.spark.environ |= {"USER": "eve", "SUDO_USER": "bob"}
+    assert "\nUser=bob\n" in bench.spark.run("agent", "install").expect(0).out
+    assert "Environment=HOME=/home/operator\n" in bench.spark.run("agent", "install", "--user").expect(0).out
+    del bench.spark.environ["SUDO_USER"], bench.spark.environ["USER"]  # as cron, or a unit, has it
+    assert "\nUser=ada\n" in bench.spark.run("agent", "install").expect(0).out
 
 
 def test_no_secret_of_the_environment_is_in_a_unit(bench: AgentBench) -> None:

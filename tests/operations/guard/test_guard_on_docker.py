@@ -53,7 +53,7 @@ def test_a_container_that_takes_memory_ends_and_the_service_of_higher_priority_a
         guard = bench.guard(Lines(available - 3 * GIB // 4, available - GIB, available - 3 * GIB // 2))
         assert taking.stdin is not None
         taking.stdin.write(b"go\n")
-        taking.stdin.close()
+        taking.stdin.flush()
         while taking.poll() is None:
             assert answers(port) == ANSWERED
         (action, *_) = bench.written()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,8 @@ import pytest
 
 from sparkctl.operations.guard import launch
 from sparkctl.operations.guard.alone.lines import GIB
+from sparkctl.operations.guard.alone.reclaim import Reclaimer
+from sparkctl.operations.guard.alone.victims_file import ListedVictim
 from tests.support.guarding import LINES, GuardBench, available_bytes, fall
 from tests.support.thorough import only_thorough, part
 
@@ -120,6 +125,32 @@ def test_a_list_that_is_damaged_leaves_the_last_good_one(bench: GuardBench) -> N
     assert "has the schema 2, this guard knows 1" in said
 
 
+def test_a_run_folder_that_somebody_removed_is_made_again_and_a_second_guard_is_refused(bench: GuardBench) -> None:
+    pool = bench.pool()
+    guard = bench.guard(LINES, pool)
+    own = Path(bench.places.own)
+    for path in (own / "state", own):  # the state alone, and all of it
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert bench.until(lambda state: state.pid == guard.pid, guard).pid == guard.pid
+    words = launch.words("run", bench.places, LINES, [os.getuid()])
+    done = subprocess.run([*words, str(pool)], capture_output=True, check=False, timeout=10)
+    assert (done.returncode, b"another guard runs" in done.stderr) == (4, True)
+    guard.kill()
+    assert guard.stderr is not None
+    assert guard.stderr.read().count(b"its state was removed: it is made again") == 2
+
+
+@pytest.mark.parametrize("text", ["", "MemTotal: 1 kB\n", "MemTotal: 9 kB\nMemFree: x kB\nMemAvailable: 1 kB\n"])
+def test_a_memory_that_says_not_how_much_is_available_is_refused_in_words(bench: GuardBench, text: str) -> None:
+    pool = bench.folder / "meminfo"
+    pool.write_text(text)
+    words = launch.words("run", bench.places, LINES, [os.getuid()])
+    done = subprocess.run([*words, str(pool)], capture_output=True, check=False, timeout=10)
+    assert done.returncode == 4
+    expected = f"guard: error: cannot begin: {pool}: expected MemTotal, MemFree and MemAvailable in its first lines"
+    assert done.stderr.decode().startswith(expected)
+
+
 def test_with_nobody_to_end_it_says_so_once_and_follows_the_next_list(bench: GuardBench) -> None:
     bench.guard(LINES, bench.pool())
     bench.available(11)
@@ -131,15 +162,25 @@ def test_with_nobody_to_end_it_says_so_once_and_follows_the_next_list(bench: Gua
 
 
 def test_systemd_hears_that_it_is_ready_and_that_it_lives(bench: GuardBench, tmp_path: Path) -> None:
+    low, high = bench.sleeper(), bench.sleeper()
+    bench.list(("low", 1, low.pid), ("high", 2, high.pid))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
         heard.settimeout(10)
         words = launch.words("run", bench.places, LINES, [os.getuid()])
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with subprocess.Popen([*words, str(bench.pool())], env=environment, stderr=subprocess.PIPE) as guard:
-            said = [heard.recv(100) for _ in range(3)]
-            guard.kill()
-    assert said == [b"READY=1\nSTATUS=looks", b"WATCHDOG=1", b"WATCHDOG=1"]
+            try:
+                said = [heard.recv(100) for _ in range(3)]
+                bench.available(11)
+                assert low.wait(5) == -signal.SIGKILL
+                heard.settimeout(2)
+                # For 5 s the next one is spared, and nothing is written down: it says that it lives all the same.
+                said += [heard.recv(100) for _ in range(4)]
+            finally:
+                guard.kill()
+    assert said == [b"READY=1\nSTATUS=looks", *[b"WATCHDOG=1"] * 6]
+    assert high.poll() is None
 
 
 def test_the_process_has_nothing_of_the_package_but_its_folder_and_stays_small(bench: GuardBench) -> None:
@@ -161,3 +202,52 @@ def test_the_process_has_nothing_of_the_package_but_its_folder_and_stays_small(b
         "sparkctl.operations.guard",
         *(one for one in loaded if one.startswith("sparkctl.operations.guard.alone")),
     }
+
+
+def test_a_cgroup_is_killed_as_a_whole_and_another_ones_folder_is_not_believed(bench: GuardBench) -> None:
+    container = uuid.uuid4().hex * 2
+    for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        folder = Path(root) / f"docker-{container}.scope"
+        with suppress(OSError):
+            folder.mkdir()
+        if (folder / "cgroup.kill").exists():
+            break
+        with suppress(OSError):
+            folder.rmdir()
+    else:
+        pytest.skip("no cgroup v2 of which a folder may be made here")
+    try:
+        listed, unlisted, outside = bench.sleeper(), bench.sleeper(), bench.sleeper()
+        for one in (listed, unlisted):
+            (folder / "cgroup.procs").write_text(str(one.pid))
+        bench.list_victims(
+            ListedVictim("outside", container, 1, [bench.process(outside)], str(folder)),
+            ListedVictim("inside", container, 2, [bench.process(listed)], str(folder)),
+        )
+        bench.guard(LINES, bench.pool())
+        bench.available(11)
+        assert outside.wait(5) == -signal.SIGKILL
+        bench.available(13)
+        bench.until(lambda state: state.available == 13 * GIB)
+        assert (listed.poll(), unlisted.poll()) == (None, None)
+        bench.available(11)
+        assert (listed.wait(5), unlisted.wait(5)) == (-signal.SIGKILL, -signal.SIGKILL)
+        bench.available(19)
+        assert [(one.victim, one.by) for one in bench.written(2)] == [("outside", "processes"), ("inside", "cgroup")]
+    finally:
+        bench.close()
+        folder.rmdir()
+
+
+def test_caches_are_dropped_in_a_thread_and_where_that_is_not_allowed_it_is_said(tmp_path: Path) -> None:
+    files = [(str(tmp_path / name), b"1") for name in ("drop_caches", "compact_memory")]
+    assert "No such file" in Reclaimer(tuple(files)).problem
+    for path, _ in files:
+        Path(path).touch()
+    reclaimer = Reclaimer(tuple(files))
+    reclaimer.ask()
+    end = time.monotonic() + 10
+    while not reclaimer.times and time.monotonic() < end:
+        time.sleep(0.01)
+    assert [Path(path).read_bytes() for path, _ in files] == [b"1", b"1"]
+    assert reclaimer.problem == ""

@@ -8,13 +8,18 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.operations.stack.effect import APPLYING
+from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.alone import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING
 from tests.support.box import Box
 from tests.support.fake_engine import dies
+from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.world.engine import Container
 
 SMALLER = "set: {limits.context: 8192}"
 
@@ -28,6 +33,7 @@ def test_what_has_to_run_is_started_and_kept_as_a_generation(box: Box) -> None:
     done = box.apply("a priority: 5; b; c start: manual; d start: on-demand").expect(0)
     assert box.there() == {"sa": "running", "sb": "running"}
     assert "1. start sa, sb" in done.out
+    assert "not started by an apply: sc (start: manual), sd (start: on-demand)" in done.err
     assert "box is applied: generation 1" in done.err
     applied = box.generations.applied()
     assert applied is not None
@@ -95,6 +101,7 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(box: Box) -> None
     box.changed()
     done = box.apply(f"a {SMALLER}; c", "--prune", "--dry-run").expect(0)
     assert "1. start sc\n2. replace sa\n3. remove sb" in done.out
+    assert "nothing was done: this was a dry run" in done.err
     assert (box.changed(), box.outcomes) == ([], [APPLIED])
 
 
@@ -105,6 +112,7 @@ def test_what_was_laid_over_by_hand_is_put_right(box: Box) -> None:
     assert "started by hand with other settings: limits.context=4096" in done.out
     assert box.laid_over("sa") == ()
     assert box.outcomes == [APPLIED, APPLIED]
+    assert "nothing declared: what ran differed" in box.run("history").expect(0).out
 
 
 def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed(box: Box) -> None:
@@ -113,7 +121,7 @@ def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed
     box.spark.engine.on_start["sb"] = dies()
     done = box.apply(f"a {SMALLER}; b {SMALLER}; c").expect(5)
     assert "sa: is started again as it was before" in done.err
-    assert "generation 2 was not applied" in done.err
+    assert "generation 2 was not applied: generation 1 is in effect still" in done.err
     assert box.there() == {"sa": "running", "sb": "running"}, "what it had added goes again"
     assert box.laid_over("sa") == ()
     assert box.container("sb").id == ids["sb"], "the one that was set aside is back"
@@ -239,6 +247,23 @@ def test_a_store_that_keeps_nothing_refuses_before_anything_is_touched(box: Box)
     assert box.there() == {}
 
 
+def test_an_end_that_cannot_be_kept_is_told_as_that_and_the_next_apply_keeps_it(box: Box) -> None:
+    def fills_the_disk(container: Container) -> Container:
+        box.spark.store.full = InputError("the disk is full", hint="free some space")
+        return container
+
+    box.spark.engine.on_start["sa"] = fills_the_disk
+    done = box.apply("a").expect(2)
+    assert "every service is as box declares it, but that cannot be kept: the disk is full" in done.err
+    assert "free some space; then apply it again: what runs so stays up" in done.err
+    assert box.there() == {"sa": "running"}
+    box.spark.store.full = None
+    assert "or that could not be kept" in box.run("diff", "box").expect(9).err
+    before = box.spark.engine.calls.count("start sa")
+    box.run("apply", "box").expect(0)
+    assert (box.spark.engine.calls.count("start sa"), box.run("diff").expect(0).code) == (before, 0)
+
+
 def test_an_interrupted_apply_leaves_what_loads_loading(box: Box) -> None:
     box.spark.engine.prints["sb"] = ["Starting to load model /models/m..."]
     box.spark.http.serving.pop("127.0.0.1:9002")
@@ -247,6 +272,59 @@ def test_an_interrupted_apply_leaves_what_loads_loading(box: Box) -> None:
     assert "stopped waiting for sb: it goes on loading" in done.err
     assert box.there() == {"sa": "running", "sb": "running"}
     assert box.generations.ends()[1].words == "interrupted by the operator: what was changed stays"
+
+
+def test_what_was_paused_or_held_is_started_and_is_so_no_more(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.run("down", "sb").expect(0)
+    standing.hold(box.spark.world(FakeReport()), "sa", "three failures within 30 minutes")
+    done = box.run("diff").expect(9)
+    assert "sa: drifted\n    it runs, and is kept as held: three failures within 30 minutes" in done.out
+    assert "sb: drifted\n    it does not run: paused by " in done.out
+    box.run("apply", "box").expect(0)
+    assert box.there() == {"sa": "running", "sb": "running"}
+    assert standing.standings(box.spark.world(FakeReport())) == {}
+    box.run("diff").expect(0)
+
+
+def test_a_failed_apply_leaves_what_is_paused_paused(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.run("down", "sb").expect(0)
+    box.spark.engine.on_start["sa"] = dies()
+    box.apply(f"a {SMALLER}; b").expect(5)
+    assert list(standing.standings(box.spark.world(FakeReport()))) == ["sb"]
+    assert box.there() == {"sa": "running"}
+
+
+def test_two_new_ones_of_which_one_fails_are_both_taken_away(box: Box) -> None:
+    box.spark.engine.on_start["sb"] = dies()
+    box.apply("a; b; c").expect(5)
+    assert (box.there(), box.outcomes) == ({}, [FAILED])
+
+
+def test_locked_refuses_what_is_not_as_it_was_locked(box: Box) -> None:
+    box.stack("a")
+    assert box.run("apply", "box", "--locked").code == 2, "there is no lock"
+    box.run("lock", "box").expect(0)
+    box.run("apply", "box", "--locked").expect(0)
+    box.spark.engine.tagged[IMAGE] = "sha256:another"
+    box.changed()
+    done = box.run("apply", "box", "--locked").expect(2)
+    assert "not as it was locked" in done.err
+    assert box.changed() == []
+
+
+def test_what_cannot_be_brought_back_is_told_and_kept(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    box.spark.store.kept.clear()  # no generation knows any more what ran
+    box.recipe("a", 9001, "limits: {sequences: 2}\n")
+    box.spark.engine.on_start["sb"] = dies()
+    box.stack(f"a; b {SMALLER}")
+    done = box.run("apply", "box").expect(5)
+    told = "sa could not be brought back to what it was: no generation has what ran, and its recipe ra says something"
+    assert told in done.err
+    assert told in box.generations.ends()[1].words
+    assert box.there() == {"sa": "running", "sb": "running"}, "the new one stays rather than nothing"
 
 
 def test_the_program_interface_applies_and_says_the_same(box: Box) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sparkctl.operations.stack.resolved import kept, resolved
 from sparkctl.world.engine import ImportedFile
 from tests.support.box import Box
 from tests.support.fake_world import IMAGE
+from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sparkctl.planning.box.generation import KeptGeneration
     from tests.support.command_line import Done
 
 TARGET = "/usr/local/lib/python3.12/dist-packages/vllm/m.py"
@@ -77,7 +81,7 @@ def test_what_happened_to_what_runs_is_drift_with_its_reason(box: Box) -> None:
     box.spark.engine.there[there.id] = there._replace(state="exited", exit_code=137, oom_killed=True)
     assert "it does not run: the kernel killed it for memory" in differs(box).out
     del box.spark.engine.there[there.id]
-    assert "its container was removed" in differs(box).out
+    assert "it has no container, and no `sparkctl down` paused it" in differs(box).out
 
 
 def test_a_tag_that_moved_and_an_image_that_is_gone_are_drift_and_no_change(box: Box) -> None:
@@ -129,6 +133,25 @@ def test_mods_that_are_lost_are_found_when_the_containers_are_asked(tmp_path: Pa
     box.spark.engine.seen[TARGET] = ImportedFile("0" * 32, None, TARGET)
     box.run("diff").expect(0)
     assert "sc: drifted\n    mod lost: " in box.run("diff", "--mods").expect(9).out
+
+
+def test_a_command_is_made_again_only_where_something_that_it_is_made_of_has_changed(box: Box) -> None:
+    world = box.spark.world(FakeReport())
+    applied = box.generations.applied()
+    assert applied is not None
+    marked = replace(applied, services=tuple(replace(one, words=("marked",)) for one in applied.services))
+
+    def words(before: KeptGeneration) -> list[tuple[str, ...]]:
+        return [one.words for one in kept(world, resolved(world, "box", touch=False), 0, 0.0, "", before).services]
+
+    assert words(marked) == [("marked",), ("marked",)]
+    box.stack("a set: {env.X: '1'}; b")
+    first, second = words(marked)
+    assert (first[:2], second) == (("docker", "run"), ("marked",))
+    box.recipe("b", 9002, "x-note: nothing of this is in the command\n")
+    assert all(one[:2] == ("docker", "run") for one in words(marked)), "the text is kept, too"
+    other = replace(marked, services=tuple(replace(one, inputs="") for one in marked.services))
+    assert ("marked",) not in words(other)
 
 
 def test_the_program_interface_has_every_service_and_the_same_verdict(box: Box) -> None:

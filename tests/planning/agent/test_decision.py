@@ -180,6 +180,8 @@ def test_what_an_operator_paused_or_works_on_or_starts_by_hand_alone_is_left_alo
         "waiting: a command works on it",
         "off: it is started by up alone",
     ]
+    story.is_("c", SeenState.ABSENT, standing=Standing(StandingKind.PAUSED, who="ann"))
+    assert story.look().words[-1].words == "off: it is started by up alone", "nobody else would start it anyhow"
     story.is_("c", SeenState.STUCK)
     story.look()
     assert story.acts(3600) == []
@@ -243,12 +245,12 @@ def test_memory_has_to_come_back_and_what_does_not_holds_it_until_it_does() -> N
     story.is_("a", SeenState.ENDED, exit_code=137)
     story.box(available_bytes=70 * GIB)
     assert story.acts() == []
-    assert story.says("a", 60) == "waiting for 30.0 GiB of memory of its last run to come back"
+    assert story.says("a", 60) == "waiting for 30.0 GiB of memory to come back since it ended"
     assert story.acts(59) == []
     assert story.acts(1) == ["reclaim a"]
     assert story.acts(9) == []
     found = story.look(1)
-    why = "30.0 GiB of the memory of its last run have not come back in 2m 10s: reboot the host"
+    why = "30.0 GiB of memory have not come back within 2m 10s after it ended: reboot the host"
     assert found.actions == (BoxAction(ActionKind.HOLD, "a", why),)
     story.is_("a", SeenState.ENDED, standing=Standing(StandingKind.HELD, why))
     assert story.acts(60) == []

@@ -30,8 +30,11 @@ class MemInfo:
         self._buffer = bytearray(_ROOM)
         self._into = (self._buffer,)
         self.total = self.free = self.available = 0
-        self.look()
-        self.total = self._value(b"MemTotal:")
+        try:
+            self.look()
+            self.total = self._value(b"MemTotal:")
+        except ValueError:
+            raise ValueError("expected MemTotal, MemFree and MemAvailable in its first lines, in kB") from None
 
     def look(self) -> None:
         """Read what is free and available now."""

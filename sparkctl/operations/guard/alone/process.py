@@ -7,7 +7,6 @@ Docker's own kill took 24 to 58 s where a signal took 16 ms (docs/guard.md).
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import stat
@@ -20,7 +19,7 @@ from sparkctl.operations.guard.alone.meminfo import PATH, MemInfo
 from sparkctl.operations.guard.alone.places import Places
 from sparkctl.operations.guard.alone.reclaim import Reclaimer
 from sparkctl.operations.guard.alone.record import GONE, Deed, Deeds
-from sparkctl.operations.guard.alone.state import GuardState, StateFile
+from sparkctl.operations.guard.alone.state import GuardState, OwnFolder, StateFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,13 +68,15 @@ class GuardOptions:
 class Guard:
     """One guard, with all open that it needs."""
 
-    def __init__(self, options: GuardOptions) -> None:
+    def __init__(self, options: GuardOptions, own: OwnFolder) -> None:
         """Open everything.
 
         Raises:
             OSError: as the system refuses it.
+            ValueError: the memory's file says no MemAvailable.
         """
         self._options = options
+        self._own = own
         self._memory = MemInfo(options.meminfo)
         self._judge = Judge(options.lines)
         self._victims: tuple[ArmedVictim, ...] = ()
@@ -90,9 +91,10 @@ class Guard:
         self._file = StateFile(options.places.state)
         self._segments: dict[str, set[Segment]] = {}
         self._ended: list[tuple[ArmedVictim, set[Segment]]] = []
-        self._read_s = self._looked_into_s = float("-inf")
+        self._read_s = self._told_s = self._looked_into_s = float("-inf")
         self._nobody = False
         self._told_closed = False
+        self._told_lost = ""
 
     def settle(self) -> None:
         """Lock the memory, and say how it is: to the terminal or the journal, and to systemd."""
@@ -127,6 +129,9 @@ class Guard:
         elif verdict.reclaim:
             self._reclaimer.ask()
         self._tell(now, verdict)
+        if now - self._told_s >= READ_S:
+            self._told_s = now
+            self._notify.say(b"WATCHDOG=1")  # also in need: it waits for nobody
         if self._calm(now, verdict):
             self._quietly(now)
         wait = look_again_s(memory.available, self._judge.lines)
@@ -195,7 +200,7 @@ class Guard:
     def _quietly(self, now: float) -> None:
         if now - self._read_s >= READ_S:
             self._read_s = now
-            self._notify.say(b"WATCHDOG=1")
+            self._stay_seen()
             self._read_list()
         if now - self._looked_into_s >= SEGMENTS_S:
             self._look_into(now)
@@ -211,6 +216,27 @@ class Guard:
                 say(f"actions are not written down: {problem}")
         if self._ended:
             self._clean()
+
+    def _stay_seen(self) -> None:
+        """Make the folder and the state anew where somebody removed them: else nobody sees that this guard runs."""
+        if self._file.is_there:
+            return
+        try:
+            taken = self._own.take()
+            if taken:
+                say(f"error: its folder was removed, and {taken}: this one ends")
+                raise SystemExit(TAKEN)
+            before, self._file = self._file, StateFile(self._options.places.state)
+        except OSError as error:
+            problem = f"its state was removed and cannot be made again: {error.filename}: {error.strerror}"
+            if problem != self._told_lost:
+                say(problem)
+            self._told_lost = problem
+            return
+        before.close()
+        self._file.write(self._state)
+        self._told_lost = ""
+        say("its state was removed: it is made again")
 
     def _read_list(self) -> None:
         """Follow the victims' file where it has changed; one that is refused is told once, and the last list stays."""
@@ -298,21 +324,6 @@ def say(text: str) -> None:
         return
 
 
-def alone(places: Places) -> str:
-    """Make the guard's folder, and hold its lock until this process ends; return "" or why that cannot be.
-
-    Raises:
-        OSError: as the system refuses it.
-    """
-    os.makedirs(places.own, mode=0o755, exist_ok=True)
-    descriptor = os.open(f"{places.own}/lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return f"another guard runs with the run folder {places.folder}"
-    return ""
-
-
 def main(words: Sequence[str]) -> int:
     """Be the guard of this host until a signal comes; return the exit code."""
     try:
@@ -322,14 +333,18 @@ def main(words: Sequence[str]) -> int:
         return USAGE
     if stat.S_ISFIFO(os.fstat(2).st_mode) or stat.S_ISSOCK(os.fstat(2).st_mode):
         os.set_blocking(2, False)  # a journal that is stuck must not hold it
+    own = OwnFolder(options.places.own)
     try:
-        taken = alone(options.places)
+        taken = own.take()
         if taken:
             say(f"error: {taken}")
             return TAKEN
-        guard = Guard(options)
+        guard = Guard(options, own)
     except OSError as error:
         say(f"error: cannot begin: {error.filename or options.places.own}: {error.strerror}")
+        return TAKEN
+    except ValueError as error:
+        say(f"error: cannot begin: {options.meminfo}: {error}")
         return TAKEN
     gc.collect()
     gc.freeze()

@@ -6,6 +6,7 @@ that looks no more, counts for nothing. Times are of CLOCK_MONOTONIC, which all 
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -100,6 +101,47 @@ class GuardState:
         return now - self.looked_s > STALE_S
 
 
+class OwnFolder:
+    """The folder that a guard writes in, and the lock in it by which it is the only one there."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    def take(self) -> str:
+        """Make the folder, and hold its lock until this process ends; return "" or why that cannot be.
+
+        Again, it is made anew where somebody removed it.
+
+        Raises:
+            OSError: as the system refuses it.
+        """
+        os.makedirs(self._folder, mode=0o755, exist_ok=True)
+        path = f"{self._folder}/lock"
+        if self._descriptor >= 0 and _is_at(path, self._descriptor):
+            return ""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return f"another guard runs with the folder {self._folder}"
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = descriptor
+        return ""
+
+
+def _is_at(path: str, descriptor: int) -> bool:
+    """Return whether a file that is open is the one of this name still."""
+    mine = os.fstat(descriptor)
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+
 class StateFile:
     """The file as its writer has it: made anew, mapped, and of its final size."""
 
@@ -116,10 +158,22 @@ class StateFile:
             os.write(descriptor, bytes(SIZE))
             self._map = mmap.mmap(descriptor, SIZE)
             os.rename(beside, path)
-        finally:
+        except OSError:
             os.close(descriptor)
+            raise
+        self._path, self._descriptor = path, descriptor
         self._sequence = 0
         self._texts: dict[str, bytes] = {}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is still what its readers find."""
+        return _is_at(self._path, self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._map.close()
+        os.close(self._descriptor)
 
     def write(self, state: GuardState) -> None:
         """Write a state, whole: a reader that comes in between sees that, and reads again."""

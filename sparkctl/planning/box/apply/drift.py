@@ -139,7 +139,9 @@ def _drifts(
     """Return how what runs differs from what was applied; from what is declared, where nothing was."""
     standing = three.standing.get(declared.name, "")
     if seen is None or not seen.runs:
-        found = [f"it does not run: {standing}"] if standing else []
+        # What nobody but the operator starts is as it has to be when the operator has stopped it.
+        by_hand = (applied or declared).declared.start is StartMode.MANUAL
+        found = [f"it does not run: {standing}"] if standing and not by_hand else []
         if not standing and applied is not None and applied.declared.start is StartMode.ALWAYS:
             found.append(_absent(seen))
         return (*found, *([moved] if moved else []))
@@ -149,7 +151,7 @@ def _drifts(
 
 def _absent(seen: FoundService | None) -> str:
     if seen is None:
-        return "it does not run: its container was removed, and not by `sparkctl down`"
+        return "it does not run: it has no container, and no `sparkctl down` paused it"
     return f"it does not run: {seen.ended or f'its container is {seen.state}'}"
 
 

@@ -49,12 +49,18 @@ def test_what_is_declared_applied_and_runs_so_does_not_differ() -> None:
 def test_a_service_that_has_to_run_and_does_not_has_drifted_with_the_reason() -> None:
     gone = one(KEPT, KEPT, None)
     assert gone.kinds == (DiffKind.DRIFTED,)
-    assert gone.drifts == ("it does not run: its container was removed, and not by `sparkctl down`",)
+    assert gone.drifts == ("it does not run: it has no container, and no `sparkctl down` paused it",)
     ended = one(KEPT, KEPT, replace(RUNS, state="exited", ended="it ended by itself with 0"))
     assert ended.drifts == ("it does not run: it ended by itself with 0",)
     assert one(KEPT, KEPT, replace(RUNS, state="created")).drifts == ("it does not run: its container is created",)
     assert one(KEPT, KEPT, None, standing="paused by alice").drifts == ("it does not run: paused by alice",)
     assert one(KEPT, KEPT, RUNS, standing="paused").drifts == ("it runs, and is kept as paused",)
+
+
+def test_what_is_started_by_hand_alone_may_be_stopped_by_hand() -> None:
+    manual, asked = (named("a", start) for start in (StartMode.MANUAL, StartMode.ON_DEMAND))
+    assert one(manual, manual, None, standing="paused by alice").same
+    assert one(asked, asked, None, standing="paused by alice").drifts == ("it does not run: paused by alice",)
 
 
 @pytest.mark.parametrize("start", [StartMode.MANUAL, StartMode.ON_DEMAND])

@@ -1,0 +1,1 @@
+"""The gateway, as values: which request goes where, and which service runs for it. Pure."""

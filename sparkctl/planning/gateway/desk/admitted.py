@@ -1,0 +1,60 @@
+"""What fits with whom gone, by admission: the question of the desk, answered over what was just observed. Pure."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.units import format_gib
+from sparkctl.planning.admission import admit
+from sparkctl.planning.gateway.desk.room import DeskRoom
+from sparkctl.planning.refusal import arithmetic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.memory.pool import Pool
+    from sparkctl.planning.admission import Wanted
+    from sparkctl.planning.gateway.desk.room import Fits
+    from sparkctl.planning.running import Running
+
+
+def admitted(wanted: Mapping[str, Wanted], running: Sequence[Running], pool: Pool) -> Fits:
+    """Return the answer to what fits with whom gone.
+
+    ``wanted`` are the services of the stack by their names, ``running`` is all that has a container on this host, jobs
+    and other people's services among it, and ``pool`` is what is available with all of these there.
+    """
+
+    @cache
+    def fits(going: frozenset[str], coming: tuple[str, ...]) -> DeskRoom:
+        unknown = [name for name in coming if name not in wanted]
+        if unknown:
+            return DeskRoom(False, f"what {unknown[0]} takes is not known")
+        left = [one for one in running if one.name not in going]
+        asked = [wanted[name]._replace(after=coming[:place]) for place, name in enumerate(coming)]
+        freed, back = _without(running, going, pool)
+        try:
+            admission = admit(asked, left, freed, replace=True)
+        except InputError as error:
+            return DeskRoom(False, error.message)
+        if admission.fits:
+            return DeskRoom(True)
+        return DeskRoom(False, "\n".join([*arithmetic(asked, left, freed, admission), *back]))
+
+    return fits
+
+
+def _without(running: Sequence[Running], going: frozenset[str], pool: Pool) -> tuple[Pool, list[str]]:
+    """Return the memories once these services are gone, and a line for each of what it gives back."""
+    lines = []
+    for one in running:
+        if one.name in going:
+            for memory in one.memories:
+                pool = pool.with_more(one.held(memory), memory)
+            if one.held_bytes:
+                lines.append(
+                    f"  {format_gib(one.held_bytes)} of {one.name} are counted as available: it may be stopped"
+                )
+    return pool, lines

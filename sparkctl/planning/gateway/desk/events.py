@@ -1,0 +1,175 @@
+"""What the desk is told: of requests, of services, of the box. Values.
+
+An outcome (``ServiceStarted``, ``StartFailed``, ``ServiceStopped``, ``StopFailed``) belongs to an effect of the desk,
+and each such effect has one. Everything else that becomes of a service comes by ``ServicesSeen``, which says what is,
+so that it may be told again: what the desk itself does to a service at that moment has precedence over it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from sparkctl.planning.gateway.desk.request import DeskRequest
+    from sparkctl.planning.gateway.desk.room import Fits
+    from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+class RequestAsked(NamedTuple):
+    """A request has come; its ``at`` and ``place`` are the desk's to fill in. Its id is new."""
+
+    request: DeskRequest
+
+
+class RequestLeft(NamedTuple):
+    """The client is gone, whatever it waited for. Of a request that is not known any more: nothing."""
+
+    id: str
+
+
+class FirstByte(NamedTuple):
+    """The first byte of its answer went to the client."""
+
+    id: str
+
+
+class RequestEnded(NamedTuple):
+    """The last byte of its answer went to the client, or its server broke off."""
+
+    id: str
+
+
+class RequestRests(NamedTuple):
+    """Nothing is under way on an open connection (a websocket), or something is again."""
+
+    id: str
+    rests: bool = True
+
+
+# --- services -------------------------------------------------------------------------------------------------------
+
+
+class ServiceStarted(NamedTuple):
+    """The start that the desk asked for has ended: the service is ready."""
+
+    service: str
+
+
+class StartFailed(NamedTuple):
+    """The start that the desk asked for has failed.
+
+    ``why`` and ``fix`` are sentences; ``passes`` is False for a cause that is there again at each start. ``no_room``:
+    admission refused it and nothing was begun, which is no failure of the service.
+    """
+
+    service: str
+    why: str
+    passes: bool = True
+    no_room: bool = False
+    fix: str = ""
+
+
+class StartGoesOn(NamedTuple):
+    """How far a start is: what it does, as words without an end, and in how many seconds it is expected to be ready."""
+
+    service: str
+    phase: str
+    eta_s: float | None = None
+
+
+class ServiceStopped(NamedTuple):
+    """The stop that the desk asked for has ended: the service has no process any more."""
+
+    service: str
+
+
+class StopFailed(NamedTuple):
+    """The stop that the desk asked for has not ended the service."""
+
+    service: str
+    why: str
+
+
+class SeenAtDesk(NamedTuple):
+    """What is seen of a service, whose state is never ``draining``.
+
+    ``why`` is a sentence for held, paused and off. ``busy``: it answers requests, the desk's own among them.
+    ``wanted``: it has to run, does not, and waits for room though nobody asks: a service of `start: always`.
+    ``wait_s``: it is not to be started before so many seconds have passed (the agent's back-off).
+    """
+
+    service: str
+    state: DeskState
+    why: str = ""
+    busy: bool = False
+    wanted: bool = False
+    wait_s: float = 0.0
+    phase: str = ""
+    eta_s: float | None = None
+
+
+class ServicesSeen(NamedTuple):
+    """The agent has looked. A service that is not among them is left as it is.
+
+    ``others_start`` is what is starting and none of the desk's services, "" for nothing: starts are one at a time.
+    It was looked at after the last outcome that the desk was told.
+    """
+
+    services: tuple[SeenAtDesk, ...]
+    others_start: str = ""
+
+
+class ServicePinned(NamedTuple):
+    """An operator pinned a service on the page, or let go of it: while it is pinned nothing stops it."""
+
+    service: str
+    pinned: bool
+
+
+# --- the box --------------------------------------------------------------------------------------------------------
+
+
+class MemoryLooked(NamedTuple):
+    """The look that the desk asked for. ``fits`` is None where nobody could look, ``why`` says so as a sentence."""
+
+    fits: Fits | None
+    why: str = ""
+
+
+class GuardClosed(NamedTuple):
+    """No start is admitted (``why`` is a sentence), or with "" they are again."""
+
+    why: str
+
+
+class StackDeclared(NamedTuple):
+    """The services of the applied stack, all of them, when they have changed and at the beginning."""
+
+    services: tuple[DeskDeclared, ...]
+
+
+class DeskTick(NamedTuple):
+    """Time has passed (``due.due_s``)."""
+
+
+DeskEvent: TypeAlias = (
+    RequestAsked
+    | RequestLeft
+    | FirstByte
+    | RequestEnded
+    | RequestRests
+    | ServiceStarted
+    | StartFailed
+    | StartGoesOn
+    | ServiceStopped
+    | StopFailed
+    | ServicesSeen
+    | ServicePinned
+    | MemoryLooked
+    | GuardClosed
+    | StackDeclared
+    | DeskTick
+)

@@ -1,0 +1,56 @@
+"""A request at the desk, from its arrival until it is answered. Values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+WAIT_S: Final = 540.0
+"""How long a request waits at most, a choice below the 600 s after which the official clients give up a silent
+connection (openai 3.57, anthropic 2.14)."""
+
+
+class RequestPlace(StrEnum):
+    """Where a request is.
+
+    ``waiting``: for a service that is not there, or for its turn at one that answers as many as it may.
+    ``served``: it was handed to the service. ``resting``: so was it, and nothing is under way on it: an idle websocket,
+    which is no use of a service (llama-swap had to add `ignoreWebsockets`).
+    """
+
+    WAITING = "waiting"
+    SERVED = "served"
+    RESTING = "resting"
+
+
+@dataclass(frozen=True, slots=True)
+class DeskRequest:
+    """A request that asks for a service. Times are on the clock of ``now``, durations in seconds.
+
+    ``may_start``: its key, and the route that it came by, allow that a service is started for it. ``stream``: it is
+    told meanwhile what it waits for, so that it may wait for a start that is under way longer than ``wait_s``.
+    Of requests that wait for the same service the higher ``priority`` is first, then who came first.
+    """
+
+    id: str
+    service: str
+    stream: bool = False
+    may_start: bool = True
+    priority: int = 0
+    wait_s: float = WAIT_S
+    at: float = 0.0
+    place: RequestPlace = RequestPlace.WAITING
+    served_at: float | None = None
+    first_byte_at: float | None = None
+    told_at: float | None = None
+
+    @property
+    def until(self) -> float:
+        """How long it waits at most."""
+        return self.at + self.wait_s
+
+    @property
+    def turn(self) -> tuple[int, float]:
+        """What requests that wait for the same service are sorted by."""
+        return -self.priority, self.at

@@ -1,0 +1,33 @@
+"""What the desk asks of admission, so that it knows nothing of bytes: would these fit, with those gone? Values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class DeskRoom(NamedTuple):
+    """Whether they fit, and the sum in words: of several lines where they do not."""
+
+    fits: bool
+    words: str = ""
+
+
+Fits: TypeAlias = "Callable[[frozenset[str], tuple[str, ...]], DeskRoom]"
+"""``fits(going, coming)``: with the services ``going`` away, are ``coming`` admitted, one after the other?"""
+
+
+class MakingRoom(NamedTuple):
+    """Services that go so that another one can come.
+
+    ``victims`` are stopped when all of them have no request in flight, all at once; ``stopping``: they are. ``words``
+    is the sum. ``gone_at`` is when the last of them had ended, None before: memory may come back later than that.
+    """
+
+    coming: str
+    victims: frozenset[str]
+    words: str = ""
+    stopping: bool = False
+    gone_at: float | None = None

@@ -1,0 +1,1 @@
+"""What follows from an event at the desk, rule by rule. Pure."""

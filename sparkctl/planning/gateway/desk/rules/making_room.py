@@ -1,0 +1,238 @@
+"""Who is started next, and who goes for it. Pure.
+
+One start at a time, of the higher priority first, then of who has waited longest. Before anything is stopped it is
+asked whether the one that comes would fit with everything gone that may go: evict, load, evict again of what never fits
+was seen elsewhere (ollama#18282). A service that is to go takes nothing new, since one that was revived while it
+drained hung every load for hours (ollama#17408); it is let off when nobody waits for its room any more. What waits
+behind somebody who has no room yet is started where it does not stand in that one's way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.units import format_duration
+from sparkctl.planning.box.declared import StartMode
+from sparkctl.planning.gateway.desk.effects import LookAtMemory, RefusedFor, StopFor, StopService
+from sparkctl.planning.gateway.desk.room import MakingRoom
+from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s
+from sparkctl.planning.gateway.desk.rules.holders import who_stays
+from sparkctl.planning.gateway.desk.service import DeskState
+from sparkctl.planning.gateway.desk.state import APART_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.planning.gateway.desk.room import Fits
+    from sparkctl.planning.gateway.desk.service import DeskService
+    from sparkctl.planning.gateway.desk.state import DeskWork
+
+PATIENCE_S: Final = 60.0
+"""After so long a waiter's victims take nothing new, a choice: as long as a service stays at least."""
+SETTLE_S: Final = 120.0
+"""So long the memory of what was stopped is waited for before anybody else goes, as the agent waits (vllm#45179)."""
+SETTLE_LOOK_S: Final = 2.0
+"""So often it is looked at meanwhile, a choice."""
+LOST_S: Final = 60.0
+"""A look that has not come back after so long is asked for again, a choice."""
+NOBODY: Final[frozenset[str]] = frozenset()
+
+
+class Ahead(NamedTuple):
+    """A service that waits for room before others do, and who is to go for it."""
+
+    name: str
+    going: frozenset[str]
+
+
+def asked_since(work: DeskWork, service: DeskService) -> float | None:
+    """Return since when somebody waits for the start of a service, None where nobody does."""
+    times = [one.at for one in work.waiting(service.name) if one.may_start]
+    if service.wanted_at is not None:
+        times.append(service.wanted_at)
+    return min(times, default=None)
+
+
+def startable(work: DeskWork, service: DeskService) -> bool:
+    """Return whether the desk starts it where it has room: what nobody asks for the agent does."""
+    if service.declared.start is StartMode.MANUAL or service.not_before > work.now:
+        return False
+    return any(one.may_start for one in work.waiting(service.name))
+
+
+def candidates(work: DeskWork) -> list[DeskService]:
+    """Return the services that somebody waits for and that are not there, whose turn it is first."""
+    found = [
+        (-one.declared.priority, since, one.name)
+        for one in work.services.values()
+        if one.state is DeskState.OFF and (since := asked_since(work, one)) is not None
+    ]
+    return [work.services[name] for _, _, name in sorted(found)]
+
+
+# --- what was begun is let go where it is not needed any more
+# -----------------------------------------------------------
+
+
+def check(work: DeskWork) -> None:
+    """Note how far room was made, and stop making it where nobody waits for it any more."""
+    making = work.making
+    if making is None:
+        return
+    coming = work.services.get(making.coming)
+    needed = coming is not None and coming.state is DeskState.OFF and asked_since(work, coming) is not None
+    if not needed or work.closed or (not making.stopping and not _drains(work, making)):
+        let_off(work)
+    elif making.stopping and making.gone_at is None and not _stopping(work, making):
+        work.making = making._replace(gone_at=work.now)
+        work.look_again_at = work.now
+
+
+def let_off(work: DeskWork) -> None:
+    """Make room for nobody: what was to go stays, and is asked again."""
+    making, work.making = work.making, None
+    for name in sorted(making.victims if making is not None else NOBODY):
+        service = work.services.get(name)
+        if service is not None and service.state is DeskState.DRAINING:
+            work.put(replace(service, state=DeskState.READY))
+
+
+def _drains(work: DeskWork, making: MakingRoom) -> bool:
+    """Return whether each of those that are to go still waits for its last answer, and may go."""
+    those = [work.services.get(name) for name in making.victims]
+    return all(one is not None and one.state is DeskState.DRAINING and not one.protected for one in those)
+
+
+def _stopping(work: DeskWork, making: MakingRoom) -> bool:
+    those = [work.services.get(name) for name in making.victims]
+    return any(one is not None and one.state is DeskState.STOPPING for one in those)
+
+
+# --- the decision
+# -------------------------------------------------------------------------------------------------------
+
+
+def look(work: DeskWork) -> None:
+    """Ask for a look at the memory where somebody waits for a start and it is worth it."""
+    making = work.making
+    if work.closed or work.starting or work.now < work.look_again_at or not candidates(work):
+        return
+    if making is not None and making.stopping and making.gone_at is None:
+        return
+    if work.looking_at is None or work.now - work.looking_at >= LOST_S:
+        work.looking_at = work.now
+        work.effects.append(LookAtMemory())
+
+
+def decide(work: DeskWork, fits: Fits | None) -> None:
+    """Start who has room, or make room, by what was just looked at."""
+    if fits is None or work.closed or work.starting:
+        return
+    ahead: list[Ahead] = []
+    for service in candidates(work):
+        waits = _turn(work, fits, service, ahead)
+        if work.starting:
+            return
+        if waits is not None:
+            ahead.append(waits)
+    times = [each for each in _times(work) if each > work.now]
+    work.look_again_at = max(min([work.look_again_at, *times]), work.now + APART_S)
+
+
+def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead]) -> Ahead | None:
+    """Start a service, or begin to make room for it; return what it waits for, None where it need not wait."""
+    name = coming.name
+    alone = fits(NOBODY, (name,))
+    if alone.fits:
+        if startable(work, coming) and _harmless(work, fits, name, NOBODY, ahead):
+            let_off(work)
+            number = len(work.waiting(name))
+            work.start(coming, f"{number} request{'s ask' if number != 1 else ' asks'} for {name}")
+            return None
+        return Ahead(name, NOBODY)
+    for_it = work.making is not None and work.making.coming == name
+    if for_it and _goes_on(work, fits):
+        return Ahead(name, work.making.victims if work.making is not None else NOBODY)
+    could = could_go(work, coming)
+    at_best = fits(could, (name,))
+    if not at_best.fits:
+        if work.now - work.ended_at >= SETTLE_S:
+            _refuse(work, coming, f"{at_best.words}{who_stays(work, coming, could)}")
+        return None
+    making = work.making
+    if making is None or (not making.stopping and all(one.name != making.coming for one in ahead)):
+        _make_room(work, fits, coming, ahead, alone.words)
+    return Ahead(name, chosen(evictable(work, coming, overdue=True), fits, name) or could)
+
+
+def _harmless(work: DeskWork, fits: Fits, name: str, going: frozenset[str], ahead: Sequence[Ahead]) -> bool:
+    """Return whether those who were before it would still have room if it came."""
+    if any(work.making is not None and one.name == work.making.coming for one in ahead):
+        return False
+    return all(fits(going | one.going, (name, one.name)).fits for one in ahead)
+
+
+def _goes_on(work: DeskWork, fits: Fits) -> bool:
+    """Go on with making room, as it was begun; return False where that is of no use any more."""
+    making = work.making
+    if making is None:
+        return False
+    if making.stopping:
+        if making.gone_at is None:
+            return True
+        if work.now - making.gone_at < SETTLE_S:
+            work.look_again_at = work.now + SETTLE_LOOK_S
+            return True
+    elif not all(work.quiet(name) for name in making.victims):
+        return True
+    elif fits(making.victims, (making.coming,)).fits:
+        _stop(work, making)
+        return True
+    let_off(work)
+    return False
+
+
+def _make_room(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead], words: str) -> None:
+    """Begin to make room for a service, where somebody may go for it now."""
+    since = asked_since(work, coming)
+    overdue = since is not None and work.now - since >= PATIENCE_S
+    if coming.not_before > work.now:
+        return
+    for late in (False, True) if overdue else (False,):
+        victims = chosen(evictable(work, coming, overdue=late), fits, coming.name)
+        if victims and _harmless(work, fits, coming.name, victims, ahead):
+            let_off(work)
+            making = work.making = MakingRoom(coming.name, victims, words)
+            for name in sorted(victims):
+                work.put(replace(work.services[name], state=DeskState.DRAINING))
+            if all(work.quiet(name) for name in victims):
+                _stop(work, making)
+            return
+
+
+def _stop(work: DeskWork, making: MakingRoom) -> None:
+    """Stop those that are to go: none of them answers anybody."""
+    work.making = making._replace(stopping=True)
+    coming = work.services[making.coming]
+    for name in sorted(making.victims):
+        one = work.services[name]
+        idle = format_duration(work.now - one.used_at)
+        ranks = f"priority {one.declared.priority} of {name}, priority {coming.declared.priority} of {coming.name}"
+        why = f"{name} goes for {coming.name}: {ranks}; nobody has asked for {name} for {idle}\n{making.words}"
+        work.put(replace(one, state=DeskState.STOPPING, ours=True))
+        work.effects.append(StopService(name, StopFor.ROOM, why.rstrip("\n")))
+
+
+def _refuse(work: DeskWork, coming: DeskService, words: str) -> None:
+    for request in work.waiting(coming.name):
+        work.refuse(request, RefusedFor.DOES_NOT_FIT, words, final=True)
+
+
+def _times(work: DeskWork) -> list[float]:
+    """Return when time alone may make room: somebody has waited long, has stayed long, is idle for long."""
+    times = [since + PATIENCE_S for one in candidates(work) if (since := asked_since(work, one)) is not None]
+    for one in work.services.values():
+        if one.state is DeskState.READY and not one.protected:
+            times += [one.stays_until, one.used_at + idle_bound_s(one)]
+    return times

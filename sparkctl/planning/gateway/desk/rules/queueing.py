@@ -1,0 +1,119 @@
+"""Who is served at once, who waits, and who is refused. Pure.
+
+A ready service answers as many at once as its limit says; so many more wait as its queue says, and then it is 429: ten
+in flight without a word surprised (mostlygeek/llama-swap#263). What waits for a service that is not there is bounded
+alike, since it is served in the same way once it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.units import format_duration
+from sparkctl.planning.box.declared import StartMode
+from sparkctl.planning.gateway.desk.effects import RefusedFor
+from sparkctl.planning.gateway.desk.request import RequestPlace
+from sparkctl.planning.gateway.desk.rules import holders
+from sparkctl.planning.gateway.desk.service import DeskState
+
+if TYPE_CHECKING:
+    from sparkctl.planning.gateway.desk.request import DeskRequest
+    from sparkctl.planning.gateway.desk.service import DeskService
+    from sparkctl.planning.gateway.desk.state import DeskWork
+
+CLOSED_RETRY_S: Final = 30.0
+"""When the guard has closed admission: it is opened again after 30 s above the reserve at the earliest."""
+QUEUE_RETRY_S: Final = 5.0
+"""When the queue is full, a choice: an answer of some hundred tokens takes about so long."""
+
+
+def arrive(work: DeskWork, asked: DeskRequest) -> None:
+    """Take a request in, or refuse it where too many are there before it."""
+    request = replace(asked, at=work.now, place=RequestPlace.WAITING, served_at=None, first_byte_at=None, told_at=None)
+    service = work.services.get(request.service)
+    work.change(request)
+    if service is None:
+        return
+    limit, queue = service.declared.limit, service.declared.queue
+    before = len(work.waiting(service.name)) - 1 + work.serving(service.name) * service.up
+    if before >= limit + queue:
+        words = f"{service.name} answers {limit} requests at once, and {queue} more wait for it: its queue is full"
+        work.refuse(request, RefusedFor.QUEUE_FULL, words, retry_s=QUEUE_RETRY_S)
+
+
+def serve(work: DeskWork) -> None:
+    """Hand to each ready service as many as it answers at once."""
+    for service in work.services.values():
+        free = service.declared.limit - work.serving(service.name)
+        if service.state is DeskState.READY and free > 0:
+            for request in work.waiting(service.name)[:free]:
+                work.forward(request)
+
+
+def refuse(work: DeskWork) -> None:
+    """Refuse each request that waits for what cannot come, or that has waited as long as it may."""
+    for request in work.waiters():
+        service = work.services.get(request.service)
+        if service is None:
+            words = f"the stack that is applied has no service {request.service}"
+            work.refuse(request, RefusedFor.UNKNOWN, words, final=True)
+        elif service.state in {DeskState.HELD, DeskState.PAUSED}:
+            _stands_still(work, request, service)
+        elif service.state in {DeskState.OFF, DeskState.STOPPING, DeskState.DRAINING}:
+            _cold(work, request, service)
+        elif work.now >= request.until:
+            _waited_out(work, request, service)
+
+
+def _stands_still(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
+    held = service.state is DeskState.HELD
+    doing = "is held" if held else "is paused"
+    kind = RefusedFor.HELD if held else RefusedFor.PAUSED
+    why = f": {service.why}" if service.why else ""
+    work.refuse(request, kind, f"{service.name} {doing}{why}{_by_hand(service)}", final=True)
+
+
+def _by_hand(service: DeskService) -> str:
+    return f"; {service.declared.command} starts it" if service.declared.command else ""
+
+
+def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
+    """Refuse a request for a service that has first to be started, where that is not to be expected."""
+    name = service.name
+    if work.closed:
+        words = f"{name} is not running, and nothing is started now: {work.closed}"
+        work.refuse(request, RefusedFor.CLOSED, words, retry_s=CLOSED_RETRY_S)
+    elif service.declared.start is StartMode.MANUAL:
+        words = f"{name} is not running, and is started by hand alone{_by_hand(service)}"
+        work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)
+    elif not request.may_start and service.wanted_at is None:
+        words = f"{name} is not running, and this request may not start it{_by_hand(service)}"
+        work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)
+    elif service.state is DeskState.OFF and service.not_before > work.now:
+        left = service.not_before - work.now
+        why = f": {service.why}" if service.why else ""
+        words = f"{name} did not become ready{why}; it is started again in {format_duration(left)} at the earliest"
+        work.refuse(request, RefusedFor.START_FAILED, words, retry_s=left)
+    elif work.now >= request.until:
+        _waited_out(work, request, service)
+
+
+def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
+    """Refuse a request that has waited as long as it may, with what it waited for, and when it may be there."""
+    waited = f"{service.name} was not there within {format_duration(request.wait_s)}"
+    if service.state is DeskState.STARTING:
+        if request.stream:
+            return
+        left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)
+        then = "" if left is None else f", about {format_duration(left)} left"
+        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or CLOSED_RETRY_S)
+        return
+    if service.state is DeskState.READY:
+        limit = service.declared.limit
+        words = f"{service.name} answers {limit} requests at once, and others were before this one for "
+        words += format_duration(request.wait_s)
+        work.refuse(request, RefusedFor.QUEUE_FULL, words, retry_s=QUEUE_RETRY_S)
+        return
+    words, left = holders.holders(work, service)
+    work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {words}", retry_s=left or CLOSED_RETRY_S)

@@ -1,0 +1,120 @@
+"""What the desk knows of a service: what its stack declares, what was measured, and what it does now. Values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sparkctl.planning.box.declared import Restarts, StartMode
+
+STAYS_S: Final = 60.0
+"""A service is not stopped for another one before so long, unless its stack says otherwise: the default of the file."""
+RESTARTS: Final = Restarts(10.0, 300.0, 3, 1800.0)
+"""As in a stack's file without `restart:`."""
+
+
+class DeskState(StrEnum):
+    """Where a service stands at the desk.
+
+    ``draining`` is ready, takes nothing new, and is stopped once its answers have ended. ``held``: it was given up;
+    ``paused``: an operator stopped it. Both are started by no request.
+    """
+
+    OFF = "off"
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    HELD = "held"
+    PAUSED = "paused"
+
+
+UP: Final = frozenset({DeskState.READY, DeskState.DRAINING})
+"""Those that have a server which answers."""
+HOLDING: Final = frozenset({*UP, DeskState.STARTING, DeskState.STOPPING})
+"""Those that hold memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskDeclared:
+    """What a stack says of a service that the desk asks for, and what was measured of it. Durations are in seconds.
+
+    ``limit`` is how many requests it answers at once (`limits.sequences`) and ``queue`` how many more wait for it.
+    ``idle_s`` as in the stack: after so long without a request it is stopped, None: never. ``load_s`` is how long its
+    start usually takes, 0 where that is not known. ``command`` is what an operator types to start it.
+    """
+
+    name: str
+    start: StartMode = StartMode.ON_DEMAND
+    priority: int = 0
+    keep: bool = False
+    idle_s: float | None = None
+    stays_s: float = STAYS_S
+    restarts: Restarts = RESTARTS
+    limit: int = 1
+    queue: int = 16
+    load_s: float = 0.0
+    command: str = ""
+
+    @property
+    def least_stay_s(self) -> float:
+        """How long it stays once it is ready, whoever wants its memory: a load that is paid for is used."""
+        return max(self.stays_s, self.load_s)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskService:
+    """A service at the desk. Times are on the clock of ``now``.
+
+    ``why`` is a sentence for a state that needs one: why it is held, stopped or off. ``phase`` and ``eta_at`` are of a
+    start: what it does, and when it is expected to be ready (None: not known). ``ours``: the desk asked for the start
+    or the stop that is under way, so that its outcome comes as an event. ``busy``: it answers somebody who does not
+    come through the desk. ``wanted``: it has to run though nobody asks, and waits for room since ``wanted_at``.
+    ``not_before``: it is not started earlier, after a failure. ``used_at`` is when the last answer ended, or when it
+    was seen ready first.
+    """
+
+    declared: DeskDeclared
+    state: DeskState = DeskState.OFF
+    why: str = ""
+    phase: str = ""
+    eta_at: float | None = None
+    ours: bool = False
+    busy: bool = False
+    pinned: bool = False
+    wanted_at: float | None = None
+    ready_at: float = 0.0
+    used_at: float = 0.0
+    not_before: float = 0.0
+    failures: tuple[float, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.declared.name
+
+    @property
+    def up(self) -> bool:
+        """Whether it has a server that answers."""
+        return self.state in UP
+
+    @property
+    def stays_until(self) -> float:
+        """Until when it is not stopped for another one."""
+        return self.ready_at + self.declared.least_stay_s
+
+    @property
+    def protected(self) -> bool:
+        """Whether no request ever stops it.
+
+        One that is started by hand alone is its operator's: a model that was loaded by hand is not to be unloaded
+        (lmstudio-bug-tracker#644).
+        """
+        return self.declared.keep or self.pinned or self.declared.start is StartMode.MANUAL
+
+    @property
+    def goes_by_idle(self) -> bool:
+        """Whether it is stopped by itself when nobody asks for it."""
+        one = self.declared
+        return one.start is StartMode.ON_DEMAND and one.idle_s is not None and not self.pinned
