@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.operations.agent.resident import AGENT, Resident
+from sparkctl.operations.agent.resident import Resident
+from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.gateway.gateway import Gateway, GatewayParts, OnPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
