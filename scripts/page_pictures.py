@@ -23,7 +23,7 @@ from sparkctl.operations.page.view import (
     GpuOnPage,
     GuardOnPage,
     HappenedOnPage,
-    KeyUse,
+    KeyOnPage,
     MemoryHolder,
     MemoryNow,
     MemorySample,
@@ -105,7 +105,7 @@ def example() -> BoxView:
             ),
         ),
         routes=(RouteOnPage("auto", "executor", "reasoner", (("context", 7), ("tools-broken", 2), ("asked", 1))),),
-        keys=(KeyUse("editor", 212, 801_233, 90_120), KeyUse("agent", 1044, 5_120_448, 402_001)),
+        keys=(KeyOnPage("editor", 212, 801_233, 90_120), KeyOnPage("agent", 1044, 5_120_448, 402_001)),
     )
     happened = (
         HappenedOnPage(

@@ -14,13 +14,8 @@ from urllib.parse import urlencode
 from sparkctl.base.errors import InputError
 from sparkctl.operations.gateway.metrics import GatewayMetrics
 from sparkctl.operations.page.by_hand import ByHand
-from sparkctl.operations.page.figures import FigurePages
-from sparkctl.operations.page.pages import BoxPages
-from sparkctl.operations.page.ports import NoKeys
-from sparkctl.operations.page.seen.live import LiveBox
-from sparkctl.operations.page.seen.watched import BoxWatch
+from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage
-from sparkctl.operations.page.visitors import Visitors
 from tests.support.door_bench import DoorBench, Got, bench
 
 if TYPE_CHECKING:
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.page.ports import PageKeys
+    from sparkctl.operations.page.seen.live import LiveBox
     from sparkctl.operations.page.view import ServiceOnPage
     from sparkctl.world.door_ports import Page, PageAnswer, PageAsked
 
@@ -108,14 +104,11 @@ class PageBench:
 async def served(world: World, keys: PageKeys | None = None, *, ticks: bool = False) -> AsyncIterator[PageBench]:
     """Serve the page of a world; with ``ticks`` it is looked at again and again."""
     desk = DeskOnPage(world)
-    live = LiveBox(BoxWatch(world), time.monotonic, desk)
-    visitors = Visitors(keys or NoKeys(), time.monotonic)
     metrics = GatewayMetrics()
-    pages = BoxPages(world, live, visitors, desk).routes()
+    routes, live = served_page(world, metrics.text, desk, keys, now=time.monotonic)
     cut = threading.Event()
-    pages = {route: _cut_off(page, cut) if route[1].startswith("/events") else page for route, page in pages.items()}
-    figures = FigurePages(world, live, visitors, metrics.text).routes()
-    async with bench(pages={**pages, **figures}) as door:
+    pages = {route: _cut_off(page, cut) if route[1] == "/events" else page for route, page in routes.items()}
+    async with bench(pages=pages) as door:
         keeps = asyncio.create_task(live.keep()) if ticks else None
         try:
             yield PageBench(door, live, desk, metrics, door.door.url, cut)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
+from sparkctl.operations.gateway.happened import HappenedBefore, NewGuardAction, NewRestart, NewStart
 from sparkctl.operations.page import bar, health
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ WAITS_S: Final = (0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0)
 """Bounds for waits: a start on a GB10 took 1 to 20 minutes in public logs."""
 FIRST_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Bounds for the first byte, a choice: a prefill of some thousand tokens takes seconds."""
+GUARD_DOES: Final = ("ask", "kill", "clean", "nothing")
+"""What a guard does. Each has its series from the beginning: to Prometheus a first 1 is no increase."""
 OTHER: Final = "(other)"
 """The label of names that are none of the gateway's: a client that invents names makes no series."""
 _LEFT: Final = 499
@@ -55,6 +58,7 @@ class GatewayMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self.view: BoxView | None = None
+        self._before = HappenedBefore()
         self._names: frozenset[str] = frozenset()
 
         def counter(name: str, told: str, *labels: str) -> Counter:
@@ -86,6 +90,8 @@ class GatewayMetrics:
             buckets=FIRST_S,
             registry=self.registry,
         )
+        for action in GUARD_DOES:
+            self._guard.labels(action)
         self.registry.register(_OfView(self))
 
     # --- what is told of ---------------------------------------------------------------------------------------------
@@ -116,22 +122,23 @@ class GatewayMetrics:
         """Count a service that was stopped: for room, as nobody used it, by an operator."""
         self._evictions.labels(service, reason).inc()
 
-    def started(self, service: str, seconds: float) -> None:
-        """Keep how long a start took."""
-        self._starts.labels(service).set(seconds)
-
-    def restarted(self, service: str) -> None:
-        """Count a start after an end that nobody asked for."""
-        self._restarts.labels(service).inc()
-
-    def guard_acted(self, action: str) -> None:
-        """Count what the guard did once: ask, kill, clean, nothing."""
-        self._guard.labels(action).inc()
+    def _new(self, one: NewRestart | NewStart | NewGuardAction) -> None:
+        match one:
+            case NewRestart():
+                self._restarts.labels(one.service).inc()
+            case NewStart():
+                self._starts.labels(one.service).set(one.seconds)
+            case NewGuardAction():
+                self._guard.labels(one.did).inc()
 
     def text(self, view: BoxView | None = None) -> bytes:
         """Return everything as Prometheus reads it; ``view`` is the box now."""
         if view is not None:
             self.view = view
+            for new in self._before.news(view):
+                self._new(new)
+            for one in view.services:
+                self._restarts.labels(one.name)
         return generate_latest(self.registry)
 
 

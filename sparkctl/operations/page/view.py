@@ -123,14 +123,17 @@ class GpuOnPage(NamedTuple):
 
 
 class GuardOnPage(NamedTuple):
-    """The guard. ``problem`` is why it does not guard; ``closed``: it lets no start be admitted."""
+    """The guard. ``problem`` is why it does not guard; ``closed``: it lets no start be admitted.
+
+    ``actions`` are the last ones, each with its moment.
+    """
 
     running: bool
     problem: str = ""
     closed: bool = False
     available_bytes: int | None = None
     first: str = ""
-    actions: tuple[str, ...] = ()
+    actions: tuple[tuple[float, str], ...] = ()
     look_s: float | None = None
 
 

@@ -141,8 +141,8 @@ class BoxWatch:
         life, why = liveness.judge(looks.since, looks.last)
         rates, now = liveness.rates(looks.before, looks.last), looks.last.metrics
         record, laid_over = one.record, one.record.laid_over
-        drafting = rates.drafting if rates.drafting is not None and rates.drafting.enough else None
-        drafting = drafting or (now.drafting if now is not None else None)
+        drafted = (rates.drafting, None if now is None else now.drafting)
+        drafting = next((counts for counts in drafted if counts is not None and counts.enough), None)
         up = life in {Life.READY, Life.BUSY}
         return ServiceOnPage(
             name=one.name,
@@ -270,7 +270,7 @@ def _guard_on_page(guard: GuardStatus | None) -> GuardOnPage:
         closed=says is not None and says.closed,
         available_bytes=None if says is None else says.available,
         first="" if guard.next is None else guard.next.name,
-        actions=tuple(one.did for one in guard.actions),
+        actions=tuple((one.at, one.did) for one in guard.actions),
         look_s=None if says is None else says.worst_look_s,
     )
 
