@@ -117,5 +117,5 @@ class Resident:
                 return
 
     def _alive(self) -> None:
-        if self._supervisor.watchdog_s is not None:
+        if self._supervisor.watchdog_s is not None and (self._beside is None or self._beside.well()):
             self._supervisor.tell("WATCHDOG=1")
