@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
 from sparkctl.recipes.minimal.completed import with_default
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparkctl.base.errors import Problem
     from sparkctl.mods.images import Images
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
@@ -102,9 +101,19 @@ class Locator:
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
+        self._refuse_missing(member)
         loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
         member, loaded = _with_score(member, loaded)
         return self.kept(member, loaded)._replace(overrides=overrides, started=False)
+
+    def _refuse_missing(self, member: Member) -> None:
+        """Refuse a recipe that there is not, at its line of the stack's file where a stack names it."""
+        if member.place is None:
+            return
+        try:
+            self._catalog.path("recipe", member.recipe)
+        except InputError as error:
+            raise ProblemsError([Problem(error.message, member.place, error.hint)]) from None
 
     def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
         """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.

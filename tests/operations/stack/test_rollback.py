@@ -235,6 +235,18 @@ def test_a_generation_is_shown_whole_without_what_may_be_secret(applied: Applied
         assert secret not in str(service)
 
 
+def test_a_generation_whose_words_are_no_command_is_shown_and_its_rollback_says_which(applied: AppliedStack) -> None:
+    applied.apply(FIRST)
+    for place, record in enumerate(applied.spark.store.kept):
+        if record.kind == "generation":
+            kept = json.loads(record.text)
+            kept["generation"]["services"][0]["words"] = ["docker", "run"]
+            applied.spark.store.kept[place] = record._replace(text=json.dumps(kept))
+    assert "(cannot be read: docker run: no image)" in applied.spark.run("history", "show", "1").expect(0).out
+    refused = applied.spark.run("rollback", "1").expect(2).err
+    assert "the command that was kept of chat cannot be read: docker run: no image" in refused
+
+
 def test_two_generations_are_compared(applied: AppliedStack) -> None:
     applied.apply(FIRST)
     applied.apply(BOTH)
