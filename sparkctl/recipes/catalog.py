@@ -137,6 +137,10 @@ class Catalog:
                 found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
 
+    def searched(self, kind: str) -> str:
+        """Return the folders in which a name of a kind is looked for, in their order."""
+        return ", ".join(str((root.path / KINDS[kind]).parent) for root in self.roots)
+
     def recipes(self) -> list[CatalogEntry]:
         """Return the recipes to serve; one whose name begins with ``_`` is a base to extend."""
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]

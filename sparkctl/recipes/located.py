@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
@@ -101,19 +102,12 @@ class Locator:
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
-        self._refuse_missing(member)
+        problem = absent(self._catalog, member)
+        if problem is not None:
+            raise ProblemsError([problem])
         loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
         member, loaded = _with_score(member, loaded)
         return self.kept(member, loaded)._replace(overrides=overrides, started=False)
-
-    def _refuse_missing(self, member: Member) -> None:
-        """Refuse a recipe that there is not, at its line of the stack's file where a stack names it."""
-        if member.place is None:
-            return
-        try:
-            self._catalog.path("recipe", member.recipe)
-        except InputError as error:
-            raise ProblemsError([Problem(error.message, member.place, error.hint)]) from None
 
     def recorded(self, record: ServiceLabels, more: Sequence[str] = ()) -> Located:
         """Return the recipe of a service that runs, with what was laid over it at its start, and then ``more``.
@@ -152,6 +146,18 @@ class Locator:
         if speculative is None or speculative.model is None:
             return None
         return self._source(recipe, speculative.model, None, speculative.path)
+
+
+def absent(catalog: Catalog, member: Member) -> Problem | None:
+    """Return that a stack names a recipe that is not there, and where it was looked for; None: it is, or none does."""
+    if member.place is None:
+        return None
+    try:
+        catalog.entry("recipe", member.recipe)
+    except InputError as error:
+        where = "" if named_file.is_path(member.recipe) else f"\n  looked for in {catalog.searched('recipe')}"
+        return Problem(error.message, member.place, f"{error.hint}{where}")
+    return None
 
 
 def source(models: Models, repo: str, revision: str | None, folder: Path | None, cache: Path | None) -> Source:

@@ -11,17 +11,17 @@ from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack import diff as shown
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
+from sparkctl.planning.box.apply.acts import ActKind
 from sparkctl.planning.box.apply.drift import DiffKind
 from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack import effect
     from sparkctl.operations.stack.apply import AppliedStack, Prepared
-    from sparkctl.planning.box.apply.acts import Act
     from sparkctl.planning.box.apply.drift import ServiceDiff
 else:
     effect = LazyModule("sparkctl.operations.stack.effect")
@@ -51,7 +51,7 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
                 _refused(ready)
                 applied = None
                 if not as_json:
-                    out.say("nothing was done: this was a dry run")
+                    _tell_dry(out, ready)
             else:
                 applied = carried_out(session.world, ready)
     except effect.StackRefusedError as error:
@@ -73,7 +73,7 @@ def _tell(out: Output, ready: Prepared) -> None:
     for line in shown.lines(ready.diff):
         out.result(line)
     out.say(shown.summary(ready.diff))
-    for line in _steps(ready.plan.acts):
+    for line in _steps(ready):
         out.result(line)
     unstarted = [f"{one.name} (start: {one.start})" for one in ready.diff.services if _waits(one)]
     if unstarted:
@@ -89,9 +89,25 @@ def _waits(one: ServiceDiff) -> bool:
     return DiffKind.ADDED in one.kinds and not one.state and one.start != StartMode.ALWAYS
 
 
-def _steps(acts: Sequence[Act]) -> Iterator[str]:
+def _tell_dry(out: Output, ready: Prepared) -> None:
+    """Print what an apply would meet, and that this was none."""
+    for image in ready.fetched:
+        out.say(f"{image} is not here: it would be fetched")
+    for line in fitting.memories(ready.plan.plan):
+        out.say(line)
+    out.say("nothing was done: this was a dry run")
+
+
+def _steps(ready: Prepared) -> Iterator[str]:
+    """Yield what is done, by number; of a service that waits for another one that is started, for which."""
+    acts = ready.plan.acts
+    starts = {name for act in acts if act.kind is not ActKind.REMOVE for name in act.services}
+    after = {
+        one.name: [name for name in one.declared.after if name in starts] for one in ready.effect.generation.services
+    }
     for place, act in enumerate(acts, 1):
-        yield f"{place}. {act.kind} {', '.join(act.services)}"
+        told = [f"{name} (after {', '.join(waits)})" if (waits := after.get(name)) else name for name in act.services]
+        yield f"{place}. {act.kind} {', '.join(told)}"
 
 
 def _ended(applied: AppliedStack) -> str:
@@ -109,5 +125,6 @@ def _row(ready: Prepared, applied: AppliedStack | None) -> dict[str, object]:
         "already": ready.as_declared if applied is None else applied.already,
         "acts": [{"act": str(act.kind), "services": list(act.services)} for act in acts],
         "left": list(ready.left),
+        "fetched": list(ready.fetched),
         "diff": shown.row(ready.diff),
     }

@@ -157,4 +157,5 @@ def _candidate(generation: KeptGeneration, one: OurContainer) -> Candidate:
         started_at=one.container.started_at or 0.0,
         grown_bytes=one.lifetime.grown_bytes,
         over_bytes=None if held is None or claim is None else held - claim,
+        declared=kept is not None,
     )

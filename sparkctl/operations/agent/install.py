@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 SYSTEM: Final = Path("/etc/systemd/system")
 DOCKER: Final = "docker"
+ENGINE: Final = ("DOCKER_HOST", "DOCKER_CONTEXT")
+"""Which engine is kept: said in the unit whoever it runs as, for else it would keep another one."""
 PASSED_ON: Final = (
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
+    *ENGINE,
     "HF_HOME",
     "HF_HUB_CACHE",
     "XDG_CONFIG_HOME",
@@ -80,7 +81,9 @@ def planned(world: World, asked: AskedUnits) -> Installation:
         user=account.name,
         home=str(account.home),
         options=("--engine", "sim" if world.simulated else DOCKER, *asked.options),
-        environment=tuple(f"{name}={world.environ[name]}" for name in PASSED_ON if own and world.environ.get(name)),
+        environment=tuple(
+            f"{name}={world.environ[name]}" for name in (PASSED_ON if own else ENGINE) if world.environ.get(name)
+        ),
         models=folders,
     )
     _refuse_unprintable(values)

@@ -51,12 +51,16 @@ class ApplyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove."""
+    """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove.
+
+    ``fetched`` are of a dry run the images that the engine does not have, and that would be pulled.
+    """
 
     effect: Effect
     diff: StackDiff
     plan: Arranged
     left: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def as_declared(self) -> bool:
@@ -100,7 +104,9 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
-    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone))
+    images = dict.fromkeys(one.spec.image for one in found.services) if options.dry_run else ()
+    fetched = tuple(image for image in images if world.engine.image(image) is None)
+    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone), fetched)
 
 
 def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGeneration | None) -> Prepared | None:

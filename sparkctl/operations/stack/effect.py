@@ -136,7 +136,8 @@ class _Acting:
         self._effect = effect
         self._services = {one.name: one for one in effect.services}
         self._require: Require = named.require(world, named.required_checks(world, effect.services))
-        self._ran = {name: one for name, one in self._there().items() if one.state == "running"}
+        self._before = self._there()
+        self._ran = {name: one for name, one in self._before.items() if one.state == "running"}
         self._touched: list[str] = []
 
     def prepare(self, plan: Arranged) -> None:
@@ -229,13 +230,19 @@ class _Acting:
     # --- undoing -----------------------------------------------------------------------------------------------------
 
     def _undone(self) -> list[str]:
-        """Bring back what ran before, as far as it can be; return what could not be, a sentence each."""
+        """Bring back what ran before, as far as it can be; return what could not be, a sentence each.
+
+        What had ended before is left as it is, for its log, where its own container is there still.
+        """
         now = self._there()
-        added = [name for name in self._touched if name in now and name not in self._ran]
+        added = [name for name in self._touched if name not in self._ran and self._is_another(name, now)]
         lost = [name for name in reversed(self._touched) if name in self._ran and self._is_lost(name, now)]
         failed = [self._tried(name, self._taken_away) for name in added]
         failed += [self._tried(name, self._brought_back) for name in lost]
         return [text for text in failed if text]
+
+    def _is_another(self, name: str, now: Mapping[str, Container]) -> bool:
+        return name in now and (name not in self._before or now[name].id != self._before[name].id)
 
     def _is_lost(self, name: str, now: Mapping[str, Container]) -> bool:
         there = now.get(name)
@@ -252,6 +259,8 @@ class _Acting:
 
     def _taken_away(self, name: str) -> None:
         self._controller([]).down([name])
+        if name in self._before:
+            self._world.report.say(f"{name}: had ended before: it does not run, as then; that container is gone")
 
     def _brought_back(self, name: str) -> None:
         service = as_it_ran(self._world, name, self._ran[name])

@@ -126,6 +126,14 @@ def test_who_calls_is_known_by_the_system_and_not_by_the_environment(bench: Agen
     assert "\nUser=ada\n" in bench.spark.run("agent", "install").expect(0).out
 
 
+def test_the_engine_that_is_meant_is_in_the_unit_whoever_it_runs_as(bench: AgentBench) -> None:
+    bench.spark.environ |= {"SUDO_USER": "bob", "DOCKER_HOST": "unix:///run/other.sock", "HF_HOME": "/root/hf"}
+    out = bench.spark.run("agent", "install").expect(0).out
+    assert "\nUser=bob\n" in out
+    assert "Environment=DOCKER_HOST=unix:///run/other.sock\n" in out
+    assert "HF_HOME" not in out, "a folder of another user's"
+
+
 def test_no_secret_of_the_environment_is_in_a_unit(bench: AgentBench) -> None:
     bench.spark.environ |= {"HF_TOKEN": "hf_secret", "VLLM_API_KEY": "also-secret", "HF_HOME": "/srv/hf"}
     out = bench.spark.run("agent", "install").expect(0).out

@@ -105,6 +105,20 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(box: Box) -> None
     assert (box.changed(), box.outcomes) == ([], [APPLIED])
 
 
+def test_a_dry_run_says_who_waits_for_whom_what_is_fetched_and_what_memory_there_is(box: Box) -> None:
+    done = box.apply("a after: [sb]; b; c", "--dry-run").expect(0)
+    assert "sa (after sb)" in done.out
+    assert " available" in done.err
+    assert "kept in reserve" in done.err
+    assert "would be fetched" not in done.err
+    box.spark.engine.images.pop(IMAGE)
+    assert f"{IMAGE} is not here: it would be fetched" in box.run("apply", "box", "--dry-run").expect(0).err
+    assert box.run("apply", "box", "--dry-run", "--json").json["fetched"] == [IMAGE]
+    assert box.changed() == []
+    box.apply("a after: [sb]; b").expect(0)
+    assert "(after" not in box.apply(f"a after: [sb], {SMALLER}; b", "--dry-run").expect(0).out, "it is there already"
+
+
 def test_what_was_laid_over_by_hand_is_put_right(box: Box) -> None:
     box.apply("a").expect(0)
     box.run("up", "sa", "--set", "limits.context=4096", "--replace").expect(0)
@@ -127,6 +141,20 @@ def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed
     assert box.container("sb").id == ids["sb"], "the one that was set aside is back"
     assert box.outcomes == [APPLIED, FAILED]
     assert "sb" in box.generations.ends()[2].words
+
+
+def test_what_had_ended_before_an_apply_that_fails_is_left_as_it_was(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    ended = box.container("sb")
+    box.spark.engine.stop("sb", grace_s=0)
+    box.spark.engine.on_start["sb"] = dies()
+    box.run("apply", "box").expect(5)
+    assert box.there() == {"sa": "running", "sb": "exited"}
+    assert box.container("sb").id == ended.id, "with its log"
+    box.spark.engine.on_start = {"sc": dies()}
+    done = box.apply("a; b; c after: [sb]").expect(5)
+    assert "sb: had ended before: it does not run, as then; that container is gone" in done.err
+    assert box.there() == {"sa": "running"}
 
 
 def test_what_ran_by_hand_before_an_apply_that_fails_is_what_comes_back(box: Box) -> None:
