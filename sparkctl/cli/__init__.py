@@ -117,7 +117,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.pass_context
 def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> None:
-    """Run vLLM models on a DGX Spark: admitted as a set, started one by one, proved healthy."""
+    """Run vLLM models on a DGX Spark: admitted as a set, proved healthy, kept running."""
     if ctx.obj is None:  # tests bring a session of their own
         session = importlib.import_module("sparkctl.cli.session")
         ctx.obj = session.begun(engine=engine, folder=folder, profile=profile, verbose=verbose)

@@ -66,7 +66,7 @@ name = click.argument("name", shell_complete=_known)
 job = click.argument("name", shell_complete=_known_jobs)
 names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
 several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=_known)
-everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine.")
+everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine, whoever started it.")
 
 
 def refuse_none_or_both(names: Sequence[str], *, everything: bool) -> None:

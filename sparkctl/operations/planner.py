@@ -165,7 +165,10 @@ def refuse_clashes(wanted: Sequence[Service]) -> None:
         if one.recipe.serve.clashes(other.recipe.serve):
             places = f"{one.name} at {one.recipe.serve.place}, {other.name} at {other.recipe.serve.place}"
             message = f"two of the services want the same port: {places}"
-            raise InputError(message, hint=f"give one of them another: --set {other.name}:serve.port=…")
+            raise InputError(
+                message,
+                hint=f"give one of them another: --set {other.name}:serve.port=…; in a stack set: {{serve.port: …}}",
+            )
 
 
 def refuse_cards(wanted: Sequence[Service], pool: Pool) -> None:

@@ -137,6 +137,10 @@ class Catalog:
                 found.setdefault(name, CatalogEntry(name, path, root.label))
         return [found[name] for name in sorted(found)]
 
+    def searched(self, kind: str) -> str:
+        """Return the folders in which a name of a kind is looked for, in their order."""
+        return ", ".join(str((root.path / KINDS[kind]).parent) for root in self.roots)
+
     def recipes(self) -> list[CatalogEntry]:
         """Return the recipes to serve; one whose name begins with ``_`` is a base to extend."""
         return [entry for entry in self.entries("recipe") if not entry.name.startswith("_")]
@@ -319,7 +323,8 @@ class Catalog:
             return InputError(f"no file {name}", hint="a name with a / or with .yaml is a file")
         known = [entry.name for kind in kinds for entry in self.entries(kind)]
         known = self.names() if kinds == _SERVED else known
-        close = nearest(name, known)
+        beside = f"./{name}.yaml"
+        close = beside if named_file.there(Path(beside)) else nearest(name, known)
         words = " or ".join(
             {"facts": "model facts", "host": "host profile", "measured": "measured starts"}.get(kind, kind)
             for kind in kinds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError, ProblemsError
+from sparkctl.base import named_file
+from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
 from sparkctl.recipes.minimal.completed import with_default
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from sparkctl.base.errors import Problem
     from sparkctl.mods.images import Images
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
@@ -102,6 +102,9 @@ class Locator:
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]
+        problem = absent(self._catalog, member)
+        if problem is not None:
+            raise ProblemsError([problem])
         loaded = self._catalog.recipe(member.recipe, given, strict=strict, image_version=self._vllm)
         member, loaded = _with_score(member, loaded)
         return self.kept(member, loaded)._replace(overrides=overrides, started=False)
@@ -143,6 +146,18 @@ class Locator:
         if speculative is None or speculative.model is None:
             return None
         return self._source(recipe, speculative.model, None, speculative.path)
+
+
+def absent(catalog: Catalog, member: Member) -> Problem | None:
+    """Return that a stack names a recipe that is not there, and where it was looked for; None: it is, or none does."""
+    if member.place is None:
+        return None
+    try:
+        catalog.entry("recipe", member.recipe)
+    except InputError as error:
+        where = "" if named_file.is_path(member.recipe) else f"\n  looked for in {catalog.searched('recipe')}"
+        return Problem(error.message, member.place, f"{error.hint}{where}")
+    return None
 
 
 def source(models: Models, repo: str, revision: str | None, folder: Path | None, cache: Path | None) -> Source:

@@ -295,7 +295,7 @@ _SIGNALS: Final = {
     143: "it was asked to end (SIGTERM)",
 }
 _CODES: Final = {
-    0: "a vLLM whose engine was killed ends with code 0",
+    0: "it was asked to end (docker stop), or its engine was killed",
     2: "its command line is wrong",
     125: "docker itself could not run it",
     126: "its command cannot be executed",

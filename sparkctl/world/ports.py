@@ -301,8 +301,8 @@ class ServiceManager(Protocol):
     def ask(self, *words: str, user: bool) -> str:
         """Ask it something, as `systemctl` takes it, ``user``: the manager of this user; "" or why it refuses."""
 
-    def account(self, name: str) -> Account | None:
-        """Return a user of this host, None where there is none of this name."""
+    def account(self, name: str | None) -> Account | None:
+        """Return a user of this host, None where there is none of this name; without a name this process's user."""
 
 
 class Ports(NamedTuple):

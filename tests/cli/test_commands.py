@@ -417,7 +417,7 @@ def test_down_names_what_it_does_not_know_and_takes_nothing_down(spark: FakeSpar
     done = spark.run("down", "e4b-nvfp4", "nosuch").expect(2)
     assert "no service nosuch is deployed, and no recipe has this name (deployed: e4b-nvfp4)" in done.err
     assert len(spark.engine.containers()) == 1
-    spark.run("down", "--all").expect(0)
+    assert "stops all of this engine: e4b-nvfp4" in spark.run("down", "--all").expect(0).err
     assert spark.engine.containers() == []
 
 

@@ -590,9 +590,9 @@ def test_doubtful_and_damaged_measurements_are_warnings(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_an_error_of_the_command(tmp_path: Path) -> None:
-    store = FakeStore(broken=InputError("cannot use the measurements in /x: it is damaged", hint="move it away"))
+    store = FakeStore(broken=InputError("cannot use what is kept in /x: it is damaged", hint="move it away"))
     done = FakeSpark(tmp_path, store=store).run("measurements").expect(2)
-    assert done.err == "error: cannot use the measurements in /x: it is damaged\n  → move it away\n"
+    assert done.err == "error: cannot use what is kept in /x: it is damaged\n  → move it away\n"
 
 
 def test_nothing_measured_yet_says_how_to(tmp_path: Path) -> None:

@@ -85,6 +85,35 @@ def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     assert dataclasses <= DATACLASSES, "Python takes five times as long to make one as a NamedTuple of the same fields"
 
 
+STARTS = {"sparkctl.operations.changes", "sparkctl.operations.stack.effect", "sparkctl.planning.admission"}
+"""What starts services, or plans that."""
+
+
+@pytest.mark.a_part(1)
+@pytest.mark.parametrize(
+    ("command", "expected", "heavy"),
+    [
+        (["agent", "status"], 9, SERVERS | STARTS | {"jinja2", "sparkctl.mods", "sparkctl.recipes.service"}),
+        (["history"], 0, SERVERS | STARTS | {"jinja2", "sparkctl.mods", "sparkctl.recipes.service"}),
+        (["diff"], 2, SERVERS | STARTS | {"jinja2", "sparkctl.recipes.service"}),
+        (["guard", "status"], 9, SERVERS | STARTS | RECIPES | {"sqlite3", "sparkctl.operations.agent"}),
+        (["agent", "--help"], 0, SERVERS | STARTS | RECIPES | {"sqlite3", "sparkctl.operations.agent"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_only_looks_at_a_box_imports_nothing_that_starts_or_plans(
+    tmp_path: Path, command: list[str], expected: int, heavy: set[str]
+) -> None:
+    own = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": str(tmp_path / "sim")}
+    own["SPARKCTL_RUN_FOLDER"] = str(tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *command], env=os.environ | own, check=True, capture_output=True, text=True
+    )
+    code, modules, _ = json.loads(done.stdout.splitlines()[-1])
+    assert code == expected, done.stderr
+    assert heavy.isdisjoint(modules), sorted(heavy.intersection(modules))
+
+
 def test_the_process_of_a_simulated_container_needs_python_alone() -> None:
     program = "import sys, sparkctl.world.sim.process; print(*sorted(sys.modules))"
     done = subprocess.run(

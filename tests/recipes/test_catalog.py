@@ -278,3 +278,13 @@ def test_the_shipped_root_is_the_checkout_here() -> None:
 def test_a_path_of_three_thousand_keys_is_an_input_error() -> None:
     with pytest.raises(InputError, match="a path of at most 32 keys, found one of 3000"):
         Catalog([Root(shipped_root(), "shipped")]).recipe("e4b-nvfp4", [".".join(["a"] * 3000) + "=1"])
+
+
+def test_a_name_whose_file_lies_here_is_answered_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "box.yaml").write_text("services: {a: {recipe: small}}\n")
+    for ask in (shop.catalog.stack, shop.catalog.recipe):
+        with pytest.raises(InputError) as error:
+            ask("box")
+        assert error.value.hint == "did you mean ./box.yaml?"

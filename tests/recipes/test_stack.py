@@ -359,7 +359,7 @@ def test_a_stack_is_shown_whole_and_in_the_order_in_which_it_starts(desk: Desk) 
     out = desk.run("recipes", "show", "trio").expect(0).out
     headings = [line for line in out.splitlines() if line.endswith(":")]
     assert headings == [
-        "trio, a stack that starts fast, hand, slow:",
+        "trio, a stack of fast, hand, slow:",
         "fast, from e4b-nvfp4:",
         "hand, from e2b-nvfp4:",
         "slow, from 26b-a4b-nvfp4:",

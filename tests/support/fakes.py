@@ -377,8 +377,9 @@ class FakeSupervisor:
 
 @dataclass
 class FakeManager:
-    """What starts programs with a host; ``refuses`` is what it says to a word."""
+    """What starts programs with a host; ``refuses`` is what it says to a word, ``me`` the name of this user."""
 
+    me: str = "ada"
     runs: bool = True
     asked: list[str] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
@@ -388,8 +389,8 @@ class FakeManager:
         self.asked.append(" ".join([*(["--user"] if user else []), *words]))
         return self.refuses.get(words[0], "")
 
-    def account(self, name: str) -> Account | None:
-        return self.accounts.get(name)
+    def account(self, name: str | None) -> Account | None:
+        return self.accounts.get(self.me if name is None else name)
 
 
 @dataclass

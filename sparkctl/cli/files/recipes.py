@@ -55,7 +55,7 @@ def show(session: Session, name: str, overrides: tuple[str, ...], *, strict: boo
     if stack is not None:
         services = {service: services[service] for service in stack.order}
         if not as_json:
-            heading = f"{stack.name}, a stack that starts {', '.join(stack.order)}:\n"
+            heading = f"{stack.name}, a stack of {', '.join(stack.order)}:\n"
             session.out.result(f"{heading}{origins.lines(stack.document, stack.origins)}\n")
     for service, loaded in services.items():
         for warning in loaded.warnings:

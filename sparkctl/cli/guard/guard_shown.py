@@ -17,13 +17,13 @@ HEADERS = ("WHEN (UTC)", "DID", "TO", "WHY", "AVAILABLE", "FALL", "AFTER")
 
 def tell(out: Output, found: GuardStatus, now: float) -> None:
     """Print a guard as it is at ``now`` for a person."""
-    if found.problem:
-        out.warn(found.problem)
     says = found.says
     if not found.running or says is None:
-        out.result(f"guard: none runs here ({found.folder}); memory is not guarded")
+        out.result(f"{found.problem or 'no guard runs'} ({found.folder}): memory is not guarded")
         out.result("  → sparkctl guard test shows whether one could act, sparkctl guard run is one")
     else:
+        if found.problem:
+            out.warn(found.problem)
         _lines(out, found, says, now)
     if found.actions:
         out.result()

@@ -10,7 +10,7 @@ from sparkctl.base.errors import DoesNotFitError
 from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.cli import options
 from sparkctl.cli.memory import fitting, plan_json
-from sparkctl.cli.memory.plan import memories
+from sparkctl.cli.memory.fitting import memories
 from sparkctl.cli.options import as_json, job_overrides
 from sparkctl.operations.jobs.memory.admission import JobDoesNotFitError
 from sparkctl.operations.jobs.memory.plan import plan

@@ -1,14 +1,16 @@
-"""What a set that does not fit shows: its sum as a bar. And what a command line asks for, as a value."""
+"""What a set shows: its sum as a bar, the memories that it is planned on. And what a command line asks for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.units import format_gib
+from sparkctl.memory.pool import HOST
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.planning.refusal import Holder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import click
 
@@ -57,6 +59,20 @@ def draw(out: Output, plan: Plan) -> None:
         mark = _STYLES.get(segment.part) or (next(letters, "z"), next(colours, "white"))
         drawn.append((_name(segment), segment.bytes, *mark))
     out.bar(drawn)
+
+
+def memories(plan: Plan) -> Iterator[str]:
+    """Yield a line for each memory: what is available of it, kept free, and in use by others."""
+    for key, pool in plan.pool.memories.items():
+        cache = f" ({format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
+        foreign = plan.foreign_bytes if key == HOST else plan.on_cards[key]
+        yield (
+            f"{plan.pool.words(key)}: {format_gib(pool.available_bytes)} available{cache} of "
+            f"{format_gib(pool.total_bytes)}, {format_gib(pool.reserve_bytes)} kept in reserve; "
+            f"{format_gib(foreign)} in use by what is not sparkctl's"
+        )
+    if not plan.pool.known:
+        yield "the host's memory: the profile does not say how much there is (host-total), and it is not counted"
 
 
 def _name(segment: Segment) -> str:

@@ -15,13 +15,10 @@ from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
 from sparkctl.planning.plan import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.memory.pool import Pool
     from sparkctl.operations.memory.plan import PlannedSet
-    from sparkctl.planning.plan import Plan
     from sparkctl.recipes.service import Service
 
 
@@ -81,7 +78,7 @@ def _show(out: Output, planned: PlannedSet) -> None:
     holds = ["on", "holds there", "of the host"] if cards else ["holds"]
     out.table(["service", "weights", "KV cache", *holds, "at most", "while it starts", "known"], rows)
     out.result()
-    for line in memories(plan):
+    for line in fitting.memories(plan):
         out.result(line)
     for line in planned.strangers:
         out.result(line)
@@ -92,20 +89,6 @@ def _show(out: Output, planned: PlannedSet) -> None:
         out.result("fits" if plan.order else "nothing to start")
     for line in (*planned.aside, *plan.doubts, *planned.obstacles):
         out.warn(line)
-
-
-def memories(plan: Plan) -> Iterator[str]:
-    """Yield a line for each memory: what is available of it, kept free, and in use by others."""
-    for key, pool in plan.pool.memories.items():
-        cache = f" ({units.format_gib(pool.cache_bytes)} of it page cache)" if pool.cache_bytes else ""
-        foreign = plan.foreign_bytes if key == HOST else plan.on_cards[key]
-        yield (
-            f"{plan.pool.words(key)}: {units.format_gib(pool.available_bytes)} available{cache} of "
-            f"{units.format_gib(pool.total_bytes)}, {units.format_gib(pool.reserve_bytes)} kept in reserve; "
-            f"{units.format_gib(foreign)} in use by what is not sparkctl's"
-        )
-    if not plan.pool.known:
-        yield "the host's memory: the profile does not say how much there is (host-total), and it is not counted"
 
 
 def _places(service: Service, pool: Pool) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.options import everything, refuse_none_or_both, several
-from sparkctl.operations.services.running import chosen, logs
+from sparkctl.operations.services.running import chosen, has_log, logs
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(session: Session, names: tuple[str, ...], *, everything: bool, follow: bool, tail: int | None) -> None:
     """Print the log of a service as its server wrote it; of several one after another, each below its name."""
     refuse_none_or_both(names, everything=everything)
-    services = chosen(session.world, names, everything=everything)
+    services = chosen(session.world, names, everything=everything, known=has_log)
     if follow and len(services) > 1:
         raise click.UsageError(f"--follow is for one service: {', '.join(services)}")
     for name in services:

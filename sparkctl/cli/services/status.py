@@ -39,7 +39,7 @@ def command(
     if seconds <= 0:
         raise InputError(f"--every {every}: expected more than 0s", hint="such as 2s or 1m")
     refuse_none_or_both(names, everything=everything)
-    asked = running.chosen(session.world, names, everything=everything)
+    asked = running.chosen(session.world, names, everything=everything, known=services.is_known)
     if watch and len(asked) == 1:
         _watch(session, asked[0], seconds, as_json=as_json)
         return
@@ -49,7 +49,8 @@ def command(
         found = {name: services.status(session.world, name) for name in asked}
     rows = {name: _row(name, status) for name, status in found.items()}
     if as_json:
-        session.out.json(next(iter(rows.values())) if len(names) == 1 and len(rows) == 1 else list(rows.values()))
+        one = len(session.world.service_names(names, rows)) == 1  # a stack of several is a list, however many are there
+        session.out.json(next(iter(rows.values())) if one else list(rows.values()))
     else:
         for name, status in found.items():
             status_lines.show(session.out, status, {"service": name} if len(found) > 1 else {}, rows[name])

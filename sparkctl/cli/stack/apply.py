@@ -11,15 +11,18 @@ from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack import diff as shown
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
+from sparkctl.planning.box.apply.acts import ActKind
+from sparkctl.planning.box.apply.drift import DiffKind
+from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.stack import effect
     from sparkctl.operations.stack.apply import AppliedStack, Prepared
-    from sparkctl.planning.box.apply.acts import Act
+    from sparkctl.planning.box.apply.drift import ServiceDiff
 else:
     effect = LazyModule("sparkctl.operations.stack.effect")
 
@@ -47,6 +50,8 @@ def command(session: Session, /, stack: str, *, as_json: bool, **switches: bool)
             if options.dry_run:
                 _refused(ready)
                 applied = None
+                if not as_json:
+                    _tell_dry(out, ready)
             else:
                 applied = carried_out(session.world, ready)
     except effect.StackRefusedError as error:
@@ -68,17 +73,41 @@ def _tell(out: Output, ready: Prepared) -> None:
     for line in shown.lines(ready.diff):
         out.result(line)
     out.say(shown.summary(ready.diff))
-    for line in _steps(ready.plan.acts):
+    for line in _steps(ready):
         out.result(line)
+    unstarted = [f"{one.name} (start: {one.start})" for one in ready.diff.services if _waits(one)]
+    if unstarted:
+        out.say(f"not started by an apply: {', '.join(unstarted)}")
     if ready.plan.stuck:
         out.warn(ready.plan.stuck)
     if ready.left:
         out.say(f"left as they are, and declared no more (--prune removes them): {', '.join(ready.left)}")
 
 
-def _steps(acts: Sequence[Act]) -> Iterator[str]:
+def _waits(one: ServiceDiff) -> bool:
+    """Return whether a service is new, and starts by hand or when it is asked: nothing is done about it now."""
+    return DiffKind.ADDED in one.kinds and not one.state and one.start != StartMode.ALWAYS
+
+
+def _tell_dry(out: Output, ready: Prepared) -> None:
+    """Print what an apply would meet, and that this was none."""
+    for image in ready.fetched:
+        out.say(f"{image} is not here: it would be fetched")
+    for line in fitting.memories(ready.plan.plan):
+        out.say(line)
+    out.say("nothing was done: this was a dry run")
+
+
+def _steps(ready: Prepared) -> Iterator[str]:
+    """Yield what is done, by number; of a service that waits for another one that is started, for which."""
+    acts = ready.plan.acts
+    starts = {name for act in acts if act.kind is not ActKind.REMOVE for name in act.services}
+    after = {
+        one.name: [name for name in one.declared.after if name in starts] for one in ready.effect.generation.services
+    }
     for place, act in enumerate(acts, 1):
-        yield f"{place}. {act.kind} {', '.join(act.services)}"
+        told = [f"{name} (after {', '.join(waits)})" if (waits := after.get(name)) else name for name in act.services]
+        yield f"{place}. {act.kind} {', '.join(told)}"
 
 
 def _ended(applied: AppliedStack) -> str:
@@ -96,5 +125,6 @@ def _row(ready: Prepared, applied: AppliedStack | None) -> dict[str, object]:
         "already": ready.as_declared if applied is None else applied.already,
         "acts": [{"act": str(act.kind), "services": list(act.services)} for act in acts],
         "left": list(ready.left),
+        "fetched": list(ready.fetched),
         "diff": shown.row(ready.diff),
     }

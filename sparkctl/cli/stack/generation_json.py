@@ -14,7 +14,7 @@ from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
     from sparkctl.operations.stack.compared import ServiceChange
-    from sparkctl.operations.stack.past import GenerationDifference, PastApply
+    from sparkctl.operations.stack.history import GenerationDifference, PastApply
     from sparkctl.planning.box.generation import KeptService
 
 
@@ -77,8 +77,14 @@ def overrides(one: KeptService) -> list[str]:
 
 
 def words(one: KeptService) -> list[str]:
-    """Return the kept command to be read: without sparkctl's own labels, and without values that may be secrets."""
-    spec = grammar.parse(one.words)
+    """Return the kept command to be read: without sparkctl's own labels, and without values that may be secrets.
+
+    Of one that this sparkctl cannot read, that is said in its place.
+    """
+    try:
+        spec = grammar.parse(one.words)
+    except InputError as error:
+        return [f"(cannot be read: {error.message})"]
     env = tuple((name, None if value is None else _shown(name, value)) for name, value in spec.env)
     labels = tuple(pair for pair in spec.labels if not pair[0].startswith(PREFIX))
     return grammar.words(replace(spec, env=env, labels=labels))

@@ -8,14 +8,14 @@ import click
 
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
-from sparkctl.operations.stack import past
+from sparkctl.operations.stack import history
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
-    from sparkctl.operations.stack.past import PastApply
+    from sparkctl.operations.stack.history import PastApply
 
 _COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
 
@@ -45,7 +45,7 @@ def list_command(session: Session, *, as_json: bool) -> None:
 @click.pass_obj
 def show_command(session: Session, number: int, *, as_json: bool) -> None:
     """Show a generation whole: the command, the image, the model and the mods of each service."""
-    one = past.shown(session.world, number)
+    one = history.shown(session.world, number)
     if as_json:
         session.out.json(generation_json.whole(one))
         return
@@ -72,7 +72,7 @@ def show_command(session: Session, number: int, *, as_json: bool) -> None:
 @click.pass_obj
 def diff_command(session: Session, old: int, new: int, *, as_json: bool) -> None:
     """Show how generation M differs from generation N: flag by flag, image by digest, model by revision, mod by md5."""
-    found = past.difference(session.world, old, new)
+    found = history.difference(session.world, old, new)
     if as_json:
         session.out.json(generation_json.difference(found))
         return
@@ -85,7 +85,7 @@ def diff_command(session: Session, old: int, new: int, *, as_json: bool) -> None
 
 
 def _list(session: Session, *, as_json: bool) -> None:
-    found = past.history(session.world)
+    found = history.history(session.world)
     if as_json:
         session.out.json([generation_json.row(one) for one in found])
         return
@@ -97,8 +97,15 @@ def _list(session: Session, *, as_json: bool) -> None:
 
 def _cells(one: PastApply) -> list[str]:
     of = one.generation
-    changed = ", ".join(f"{change.service} {change.kind}" for change in one.changes) or "nothing"
-    return [str(of.number), one.when, of.who, of.stack, _outcome(one), changed]
+    return [str(of.number), one.when, of.who, of.stack, _outcome(one), _changed(one)]
+
+
+def _changed(one: PastApply) -> str:
+    """Return what an apply changed; one that changed nothing declared was made because what ran differed."""
+    if one.changes:
+        return ", ".join(f"{change.service} {change.kind}" for change in one.changes)
+    removed = f"{', '.join(one.removed)} removed" if one.removed else "what ran differed"
+    return f"nothing declared: {removed}"
 
 
 def _outcome(one: PastApply) -> str:

@@ -9,12 +9,15 @@ import click
 from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
+from sparkctl.operations.stack import history
 from sparkctl.operations.stack.effect import StackRefusedError
 from sparkctl.operations.stack.rollback import RolledBack, carried_out, prepared
+from sparkctl.planning.box.generation import APPLIED
 
 if TYPE_CHECKING:
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
+    from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.rollback import Restoring
 
 
@@ -36,9 +39,12 @@ def command(session: Session, number: int | None, *, prune: bool, dry_run: bool,
         with out.reporting(as_json=as_json and not dry_run):
             restoring = prepared(session.world, number, prune=prune, pull=not dry_run)
             if not as_json:
+                _tell_target(out, history.shown(session.world, restoring.target.number))
                 _show(out, restoring)
             if dry_run:
                 _refused(restoring)
+                if not as_json:
+                    out.say("nothing was done: this was a dry run")
             done = RolledBack(restoring) if dry_run else carried_out(session.world, restoring)
     except StackRefusedError as error:
         fitting.draw(out, error.plan)
@@ -70,6 +76,15 @@ def _row(done: RolledBack) -> dict[str, object]:
         "acts": [{"act": str(act.kind), "services": list(act.services)} for act in acts],
         "left": list(of.left),
     }
+
+
+def _tell_target(out: Output, target: PastApply) -> None:
+    """Say what is brought back, and whether it ever was in effect."""
+    of = target.generation
+    out.say(f"back to generation {of.number}: {of.stack}, {target.when} UTC, by {of.who}")
+    if target.outcome != APPLIED:
+        why = f": {target.why}" if target.why else ""
+        out.warn(f"generation {of.number} was never applied to its end ({target.outcome}){why}")
 
 
 def _show(out: Output, of: Restoring) -> None:

@@ -7,6 +7,7 @@ that the next start reads its log.
 from __future__ import annotations
 
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, ModError, NotReadyError, SparkctlError
@@ -14,7 +15,7 @@ from sparkctl.operations import deployed
 from sparkctl.operations.changes import Options, controller, locked
 from sparkctl.operations.checks import named
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import under_way
+from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.planning.agent.seen import ActionKind, ActionOutcome, ActionResult
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.seen import BoxAction
     from sparkctl.planning.box.generation import KeptService
+
+
+class LeftError(SparkctlError):
+    """Somebody else decided otherwise while the agent waited to act: it leaves that alone."""
 
 
 def done(world: World, kept: KeptService, action: BoxAction, reserve_bytes: int | None = None) -> ActionOutcome:
@@ -54,6 +59,8 @@ def put_right(world: World) -> None:
 
 
 def _outcome(world: World, name: str, action: BoxAction, error: SparkctlError) -> ActionOutcome:
+    if isinstance(error, LeftError):
+        return ActionOutcome(action.number, ActionResult.LEFT, error.message)
     if isinstance(error, DoesNotFitError):
         return ActionOutcome(action.number, ActionResult.NO_ROOM, first_line(error.message))
     if isinstance(error, EngineError):
@@ -71,7 +78,19 @@ def _bring_up(world: World, kept: KeptService, action: BoxAction, reserve_bytes:
     if action.kind is ActionKind.WAIT:
         acting.attach(services[0], require)
     else:
-        acting.up(services, Options(require=require))
+        acting.up(services, Options(require=require, allowed=partial(_refuse_stopped, world)))
+
+
+def _refuse_stopped(world: World, name: str) -> None:
+    """Refuse to start what an operator stopped, or a stack that is put into effect has, while this waited its turn.
+
+    Raises:
+        LeftError: it is so.
+    """
+    if under_way(world):
+        raise LeftError("a stack is put into effect")
+    if _stopped_by_hand(world, name):
+        raise LeftError("an operator stopped it")
 
 
 def _stop(world: World, name: str) -> None:

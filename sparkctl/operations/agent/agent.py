@@ -14,13 +14,13 @@ from sparkctl.operations.agent.beside import BoxLook, NobodyBeside
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
-from sparkctl.operations.agent.state import SCHEMA, AgentState, ServiceState
+from sparkctl.operations.agent.state import SCHEMA, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.generations import GENERATION, GENERATION_END, Generations
+from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import who
 from sparkctl.planning.agent.decision import decide
-from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult, ServicePhase
+from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from sparkctl.planning.agent.seen import ActionOutcome, BoxAction, BoxSeen, ServiceWords
     from sparkctl.planning.box.generation import KeptGeneration
 
-WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
-"""Where a service stands that is as it was declared."""
 LOOK_S: Final = 5.0
 """So often the agent looks where nothing tells it when to: a choice."""
 AGAIN_S: Final = 30.0

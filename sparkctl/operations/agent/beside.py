@@ -26,7 +26,10 @@ class BoxLook(NamedTuple):
 
 
 class BesideAgent(Protocol):
-    """Somebody beside the agent. Both are called in the agent's own thread, at each of its looks."""
+    """Somebody beside the agent. All of it is called in the agent's own thread."""
+
+    def well(self) -> bool:
+        """Return whether it goes on; where it does not, the watchdog is to end the process."""
 
     def works_on(self) -> frozenset[str]:
         """Return the services that it works on, which the agent leaves alone as it does a command's."""
@@ -37,6 +40,10 @@ class BesideAgent(Protocol):
 
 class NobodyBeside:
     """Nobody."""
+
+    def well(self) -> bool:
+        """Return that nothing is wrong."""
+        return True
 
     def works_on(self) -> frozenset[str]:
         """Return nothing."""

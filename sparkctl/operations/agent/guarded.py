@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.operations.agent.kept import BoxEvent
-from sparkctl.operations.guard import standing as guards
+from sparkctl.operations.guard import said as guards
 from sparkctl.operations.guard import status
 from sparkctl.operations.guard.alone.lines import ACT_BYTES, FLOOR_BYTES, RESERVE_BYTES, Lines
 from sparkctl.operations.guard.alone.places import Places
@@ -157,4 +157,5 @@ def _candidate(generation: KeptGeneration, one: OurContainer) -> Candidate:
         started_at=one.container.started_at or 0.0,
         grown_bytes=one.lifetime.grown_bytes,
         over_bytes=None if held is None or claim is None else held - claim,
+        declared=kept is not None,
     )

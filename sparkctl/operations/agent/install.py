@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 SYSTEM: Final = Path("/etc/systemd/system")
 DOCKER: Final = "docker"
+ENGINE: Final = ("DOCKER_HOST", "DOCKER_CONTEXT")
+"""Which engine is kept: said in the unit whoever it runs as, for else it would keep another one."""
 PASSED_ON: Final = (
-    "DOCKER_HOST",
-    "DOCKER_CONTEXT",
+    *ENGINE,
     "HF_HOME",
     "HF_HUB_CACHE",
     "XDG_CONFIG_HOME",
@@ -80,7 +81,9 @@ def planned(world: World, asked: AskedUnits) -> Installation:
         user=account.name,
         home=str(account.home),
         options=("--engine", "sim" if world.simulated else DOCKER, *asked.options),
-        environment=tuple(f"{name}={world.environ[name]}" for name in PASSED_ON if own and world.environ.get(name)),
+        environment=tuple(
+            f"{name}={world.environ[name]}" for name in (PASSED_ON if own else ENGINE) if world.environ.get(name)
+        ),
         models=folders,
     )
     _refuse_unprintable(values)
@@ -136,13 +139,15 @@ def uninstall(world: World, *, user: bool) -> list[str]:
 
 
 def _account(world: World, asked: AskedUnits) -> Account:
-    """Return who the agent runs as: who is named, who called sudo, or this user."""
-    this = world.environ.get("SUDO_USER") or world.environ.get("USER") or "root"
-    name = asked.run_as or this
+    """Return who the agent runs as: who is named, who called sudo, or this user; of a user's own unit this user."""
+    if asked.user and asked.run_as is not None:
+        raise InputError("a unit of your own runs as you", hint="leave out --run-as, or --user for the system's units")
+    name = asked.run_as or (None if asked.user else world.environ.get("SUDO_USER") or None)
     found = world.manager.account(name)
     if found is None:
-        raise InputError(f"there is no user {name} on this host", hint="--run-as names who the agent runs as")
-    return found
+        who = "this user has no name" if name is None else f"there is no user {name}"
+        raise InputError(f"{who} on this host", hint="--run-as names who the agent runs as")
+    return found._replace(home=world.operator.home) if asked.user else found  # where its folders are, and its unit
 
 
 def _models(world: World) -> tuple[str, ...]:

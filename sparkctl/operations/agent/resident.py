@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.operations.agent import state
 from sparkctl.operations.agent.agent import LOOK_S, Agent
+from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.agent.work import ThreadWork
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.world.ports import Supervisor
 
-AGENT: Final = "the agent"
-"""What an agent works on for as long as it lives: the name of no service, for it has a space in it."""
 SLICE_S: Final = 0.5
 """So often the end of an action, and the watchdog, are looked after between two looks at the box."""
 
@@ -118,5 +117,5 @@ class Resident:
                 return
 
     def _alive(self) -> None:
-        if self._supervisor.watchdog_s is not None:
+        if self._supervisor.watchdog_s is not None and (self._beside is None or self._beside.well()):
             self._supervisor.tell("WATCHDOG=1")

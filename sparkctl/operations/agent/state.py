@@ -10,12 +10,17 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.records import decoded
+from sparkctl.planning.agent.seen import ServicePhase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
 
+AGENT: Final = "the agent"
+"""What an agent works on for as long as it lives: the name of no service, for it has a space in it."""
+WELL: Final = frozenset({ServicePhase.RUNNING, ServicePhase.OFF})
+"""Where a service stands that is as it was declared."""
 SCHEMA: Final = 1
 STALE_S: Final = 60.0
 """An agent that has not looked for so long hangs, a choice: it looks every few seconds."""

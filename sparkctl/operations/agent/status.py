@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
 from sparkctl.operations.agent import state
-from sparkctl.operations.agent.agent import WELL
-from sparkctl.operations.agent.resident import AGENT
-from sparkctl.operations.agent.state import STALE_S, AgentState, ServiceState
+from sparkctl.operations.agent.state import AGENT, STALE_S, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.agent.seen import ServicePhase
@@ -71,7 +69,10 @@ def status(world: World) -> AgentStatus:
             ServiceStanding(name, str(one.kind), standing.words(one), NEXT[ServicePhase(one.kind)].format(name))
             for name, one in standings.items()
         ]
-        told = ["no agent runs: nothing is started again by itself", *_other(world)]
+        told = [
+            "no agent runs: nothing is started again by itself (sparkctl agent run, or agent install)",
+            *_other(world),
+        ]
         if applied is None:
             told.append(NOTHING)
         return AgentStatus(None, number, stack, tuple(told), tuple(found), as_declared=False)
@@ -87,7 +88,7 @@ def status(world: World) -> AgentStatus:
 def _since(world: World, said: AgentState) -> str:
     ago = units.format_duration(max(0.0, world.ports.clock.epoch() - said.since))
     keeps = NOTHING if said.generation is None else f"it keeps generation {said.generation} of {said.stack}"
-    return f"the agent runs since {ago} (process {said.pid} of {said.who}); {keeps}"
+    return f"the agent has run for {ago} (process {said.pid} of {said.who}); {keeps}"
 
 
 def _troubles(said: AgentState, late: float) -> list[str]:

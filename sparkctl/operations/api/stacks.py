@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.stack import apply as applying
     from sparkctl.operations.stack import diff as differing
+    from sparkctl.operations.stack import history
     from sparkctl.operations.stack import locked as locking
-    from sparkctl.operations.stack import past
     from sparkctl.operations.stack import rollback as rolling_back
     from sparkctl.operations.stack.apply import AppliedStack
     from sparkctl.operations.stack.diff import StackDiff
+    from sparkctl.operations.stack.history import PastApply
     from sparkctl.operations.stack.lock import upgrade as upgrading
     from sparkctl.operations.stack.lock.upgrade import Upgraded
     from sparkctl.operations.stack.locked import WrittenLock
-    from sparkctl.operations.stack.past import PastApply
     from sparkctl.operations.stack.rollback import RolledBack
     from sparkctl.planning.box.lock_differences import LockDifference
 else:
@@ -34,7 +34,7 @@ else:
     differing = LazyModule("sparkctl.operations.stack.diff")
     locking = LazyModule("sparkctl.operations.stack.locked")
     upgrading = LazyModule("sparkctl.operations.stack.lock.upgrade")
-    past = LazyModule("sparkctl.operations.stack.past")
+    history = LazyModule("sparkctl.operations.stack.history")
     rolling_back = LazyModule("sparkctl.operations.stack.rollback")
 
 
@@ -140,7 +140,7 @@ class StackMethods:
         Raises:
             InputError: what is kept cannot be read.
         """
-        return past.history(self._world)
+        return history.history(self._world)
 
     def rollback(self, number: int | None = None, *, prune: bool = False, dry_run: bool = False) -> RolledBack:
         """Bring a generation back as a new one: the same commands, and the same images also when tags moved on.

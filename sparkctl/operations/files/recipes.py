@@ -11,6 +11,7 @@ from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.operations.files.gateway_names import of_gateway
 from sparkctl.recipes.host import version
+from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits
 from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
 
@@ -270,7 +271,7 @@ def _recipe_problems(catalog: Catalog, member: Member, place: Place | None, *, s
     except ProblemsError as error:
         return error.problems
     except InputError as error:
-        return [Problem(error.message, place, error.hint)]
+        return [absent(catalog, member) or Problem(error.message, place, error.hint)]
     dangling = catalog.dangling(loaded)
     try:
         unfit = [] if dangling else misfits(catalog, loaded)

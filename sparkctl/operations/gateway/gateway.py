@@ -42,6 +42,8 @@ T = TypeVar("T")
 KEEP_S: Final = 60.0
 """So often the use of keys is written, a choice: what a kill loses is that."""
 _APPLYING: Final = "a command puts a stack into effect"
+HANGS_S: Final = 15.0
+"""A loop that gives no sign for so long hangs, a choice below the unit's WatchdogSec=30."""
 GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
 
@@ -98,6 +100,8 @@ class Gateway:
         self._told: StackDeclared | None = None
         self._closed = ""
         self._problem = ""
+        self._sign_at: float | None = None
+        self._answered_at = 0.0
         self._kept_at = world.clock.monotonic()
         self._report = world.report
         self._doing = Doing(world, self.worker, self._tell, self._note, self._beside)
@@ -109,6 +113,19 @@ class Gateway:
         world.report = ProgressTap(world.report, self._tell)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
+
+    def well(self) -> bool:
+        """Return whether the loop goes on: it was asked for a sign, and gave one in time."""
+        if self._thread is None:
+            return True
+        now = self.now()
+        if self._sign_at is None or self._answered_at >= self._sign_at:
+            self._sign_at = now
+            self._thread.call(self._answer)
+        return now - self._sign_at <= HANGS_S
+
+    def _answer(self) -> None:
+        self._answered_at = self.now()
 
     def works_on(self) -> frozenset[str]:
         """Return the services that the desk has started or stopped, or is about to stop."""

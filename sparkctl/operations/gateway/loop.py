@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+BESIDE: Final = 4
+"""Threads for what takes seconds, a choice: one look at the memory goes on at a time, and writing is quick."""
 CLOSING_S: Final = 10.0
 """So long the end of the thread is waited for, a choice: it does not keep the process alive."""
 
@@ -19,6 +22,8 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        # Of its own: what the page asks may take long, and no start waits for that.
+        self._beside = ThreadPoolExecutor(BESIDE, "sparkctl-gateway-beside")
         self._thread = threading.Thread(target=self._run, daemon=True, name="sparkctl-gateway")
         self._thread.start()
 
@@ -45,7 +50,7 @@ class LoopThread:
 
     def beside(self, what: Callable[[], None]) -> None:
         """Do something that takes seconds in a thread, from the loop."""
-        self.loop.run_in_executor(None, what)
+        self.loop.run_in_executor(self._beside, what)
 
     def close(self) -> None:
         """End what still goes on in the loop, and the loop."""
@@ -57,6 +62,7 @@ class LoopThread:
             await asyncio.gather(*tasks, return_exceptions=True)
 
         self.wait_for(end())
+        self._beside.shutdown(wait=False, cancel_futures=True)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(CLOSING_S)
         if not self._thread.is_alive():

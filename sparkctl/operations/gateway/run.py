@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, InputError
-from sparkctl.operations.agent.resident import AGENT, Resident
-from sparkctl.operations.gateway.gateway import Gateway, GatewayParts
-from sparkctl.operations.gateway.on_page import GatewayPage
+from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.agent.resident import Resident
+from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.gateway.gateway import Gateway, GatewayParts, OnPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.gateway import on_page
     from sparkctl.planning.box.generation import KeptGeneration
+else:
+    on_page = LazyModule("sparkctl.operations.gateway.on_page")  # with jinja and prometheus: a closed door needs none
 
 
 class AskedGateway(NamedTuple):
@@ -29,8 +33,12 @@ class AskedGateway(NamedTuple):
 def made(world: World, asked: AskedGateway | None = None) -> Gateway:
     """Return the gateway of a world, not open yet. With ``asked`` it serves also what has no `gateway:`."""
     own = asked or AskedGateway()
-    parts = GatewayParts(world.door, GatewayPage, always=asked is not None, host=own.host, port=own.port, open=own.open)
+    parts = GatewayParts(world.door, _page, always=asked is not None, host=own.host, port=own.port, open=own.open)
     return Gateway(world, parts)
+
+
+def _page(gateway: Gateway) -> OnPage:
+    return on_page.GatewayPage(gateway)
 
 
 def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[], bool] = lambda: False) -> None:

@@ -85,7 +85,8 @@ def refuse_taken(ports: Ports, service: Service) -> None:
     has_it = own is not None and own.state == "running" and _port_of(own) == serve.port
     if not has_it and ports.host.port_taken(serve.bind, serve.port):
         message = f"{service.name}: port {serve.port} on {serve.bind} is in use"
-        hint = f"who has it: ss -tlnp 'sport = :{serve.port}'; another: --set {service.name}:serve.port=…"
+        hint = f"who has it: ss -tlnp 'sport = :{serve.port}'; another: "
+        hint += f"--set {service.name}:serve.port=…; in a stack set: {{serve.port: …}}"
         raise EngineError(message, hint=hint)
 
 

@@ -14,7 +14,7 @@ from sparkctl.operations.jobs.memory import running as jobs
 from sparkctl.operations.start import kept_failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.stack import standing
@@ -71,23 +71,45 @@ def down(world: World, names: Sequence[str] = (), *, everything: bool = False) -
             known = ", ".join(there) or "nothing"
             message = f"no service {name} is deployed, and no recipe has this name (deployed: {known})"
             raise InputError(message, hint="sparkctl ps lists the services, sparkctl recipes the recipes")
+    if everything and there:
+        world.report.say(f"stops all of this engine: {', '.join(there)}")
     # First: whoever keeps the stack running must not start again what is stopped here.
     paused = standing.stopped_by_hand(world, [name for name in wanted if name in declared])
     removed = controller(world, []).down(wanted)
     return Stopped(tuple(removed), tuple(name for name in wanted if name not in removed), tuple(paused))
 
 
-def chosen(world: World, names: Sequence[str], *, everything: bool = False) -> list[str]:
+def chosen(
+    world: World,
+    names: Sequence[str],
+    *,
+    everything: bool = False,
+    known: Callable[[World, str], object] = lambda _world, _name: None,
+) -> list[str]:
     """Return the services that names mean, a stack's among them; ``everything`` are all that have a container.
 
+    Of a stack only those are returned that have a container, or of which something is ``known``; the others are told.
+    Who is named is returned in any case.
+
     Raises:
-        InputError: ``everything``, and nothing is deployed; or a name that services of several stacks have.
+        InputError: ``everything`` or a stack, and nothing of it is deployed.
         EngineError: the engine does not answer.
     """
     there = deployed.names(world.engine)
     if everything and not there:
         raise InputError("nothing is deployed", hint="`sparkctl recipes` lists what can be")
-    return there if everything else world.service_names(names, there)
+    if everything:
+        return there
+    meant = world.service_names(names, there)
+    stacks = [name for name in names if world.catalog.knows_stack(name)]
+    declared = set(world.service_names(stacks, there)) - {*there, *names}
+    absent = [name for name in meant if name in declared and not known(world, name)]
+    if absent and len(absent) == len(meant):
+        hint = f"sparkctl up {stacks[0]} starts all of it, sparkctl up {absent[0]} one of its services"
+        raise InputError(f"nothing of {', '.join(stacks)} is deployed", hint=hint)
+    for name in absent:
+        world.report.say(f"{name}: not deployed")
+    return [name for name in meant if name not in absent]
 
 
 def restart(world: World, name: str) -> Service:
@@ -140,6 +162,11 @@ def logs(world: World, name: str, *, tail: int | None = None, follow: bool = Fal
         raise InputError(message, hint="sparkctl ps lists them")
     world.hide_secrets_of(container)
     return _followed(world, container, tail) if follow else iter(world.engine.logs(container.id, tail=tail))
+
+
+def has_log(world: World, name: str) -> bool:
+    """Return whether a log of a failure is kept of a service that is gone."""
+    return kept_failures.of_world(world).log(name) is not None
 
 
 def _followed(world: World, container: Container, tail: int | None) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import DoesNotFitError, InputError, NotReadyError, SparkctlError, WaitInterruptedError
 from sparkctl.operations import deployed
-from sparkctl.operations.guard.standing import refuse_closed
+from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.obstacles import refuse_taken
 from sparkctl.operations.services.together import Together
 from sparkctl.operations.start import prepare
@@ -45,7 +45,8 @@ class Options:
     """What the operator allows ``up`` to do; ``require`` proves a ready service by what its recipe requires of it.
 
     ``trial``: what is started is not to stay: within ``Controller.trying`` alone. ``one_by_one``: each is proved before
-    the next one starts, however much room there is.
+    the next one starts, however much room there is. ``allowed`` is asked under the engine's lock before each start, and
+    refuses by an error: what was decided may have waited for that lock.
     """
 
     replace: bool = False
@@ -53,6 +54,7 @@ class Options:
     require: Require | None = None
     trial: bool = False
     one_by_one: bool = False
+    allowed: Callable[[str], None] | None = None
 
 
 class RefusedError(DoesNotFitError):
@@ -190,6 +192,8 @@ class Starts:
                     action = self._action(service, wanted, options, beside=beside)
                     if action in STARTS and mine:
                         refuse_taken(self._ports, service)
+                        if options.allowed is not None:
+                            options.allowed(service.name)
                         now = self._starter.begin(service, self._aside, keep=options.keep, trial=options.trial)
                         return Turned(now, mine, work.pop_all())
                     if action is not None and action not in STARTS:

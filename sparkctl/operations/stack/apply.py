@@ -13,8 +13,8 @@ from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import diff as differing
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import Effect
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect
 from sparkctl.operations.stack.resolved import ResolvedStack, declared, fetch_images, kept, resolved, stack_of, who
 from sparkctl.planning.box.apply.acts import Arranged
 from sparkctl.planning.plan import Plan
@@ -51,12 +51,16 @@ class ApplyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove."""
+    """A stack that is ready to be put into effect. ``left`` are services that only ``prune`` would remove.
+
+    ``fetched`` are of a dry run the images that the engine does not have, and that would be pulled.
+    """
 
     effect: Effect
     diff: StackDiff
     plan: Arranged
     left: tuple[str, ...] = ()
+    fetched: tuple[str, ...] = ()
 
     @property
     def as_declared(self) -> bool:
@@ -100,7 +104,9 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     gone = declared_no_more(world, generation, applied)
     effect = Effect(found.services, generation, gone if options.prune else ())
     told = differing.against(world, generation, applied)
-    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone))
+    images = dict.fromkeys(one.spec.image for one in found.services) if options.dry_run else ()
+    fetched = tuple(image for image in images if world.engine.image(image) is None)
+    return Prepared(effect, told, effects.planned(world, effect), () if options.prune else tuple(gone), fetched)
 
 
 def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGeneration | None) -> Prepared | None:

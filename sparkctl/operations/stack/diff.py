@@ -13,9 +13,9 @@ from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import under_way
 from sparkctl.operations.stack.compared import compared, gateway_changes
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import kept, resolved, who
 from sparkctl.planning.box.apply import drift
 from sparkctl.planning.box.apply.drift import FoundService, Three
@@ -152,7 +152,9 @@ def _before(world: World, applied: KeptGeneration | None) -> tuple[str, ...]:
     of = f"generation {last.number} ({last.stack}, by {last.who})"
     if end is not None:
         return (f"{of} {end.outcome}: {end.words}",)
-    return (f"{of} is being applied" if under_way(world) else f"{of} did not come to its end: its process was killed",)
+    if under_way(world):
+        return (f"{of} is being applied",)
+    return (f"{of} did not come to its end: its process was killed, or that could not be kept",)
 
 
 # --- what runs --------------------------------------------------------------------------------------------------------

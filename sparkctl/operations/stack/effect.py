@@ -17,8 +17,8 @@ from sparkctl.operations.deployed_service import located
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import Effect, alone
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect, alone
 from sparkctl.operations.stack.resolved import fetch_images
 from sparkctl.operations.stack.restored import restored
 from sparkctl.operations.start import prepare
@@ -136,7 +136,8 @@ class _Acting:
         self._effect = effect
         self._services = {one.name: one for one in effect.services}
         self._require: Require = named.require(world, named.required_checks(world, effect.services))
-        self._ran = {name: one for name, one in self._there().items() if one.state == "running"}
+        self._before = self._there()
+        self._ran = {name: one for name, one in self._before.items() if one.state == "running"}
         self._touched: list[str] = []
 
     def prepare(self, plan: Arranged) -> None:
@@ -165,11 +166,16 @@ class _Acting:
             told = self._undone()
             first, *_ = error.message.splitlines() or [type(error).__name__]  # the rest is a log, kept elsewhere
             self._end(kept, FAILED, "; ".join([first, *told]))
-            self._world.report.say(f"generation {kept.number} was not applied")
+            self._world.report.say(f"generation {kept.number} was not applied{self._still()}")
             raise
         removed = tuple(name for act in plan.acts if act.kind is ActKind.REMOVE for name in act.services)
-        standing.release(self._world, [*(one.name for one in kept.services), *removed])
-        self._end(kept, APPLIED, removed=removed)
+        try:
+            standing.release(self._world, [*(one.name for one in kept.services), *removed])
+            self._end(kept, APPLIED, removed=removed)
+        except InputError as error:
+            message = f"every service is as {kept.stack} declares it, but that cannot be kept: {error.message}"
+            hint = f"{error.hint or 'mend that'}; then apply it again: what runs so stays up"
+            raise InputError(message, hint=hint) from None
 
     def _one(self, act: Act) -> None:
         self._touched += act.services
@@ -204,6 +210,14 @@ class _Acting:
                 told = True
             self._world.ports.clock.sleep(_WAIT_S)
 
+    def _still(self) -> str:
+        """Return which generation is in effect, as the end of a sentence; "" where none is known."""
+        try:
+            applied = Generations(self._world).applied()
+        except InputError:
+            return ""  # why the apply failed is what is told
+        return "" if applied is None else f": generation {applied.number} is in effect still"
+
     def _end(self, kept: KeptGeneration, outcome: str, words: str = "", removed: tuple[str, ...] = ()) -> None:
         at = self._world.ports.clock.epoch()
         try:
@@ -216,13 +230,19 @@ class _Acting:
     # --- undoing -----------------------------------------------------------------------------------------------------
 
     def _undone(self) -> list[str]:
-        """Bring back what ran before, as far as it can be; return what could not be, a sentence each."""
+        """Bring back what ran before, as far as it can be; return what could not be, a sentence each.
+
+        What had ended before is left as it is, for its log, where its own container is there still.
+        """
         now = self._there()
-        added = [name for name in self._touched if name in now and name not in self._ran]
+        added = [name for name in self._touched if name not in self._ran and self._is_another(name, now)]
         lost = [name for name in reversed(self._touched) if name in self._ran and self._is_lost(name, now)]
         failed = [self._tried(name, self._taken_away) for name in added]
         failed += [self._tried(name, self._brought_back) for name in lost]
         return [text for text in failed if text]
+
+    def _is_another(self, name: str, now: Mapping[str, Container]) -> bool:
+        return name in now and (name not in self._before or now[name].id != self._before[name].id)
 
     def _is_lost(self, name: str, now: Mapping[str, Container]) -> bool:
         there = now.get(name)
@@ -239,6 +259,8 @@ class _Acting:
 
     def _taken_away(self, name: str) -> None:
         self._controller([]).down([name])
+        if name in self._before:
+            self._world.report.say(f"{name}: had ended before: it does not run, as then; that container is gone")
 
     def _brought_back(self, name: str) -> None:
         service = as_it_ran(self._world, name, self._ran[name])

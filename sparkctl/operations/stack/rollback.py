@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.operations import deployed
 from sparkctl.operations.stack import compared, standing
-from sparkctl.operations.stack.alone import Effect
 from sparkctl.operations.stack.apply import declared_no_more, refuse_others
 from sparkctl.operations.stack.effect import planned, put_into_effect
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import Effect
 from sparkctl.operations.stack.resolved import kept_service, who
 from sparkctl.operations.stack.restored import restorable
 from sparkctl.planning.box.declared import StartMode

@@ -63,8 +63,18 @@ def _hidden(override: str, values: Mapping[str, str]) -> str:
 
 
 def names(kept: KeptService) -> list[str]:
-    """Return the variables whose values are not kept."""
-    return [name for name, value in grammar.parse(kept.words).env if value == HIDDEN]
+    """Return the variables whose values are not kept.
+
+    Raises:
+        InputError: its words are no command that this sparkctl reads.
+    """
+    try:
+        env = grammar.parse(kept.words).env
+    except InputError as error:
+        hint = "it is damaged, or another sparkctl kept it: sparkctl apply STACK keeps what the stack declares now"
+        message = f"the command that was kept of {kept.name} cannot be read: {error.message}"
+        raise InputError(message, hint=hint) from None
+    return [name for name, value in env if value == HIDDEN]
 
 
 def with_values(world: World, kept: KeptService) -> KeptService:

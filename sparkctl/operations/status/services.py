@@ -133,6 +133,11 @@ def absent(world: World, found: Sequence[ServiceNow]) -> list[tuple[str, Standin
         return []
 
 
+def is_known(world: World, name: str) -> bool:
+    """Return whether ``status`` has something to say of a service without a container: a failure, or its standing."""
+    return kept_failures.of_world(world).failure(name) is not None or name in standing.known_standings(world)
+
+
 def _now(world: World, deployed: Deployed, aside: str) -> ServiceNow:
     changed = changed_since(world, deployed)
     if world.engine.info().elsewhere is not None:

@@ -161,7 +161,7 @@ def _words(service: DeclaredService, turn: StartTurn, hindrance: Hindrance | Non
         return ServiceWords(name, *_running_words(service, look, record, turn.now))
     if hindrance is not None:
         return ServiceWords(name, hindrance.phase, hindrance.words)
-    if _paused(look):
+    if _paused(look) and service.start is not StartMode.MANUAL:
         return ServiceWords(name, ServicePhase.PAUSED, paused_words(look))
     if record.held is not None:
         return ServiceWords(name, ServicePhase.HELD, f"held: {record.held.why}")

@@ -3,6 +3,10 @@
 First the one that is starting: it serves nobody yet, and it is what takes memory. Then the one that grew most beyond
 its claim in the last ten seconds, unless its priority is the highest. Then by priority, the lowest first; of the same
 priority one that may not be evicted (``keep``) after the others, and the youngest first. Nobody is protected.
+
+A service that the applied stack does not declare has no place among its priorities: somebody started it by hand, on a
+shared engine perhaps another operator, and nothing starts it again by itself. It comes after the stack's services but
+for those of the highest priority, where the stack has several; a choice.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ class Candidate(NamedTuple):
 
     ``grown_bytes`` is by how much more it holds now than ten seconds ago, and ``over_bytes`` by how much more than it
     has claimed; None is not known. ``started_at`` is when its container was started (any clock, the same for all).
+    ``declared``: the applied stack has it.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Candidate(NamedTuple):
     started_at: float
     grown_bytes: int | None = None
     over_bytes: int | None = None
+    declared: bool = True
 
     @property
     def grown_over_bytes(self) -> int:
@@ -49,19 +55,24 @@ class Victim(NamedTuple):
 
 def victims(candidates: Sequence[Candidate]) -> list[Victim]:
     """Return all of them, the one that is ended first at the head."""
-    highest = max((one.priority for one in candidates), default=0)
-    lowest = min((one.priority for one in candidates), default=0)
+    priorities = {one.priority for one in candidates if one.declared} or {0}
+    highest, lowest = max(priorities), min(priorities)
     loading = sorted((one for one in candidates if one.starting), key=_lowest_first)
     rest = [one for one in candidates if not one.starting]
     may_grow = [
-        one for one in rest if one.grown_over_bytes >= GREW_BYTES and (one.priority < highest or lowest == highest)
+        one
+        for one in rest
+        if one.grown_over_bytes >= GREW_BYTES and (not one.declared or one.priority < highest or lowest == highest)
     ]
     grown = max(may_grow, key=lambda one: one.grown_over_bytes, default=None)
     found = [Victim(one.name, "it is starting") for one in loading]
     if grown is not None:
         how = f"it grew by {format_gib(grown.grown_over_bytes)} beyond its claim in ten seconds"
         found.append(Victim(grown.name, how))
-    ordered = sorted((one for one in rest if one is not grown), key=_lowest_first)
+    last = highest if highest > lowest else highest + 1
+    ordered = sorted(
+        (one for one in rest if one is not grown), key=lambda one: (_stage(one, last), *_lowest_first(one))
+    )
     return [*found, *(Victim(one.name, _place(one, lowest)) for one in ordered)]
 
 
@@ -69,7 +80,14 @@ def _lowest_first(one: Candidate) -> tuple[int, bool, float, str]:
     return one.priority, one.keep, -one.started_at, one.name
 
 
+def _stage(one: Candidate, last: int) -> int:
+    """Return when a service comes: the stack's, those that no stack declares, and the stack's from ``last`` upwards."""
+    return 1 if not one.declared else 2 if one.priority >= last else 0
+
+
 def _place(one: Candidate, lowest: int) -> str:
+    if not one.declared:
+        return "it was started by hand: the applied stack does not declare it"
     words = (
         f"its priority {one.priority} is the lowest" if one.priority == lowest else f"its priority is {one.priority}"
     )

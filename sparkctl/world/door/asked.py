@@ -252,8 +252,8 @@ class Asked:
             out.headers.update(headers.of_own(to.answer_headers, arrival.id))
             await self.client.socket(out)
             self._handler.first_byte(arrival.id, _SWITCHED, b"")
-            sockets = realtime.Sockets(out, server, self.client, self._socket_is_over)
-            await sockets.run(self._bounds.rest_s, partial(self._rests, arrival.id))
+            rests = partial(self._rests, arrival.id)
+            await realtime.Sockets(out, server, self.client, self._socket_is_over, rests).run(self._bounds.rest_s)
         finally:
             await server.close()
         return None

@@ -30,7 +30,8 @@ class Sockets:
     """The two ends of a websocket. That of the client does not close by itself: it is told of first.
 
     ``over`` is told, once, when a side has closed, and whether the server died: before the other is closed too, after
-    which its client may be gone.
+    which its client may be gone. ``rests`` is told when nothing has gone either way for a while, and when something
+    goes again.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Sockets:
         server: aiohttp.ClientWebSocketResponse,
         out: ToClient,
         over: Callable[[bool], None],
+        rests: Callable[[bool], None],
     ) -> None:
         self._client = client
         self._server = server
@@ -46,13 +48,13 @@ class Sockets:
         self._over = over
         self._loop = asyncio.get_running_loop()
         self._moved_at = self._loop.time()
+        self._rests = rests
+        self._goes = asyncio.Event()
+        self._goes.set()
 
-    async def run(self, rest_s: float, rests: Callable[[bool], None]) -> None:
-        """Carry messages until one side closes.
-
-        ``rests`` is told when nothing has gone either way for ``rest_s``, and when something goes again.
-        """
-        watch = asyncio.create_task(self._watch(rest_s, rests))
+    async def run(self, rest_s: float) -> None:
+        """Carry messages until one side closes; one on which nothing went for ``rest_s`` rests."""
+        watch = asyncio.create_task(self._watch(rest_s))
         from_client = asyncio.create_task(self._carry(self._client, self._server))
         from_server = asyncio.create_task(self._carry(self._server, self._client))
         try:
@@ -78,7 +80,7 @@ class Sockets:
         """Carry what one side says to the other, until it closes or the other does not take it."""
         try:
             async for message in this:
-                self._moved_at = self._loop.time()
+                self._moved()
                 if message.type is WSMsgType.TEXT:
                     await other.send_str(message.data)
                 elif message.type is WSMsgType.BINARY:
@@ -88,15 +90,22 @@ class Sockets:
         except FAULTS:
             return
 
-    async def _watch(self, rest_s: float, rests: Callable[[bool], None]) -> None:
+    def _moved(self) -> None:
+        self._moved_at = self._loop.time()
+        if not self._goes.is_set():
+            self._goes.set()
+            self._rests(False)
+
+    async def _watch(self, rest_s: float) -> None:
         """Look whether something moves: one look for all messages of a while."""
-        resting = False
         while True:
             due = self._moved_at + rest_s - self._loop.time()
-            if (due <= 0) != resting:
-                resting = not resting
-                rests(resting)
-            await asyncio.sleep(min(1.0, rest_s) if resting else max(due, 0.01))
+            if due > 0:
+                await asyncio.sleep(due)
+                continue
+            self._goes.clear()
+            self._rests(True)
+            await self._goes.wait()
 
 
 def _sendable(code: int | None) -> int:

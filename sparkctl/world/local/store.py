@@ -70,7 +70,10 @@ _READS: Final = (
 """How each schema is read, in the order in which records were kept: a reader leaves an older file as it is."""
 BUSY_S: Final = 5.0
 """How long a writer waits for another one."""
-_AGAIN: Final = "sparkctl works without it: a start is planned by its estimate, and measured anew"
+_AWAY: Final = (
+    "move it away: then starts are planned by their estimates and measured anew, and nothing is known of what was "
+    "applied (sparkctl apply STACK keeps that again)"
+)
 _HINTS: Final = {
     sqlite3.SQLITE_BUSY: "another sparkctl is writing it: try again",
     sqlite3.SQLITE_LOCKED: "another sparkctl is writing it: try again",
@@ -79,8 +82,8 @@ _HINTS: Final = {
     sqlite3.SQLITE_PERM: "mend the owner or the mode of the file and its folder",
     sqlite3.SQLITE_FULL: "free some space on the disk",
     sqlite3.SQLITE_IOERR: "is the disk full, or damaged?",
-    sqlite3.SQLITE_CORRUPT: f"move it away; {_AGAIN}",
-    sqlite3.SQLITE_NOTADB: f"move it away; {_AGAIN}",
+    sqlite3.SQLITE_CORRUPT: _AWAY,
+    sqlite3.SQLITE_NOTADB: _AWAY,
 }
 
 
@@ -156,7 +159,7 @@ class SqliteStore:
             raise _refused(self._path, "it is damaged", _HINTS[sqlite3.SQLITE_CORRUPT]) from None
         except sqlite3.Error as error:
             primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            raise _refused(self._path, str(error), _HINTS.get(primary, f"move it away; {_AGAIN}")) from None
+            raise _refused(self._path, str(error), _HINTS.get(primary, _AWAY)) from None
 
     def _make(self) -> None:
         private_folder.make(self._path.parent)
@@ -180,7 +183,7 @@ def _version(file: sqlite3.Connection, path: Path) -> int:
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if not 0 <= version <= SCHEMA:
         found = f"it has schema {version}, expected {SCHEMA} or less"
-        raise _refused(path, found, "a newer sparkctl wrote it: use that one, or move the file away")
+        raise _refused(path, found, f"a newer sparkctl wrote it: use that one; or {_AWAY}")
     return int(version)
 
 
@@ -192,4 +195,4 @@ def _migrate(file: sqlite3.Connection, path: Path) -> None:
 
 
 def _refused(path: Path, why: str, hint: str) -> InputError:
-    return InputError(f"cannot use the measurements in {path}: {why}", hint=hint)
+    return InputError(f"cannot use what is kept in {path}: {why}", hint=hint)

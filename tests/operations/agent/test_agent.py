@@ -10,7 +10,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.stack.alone import APPLYING
+from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.world.engine import ImportedFile
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.fake_engine import dies
@@ -106,6 +106,18 @@ def test_a_service_that_an_operator_stopped_is_left_alone_until_they_start_it(ru
     running.until(lambda: E4B in running.up)
 
 
+def test_what_an_operator_stops_while_its_start_waits_is_not_started(running: AgentBench) -> None:
+    running.work.later = True
+    running.ends(E4B)
+    running.until(lambda: running.work.busy)
+    running.spark.run("down", E4B).expect(0)
+    running.work.go_on()
+    running.work.later = False
+    running.tick(20)
+    assert running.starts(E4B) == 1
+    assert running.words(E4B) == "paused by ada: up or apply starts it again"
+
+
 def test_an_engine_that_goes_away_is_told_once_and_is_no_failure_of_a_service(running: AgentBench) -> None:
     engine = running.spark.engine
     away = EngineError("no engine answers at /var/run/docker.sock", hint="systemctl start docker")
@@ -171,7 +183,7 @@ def test_what_happened_outlives_the_agent(running: AgentBench) -> None:
 
 
 def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench) -> None:
-    running.spark.store.broken = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.store.broken = InputError("cannot use what is kept in /state: the disk is full")
     running.ends(E4B)
     running.until(lambda: E4B in running.up)
     assert len([line for line in running.report.warned if "what was applied cannot be read" in line]) == 1
@@ -181,7 +193,7 @@ def test_a_store_that_is_full_ends_nothing_and_is_told_once(running: AgentBench)
 
 
 def test_what_happened_while_the_store_was_full_outlives_the_agent(running: AgentBench) -> None:
-    running.spark.store.full = InputError("cannot use the measurements in /state: the disk is full")
+    running.spark.store.full = InputError("cannot use what is kept in /state: the disk is full")
     running.spark.engine.on_start[E4B] = dies()
     running.ends(E4B)
     running.until(lambda: "after failure 2" in running.words(E4B))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
-from sparkctl.operations.agent.resident import AGENT, Resident
+from sparkctl.operations.agent.resident import Resident
+from sparkctl.operations.agent.state import AGENT
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.command_line import Operator, free_port, wait_for
@@ -85,7 +86,7 @@ def test_agent_status_says_where_each_service_stands_and_what_to_do(bench: Agent
     bench.tick(4)
     done = bench.spark.run("agent", "status").expect(0)
     assert done.out.splitlines()[1:] == [f"  {E4B}    running", f"  {FP8}  running"]
-    assert done.out.startswith("the agent runs since 20s (process 100 of ada); it keeps generation 1 of box")
+    assert done.out.startswith("the agent has run for 20s (process 100 of ada); it keeps generation 1 of box")
     bench.spark.run("down", E4B).expect(0)
     bench.tick()
     done = bench.spark.run("agent", "status").expect(9)

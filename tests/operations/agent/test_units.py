@@ -109,7 +109,29 @@ def test_a_user_who_does_not_reach_docker_is_named(bench: AgentBench) -> None:
     told = bench.spark.run("agent", "install", "--run-as", "bob").expect(0)
     assert "bob is not in that group yet: sudo usermod -aG docker bob" in told.err
     assert "folders are those of bob in /home/bob" in told.err
+    refused = bench.spark.run("agent", "install", "--user", "--run-as", "bob").expect(2)
+    assert "a unit of your own runs as you" in refused.err
     assert "no user eve" in bench.spark.run("agent", "install", "--run-as", "eve").expect(2).err
+
+
+def test_who_calls_is_known_by_the_system_and_not_by_the_environment(bench: AgentBench) -> None:
+    bench.spark.environ |= {"USER": "eve", "SUDO_USER": "bob"}
+    assert "\nUser=bob\n" in bench.spark.run("agent", "install").expect(0).out
+    assert "Environment=HOME=/home/operator\n" in bench.spark.run("agent", "install", "--user").expect(0).out
+    bench.spark.manager.accounts["ada"] = Account("ada", 1000, Path("/home/ada"), frozenset({"docker"}))
+    told = bench.spark.run("agent", "install", "--user").expect(0)
+    assert "Environment=HOME=/home/operator\n" in told.out, "a unit is written there, and its folders are there"
+    assert "folders are those of" not in told.err
+    del bench.spark.environ["SUDO_USER"], bench.spark.environ["USER"]  # as cron, or a unit, has it
+    assert "\nUser=ada\n" in bench.spark.run("agent", "install").expect(0).out
+
+
+def test_the_engine_that_is_meant_is_in_the_unit_whoever_it_runs_as(bench: AgentBench) -> None:
+    bench.spark.environ |= {"SUDO_USER": "bob", "DOCKER_HOST": "unix:///run/other.sock", "HF_HOME": "/root/hf"}
+    out = bench.spark.run("agent", "install").expect(0).out
+    assert "\nUser=bob\n" in out
+    assert "Environment=DOCKER_HOST=unix:///run/other.sock\n" in out
+    assert "HF_HOME" not in out, "a folder of another user's"
 
 
 def test_no_secret_of_the_environment_is_in_a_unit(bench: AgentBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
+from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.stack import standing
 from sparkctl.world.door_ports import AnswerWith
 from tests.support.fakes import FakeReport
@@ -400,3 +402,51 @@ def test_a_key_without_start_gets_what_runs_alone_s23(bench: GatewayBench) -> No
     assert (refused.status, refused.code, refused.should_retry) == (503, "not_running", False)
     assert "sparkctl up 26b-a4b-fp8 starts it" in refused.message
     assert bench.starts(FP8) == 0
+
+
+# --- the page, and the watchdog ---------------------------------------------------------------------------------------
+
+
+def test_the_page_has_requests_routes_and_keys_and_its_buttons_work(bench: GatewayBench) -> None:
+    bench.up().served(FP8)
+    page = GatewayPage(bench.gateway)
+    bench.gateway.page = page
+    request = bench.ask("auto", wishes={"x-sparkctl-route": "then"})
+    request.first_byte()
+    shown = page.desk.gateway()
+    assert (shown.url, shown.names, shown.needs_key) == ("http://127.0.0.1:8090", ("auto", E4B, FP8), False)
+    (now,) = shown.requests
+    assert (now.name, now.service, now.reason, now.words) == ("auto", FP8, "asked", "is answered")
+    bench.gateway.in_loop(page.desk.cancel(now.id))
+    assert bench.door.cancelled == [now.id]
+    request.end("cancelled", 499, (7, 5))
+    assert page.desk.gateway().routes[0].taken == (("asked", 1),)
+    text = page.metrics.text().decode()
+    assert 'sparkctl_gateway_requests_total{code="499",key="-",name="auto"} 1.0' in text
+    assert 'sparkctl_gateway_escalations_total{name="auto",reason="asked"} 1.0' in text
+    bench.gateway.in_loop(page.desk.pin(FP8, pinned=True))
+    bench.tick(5, seconds=200)
+    assert FP8 in bench.running, "what is pinned is not stopped by idle"
+    bench.gateway.in_loop(page.desk.pin(FP8, pinned=False))
+    bench.until(lambda: FP8 not in bench.running)
+    assert 'sparkctl_evictions_total{reason="idle",service="26b-a4b-fp8"} 1.0' in page.metrics.text().decode()
+
+
+def test_a_loop_that_hangs_is_seen(bench: GatewayBench) -> None:
+    bench.up()
+    assert bench.gateway.well()
+    go_on = threading.Event()
+
+    async def hang() -> None:
+        go_on.wait(5)
+
+    asked = threading.Thread(target=bench.gateway.in_loop, args=[hang()])
+    asked.start()
+    bench.gateway.well()
+    bench.spark.clock.now += 60
+    bench.gateway.well()
+    bench.spark.clock.now += 60
+    assert not bench.gateway.well()
+    go_on.set()
+    asked.join(5)
+    bench.until(bench.gateway.well)

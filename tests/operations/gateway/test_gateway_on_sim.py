@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import httpx2
 import openai
 import pytest
 
@@ -67,7 +68,6 @@ def spark(tmp_path: Path) -> Iterator[GatewaySpark]:
     for name, context, load_s in (("small", 1024, 0.1), ("large", 8192, 0.5), ("aside", 1024, 0.1)):
         spark.write(f"recipes/{name}.yaml", RECIPE.format(name=name, port=free_port(), context=context, load_s=load_s))
     spark.write("recipes/stacks/box.yaml", STACK)
-    spark.process = spark.start("gateway", "run", "box", "--port", str(spark.port))
     yield spark
     spark.process.kill()
     spark.process.wait(20)
@@ -76,8 +76,11 @@ def spark(tmp_path: Path) -> Iterator[GatewaySpark]:
 
 
 def test_from_nothing_to_an_eviction_an_escalation_and_a_client_that_leaves(spark: GatewaySpark) -> None:
+    spark.process = spark.start("gateway", "run", "box", "--port", str(spark.port))
     wait_for(lambda: spark.told("the gateway listens at"))
     assert spark.running == {"small"}
+    second = spark.run("gateway", "run").expect(4)
+    assert "an agent keeps this engine already" in second.err
     client = spark.client()
     listed = {one.id: one.model_extra for one in client.models.list().data}
     assert list(listed) == ["small", "large", "aside", "auto"]
@@ -123,3 +126,27 @@ def test_from_nothing_to_an_eviction_an_escalation_and_a_client_that_leaves(spar
     assert "ended: the services go on without it" in err
     assert spark.running == {"small", "large"}
     assert "Traceback" not in err
+
+
+def test_an_agent_serves_what_is_applied_and_a_restart_breaks_streams_off_and_nothing_else_s23(
+    spark: GatewaySpark,
+) -> None:
+    spark.write("recipes/stacks/box.yaml", f"{STACK}gateway: {{port: {spark.port}}}\n")
+    spark.run("apply", "box").expect(0)
+    spark.process = spark.start("agent", "run")
+    wait_for(lambda: spark.told("the gateway listens at"))
+    client = spark.client()
+    say = [{"role": "user", "content": "hello"}]
+    stream = client.chat.completions.create(model="large", messages=say, stream=True, max_tokens=8000)  # type: ignore[call-overload]
+    chunks = iter(stream)
+    next(chunks)
+    there = spark.engine.containers()
+    spark.process.kill()
+    spark.process.wait(20)
+    with pytest.raises((openai.APIError, OSError, httpx2.HTTPError)):
+        list(chunks)
+    spark.process = spark.start("agent", "run")
+    wait_for(lambda: spark.told("the gateway listens at"))
+    answer = client.chat.completions.create(model="large", messages=say)  # type: ignore[arg-type]
+    assert answer.choices[0].message.content
+    assert {one.id for one in spark.engine.containers()} == {one.id for one in there}, "nothing was started again"

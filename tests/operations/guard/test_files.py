@@ -241,7 +241,7 @@ def test_test_proves_what_a_guard_could_do_and_touches_nothing(tmp_path: Path) -
 def test_status_says_what_it_would_do_to_whom_and_that_none_runs(tmp_path: Path) -> None:
     spark, bench = FakeSpark(tmp_path), GuardBench(tmp_path / "run")
     asked = ("guard", "status", "--run-folder", str(tmp_path / "run"))
-    assert "none runs here" in spark.run(*asked).expect(9).out
+    assert ": memory is not guarded" in spark.run(*asked).expect(9).out
     low, high = bench.sleeper(), bench.sleeper()
     try:
         bench.list(("low", 1, low.pid), ("high", 2, high.pid))
@@ -253,7 +253,7 @@ def test_status_says_what_it_would_do_to_whom_and_that_none_runs(tmp_path: Path)
         guard.kill()
         guard.wait()
         ended = spark.run(*asked).expect(9)
-        assert f"the last one (process {guard.pid}) has ended" in ended.err
+        assert f"the last one (process {guard.pid}) has ended" in ended.out
     finally:
         bench.close()
 

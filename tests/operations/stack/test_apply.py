@@ -9,7 +9,7 @@ import pytest
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.alone import APPLYING
+from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING
 from tests.support.box import Box
 from tests.support.fake_engine import dies
@@ -18,6 +18,8 @@ from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.world.engine import Container
 
 SMALLER = "set: {limits.context: 8192}"
 
@@ -31,6 +33,7 @@ def test_what_has_to_run_is_started_and_kept_as_a_generation(box: Box) -> None:
     done = box.apply("a priority: 5; b; c start: manual; d start: on-demand").expect(0)
     assert box.there() == {"sa": "running", "sb": "running"}
     assert "1. start sa, sb" in done.out
+    assert "not started by an apply: sc (start: manual), sd (start: on-demand)" in done.err
     assert "box is applied: generation 1" in done.err
     applied = box.generations.applied()
     assert applied is not None
@@ -98,7 +101,22 @@ def test_a_dry_run_says_what_would_be_done_and_touches_nothing(box: Box) -> None
     box.changed()
     done = box.apply(f"a {SMALLER}; c", "--prune", "--dry-run").expect(0)
     assert "1. start sc\n2. replace sa\n3. remove sb" in done.out
+    assert "nothing was done: this was a dry run" in done.err
     assert (box.changed(), box.outcomes) == ([], [APPLIED])
+
+
+def test_a_dry_run_says_who_waits_for_whom_what_is_fetched_and_what_memory_there_is(box: Box) -> None:
+    done = box.apply("a after: [sb]; b; c", "--dry-run").expect(0)
+    assert "sa (after sb)" in done.out
+    assert " available" in done.err
+    assert "kept in reserve" in done.err
+    assert "would be fetched" not in done.err
+    box.spark.engine.images.pop(IMAGE)
+    assert f"{IMAGE} is not here: it would be fetched" in box.run("apply", "box", "--dry-run").expect(0).err
+    assert box.run("apply", "box", "--dry-run", "--json").json["fetched"] == [IMAGE]
+    assert box.changed() == []
+    box.apply("a after: [sb]; b").expect(0)
+    assert "(after" not in box.apply(f"a after: [sb], {SMALLER}; b", "--dry-run").expect(0).out, "it is there already"
 
 
 def test_what_was_laid_over_by_hand_is_put_right(box: Box) -> None:
@@ -108,6 +126,7 @@ def test_what_was_laid_over_by_hand_is_put_right(box: Box) -> None:
     assert "started by hand with other settings: limits.context=4096" in done.out
     assert box.laid_over("sa") == ()
     assert box.outcomes == [APPLIED, APPLIED]
+    assert "nothing declared: what ran differed" in box.run("history").expect(0).out
 
 
 def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed(box: Box) -> None:
@@ -116,12 +135,26 @@ def test_a_service_that_does_not_become_ready_undoes_what_this_apply_had_changed
     box.spark.engine.on_start["sb"] = dies()
     done = box.apply(f"a {SMALLER}; b {SMALLER}; c").expect(5)
     assert "sa: is started again as it was before" in done.err
-    assert "generation 2 was not applied" in done.err
+    assert "generation 2 was not applied: generation 1 is in effect still" in done.err
     assert box.there() == {"sa": "running", "sb": "running"}, "what it had added goes again"
     assert box.laid_over("sa") == ()
     assert box.container("sb").id == ids["sb"], "the one that was set aside is back"
     assert box.outcomes == [APPLIED, FAILED]
     assert "sb" in box.generations.ends()[2].words
+
+
+def test_what_had_ended_before_an_apply_that_fails_is_left_as_it_was(box: Box) -> None:
+    box.apply("a; b").expect(0)
+    ended = box.container("sb")
+    box.spark.engine.stop("sb", grace_s=0)
+    box.spark.engine.on_start["sb"] = dies()
+    box.run("apply", "box").expect(5)
+    assert box.there() == {"sa": "running", "sb": "exited"}
+    assert box.container("sb").id == ended.id, "with its log"
+    box.spark.engine.on_start = {"sc": dies()}
+    done = box.apply("a; b; c after: [sb]").expect(5)
+    assert "sb: had ended before: it does not run, as then; that container is gone" in done.err
+    assert box.there() == {"sa": "running"}
 
 
 def test_what_ran_by_hand_before_an_apply_that_fails_is_what_comes_back(box: Box) -> None:
@@ -240,6 +273,23 @@ def test_a_store_that_keeps_nothing_refuses_before_anything_is_touched(box: Box)
     box.spark.store.broken = world_is_full
     assert "the disk is full" in box.run("apply", "box").expect(2).err
     assert box.there() == {}
+
+
+def test_an_end_that_cannot_be_kept_is_told_as_that_and_the_next_apply_keeps_it(box: Box) -> None:
+    def fills_the_disk(container: Container) -> Container:
+        box.spark.store.full = InputError("the disk is full", hint="free some space")
+        return container
+
+    box.spark.engine.on_start["sa"] = fills_the_disk
+    done = box.apply("a").expect(2)
+    assert "every service is as box declares it, but that cannot be kept: the disk is full" in done.err
+    assert "free some space; then apply it again: what runs so stays up" in done.err
+    assert box.there() == {"sa": "running"}
+    box.spark.store.full = None
+    assert "or that could not be kept" in box.run("diff", "box").expect(9).err
+    before = box.spark.engine.calls.count("start sa")
+    box.run("apply", "box").expect(0)
+    assert (box.spark.engine.calls.count("start sa"), box.run("diff").expect(0).code) == (before, 0)
 
 
 def test_an_interrupted_apply_leaves_what_loads_loading(box: Box) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,7 @@ def test_what_happened_to_what_runs_is_drift_with_its_reason(box: Box) -> None:
     box.spark.engine.there[there.id] = there._replace(state="exited", exit_code=137, oom_killed=True)
     assert "it does not run: the kernel killed it for memory" in differs(box).out
     del box.spark.engine.there[there.id]
-    assert "its container was removed" in differs(box).out
+    assert "it has no container, and no `sparkctl down` paused it" in differs(box).out
 
 
 def test_a_tag_that_moved_and_an_image_that_is_gone_are_drift_and_no_change(box: Box) -> None:
@@ -160,6 +161,12 @@ def test_the_program_interface_has_every_service_and_the_same_verdict(box: Box) 
     row = box.run("diff", "box", "--json").expect(9).json
     assert [(one["name"], one["kinds"]) for one in row["services"]] == [("sa", []), ("sb", []), ("sc", ["added"])]
     assert (row["same"], row["generation"], row["stack"]) == (False, 1, "box")
+
+
+def test_a_recipe_that_is_gone_is_named_at_its_line_of_the_stack(box: Box) -> None:
+    box.stack("a; gone")
+    err = box.run("diff").expect(2).err
+    assert re.search(r"box\.yaml:\d+:\d+: no recipe 'rgone'", err), err
 
 
 def test_a_generation_that_cannot_be_read_is_left_out_with_a_word(box: Box) -> None:

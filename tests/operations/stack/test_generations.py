@@ -173,7 +173,7 @@ def test_a_store_that_is_full_refuses_before_anything_is_touched(applied: Applie
         """A store that is read, and takes nothing any more."""
 
         def add(self, record: object) -> None:
-            raise InputError("cannot use the measurements in /x: database or disk is full", hint="free some space")
+            raise InputError("cannot use what is kept in /x: database or disk is full", hint="free some space")
 
     applied.spark.store = Full(applied.spark.store.kept)
     done = applied.spark.run("rollback").expect(2)
@@ -183,7 +183,7 @@ def test_a_store_that_is_full_refuses_before_anything_is_touched(applied: Applie
 
 
 def test_a_store_that_cannot_be_read_is_an_answer_and_no_traceback(applied: AppliedStack) -> None:
-    applied.spark.store.broken = InputError("cannot use the measurements in /x: it has schema 9, expected 4 or less")
+    applied.spark.store.broken = InputError("cannot use what is kept in /x: it has schema 9, expected 4 or less")
     for words in (["history"], ["history", "show", "1"], ["history", "diff", "1", "2"], ["rollback"]):
         assert "it has schema 9" in applied.spark.run(*words).expect(2).err
 

@@ -203,7 +203,9 @@ def test_what_another_sparkctl_kept_is_refused_by_name(applied: AppliedStack) ->
     service = only(applied)
     with pytest.raises(InputError, match="the recipe that was kept of chat"):
         restored(applied.world, replace(service, text=service.text + "future: 1\n"))
-    with pytest.raises(InputError, match="docker run has no option --future"):
+    with pytest.raises(
+        InputError, match="command that was kept of chat cannot be read: docker run has no option --future"
+    ):
         restored(applied.world, replace(service, words=("docker", "run", "--future", *service.words[2:])))
 
 

@@ -99,6 +99,8 @@ def test_a_dry_run_shows_the_differences_and_touches_nothing(applied: AppliedSta
     kept, calls = list(applied.spark.store.kept), list(applied.spark.engine.calls)
     done = applied.spark.run("rollback", "--dry-run").expect(0)
     assert done.out.splitlines()[0] == "chat: changed"
+    assert "back to generation 1: " in done.err
+    assert "nothing was done: this was a dry run" in done.err
     assert (applied.spark.store.kept, applied.spark.engine.calls) == (kept, calls)
 
 
@@ -117,6 +119,8 @@ def test_what_does_not_become_ready_leaves_what_ran_and_a_failed_generation(appl
     assert generations.applied() == generations.get(2)
     listed = applied.spark.run("history").expect(0)
     assert "failed, back to 1" in listed.out
+    again = applied.spark.run("rollback", "3", "--dry-run").expect(0)
+    assert "generation 3 was never applied to its end (failed): chat is not ready" in again.err
 
 
 def test_services_that_came_later_stay_unless_they_are_pruned(applied: AppliedStack) -> None:
@@ -209,7 +213,7 @@ def test_history_says_what_each_apply_changed(applied: AppliedStack) -> None:
     assert all("ada  box" in row for row in rows)
     assert rows[0].endswith("applied  chat added")
     assert rows[1].endswith("applied  big added")
-    assert rows[2].endswith("pending  nothing")
+    assert rows[2].endswith("pending  nothing declared: what ran differed")
 
 
 def test_a_generation_is_shown_whole_without_what_may_be_secret(applied: AppliedStack) -> None:
@@ -229,6 +233,18 @@ def test_a_generation_is_shown_whole_without_what_may_be_secret(applied: Applied
     for secret in ("of-nobody-else", "hf_of_nobody_else", "neither-this"):
         assert secret not in out
         assert secret not in str(service)
+
+
+def test_a_generation_whose_words_are_no_command_is_shown_and_its_rollback_says_which(applied: AppliedStack) -> None:
+    applied.apply(FIRST)
+    for place, record in enumerate(applied.spark.store.kept):
+        if record.kind == "generation":
+            kept = json.loads(record.text)
+            kept["generation"]["services"][0]["words"] = ["docker", "run"]
+            applied.spark.store.kept[place] = record._replace(text=json.dumps(kept))
+    assert "(cannot be read: docker run: no image)" in applied.spark.run("history", "show", "1").expect(0).out
+    refused = applied.spark.run("rollback", "1").expect(2).err
+    assert "the command that was kept of chat cannot be read: docker run: no image" in refused
 
 
 def test_two_generations_are_compared(applied: AppliedStack) -> None:

@@ -98,9 +98,9 @@ def test_a_damaged_record_is_left_out(spark: FakeSpark) -> None:
 
 
 def test_a_store_that_cannot_be_used_stops_no_command_and_is_told(spark: FakeSpark) -> None:
-    spark.store.broken = InputError("cannot use the measurements in /state: it is damaged", hint="move it away")
+    spark.store.broken = InputError("cannot use what is kept in /state: it is damaged", hint="move it away")
     told = spark.run("ps").expect(0).err
-    assert told.count("it is not known which services are paused or held: cannot use the measurements") == 1
+    assert told.count("it is not known which services are paused or held: cannot use what is kept") == 1
     assert "it is not known which services are kept running" in spark.run("down", E4B).expect(0).err
     assert spark.engine.there == {}
 

@@ -180,6 +180,8 @@ def test_what_an_operator_paused_or_works_on_or_starts_by_hand_alone_is_left_alo
         "waiting: a command works on it",
         "off: it is started by up alone",
     ]
+    story.is_("c", SeenState.ABSENT, standing=Standing(StandingKind.PAUSED, who="ann"))
+    assert story.look().words[-1].words == "off: it is started by up alone", "nobody else would start it anyhow"
     story.is_("c", SeenState.STUCK)
     story.look()
     assert story.acts(3600) == []

@@ -52,6 +52,19 @@ def test_of_the_same_priority_the_youngest_goes_first_and_one_to_keep_last() -> 
     assert victims([kept])[0].why == "its priority 1 is the lowest, and it is to be kept"
 
 
+def test_what_the_stack_does_not_declare_comes_after_all_but_its_highest_priority() -> None:
+    hand = service("hand", 0, declared=False, started_at=99.0)
+    found = victims([hand, service("low", 1), service("middle", 5), service("high", 9), service("peer", 9)])
+    assert [one.name for one in found] == ["low", "middle", "hand", "high", "peer"]
+    assert found[2].why == "it was started by hand: the applied stack does not declare it"
+    assert order(hand, service("one", 3), service("other", 3)) == ["one", "other", "hand"], (
+        "no priority is above another"
+    )
+    grew = hand._replace(grown_bytes=4 * GIB)
+    assert order(service("low", 1), service("high", 9), grew) == ["hand", "low", "high"]
+    assert order(service("low", 1), hand._replace(starting=True)) == ["hand", "low"]
+
+
 CANDIDATES = st.lists(
     st.builds(
         Candidate,
@@ -62,6 +75,7 @@ CANDIDATES = st.lists(
         started_at=st.floats(0, 1e6),
         grown_bytes=st.none() | st.integers(-GIB, 9 * GIB),
         over_bytes=st.none() | st.integers(-GIB, 9 * GIB),
+        declared=st.booleans(),
     ),
     unique_by=lambda one: one.name,
 )

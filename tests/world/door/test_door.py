@@ -246,6 +246,42 @@ def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
     asyncio.run(run())
 
 
+def test_a_body_of_megabytes_goes_on_with_its_length() -> None:
+    body = json.dumps({**HELLO, "pad": "x" * 3_000_000}).encode()
+
+    async def run() -> None:
+        async with bench() as door:
+            assert (await door.post(CHAT, body)).status == 200
+            seen = door.server.seen[0]
+            assert seen.body == body
+            assert "transfer-encoding" not in seen.headers
+
+    asyncio.run(run())
+
+
+def test_one_connection_to_a_server_serves_one_request_after_the_other() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while head := await reader.readline():
+            if head.lower().startswith(b"content-length:"):
+                await reader.readuntil(b"}")
+                await says(writer, STREAM.replace(b"Connection: close\r\n", b""), event(b"[DONE]"), LAST)
+        writer.close()
+
+    async def run() -> None:
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with bench(decide=lambda *_: Forward(url)) as door:
+            assert [(await door.post(CHAT, b'{"model": "a"}')).whole for _ in range(3)] == [True] * 3
+        assert connections == 1
+        listening.close()
+
+    asyncio.run(run())
+
+
 def test_a_connection_to_a_server_is_kept_for_less_than_the_server_keeps_it_s19() -> None:
     """After 5 s vLLM closes it, and a request on its way is lost (vllm-project/vllm#41567)."""
     assert Bounds().pool_s <= 2

@@ -159,10 +159,11 @@ def database(tmp_path: Path) -> Path:
 def test_a_damaged_file_is_an_error_that_says_what_to_do(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     for use in (lambda: kept(tmp_path), lambda: add(tmp_path, MEASURED)):
-        with pytest.raises(InputError, match=r"cannot use the measurements in .*measurements\.db") as caught:
+        with pytest.raises(InputError, match=r"cannot use what is kept in .*measurements\.db") as caught:
             use()
         assert caught.value.hint is not None
-        assert "move it away" in caught.value.hint
+        assert "move it away: then" in caught.value.hint
+        assert "nothing is known of what was applied" in caught.value.hint
     assert (tmp_path / FILE).read_bytes() == content
 
 
@@ -192,7 +193,7 @@ def test_a_folder_in_the_place_of_the_file_or_a_file_in_that_of_the_folder_is_an
     (tmp_path / "file").write_text("")
     for folder in (tmp_path, tmp_path / "file"):
         for use in (kept, lambda folder: add(folder, MEASURED)):
-            with pytest.raises(InputError, match="cannot use the measurements"):
+            with pytest.raises(InputError, match="cannot use what is kept"):
                 use(folder)
 
 
@@ -274,7 +275,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
         [sys.executable, "-c", FULL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "cannot use the measurements" in done.stderr
+    assert "cannot use what is kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert kept(tmp_path) == [MEASURED]
     add(tmp_path, replace(MEASURED, at=MEASURED.at + 1))

@@ -6,6 +6,7 @@ Everything here runs in the gateway's loop and blocks nothing: what takes longer
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from sparkctl.planning.gateway.desk.due import due_s
@@ -19,6 +20,7 @@ from sparkctl.planning.gateway.desk.effects import (
     TellWaiter,
 )
 from sparkctl.planning.gateway.desk.events import DeskTick, RequestAsked, RequestEnded
+from sparkctl.planning.gateway.desk.rules.waiting import waiting_words
 from sparkctl.planning.gateway.desk.step import EMPTY, step
 
 if TYPE_CHECKING:
@@ -56,9 +58,9 @@ class Clerk:
         self._now = now
         self._seen = seen
         self._answers: dict[str, asyncio.Future[ForwardRequest | RefuseRequest]] = {}
-        self._words: dict[str, str] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._events: list[DeskEvent] = []
+        self._events: deque[DeskEvent] = deque()
+        self._telling = False
 
     def ask(self, request: DeskRequest) -> asyncio.Future[ForwardRequest | RefuseRequest]:
         """Bring a request to the desk, and return what becomes of it, which may be known at once."""
@@ -71,24 +73,28 @@ class Clerk:
         answer = self._answers.pop(request, None)
         if answer is not None:
             answer.cancel()
-        self._words.pop(request, None)
         self.tell(RequestEnded(request))
 
     def words(self, request: str) -> str:
-        """Return the newest words about what a request waits for."""
-        return self._words.get(request, "")
+        """Return what a request waits for now, "" for one that does not wait."""
+        one = self.desk.requests.get(request)
+        words = "" if one is None else waiting_words(self.desk, one, self._now())
+        return f"sparkctl {words}" if words else ""
 
     def tell(self, event: DeskEvent) -> None:
         """Tell the desk what happened, and do what follows. Events that come up meanwhile are told after it."""
         self._events.append(event)
-        if len(self._events) > 1:
+        if self._telling:
             return
-        while self._events:
-            self.desk, effects = step(self.desk, self._events[0], self._now())
-            for effect in effects:
-                self._seen(effect)
-                self._do(effect)
-            self._events.pop(0)
+        self._telling = True
+        try:
+            while self._events:
+                self.desk, effects = step(self.desk, self._events.popleft(), self._now())
+                for effect in effects:
+                    self._seen(effect)
+                    self._do(effect)
+        finally:  # a defect in one event must not end what becomes of all others
+            self._telling = False
         self._wake()
 
     def close(self) -> None:
@@ -103,7 +109,7 @@ class Clerk:
                 if answer is not None and not answer.done():
                     answer.set_result(effect)
             case TellWaiter():
-                self._words[effect.id] = effect.words
+                pass  # the door asks for the words when it sends a comment
             case StartService():
                 self.hands.start(effect)
             case StopService():

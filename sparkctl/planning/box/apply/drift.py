@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.planning.box.declared import StartMode
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.planning.box.generation import KeptService
+
+_UNKEPT: Final = "started by hand, or by an apply that has not come to its end"
 
 
 class DiffKind(StrEnum):
@@ -121,7 +123,7 @@ def _of(three: Three, name: str, changes: tuple[str, ...], moved: str) -> Servic
 def _added(declared: KeptService, seen: FoundService | None) -> str:
     if seen is None:
         return f"recipe {declared.recipe}, {declared.image}, start: {declared.declared.start}"
-    return f"recipe {declared.recipe}: its container is there already, and no apply has made it"
+    return f"recipe {declared.recipe}: its container is there already, {_UNKEPT}"
 
 
 def _stranger(three: Three, seen: FoundService) -> str:
@@ -139,7 +141,9 @@ def _drifts(
     """Return how what runs differs from what was applied; from what is declared, where nothing was."""
     standing = three.standing.get(declared.name, "")
     if seen is None or not seen.runs:
-        found = [f"it does not run: {standing}"] if standing else []
+        # What nobody but the operator starts is as it has to be when the operator has stopped it.
+        by_hand = (applied or declared).declared.start is StartMode.MANUAL
+        found = [f"it does not run: {standing}"] if standing and not by_hand else []
         if not standing and applied is not None and applied.declared.start is StartMode.ALWAYS:
             found.append(_absent(seen))
         return (*found, *([moved] if moved else []))
@@ -149,7 +153,7 @@ def _drifts(
 
 def _absent(seen: FoundService | None) -> str:
     if seen is None:
-        return "it does not run: its container was removed, and not by `sparkctl down`"
+        return "it does not run: it has no container, and no `sparkctl down` paused it"
     return f"it does not run: {seen.ended or f'its container is {seen.state}'}"
 
 
@@ -159,6 +163,6 @@ def _otherwise(declared: KeptService, applied: KeptService | None, seen: FoundSe
     if seen.digest == wanted.digest:
         return list(seen.differs)
     if applied is not None and seen.digest == declared.digest:
-        return ["it was started by hand as it is declared now", *seen.differs]
+        return [f"it runs as it is declared now already, {_UNKEPT}", *seen.differs]
     laid = f": {seen.laid_over}" if seen.laid_over else ""
     return [f"it was started by hand with other settings{laid}", *seen.differs]

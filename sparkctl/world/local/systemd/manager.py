@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 import shutil
 import subprocess
@@ -40,12 +41,13 @@ class SystemdManager:
             return str(error)
         return "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
 
-    def account(self, name: str) -> Account | None:
-        """Return a user of this host, None where there is none of this name."""
+    def account(self, name: str | None) -> Account | None:
+        """Return a user of this host, None where there is none of this name; without a name this process's user."""
         try:
-            found = pwd.getpwnam(name)
+            found = pwd.getpwuid(os.getuid()) if name is None else pwd.getpwnam(name)
         except KeyError:
             return None
+        name = found.pw_name
         groups = {one.gr_name for one in grp.getgrall() if name in one.gr_mem}
         with suppress(KeyError):  # a number that no group has
             groups.add(grp.getgrgid(found.pw_gid).gr_name)

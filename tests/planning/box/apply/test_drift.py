@@ -49,12 +49,18 @@ def test_what_is_declared_applied_and_runs_so_does_not_differ() -> None:
 def test_a_service_that_has_to_run_and_does_not_has_drifted_with_the_reason() -> None:
     gone = one(KEPT, KEPT, None)
     assert gone.kinds == (DiffKind.DRIFTED,)
-    assert gone.drifts == ("it does not run: its container was removed, and not by `sparkctl down`",)
+    assert gone.drifts == ("it does not run: it has no container, and no `sparkctl down` paused it",)
     ended = one(KEPT, KEPT, replace(RUNS, state="exited", ended="it ended by itself with 0"))
     assert ended.drifts == ("it does not run: it ended by itself with 0",)
     assert one(KEPT, KEPT, replace(RUNS, state="created")).drifts == ("it does not run: its container is created",)
     assert one(KEPT, KEPT, None, standing="paused by alice").drifts == ("it does not run: paused by alice",)
     assert one(KEPT, KEPT, RUNS, standing="paused").drifts == ("it runs, and is kept as paused",)
+
+
+def test_what_is_started_by_hand_alone_may_be_stopped_by_hand() -> None:
+    manual, asked = (named("a", start) for start in (StartMode.MANUAL, StartMode.ON_DEMAND))
+    assert one(manual, manual, None, standing="paused by alice").same
+    assert one(asked, asked, None, standing="paused by alice").drifts == ("it does not run: paused by alice",)
 
 
 @pytest.mark.parametrize("start", [StartMode.MANUAL, StartMode.ON_DEMAND])
@@ -80,7 +86,9 @@ def test_what_is_declared_otherwise_has_changed_and_runs_as_it_was_applied() -> 
     assert (found.kinds, found.drifts) == ((DiffKind.CHANGED,), ())
     by_hand = one(declared, KEPT, replace(RUNS, digest="2" * 12), changes=("x",))
     assert by_hand.kinds == (DiffKind.CHANGED, DiffKind.DRIFTED)
-    assert by_hand.drifts == ("it was started by hand as it is declared now",)
+    assert by_hand.drifts == (
+        "it runs as it is declared now already, started by hand, or by an apply that has not come to its end",
+    )
 
 
 def test_what_moved_or_is_lost_has_drifted_without_a_word_of_settings() -> None:
@@ -91,7 +99,10 @@ def test_what_moved_or_is_lost_has_drifted_without_a_word_of_settings() -> None:
 
 def test_what_is_new_gone_and_of_others_is_told_apart() -> None:
     assert one(KEPT, None, None).kinds == (DiffKind.ADDED,)
-    assert "no apply has made it" in one(KEPT, None, RUNS).changes[0]
+    assert (
+        "is there already, started by hand, or by an apply that has not come to its end"
+        in one(KEPT, None, RUNS).changes[0]
+    )
     removed = one(None, KEPT, RUNS)
     assert removed.kinds == (DiffKind.REMOVED,)
     assert "--prune" in removed.changes[0]
