@@ -177,8 +177,8 @@ def _notes(asked: AskedUnits, account: Account, folders: Sequence[str], *, own: 
     if not own:
         notes.append(f"folders are those of {account.name} in {account.home}, not this user's")
         notes.append(
-            f"what {account.name} applied is not read here, so the unit has no RequiresMountsFor=, and the agent waits for "
-            f"the models' disks by itself: sparkctl agent install, as {account.name} and without --yes, prints the line"
+            f"what {account.name} applied is not read here, so the unit has no RequiresMountsFor=, and the agent "
+            f"waits for the models' disks by itself: `sparkctl agent install`, as {account.name}, shows the line"
         )
     if not asked.user and account.uid != 0:
         notes.append(f"{account.name} reaches Docker through the group docker, and is root in all but name by that")
