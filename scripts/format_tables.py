@@ -69,6 +69,8 @@ KEYS: Final = {
     "LighterWay": "lighter",
     "MemoryRule": "memory-of-a-script",
     "RestartBounds": "restart",
+    "StackGateway": "gateway",
+    "StackRoute": "routes",
     "StackService": "services",
     "SuiteTask": "task",
 }

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.service import Service
+    from sparkctl.world.door_ports import DoorOpener
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Host, Models
     from sparkctl.world.opening import Doors
@@ -111,6 +112,11 @@ class World:
     def manager(self) -> ServiceManager:
         """What starts programs with this host."""
         return self._doors.manager()
+
+    @property
+    def door(self) -> DoorOpener:
+        """What opens the gateway's door to clients."""
+        return self._doors.door
 
     @cached_property
     def supervisor(self) -> Supervisor:

@@ -17,6 +17,7 @@ from sparkctl.base.validation import nearest, shown
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.layers import Override
+from sparkctl.recipes.stack_gateway import BodyValues, ClientName, StackGateway, StackRoute, clashes, unused_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -130,10 +131,18 @@ class StackService(Declaration):
     secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
         Field((), description="names of secrets, beside those of its recipe")
     )
+    names: Annotated[tuple[ClientName, ...], Field(strict=False)] = Field(
+        (), description="further names by which clients of the gateway ask for it"
+    )
+    defaults: BodyValues = Field(
+        default_factory=dict, description="laid into a request's body where that says nothing: temperature: 0.7"
+    )
+    force: BodyValues = Field(default_factory=dict, description="laid into a request's body, whatever that says")
 
     def findings(self) -> Iterator[Finding]:
         """Yield what contradicts itself."""
         yield from (_below(("restart",), finding) for finding in self.restart.findings())
+        yield from unused_defaults(self)
         if self.start != ON_DEMAND:
             told = f"is for a service of start: {ON_DEMAND}, and this one has start: {self.start}"
             unused = [name for name in ("idle", "stays") if name in self.model_fields_set]
@@ -148,6 +157,10 @@ class Stack(Declaration, title="sparkctl stack"):
     services: Mapping[Annotated[str, AfterValidator(is_name)], StackService] = Field(
         min_length=1, description="the services by their names, which are the names of their containers"
     )
+    routes: Mapping[ClientName, StackRoute] = Field(
+        default_factory=dict, description="names of the gateway that stand for two services"
+    )
+    gateway: StackGateway | None = Field(None, description="one address for all services, of the agent that runs them")
 
     @model_validator(mode="after")
     def _agreement(self) -> Stack:
@@ -155,6 +168,9 @@ class Stack(Declaration, title="sparkctl stack"):
         found = [_below(("host",), finding) for finding in self.host.findings()]
         for service, declared in self.services.items():
             found += [_below(("services", service), finding) for finding in declared.findings()]
+        if self.gateway is not None:
+            found += [_below(("gateway",), finding) for finding in self.gateway.findings()]
+        found += clashes(self.services, self.routes)
         complain([*found, *self._strangers(), *self._circles(), *self._never_begun()])
         return self
 

@@ -150,6 +150,12 @@ class DoorHandler(Protocol):
     def first_byte(self, request: str, status: int, piece: bytes) -> None:
         """Take note that a server began to answer: its status, and the first bytes of the body ("id": "resp_…")."""
 
+    def rests(self, request: str, *, rests: bool) -> None:
+        """Take note that nothing went over a websocket for ``Bounds.rest_s``, or that something goes again.
+
+        An open socket alone is no use of a model (llama-swap's ``ignoreWebsockets``).
+        """
+
     def ended(self, request: str, ended: Ended) -> None:
         """Take note that a request is over: called once for each that ``arrive`` was asked about, whatever it said."""
 
@@ -206,6 +212,8 @@ class Bounds(NamedTuple):
     """How long a whole body may take."""
     unread_s: float = 300.0
     """How long a client may take nothing of an answer that is there for it, before it counts as gone."""
+    rest_s: float = 30.0
+    """After how long without a message an open websocket rests."""
     pool_s: float = 2.0
     """How long a connection to a server is kept: vLLM closes its own after 5 s (vllm-project/vllm#41567)."""
     connect_s: float = 5.0
@@ -244,8 +252,10 @@ class Door(Protocol):
 class DoorOpener(Protocol):
     """Opens a door."""
 
-    async def __call__(self, place: DoorPlace, handler: DoorHandler, pages: Pages = ..., bounds: Bounds = ...) -> Door:
-        """Open a door.
+    async def __call__(
+        self, place: DoorPlace, handler: DoorHandler, pages: Pages | None = None, bounds: Bounds | None = None
+    ) -> Door:
+        """Open a door in the loop that runs.
 
         Raises:
             EngineError: the address or the port cannot be had.

@@ -53,6 +53,7 @@ def documented(command: str) -> list[str]:
         ("doctor", ["doctor"]),
         ("diff [STACK]", ["diff", "executor"]),
         ("apply STACK --dry-run", ["apply", "executor", "--dry-run"]),
+        ("keys", ["keys", "list"]),
         ("guard status", ["guard", "status", "--run-folder", "/nowhere"]),
         ("guard test", ["guard", "test", "--run-folder", "/nowhere"]),
     ],
@@ -60,6 +61,7 @@ def documented(command: str) -> list[str]:
 def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[str], tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path, store=FakeStore().measured(MEASURED))
     spark.run("up", "e4b-nvfp4").expect(0)
+    spark.run("keys", "add", "laptop").expect(0)
     printed = spark.run(*arguments, "--json").json
     one = printed[0] if isinstance(printed, list) else printed
     keys = documented(command)

@@ -133,6 +133,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs())
     yield ["evaluate", name, AUTH]
+    yield from _of_the_gateway()
     yield ["guard", "status", "--run-folder", str(report.parent)]
     yield ["guard", "test", "--run-folder", str(report.parent)]
     yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
@@ -153,6 +154,20 @@ def _of_generations() -> Iterator[list[str]]:
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
         yield ["rollback", "1", *more]
+
+
+def _of_the_gateway() -> Iterator[list[str]]:
+    """Yield the commands of the gateway and its keys, but for a `run` that does not end."""
+    yield ["gateway", "run", AUTH]
+    for more in (
+        ["add", AUTH],
+        ["add", "laptop", "--models", AUTH],
+        [],
+        ["--json"],
+        ["revoke", AUTH],
+        ["revoke", "laptop"],
+    ):
+        yield ["keys", *more]
 
 
 def _of_the_agent() -> Iterator[list[str]]:

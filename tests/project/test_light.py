@@ -25,6 +25,7 @@ made = {value for value in values if "__dataclass_fields__" in vars(value) and v
 print(json.dumps([code, sorted(sys.modules), len(made)]))
 """
 SERVERS = {
+    "aiohttp",
     "docker",
     "h11",
     "httpx",

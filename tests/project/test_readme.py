@@ -14,6 +14,7 @@ from scripts.pictures import PICTURES
 from tests.support.command_server import in_scripts
 from tests.support.fake_hub import hub
 from tests.support.paths import REPOSITORY
+from tests.support.sessions import end_agent
 from tests.support.thorough import only_thorough
 from tests.support.weights import EMPTY
 
@@ -45,6 +46,7 @@ def environ(tmp_path: Path, shipped_ports: None) -> Iterator[dict[str, str]]:  #
         own = {"HOME": str(tmp_path), "SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": str(tmp_path / "sim")}
         own |= in_scripts(tmp_path / "bin")
         yield {"HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", **own}
+        end_agent(tmp_path)
         subprocess.run([tmp_path / "bin" / "sparkctl", "down", "--all"], env=own, check=True, capture_output=True)
 
 

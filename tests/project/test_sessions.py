@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.command_server import in_scripts
 from tests.support.paths import REPOSITORY
-from tests.support.sessions import matches, replay, sessions
+from tests.support.sessions import end_agent, matches, replay, sessions
 from tests.support.thorough import only_thorough
 
 if TYPE_CHECKING:
@@ -33,17 +29,9 @@ def test_a_session_prints_what_the_page_says(page: str, number: int, tmp_path: P
     try:
         replay(sessions(REPOSITORY / "docs" / page)[number], tmp_path / "home", own)
     finally:
-        _end_agent(tmp_path / "home")
+        end_agent(tmp_path / "home")
         down = [tmp_path / "bin" / "sparkctl", "down", "--all"]
         subprocess.run(down, env={**own, "HOME": str(tmp_path / "home")}, check=False, capture_output=True)
-
-
-def _end_agent(home: Path) -> None:
-    """End the agent that a session began, if it did."""
-    state = home / ".local/state/sparkctl/run/agent/simulated.json"
-    if state.exists():
-        with suppress(ProcessLookupError):
-            os.kill(int(json.loads(state.read_bytes())["process"].split("~")[3]), signal.SIGTERM)
 
 
 def test_a_line_that_is_not_printed_is_found() -> None:

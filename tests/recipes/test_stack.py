@@ -377,3 +377,67 @@ def test_a_stack_is_shown_whole_and_in_the_order_in_which_it_starts(desk: Desk) 
     assert shown["origins"]["services.hand.recipe"] == f"{file}:4:18"
     assert not any(".set." in path for path in shown["origins"])
     assert shown["services"]["hand"]["origins"]["container.oom-score-adj"] == f"{file}:4:73"
+
+
+# --- the gateway -----------------------------------------------------------------------------------------------------
+
+
+def test_everything_that_is_wrong_with_names_and_routes_is_told_at_once_and_at_its_place() -> None:
+    text = (
+        "services:\n"
+        "  one: {recipe: x, names: [one, two, fast], defaults: {t: 1, k: {a: 1}}, force: {t: 0, k: {b: 1}}}\n"
+        "  two: {recipe: x, names: [fast, auto]}\n"
+        "routes:\n"
+        "  auto: {first: on, then: fast, when: [busy]}\n"
+        "  two: {first: one, then: one, when: [asked, asked], waiting: 2}\n"
+        "gateway: {certificate-key: /key.pem}\n"
+    )
+    assert told(text) == [
+        "s.yaml:2:28: services.one.names[0]: one is asked for by its own name already",
+        "s.yaml:2:33: services.one.names[1]: two is another service of this stack",
+        "s.yaml:2:59: services.one.defaults.t: t is forced, so that its default is never used",
+        "s.yaml:3:28: services.two.names[0]: fast means the service one already",
+        "s.yaml:5:3: routes.auto: auto means the service two already",
+        "s.yaml:5:17: routes.auto.first: on is no service of this stack",
+        "s.yaml:5:27: routes.auto.then: fast is no service of this stack",
+        "s.yaml:6:3: routes.two: two means the service two already",
+        "s.yaml:6:27: routes.two.then: one is the first one already",
+        "s.yaml:6:46: routes.two.when[1]: asked is written twice",
+        "s.yaml:6:63: routes.two.waiting: it is for the reason busy, which `when` has not",
+        "s.yaml:7:28: gateway.certificate-key: there is no certificate that it belongs to",
+    ]
+    hints = {one.place.column: one.hint for one in problems(text) if one.place is not None and one.place.line == 5}
+    assert hints == {3: "give the route another name", 17: "did you mean one?", 27: "did you mean one?"}
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("routes: {r: {first: a, then: a, when: []}}", "expected at least 1 of them, found a list"),
+        ("routes: {r: {first: a, then: a, when: [contxt]}}", "found the text 'contxt'"),
+        ("routes: {r: {first: a}}", "then"),
+        ("routes: {r s: {first: a, then: b}}", "expected a name without spaces"),
+        ("gateway: {port: 0}", "expected at least 1, found the number 0"),
+        ("gateway: {bind: spark}", "expected an IP address"),
+        ("gateway: {certificate: cert.pem}", "gateway.certificate"),
+    ],
+)
+def test_a_part_of_the_gateway_that_cannot_be_is_told(part: str, message: str) -> None:
+    assert any(message in one for one in told(f"{SERVICES}{part}\n"))
+
+
+@pytest.mark.parametrize("key", ["model", "stream", "messages", "prompt", "input"])
+@pytest.mark.parametrize("where", ["defaults", "force"])
+def test_what_the_client_asks_is_laid_over_by_nobody(where: str, key: str) -> None:
+    (one,) = told(f"services:\n  a: {{recipe: x, {where}: {{{key}: 1}}}}\n")
+    assert f"{key} is not the stack's to set" in one
+
+
+def test_a_number_that_json_has_not_is_laid_into_no_body() -> None:
+    assert "JSON has no number inf" in told("services:\n  a: {recipe: x, force: {k: [{n: 1e999}]}}\n")[0]
+
+
+def test_the_shipped_pair_has_a_route(tmp_path: Path) -> None:
+    shown = FakeSpark(tmp_path).run("recipes", "show", "executor", "--json").json["stack"]
+    auto = shown["routes"]["auto"]
+    assert (auto["first"], auto["then"], auto["start"], len(auto["when"])) == ("e4b-nvfp4", "26b-a4b-nvfp4", False, 8)

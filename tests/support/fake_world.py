@@ -56,6 +56,11 @@ class StateInMemory(DiskFiles):
         else:
             super().write(path, content, mode=mode)
 
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        if path.is_relative_to(STATE):
+            return self.state.create(path, content, mode=mode)
+        return super().create(path, content, mode=mode)
+
     def content(self, path: Path) -> bytes | None:
         return self.state.content(path) if path.is_relative_to(STATE) else super().content(path)
 

@@ -282,6 +282,12 @@ class FakeFiles:
         if path in self.removed:
             self.removed.remove(path)
 
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        if self.content(path) is not None:
+            return False
+        self.write(path, content, mode=mode)
+        return True
+
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         for name, content in contents.items():
             self.write(path / name, content, mode=0o644)
@@ -329,6 +335,14 @@ class FakeStore:
         if self.full is not None:
             raise self.full
         self.kept.append(record)
+
+    def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
+        for one in records:
+            self.add(one)
+        for kind in {one.kind for one in records}:
+            places = [place for place, one in enumerate(self.kept) if one.kind == kind]
+            gone = set(places[: max(len(places) - most, 0)])
+            self.kept = [one for place, one in enumerate(self.kept) if place not in gone]
 
     def records(self, kind: str) -> list[StoredRecord]:
         self._use()

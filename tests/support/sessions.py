@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -64,3 +68,11 @@ def matches(expected: list[str], printed: list[str]) -> bool:
 def _pattern(line: str) -> str:
     pieces = [re.escape(piece) for piece in _TIME.sub("\0", line.rstrip()).split("\0")]
     return _TIME.pattern.replace("(:", "(?::").join(pieces)
+
+
+def end_agent(home: Path) -> None:
+    """End the agent that a session began, if it did."""
+    state = home / ".local/state/sparkctl/run/agent/simulated.json"
+    if state.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(json.loads(state.read_bytes())["process"].split("~")[3]), signal.SIGTERM)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.operations.agent.resident import Resident
+from sparkctl.operations.gateway.run import made
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -18,7 +19,12 @@ def command(session: Session) -> None:
     """Keep the applied stack running: one resident process, which `agent install` lets systemd start.
 
     A service that ends is started again after a wait, one at a time; what fails again and again is held, and `ps` says
-    why. What you stop by `down` stays down until `up` or `apply`. SIGTERM and Ctrl-C end it, and the services go on.
+    why. What you stop by `down` stays down until `up` or `apply`. Where the stack's file has `gateway:`, it serves all
+    of it at one address. SIGTERM and Ctrl-C end it, and the services go on.
     Exit codes: 4 another agent keeps this engine.
     """
-    Resident(session.world, session.world.supervisor).run()
+    gateway = made(session.world)
+    try:
+        Resident(session.world, session.world.supervisor, gateway.worker, beside=gateway).run()
+    finally:
+        gateway.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.agent import acting, state
+from sparkctl.operations.agent.beside import BoxLook, NobodyBeside
 from sparkctl.operations.agent.guarded import GUARD, GuardLink
 from sparkctl.operations.agent.kept import AgentMemory, BoxEvent
 from sparkctl.operations.agent.observed import Observer
@@ -24,6 +25,7 @@ from sparkctl.planning.agent.seen import LONG, ActionKind, ActionResult
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sparkctl.operations.agent.beside import BesideAgent
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.decision import Decision
@@ -39,13 +41,19 @@ AGAIN_S: Final = 30.0
 class Agent:
     """Keeps the applied stack of a world. ``jitter`` returns anything from -1 to 1; ``alive`` is as for ``Observer``.
 
-    The engine answers when one is made.
+    The engine answers when one is made. ``beside`` is who else starts and stops services in this process.
     """
 
     def __init__(
-        self, world: World, work: Work, jitter: Callable[[], float], alive: Callable[[], None] = lambda: None
+        self,
+        world: World,
+        work: Work,
+        jitter: Callable[[], float],
+        alive: Callable[[], None] = lambda: None,
+        beside: BesideAgent | None = None,
     ) -> None:
         self.world = world
+        self._beside: BesideAgent = beside or NobodyBeside()
         self._work = work
         self._jitter = jitter
         self._observer = Observer(world, alive)
@@ -82,12 +90,18 @@ class Agent:
         applying = self._is_applied_now()
         generation = self._applied()
         if generation is None:
+            self._beside.looked(None)
             self._write(None, None)
             return LOOK_S
         self._guard_says()
-        closed = self._guard.closed()
+        closed, others = self._guard.closed(), self._beside.works_on()
         seen = self._observer.look(
-            generation, acting_on=self._acting_on(), outcome=self._work.outcome, closed=closed, applying=applying
+            generation,
+            acting_on=self._acting_on(),
+            outcome=self._work.outcome,
+            closed=closed,
+            applying=applying,
+            others=others,
         )
         declared = [one.declared for one in generation.services]
         now = self.world.ports.clock.monotonic()
@@ -102,6 +116,9 @@ class Agent:
             self._do_chores(generation, now)
         if not seen.engine:
             self._tell_guard(generation)
+        self._beside.looked(
+            BoxLook(generation, seen, decision, tuple(self._observer.ours), self._acting_on(), applying)
+        )
         self._write(generation, seen)
         return min(decision.next_s, LOOK_S)
 

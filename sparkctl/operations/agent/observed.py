@@ -22,7 +22,7 @@ from sparkctl.world import labels
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.planning.agent.seen import ActionOutcome, Standing
@@ -71,25 +71,27 @@ class Observer:
         outcome: ActionOutcome | None,
         closed: str = "",
         applying: bool = False,
+        others: Collection[str] = (),
     ) -> BoxSeen:
         """Return what is seen of the box.
 
         ``acting_on`` is the service that the agent itself works on, "" for none; ``outcome`` is how its last action
         ended, ``closed`` why no start is admitted, and ``applying`` whether a command works on the whole stack.
+        ``others`` are worked on by the gateway of this process.
         """
         me = self._world.ports.locks.me
         seen = BoxSeen((), agent=me, boot=boot_of(me), closed=closed, outcome=outcome)
         try:
-            services = self._services(generation, acting_on, applying=applying)
+            services = self._services(generation, acting_on, others, applying=applying)
         except EngineError as error:
             self.ours = []
             return BoxSeen((), agent=me, boot=seen.boot, engine=first_line(error.message), outcome=outcome)
-        others = None
+        foreign = None
         if any(not one.live for one in services):  # whoever waits to be started asks who has the memory
             pids = {pid for one in self.ours for pid in one.lifetime.pids}
-            others = self._world.host.others_bytes(pids)
+            foreign = self._world.host.others_bytes(pids)
         available = self._world.host.memory().available_bytes
-        return BoxSeen(tuple(services), me, seen.boot, "", available, others, closed, outcome)
+        return BoxSeen(tuple(services), me, seen.boot, "", available, foreign, closed, outcome)
 
     def due_for_mods(self, generation: KeptGeneration) -> tuple[KeptService, Lifetime] | None:
         """Return a service that is ready and whose mods have not been looked at for long, None where there is none."""
@@ -116,7 +118,9 @@ class Observer:
 
     # --- one look ----------------------------------------------------------------------------------------------------
 
-    def _services(self, generation: KeptGeneration, acting_on: str, *, applying: bool) -> list[SeenService]:
+    def _services(
+        self, generation: KeptGeneration, acting_on: str, others: Collection[str], *, applying: bool
+    ) -> list[SeenService]:
         containers = self._world.engine.containers()
         there = {one.name: one for one in containers if service_name(one) == one.name}
         self._keep_lifetimes(list(there.values()))
@@ -129,7 +133,8 @@ class Observer:
         self.set_aside = any(not self._world.ports.locks.worked_on(engine_id, name) for name in aside)
         found = []
         for name in dict.fromkeys([*(one.name for one in generation.services), *by_name]):
-            worked_on = name != acting_on and (applying or self._world.ports.locks.worked_on(engine_id, name))
+            elsewhere = applying or name in others
+            worked_on = name != acting_on and (elsewhere or self._world.ports.locks.worked_on(engine_id, name))
             kept = generation.service(name)
             found.append(self._seen(name, kept, by_name.get(name), standings.get(name), worked_on=worked_on))
             self._alive()

@@ -15,6 +15,7 @@ from sparkctl.operations.agent.work import ThreadWork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sparkctl.operations.agent.beside import BesideAgent
     from sparkctl.operations.agent.work import Work
     from sparkctl.operations.context import World
     from sparkctl.world.ports import Supervisor
@@ -24,7 +25,7 @@ SLICE_S: Final = 0.5
 
 
 class Resident:
-    """An agent's process. ``ends`` says, in a test, that it has done enough."""
+    """An agent's process, with a gateway ``beside`` it or without. ``ends`` says that it has done enough."""
 
     def __init__(
         self,
@@ -33,7 +34,9 @@ class Resident:
         work: Work | None = None,
         jitter: Callable[[], float] | None = None,
         ends: Callable[[], bool] = lambda: False,
+        beside: BesideAgent | None = None,
     ) -> None:
+        self._beside = beside
         self._world = world
         self._supervisor = supervisor
         self._work = ThreadWork() if work is None else work
@@ -87,7 +90,7 @@ class Resident:
             yield
 
     def _keep(self) -> None:
-        agent = Agent(self._world, self._work, self._jitter, self._alive)
+        agent = Agent(self._world, self._work, self._jitter, self._alive, self._beside)
         while not self._ends():
             try:
                 left = agent.tick()
@@ -114,5 +117,5 @@ class Resident:
                 return
 
     def _alive(self) -> None:
-        if self._supervisor.watchdog_s is not None:
+        if self._supervisor.watchdog_s is not None and (self._beside is None or self._beside.well()):
             self._supervisor.tell("WATCHDOG=1")

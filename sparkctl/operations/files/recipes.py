@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
+from sparkctl.operations.files.gateway_names import of_gateway
 from sparkctl.recipes.host import version
 from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits
@@ -249,7 +250,7 @@ def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> li
                 found.append(Problem(message, place, "give one of them a port of its own: set: {serve.port: …}"))
             found += _asked_alike(member, place, recipe.serve, serves)
             serves[member.service] = recipe.serve
-    return found
+    return [*found, *of_gateway(stack, serves)]
 
 
 def _asked_alike(member: Member, place: Place, serve: Serve, others: Mapping[str, Serve]) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ Images are compared by what is behind their tags, models by their commits, mods 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
@@ -65,7 +66,37 @@ def _told(old: KeptService, new: KeptService) -> list[str]:
 def host_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
     """Return how the stacks differ in what they are and in what they want of the host, one line a difference."""
     lines = _changed({"stack": old.stack, "file": old.file}, {"stack": new.stack, "file": new.file})
-    return lines + _changed(_host(old), _host(new))
+    return [*lines, *_changed(_host(old), _host(new)), *gateway_changes(old, new)]
+
+
+def gateway_changes(old: KeptGeneration, new: KeptGeneration) -> list[str]:
+    """Return how the stacks differ in what they want of the gateway, one line a difference."""
+    then, now = ({f"gateway.{key}": text for key, text in _gateway(one).items()} for one in (old, new))
+    return _changed({**_routes(old), **then}, {**_routes(new), **now})
+
+
+def _gateway(one: KeptGeneration) -> dict[str, str]:
+    said = one.gateway
+    if said is None:
+        return {}
+    return {
+        "bind": said.bind,
+        "port": str(said.port),
+        "wait": f"{said.wait_s:g} s",
+        "queue": str(said.queue),
+        "comments": str(said.comments).lower(),
+        "certificate": said.certificate,
+        "certificate-key": said.certificate_key,
+        "open": str(said.open).lower(),
+    }
+
+
+def _routes(one: KeptGeneration) -> dict[str, str]:
+    return {
+        f"routes.{route.name}": f"{route.first}, then {route.then} when {', '.join(route.when)}"
+        f" (start: {str(route.start).lower()}, waiting: {route.waiting})"
+        for route in one.routes
+    }
 
 
 def _host(one: KeptGeneration) -> dict[str, str]:
@@ -172,6 +203,9 @@ def _declared(one: KeptService) -> dict[str, str]:
         "restart.most": f"{bounds.most_s:g} s",
         "restart.attempts": str(bounds.attempts),
         "restart.within": f"{bounds.within_s:g} s",
+        "names": ", ".join(said.names),
+        "defaults": json.dumps(dict(said.defaults), sort_keys=True) if said.defaults else "",
+        "force": json.dumps(dict(said.force), sort_keys=True) if said.force else "",
     }
 
 

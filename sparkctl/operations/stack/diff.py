@@ -13,7 +13,7 @@ from sparkctl.mods import placed, verdicts
 from sparkctl.operations import deployed, secrets
 from sparkctl.operations import differences as of_container
 from sparkctl.operations.stack import standing
-from sparkctl.operations.stack.compared import compared
+from sparkctl.operations.stack.compared import compared, gateway_changes
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import under_way
 from sparkctl.operations.stack.resolved import kept, resolved, who
@@ -139,7 +139,7 @@ def _of_host(then: KeptGeneration, now: KeptGeneration) -> list[str]:
         if before != after:
             told = ["as the host's profile says" if one is None else units.format_gib(one) for one in (before, after)]
             found.append(f"host.{words}: {told[0]} before, {told[1]} now")
-    return found
+    return [*found, *gateway_changes(then, now)]
 
 
 def _before(world: World, applied: KeptGeneration | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from sparkctl.base.shown import SHORTEST_PIECE, is_plain
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.stack import variables
-from sparkctl.planning.box.declared import DeclaredService, Restarts, StartMode
+from sparkctl.planning.box.declared import DeclaredGateway, DeclaredRoute, DeclaredService, Restarts, StartMode
 from sparkctl.planning.box.generation import KeptGeneration, KeptMod, KeptService
 from sparkctl.recipes.catalog import shipped_root
 
@@ -92,7 +92,27 @@ def _declared(name: str, one: StackService) -> DeclaredService:
         idle_s=one.idle,
         stays_s=one.stays,
         restarts=Restarts(bounds.first, bounds.most, bounds.attempts, bounds.within),
+        names=tuple(one.names),
+        defaults=dict(one.defaults),
+        force=dict(one.force),
     )
+
+
+def declared_routes(loaded: LoadedStack) -> tuple[DeclaredRoute, ...]:
+    """Return the names of a stack that stand for two services."""
+    return tuple(
+        DeclaredRoute(name, one.first, one.then, tuple(one.when), one.start, one.waiting)
+        for name, one in loaded.stack.routes.items()
+    )
+
+
+def declared_gateway(loaded: LoadedStack) -> DeclaredGateway | None:
+    """Return where a stack's gateway listens, None where it has none; the paths are as they were written."""
+    one = loaded.stack.gateway
+    if one is None:
+        return None
+    certificate, key = one.certificate or "", one.certificate_key or ""
+    return DeclaredGateway(one.bind, one.port, one.wait, one.queue, one.comments, certificate, key, one.open)
 
 
 def who(world: World) -> str:
@@ -134,6 +154,8 @@ def kept(
         reserve_bytes=host.reserve,
         act_bytes=host.guard.act,
         floor_bytes=host.guard.floor,
+        routes=declared_routes(stack.loaded),
+        gateway=declared_gateway(stack.loaded),
     )
 
 

@@ -99,6 +99,8 @@ def prepared(world: World, number: int | None = None, *, prune: bool = False, pu
         reserve_bytes=target.reserve_bytes,
         act_bytes=target.act_bytes,
         floor_bytes=target.floor_bytes,
+        routes=target.routes,
+        gateway=target.gateway,
     )
     refuse_others(world, generation, before)
     gone = declared_no_more(world, generation, before)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class StartMode(StrEnum):
@@ -33,7 +35,9 @@ class DeclaredService:
     """What a stack says of one service. Durations are in seconds.
 
     ``keep``: nothing is evicted in its stead. ``idle_s`` is after how long without a request one that is started on
-    demand is stopped, None: never. ``after`` are the services that have to be ready before it starts.
+    demand is stopped, None: never. ``after`` are the services that have to be ready before it starts. ``names`` are
+    further names by which the gateway's clients ask for it; ``defaults`` and ``force`` are what is laid into the bodies
+    of their requests, as JSON: where a request says nothing, and whatever it says.
     """
 
     name: str
@@ -44,3 +48,41 @@ class DeclaredService:
     idle_s: float | None
     stays_s: float
     restarts: Restarts
+    names: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    force: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRoute:
+    """A name that stands for two services: ``first`` is asked, and ``then`` for the reasons in ``when``.
+
+    ``start``: ``then`` is started for it where it does not run. ``waiting`` is how many requests may wait for ``first``
+    before that counts as busy.
+    """
+
+    name: str
+    first: str
+    then: str
+    when: tuple[str, ...]
+    start: bool
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredGateway:
+    """Where a stack's gateway listens, and how long and how many wait at it.
+
+    ``wait_s`` is in seconds; ``queue`` is for each service. ``comments``: a stream that waits is told what for.
+    ``certificate`` and ``certificate_key`` are paths of this host, "" for none. ``open``: other hosts are served
+    without a key.
+    """
+
+    bind: str
+    port: int
+    wait_s: float
+    queue: int
+    comments: bool
+    certificate: str = ""
+    certificate_key: str = ""
+    open: bool = False

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sparkctl.planning.box.declared import DeclaredService  # noqa: TC001  (pydantic reads it at run time)
+from sparkctl.planning.box.declared import (  # noqa: TC001  (pydantic reads it at run time)
+    DeclaredGateway,
+    DeclaredRoute,
+    DeclaredService,
+)
 
 PENDING: Final = "pending"
 """The outcome of an apply that has not ended, or whose process was killed."""
@@ -67,7 +71,7 @@ class KeptGeneration:
 
     ``stack`` is the stack's name and ``file`` the file that it was read from. ``restores`` is the generation that a
     rollback brought back. ``reserve_bytes``, ``act_bytes`` and ``floor_bytes`` are the host settings of the stack,
-    None where it says nothing of one.
+    None where it says nothing of one. ``routes`` and ``gateway`` are what it says of its gateway, None for nothing.
     """
 
     number: int
@@ -80,6 +84,8 @@ class KeptGeneration:
     reserve_bytes: int | None = None
     act_bytes: int | None = None
     floor_bytes: int | None = None
+    routes: tuple[DeclaredRoute, ...] = ()
+    gateway: DeclaredGateway | None = None
 
     def service(self, name: str) -> KeptService | None:
         """Return its service of this name, None where it has none."""

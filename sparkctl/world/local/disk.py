@@ -32,27 +32,15 @@ class DiskFiles:
         Raises:
             InputError: something else than a file is there, no permission, or the disk is full; then nothing is left.
         """
-        temporary: Path | None = None
-        try:
-            _refuse_other(path)
-            private_folder.make(path.parent)
-            descriptor, name = tempfile.mkstemp(
-                dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX
-            )
-            temporary = Path(name)
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, mode)
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-            temporary.replace(path)
-        except OSError as error:
-            if temporary is not None:
-                temporary.unlink(missing_ok=True)
-            message = f"cannot write {path}: {error.strerror}"
-            raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
-        except ValueError as error:
-            raise InputError(f"cannot write {path}: this can be no name of a file ({error})") from None
+        _written(path, content, mode, replace=True)
+
+    def create(self, path: Path, content: bytes, *, mode: int) -> bool:
+        """Write a file that is not there yet, and its folders; False: something has this name already.
+
+        Raises:
+            InputError: no permission, or the disk is full; then nothing is left.
+        """
+        return _written(path, content, mode, replace=False)
 
     def write_folder(self, path: Path, contents: Mapping[str, bytes], *, replace: bool) -> None:
         """Write a folder with these files; with ``replace`` in the place of the one that is there.
@@ -112,3 +100,40 @@ def _refuse_other(path: Path) -> None:
         names = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
         what = names.get(stat.S_IFMT(kind), "a device")
         raise InputError(f"cannot write {path}: {what} is there", hint="name a new file, or a regular one to replace")
+
+
+def _written(path: Path, content: bytes, mode: int, *, replace: bool) -> bool:
+    """Write a file beside its place and give it its name; False: without ``replace``, the name is taken."""
+    temporary: Path | None = None
+    try:
+        if replace:
+            _refuse_other(path)
+        private_folder.make(path.parent)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=unfinished.prefix(path), suffix=unfinished.SUFFIX)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        return _named(temporary, path, replace=replace)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        message = f"cannot write {path}: {error.strerror}"
+        raise InputError(message, hint="free some space or mend the folder's owner, and try again") from None
+    except ValueError as error:
+        raise InputError(f"cannot write {path}: this can be no name of a file ({error})") from None
+
+
+def _named(temporary: Path, path: Path, *, replace: bool) -> bool:
+    if replace:
+        temporary.replace(path)
+        return True
+    try:
+        path.hardlink_to(temporary)  # which a rename would put in the place of another one
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+    from sparkctl.world.door import server
+    from sparkctl.world.door_ports import Bounds, Door, DoorHandler, DoorOpener, DoorPlace, Pages
     from sparkctl.world.host import Host, Models
     from sparkctl.world.local import clock, disk, network, stream_client
     from sparkctl.world.local.models import folders, hub
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, ServiceManager, Store, Supervisor
     from sparkctl.world.web import Streams
 else:
+    server = LazyModule("sparkctl.world.door.server")
     clock = LazyModule("sparkctl.world.local.clock")
     manager = LazyModule("sparkctl.world.local.systemd.manager")
     notify = LazyModule("sparkctl.world.local.systemd.notify")
@@ -72,11 +75,18 @@ def _supervisor() -> Supervisor:
     return notify.SystemdSupervisor(os.environ)
 
 
+async def _door(
+    place: DoorPlace, handler: DoorHandler, pages: Pages | None = None, bounds: Bounds | None = None
+) -> Door:
+    return await server.open_door(place, handler, pages, bounds)
+
+
 class Doors(NamedTuple):
     """How the ports are made, later: an engine that is absent must not stop ``render`` or ``doctor``.
 
     Those with a default are this machine's, with or without an engine: its files, the models on its disk, the network,
-    its clock, and what watches this process. ``hub`` is given the address of another hub than the public one, or None.
+    its clock, what watches this process, and the door that clients come to. ``hub`` is given the address of another hub
+    than the public one, or None.
     """
 
     host: Callable[[], Host]
@@ -90,6 +100,7 @@ class Doors(NamedTuple):
     clock: Callable[[], Clock] = _clock
     supervisor: Callable[[], Supervisor] = _supervisor
     manager: Callable[[], ServiceManager] = _manager
+    door: DoorOpener = _door
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

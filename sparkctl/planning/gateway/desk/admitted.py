@@ -12,7 +12,7 @@ from sparkctl.planning.gateway.desk.room import DeskRoom
 from sparkctl.planning.refusal import arithmetic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.memory.pool import Pool
     from sparkctl.planning.admission import Wanted
@@ -31,30 +31,33 @@ def admitted(wanted: Mapping[str, Wanted], running: Sequence[Running], pool: Poo
     def fits(going: frozenset[str], coming: tuple[str, ...]) -> DeskRoom:
         unknown = [name for name in coming if name not in wanted]
         if unknown:
-            return DeskRoom(False, f"what {unknown[0]} takes is not known")
+            return DeskRoom(False, lambda: f"what {unknown[0]} takes is not known")
         left = [one for one in running if one.name not in going]
         asked = [wanted[name]._replace(after=coming[:place]) for place, name in enumerate(coming)]
-        freed, back = _without(running, going, pool)
+        freed = _freed(running, going, pool)
         try:
             admission = admit(asked, left, freed, replace=True)
         except InputError as error:
-            return DeskRoom(False, error.message)
+            message = error.message
+            return DeskRoom(False, lambda: message)
         if admission.fits:
             return DeskRoom(True)
-        return DeskRoom(False, "\n".join([*arithmetic(asked, left, freed, admission), *back]))
+        return DeskRoom(False, lambda: "\n".join([*arithmetic(asked, left, freed, admission), *_back(running, going)]))
 
     return fits
 
 
-def _without(running: Sequence[Running], going: frozenset[str], pool: Pool) -> tuple[Pool, list[str]]:
-    """Return the memories once these services are gone, and a line for each of what it gives back."""
-    lines = []
+def _freed(running: Sequence[Running], going: frozenset[str], pool: Pool) -> Pool:
+    """Return the memories once these services are gone."""
     for one in running:
         if one.name in going:
             for memory in one.memories:
                 pool = pool.with_more(one.held(memory), memory)
-            if one.held_bytes:
-                lines.append(
-                    f"  {format_gib(one.held_bytes)} of {one.name} are counted as available: it may be stopped"
-                )
-    return pool, lines
+    return pool
+
+
+def _back(running: Sequence[Running], going: frozenset[str]) -> Iterator[str]:
+    """Yield a line for each service that is counted as gone."""
+    for one in running:
+        if one.name in going and one.held_bytes:
+            yield f"  {format_gib(one.held_bytes)} of {one.name} are counted as available: it may be stopped"

@@ -96,7 +96,7 @@ class StopFailed(NamedTuple):
 class SeenAtDesk(NamedTuple):
     """What is seen of a service, whose state is never ``draining``.
 
-    ``why`` is a sentence for held, paused and off. ``busy``: it answers requests, the desk's own among them.
+    ``why`` is a sentence for held, paused, stuck and off. ``busy``: it answers requests, the desk's own among them.
     ``wanted``: it has to run, does not, and waits for room though nobody asks: a service of `start: always`.
     ``wait_s``: it is not to be started before so many seconds have passed (the agent's back-off).
     """
@@ -115,7 +115,8 @@ class ServicesSeen(NamedTuple):
     """The agent has looked. A service that is not among them is left as it is.
 
     ``others_start`` is what is starting and none of the desk's services, "" for nothing: starts are one at a time.
-    It was looked at after the last outcome that the desk was told.
+    It was looked at after the last outcome that the desk was told. A service that the desk wanted held is ``held``,
+    also where that could not be written.
     """
 
     services: tuple[SeenAtDesk, ...]

@@ -30,6 +30,8 @@ class DeskRequest:
 
     ``may_start``: its key, and the route that it came by, allow that a service is started for it. ``stream``: it is
     told meanwhile what it waits for, so that it may wait for a start that is under way longer than ``wait_s``.
+    ``keeps``: it counts as use of its service; one that does not (a tokenize: clients ask every model for it, see
+    goniz/opencode-local-provider#14) takes no place, starts nothing, and keeps nothing running.
     Of requests that wait for the same service the higher ``priority`` is first, then who came first.
     """
 
@@ -37,6 +39,7 @@ class DeskRequest:
     service: str
     stream: bool = False
     may_start: bool = True
+    keeps: bool = True
     priority: int = 0
     wait_s: float = WAIT_S
     at: float = 0.0

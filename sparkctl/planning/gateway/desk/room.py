@@ -9,10 +9,15 @@ if TYPE_CHECKING:
 
 
 class DeskRoom(NamedTuple):
-    """Whether they fit, and the sum in words: of several lines where they do not."""
+    """Whether they fit. ``sum`` says why not, in several lines; it is asked for where somebody is told."""
 
     fits: bool
-    words: str = ""
+    sum: Callable[[], str] = str
+
+    @property
+    def words(self) -> str:
+        """The sum in words."""
+        return self.sum()
 
 
 Fits: TypeAlias = "Callable[[frozenset[str], tuple[str, ...]], DeskRoom]"

@@ -17,21 +17,23 @@ RESTARTS: Final = Restarts(10.0, 300.0, 3, 1800.0)
 class DeskState(StrEnum):
     """Where a service stands at the desk.
 
-    ``draining`` is ready, takes nothing new, and is stopped once its answers have ended. ``held``: it was given up;
+    ``draining`` is ready, takes nothing new, and is stopped once its answers have ended. ``stuck`` takes nothing
+    either: its server makes no steps (eugr/spark-vllm-docker#260), which the agent ends. ``held``: it was given up;
     ``paused``: an operator stopped it. Both are started by no request.
     """
 
     OFF = "off"
     STARTING = "starting"
     READY = "ready"
+    STUCK = "stuck"
     DRAINING = "draining"
     STOPPING = "stopping"
     HELD = "held"
     PAUSED = "paused"
 
 
-UP: Final = frozenset({DeskState.READY, DeskState.DRAINING})
-"""Those that have a server which answers."""
+UP: Final = frozenset({DeskState.READY, DeskState.STUCK, DeskState.DRAINING})
+"""Those that were ready and have a server still."""
 HOLDING: Final = frozenset({*UP, DeskState.STARTING, DeskState.STOPPING})
 """Those that hold memory."""
 
@@ -81,6 +83,7 @@ class DeskService:
     phase: str = ""
     eta_at: float | None = None
     ours: bool = False
+    gone: bool = False
     busy: bool = False
     pinned: bool = False
     wanted_at: float | None = None
@@ -96,7 +99,7 @@ class DeskService:
 
     @property
     def up(self) -> bool:
-        """Whether it has a server that answers."""
+        """Whether it was ready and has a server still."""
         return self.state in UP
 
     @property

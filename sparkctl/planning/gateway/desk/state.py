@@ -137,7 +137,17 @@ class DeskWork:
 
     def waiting(self, name: str) -> list[DeskRequest]:
         """Return the requests that wait for a service, whose turn it is first."""
-        return sorted(self._waiting.get(name, {}).values(), key=lambda one: one.turn)
+        found = self._waiting.get(name)
+        return sorted(found.values(), key=lambda one: one.turn) if found else []
+
+    def asked_for(self) -> list[str]:
+        """Return the names of the services that requests wait for."""
+        return [name for name, found in self._waiting.items() if found]
+
+    def asked_at(self, name: str) -> float | None:
+        """Return since when a request that may start a service waits for it, None where none does."""
+        found = self._waiting.get(name)
+        return min((one.at for one in found.values() if one.may_start), default=None) if found else None
 
     def waiters(self) -> list[DeskRequest]:
         """Return the requests that wait, whatever for."""
@@ -161,7 +171,8 @@ class DeskWork:
 
     def forward(self, request: DeskRequest) -> None:
         """Hand a request to its service."""
-        self.change(replace(request, place=RequestPlace.SERVED, served_at=self.now))
+        place = RequestPlace.SERVED if request.keeps else RequestPlace.RESTING
+        self.change(replace(request, place=place, served_at=self.now))
         self.effects.append(ForwardRequest(request.id, request.service))
 
     def refuse(

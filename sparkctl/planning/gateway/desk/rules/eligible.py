@@ -67,7 +67,7 @@ def evictable(work: DeskWork, coming: DeskService, *, overdue: bool) -> list[Des
 
 
 def _may_go_now(work: DeskWork, one: DeskService, coming: DeskService, *, overdue: bool) -> bool:
-    if one.state is not DeskState.READY or not may_go(one, coming) or work.now < one.stays_until:
+    if not one.up or not may_go(one, coming) or work.now < one.stays_until:
         return False
     if overdue:
         return True

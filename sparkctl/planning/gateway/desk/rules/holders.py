@@ -49,9 +49,17 @@ def _holds(work: DeskWork, one: DeskService, coming: DeskService) -> tuple[str, 
         then = "" if until is None else f", and goes after {format_duration(until)} without a request"
         return f"{one.name} {_why(one, coming)}{then}", until
     if not work.quiet(one.name):
-        number = work.serving(one.name)
-        doing = f"answers {number} request{'s' if number != 1 else ''}" if number else "is asked directly"
-        return f"{one.name} {doing}", None
+        return _answers(work, one), None
+    return _stays(work, one, coming)
+
+
+def _answers(work: DeskWork, one: DeskService) -> str:
+    number = work.serving(one.name)
+    doing = f"answers {number} request{'s' if number != 1 else ''}" if number else "is asked directly"
+    return f"{one.name} {doing}{', and is stuck' if one.state is DeskState.STUCK else ''}"
+
+
+def _stays(work: DeskWork, one: DeskService, coming: DeskService) -> tuple[str, float | None]:
     stays, idle = one.stays_until - work.now, one.used_at + idle_bound_s(one) - work.now
     if stays > 0:
         return f"{one.name} has just been loaded and stays for {format_duration(stays)}", stays

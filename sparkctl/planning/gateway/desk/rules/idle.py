@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 def stop(work: DeskWork) -> None:
-    """Stop each service that was started on demand and that nobody has asked for as long as its stack says."""
+    """Stop each service that was started on demand and that nobody has asked for as long as its stack says.
+
+    Not while another one starts: a stop would wait for its end, and who asks meanwhile would wait with it.
+    """
     for service in list(work.services.values()):
         at = idle_at(service)
-        if at is not None and work.now >= at and work.quiet(service.name):
+        if at is not None and work.now >= at and work.quiet(service.name) and not work.starting:
             idle_s = work.now - service.used_at
             work.put(replace(service, state=DeskState.STOPPING, ours=True))
             why = f"nobody has asked for {service.name} for {format_duration(idle_s)}"

@@ -4,7 +4,8 @@ One start at a time, of the higher priority first, then of who has waited longes
 asked whether the one that comes would fit with everything gone that may go: evict, load, evict again of what never fits
 was seen elsewhere (ollama#18282). A service that is to go takes nothing new, since one that was revived while it
 drained hung every load for hours (ollama#17408); it is let off when nobody waits for its room any more. What waits
-behind somebody who has no room yet is started where it does not stand in that one's way.
+behind somebody who has no room yet is started where it does not stand in that one's way, or where that one waits for
+what is not stopped for it: a higher priority, which goes when nobody asks for it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from sparkctl.base.units import format_duration
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.effects import LookAtMemory, RefusedFor, StopFor, StopService
 from sparkctl.planning.gateway.desk.room import MakingRoom
-from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s
+from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s, may_go
 from sparkctl.planning.gateway.desk.rules.holders import who_stays
-from sparkctl.planning.gateway.desk.service import DeskState
+from sparkctl.planning.gateway.desk.service import HOLDING, DeskState
 from sparkctl.planning.gateway.desk.state import APART_S
 
 if TYPE_CHECKING:
@@ -48,27 +49,30 @@ class Ahead(NamedTuple):
 
 def asked_since(work: DeskWork, service: DeskService) -> float | None:
     """Return since when somebody waits for the start of a service, None where nobody does."""
-    times = [one.at for one in work.waiting(service.name) if one.may_start]
-    if service.wanted_at is not None:
-        times.append(service.wanted_at)
-    return min(times, default=None)
+    asked, wanted = work.asked_at(service.name), service.wanted_at
+    return asked if wanted is None else wanted if asked is None else min(asked, wanted)
 
 
 def startable(work: DeskWork, service: DeskService) -> bool:
     """Return whether the desk starts it where it has room: what nobody asks for the agent does."""
     if service.declared.start is StartMode.MANUAL or service.not_before > work.now:
         return False
-    return any(one.may_start for one in work.waiting(service.name))
+    return work.asked_at(service.name) is not None
 
 
 def candidates(work: DeskWork) -> list[DeskService]:
-    """Return the services that somebody waits for and that are not there, whose turn it is first."""
-    found = [
-        (-one.declared.priority, since, one.name)
-        for one in work.services.values()
-        if one.state is DeskState.OFF and (since := asked_since(work, one)) is not None
-    ]
-    return [work.services[name] for _, _, name in sorted(found)]
+    """Return the services that somebody waits for and that are not there, whose turn it is first.
+
+    Of the same priority the one that room was made for comes before those whose requests are older: these may be the
+    ones that went for it.
+    """
+    first = None if work.making is None else work.making.coming
+    found = []
+    for one in work.services.values():
+        since = asked_since(work, one) if one.state is DeskState.OFF else None
+        if since is not None:
+            found.append((-one.declared.priority, one.name != first, since, one.name))
+    return [work.services[name] for *_, name in sorted(found)]
 
 
 # --- what was begun is let go where it is not needed any more
@@ -82,7 +86,7 @@ def check(work: DeskWork) -> None:
         return
     coming = work.services.get(making.coming)
     needed = coming is not None and coming.state is DeskState.OFF and asked_since(work, coming) is not None
-    if not needed or work.closed or (not making.stopping and not _drains(work, making)):
+    if coming is None or not needed or work.closed or (not making.stopping and not _drain(work, making, coming)):
         let_off(work)
     elif making.stopping and making.gone_at is None and not _stopping(work, making):
         work.making = making._replace(gone_at=work.now)
@@ -98,10 +102,15 @@ def let_off(work: DeskWork) -> None:
             work.put(replace(service, state=DeskState.READY))
 
 
-def _drains(work: DeskWork, making: MakingRoom) -> bool:
+def _drain(work: DeskWork, making: MakingRoom, coming: DeskService) -> bool:
     """Return whether each of those that are to go still waits for its last answer, and may go."""
-    those = [work.services.get(name) for name in making.victims]
-    return all(one is not None and one.state is DeskState.DRAINING and not one.protected for one in those)
+    for name in making.victims:
+        one = work.services.get(name)
+        if one is None or one.state is not DeskState.DRAINING:
+            return False
+        if not may_go(one, coming) or work.now < one.stays_until:
+            return False
+    return True
 
 
 def _stopping(work: DeskWork, making: MakingRoom) -> bool:
@@ -115,14 +124,22 @@ def _stopping(work: DeskWork, making: MakingRoom) -> bool:
 
 def look(work: DeskWork) -> None:
     """Ask for a look at the memory where somebody waits for a start and it is worth it."""
-    making = work.making
-    if work.closed or work.starting or work.now < work.look_again_at or not candidates(work):
+    if work.now < work.look_again_at:
         return
-    if making is not None and making.stopping and making.gone_at is None:
-        return
-    if work.looking_at is None or work.now - work.looking_at >= LOST_S:
+    at = look_at(work)
+    if at is not None and work.now >= at:
         work.looking_at = work.now
         work.effects.append(LookAtMemory())
+
+
+def look_at(work: DeskWork) -> float | None:
+    """Return when the memory is to be looked at, None where nobody waits for that."""
+    making = work.making
+    if work.closed or work.starting or not candidates(work):
+        return None
+    if making is not None and making.stopping and making.gone_at is None:
+        return None
+    return work.look_again_at if work.looking_at is None else work.looking_at + LOST_S
 
 
 def decide(work: DeskWork, fits: Fits | None) -> None:
@@ -163,7 +180,16 @@ def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead
     making = work.making
     if making is None or (not making.stopping and all(one.name != making.coming for one in ahead)):
         _make_room(work, fits, coming, ahead, alone.words)
-    return Ahead(name, chosen(evictable(work, coming, overdue=True), fits, name) or could)
+    return _stands_ahead(work, fits, coming)
+
+
+def _stands_ahead(work: DeskWork, fits: Fits, coming: DeskService) -> Ahead | None:
+    """Return whom others have to leave room for: not who waits for what nobody but time can stop."""
+    soon = chosen(evictable(work, coming, overdue=True), fits, coming.name)
+    if soon is not None:
+        return Ahead(coming.name, soon)
+    later = frozenset(one.name for one in work.services.values() if one.state in HOLDING and may_go(one, coming))
+    return Ahead(coming.name, later) if fits(later, (coming.name,)).fits else None
 
 
 def _harmless(work: DeskWork, fits: Fits, name: str, going: frozenset[str], ahead: Sequence[Ahead]) -> bool:

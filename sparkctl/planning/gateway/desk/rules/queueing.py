@@ -7,6 +7,7 @@ alike, since it is served in the same way once it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,10 +31,21 @@ QUEUE_RETRY_S: Final = 5.0
 
 def arrive(work: DeskWork, asked: DeskRequest) -> None:
     """Take a request in, or refuse it where too many are there before it."""
-    request = replace(asked, at=work.now, place=RequestPlace.WAITING, served_at=None, first_byte_at=None, told_at=None)
+    request = replace(
+        asked,
+        may_start=asked.may_start and asked.keeps,
+        at=work.now,
+        place=RequestPlace.WAITING,
+        served_at=None,
+        first_byte_at=None,
+        told_at=None,
+    )
     service = work.services.get(request.service)
     work.change(request)
-    if service is None:
+    if service is None or service.gone:
+        return
+    if not request.keeps and service.state is DeskState.READY:
+        work.forward(request)
         return
     limit, queue = service.declared.limit, service.declared.queue
     before = len(work.waiting(service.name)) - 1 + work.serving(service.name) * service.up
@@ -44,10 +56,12 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
 
 def serve(work: DeskWork) -> None:
     """Hand to each ready service as many as it answers at once."""
-    for service in work.services.values():
-        free = service.declared.limit - work.serving(service.name)
-        if service.state is DeskState.READY and free > 0:
-            for request in work.waiting(service.name)[:free]:
+    for name in work.asked_for():
+        service = work.services.get(name)
+        if service is not None and service.state is DeskState.READY:
+            free = max(0, service.declared.limit - work.serving(name))
+            waiting = work.waiting(name)
+            for request in [*waiting[:free], *(one for one in waiting[free:] if not one.keeps)]:
                 work.forward(request)
 
 
@@ -55,15 +69,27 @@ def refuse(work: DeskWork) -> None:
     """Refuse each request that waits for what cannot come, or that has waited as long as it may."""
     for request in work.waiters():
         service = work.services.get(request.service)
-        if service is None:
-            words = f"the stack that is applied has no service {request.service}"
+        if service is None or service.gone:
+            words = f"{request.service} is no service of the stack that is applied"
             work.refuse(request, RefusedFor.UNKNOWN, words, final=True)
         elif service.state in {DeskState.HELD, DeskState.PAUSED}:
             _stands_still(work, request, service)
         elif service.state in {DeskState.OFF, DeskState.STOPPING, DeskState.DRAINING}:
             _cold(work, request, service)
-        elif work.now >= request.until:
+        elif work.now >= waits_until(request, service):
             _waited_out(work, request, service)
+
+
+def waits_until(request: DeskRequest, service: DeskService) -> float:
+    """Return how long a request waits at most for its service, as that is now.
+
+    One that streams waits for a start to its end, however long, and then for its turn as if it had just come.
+    """
+    if request.stream and service.state is DeskState.STARTING:
+        return math.inf
+    if request.stream and service.state is DeskState.READY:
+        return max(request.until, service.ready_at + request.wait_s)
+    return request.until
 
 
 def _stands_still(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
@@ -99,15 +125,21 @@ def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
         _waited_out(work, request, service)
 
 
+def stuck(service: DeskService) -> str:
+    """Return that a server makes no steps, in words."""
+    return f"{service.name} is stuck{f': {service.why}' if service.why else ''}"
+
+
 def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request that has waited as long as it may, with what it waited for, and when it may be there."""
     waited = f"{service.name} was not there within {format_duration(request.wait_s)}"
     if service.state is DeskState.STARTING:
-        if request.stream:
-            return
         left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)
         then = "" if left is None else f", about {format_duration(left)} left"
         work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or CLOSED_RETRY_S)
+        return
+    if service.state is DeskState.STUCK:
+        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {stuck(service)}", retry_s=CLOSED_RETRY_S)
         return
     if service.state is DeskState.READY:
         limit = service.declared.limit

@@ -49,7 +49,9 @@ def note(event: DeskEvent | object, work: DeskWork) -> None:
 @note.register(RequestAsked)
 def _(event: RequestAsked, work: DeskWork) -> None:
     arrive(work, event.request)
-    work.look_soon()
+    service = work.services.get(event.request.service)
+    if service is not None and service.state is DeskState.OFF:
+        work.look_soon()
 
 
 @note.register(RequestLeft)
@@ -72,7 +74,7 @@ def _(event: FirstByte, work: DeskWork) -> None:
 @note.register(RequestRests)
 def _(event: RequestRests, work: DeskWork) -> None:
     request = work.requests.get(event.id)
-    if request is None or request.place is RequestPlace.WAITING:
+    if request is None or request.place is RequestPlace.WAITING or not request.keeps:
         return
     place = RequestPlace.RESTING if event.rests else RequestPlace.SERVED
     if place is not request.place:
@@ -102,9 +104,15 @@ def _used(work: DeskWork, name: str) -> None:
 
 
 def _ours(work: DeskWork, name: str, state: DeskState) -> DeskService | None:
-    """Return a service on which the desk itself does that now."""
+    """Return a service on which the desk itself does that now. One that the stack has no more is forgotten then."""
     service = work.services.get(name)
-    return service if service is not None and service.ours and service.state is state else None
+    if service is None or not service.ours or service.state is not state:
+        return None
+    if service.gone:
+        del work.services[name]
+        work.look_soon()
+        return None
+    return service
 
 
 @note.register(ServiceStarted)
@@ -197,9 +205,11 @@ def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:
     before = service.state
     if look.state in UP:
         now_ready = service if service.up else _ready(work, service)
+        state = DeskState.STUCK if look.state is DeskState.STUCK else DeskState.READY
+        state = DeskState.DRAINING if service.state is DeskState.DRAINING else state
         elsewhere = look.busy and not work.serving(service.name)
         used_at = work.now if elsewhere else now_ready.used_at
-        work.put(replace(now_ready, busy=elsewhere, used_at=used_at))
+        work.put(replace(now_ready, state=state, why=look.why, busy=elsewhere, used_at=used_at))
         if service.busy and not elsewhere:
             work.look_soon()
         return
@@ -269,7 +279,10 @@ def _(event: GuardClosed, work: DeskWork) -> None:
 def _(event: StackDeclared, work: DeskWork) -> None:
     before = work.services
     work.services = {
-        one.name: replace(before[one.name], declared=one) if one.name in before else DeskService(one)
+        one.name: replace(before[one.name], declared=one, gone=False) if one.name in before else DeskService(one)
         for one in event.services
     }
+    for name, one in before.items():
+        if name not in work.services and one.ours:
+            work.services[name] = replace(one, gone=True)
     work.look_soon()

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration
 from sparkctl.planning.gateway.desk.effects import TellWaiter
+from sparkctl.planning.gateway.desk.request import RequestPlace
 from sparkctl.planning.gateway.desk.rules.holders import holders
+from sparkctl.planning.gateway.desk.rules.queueing import stuck
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.desk.state import Desk, DeskWork
 
 if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.request import DeskRequest
-    from sparkctl.planning.gateway.desk.service import DeskService
+from sparkctl.planning.gateway.desk.service import DeskService
 
 FIRST_S: Final = 5.0
 """A quick start is waited for without a word, so that a refusal still has its status."""
@@ -40,7 +42,7 @@ def tell(work: DeskWork) -> None:
 
 def waiting_words(desk: Desk, request: DeskRequest, now: float) -> str:
     """Return what a request waits for, for the page: words without an end; "" for one that does not wait."""
-    return _words(DeskWork(desk, now), request)
+    return _words(DeskWork(desk, now), request) if request.place is RequestPlace.WAITING else ""
 
 
 def _words(work: DeskWork, request: DeskRequest) -> str:
@@ -53,6 +55,8 @@ def _words(work: DeskWork, request: DeskRequest) -> str:
         before = [one.id for one in work.waiting(service.name)].index(request.id)
         limit = service.declared.limit
         return f"waiting for {service.name}: {limit} requests are answered at once, {before} before this one"
+    if service.state is DeskState.STUCK:
+        return f"waiting for {service.name}: {stuck(service)}"
     return _cold(work, service)
 
 

@@ -1,0 +1,178 @@
+"""Draw the pictures of the page in the documentation: of an example box, by Debian's chromium and playwright.
+
+apt-get install chromium; .venv/bin/pip install playwright; python scripts/page_pictures.py
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+from datetime import UTC
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from sparkctl.base.units import GIB
+from sparkctl.operations.page import rendered
+from sparkctl.operations.page.view import (
+    AgentOnPage,
+    BoxView,
+    GatewayOnPage,
+    GpuOnPage,
+    GuardOnPage,
+    HappenedOnPage,
+    KeyOnPage,
+    MemoryHolder,
+    MemoryNow,
+    MemorySample,
+    RequestOnPage,
+    RoomOnPage,
+    RouteOnPage,
+    ServiceOnPage,
+)
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
+PICTURES: Final = {"page.png": (1280, "light"), "page-narrow.png": (360, "dark")}
+"""Each picture, with the width of the window and the colours."""
+NOW: Final = 1_793_000_000.0
+TOTAL: Final = int(119.6 * GIB)
+ARITHMETIC: Final = "stops it: it makes room for reasoner, which needs 44.9 GiB where 31.2 GiB are free to start"
+
+
+def example() -> BoxView:
+    """Return a box of an executor and a reasoner, as values; no figure of it was measured."""
+    executor = ServiceOnPage(
+        "executor",
+        "busy",
+        "3 running, 0 waiting",
+        recipe="e4b-nvfp4",
+        served=("gemma-4-e4b",),
+        start="always",
+        priority=10,
+        keep=True,
+        url="http://127.0.0.1:8003",
+        claim_bytes=22 * GIB,
+        held_bytes=21 * GIB,
+        generated=141.3,
+        prompt=820.0,
+        running=3.0,
+        waiting=0.0,
+        kv=0.31,
+        idle_s=0.0,
+        may=("stop", "pin"),
+        has_log=True,
+    )
+    reasoner = ServiceOnPage(
+        "reasoner",
+        "starting",
+        "loading weights 3/7",
+        eta_s=94.0,
+        recipe="26b-a4b-fp8-mtp",
+        start="on-demand",
+        priority=5,
+        claim_bytes=45 * GIB,
+        held_bytes=18 * GIB,
+        may=("stop",),
+        has_log=True,
+    )
+    vision = ServiceOnPage(
+        "vision", "off", "starts on demand", recipe="e4b-fp8", start="on-demand", priority=1, may=("start",)
+    )
+    memory = MemoryNow(
+        "memory",
+        TOTAL,
+        68 * GIB,
+        10 * GIB,
+        12 * GIB,
+        48 * GIB,
+        6 * GIB,
+        4 * GIB,
+        (MemoryHolder("executor", 21 * GIB, 1 * GIB), MemoryHolder("reasoner", 18 * GIB, 27 * GIB, starting=True)),
+    )
+    used = [*([30.0] * 80), *([58.0, 58.5] * 60), *(float(30 + step) for step in range(22))]
+    course = tuple(
+        MemorySample(NOW - 30 * (len(used) - place), TOTAL, TOTAL - int(one * GIB), 0) for place, one in enumerate(used)
+    )
+    gateway = GatewayOnPage(
+        "http://127.0.0.1:8080",
+        ("auto", "executor", "reasoner", "vision"),
+        requests=(
+            RequestOnPage("req_5e2a", "auto", "executor", "editor", 4.0, "answers", 412),
+            RequestOnPage(
+                "req_91cc", "auto", "reasoner", "agent", 21.0, "waits for reasoner", None, "context", waits=True
+            ),
+        ),
+        routes=(RouteOnPage("auto", "executor", "reasoner", (("context", 7), ("tools-broken", 2), ("asked", 1))),),
+        keys=(KeyOnPage("editor", 212, 801_233, 90_120), KeyOnPage("agent", 1044, 5_120_448, 402_001)),
+    )
+    happened = (
+        HappenedOnPage(
+            NOW - 21, "reasoner", "asked", "starts it: a request through auto is longer than executor's context"
+        ),
+        HappenedOnPage(NOW - 24, "vision", "stopped-room", ARITHMETIC),
+        HappenedOnPage(NOW - 4000, "vision", "running", "ready after 1m 42s"),
+        HappenedOnPage(NOW - 9000, "", "applied", "generation 7 of the stack box"),
+    )
+    room = (
+        RoomOnPage("e2b-nvfp4", fits=False, words="e2b-nvfp4 does not fit: 4.1 GiB are missing", bytes=26 * GIB),
+        RoomOnPage("vision", fits=False, words="vision does not fit: 7.8 GiB are missing", bytes=30 * GIB),
+    )
+    return BoxView(
+        NOW,
+        host="spark",
+        memories=(memory,),
+        services=(executor, reasoner, vision),
+        happened=happened,
+        room=room,
+        gpus=(GpuOnPage("NVIDIA GB10", 46.0, 61, 96),),
+        guard=GuardOnPage(running=True, first="reasoner"),
+        agent=AgentOnPage(
+            running=True, told=("the agent runs since 3d 02h; it keeps generation 7 of box",), generation=7
+        ),
+        gateway=gateway,
+        course=course,
+        large_blocks=((2 << 20, 812), (4 << 20, 9021)),
+    )
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Serves the example, without its stream."""
+
+    def do_GET(self) -> None:
+        """Answer with the page, or one of its files."""
+        name = self.path.removeprefix("/page/")
+        body = rendered.page(example(), origin="http://spark:8080", zone=UTC) if self.path == "/" else b""
+        kind = "text/html; charset=utf-8"
+        if name in {"page.css", "icon.svg"}:
+            body, kind = rendered.data(name).encode(), "text/css" if name.endswith("css") else "image/svg+xml"
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (its parent's name)
+        """Say nothing."""
+
+
+def main() -> int:
+    """Draw the pictures into the folder of the documentation, or into another one that is named."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with import_module("playwright.sync_api").sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, (width, scheme) in PICTURES.items():
+            size = {"width": width, "height": 800}
+            page = browser.new_page(viewport=size, color_scheme=scheme, java_script_enabled=False)
+            page.goto(f"http://127.0.0.1:{server.server_port}/")
+            page.screenshot(path=folder / name, full_page=True)
+            page.close()
+        browser.close()
+    server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Who else starts and stops services in the agent's process: the gateway. What both know of each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from sparkctl.operations.agent.observed import OurContainer
+    from sparkctl.planning.agent.decision import Decision
+    from sparkctl.planning.agent.seen import BoxSeen
+    from sparkctl.planning.box.generation import KeptGeneration
+
+
+class BoxLook(NamedTuple):
+    """A look of the agent: what is declared, what it saw, what it decided, the containers, and whom it works on.
+
+    ``applying``: a command puts another stack into effect.
+    """
+
+    generation: KeptGeneration
+    seen: BoxSeen
+    decision: Decision
+    ours: tuple[OurContainer, ...]
+    acting_on: str = ""
+    applying: bool = False
+
+
+class BesideAgent(Protocol):
+    """Somebody beside the agent. All of it is called in the agent's own thread."""
+
+    def well(self) -> bool:
+        """Return whether it goes on; where it does not, the watchdog is to end the process."""
+
+    def works_on(self) -> frozenset[str]:
+        """Return the services that it works on, which the agent leaves alone as it does a command's."""
+
+    def looked(self, look: BoxLook | None) -> None:
+        """Take note of a look; None: nothing is applied."""
+
+
+class NobodyBeside:
+    """Nobody."""
+
+    def well(self) -> bool:
+        """Return that nothing is wrong."""
+        return True
+
+    def works_on(self) -> frozenset[str]:
+        """Return nothing."""
+        return frozenset()
+
+    def looked(self, look: BoxLook | None) -> None:
+        """Take no note."""

@@ -1,0 +1,1 @@
+"""The gateway: the desk, the door, the agent and the controller put together."""

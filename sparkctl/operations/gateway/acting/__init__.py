@@ -1,0 +1,1 @@
+"""What the desk wants done, done; and what it is told."""

@@ -1,0 +1,33 @@
+"""Who a request comes from, by its key: what that may use and start. Of a key its name alone is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sparkctl.world.door_ports import Arrival, Refuse
+
+
+class Caller(Protocol):
+    """The owner of a key, or anybody where no key is needed."""
+
+    @property
+    def name(self) -> str:
+        """The key's name."""
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a service is started for it."""
+
+    def may_use(self, model: str) -> bool:
+        """Return whether it may ask for a model by this name."""
+
+    def used(self, prompt: int | None, completion: int | None) -> None:
+        """Take note of a request that is over, and of its tokens where they are known."""
+
+
+class Doorkeeper(Protocol):
+    """Knows the keys."""
+
+    def caller(self, arrival: Arrival) -> Caller | Refuse:
+        """Return whose request it is, or why it is refused: no key, a wrong one, too many requests."""

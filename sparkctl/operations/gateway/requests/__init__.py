@@ -1,0 +1,1 @@
+"""Requests at the gateway: whose they are for, and what becomes of them."""

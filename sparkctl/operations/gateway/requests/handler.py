@@ -1,0 +1,227 @@
+"""Who decides what becomes of a request at the door: its key, its name, its route, and then the desk.
+
+All of it runs in the gateway's loop and blocks nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.operations.gateway.requests.directing import Direction, both, direct
+from sparkctl.operations.gateway.requests.refusals import refusal
+from sparkctl.operations.gateway.requests.remembered import RememberedResponses
+from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
+from sparkctl.planning.gateway.body import changed, edited
+from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
+from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests
+from sparkctl.planning.gateway.desk.request import DeskRequest
+from sparkctl.planning.gateway.names import models
+from sparkctl.planning.gateway.routes import after
+from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from sparkctl.operations.gateway.acting.clerk import Clerk
+    from sparkctl.operations.gateway.callers import Caller, Doorkeeper
+    from sparkctl.operations.gateway.requests.served import ServedStack
+    from sparkctl.planning.gateway.routes import Chosen
+    from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
+
+LIST: Final = "/v1/models"
+RESPONSES: Final = "/v1/responses"
+MODEL_HEADER: Final = "x-sparkctl-model"
+ROUTE_HEADER: Final = "x-sparkctl-route"
+
+
+@dataclass
+class _Open:
+    """A request that is not over. ``turn`` is its id at the desk, "" while it is not there."""
+
+    arrival: Arrival
+    caller: Caller | None
+    at: float
+    service: str = ""
+    turn: str = ""
+    direction: Direction | None = None
+    chosen: Chosen | None = None
+    forwarded_at: float | None = None
+    first_byte_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of its key."""
+        return NOBODY if self.caller is None else self.caller.name or NOBODY
+
+    @property
+    def may_start(self) -> bool:
+        """Whether its key may have a service started."""
+        return self.caller is not None and self.caller.may_start
+
+
+class GatewayHandler:
+    """Decides. ``stack`` is what is applied, None for nothing; ``doorkeeper`` knows the keys.
+
+    ``done`` is told each request that is over.
+
+    ``now`` are seconds on a clock that only runs forward.
+    """
+
+    def __init__(
+        self, clerk: Clerk, doorkeeper: Doorkeeper, now: Callable[[], float], done: Callable[[RequestDone], None]
+    ) -> None:
+        self.stack: ServedStack | None = None
+        self._clerk = clerk
+        self.doorkeeper = doorkeeper
+        self._now = now
+        self._done = done
+        self._open: dict[str, _Open] = {}
+        self._responses = RememberedResponses()
+
+    def requests(self) -> list[RequestNow]:
+        """Return the requests that are not over, in the order in which they came."""
+        return [self._told(one) for one in self._open.values()]
+
+    # --- what the door asks and tells --------------------------------------------------------------------------------
+
+    async def arrive(self, arrival: Arrival) -> Decision:
+        """Say what is done with a request."""
+        caller = self.doorkeeper.caller(arrival)
+        known = caller if not isinstance(caller, Refuse) else None
+        one = self._open[arrival.id] = _Open(arrival, known, self._now())
+        if isinstance(caller, Refuse):
+            return caller
+        stack = self.stack
+        if stack is None:
+            words = "no stack is applied here: sparkctl apply STACK"
+            return Refuse(503, "nothing_applied", words, should_retry=False)
+        if arrival.path == LIST:
+            states = {name: service.state for name, service in self._clerk.desk.services.items()}
+            return AnswerWith(models(stack.names, states, stack.created, caller.may_use))
+        stored = self._responses.service(arrival.path, one.key)
+        found = direct(arrival, caller, stack, self._clerk.desk, stored)
+        if isinstance(found, Refuse):
+            return found
+        one.direction, one.service, one.chosen = found, found.service, found.chosen
+        return self._asked(one, may_start=found.may_start)
+
+    def first_byte(self, request: str, status: int, piece: bytes) -> None:
+        """Take note that a server began to answer."""
+        one = self._open.get(request)
+        if one is None:
+            return
+        if one.first_byte_at is None:
+            one.first_byte_at = self._now()
+        if one.turn:
+            self._clerk.tell(FirstByte(one.turn))
+        if one.arrival.path == RESPONSES and status == 200:  # noqa: PLR2004  (an error stores nothing)
+            self._responses.note(piece, one.service, one.key)
+
+    def rests(self, request: str, *, rests: bool) -> None:
+        """Take note that nothing goes over a websocket, or something again: an open socket alone is no use."""
+        one = self._open.get(request)
+        if one is not None and one.turn:
+            self._clerk.tell(RequestRests(one.turn, rests))
+
+    def ended(self, request: str, ended: Ended) -> None:
+        """Take note that a request is over."""
+        one = self._open.pop(request, None)
+        if one is None:
+            return
+        if one.turn:
+            self._clerk.over(one.turn)
+        usage = ended.usage
+        if one.caller is not None:
+            one.caller.used(usage.prompt, usage.completion)
+        done = RequestDone(
+            self._told(one),
+            ended.how,
+            ended.status,
+            self._now() - one.at,
+            ended.bytes,
+            None if one.forwarded_at is None else one.forwarded_at - one.at,
+            None if one.first_byte_at is None else one.first_byte_at - one.at,
+            usage.prompt,
+            usage.completion,
+            ended.words,
+        )
+        self._done(done)
+
+    # --- the desk ----------------------------------------------------------------------------------------------------
+
+    def _asked(self, one: _Open, *, may_start: bool) -> Decision:
+        """Bring a request to the desk."""
+        stack, arrival = self.stack, one.arrival
+        comments = stack is not None and stack.comments and arrival.stream
+        one.turn = arrival.id if not one.turn else f"{arrival.id}+{one.service}"
+        wait_s = 540.0 if stack is None else stack.wait_s
+        keeps = one.direction is None or one.direction.keeps
+        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, wait_s=wait_s)
+        answer = self._clerk.ask(turn)
+        if answer.done():
+            return self._decided(one, answer.result())
+        says = (lambda: self._clerk.words(one.turn)) if comments else None
+        return Wait(self._later(one, answer), says)
+
+    async def _later(self, one: _Open, answer: asyncio.Future[ForwardRequest | RefuseRequest]) -> Decision:
+        return self._decided(one, await answer)
+
+    def _decided(self, one: _Open, effect: ForwardRequest | RefuseRequest) -> Decision:
+        return refusal(effect) if isinstance(effect, RefuseRequest) else self._forward(one)
+
+    # --- handing it on -----------------------------------------------------------------------------------------------
+
+    def _forward(self, one: _Open) -> Decision:
+        """Hand a request to the server of its service, with the name that this one has."""
+        stack, arrival = self.stack, one.arrival
+        server = None if stack is None else stack.servers.get(one.service)
+        if stack is None or server is None:
+            return Refuse(503, "not_running", f"{one.service} is not served any more", retry_after_s=1)
+        one.forwarded_at = self._now()
+        headers = {"Authorization": f"Bearer {server.key}"} if server.key else {}
+        told = {MODEL_HEADER: one.service}
+        if one.chosen is not None:
+            told[ROUTE_HEADER] = one.chosen.told
+        named = stack.names.services[one.service]
+        # A service is asked by what it serves; the name of a route, or of the service, it does not know.
+        changes = named.changes(arrival.model, arrival.path)
+        body, model = None, ""
+        if arrival.form == "json" and arrival.model and changed(arrival.document, changes):
+            body = edited(arrival.body, changes)
+        elif arrival.form == "form":
+            model = changes.model
+        direction, judge = one.direction, None
+        if direction is not None and direction.route is not None and one.service == direction.route.first:
+            judge = partial(self._judged, one, direction) if direction.keeps else None
+        return Forward(server.url, headers, body, model, told, judge)
+
+    async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
+        """Say whether the second service of a route is asked, now that the first one has answered."""
+        stack, route, facts = self.stack, direction.route, direction.facts
+        if stack is None or route is None or facts is None or one.arrival.id not in self._open:
+            return None
+        services = both(route, stack, self._clerk.desk, may_start=one.may_start)
+        chosen = after(route, facts, services, answered.status, answered.body)
+        if chosen.service != route.then:
+            return None
+        self._clerk.over(one.turn)
+        one.chosen, one.service, one.first_byte_at = chosen, route.then, None
+        return self._asked(one, may_start=one.may_start and route.start)
+
+    def _told(self, one: _Open) -> RequestNow:
+        chosen = one.chosen
+        return RequestNow(
+            one.arrival.id,
+            one.arrival.model,
+            one.service,
+            one.key,
+            one.arrival.path,
+            one.at,
+            one.forwarded_at,
+            one.first_byte_at,
+            "" if chosen is None or chosen.why is None else str(chosen.why),
+            self._clerk.words(one.turn) if one.forwarded_at is None else "",
+        )

@@ -1,0 +1,68 @@
+"""What is told of requests: the line of the log, and the values that figures are made of. A key is told by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.units import format_duration
+
+if TYPE_CHECKING:
+    from sparkctl.world.door_ports import How
+
+NOBODY: Final = "-"
+"""In the place of a key's name where no key is needed."""
+
+
+class RequestNow(NamedTuple):
+    """A request that is not over. ``at`` and the others on the gateway's clock, in seconds; None: not yet.
+
+    ``model`` is what the client asked for and ``service`` who answers, "" while that is not known; ``reason`` is why a
+    route chose another one than its first; ``words`` is what it waits for.
+    """
+
+    id: str
+    model: str
+    service: str
+    key: str
+    path: str
+    at: float
+    forwarded_at: float | None = None
+    first_byte_at: float | None = None
+    reason: str = ""
+    words: str = ""
+
+
+class RequestDone(NamedTuple):
+    """A request that is over. ``status`` is what the client has, 499 where it left; ``seconds`` from first to last.
+
+    ``waited_s`` is until it was handed to a server and ``first_byte_s`` until that answered, None where it did not.
+    Tokens are None where its server did not say them.
+    """
+
+    now: RequestNow
+    how: How
+    status: int
+    seconds: float
+    bytes: int
+    waited_s: float | None
+    first_byte_s: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    why: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line of the log."""
+        one = self.now
+        name = one.model or NOBODY
+        to = "" if one.service in {"", one.model} else f" → {one.service}"
+        parts = [f"{self.status} {one.path} {name}{to}, {one.key}, {format_duration(self.seconds)}"]
+        if self.waited_s is not None and self.waited_s >= 1.0:
+            parts.append(f"{format_duration(self.waited_s)} of it waiting")
+        if self.completion_tokens is not None:
+            parts.append(f"{self.completion_tokens} tokens")
+        if one.reason:
+            parts.append(f"by {one.reason}")
+        if self.why:
+            parts.append(self.why.split("\n", 1)[0])
+        return f"{one.id}: {', '.join(parts)}"

@@ -1,0 +1,84 @@
+"""Serves a stack: applied first, then kept by an agent, with the gateway beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import EngineError, InputError
+from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.agent.resident import Resident
+from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.gateway.gateway import Gateway, GatewayParts, OnPage
+from sparkctl.operations.stack.apply import apply
+from sparkctl.operations.stack.generations import Generations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.gateway import on_page
+    from sparkctl.planning.box.generation import KeptGeneration
+else:
+    on_page = LazyModule("sparkctl.operations.gateway.on_page")  # with jinja and prometheus: a closed door needs none
+
+
+class AskedGateway(NamedTuple):
+    """What is asked of a gateway in the place of what the stack's file says; ``open``: no key is needed."""
+
+    host: str | None = None
+    port: int | None = None
+    open: bool = False
+
+
+def made(world: World, asked: AskedGateway | None = None) -> Gateway:
+    """Return the gateway of a world, not open yet. With ``asked`` it serves also what has no `gateway:`."""
+    own = asked or AskedGateway()
+    parts = GatewayParts(world.door, _page, always=asked is not None, host=own.host, port=own.port, open=own.open)
+    return Gateway(world, parts)
+
+
+def _page(gateway: Gateway) -> OnPage:
+    return on_page.GatewayPage(gateway)
+
+
+def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[], bool] = lambda: False) -> None:
+    """Apply a stack (None: what was applied last counts) and serve it until Ctrl-C or SIGTERM.
+
+    Raises:
+        StackRefusedError, InputError, EngineError, ModError, NotReadyError, CheckError, WaitInterruptedError: as for
+            ``apply``, and where the gateway cannot listen.
+    """
+    world.refuse_elsewhere()
+    _refuse_second(world)
+    generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
+    if generation is None:
+        raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")
+    gateway = made(world, asked)
+    try:
+        gateway.begin(generation)
+        for line in how_to_call(gateway.url, generation):
+            world.report.say(line)
+        Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway).run()
+    finally:
+        gateway.close()
+
+
+def _refuse_second(world: World) -> None:
+    """Refuse where an agent keeps this engine.
+
+    Raises:
+        EngineError: it does.
+    """
+    if world.ports.locks.worked_on(world.engine.info().id, AGENT):
+        hint = "it serves what is applied where the stack's file has `gateway:`; sparkctl apply STACK"
+        raise EngineError("an agent keeps this engine already", hint=hint)
+
+
+def how_to_call(url: str, generation: KeptGeneration) -> list[str]:
+    """Return how a client calls the gateway, in lines."""
+    names = [*(one.name for one in generation.routes), *(one.name for one in generation.services)]
+    body = f'{{"model": "{names[0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    return [
+        f"models: {', '.join(names)}",
+        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'",
+    ]

@@ -1,0 +1,66 @@
+"""How to call what runs here: lines to paste, made of the address and the names that there are. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from sparkctl.operations.page.view import BoxView
+
+_HELLO: Final = "Say hello."
+
+
+class HowToCall(NamedTuple):
+    """One way to call it: what with, and the text to paste."""
+
+    heading: str
+    text: str
+
+
+def ways(view: BoxView, origin: str = "") -> tuple[HowToCall, ...]:
+    """Return the ways, the shortest first; () where nothing can be called.
+
+    ``origin`` is the address that the reader came by: whoever reads it from another host can use that one alone.
+    """
+    gateway = view.gateway
+    names = gateway.names or tuple(one.served[0] if one.served else one.name for one in view.services if one.url)
+    base = (origin or gateway.url) if gateway.url else next((one.url for one in view.services if one.url), "")
+    if not base or not names:
+        return ()
+    url, name = f"{base.rstrip('/')}/v1", names[0]
+    return (
+        HowToCall("curl", _curl(url, name, needs_key=gateway.needs_key)),
+        HowToCall("Python (pip install openai)", _python(url, name, needs_key=gateway.needs_key)),
+        HowToCall("an editor's settings (OpenAI compatible)", _editor(url, names, needs_key=gateway.needs_key)),
+    )
+
+
+def _curl(url: str, name: str, *, needs_key: bool) -> str:
+    body = json.dumps({"model": name, "messages": [{"role": "user", "content": _HELLO}]}, ensure_ascii=False)
+    key = ' \\\n  -H "Authorization: Bearer $SPARKCTL_KEY"' if needs_key else ""
+    to = f"curl {shlex.quote(f'{url}/chat/completions')} -H 'Content-Type: application/json'"
+    return f"{to}{key} \\\n  -d {shlex.quote(body)}"
+
+
+def _python(url: str, name: str, *, needs_key: bool) -> str:
+    key = 'os.environ["SPARKCTL_KEY"]' if needs_key else '"none"'
+    first = "import os\n\n" if needs_key else ""
+    return (
+        f"{first}from openai import OpenAI\n\n"
+        f"client = OpenAI(base_url={_quoted(url)}, api_key={key})\n"
+        f"answer = client.chat.completions.create(\n"
+        f"    model={_quoted(name)}, messages=[{{'role': 'user', 'content': {_quoted(_HELLO)}}}]\n"
+        f")\nprint(answer.choices[0].message.content)"
+    )
+
+
+def _editor(url: str, names: tuple[str, ...], *, needs_key: bool) -> str:
+    key = "a key of `sparkctl keys add NAME`" if needs_key else "none (any text)"
+    return f"base URL: {url}\nAPI key:  {key}\nmodel:    {', '.join(names)}"
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Python has it: JSON's is the same, but for characters that JSON writes as two."""
+    return json.dumps(text, ensure_ascii=False)

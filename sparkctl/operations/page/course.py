@@ -1,0 +1,86 @@
+"""The course of the host's memory over hours: a ring of samples, and its line. Pure.
+
+It is in the process's memory alone: it begins anew with the gateway.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.page.view import MemorySample
+
+EVERY_S: Final = 30.0
+"""Between two samples that are kept, a choice."""
+KEPT: Final = 1440
+"""Samples that are kept: twelve hours."""
+SHOWN: Final = 360
+"""Samples of which a line is drawn, a choice: more than a line of that width has points of its own."""
+WIDTH, HEIGHT = 1000, 120
+"""Of the drawing, in its own units."""
+
+
+class CourseRing:
+    """The samples of the last hours.
+
+    Of those that come sooner than ``EVERY_S`` after one, the one with least available is kept: a dip is what the course
+    is looked at for.
+    """
+
+    def __init__(self, kept: int = KEPT, every_s: float = EVERY_S) -> None:
+        self._samples: deque[MemorySample] = deque(maxlen=kept)
+        self._every_s = every_s
+        self._began = float("-inf")
+
+    def add(self, sample: MemorySample) -> None:
+        """Keep a sample."""
+        if sample.at - self._began >= self._every_s or sample.at < self._began or not self._samples:
+            self._began = sample.at
+            self._samples.append(sample)
+        elif sample.available_bytes < self._samples[-1].available_bytes:
+            self._samples[-1] = sample
+
+    def samples(self) -> tuple[MemorySample, ...]:
+        """Return the samples, the oldest first."""
+        return tuple(self._samples)
+
+
+def thinned(samples: Sequence[MemorySample], most: int = SHOWN) -> list[MemorySample]:
+    """Return at most so many of the samples: of each stretch the one with least available, and always the last."""
+    if len(samples) <= most:
+        return list(samples)
+    size = -(-len(samples) // (most - 1))
+    found = [min(samples[at : at + size], key=lambda one: one.available_bytes) for at in range(0, len(samples), size)]
+    return [*found, *samples[-1:]] if found[-1] != samples[-1] else found
+
+
+def points(samples: Sequence[MemorySample]) -> str:
+    """Return the line of what is in use, as an SVG polyline has it; "" where there are fewer than two samples."""
+    shown = thinned(samples)
+    if len(shown) <= 1 or shown[-1].at <= shown[0].at:
+        return ""
+    first, span = shown[0].at, shown[-1].at - shown[0].at
+    return " ".join(f"{_x(one.at, first, span):.1f},{_y(one):.1f}" for one in shown)
+
+
+def area(samples: Sequence[MemorySample]) -> str:
+    """Return the same as the border of what is below the line; "" as for ``points``."""
+    line = points(samples)
+    return f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}" if line else ""
+
+
+def least(samples: Sequence[MemorySample]) -> MemorySample | None:
+    """Return the moment at which least was available, None without samples."""
+    return min(samples, key=lambda one: one.available_bytes, default=None)
+
+
+def _x(at: float, first: float, span: float) -> float:
+    return min(1.0, max(0.0, (at - first) / span)) * WIDTH
+
+
+def _y(one: MemorySample) -> float:
+    share = (one.total_bytes - one.available_bytes) / one.total_bytes if one.total_bytes else 0.0
+    return HEIGHT * (1 - min(1.0, max(0.0, share)))

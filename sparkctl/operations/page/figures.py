@@ -1,0 +1,102 @@
+"""The routes of figures: the gateway's own, those of each vLLM as it writes them, and what Prometheus and Grafana need.
+
+The list for Prometheus follows its HTTP service discovery (prometheus.io/docs, http_sd_config): targets with labels, of
+which `__metrics_path__` says where the series of each service are, since its server listens on the loopback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.operations.page import rendered
+from sparkctl.world.door_ports import PageAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.page.seen.live import LiveBox
+    from sparkctl.operations.page.view import BoxView
+    from sparkctl.operations.page.visitors import Visitors
+    from sparkctl.world.door_ports import Page, PageAsked, Pages
+
+KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""What Prometheus is told that its text is (its format, 0.0.4)."""
+WITHIN_S: Final = 5.0
+"""How old a look may be that a scrape is answered by, a choice: scrapes are 15 s apart."""
+VLLM_S: Final = 5.0
+"""How long a server may take for its figures, a choice below Prometheus' 10 s for a scrape."""
+
+
+class FigurePages:
+    """Answers for the figures. ``text`` writes those of the gateway for a view."""
+
+    def __init__(self, world: World, live: LiveBox, visitors: Visitors, text: Callable[[BoxView], bytes]) -> None:
+        self._world = world
+        self._live = live
+        self._visitors = visitors
+        self._text = text
+
+    def routes(self) -> Pages:
+        """Return the routes, as the door takes them."""
+        return {
+            ("GET", "/metrics"): self._metrics,
+            ("GET", "/metrics/targets"): self._targets,
+            ("GET", "/services/{name}/metrics"): self._of_service,
+            ("GET", "/metrics/alerts.yaml"): self._file("alerts.yaml", "application/yaml; charset=utf-8"),
+            ("GET", "/metrics/grafana.json"): self._file("grafana.json", "application/json"),
+        }
+
+    async def _metrics(self, asked: PageAsked) -> PageAnswer:
+        if not self._visitors.may_read(asked):
+            return _unknown()
+        return _text(200, KIND, self._text(await self._live.fresh(WITHIN_S)))
+
+    async def _targets(self, asked: PageAsked) -> PageAnswer:
+        if not self._visitors.may_read(asked):
+            return _unknown()
+        view = await self._live.fresh(WITHIN_S)
+        return _text(200, "application/json", json.dumps(targets(view, asked)).encode())
+
+    async def _of_service(self, asked: PageAsked) -> PageAnswer:
+        if not self._visitors.may_read(asked):
+            return _unknown()
+        service = (await self._live.fresh(WITHIN_S)).service(asked.places["name"])
+        if service is None or not service.url:
+            return _text(404, KIND, b"# no service of this name answers now\n")
+        url, key = f"{service.url.rstrip('/')}/metrics", self._world.api_key
+        reply = await asyncio.to_thread(self._world.ports.http.get, url, key=key, timeout_s=VLLM_S)
+        if reply.status is None or not reply.whole:
+            return _text(502, KIND, b"# its server did not answer\n")
+        return _text(reply.status, KIND, reply.body.encode())
+
+    def _file(self, name: str, kind: str) -> Page:
+        async def page(asked: PageAsked) -> PageAnswer:
+            if not self._visitors.may_read(asked):
+                return _unknown()
+            return _text(200, kind, rendered.data(name).encode())
+
+        return page
+
+
+def targets(view: BoxView, asked: PageAsked) -> list[dict[str, object]]:
+    """Return what Prometheus finds here: the gateway itself, and each service that answers."""
+    host = asked.headers.get("host", "")
+    scheme = "https" if asked.encrypted else "http"
+    own = {"__metrics_path__": "/metrics", "__scheme__": scheme, "job": "sparkctl"}
+    found: list[dict[str, object]] = [{"targets": [host], "labels": own}]
+    for one in view.services:
+        if one.url:
+            labels = {"__metrics_path__": f"/services/{one.name}/metrics", "__scheme__": scheme, "job": "vllm"}
+            found.append({"targets": [host], "labels": {**labels, "service": one.name}})
+    return found
+
+
+def _unknown() -> PageAnswer:
+    return _text(401, KIND, b"# a key is needed: Authorization: Bearer ...\n")
+
+
+def _text(status: int, kind: str, body: bytes) -> PageAnswer:
+    return PageAnswer(status, {**rendered.SECURITY, "Content-Type": kind}, body)

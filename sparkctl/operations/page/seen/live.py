@@ -1,0 +1,127 @@
+"""Keeps the view of the box fresh while somebody looks, and hands it to the streams of events.
+
+While nobody looks it looks as often as the course of the memory wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.units import format_duration
+from sparkctl.operations.page.course import EVERY_S, CourseRing
+from sparkctl.operations.page.seen import watched
+from sparkctl.operations.page.view import BoxView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sparkctl.operations.page.ports import PageDesk
+    from sparkctl.operations.page.seen.watched import BoxWatch
+
+TICK_S: Final = 2.0
+"""Between two looks while somebody sees the page, a choice: each asks the engine, the driver and every server."""
+ROOM_S: Final = 60.0
+"""Between two questions what else would fit, a choice: each plans every recipe that does not run."""
+PATIENCE_S: Final = 8.0
+"""How long somebody waits for a look, a choice: in a freeze nvidia-smi blocked for 491 to 737 s
+(MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
+
+
+class LiveBox:
+    """The view of a box, as fresh as somebody wants it. ``room`` looks for what else would fit, in a thread.
+
+    ``now`` are seconds on a clock that only runs forward.
+    """
+
+    def __init__(
+        self,
+        watch: BoxWatch,
+        now: Callable[[], float],
+        desk: PageDesk | None = None,
+        room: Callable[[BoxView], None] = lambda _: None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._watch = watch
+        self._now = now
+        self._desk = desk
+        self._room = room
+        self._ring = CourseRing()
+        self._seen: BoxView | None = None
+        self._looked_at = float("-inf")
+        self._room_at = float("-inf")
+        self._patience_s = patience_s
+        self._looking: asyncio.Task[None] | None = None
+        self._began = float("-inf")
+        self._ticked = asyncio.Event()
+        self._wake = asyncio.Event()
+        self.viewers = 0
+
+    def view(self) -> BoxView:
+        """Return the last look, with what the desk knows now."""
+        seen = self._seen or BoxView(0.0, problem="it was not looked at yet")
+        seen = replace(seen, course=self._ring.samples())
+        held_up_s = self._now() - self._began
+        if self._looking is not None and held_up_s >= self._patience_s:
+            told = f"no answer of engine and driver for {format_duration(held_up_s)}; below is what was before"
+            seen = replace(seen, problem=told)
+        if self._desk is None:
+            return seen
+        return replace(seen, services=tuple(map(self._desk.service, seen.services)), gateway=self._desk.gateway())
+
+    async def fresh(self, within_s: float = TICK_S) -> BoxView:
+        """Return the view, of a look that is at most so old; where that is held up, of an older one, which says so."""
+        if self._looking is None and self._now() - self._looked_at > within_s:
+            self._began = self._now()
+            self._looking = asyncio.create_task(self._look())
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=self._patience_s)
+        return self.view()
+
+    async def _look(self) -> None:
+        try:
+            self._seen = await asyncio.to_thread(self._watch.look)
+            self._looked_at = self._now()
+            one = watched.sample(self._seen)
+            if one is not None:
+                self._ring.add(one)
+        finally:
+            self._looking = None
+            self._ticked.set()
+            self._ticked = asyncio.Event()
+
+    async def tick(self) -> BoxView:
+        """Return the view once there is a newer look, or one is held up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_S + self._patience_s):
+                await self._ticked.wait()
+        return self.view()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look often meanwhile."""
+        self.viewers += 1
+        self._wake.set()
+        try:
+            yield
+        finally:
+            self.viewers -= 1
+
+    def changed(self) -> None:
+        """Look now: something was done."""
+        self._looked_at = float("-inf")
+        self._wake.set()
+
+    async def keep(self) -> None:
+        """Look again and again, until this is cancelled."""
+        while True:
+            await self.fresh(TICK_S / 2)
+            if self.viewers and self._now() - self._room_at > ROOM_S and self._seen is not None:
+                self._room_at = self._now()
+                await asyncio.to_thread(self._room, self._seen)
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S if self.viewers else EVERY_S):
+                    await self._wake.wait()

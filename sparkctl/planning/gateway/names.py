@@ -1,0 +1,146 @@
+"""Under which names services are asked for at a gateway, and what its list of models says. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+from sparkctl.planning.box.declared import DeclaredRoute
+from sparkctl.planning.gateway.body import BodyChanges
+from sparkctl.planning.gateway.desk.service import DeskState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+MOST_TOLD: Final = 10
+"""Of names that a message lists, a choice."""
+_STATUS: Final = {DeskState.READY: "loaded", DeskState.STARTING: "loading"}
+"""What a list of models calls a state, in the words of llama.cpp's router (tools/server); any other is unloaded."""
+
+
+class NamedService(NamedTuple):
+    """A service as clients ask for it.
+
+    ``served`` are the names that its server answers to, of which the first is what the server calls itself; ``context``
+    is in tokens, None where the command does not say. ``sequences`` is how many requests it answers at once, None
+    likewise.
+    """
+
+    service: str
+    served: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    context: int | None = None
+    sequences: int | None = None
+    defaults: Mapping[str, Any] = MappingProxyType({})
+    force: Mapping[str, Any] = MappingProxyType({})
+
+    def changes(self, asked: str, path: str) -> BodyChanges:
+        """Return what of a body changes that asks by this name: a name that the server has stays as it is."""
+        model = "" if asked in self.served or not self.served else self.served[0]
+        return BodyChanges(model, self.defaults, self.force).on(path)
+
+
+Named: TypeAlias = NamedService | DeclaredRoute
+
+
+@dataclass(frozen=True, slots=True)
+class NameTable:
+    """What each name means. ``shared`` are names that several servers have, which mean none of them."""
+
+    services: Mapping[str, NamedService] = field(default_factory=dict)
+    routes: Mapping[str, DeclaredRoute] = field(default_factory=dict)
+    meant: Mapping[str, Named] = field(default_factory=dict)
+    shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def find(self, name: str) -> Named | None:
+        """Return what a name means, None where it means nothing."""
+        return self.meant.get(name)
+
+    def services_of(self, name: str) -> tuple[str, ...]:
+        """Return the services that a request by this name may come to."""
+        found = self.find(name)
+        if found is None:
+            return ()
+        return (found.first, found.then) if isinstance(found, DeclaredRoute) else (found.service,)
+
+    def nearest(self, name: str, may: Callable[[str], bool] = bool) -> list[str]:
+        """Return the names that there are and that a key ``may`` use, the nearest to this one first."""
+        known = [one for one in self.meant if may(one)]
+        return sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio())
+
+    def why_not(self, name: str, may: Callable[[str], bool] = bool) -> str:
+        """Return in a sentence that a name means nothing here, and which names there are."""
+        if name in self.shared:
+            both = " and ".join(self.shared[name])
+            return f"{both} are both served as {name!r}: ask by the name of the service"
+        found = self.nearest(name, may)
+        more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
+        there = f"there are: {', '.join(found[:MOST_TOLD])}{more}" if found else "there is none"
+        return f"the model {name[:200]!r} is none of this gateway; {there}"
+
+    def aliases(self, name: str) -> list[str]:
+        """Return the further names of a service."""
+        return [one for one, meant in self.meant.items() if meant is self.services[name] and one != name]
+
+
+def table(services: Iterable[NamedService], routes: Iterable[DeclaredRoute] = ()) -> NameTable:
+    """Return what each name means: a service's own name before its further ones, routes, and what servers have.
+
+    A route whose services there are not is left out: the stack's file is checked, and what an old one declared may not
+    be there any more.
+    """
+    own = {one.service: one for one in services}
+    meant: dict[str, Named] = dict(own)
+    for one in own.values():
+        for name in one.names:
+            meant.setdefault(name, one)
+    kept = {one.name: one for one in routes if {one.first, one.then} <= own.keys()}
+    for route in kept.values():
+        meant.setdefault(route.name, route)
+    servers: dict[str, list[str]] = {}
+    for one in own.values():
+        for name in dict.fromkeys(one.served):
+            if name not in meant:
+                servers.setdefault(name, []).append(one.service)
+    meant |= {name: own[serving[0]] for name, serving in servers.items() if len(serving) == 1}
+    shared = {name: tuple(serving) for name, serving in servers.items() if len(serving) > 1}
+    return NameTable(own, {name: one for name, one in kept.items() if meant[name] is one}, meant, shared)
+
+
+def models(
+    names: NameTable, states: Mapping[str, DeskState], created: int, may: Callable[[str], bool] = bool
+) -> dict[str, object]:
+    """Return the answer to /v1/models: each service and each route, as declared. It starts nothing.
+
+    ``created`` is when the stack was applied, in seconds since the epoch; ``may`` says which names the key may use.
+    """
+    found = [
+        _entry(one.service, one.context, states.get(one.service, DeskState.OFF), created)
+        | {"aliases": [alias for alias in names.aliases(one.service) if may(alias)]}
+        for one in names.services.values()
+        if may(one.service)
+    ]
+    for route in names.routes.values():
+        if may(route.name):
+            first, then = names.services[route.first], names.services[route.then]
+            context = _longer(first.context, then.context) if "context" in route.when else first.context
+            state = states.get(route.first, DeskState.OFF)
+            found.append(_entry(route.name, context, state, created) | {"aliases": []})
+    return {"object": "list", "data": found}
+
+
+def _longer(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _entry(name: str, context: int | None, state: DeskState, created: int) -> dict[str, object]:
+    """Return a model as OpenAI's list has it, with what clients look for beside it.
+
+    ``max_model_len`` is vLLM's name for the context, ``context_length`` OpenRouter's, ``meta.n_ctx`` llama.cpp's.
+    """
+    entry: dict[str, object] = {"id": name, "object": "model", "created": created, "owned_by": "sparkctl"}
+    if context is not None:
+        entry |= {"max_model_len": context, "context_length": context, "meta": {"n_ctx": context}}
+    return entry | {"status": {"value": _STATUS.get(state, "unloaded")}}

@@ -1,0 +1,121 @@
+"""Requests to the servers of this host, streamed: no time limit but that of the connection, and closed when left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from sparkctl.base.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from sparkctl.world.door_ports import Bounds
+
+_AT_ONCE: Final = MIB
+_SLICE: Final = 256 << 10
+_NO_LIMIT: Final = None
+FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
+
+
+class ServerDiedError(Exception):
+    """A server that does not answer, or does not go on. The message says how it was."""
+
+
+class Servers:
+    """The client side of the door: one pool of connections for all servers."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s),
+            timeout=aiohttp.ClientTimeout(total=_NO_LIMIT, sock_read=_NO_LIMIT, sock_connect=bounds.connect_s),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
+        """Send a request, and return its answer as far as its head.
+
+        Raises:
+            ServerDiedError: there is none.
+        """
+        sent = body if len(body) <= _AT_ONCE else _slices(body)
+        size = {"Content-Length": str(len(body))} if body else {}
+        try:
+            return await self._session.request(
+                method, url, data=sent or None, headers={**headers, **size}, allow_redirects=False
+            )
+        except FAULTS as error:
+            raise ServerDiedError(why(error)) from error
+
+    async def socket(
+        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a websocket to a server; ``most`` bytes has a message.
+
+        Raises:
+            ServerDiedError: it opens none.
+        """
+        try:
+            return await self._session.ws_connect(
+                f"ws{url.removeprefix('http')}", headers=headers, protocols=protocols, max_msg_size=most
+            )
+        except FAULTS as error:
+            raise ServerDiedError(why(error)) from error
+
+
+async def piece_of(answer: aiohttp.ClientResponse) -> bytes:
+    """Return what has come of an answer since the last look, all of it; b"": it is whole.
+
+    Raises:
+        ServerDiedError: it breaks off before its end.
+    """
+    try:
+        return await answer.content.readany()
+    except FAULTS as error:
+        raise ServerDiedError(why(error)) from error
+
+
+async def begin_of(answer: aiohttp.ClientResponse, most: int) -> tuple[bytes, bool]:
+    """Return an answer as far as ``most`` bytes (a little more, as pieces come), and whether that is all of it.
+
+    Raises:
+        ServerDiedError: it breaks off before its end.
+    """
+    pieces: list[bytes] = []
+    length = 0
+    while length <= most:
+        piece = await piece_of(answer)
+        if not piece:
+            return b"".join(pieces), True
+        pieces.append(piece)
+        length += len(piece)
+    return b"".join(pieces), False
+
+
+def why(error: BaseException) -> str:
+    """Return what a fault of a server was, in words."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect ({error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "broke off before the end of its answer"
+    if isinstance(error, ConnectionError):
+        return "broke the connection off"
+    if isinstance(error, TimeoutError):
+        return "did not accept the connection in time"
+    return f"did not answer as HTTP has it ({type(error).__name__})"
+
+
+async def _slices(body: bytes) -> AsyncIterator[bytes]:
+    view = memoryview(body)
+    for place in range(0, len(view), _SLICE):
+        yield bytes(view[place : place + _SLICE])

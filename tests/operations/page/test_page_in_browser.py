@@ -1,0 +1,149 @@
+"""The page in a real browser: it starts, stops, follows a log, is reloaded, and lives through a cut connection."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sparkctl.operations.page.view import GatewayOnPage, RequestOnPage
+from tests.support.applied_stack import AppliedStack
+from tests.support.browsers import browser
+from tests.support.page_bench import NamedKeys, PageBench, served_in_a_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["browser"]
+
+SMALL = "small"
+EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+SOON_MS = 8000
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> AppliedStack:
+    applied = AppliedStack(tmp_path)
+    applied.apply("{small: {recipe: e4b-nvfp4}}")
+    return applied
+
+
+@contextmanager
+def opened(browser: Any, bench: PageBench, **options: Any) -> Iterator[tuple[Any, list[str]]]:  # noqa: ANN401
+    """Open a page, and collect what the browser complains of; closed before the door is."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(SOON_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    try:
+        page.goto(bench.url)
+        yield page, complaints
+    finally:
+        context.close()
+
+
+def row(page: Any, name: str) -> Any:  # noqa: ANN401
+    return page.locator(f'table[data-rows="services"] tr[data-key="{name}"]')
+
+
+def test_a_service_is_stopped_started_followed_and_seen_again(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench) as (page, complaints):
+        link = page.locator("#link")
+        link.get_by_text("live").wait_for()
+        stop, start = (row(page, SMALL).get_by_role("button", name=name, exact=True) for name in ("stop", "start"))
+        stop.click()
+        page.locator("#said").get_by_text("was stopped").wait_for()
+        start.wait_for()
+        assert stack.spark.engine.container(SMALL) is None
+        start.focus()
+        page.keyboard.press("Enter")
+        page.locator("#said").get_by_text("is being started").wait_for()
+        stop.wait_for()
+        assert stack.spark.engine.container(SMALL) is not None
+
+        bench.desk.shown = GatewayOnPage(url=bench.url, requests=(RequestOnPage("r-1", EVIL, SMALL, "-", 2.0, EVIL),))
+        page.reload()
+        page.locator('table[data-rows="requests"]').get_by_text("onerror").first.wait_for()
+        page.get_by_role("button", name="cancel").click()
+        page.get_by_text("no request is under way").wait_for()
+
+        bench.cut.set()
+        link.get_by_text("connection lost").wait_for()
+        bench.cut.clear()
+        link.get_by_text("live").wait_for()
+
+        row(page, SMALL).get_by_role("link", name="log").click()
+        page.locator("#link").get_by_text("live").wait_for()
+        container = stack.spark.engine.container(SMALL)
+        assert container is not None
+        stack.spark.engine.log[container.id].append(EVIL)
+        page.locator("#log").get_by_text("onerror").wait_for()
+        assert page.title() == f"log of {SMALL}"
+        assert [one for one in complaints if "ERR_INCOMPLETE_CHUNKED" not in one] == [], "the cut is one of them"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+def test_the_page_is_as_wide_as_its_window(
+    browser: Any,  # noqa: ANN401
+    stack: AppliedStack,
+    tmp_path: Path,
+    width: int,
+    scheme: str,
+) -> None:
+    size = {"width": width, "height": 800}
+    with (
+        served_in_a_thread(stack.world) as bench,
+        opened(browser, bench, viewport=size, color_scheme=scheme) as (page, complaints),
+    ):
+        page.locator("#link").get_by_text("live").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        back = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (sum(map(int, back.removeprefix("rgb(").rstrip(")").split(", "))) < 200) == (scheme == "dark")
+        page.screenshot(path=tmp_path / "page.png", full_page=True)
+        assert (tmp_path / "page.png").stat().st_size > 10_000
+        assert not complaints
+        seen = page.locator("body").aria_snapshot()
+        for one in ('heading "Services"', 'button "stop"', 'columnheader "state"', 'rowheader "small"', "status:"):
+            assert one in seen or width == 360, one
+        focused = set()
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            focused.add(page.evaluate("document.activeElement.textContent"))
+        assert {"stop", "pin", "log"} <= focused
+
+
+def test_it_works_without_a_script(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench, java_script_enabled=False) as (page, _):
+        row(page, SMALL).get_by_role("button", name="stop", exact=True).click()
+        page.get_by_text("small was stopped").wait_for()
+        row(page, SMALL).get_by_role("button", name="start", exact=True).wait_for()
+
+
+def test_what_the_stream_brings_keeps_the_focus(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench) as (page, _):
+        page.locator("#link").get_by_text("live").wait_for()
+        row(page, SMALL).get_by_role("button", name="pin", exact=True).focus()
+        before = page.locator("[data-text=at]").text_content()
+        stack.spark.clock.now += 60
+        deadline = time.monotonic() + SOON_MS / 1000
+        while page.locator("[data-text=at]").text_content() == before and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+        assert page.locator("[data-text=at]").text_content() != before
+        assert page.evaluate("document.activeElement.value") == "pin"
+
+
+def test_with_a_key_it_asks_for_it(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
+    keys = NamedKeys({"the-key": "ada"}, {"ada"})
+    with served_in_a_thread(stack.world, keys) as bench, opened(browser, bench) as (page, _):
+        page.get_by_label("a key that may administer").fill("the-key")
+        page.keyboard.press("Enter")
+        row(page, SMALL).wait_for()
+        assert "the-key" not in page.content()
+        assert "the-key" not in page.url
+        assert page.evaluate("document.cookie") == "", "no script reads the session"

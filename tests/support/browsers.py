@@ -1,0 +1,38 @@
+"""A real browser: Debian's chromium, driven by playwright, which is installed without a browser of its own.
+
+`apt-get install chromium` and `pip install playwright`; tests that want one are skipped without (`.ci/run` has it).
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.engine_fixtures import not_here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start the browser. Its driver keeps an event loop in this thread, so it ends with the module."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        not_here("browser", "needs a browser: apt-get install chromium")
+    if find_spec("playwright") is None:
+        not_here("browser", "needs playwright: .venv/bin/pip install playwright")
+    drives = import_module("playwright.sync_api").sync_playwright()
+    with drives as playwright:
+        # As root, in containers and on a machine without much of /dev/shm.
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        try:
+            yield started
+        finally:
+            started.close()
