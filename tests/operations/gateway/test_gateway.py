@@ -15,11 +15,13 @@ from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.stack import standing
 from sparkctl.world.door_ports import AnswerWith
 from tests.support.fakes import FakeReport
-from tests.support.gateway_bench import E4B, FP8, STACK, GatewayBench
+from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sparkctl.world.engine import Container
 
 
 @pytest.fixture
@@ -92,9 +94,17 @@ def test_a_request_for_what_does_not_run_starts_it_and_all_who_wait_share_the_st
 
 def test_a_start_goes_on_when_nobody_waits_any_more_and_the_client_is_a_499_s6(bench: GatewayBench) -> None:
     bench.up()
+    goes_on = threading.Event()
+
+    def begun(container: Container) -> Container:
+        goes_on.wait(PATIENCE_S)
+        return container
+
+    bench.spark.engine.on_start[FP8] = begun
     request = bench.ask(FP8, until=False)
     bench.until(lambda: bench.states[FP8] == "starting", ticks=False)
     request.end("left", 499)
+    goes_on.set()
     bench.until(lambda: FP8 in bench.running)
     (done,) = bench.done
     assert (done.status, done.how, done.now.service) == (499, "left", FP8)
