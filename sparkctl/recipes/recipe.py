@@ -344,10 +344,8 @@ class Recipe(Declaration, title="sparkctl recipe"):
         if _API_KEY not in self.secrets:
             yield Finding(("serve", "own-key"), "a key that the server never gets", f"add secrets: [{_API_KEY}]")
         if not ipaddress.ip_address(self.serve.bind).is_loopback:
-            told = (
-                f"expected an address of the loopback, found {self.serve.bind}: its key (serve.own-key) is sparkctl's"
-            )
-            message = f"{told} alone, and clients ask the gateway"
+            told = f"expected an address of the loopback, found {self.serve.bind}"
+            message = f"{told}: its key (serve.own-key) is sparkctl's alone, and clients ask the gateway"
             hint = "remove bind; or write set: {serve.own-key: false}, and give VLLM_API_KEY a value of yours"
             yield Finding(("serve", "bind"), message, hint)
 
