@@ -35,6 +35,8 @@ else:
 
 ON_DEMAND: Final = "on-demand"
 _API_KEY: Final = "VLLM_API_KEY"
+OF_GATEWAY: Final = frozenset({f'secrets+=["{_API_KEY}"]', "serve.own-key=true"})
+"""What a stack with a gateway lays over each service, as ``--set`` takes it: a key of its own."""
 _READINESS: Final = ("always", ON_DEMAND, "manual")
 """How a service starts, the most readily first."""
 _LINES: Final = "reserve > act > floor: admission keeps the first free, the guard ends a service at the others"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,12 +11,14 @@ from sparkctl.base.errors import InputError
 from sparkctl.operations.gateway.keys import servers
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import STATE, FakeSpark
-from tests.support.fakes import FakeReport
+from tests.support.fakes import FakeHttp, FakeReport
 from tests.support.gateway_bench import E4B, FP8, GatewayBench
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from sparkctl.world.web import Reply
 
 NAME = "VLLM_API_KEY"
 BEHIND = f"services: {{{E4B}: {{recipe: {E4B}}}, {FP8}: {{recipe: {FP8}}}}}\ngateway: {{}}\n"
@@ -30,6 +32,18 @@ def with_stack(folder: Path, stack: str) -> FakeSpark:
     file.parent.mkdir(parents=True)
     file.write_text(stack)
     return spark
+
+
+class AskedWith(FakeHttp):
+    """Servers that take note of the keys that they are asked with."""
+
+    def __init__(self, **fields: Any) -> None:  # noqa: ANN401  (as of the fake)
+        super().__init__(**fields)
+        self.with_keys: set[tuple[str, str | None]] = set()
+
+    def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
+        self.with_keys.add((url.split("/")[2], key))
+        return super().get(url, key=key, timeout_s=timeout_s)
 
 
 @pytest.fixture
@@ -80,14 +94,21 @@ def test_whoever_asks_a_server_has_its_key(spark: FakeSpark) -> None:
     for name in (E4B, FP8):
         servers.made(STATE, name, spark.files)
     places = {E4B: "127.0.0.1:8003", FP8: "127.0.0.1:8001"}
-    spark.http.keys = {place: key_file(spark, name) for name, place in places.items()}
+    keys = {place: key_file(spark, name) for name, place in places.items()}
+    spark.http = asked = AskedWith(serving=spark.http.serving, keys=keys)
     spark.run("up", "box").expect(0)
-    rows = spark.run("ps", "--json").expect(0).json
-    assert [row["ready"] for row in rows] == [True, True]
-    spark.run("status", E4B).expect(0)
-    spark.environ[NAME] = "of-the-operator-and-newer"
-    rows = spark.run("ps", "--json").expect(0).json
-    assert [row["ready"] for row in rows] == [True, True], "it was started with another one"
+    for newer in ("", "of-the-operator-and-newer"):
+        spark.environ[NAME] = newer
+        asked.with_keys.clear()
+        rows = spark.run("ps", "--json").expect(0).json
+        assert [row["ready"] for row in rows] == [True, True]
+        spark.run("status", E4B).expect(0)
+        assert asked.with_keys >= set(keys.items())
+        assert asked.with_keys == set(keys.items()), "each was started with its own, whatever the operator has by now"
+    spark.environ[NAME] = ""
+    table = spark.run("ps").expect(0).out
+    assert E4B in table
+    assert "own-key" not in table
 
 
 def test_the_gateway_asks_each_server_with_its_own_key(tmp_path: Path) -> None:
