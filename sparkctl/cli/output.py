@@ -18,8 +18,8 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.base.shown import Boundary
 from sparkctl.base.units import GIB
 from sparkctl.cli import columns
-from sparkctl.cli.at_once import AtOnce
 from sparkctl.cli.columns import cells
+from sparkctl.cli.lines import SIMULATED, JsonLines, PlainLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,6 @@ else:
     # It imports rich, which takes as long as click: a pipe does without.
     terminal = LazyModule("sparkctl.cli.terminal")
 
-SIMULATED: Final = "simulated │ "
 _WIDTH: Final = 72
 _QUANTITY: Final = re.compile(r"(-?\d[\d.,]*( [KMGT]?i?B)?)?")
 
@@ -188,52 +187,6 @@ class Output:
             terminal.write(stream, [(prefix, "dim"), *pieces])
         else:
             stream.write(f"{prefix}{''.join(text for text, _ in pieces).rstrip()}\n")
-
-
-class PlainLines:
-    """A line for what is said, for each new phase of a start, and for each minute that it goes on."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._told = AtOnce[tuple[str, int]]()
-
-    def say(self, text: str, style: str = "") -> None:
-        """Tell what was done."""
-        self._output.line(text, style)
-        self._told.said(text)
-
-    def progress(
-        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
-    ) -> None:
-        """Tell where a start or a pull is."""
-        del fraction
-        head = f"{service}: {phase}"
-        minute = int(((facts or {}).get("seconds") or 0) // 60)
-        before, minutes = self._told.newest(service) or ("", 0)
-        if head != before:
-            self._output.line(head)
-        elif minute > minutes:
-            self._output.line(f"{head}  {tail}")
-        self._told.tell(service, (head, minute))
-
-    def close(self) -> None:
-        """End it."""
-
-
-class JsonLines(PlainLines):
-    """For a program: a line of JSON for each moment, on stdout."""
-
-    def say(self, text: str, style: str = "") -> None:
-        """Tell what was done."""
-        del style
-        self._output.json({"said": text}, indent=None)
-
-    def progress(
-        self, service: str, phase: str, tail: str, fraction: float | None, facts: Mapping[str, float | None] | None
-    ) -> None:
-        """Tell where a start or a pull is."""
-        moment = {"service": service, "phase": phase, "detail": tail, "fraction": fraction, **(facts or {})}
-        self._output.json(moment, indent=None)
 
 
 def _plain(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:

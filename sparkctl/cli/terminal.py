@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sparkctl.cli import columns
 from sparkctl.cli.at_once import AtOnce
-from sparkctl.cli.output import SIMULATED, PlainLines
+from sparkctl.cli.lines import SIMULATED, PlainLines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

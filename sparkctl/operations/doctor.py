@@ -6,12 +6,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import cards
 from sparkctl.memory.cards import GB10
+from sparkctl.operations.agent.state import AGENT
+from sparkctl.operations.guard import said as guards
 from sparkctl.operations.jobs.memory.running import running_jobs
 from sparkctl.operations.memory import machine
+from sparkctl.operations.stack.generations import Generations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +54,8 @@ class Examined(NamedTuple):
 class Reported(NamedTuple):
     """What there is to judge. ``engine`` is its info, or why there is none; ``pool`` is how its GPUs are planned on.
 
-    ``profile`` is the kind of GPU that services are sized for.
+    ``profile`` is the kind of GPU that services are sized for. ``guard`` and ``agent`` say whether one runs, and
+    ``applied`` is the stack that was applied, "" where none was.
     """
 
     engine: EngineInfo | EngineError
@@ -63,6 +67,9 @@ class Reported(NamedTuple):
     earlyoom: bool
     jobs: Sequence[RunningJob] = ()
     profile: Card = GB10
+    guard: bool = False
+    agent: bool = False
+    applied: str = ""
 
 
 def doctor(world: World) -> list[Examined]:
@@ -86,7 +93,26 @@ def _reported(world: World) -> Reported:
         earlyoom=host.program_runs("earlyoom"),
         jobs=running_jobs(world.engine, host) if here else (),
         profile=world.profile.card,
+        guard=guards.living(world.files, world.clock, world.operator.run) is not None,
+        agent=_is_kept(world, engine),
+        applied=_applied(world),
     )
+
+
+def _is_kept(world: World, engine: EngineInfo | EngineError) -> bool:
+    """Return whether an agent keeps this engine, of whatever user."""
+    try:
+        return not isinstance(engine, EngineError) and world.ports.locks.worked_on(engine.id, AGENT)
+    except EngineError:
+        return False
+
+
+def _applied(world: World) -> str:
+    try:
+        found = Generations(world).applied()
+    except InputError:  # a store that cannot be read stops no command, and those that need it say so
+        return ""
+    return "" if found is None else found.stack
 
 
 def _info(world: World) -> EngineInfo | EngineError:
@@ -103,7 +129,8 @@ def examine(reported: Reported) -> list[Examined]:
         *_gpus(reported),
         _toolkit(reported.engine),
         *_memory(reported.memory, reported.pool),
-        *_earlyoom(reported),
+        *_freezing(reported),
+        *_agent(reported),
         *(_job(job) for job in reported.jobs),
         *(_disk(path, free) for path, free in reported.disks.items()),
     ]
@@ -235,17 +262,34 @@ def _swap(memory: MemoryReading) -> Examined:
     return Examined("swap", Status.OK, found)
 
 
-def _earlyoom(reported: Reported) -> list[Examined]:
-    """Look for it where a GPU shares the host's memory: beside cards, Linux kills a process when that runs out."""
+def _freezing(reported: Reported) -> list[Examined]:
+    """Look for what ends a process before a GPU that shares the host's memory freezes the host.
+
+    Beside cards with their own, Linux kills a process when the host's memory runs out.
+    """
     if reported.pool.gpus and all(gpu.pool is not None or gpu.problem for gpu in reported.pool.gpus):
         return []
+    if reported.guard:
+        both = "it ends whom the kernel's badness names, and the guard whom the stack's priorities do"
+        two = Examined("earlyoom", Status.NOTE, "running beside the guard", both, "the guard alone is enough")
+        return [Examined("guard", Status.OK, "runs"), *([two] if reported.earlyoom else [])]
+    fix = "sudo sparkctl guard run, or as a unit: sudo sparkctl agent install"
     if not reported.earlyoom:
         consequence = "a Spark that runs out of memory freezes instead of killing (open-gpu-kernel-modules#1358)"
-        return [Examined("earlyoom", Status.WARNING, "not running", consequence, "sudo apt install earlyoom")]
+        return [Examined("guard", Status.WARNING, "none runs, and no earlyoom", consequence, fix)]
+    consequence = "it knows no priorities, and sees a part of what a server holds (vllm#54200)"
     if reported.memory.swap_total_bytes > 0:
         consequence = "it waits until swap is short too (Blackwellboy/model-serving-minefield#134)"
-        return [Examined("earlyoom", Status.NOTE, "running, with swap on", consequence, "-s 100 makes it ignore swap")]
-    return [Examined("earlyoom", Status.OK, "running")]
+    return [Examined("guard", Status.NOTE, "none runs; earlyoom does", consequence, f"in its place: {fix}")]
+
+
+def _agent(reported: Reported) -> list[Examined]:
+    if reported.agent:
+        return [Examined("agent", Status.OK, f"runs, and keeps {reported.applied or 'nothing: no stack is applied'}")]
+    if not reported.applied:
+        return []
+    consequence = f"nothing of the applied stack {reported.applied} is started again by itself, or after a reboot"
+    return [Examined("agent", Status.NOTE, "none runs", consequence, "sparkctl agent install, or agent run")]
 
 
 def _job(job: RunningJob) -> Examined:

@@ -145,6 +145,10 @@ class Records:
         """Keep a record."""
         self._store.add(one)
 
+    def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
+        """Keep records, and of each of their kinds only the ``most`` that were kept last."""
+        self._store.add_bounded(records, most)
+
     def records(self, kind: str) -> list[StoredRecord]:
         """Return the records of a kind, in the order in which they were kept."""
         return self._store.records(kind)

@@ -338,7 +338,7 @@ def _loaded_findings(measurement: Measurement) -> Iterator[str]:
     if loaded.error is None or loaded.measured is None or loaded.predicted is None:
         return
     if abs(loaded.error) > LOADED_OFF and abs(loaded.measured - loaded.predicted) >= _LEAST:
-        yield f"loaded {_than(loaded.measured, loaded.predicted, 'predicted')} ({percent(loaded.error)})"
+        yield f"loaded {_than(loaded.measured, loaded.predicted, 'predicted')}{_in_brackets(loaded)}"
 
 
 def _taken_findings(measurement: Measurement) -> Iterator[str]:
@@ -351,7 +351,7 @@ def _taken_findings(measurement: Measurement) -> Iterator[str]:
         error, taken = figure.error, figure.measured or 0
         if error is not None and error > TAKEN_OFF and taken - (figure.predicted or 0) >= GIB:
             what = says.format(format_gib(taken))
-            yield f"{what} where {(figure.predicted or 0) / GIB:.1f} was predicted ({percent(error)})"
+            yield f"{what} where {(figure.predicted or 0) / GIB:.1f} was predicted{_in_brackets(figure)}"
     grown = measurement.grown_bytes or 0
     if grown >= _GREW:
         yield f"holds {format_gib(measurement.high_bytes or 0)} while it serves, {format_gib(grown)} more than at ready"
@@ -373,6 +373,10 @@ def _than(measured: int, predicted: int, word: str) -> str:
     return f"{format_gib(measured)} where {predicted / GIB:.1f} was {word}"
 
 
-def percent(error: float) -> str:
-    """Return an error for a reader: ``+6 %``."""
-    return f"{error * 100:+.0f} %"
+def percent(figure: Compared) -> str:
+    """Return an error for a reader: ``+6 %``; "" where none is known, or little was predicted: then it says nothing."""
+    return "" if figure.error is None or (figure.predicted or 0) < _LEAST else f"{figure.error * 100:+.0f} %"
+
+
+def _in_brackets(figure: Compared) -> str:
+    return f" ({told})" if (told := percent(figure)) else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -223,6 +223,9 @@ class Store(Protocol):
 
     def forget(self, kind: str, name: str) -> int:
         """Remove the records of a kind whose service, recipe or model has this name; return how many that were."""
+
+    def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
+        """Keep records, and of each of their kinds only the ``most`` that were kept last: all of it or nothing."""
 
 
 class Locks(Protocol):

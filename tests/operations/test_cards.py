@@ -275,9 +275,9 @@ def test_doctor_has_the_right_words_for_cards() -> None:
     assert found["profile"].found == "for NVIDIA GB10"
     held = "GPU 0: python3 (process 616 of bob): 3.0 GiB, GPU 1: process 9: not reported"
     assert found["gpu memory by process"].found == held
-    assert "earlyoom" not in found, "it is a Spark that freezes"
+    assert "guard" not in found, "it is a Spark that freezes"
     spark = pool._replace(gpus=(replace(pool.gpus[0], pool=None), *pool.gpus[1:]))
-    assert "earlyoom" in {one.subject for one in examine(reported._replace(pool=spark))}
+    assert "guard" in {one.subject for one in examine(reported._replace(pool=spark))}
 
 
 def test_a_gpu_that_is_nobodys_is_an_error_of_the_service_that_asks_for_it(spark: FakeSpark) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.memory.pool import GpuPool, Pool
+from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.doctor import Reported, Status, examine
 from sparkctl.world.engine import EngineInfo
 from sparkctl.world.host import Gpu, GpuProcess, MemoryReading
+from tests.support.box import Box
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GB10 = Gpu("NVIDIA GB10", "580.142", "12.1", None)
 SPARK = Reported(
@@ -36,7 +43,7 @@ def test_a_healthy_spark_has_no_blocker_and_shows_what_nvml_does_not_report() ->
     )
     assert findings["gpu memory by process"] == (Status.OK, "process 37388: 100.0 GiB")
     assert findings["memory"] == (Status.OK, "100.0 GiB of 120.0 GiB available; 90.0 GiB above the reserve")
-    assert findings["earlyoom"][0] is Status.NOTE
+    assert findings["guard"] == (Status.NOTE, "none runs; earlyoom does")
 
 
 def test_a_gpu_that_reports_nothing_is_still_shown() -> None:
@@ -84,7 +91,11 @@ def test_an_engine_elsewhere_is_a_warning_that_says_what_still_works() -> None:
 @pytest.mark.parametrize(
     ("change", "subject", "status"),
     [
-        ({"earlyoom": False}, "earlyoom", Status.WARNING),
+        ({"earlyoom": False}, "guard", Status.WARNING),
+        ({"guard": True}, "earlyoom", Status.NOTE),
+        ({"guard": True, "earlyoom": False}, "guard", Status.OK),
+        ({"applied": "box"}, "agent", Status.NOTE),
+        ({"applied": "box", "agent": True}, "agent", Status.OK),
         ({"memory": MemoryReading(120 * GIB, 100 * GIB)}, "swap", Status.OK),
         ({"memory": MemoryReading(120 * GIB, 100 * GIB, 16 * GIB, 10 * GIB)}, "swap", Status.WARNING),
         ({"memory": MemoryReading(120 * GIB, 100 * GIB, cached_bytes=40 * GIB)}, "page cache", Status.NOTE),
@@ -94,6 +105,23 @@ def test_an_engine_elsewhere_is_a_warning_that_says_what_still_works() -> None:
 )
 def test_what_an_operator_should_know_is_no_blocker(change: dict[str, object], subject: str, status: Status) -> None:
     assert found(SPARK._replace(**change))[subject][0] is status  # type: ignore[arg-type]
+
+
+def test_it_says_whether_an_agent_keeps_what_was_applied(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.spark.run_folder = tmp_path / "run"
+    assert "agent:" not in box.run("doctor").out
+    box.apply("a").expect(0)
+    told = box.run("doctor").expect(0).out
+    assert "agent: none runs\n" in told
+    assert "nothing of the applied stack box is started again by itself, or after a reboot" in told
+    assert "guard: none runs" in told
+    assert "sparkctl guard run" in told
+    assert "apt install" not in told
+    box.spark.locks.working.add(AGENT)
+    assert "agent: runs, and keeps box" in box.run("doctor").expect(0).out
+    box.spark.store.broken = InputError("the store is damaged")
+    assert "agent: runs" in box.run("doctor").expect(0).out
 
 
 def test_podman_is_named_and_gives_gpus_in_its_own_way() -> None:

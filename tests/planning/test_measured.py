@@ -20,6 +20,7 @@ from sparkctl.planning.calibration import Learned, Measured, applied, best, shar
 from sparkctl.planning.doubts import doubt, sound
 from sparkctl.planning.measured import (
     NOT_LOGGED,
+    Compared,
     Measurement,
     Sample,
     Share,
@@ -28,6 +29,7 @@ from sparkctl.planning.measured import (
     figures,
     findings,
     of_start,
+    percent,
 )
 from sparkctl.recipes.sizing.memory_key import key, relevant_flags
 from sparkctl.vllm import boot_log
@@ -187,6 +189,13 @@ def test_the_two_that_started_at_once_are_reported() -> None:
 )
 def test_findings_are_sentences(changes: dict[str, Any], expected: list[str]) -> None:
     assert findings(measured(**changes)) == expected
+
+
+def test_of_a_tiny_prediction_no_percentage_is_told() -> None:
+    tiny = replace(measured(loaded_bytes=GIB), predicted=(Share("weights", 512 * 1024),))
+    assert "loaded 1.0 GiB where 0.0 was predicted" in findings(tiny)
+    assert percent(Compared("weights", GIB, GIB // 20)) == ""
+    assert percent(Compared("weights", GIB, GIB // 2)) == "+100 %"
 
 
 @pytest.mark.parametrize(

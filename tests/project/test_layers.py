@@ -19,6 +19,7 @@ import pytest
 from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PACKAGE = REPOSITORY / "sparkctl"
@@ -100,9 +101,15 @@ def room_of(module: str) -> str:
 
 
 @cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a file's syntax tree."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def nodes(path: Path) -> list[ast.AST]:
     """Return those nodes of a file's syntax tree that a rule here is about."""
-    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ABOUT)]
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ABOUT)]
 
 
 def functions_of(path: Path) -> list[Function]:
@@ -120,6 +127,42 @@ def imported(path: Path) -> set[str]:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else node.module for name in inner}
     return found
+
+
+def at_run_time(tree: ast.Module) -> set[str]:
+    """Return our modules that a module imports when it runs, at once or late (``LazyModule``); none for types alone."""
+    found: set[str] = set()
+    left: list[ast.AST] = list(tree.body)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            left += node.orelse
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else node.module for name in inner}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            called = ast.unparse(node.value.func)
+            found |= {one.value for one in node.value.args if called == "LazyModule" and isinstance(one, ast.Constant)}
+        elif isinstance(node, ast.If):
+            left += [*node.body, *node.orelse]
+    return found & MODULES.keys()
+
+
+def circles(imports: Mapping[str, set[str]]) -> list[str]:
+    """Return the modules that import each other round about, and those between two such circles."""
+    left = without_ends(imports)
+    back = {module: {one for one, found in left.items() if module in found} for module in left}
+    return sorted(without_ends(back))
+
+
+def without_ends(imports: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Return what is left when those that import nothing are taken away, as often as there are any."""
+    left = {module: found - {module} for module, found in imports.items()}
+    while ends := {module for module, found in left.items() if not found}:
+        left = {module: found - ends for module, found in left.items() if module not in ends}
+    return left
 
 
 def wrong_imports(module: str, found: set[str]) -> list[str]:
@@ -167,6 +210,10 @@ def test_a_module_imports_only_from_the_rooms_below_it() -> None:
     checked = sorted(set(MODULES) - {"sparkctl.cli", "sparkctl.world"})
     wrong = [f"{module}: {one}" for module in checked for one in wrong_imports(module, imported(MODULES[module]))]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_modules_import_each_other_round_about() -> None:
+    assert circles({module: at_run_time(tree_of(path)) for module, path in MODULES.items()}) == []
 
 
 def test_imports_stand_at_the_top() -> None:
@@ -227,6 +274,20 @@ def test_a_command_parses_calls_and_prints() -> None:
 )
 def test_a_wrong_import_is_found(module: str, found: set[str]) -> None:
     assert wrong_imports(module, found)
+
+
+def test_a_circle_of_imports_is_found_and_one_of_types_is_none() -> None:
+    found = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"c"}, "e": set()}
+    assert circles(found) == ["b", "c"]
+    assert circles({**found, "c": set()}) == []
+    text = """
+from sparkctl.operations import deployed
+if TYPE_CHECKING:
+    from sparkctl.operations import changes
+else:
+    models = LazyModule("sparkctl.operations.models")
+"""
+    assert at_run_time(ast.parse(text)) == {"sparkctl.operations.deployed", "sparkctl.operations.models"}
 
 
 def test_a_late_import_and_what_is_long_are_found() -> None:

@@ -336,6 +336,14 @@ class FakeStore:
             raise self.full
         self.kept.append(record)
 
+    def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
+        for one in records:
+            self.add(one)
+        for kind in {one.kind for one in records}:
+            places = [place for place, one in enumerate(self.kept) if one.kind == kind]
+            gone = set(places[: max(len(places) - most, 0)])
+            self.kept = [one for place, one in enumerate(self.kept) if place not in gone]
+
     def records(self, kind: str) -> list[StoredRecord]:
         self._use()
         return [one for one in self.kept if one.kind == kind]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import engine, images, job_images, job_models, registry, tiny_model, vllm_image
+from . import boot_image, engine, images, job_images, job_models, registry, tiny_model, vllm_image
 from .state import State, TestbedError, only_one
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ EVERY_IMAGE = (
     job_images.LLMCOMPRESSOR,
     job_images.MODELOPT,
     job_images.LM_EVAL,
+    boot_image.IMAGE,
 )
 
 
@@ -52,6 +53,13 @@ def standin(state: State, _: argparse.Namespace) -> None:
     with only_one(state):
         engine.up(state)
         print(*images.standin(state), sep="\n")
+
+
+def boot(state: State, _: argparse.Namespace) -> None:
+    """Build the image of a whole host with systemd and Docker, which a test boots in a container."""
+    with only_one(state):
+        engine.up(state)
+        print(boot_image.build(state))
 
 
 def vllm(state: State, _: argparse.Namespace) -> None:
@@ -105,6 +113,7 @@ COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
     "down": down,
     "base": base,
     "standin": standin,
+    "boot": boot,
     "vllm": vllm,
     "jobs": jobs,
     "model": model,

@@ -8,13 +8,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .engine import docker
 from .state import HERE, REPOSITORY, State, TestbedError, run, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 BASE = "sparkctl-test/base:latest"
 STANDIN = "sparkctl-test/standin:latest"
@@ -40,6 +40,15 @@ RUN apt-get update && apt-get install -y --no-install-recommends procps libnuma1
 SERVER = REPOSITORY / "sparkctl" / "world" / "sim"
 SERVER_MODULES = ("answers.py", "boot.py", "flags.py", "server.py")
 STANDIN_FILES = HERE / "standin"
+
+
+class Root(NamedTuple):
+    """A Debian to be made by debootstrap: its release and packages; ``inputs`` is the fingerprint of all in it."""
+
+    name: str
+    suite: str
+    packages: tuple[str, ...]
+    inputs: str
 
 
 def fingerprint(*parts: str | bytes | Path) -> str:
@@ -85,7 +94,7 @@ def base(state: State) -> str:
         return BASE
     inputs = fingerprint(SUITE, *BASE_PACKAGES, *BASE_UNNEEDED)
     if not is_current(state, BASE, inputs):
-        archive = _root_archive(state, inputs)
+        archive = root_archive(state, Root("base", SUITE, BASE_PACKAGES, inputs))
         say(f"importing {BASE}")
         docker(
             state,
@@ -133,19 +142,20 @@ def _build_from_text(state: State, tag: str, dockerfile: str, inputs: str) -> No
         build(state, tag, Path(scratch), inputs)
 
 
-def _root_archive(state: State, inputs: str) -> Path:
-    """Make the base's file system, as a tar file that is kept."""
-    archive = state.cache / f"base-{inputs}.tar"
+def root_archive(state: State, wanted: Root, finish: Callable[[Path], None] = lambda _: None) -> Path:
+    """Make a Debian's file system, as a tar file that is kept; ``finish`` changes what is in its folder before."""
+    archive = state.cache / f"{wanted.name}-{wanted.inputs}.tar"
     if archive.exists():
         return archive
     state.cache.mkdir(parents=True, exist_ok=True)
-    root = state.cache / "base-root"
+    root = state.cache / f"{wanted.name}-root"
     shutil.rmtree(root, ignore_errors=True)
-    say(f"debootstrap of Debian {SUITE} (about a minute)")
-    run("debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}", SUITE, str(root))
+    say(f"debootstrap of Debian {wanted.suite} (a minute or two)")
+    run("debootstrap", "--variant=minbase", f"--include={','.join(wanted.packages)}", wanted.suite, str(root))
     for name in BASE_UNNEEDED:
         shutil.rmtree(root / name, ignore_errors=True)
         (root / name).mkdir()
+    finish(root)
     unfinished = archive.with_suffix(".part")
     run("tar", "--directory", str(root), "--create", "--file", str(unfinished), ".")
     unfinished.rename(archive)

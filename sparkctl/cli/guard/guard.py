@@ -95,6 +95,8 @@ def test_command(
     else:
         for one in found:
             session.out.result(f"{'ok' if one.ok else 'MISSING':8} {one.subject}: {one.found}")
+            if one.todo:
+                session.out.result(f"{'':8} → {one.todo}")
     return 0 if all(one.ok for one in found) else AMISS
 
 

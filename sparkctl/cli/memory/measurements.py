@@ -100,5 +100,4 @@ def _cell(figure: Compared, most: int | None) -> str:
     measured += f", at most {most / GIB:.2f}" if most is not None else ""
     if figure.predicted is None:
         return measured
-    error = "" if figure.error is None else f", {percent(figure.error)}"
-    return f"{measured} ({figure.predicted / GIB:.2f}{error})"
+    return f"{measured} ({', '.join(filter(None, [f'{figure.predicted / GIB:.2f}', percent(figure)]))})"

@@ -9,12 +9,15 @@ import click
 from sparkctl.cli.options import as_json
 from sparkctl.cli.stack import generation_json, generation_lines
 from sparkctl.operations.stack import history
+from sparkctl.operations.stack.compared import REMOVED
+from sparkctl.planning.box.generation import APPLIED
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
+    from sparkctl.operations.stack.compared import ServiceChange
     from sparkctl.operations.stack.history import PastApply
 
 _COLUMNS: Final = ("generation", "when (UTC)", "who", "stack", "outcome", "changed")
@@ -103,9 +106,15 @@ def _cells(one: PastApply) -> list[str]:
 def _changed(one: PastApply) -> str:
     """Return what an apply changed; one that changed nothing declared was made because what ran differed."""
     if one.changes:
-        return ", ".join(f"{change.service} {change.kind}" for change in one.changes)
+        return ", ".join(f"{change.service} {_kind(one, change)}" for change in one.changes)
     removed = f"{', '.join(one.removed)} removed" if one.removed else "what ran differed"
     return f"nothing declared: {removed}"
+
+
+def _kind(one: PastApply, change: ServiceChange) -> str:
+    """Return what was done of a service; what is declared no more is removed by --prune alone."""
+    left = change.kind == REMOVED and one.outcome == APPLIED and change.service not in one.removed
+    return "declared no more (left as it was)" if left else change.kind
 
 
 def _outcome(one: PastApply) -> str:

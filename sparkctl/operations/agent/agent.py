@@ -65,6 +65,7 @@ class Agent:
         self._action: BoxAction | None = None
         self._put_right_at = 0.0
         self._told: dict[str, tuple[str, str]] = {}
+        self._causes: dict[str, str] = {}
         self._problems: dict[str, str] = {}
         self._told_outcome: ActionOutcome | None = None
         self.words: tuple[ServiceWords, ...] = ()
@@ -222,6 +223,7 @@ class Agent:
             self._told_outcome = outcome
             if outcome.result is not ActionResult.DONE:
                 self._event(self._action.service, str(outcome.result), f"{outcome.result}: {outcome.why}")
+                self._causes[self._action.service] = outcome.why
         self._problem("engine", seen.engine)
         if seen.engine:
             return
@@ -234,9 +236,18 @@ class Agent:
                 self._told[one.name] = news
                 if one.name in begun:
                     continue  # that is told with its reason
-                self._event(one.name, str(one.phase), one.words)
+                self._event(one.name, str(one.phase), self._shortened(one, decision))
         for name in [name for name in self._told if generation.service(name) is None]:
             del self._told[name]
+
+    def _shortened(self, one: ServiceWords, decision: Decision) -> str:
+        """Return a service's words without the cause of its last failure where that was told already."""
+        failures = decision.past.service(one.name).failures
+        cause = failures[-1].words if failures else ""
+        if not cause or cause not in one.words or one.phase == "held":
+            return one.words
+        told, self._causes[one.name] = self._causes.get(one.name), cause
+        return one.words.replace(cause, "as before") if told == cause else one.words
 
     def _problem(self, of: str, text: str) -> None:
         """Tell what is wrong with something the agent needs, once, and once that it is well again."""

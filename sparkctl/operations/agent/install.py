@@ -111,10 +111,11 @@ def install(world: World, installation: Installation) -> list[str]:
         flag = "--user " if installation.user else ""
         return [*done, f"systemd does not run here; where it does: systemctl {flag}enable --now {' '.join(names)}"]
     _ask(world, ["daemon-reload"], user=installation.user)
-    _ask(world, ["enable", "--now", *names], user=installation.user)
+    _ask(world, ["enable", *names], user=installation.user)
     changed = [one.name for one in installation.files if not one.there]
     if changed:
         _ask(world, ["restart", *changed], user=installation.user)  # one that ran goes on by its new unit
+    _ask(world, ["start", *names], user=installation.user)
     return [*done, f"enabled and started: {', '.join(names)}"]
 
 
@@ -175,6 +176,10 @@ def _notes(asked: AskedUnits, account: Account, folders: Sequence[str], *, own: 
     notes = []
     if not own:
         notes.append(f"folders are those of {account.name} in {account.home}, not this user's")
+        notes.append(
+            f"what {account.name} applied is not read here, so the unit has no RequiresMountsFor=, and the agent "
+            f"waits for the models' disks by itself: `sparkctl agent install`, as {account.name}, shows the line"
+        )
     if not asked.user and account.uid != 0:
         notes.append(f"{account.name} reaches Docker through the group docker, and is root in all but name by that")
         if DOCKER not in account.groups:

@@ -25,6 +25,8 @@ AGENT_PAST: Final = "agent-past"
 It is in a file of the run folder, too, for the store may be full or damaged for a while.
 """
 EVENT: Final = "event"
+MOST_EVENTS: Final = 5000
+"""So many events are kept, the last ones: a choice, of a month on a box that has a hundred and fifty a day."""
 EVERY_S: Final = 60.0
 """So often it is kept also where nothing happened, a choice: after a reboot the age of the rest follows from it."""
 
@@ -111,7 +113,7 @@ class AgentMemory:
             self._world.files.write(self._file, text, mode=0o600)
         at = self._world.ports.clock.epoch()
         records = self._world.records
-        if self._keep([StoredRecord(AGENT_PAST, at, _place(self._place), "", "", text.decode())]):
+        if self._keep([StoredRecord(AGENT_PAST, at, _place(self._place), "", "", text.decode())], 2):
             self._place = 1 - self._place
             self._written = past
             try:
@@ -128,15 +130,15 @@ class AgentMemory:
             return self._world.ports.clock.epoch()
 
     def note(self, found: Sequence[BoxEvent]) -> None:
-        """Keep events."""
+        """Keep events, and forget the oldest where there are too many."""
         self._keep(
-            [StoredRecord(EVENT, one.at, one.service, "", "", _events().dump_json(one).decode()) for one in found]
+            [StoredRecord(EVENT, one.at, one.service, "", "", _events().dump_json(one).decode()) for one in found],
+            MOST_EVENTS,
         )
 
-    def _keep(self, found: Sequence[StoredRecord]) -> bool:
+    def _keep(self, found: Sequence[StoredRecord], most: int) -> bool:
         try:
-            for one in found:
-                self._world.records.add(one)
+            self._world.records.add_bounded(found, most)
         except InputError as error:
             self._tell(error)
             return False

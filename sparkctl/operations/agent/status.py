@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import units
 from sparkctl.base.errors import EngineError
+from sparkctl.operations import deployed
 from sparkctl.operations.agent import state
 from sparkctl.operations.agent.state import AGENT, STALE_S, WELL, AgentState, ServiceState
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.planning.agent.seen import ServicePhase
+from sparkctl.planning.box.declared import StartMode
 
 if TYPE_CHECKING:
     from sparkctl.operations.context import World
+    from sparkctl.planning.box.declared import DeclaredService
+    from sparkctl.planning.box.generation import KeptGeneration
+    from sparkctl.world.engine import Container
 
 NEXT: Final = {
     ServicePhase.HELD: "mend what it says, and then: sparkctl up {0}",
@@ -64,15 +69,11 @@ def status(world: World) -> AgentStatus:
     said = state.read(world)
     lives = None if said is None else world.ports.locks.lives(said.process)
     if said is None or lives is False:
-        standings = standing.standings(world)
-        found = [
-            ServiceStanding(name, str(one.kind), standing.words(one), NEXT[ServicePhase(one.kind)].format(name))
-            for name, one in standings.items()
-        ]
         told = [
             "no agent runs: nothing is started again by itself (sparkctl agent run, or agent install)",
             *_other(world),
         ]
+        found = () if applied is None else _without_agent(world, applied)
         if applied is None:
             told.append(NOTHING)
         return AgentStatus(None, number, stack, tuple(told), tuple(found), as_declared=False)
@@ -83,6 +84,33 @@ def status(world: World) -> AgentStatus:
     services = tuple(_standing(one) for one in said.services)
     well = late < STALE_S and not said.problem and number == said.generation and number is not None
     return AgentStatus(said, number, stack, tuple(told), services, well and all(one.phase in WELL for one in services))
+
+
+def _without_agent(world: World, applied: KeptGeneration) -> list[ServiceStanding]:
+    """Return where each service of the applied stack stands, by what is kept and by its container; none is asked."""
+    standings = standing.standings(world)
+    try:
+        there = {one.name: one for name, one in deployed.services(world.engine) if one.name == name}
+    except EngineError:  # ``_other`` says so
+        there = None
+    found = []
+    for service in applied.services:
+        name, own = service.name, standings.get(service.name)
+        if own is not None:
+            todo = NEXT[ServicePhase(own.kind)].format(name)
+            found.append(ServiceStanding(name, str(own.kind), standing.words(own), todo))
+        elif there is not None:
+            found.append(_by_container(service.declared, there.get(name)))
+    return found
+
+
+def _by_container(declared: DeclaredService, container: Container | None) -> ServiceStanding:
+    if container is not None and container.state == "running":
+        return ServiceStanding(declared.name, ServicePhase.RUNNING, f"it runs: sparkctl status {declared.name} asks it")
+    words = "not deployed" if container is None else f"its container is there, and does not run ({container.state})"
+    if declared.start is not StartMode.ALWAYS:
+        return ServiceStanding(declared.name, ServicePhase.OFF, f"{words} (start: {declared.start})")
+    return ServiceStanding(declared.name, ServicePhase.OFF, words, f"sparkctl up {declared.name} starts it")
 
 
 def _since(world: World, said: AgentState) -> str:

@@ -27,7 +27,7 @@ from sparkctl.operations.jobs import image as images
 from sparkctl.operations.jobs.image import WantedImage
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.planner import planner
-from sparkctl.operations.services.up import startable
+from sparkctl.operations.services.startable import startable
 from sparkctl.recipes.job import digest
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.vllm.kinds import ServerKind

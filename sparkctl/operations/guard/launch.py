@@ -25,12 +25,25 @@ PASSED_ON: Final = ("NOTIFY_SOCKET", "PATH")
 TRIAL_S: Final = 30.0
 
 
+_TODO: Final = {
+    "memory": "run it on the host itself, with its /proc",
+    "lock": "run it as root, or with LimitMEMLOCK=infinity, as the unit of sparkctl agent install has it",
+    "caches": "run it as root: only root may drop the page cache",
+    "list": "the agent writes it, once a stack is applied: sparkctl agent run, or agent install",
+    "act": "somebody has to be listed who runs and may be killed: see the lines above",
+}
+_TODO_VICTIM: Final = (
+    "run it as root, or as the user of its processes; who has ended is listed no more at the agent's next look"
+)
+
+
 class GuardFinding(NamedTuple):
-    """What a trial found of one thing that the guard needs."""
+    """What a trial found of one thing that the guard needs, and what to do where it is missing ("": it is not)."""
 
     subject: str
     ok: bool
     found: str
+    todo: str = ""
 
 
 def run_folder(world: World, given: str | None) -> Path:
@@ -103,7 +116,11 @@ def tried(at: Places, lines: Lines, owners: list[int]) -> list[GuardFinding]:
     if done.returncode:
         raise SparkctlError(f"the guard's process failed: {done.stderr.strip()[-500:]}")
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    return [GuardFinding(one["subject"], bool(one["ok"]), one["found"]) for one in found]
+    return [_finding(one["subject"], one["found"], ok=bool(one["ok"])) for one in found]
+
+
+def _finding(subject: str, found: str, *, ok: bool) -> GuardFinding:
+    return GuardFinding(subject, ok, found, "" if ok else _TODO.get(subject, _TODO_VICTIM))
 
 
 def _environment() -> dict[str, str]:

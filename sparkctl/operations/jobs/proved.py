@@ -20,7 +20,7 @@ from sparkctl.operations.changes import Options, RefusedError, controller
 from sparkctl.operations.checks import named
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.memory.lacking import lacks
-from sparkctl.operations.services.up import startable
+from sparkctl.operations.services.startable import startable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

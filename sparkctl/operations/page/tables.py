@@ -200,7 +200,9 @@ def when(at: float, zone: tzinfo | None = None) -> str:
 
 def _room(view: BoxView) -> ShownTable:
     columns = (ShownColumn("recipe or service"), ShownColumn("fits"), ShownColumn("GiB", "number"), ShownColumn("how"))
-    rows = tuple(ShownRow(one.name, _shown(_of_room(one)), _FITS[one.fits]) for one in view.room)
+    # It was asked up to a minute ago: what has been started since is left out.
+    up = {one.name for one in view.services if one.held_bytes or one.url}
+    rows = tuple(ShownRow(one.name, _shown(_of_room(one)), _FITS[one.fits]) for one in view.room if one.name not in up)
     return ShownTable(
         "room", "What else would fit", columns, rows, "everything that is known of runs, or was not asked"
     )

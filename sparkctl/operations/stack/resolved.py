@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.services import pulling, up
+    from sparkctl.operations.services import pulling, startable
     from sparkctl.recipes.service import Service, Source
     from sparkctl.recipes.stack import LoadedStack, StackService
 else:
     pulling = LazyModule("sparkctl.operations.services.pulling")
-    up = LazyModule("sparkctl.operations.services.up")
+    startable = LazyModule("sparkctl.operations.services.startable")
 
 
 class ResolvedStack(NamedTuple):
@@ -56,7 +56,7 @@ def resolved(world: World, name: str, *, touch: bool = True, download: bool = Fa
     loaded = stack_of(world, name)
     asked = AskedSet((name,))
     if touch:
-        services = up.startable(world, world.loader(world.ports.models, world.images), asked, download=download)
+        services = startable.startable(world, world.loader(world.ports.models, world.images), asked, download=download)
     else:
         loader = world.loader(world.ports.models, world.known_images)
         services = world.services(loader, asked.located(loader), later=True)

@@ -114,8 +114,9 @@ def _long(turn: StartTurn, chosen: str | None) -> BoxAction | None:
             return BoxAction(ActionKind.WAIT, one.name, "nobody waits for its start")
     if chosen is None:
         return None
-    failures = turn.past.service(chosen).failures
-    return BoxAction(ActionKind.START, chosen, failures[-1].words if failures else "it is declared to run")
+    failures = len(turn.past.service(chosen).failures)
+    why = f"after failure {failures} in a row" if failures else "it is declared to run"
+    return BoxAction(ActionKind.START, chosen, why)
 
 
 def _why_stopped(look: SeenService, record: ServicePast, now: float) -> str:
@@ -188,8 +189,8 @@ def _running_words(
 def _beside(look: SeenService, record: ServicePast) -> list[str]:
     """Return what else is to be known of a service that has a process."""
     found = []
-    if _paused(look):
-        found.append(paused_words(look))
+    if _paused(look):  # whoever starts it now ends the pause
+        found += [] if look.worked_on else [paused_words(look)]
     elif record.held is not None:
         found.append(f"held: {record.held.why}")
     if look.mods_lost:

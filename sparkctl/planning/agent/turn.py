@@ -73,12 +73,12 @@ class StartTurn(NamedTuple):
     def own(self, service: DeclaredService, look: SeenService, record: ServicePast) -> Hindrance | None:
         """Return what of itself, or of the box, keeps a service from being started; None for nothing."""
         wait, until = ServicePhase.WAITING, record.due_at
+        if look.worked_on:  # an apply, or up, ends what paused or held it
+            return Hindrance(wait, "waiting: a command works on it")
         if look.standing is not None and look.standing.kind is StandingKind.PAUSED:
             return Hindrance(ServicePhase.PAUSED, paused_words(look))
         if record.held is not None:
             return Hindrance(ServicePhase.HELD, f"held: {record.held.why}")
-        if look.worked_on:
-            return Hindrance(wait, "waiting: a command works on it")
         if look.lacks:
             return Hindrance(wait, f"waiting: {look.lacks}")
         if until is not None and until > self.now:

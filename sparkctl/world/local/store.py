@@ -12,7 +12,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.world.ports import StoredRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SCHEMA: Final = 3
@@ -68,6 +68,12 @@ _READS: Final = (
     ("SELECT kind, at, service, recipe, model, text FROM records WHERE kind = ? ORDER BY id",),
 )
 """How each schema is read, in the order in which records were kept: a reader leaves an older file as it is."""
+_INSERT: Final = "INSERT INTO records (kind, at, service, recipe, model, text) VALUES (?, ?, ?, ?, ?, ?)"
+_FORGET_ALL_BUT: Final = """
+    DELETE FROM records WHERE kind = ? AND id <= (
+        SELECT id FROM records WHERE kind = ? ORDER BY id DESC LIMIT 1 OFFSET ?
+    )
+"""
 BUSY_S: Final = 5.0
 """How long a writer waits for another one."""
 _AWAY: Final = (
@@ -102,8 +108,19 @@ class SqliteStore:
         """
         with self._opened(make=True) as file, _written(file):
             _migrate(file, self._path)
-            query = "INSERT INTO records (kind, at, service, recipe, model, text) VALUES (?, ?, ?, ?, ?, ?)"
-            file.execute(query, record)
+            file.execute(_INSERT, record)
+
+    def add_bounded(self, records: Sequence[StoredRecord], most: int) -> None:
+        """Keep records, and of each of their kinds only the ``most`` that were kept last: all of it or nothing.
+
+        Raises:
+            InputError: as ``add``.
+        """
+        with self._opened(make=True) as file, _written(file):
+            _migrate(file, self._path)
+            file.executemany(_INSERT, records)
+            for kind in dict.fromkeys(one.kind for one in records):
+                file.execute(_FORGET_ALL_BUT, (kind, kind, most))
 
     def records(self, kind: str) -> list[StoredRecord]:
         """Return the records of a kind, in the order in which they were kept.

@@ -66,6 +66,9 @@ def test_what_fails_again_and_again_is_held_with_the_diagnosis(running: AgentBen
     running.spark.engine.prints[E4B] = ["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 45.00 GiB."]
     running.ends(E4B)
     running.until(lambda: "held" in running.words(E4B))
+    said = [one.words for one in events(running.agent.world) if one.service == E4B]
+    assert "starts it: after failure 1 in a row" in said
+    assert any(one.endswith("after failure 3 in a row: as before") for one in said), "a cause is told once"
     assert "3 starts within" in running.words(E4B)
     assert "the GPU had no memory" in running.words(E4B)
     assert running.starts(E4B) == 4

@@ -83,6 +83,7 @@ def test_a_second_agent_of_an_engine_is_refused_and_names_the_first(bench: Agent
 def test_agent_status_says_where_each_service_stands_and_what_to_do(bench: AgentBench) -> None:
     told = bench.spark.run("agent", "status").expect(9).out
     assert "no agent runs: nothing is started again by itself" in told
+    assert f"  {E4B}    not deployed\n  {'':{len(FP8)}}  → sparkctl up {E4B} starts it" in told
     bench.tick(4)
     done = bench.spark.run("agent", "status").expect(0)
     assert done.out.splitlines()[1:] == [f"  {E4B}    running", f"  {FP8}  running"]
@@ -107,7 +108,8 @@ def test_agent_status_tells_an_agent_that_hangs_or_was_killed(bench: AgentBench)
     bench.spark.run("down", E4B).expect(0)
     told = bench.spark.run("agent", "status").expect(9).out
     assert told.startswith("no agent runs")
-    assert f"{E4B}  paused by ada" in told
+    assert f"{E4B}    paused by ada" in told
+    assert f"{FP8}  it runs: sparkctl status {FP8} asks it" in told
 
 
 def test_without_an_applied_stack_it_waits_for_one(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ def test_a_user_who_does_not_reach_docker_is_named(bench: AgentBench) -> None:
     assert "folders are those of bob in /home/bob" in told.err
     refused = bench.spark.run("agent", "install", "--user", "--run-as", "bob").expect(2)
     assert "a unit of your own runs as you" in refused.err
+    assert "what bob applied is not read here, so the unit has no RequiresMountsFor=" in told.err
+    assert "\nRequiresMountsFor=" not in told.out
     assert "no user eve" in bench.spark.run("agent", "install", "--run-as", "eve").expect(2).err
 
 
@@ -149,12 +151,12 @@ def test_units_are_written_once_and_again_where_they_differ(bench: AgentBench) -
     assert done[:2] == [f"wrote {SYSTEM}/sparkctl-agent.service", f"wrote {SYSTEM}/sparkctl-guard.service"]
     assert set(files.written) == {SYSTEM / "sparkctl-agent.service", SYSTEM / "sparkctl-guard.service"}
     both = "sparkctl-agent.service sparkctl-guard.service"
-    assert bench.spark.manager.asked == ["daemon-reload", f"enable --now {both}", f"restart {both}"]
+    assert bench.spark.manager.asked == ["daemon-reload", f"enable {both}", f"restart {both}", f"start {both}"]
     again = planned(world, asked)
     assert all(one.there for one in again.files)
     bench.spark.manager.asked.clear()
     assert install(world, again) == ["enabled and started: sparkctl-agent.service, sparkctl-guard.service"]
-    assert bench.spark.manager.asked == ["daemon-reload", f"enable --now {both}"]
+    assert bench.spark.manager.asked == ["daemon-reload", f"enable {both}", f"start {both}"]
     changed = planned(world, AskedUnits(options=("--profile", "gb10")))
     assert not any(one.there for one in changed.files)
     assert uninstall(world, user=False)[-1] == "the services go on, and nothing starts them again by itself"

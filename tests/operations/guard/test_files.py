@@ -224,12 +224,15 @@ def _children(pid: int) -> list[str]:
 def test_test_proves_what_a_guard_could_do_and_touches_nothing(tmp_path: Path) -> None:
     spark, bench = FakeSpark(tmp_path), GuardBench(tmp_path / "run")
     asked = ("guard", "test", "--run-folder", str(tmp_path / "run"))
-    assert "MISSING  list:" in spark.run(*asked).expect(9).out
+    told = spark.run(*asked).expect(9).out
+    assert "MISSING  list:" in told
+    assert "→ the agent writes it, once a stack is applied: sparkctl agent run, or agent install" in told
+    assert told.count("MISSING") == told.count("→"), "each with what to do"
     low = bench.sleeper()
     try:
         bench.list(("low", 1, low.pid))
         found = {one["subject"]: one for one in spark.run(*asked, "--json").json}
-        assert found["low"] == {"subject": "low", "ok": True, "found": "can be killed by its processes"}
+        assert found["low"] == {"subject": "low", "ok": True, "found": "can be killed by its processes", "todo": ""}
         assert "it would kill low" in found["act"]["found"]
         assert low.poll() is None
         assert not Path(bench.places.state).exists()

@@ -99,6 +99,14 @@ def test_what_will_be_at_the_floor_soon_is_not_looked_at_a_second_time() -> None
     assert strikes(looks(fall)) == [(pytest.approx(0.7), KILL, SOON_AT_FLOOR)]
 
 
+@pytest.mark.parametrize("rate", [2, 4, 10, 14])
+def test_a_fall_that_begins_suddenly_is_taken_for_what_it_is_at_its_first_look(rate: int) -> None:
+    """Over the whole second it would be a tenth of that, and the service would have its three looks."""
+    begun = [(2 + tenth / 10, 6.05 - rate * tenth / 10) for tenth in range(1, 4)]
+    found = strikes(looks([*steady(6.05, 2.05), *begun]))
+    assert found[0][:2] == (pytest.approx(2.1), KILL)
+
+
 def test_below_the_floor_one_look_is_enough_and_then_memory_has_time_to_come_back() -> None:
     seen = looks([(0, 20), (1, 3.9), *steady(3.9, 10, 1.1)])
     assert strikes(seen)[0] == (1, KILL, BELOW_FLOOR)

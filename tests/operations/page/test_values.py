@@ -198,6 +198,11 @@ def test_all_columns_of_a_service_are_there() -> None:
     assert (row.may, row.link) == (("stop", "pin"), "/services/a/log")
 
 
+def test_what_runs_by_now_is_not_among_what_would_fit() -> None:
+    found = view(READY, room=(RoomOnPage("a", fits=True), RoomOnPage("b", fits=True, command="sparkctl up b")))
+    assert [row.cells for row in tables.tables(found)["room"].rows] == [("b", "yes", "-", "sparkctl up b")]
+
+
 def test_two_events_of_one_moment_have_keys_of_their_own_and_a_time_that_is_none_is_shown_as_such() -> None:
     one = HappenedOnPage(1.0, "a", "held", "x")
     table = tables.tables(view(happened=(one, one, one._replace(at=1e300))), UTC)["happened"]

@@ -89,11 +89,13 @@ def test_only_what_was_this_box_s_is_pruned_and_only_when_asked(box: Box) -> Non
     assert "sb: removed" in done.out
     assert "declared no more (--prune removes them): sb" in done.err
     assert "sb" in box.there()
+    assert "sb declared no more (left as it was)" in box.run("history").expect(0).out
     pruned = box.apply("a", "--prune").expect(0)
     assert "1. remove sb" in pruned.out
     assert set(box.there()) == {"sa", "rc", "sd"}, "what another stack has, and what was started by hand, stays"
     end = box.generations.ends()[3]
     assert (end.outcome, end.removed) == (APPLIED, ("sb",))
+    assert "nothing declared: sb removed" in box.run("history").expect(0).out
 
 
 def test_a_dry_run_says_what_would_be_done_and_touches_nothing(box: Box) -> None:

@@ -180,6 +180,10 @@ def test_what_an_operator_paused_or_works_on_or_starts_by_hand_alone_is_left_alo
         "waiting: a command works on it",
         "off: it is started by up alone",
     ]
+    story.is_("a", SeenState.READY, worked_on=True, standing=Standing(StandingKind.PAUSED, who="ann"))
+    assert story.look().words[0].words == "running", "an apply that is at it ends the pause"
+    story.is_("a", SeenState.ABSENT, worked_on=True, standing=Standing(StandingKind.PAUSED, who="ann"))
+    assert story.look().words[0].words == "waiting: a command works on it"
     story.is_("c", SeenState.ABSENT, standing=Standing(StandingKind.PAUSED, who="ann"))
     assert story.look().words[-1].words == "off: it is started by up alone", "nobody else would start it anyhow"
     story.is_("c", SeenState.STUCK)

@@ -22,6 +22,7 @@ from sparkctl.planning.measured import Key, Share
 from sparkctl.world.local.store import SCHEMA, SqliteStore
 from sparkctl.world.opening import real, simulated
 from sparkctl.world.ports import StoredRecord
+from tests.support.fakes import FakeStore
 from tests.support.measured import AT, KEY, MEASURED, measured
 from tests.support.paths import REPOSITORY
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.planning.measured import Measurement
+    from sparkctl.world.ports import Store
 
 ROOT = REPOSITORY
 FILE = "measurements.db"
@@ -59,6 +61,23 @@ def test_records_of_a_kind_come_back_in_the_order_in_which_they_were_kept(store:
         store.add(one)
     assert store.records("a") == [first, second]
     assert store.records("b") == [other]
+
+
+@pytest.mark.parametrize("kind", ["file", "fake"])
+def test_what_is_kept_within_a_bound_is_the_last_of_its_kind(tmp_path: Path, kind: str) -> None:
+    store: Store = SqliteStore(tmp_path) if kind == "file" else FakeStore()
+    other = StoredRecord("other", 1.0, "", "", "", "{}")
+    store.add(other)
+    several = [StoredRecord("event", float(9 - number), "s", "", "", str(number)) for number in range(5)]
+    store.add_bounded(several[:2], 3)
+    assert store.records("event") == several[:2], "fewer than the bound stay, whatever their times"
+    store.add_bounded(several[2:], 3)
+    assert store.records("event") == several[2:]
+    store.add_bounded([several[0]], 3)
+    assert store.records("event") == [*several[3:], several[0]]
+    store.add_bounded([], 1)
+    assert len(store.records("event")) == 3
+    assert store.records("other") == [other]
 
 
 ORDER = (("a", 2.0, "{}"), ("b", 1.0, "[]"), ("a", 1.0, "null"))

@@ -108,7 +108,8 @@ def look_again_s(available: int, lines: Lines) -> float:
 class Verdict:
     """What to do now: whether admission is closed, whether caches are dropped, and what the victim gets and why.
 
-    ``rate`` is the fall in bytes a second, negative where memory comes back; ``crossed_s`` is the moment, by the
+    ``rate`` is the fall in bytes a second, over the last second or since the last look, whichever is faster; negative
+    where memory comes back; ``crossed_s`` is the moment, by the
     caller's clock, at which the line was crossed that the strike is about, told from the two looks around it.
     """
 
@@ -142,6 +143,7 @@ class Judge:
         "_number",
         "_over_floor",
         "_reclaimed_s",
+        "_slope",
         "_times",
         "_verdict",
     )
@@ -154,6 +156,7 @@ class Judge:
         self._at = -1
         self._number = 0
         self._below = 0
+        self._slope = 0.0
         self._above_since: float | None = None
         self._asked_s: float | None = None
         self._killed_s: float | None = None
@@ -183,7 +186,9 @@ class Judge:
         """Judge a look: ``available`` and ``free`` bytes at ``now`` (seconds); ``starting``: weights may be loading."""
         lines, verdict = self._lines, self._verdict
         self._note_crossings(now, available)
-        verdict.rate = self._rate(now, available)
+        last = self._last_rate(now, available)
+        self._slope = self._rate(now, available)
+        verdict.rate = max(self._slope, last)
         self._admit(now, available)
         verdict.reclaim = (
             starting and free < FREE_BYTES and (self._reclaimed_s is None or now - self._reclaimed_s >= RECLAIM_S)
@@ -209,6 +214,13 @@ class Judge:
             self._crossed_act_s = then + (now - then) * (before - lines.act) / (before - available)
         if available < lines.floor <= before:
             self._crossed_floor_s = then + (now - then) * (before - lines.floor) / (before - available)
+
+    def _last_rate(self, now: float, available: int) -> float:
+        """Return the fall in bytes a second since the last look: a sudden one is a second's only after a second."""
+        since = self._times[self._at]
+        if not self._number or now <= since:
+            return 0.0
+        return (self._levels[self._at] - available) / (now - since)
 
     def _rate(self, now: float, available: int) -> float:
         """Keep a look, and return the fall in bytes a second since the earliest one of the last second.
@@ -272,4 +284,4 @@ class Judge:
         if self._killed_s is None or again:
             return False
         since = now - self._killed_s
-        return since < HOLD_S or (since < COMES_BACK_S and self._verdict.rate < -RISING)
+        return since < HOLD_S or (since < COMES_BACK_S and self._slope < -RISING)
