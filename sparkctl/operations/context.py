@@ -19,6 +19,7 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
+from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator, hub_cache
@@ -82,6 +83,7 @@ class World:
         self._doors = doors
         self._profile = profile
         self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))
+        self.boundary.know(servers.every(operator.state))
 
     @cached_property
     def ports(self) -> Ports:
@@ -213,16 +215,30 @@ class World:
         return found[0]
 
     def secret_values(self, service: Service) -> tuple[dict[str, str], list[str]]:
-        """Return the values of a service's secrets, and the names that have none."""
-        return secrets.resolve(service.recipe.secrets, self.environ, self.stored_secrets)
+        """Return the values of a service's secrets, and the names that have none.
 
-    def required_secrets(self, service: Service) -> dict[str, str]:
-        """Return the values of a service's secrets.
+        A key of its own (``serve.own-key``) is no missing one: where it is not made yet, it will be.
 
         Raises:
-            InputError: one has none; its name and where to put the value.
+            InputError: the secrets file, or that of its own key, is not as it has to be.
+        """
+        values, missing = secrets.resolve(service.recipe.secrets, self.environ, self.stored_secrets)
+        if service.recipe.serve.own_key and secrets.API_KEY in missing:
+            missing.remove(secrets.API_KEY)
+            own = self._own_key(service.name)
+            values |= {} if own is None else {secrets.API_KEY: own}
+        return values, missing
+
+    def required_secrets(self, service: Service) -> dict[str, str]:
+        """Return the values of a service's secrets; its own key is made where there is none yet.
+
+        Raises:
+            InputError: one has none; its name and where to put the value. Or as for ``secret_values``.
         """
         values, missing = self.secret_values(service)
+        if service.recipe.serve.own_key and secrets.API_KEY not in values:
+            values[secrets.API_KEY] = servers.made(self.operator.state, service.name, self.files)
+            self.boundary.know([values[secrets.API_KEY]])
         if missing:
             message = f"{service.name}: no value for {', '.join(missing)}"
             file = self.operator.config / "secrets.env"
@@ -251,6 +267,23 @@ class World:
         """The operator's key for the servers that want one."""
         values, _ = secrets.resolve([secrets.API_KEY], self.environ, self.stored_secrets)
         return values.get(secrets.API_KEY)
+
+    def key_of(self, container: Container) -> str | None:
+        """Return the key that a container's server wants: the one that it was started with, else the operator's."""
+        return deployed.key_of(container, self.api_key)
+
+    def key_at(self, service: str) -> str | None:
+        """Return the key that a service without a container would be started with: the operator's, else its own.
+
+        Raises:
+            InputError: as for ``secret_values``.
+        """
+        return self.api_key or self._own_key(service)
+
+    def _own_key(self, service: str) -> str | None:
+        found = servers.known(self.operator.state, service, self.files)
+        self.boundary.know([] if found is None else [found])
+        return found
 
     @cached_property
     def stored_secrets(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.memory.pool import HOST
+from sparkctl.operations import secrets
 from sparkctl.operations.memory import machine
 from sparkctl.operations.status.leftovers import is_set_aside
 from sparkctl.planning.running import Held, Running
@@ -192,14 +193,25 @@ def refuse_elsewhere(engine: Engine) -> None:
         raise EngineError(message, hint=hint)
 
 
+def key_of(container: Container, key: str | None) -> str | None:
+    """Return the key that a container's server wants: the one that it was started with, else ``key``.
+
+    Each may have another one, and the operator may have another one by now.
+    """
+    return dict(container.env).get(secrets.API_KEY) or key
+
+
 def ready(http: Http, container: Container, key: str | None) -> bool | None:
-    """Return whether a container's server answers and lists its model; None where its address is not known."""
+    """Return whether a container's server answers and lists its model; None where its address is not known.
+
+    ``key`` is the operator's, for a container that does not say with which it was started.
+    """
     if container.state != "running":
         return False
     record = labels.read(container.labels)
     if record.url is None:
         return None
-    return server.Server(http, record.url, key, record.certificate).serves(record.served_names)
+    return server.Server(http, record.url, key_of(container, key), record.certificate).serves(record.served_names)
 
 
 class Looked:

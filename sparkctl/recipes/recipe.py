@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -31,6 +31,9 @@ from sparkctl.recipes import values
 from sparkctl.vllm import kinds
 from sparkctl.vllm.command import written
 from sparkctl.vllm.flags import LINEAR_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = [
     "Backend",
@@ -94,6 +97,11 @@ class Serve(Declaration):
     )
     container_port: int = Field(8000, ge=1, le=65535, description="the port in the container, unless network is host")
     tls: Tls | None = Field(None, description="https by the server itself; without it, http")
+    own_key: bool = Field(
+        default=False,
+        description="true: where VLLM_API_KEY has no value, sparkctl makes a key for this service that nobody else "
+        "knows; each service of a stack with a gateway has it",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Serve:
@@ -326,8 +334,20 @@ class Recipe(Declaration, title="sparkctl recipe"):
             if name in self.env
         ]
         found += [finding._replace(path=("args", *finding.path)) for finding in written.problems(self.args)]
-        complain(found)
+        complain([*found, *self._kept_to_itself()])
         return self
+
+    def _kept_to_itself(self) -> Iterator[Finding]:
+        """Yield what contradicts a key that nobody else knows: no client could ask the server."""
+        if not self.serve.own_key:
+            return
+        if _API_KEY not in self.secrets:
+            yield Finding(("serve", "own-key"), "a key that the server never gets", f"add secrets: [{_API_KEY}]")
+        if not ipaddress.ip_address(self.serve.bind).is_loopback:
+            told = f"expected an address of the loopback, found {self.serve.bind}"
+            message = f"{told}: its key (serve.own-key) is sparkctl's alone, and clients ask the gateway"
+            hint = "remove bind; or write set: {serve.own-key: false}, and give VLLM_API_KEY a value of yours"
+            yield Finding(("serve", "bind"), message, hint)
 
     def exposure(self) -> list[Finding]:
         """Return what is doubtful where it answers whoever reaches this host, and asks for no key."""

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base import named_file
 from sparkctl.base.declarations import Declaration, Duration, Finding, Names, Size, Unshown, complain, is_name, wrong
+from sparkctl.base.document import Node
 from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_duration, format_gib
@@ -33,6 +34,9 @@ else:
     order = LazyModule("sparkctl.planning.box.order")
 
 ON_DEMAND: Final = "on-demand"
+_API_KEY: Final = "VLLM_API_KEY"
+OF_GATEWAY: Final = frozenset({f'secrets+=["{_API_KEY}"]', "serve.own-key=true"})
+"""What a stack with a gateway lays over each service, as ``--set`` takes it: a key of its own."""
 _READINESS: Final = ("always", ON_DEMAND, "manual")
 """How a service starts, the most readily first."""
 _LINES: Final = "reserve > act > floor: admission keeps the first free, the guard ends a service at the others"
@@ -352,11 +356,23 @@ def members_of(entry: CatalogEntry, stack: Stack, source: Document) -> tuple[Mem
     )
 
 
+def _own_key(source: Document) -> tuple[Override, ...]:
+    """Return what makes each server behind a stack's gateway have a key of its own."""
+    there = source.node(("gateway",))
+    if "gateway" not in source.root.children or there.content is None:
+        return ()
+    name = Node(_API_KEY, there.key, there.key, _API_KEY)
+    return (
+        Override(("secrets",), Node((name,), there.key, there.key), adds=True),
+        Override(("serve", "own-key"), Node(content=True, place=there.key, key=there.key, text="true")),
+    )
+
+
 def _laid_over(source: Document, service: str) -> tuple[Override, ...]:
-    """Return what a stack lays over the recipe of a service: its ``set``, and then its ``secrets``."""
+    """Return what a stack lays over the recipe of a service: a key for its gateway, its ``set``, its ``secrets``."""
     given = source.root.children["services"].children[service].children
     laid = given["set"].children.items() if "set" in given else ()
-    found = []
+    found = [*_own_key(source)]
     for text, node in laid:
         path, adds = layers.path_of(str(text))
         found.append(Override(path, node, adds))

@@ -156,6 +156,7 @@ def test_show_gives_a_program_the_whole_recipe_and_the_origins(desk: Desk) -> No
         "aliases": [],
         "tls": None,
         "container-port": 8000,
+        "own-key": False,
     }
     assert shown["origins"]["limits.context"] == "recipes/small.yaml:7:19"
 

@@ -106,7 +106,7 @@ def serving(world: World, name: str) -> Deployed:
         raise NotReadyError(
             f"it is not known where and by which name {name} answers: {'; '.join(found.record.damaged)}"
         )
-    server = Server(world.ports.http, found.url, world.api_key, found.record.certificate)
+    server = Server(world.ports.http, found.url, world.key_of(found.container), found.record.certificate)
     if found.container.state != "running" or not isinstance(server.health(), Healthy):
         raise NotReadyError(f"{name} does not serve", hint=f"sparkctl status {name}, or sparkctl attach {name}")
     return found
@@ -120,7 +120,7 @@ def measured(world: World, of: Described, asked: BenchProtocol) -> Bench:
         EngineError: there is no way to stream in this world.
     """
     deployed, service = of
-    server = Server(world.ports.http, deployed.url, world.api_key, deployed.record.certificate)
+    server = Server(world.ports.http, deployed.url, world.key_of(deployed.container), deployed.record.certificate)
     served_name = deployed.record.served_name or ""
     kind = _kind(of)
     workload = Workload(

@@ -86,7 +86,7 @@ def _server(world: World, deployed: Deployed) -> AskedServer:
     record, command = deployed.record, deployed.container.command
     if record.served_name is None:
         raise NotReadyError(f"it is not known by which name {deployed.name} answers: {'; '.join(record.damaged)}")
-    at = Reached(deployed.name, deployed.url, world.api_key, record.certificate)
+    at = Reached(deployed.name, deployed.url, world.key_of(deployed.container), record.certificate)
     loader = world.loader(world.ports.models)
     try:
         found = located(world, loader, deployed.name, deployed.container)

@@ -283,7 +283,7 @@ def _ask(world: World, loaded: LoadedSuite, image: str, one: _Subject, *, again:
         if deployed is None:
             raise NotReadyError(f"{name}: its container was removed", hint="evaluate again")
         certificate = one.service.certificate
-        server = AskedModel(deployed.url, one.service.recipe.serve.name, world.api_key, certificate)
+        server = AskedModel(deployed.url, one.service.recipe.serve.name, world.key_of(deployed.container), certificate)
         run = AskRun(loaded, image, one.folder / kept.RUN, server, deployed.container.id, name, again=again)
         written = asking.asked(world, run)
         at = datetime.now(tz=UTC).timestamp()

@@ -59,6 +59,8 @@ def refuse_unprovable(world: World, loaded: LoadedJob, source: Source) -> None:
         named.named(world, recipe.recipe.checks)
     if {LOADS, ANSWERS} & set(loaded.job.checks):
         _, missing = secrets.resolve(recipe.recipe.secrets, world.environ, world.stored_secrets)
+        if recipe.recipe.serve.own_key:
+            missing = [name for name in missing if name != secrets.API_KEY]
         if missing:
             message = f"{loaded.name}: the recipe {loaded.job.serves}, which is to prove its product, has no value for "
             hint = f"set it in your environment, or as NAME=value in {world.operator.config / 'secrets.env'} (mode 600)"

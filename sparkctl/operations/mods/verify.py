@@ -135,7 +135,7 @@ def _counts(world: World, container: Container) -> DraftCounts | None:
     record = labels.read(container.labels)
     if record.url is None:
         return None
-    counted = Server(world.ports.http, record.url, world.api_key, record.certificate).metrics()
+    counted = Server(world.ports.http, record.url, world.key_of(container), record.certificate).metrics()
     return counted.drafting if isinstance(counted, Metrics) else None
 
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.operations import deployed
 from sparkctl.operations.page import rendered
 from sparkctl.world.door_ports import PageAnswer
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import BoxView
     from sparkctl.operations.page.visitors import Visitors
     from sparkctl.world.door_ports import Page, PageAsked, Pages
+    from sparkctl.world.web import Reply
 
 KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus is told that its text is (its format, 0.0.4)."""
@@ -66,11 +68,15 @@ class FigurePages:
         service = (await self._live.fresh(WITHIN_S)).service(asked.places["name"])
         if service is None or not service.url:
             return _text(404, KIND, b"# no service of this name answers now\n")
-        url, key = f"{service.url.rstrip('/')}/metrics", self._world.api_key
-        reply = await asyncio.to_thread(self._world.ports.http.get, url, key=key, timeout_s=VLLM_S)
+        reply = await asyncio.to_thread(self._asked, service.name, f"{service.url.rstrip('/')}/metrics")
         if reply.status is None or not reply.whole:
             return _text(502, KIND, b"# its server did not answer\n")
         return _text(reply.status, KIND, reply.body.encode())
+
+    def _asked(self, name: str, url: str) -> Reply:
+        container = deployed.find(self._world.engine, name)
+        key = self._world.api_key if container is None else self._world.key_of(container)
+        return self._world.ports.http.get(url, key=key, timeout_s=VLLM_S)
 
     def _file(self, name: str, kind: str) -> Page:
         async def page(asked: PageAsked) -> PageAnswer:

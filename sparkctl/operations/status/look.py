@@ -39,7 +39,7 @@ def look_at(ports: Ports, container: Container | None, key: str | None) -> Look:
     record = labels.read(container.labels)
     if record.url is None:
         return Look(ports.clock.monotonic(), container, asked=False)
-    server = Server(ports.http, record.url, key, record.certificate)
+    server = Server(ports.http, record.url, deployed.key_of(container, key), record.certificate)
     health, counted = status_of(server.health()), server.metrics()
     found = counted if isinstance(counted, Metrics) else None
     served = health is None and found is None and _served(ports, container.id)

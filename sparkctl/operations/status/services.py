@@ -18,6 +18,7 @@ from sparkctl.operations.status import high_water, liveness
 from sparkctl.operations.status.liveness import Life, Rates
 from sparkctl.operations.status.look import look, look_at
 from sparkctl.recipes.host import version
+from sparkctl.recipes.stack import OF_GATEWAY
 from sparkctl.vllm import failures
 from sparkctl.vllm.metrics import Metrics
 from sparkctl.world.labels import ServiceLabels
@@ -154,8 +155,10 @@ def laid_over(record: ServiceLabels) -> list[str] | None:
 
 
 def made_from(record: ServiceLabels) -> str:
-    """Return a service's recipe and what was laid over it, to be shown."""
-    return " + ".join([record.recipe or "unknown", *(laid_over(record) or ())])
+    """Return a service's recipe and what was laid over it, to be shown; what each has behind a gateway is left out."""
+    overrides = () if record.laid_over is None else record.laid_over.overrides
+    laid = [secrets.shown(one) for one in overrides if one not in OF_GATEWAY]
+    return " + ".join([record.recipe or "unknown", *laid])
 
 
 def changed_since(world: World, deployed: Deployed) -> tuple[str, ...]:

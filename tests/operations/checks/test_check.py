@@ -231,7 +231,8 @@ def spark_with(tmp_path: Path, port: int, more: str = "", **fields: object) -> F
 
 def test_over_real_http_every_check_of_a_right_server_passes(tmp_path: Path) -> None:
     tools = "args: {enable-auto-tool-choice: true, tool-call-parser: gemma4}\nsecrets: [VLLM_API_KEY]\n"
-    with listening(Scripted(GOOD, key=KEY)) as port:
+    script = Scripted(GOOD, key=KEY)
+    with listening(script) as port:
         spark = spark_with(tmp_path, port, tools, VLLM_API_KEY=KEY)
         spark.run("up", "one").expect(0)
         done = spark.run("check", "one", "--json").expect(0)
@@ -242,6 +243,8 @@ def test_over_real_http_every_check_of_a_right_server_passes(tmp_path: Path) -> 
         shown = spark.run("check", "one", "--only", "text,json").expect(0).out
         assert [line.split()[:2] for line in shown.splitlines()[1:]] == [["text", "pass"], ["json", "pass"]]
         spark.environ.clear()
+        spark.run("check", "one", "--only", "text").expect(0)  # with the key that its container was started with
+        script.key = "another"
         assert "HTTP 401" in spark.run("check", "one", "--only", "text").expect(7).out
 
 

@@ -150,3 +150,35 @@ def test_an_agent_serves_what_is_applied_and_a_restart_breaks_streams_off_and_no
     answer = client.chat.completions.create(model="large", messages=say)  # type: ignore[arg-type]
     assert answer.choices[0].message.content
     assert {one.id for one in spark.engine.containers()} == {one.id for one in there}, "nothing was started again"
+
+
+def test_a_server_behind_the_gateway_answers_nobody_else_and_every_command_still_asks_it(
+    spark: GatewaySpark, tmp_path: Path
+) -> None:
+    spark.write("recipes/stacks/box.yaml", f"{STACK}gateway: {{port: {spark.port}}}\n")
+    done = [spark.run("apply", "box").expect(0)]
+    keys = {file.name: file.read_text().strip() for file in spark.home.rglob("server-keys/*")}
+    assert set(keys) == {"small", "large", "aside"}
+    spark.process = spark.start("agent", "run")
+    wait_for(lambda: spark.told("the gateway listens at"))
+    (small,) = (one for one in spark.engine.containers() if one.name == "small")
+    url = small.labels["sparkctl.url"]
+    asked = {"model": "served-small", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    refused = [httpx2.get(f"{url}/v1/models"), httpx2.post(f"{url}/v1/chat/completions", json=asked)]
+    refused.append(httpx2.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {keys['large']}"}))
+    assert [one.status_code for one in refused] == [401, 401, 401]
+    answer = spark.client().chat.completions.create(model="small", messages=asked["messages"])  # type: ignore[call-overload]
+    assert answer.choices[0].message.content
+    asks = (["ps"], ["status", "small"], ["attach", "small"], ["check", "small"], ["logs", "small"], ["diff"])
+    done += [spark.run(*words).expect(0) for words in asks]
+    assert "ready" in done[1].out
+    done.append(spark.run("bench", "small", "--rounds", "1", "--tokens", "8").expect(0))
+    done += [spark.run(*words) for words in (["status", "small", "--json"], ["report", "small"], ["up", "box"])]
+    told = spark.process.told() + "".join(one.out + one.err for one in done)
+    read = httpx2.get(f"http://127.0.0.1:{spark.port}/services/small/metrics")
+    assert read.status_code == 200
+    own = [file for file in (spark.home, tmp_path / "folder") for file in file.rglob("*") if file.is_file()]
+    own = [file for file in own if file.parent.name != "server-keys"]
+    for key in keys.values():
+        assert key not in told
+        assert [file for file in own if key.encode() in file.read_bytes()] == []

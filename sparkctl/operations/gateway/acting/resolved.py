@@ -34,14 +34,13 @@ class ReadyStack(NamedTuple):
 def made_ready(world: World, generation: KeptGeneration, gateway: DeclaredGateway) -> ReadyStack:
     """Return a generation, ready to be served."""
     found = named(generation)
-    key = _own_key(world)
     declared = []
     for kept in generation.services:
         limit = found.names.services[kept.name].sequences or SEQUENCES
         usual_s = _load_s(world, kept)
         declared.append(declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s))
     servers = {
-        kept.name: ServerAt(one.url, key if secrets.API_KEY in kept.secrets else "")
+        kept.name: ServerAt(one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "")
         for kept in generation.services
         if (one := found.servers[kept.name]).url
     }
@@ -68,9 +67,9 @@ def _load_s(world: World, kept: KeptService) -> float:
     return next((one.seconds for one in reversed(starts) if one.service == kept.name and one.seconds > 0), 0.0)
 
 
-def _own_key(world: World) -> str:
+def _own_key(world: World, service: str) -> str:
     try:
-        return world.api_key or ""
+        return world.key_at(service) or ""
     except InputError as error:
-        world.report.warn(f"the key of the servers is not known: {error.message}")
+        world.report.warn(f"the key of {service} is not known: {error.message}")
         return ""
