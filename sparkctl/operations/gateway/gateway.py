@@ -146,6 +146,7 @@ class Gateway:
             self._trouble(error)
         else:
             self._problem = ""
+        self._loop().call(self._end_revoked)
         self._hand_on(look)
         self._keep_uses()
 
@@ -289,6 +290,11 @@ class Gateway:
         if self._told is not ready.declared:
             self._told = ready.declared
             self.clerk.tell(ready.declared)
+
+    def _end_revoked(self) -> None:
+        """Break off what a key began that was revoked meanwhile."""
+        for request in self.handler.revoked():
+            self.cancel(request)
 
     def _over(self, done: RequestDone) -> None:
         self._says.give(partial(self._report.say, done.line))

@@ -108,7 +108,7 @@ def why(error: BaseException) -> str:
         return "closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "broke off before the end of its answer"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, (ConnectionError, aiohttp.ClientOSError)):
         return "broke the connection off"
     if isinstance(error, TimeoutError):
         return "did not accept the connection in time"

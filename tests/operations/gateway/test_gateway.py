@@ -334,6 +334,26 @@ def test_a_log_line_has_names_and_no_key_s20(bench: GatewayBench) -> None:
     assert "r1: 200 /v1/chat/completions e4b-nvfp4, -, 0s, 34 tokens" in told
 
 
+def test_a_log_line_is_one_line_whatever_a_client_calls_a_model(bench: GatewayBench) -> None:
+    bench.up()
+    request = bench.ask("x\r\nr9: 200 forged\x1b[2J" + "y" * 900)
+    assert request.refused().status == 404
+    request.end()
+    bench.until(lambda: bool(bench.done), ticks=False)
+    line = bench.done[-1].line
+    assert line.splitlines() == [line]
+    assert "\x1b" not in line
+    assert len(line) < 1000
+
+
+def test_one_model_of_the_list_is_told_alone_and_none_is_404(bench: GatewayBench) -> None:
+    bench.up()
+    one = bench.ask("small", path="/v1/models", method="GET", form="nothing").decision()
+    assert isinstance(one, AnswerWith)
+    assert (one.document["id"], one.document["object"]) == ("small", "model")
+    assert bench.ask("nope", path="/v1/models", method="GET", form="nothing").refused().code == "model_not_found"
+
+
 def test_requests_that_are_under_way_can_be_listed(bench: GatewayBench) -> None:
     bench.up()
     request = bench.ask("small")
@@ -392,6 +412,19 @@ def test_once_there_is_a_key_nobody_is_served_without_one_on_any_path_s3(bench: 
     assert (row["name"], row["requests"], row["completion_tokens"]) == ("laptop", 1, 5)
     bench.spark.run("keys", "revoke", "laptop").expect(0)
     assert bench.ask("small", key=key).refused().status == 401
+
+
+def test_a_key_that_is_revoked_ends_what_it_began_and_nothing_else(bench: GatewayBench) -> None:
+    bench.up()
+    keys = {name: bench.spark.run("keys", "add", name).expect(0).out.strip() for name in ("laptop", "phone")}
+    requests = {name: bench.ask("small", key=key) for name, key in keys.items()}
+    for request in requests.values():
+        request.first_byte()
+    bench.tick(2)
+    assert bench.door.cancelled == []
+    bench.spark.run("keys", "revoke", "laptop").expect(0)
+    bench.until(lambda: bench.door.cancelled != [])
+    assert set(bench.door.cancelled) == {requests["laptop"].arrival.id}
 
 
 def test_a_key_without_start_gets_what_runs_alone_s23(bench: GatewayBench) -> None:
