@@ -103,7 +103,9 @@ async def begin_of(answer: aiohttp.ClientResponse, most: int) -> tuple[bytes, bo
 def why(error: BaseException) -> str:
     """Return what a fault of a server was, in words."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect ({error.strerror or error.os_error})"
+        return f"cannot be reached ({error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"opens no websocket (it answered {error.status})"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
 from sparkctl.operations.gateway.on_page import GatewayPage
+from sparkctl.operations.gateway.run import AskedGateway, run
 from sparkctl.operations.stack import standing
 from sparkctl.world.door_ports import AnswerWith
+from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, STACK, GatewayBench
 
@@ -311,6 +313,28 @@ def test_a_port_that_is_taken_is_told_once_and_tried_again(tmp_path: Path) -> No
     bench.up()
     assert bench.gateway.url == "http://127.0.0.1:8090"
     bench.close()
+
+
+def test_the_port_of_a_service_is_not_the_gateways(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", "gateway: {port: 8003}"))
+    bench.tick()
+    assert "the gateway's port 8003 is that of e4b-nvfp4" in bench.report.warned[-1]
+    assert bench.door.opened == 0
+    bench.close()
+
+
+def test_what_is_wrong_with_a_door_is_told_before_a_model_is_started(tmp_path: Path) -> None:
+    stack = STACK.replace("gateway: {}", "gateway: {bind: 0.0.0.0}")
+    spark = FakeSpark(tmp_path, environ={"USER": "ada"})
+    file = tmp_path / "recipes" / "stacks" / "box.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(stack)
+    with pytest.raises(InputError, match="there is no key"):
+        run(spark.world(FakeReport()), "box", AskedGateway())
+    file.write_text(STACK.replace("gateway: {}", "gateway: {certificate: /nowhere.pem}"))
+    with pytest.raises(InputError, match="a certificate and its private key"):
+        run(spark.world(FakeReport()), "box", AskedGateway(port=0))
+    assert spark.engine.there == {}
 
 
 def test_other_hosts_are_served_with_a_key_or_when_it_is_said_alone_s3(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class KeysAtDoor:
         return found
 
     def revoked(self, key: KeptKey) -> bool:
-        """Return whether a key is there no more. One whose file is only damaged, or not to be seen now, is not revoked."""
+        """Return whether a key is there no more; one whose file is damaged, or not to be seen now, may be."""
         self._look()
         if self._trouble or key.name in {one.name for one in self._ring.damaged}:
             return False
