@@ -19,6 +19,14 @@ _NO_LIMIT: Final = None
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
 
+_WORDS: Final = (
+    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "broke off before the end of its answer"),
+    ((ConnectionError, aiohttp.ClientOSError), "broke the connection off"),
+    (TimeoutError, "did not accept the connection in time"),
+)
+"""What a fault of a server was, in words, the first that it is."""
+
 
 class ServerDiedError(Exception):
     """A server that does not answer, or does not go on. The message says how it was."""
@@ -106,14 +114,9 @@ def why(error: BaseException) -> str:
         return f"cannot be reached ({error.strerror or error.os_error})"
     if isinstance(error, aiohttp.WSServerHandshakeError):
         return f"opens no websocket (it answered {error.status})"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "broke off before the end of its answer"
-    if isinstance(error, (ConnectionError, aiohttp.ClientOSError)):
-        return "broke the connection off"
-    if isinstance(error, TimeoutError):
-        return "did not accept the connection in time"
+    for kinds, words in _WORDS:
+        if isinstance(error, kinds):
+            return words
     return f"did not answer as HTTP has it ({type(error).__name__})"
 
 
