@@ -75,7 +75,7 @@ def add_command(session: Session, name: str, models: str | None, rate: float | N
 def revoke_command(session: Session, name: str) -> None:
     """Take a key back: a gateway that runs answers no further request that comes with it."""
     folder.revoke(session.world, name)
-    session.out.say(f"revoked {name}; a gateway that runs answers no further request with it")
+    session.out.say(f"revoked {name}; a gateway that runs answers nothing more with it, and breaks off what it began")
 
 
 def _list(session: Session, *, as_json: bool) -> None:

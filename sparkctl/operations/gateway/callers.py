@@ -22,6 +22,9 @@ class Caller(Protocol):
     def may_use(self, model: str) -> bool:
         """Return whether it may ask for a model by this name."""
 
+    def revoked(self) -> bool:
+        """Return whether its key was revoked meanwhile, so that what it began ends, too."""
+
     def used(self, prompt: int | None, completion: int | None) -> None:
         """Take note of a request that is over, and of its tokens where they are known."""
 

@@ -146,6 +146,7 @@ class Gateway:
             self._trouble(error)
         else:
             self._problem = ""
+        self._loop().call(self._end_revoked)
         self._hand_on(look)
         self._keep_uses()
 
@@ -170,11 +171,12 @@ class Gateway:
         place = DoorPlace(gateway.bind, gateway.port, gateway.certificate, gateway.certificate_key)
         if place == self._at:
             return
-        keys = self._keys(gateway)
-        why = why_not_bound(place.host, keys=bool(keys.keys), opened=gateway.open)
-        if why:
-            hint = "sparkctl keys add NAME makes one; --open, or open: true in the stack's file, does without"
-            raise InputError(why, hint=hint)
+        keys = self._allowed(gateway)
+        servers = {} if self._ready is None else self._ready.served.servers
+        for name, server in servers.items():
+            if server.url.endswith(f":{place.port}"):
+                hint = "another port for one of them: gateway.port, serve.port"
+                raise InputError(f"the gateway's port {place.port} is that of {name}", hint=hint)
         self.close_door()
         self.keys = self.handler.doorkeeper = keys
         thread = self._loop()
@@ -182,6 +184,33 @@ class Gateway:
         self._door = thread.wait_for(self.parts.opener(place, self.handler, pages, self.parts.bounds))
         self._at, self.url = place, self._door.url
         self._report.say(f"the gateway listens at {self.url}/v1")
+
+    def rehearse(self, gateway: DeclaredGateway | None) -> None:
+        """Open the door that a stack's file wants and close it, so that its trouble costs nobody the start of a model.
+
+        Raises:
+            EngineError, InputError: as for ``open``.
+        """
+        wanted = self._in_place(gateway)
+        if wanted is None:
+            return
+        self._allowed(wanted)
+        place = DoorPlace(wanted.bind, wanted.port, wanted.certificate, wanted.certificate_key)
+        thread = self._loop()
+        thread.wait_for(thread.wait_for(self.parts.opener(place, self.handler, None, None)).close(0.0))
+
+    def _allowed(self, gateway: DeclaredGateway) -> KeysAtDoor:
+        """Return who knows the keys at a door.
+
+        Raises:
+            InputError: other hosts could use it without a key.
+        """
+        keys = self._keys(gateway)
+        why = why_not_bound(gateway.bind, keys=bool(keys.keys), opened=gateway.open)
+        if why:
+            hint = "sparkctl keys add NAME makes one; --open, or open: true in the stack's file, does without"
+            raise InputError(why, hint=hint)
+        return keys
 
     def _pages(self, thread: LoopThread) -> Pages | None:
         """Return the routes of the page, which is made when the door is opened first, and kept fresh from then on."""
@@ -232,8 +261,12 @@ class Gateway:
 
     def declared(self, generation: KeptGeneration) -> DeclaredGateway | None:
         """Return where a generation's gateway listens, None for nowhere."""
+        return self._in_place(generation.gateway)
+
+    def _in_place(self, said: DeclaredGateway | None) -> DeclaredGateway | None:
+        """Return what a stack's file says of the gateway, with what a command said in the place of that."""
         parts = self.parts
-        found = generation.gateway or (USUAL if parts.always else None)
+        found = said or (USUAL if parts.always else None)
         if found is None:
             return None
         bind = found.bind if parts.host is None else parts.host
@@ -289,6 +322,11 @@ class Gateway:
         if self._told is not ready.declared:
             self._told = ready.declared
             self.clerk.tell(ready.declared)
+
+    def _end_revoked(self) -> None:
+        """Break off what a key began that was revoked meanwhile."""
+        for request in self.handler.revoked():
+            self.cancel(request)
 
     def _over(self, done: RequestDone) -> None:
         self._says.give(partial(self._report.say, done.line))

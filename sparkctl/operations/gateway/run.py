@@ -11,6 +11,7 @@ from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.gateway.gateway import Gateway, GatewayParts, OnPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.resolved import declared_gateway, stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +51,15 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
     """
     world.refuse_elsewhere()
     _refuse_second(world)
-    generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
-    if generation is None:
-        raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")
     gateway = made(world, asked)
     try:
+        if stack is not None:
+            gateway.rehearse(declared_gateway(stack_of(world, stack)))
+        generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
+        if generation is None:
+            raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")
         gateway.begin(generation)
-        for line in how_to_call(gateway.url, generation):
+        for line in how_to_call(gateway.url, generation, with_key=gateway.keys.needed):
             world.report.say(line)
         Resident(world, world.supervisor, gateway.worker, ends=ends, beside=gateway).run()
     finally:
@@ -74,11 +77,12 @@ def _refuse_second(world: World) -> None:
         raise EngineError("an agent keeps this engine already", hint=hint)
 
 
-def how_to_call(url: str, generation: KeptGeneration) -> list[str]:
-    """Return how a client calls the gateway, in lines."""
+def how_to_call(url: str, generation: KeptGeneration, *, with_key: bool) -> list[str]:
+    """Return how a client calls the gateway, in lines; the key itself is known to its owner alone."""
+    key = "-H 'Authorization: Bearer KEY' " if with_key else ""
     names = [*(one.name for one in generation.routes), *(one.name for one in generation.services)]
     body = f'{{"model": "{names[0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     return [
         f"models: {', '.join(names)}",
-        f"  curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl {url}/v1/chat/completions {key}-H 'Content-Type: application/json' -d '{body}'",
     ]

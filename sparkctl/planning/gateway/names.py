@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_TOLD: Final = 10
 """Of names that a message lists, a choice."""
+MOST_NAME: Final = 200
+"""Characters of a name that a message tells and that are compared, a choice."""
 _STATUS: Final = {DeskState.READY: "loaded", DeskState.STARTING: "loading"}
 """What a list of models calls a state, in the words of llama.cpp's router (tools/server); any other is unloaded."""
 
@@ -68,7 +70,8 @@ class NameTable:
     def nearest(self, name: str, may: Callable[[str], bool] = bool) -> list[str]:
         """Return the names that there are and that a key ``may`` use, the nearest to this one first."""
         known = [one for one in self.meant if may(one)]
-        return sorted(known, key=lambda one: -difflib.SequenceMatcher(None, name.lower(), one.lower()).ratio())
+        asked = name[:MOST_NAME].lower()  # what is compared takes as long as both are
+        return sorted(known, key=lambda one: -difflib.SequenceMatcher(None, asked, one.lower()).ratio())
 
     def why_not(self, name: str, may: Callable[[str], bool] = bool) -> str:
         """Return in a sentence that a name means nothing here, and which names there are."""
@@ -78,7 +81,7 @@ class NameTable:
         found = self.nearest(name, may)
         more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
         there = f"there are: {', '.join(found[:MOST_TOLD])}{more}" if found else "there is none"
-        return f"the model {name[:200]!r} is none of this gateway; {there}"
+        return f"the model {name[:MOST_NAME]!r} is none of this gateway; {there}"
 
     def aliases(self, name: str) -> list[str]:
         """Return the further names of a service."""
@@ -114,14 +117,15 @@ def models(
 ) -> dict[str, object]:
     """Return the answer to /v1/models: each service and each route, as declared. It starts nothing.
 
+    A service is listed by its own name, or by the first of its further ones where the key may use those alone.
     ``created`` is when the stack was applied, in seconds since the epoch; ``may`` says which names the key may use.
     """
-    found = [
-        _entry(one.service, one.context, states.get(one.service, DeskState.OFF), created)
-        | {"aliases": [alias for alias in names.aliases(one.service) if may(alias)]}
-        for one in names.services.values()
-        if may(one.service)
-    ]
+    found = []
+    for one in names.services.values():
+        usable = [name for name in (one.service, *names.aliases(one.service)) if may(name)]
+        if usable:
+            entry = _entry(usable[0], one.context, states.get(one.service, DeskState.OFF), created)
+            found.append(entry | {"aliases": usable[1:]})
     for route in names.routes.values():
         if may(route.name):
             first, then = names.services[route.first], names.services[route.then]
@@ -129,6 +133,14 @@ def models(
             state = states.get(route.first, DeskState.OFF)
             found.append(_entry(route.name, context, state, created) | {"aliases": []})
     return {"object": "list", "data": found}
+
+
+def model(listed: Mapping[str, Any], name: str) -> dict[str, object] | None:
+    """Return the answer to /v1/models/NAME: what is ``listed`` of it, under the name that was asked for."""
+    for entry in listed["data"]:
+        if name == entry["id"] or name in entry["aliases"]:
+            return {**entry, "id": name}
+    return None
 
 
 def _longer(one: int | None, other: int | None) -> int | None:

@@ -24,6 +24,8 @@ _MODEL_KEY: Final = re.compile(
 )
 """The key ``model``, however JSON may write it."""
 _TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_LONGEST_NAME: Final = 1000
+"""Characters of a model's name, a choice: it is compared, shown and told again and again."""
 _DEEP: Final = 200
 _PARTS: Final = 4_000_000
 """Values of one body: a batch of embeddings as token numbers has one for each token."""
@@ -154,6 +156,9 @@ def arrival(request: web.BaseRequest, known: KnownPath, body: bytes, request_id:
         NotTakenError: its body is not what its path takes, or says no model, more than one, or one that is no text.
     """
     named = _named(request, known, body)
+    if len(named.model) > _LONGEST_NAME:
+        words = f"expected a name of at most {_LONGEST_NAME} characters, found one of {len(named.model):,}"
+        refused(400, "model_too_long", f"model: {words}")
     return Arrival(
         id=request_id,
         method=request.method,

@@ -72,7 +72,7 @@ class Asked:
                 self._is("left", CLIENT_LEFT)
         except asyncio.CancelledError:
             if self.cancelled:
-                self._how = "cancelled"
+                self._how, self._words = "cancelled", "broken off by the gateway"
             raise
         finally:
             usage = tokens.usage(self._first, b"".join(self._last)) if self._first else Usage(None, None)

@@ -19,6 +19,14 @@ _NO_LIMIT: Final = None
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
 
+_WORDS: Final = (
+    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "broke off before the end of its answer"),
+    ((ConnectionError, aiohttp.ClientOSError), "broke the connection off"),
+    (TimeoutError, "did not accept the connection in time"),
+)
+"""What a fault of a server was, in words, the first that it is."""
+
 
 class ServerDiedError(Exception):
     """A server that does not answer, or does not go on. The message says how it was."""
@@ -103,15 +111,12 @@ async def begin_of(answer: aiohttp.ClientResponse, most: int) -> tuple[bytes, bo
 def why(error: BaseException) -> str:
     """Return what a fault of a server was, in words."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect ({error.strerror or error.os_error})"
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "closed the connection without an answer"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "broke off before the end of its answer"
-    if isinstance(error, ConnectionError):
-        return "broke the connection off"
-    if isinstance(error, TimeoutError):
-        return "did not accept the connection in time"
+        return f"cannot be reached ({error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"opens no websocket (it answered {error.status})"
+    for kinds, words in _WORDS:
+        if isinstance(error, kinds):
+            return words
     return f"did not answer as HTTP has it ({type(error).__name__})"
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import EngineError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
 from sparkctl.operations.gateway.on_page import GatewayPage
+from sparkctl.operations.gateway.run import AskedGateway, run
 from sparkctl.operations.stack import standing
 from sparkctl.world.door_ports import AnswerWith
+from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
 
@@ -323,6 +325,28 @@ def test_a_port_that_is_taken_is_told_once_and_tried_again(tmp_path: Path) -> No
     bench.close()
 
 
+def test_the_port_of_a_service_is_not_the_gateways(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", "gateway: {port: 8003}"))
+    bench.tick()
+    assert "the gateway's port 8003 is that of e4b-nvfp4" in bench.report.warned[-1]
+    assert bench.door.opened == 0
+    bench.close()
+
+
+def test_what_is_wrong_with_a_door_is_told_before_a_model_is_started(tmp_path: Path) -> None:
+    stack = STACK.replace("gateway: {}", "gateway: {bind: 0.0.0.0}")
+    spark = FakeSpark(tmp_path, environ={"USER": "ada"})
+    file = tmp_path / "recipes" / "stacks" / "box.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(stack)
+    with pytest.raises(InputError, match="there is no key"):
+        run(spark.world(FakeReport()), "box", AskedGateway())
+    file.write_text(STACK.replace("gateway: {}", "gateway: {certificate: /nowhere.pem}"))
+    with pytest.raises(InputError, match="a certificate and its private key"):
+        run(spark.world(FakeReport()), "box", AskedGateway(port=0))
+    assert spark.engine.there == {}
+
+
 def test_other_hosts_are_served_with_a_key_or_when_it_is_said_alone_s3(tmp_path: Path) -> None:
     bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", "gateway: {bind: 0.0.0.0}"))
     bench.tick(2)
@@ -342,6 +366,26 @@ def test_a_log_line_has_names_and_no_key_s20(bench: GatewayBench) -> None:
     told = "\n".join([*bench.report.said, *bench.report.warned, repr(bench.done), repr(request.arrival)])
     assert "sk-secret-of-somebody" not in told
     assert "r1: 200 /v1/chat/completions e4b-nvfp4, -, 0s, 34 tokens" in told
+
+
+def test_a_log_line_is_one_line_whatever_a_client_calls_a_model(bench: GatewayBench) -> None:
+    bench.up()
+    request = bench.ask("x\r\nr9: 200 forged\x1b[2J" + "y" * 900)
+    assert request.refused().status == 404
+    request.end()
+    bench.until(lambda: bool(bench.done), ticks=False)
+    line = bench.done[-1].line
+    assert line.splitlines() == [line]
+    assert "\x1b" not in line
+    assert len(line) < 1000
+
+
+def test_one_model_of_the_list_is_told_alone_and_none_is_404(bench: GatewayBench) -> None:
+    bench.up()
+    one = bench.ask("small", path="/v1/models", method="GET", form="nothing").decision()
+    assert isinstance(one, AnswerWith)
+    assert (one.document["id"], one.document["object"]) == ("small", "model")
+    assert bench.ask("nope", path="/v1/models", method="GET", form="nothing").refused().code == "model_not_found"
 
 
 def test_requests_that_are_under_way_can_be_listed(bench: GatewayBench) -> None:
@@ -402,6 +446,19 @@ def test_once_there_is_a_key_nobody_is_served_without_one_on_any_path_s3(bench: 
     assert (row["name"], row["requests"], row["completion_tokens"]) == ("laptop", 1, 5)
     bench.spark.run("keys", "revoke", "laptop").expect(0)
     assert bench.ask("small", key=key).refused().status == 401
+
+
+def test_a_key_that_is_revoked_ends_what_it_began_and_nothing_else(bench: GatewayBench) -> None:
+    bench.up()
+    keys = {name: bench.spark.run("keys", "add", name).expect(0).out.strip() for name in ("laptop", "phone")}
+    requests = {name: bench.ask("small", key=key) for name, key in keys.items()}
+    for request in requests.values():
+        request.first_byte()
+    bench.tick(2)
+    assert bench.door.cancelled == []
+    bench.spark.run("keys", "revoke", "laptop").expect(0)
+    bench.until(lambda: bench.door.cancelled != [])
+    assert set(bench.door.cancelled) == {requests["laptop"].arrival.id}
 
 
 def test_a_key_without_start_gets_what_runs_alone_s23(bench: GatewayBench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sparkctl.planning.box.declared import DeclaredRoute
 from sparkctl.planning.gateway.body import BodyChanges
 from sparkctl.planning.gateway.desk.service import DeskState
-from sparkctl.planning.gateway.names import NamedService, models, table
+from sparkctl.planning.gateway.names import NamedService, model, models, table
 
 EXECUTOR = NamedService("executor", ("gemma-4-e4b", "e4b"), ("gpt-4o-mini",), 16384, defaults={"temperature": 0.7})
 REASONER = NamedService("reasoner", ("gemma-4", "e4b"), (), 65536)
@@ -75,3 +75,17 @@ def test_what_a_key_may_not_use_is_not_in_its_list_and_what_is_not_seen_is_unloa
 def test_an_unknown_context_is_left_out() -> None:
     (found,) = models(table([NamedService("a", ())]), {}, 0)["data"]
     assert "context_length" not in found
+
+
+def test_one_model_is_listed_by_any_name_that_the_key_may_use() -> None:
+    listed = models(TABLE, {}, 0)
+    assert [model(listed, name)["id"] for name in ("executor", "gpt-4o-mini", "auto")] == [  # type: ignore[index]
+        *("executor", "gpt-4o-mini", "auto"),
+    ]
+    assert model(listed, "nope") is None
+    (only,) = models(TABLE, {}, 0, {"gpt-4o-mini"}.__contains__)["data"]  # type: ignore[misc, attr-defined]
+    assert (only["id"], only["aliases"]) == ("gpt-4o-mini", [])
+
+
+def test_a_name_without_end_costs_no_more_than_a_long_one() -> None:
+    assert len(TABLE.why_not("a" * 10_000_000)) < 1000

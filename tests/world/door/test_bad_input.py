@@ -22,6 +22,7 @@ from tests.support.door_bench import CHAT, HELLO, SOON_S, bench, got, request, s
         (b'{"model": 7}', 400, "model: expected a name, found a number"),
         (b'{"model": null}', 400, "found null"),
         (b'{"model": ""}', 400, "an empty text"),
+        (b'{"model": "' + b"a" * 100_000 + b'"}', 400, "at most 1000 characters, found one of 100,000"),
         (b'{"model": "a", "model": "b"}', 400, "model: given twice"),
         (b'{"model": "a", "x": ["}"], "\\u006dod\\u0065l": "b"}', 400, "model: given twice"),
         (b'{"model": "a", "x": NaN}', 400, "NaN"),

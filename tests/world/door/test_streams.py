@@ -114,7 +114,7 @@ async def reset(_: Seen, writer: asyncio.StreamWriter) -> None:
 def test_a_server_that_is_not_there_is_a_502() -> None:
     async def run() -> None:
         async with bench(decide=lambda *_: Forward("http://127.0.0.1:1")) as door:
-            assert "cannot connect" in str((await door.post(CHAT, HELLO)).error["message"])
+            assert "cannot be reached" in str((await door.post(CHAT, HELLO)).error["message"])
 
     asyncio.run(run())
 
@@ -232,7 +232,8 @@ def test_a_request_can_be_broken_off_from_within() -> None:
             with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
                 await reader.readuntil(LAST)
             await door.server.seen[0].gone.wait()
-            assert (await door.handler.end()).how == "cancelled"
+            end = await door.handler.end()
+            assert (end.how, end.words) == ("cancelled", "broken off by the gateway")
             assert not door.door.cancel(door.handler.arrived[0].id)
             writer.close()
 
@@ -321,7 +322,7 @@ def test_after_a_comment_a_failure_is_an_event_and_a_broken_connection(after: st
             rest = await reader.read()
             assert not rest.endswith(LAST)
             last = json.loads(re.findall(rb"data: (.*)\n\n", rest)[-1])
-            assert ("cannot connect" if after == "server gone" else "it is too long") in last["error"]["message"]
+            assert ("cannot be reached" if after == "server gone" else "it is too long") in last["error"]["message"]
             assert (await door.handler.end()).status == {"refused": 503, "the server refuses": 400}.get(after, 502)
             writer.close()
 

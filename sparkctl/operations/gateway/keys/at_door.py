@@ -50,6 +50,10 @@ class Anybody(NamedTuple):
         """Return whether it may ask for a model by this name."""
         return True
 
+    def revoked(self) -> bool:
+        """Return whether its key was revoked: it came with none."""
+        return False
+
     def used(self, prompt: int | None, completion: int | None) -> None:
         """Take note of a request that is over: there is nobody to count it for."""
 
@@ -57,9 +61,10 @@ class Anybody(NamedTuple):
 class KeyOwner:
     """Who comes with a key."""
 
-    def __init__(self, key: KeptKey, uses: KeyUses) -> None:
+    def __init__(self, key: KeptKey, uses: KeyUses, revoked: Callable[[KeptKey], bool]) -> None:
         self._key = key
         self._uses = uses
+        self._revoked = revoked
 
     @property
     def name(self) -> str:
@@ -74,6 +79,10 @@ class KeyOwner:
     def may_use(self, model: str) -> bool:
         """Return whether it may ask for a model by this name."""
         return self._key.may_use(model)
+
+    def revoked(self) -> bool:
+        """Return whether its key was revoked meanwhile, so that what it began ends, too."""
+        return self._revoked(self._key)
 
     def used(self, prompt: int | None, completion: int | None) -> None:
         """Take note of a request that is over, and of its tokens where they are known."""
@@ -141,6 +150,13 @@ class KeysAtDoor:
                 found = key
         return found
 
+    def revoked(self, key: KeptKey) -> bool:
+        """Return whether a key is there no more; one whose file is damaged, or not to be seen now, may be."""
+        self._look()
+        if self._trouble or key.name in {one.name for one in self._ring.damaged}:
+            return False
+        return not any(one.name == key.name and one.digest == key.digest for one in self._ring.keys)
+
     def _limited(self, key: KeptKey) -> KeyOwner | Refuse:
         """Return the owner of a key, unless it has had its requests of this minute."""
         if key.rate is not None:
@@ -149,7 +165,7 @@ class KeysAtDoor:
             if found.wait_s > 0:
                 words = f"the key {key.name} has {key.rate:g} requests a minute, and they are used up"
                 return Refuse(429, "rate_limit_exceeded", words, max(1, ceil(found.wait_s)), should_retry=True)
-        return KeyOwner(key, self._uses)
+        return KeyOwner(key, self._uses, self.revoked)
 
     def _look(self) -> None:
         """Read the keys again where any of them has changed."""

@@ -17,7 +17,7 @@ from sparkctl.planning.gateway.body import changed, edited
 from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests
 from sparkctl.planning.gateway.desk.request import DeskRequest
-from sparkctl.planning.gateway.names import models
+from sparkctl.planning.gateway.names import model, models
 from sparkctl.planning.gateway.routes import after
 from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
 
@@ -85,6 +85,10 @@ class GatewayHandler:
         """Return the requests that are not over, in the order in which they came."""
         return [self._told(one) for one in self._open.values()]
 
+    def revoked(self) -> list[str]:
+        """Return the ids of the requests that are not over, and whose key was revoked meanwhile."""
+        return [id_ for id_, one in self._open.items() if one.caller is not None and one.caller.revoked()]
+
     # --- what the door asks and tells --------------------------------------------------------------------------------
 
     async def arrive(self, arrival: Arrival) -> Decision:
@@ -100,7 +104,12 @@ class GatewayHandler:
             return Refuse(503, "nothing_applied", words, should_retry=False)
         if arrival.path == LIST:
             states = {name: service.state for name, service in self._clerk.desk.services.items()}
-            return AnswerWith(models(stack.names, states, stack.created, caller.may_use))
+            listed = models(stack.names, states, stack.created, caller.may_use)
+            found_model = model(listed, arrival.model) if arrival.model else listed
+            if found_model is None:
+                words = stack.names.why_not(arrival.model, caller.may_use)
+                return Refuse(404, "model_not_found", words, should_retry=False)
+            return AnswerWith(found_model)
         stored = self._responses.service(arrival.path, one.key)
         found = direct(arrival, caller, stack, self._clerk.desk, stored)
         if isinstance(found, Refuse):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.shown import one_line
 from sparkctl.base.units import format_duration
+from sparkctl.planning.gateway.names import MOST_NAME
 
 if TYPE_CHECKING:
     from sparkctl.world.door_ports import How
 
+_MOST_WORDS: Final = 1000
 NOBODY: Final = "-"
 """In the place of a key's name where no key is needed."""
 
@@ -52,9 +55,9 @@ class RequestDone(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The line of the log."""
+        """The line of the log, one line whatever a client or a server says."""
         one = self.now
-        name = one.model or NOBODY
+        name = one_line(one.model[:MOST_NAME]) or NOBODY
         to = "" if one.service in {"", one.model} else f" → {one.service}"
         parts = [f"{self.status} {one.path} {name}{to}, {one.key}, {format_duration(self.seconds)}"]
         if self.waited_s is not None and self.waited_s >= 1.0:
@@ -64,5 +67,5 @@ class RequestDone(NamedTuple):
         if one.reason:
             parts.append(f"by {one.reason}")
         if self.why:
-            parts.append(self.why.split("\n", 1)[0])
+            parts.append(one_line(self.why.split("\n", 1)[0][:_MOST_WORDS]))
         return f"{one.id}: {', '.join(parts)}"

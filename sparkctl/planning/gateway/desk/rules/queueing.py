@@ -119,7 +119,7 @@ def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     elif service.state is DeskState.OFF and service.not_before > work.now:
         left = service.not_before - work.now
         why = f": {service.why}" if service.why else ""
-        words = f"{name} did not become ready{why}; it is started again in {format_duration(left)} at the earliest"
+        words = f"{name} is not ready{why}; it is started again in {format_duration(left)} at the earliest"
         work.refuse(request, RefusedFor.START_FAILED, words, retry_s=left)
     elif work.now >= request.until:
         _waited_out(work, request, service)
