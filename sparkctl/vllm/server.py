@@ -155,6 +155,10 @@ class Server:
         """Ask for its counters; a text that is none of a vLLM says nothing, and is an answer."""
         return self._get(Route.METRICS, metrics.parse)
 
+    def exposition(self) -> str | NotAnswered:
+        """Ask for its counters as they are written, for another Prometheus."""
+        return self._get(Route.METRICS, str)
+
     def tokenize(self, model: str, text: str) -> TokenIds | NotAnswered:
         """Ask for the tokens of a text."""
         return self._post(Route.TOKENIZE, {"model": model, "prompt": text}, answers.token_ids)

@@ -355,8 +355,14 @@ def test_streams_go_the_same_way() -> None:
     assert most_bytes > 2 * 500 * len(events) / events.count(b"data:"), "a real server's chunks are well below it"
 
 
+AT_THE_GATEWAY = ("operations/gateway/", "operations/page/", "planning/gateway/")
+
+
 def test_nothing_else_asks_a_server() -> None:
-    """Http and the paths of vLLM are used in one module: beside it only the simulated server knows them."""
+    """Http and the paths of vLLM are used in one module: beside it the simulated server knows them.
+
+    So does the gateway, where clients ask by the same paths; it asks no server by them but through the door.
+    """
     found = set()
     for path in (REPOSITORY / "sparkctl").rglob("*.py"):
         module = str(path.relative_to(REPOSITORY / "sparkctl"))
@@ -370,6 +376,6 @@ def test_nothing_else_asks_a_server() -> None:
             ):
                 if ast.unparse(node.func.value).endswith("http"):
                     found.add(f"{module}:{node.lineno}")
-            elif isinstance(node, ast.Constant) and node.value in set(Route):
+            elif isinstance(node, ast.Constant) and node.value in set(Route) and not module.startswith(AT_THE_GATEWAY):
                 found.add(f"{module}:{node.lineno}")
     assert not found

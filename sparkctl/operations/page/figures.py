@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.operations import deployed
 from sparkctl.operations.page import rendered
+from sparkctl.vllm.server import Server
+from sparkctl.world import labels
 from sparkctl.world.door_ports import PageAnswer
 
 if TYPE_CHECKING:
@@ -22,14 +24,11 @@ if TYPE_CHECKING:
     from sparkctl.operations.page.view import BoxView
     from sparkctl.operations.page.visitors import Visitors
     from sparkctl.world.door_ports import Page, PageAsked, Pages
-    from sparkctl.world.web import Reply
 
 KIND: Final = "text/plain; version=0.0.4; charset=utf-8"
 """What Prometheus is told that its text is (its format, 0.0.4)."""
 WITHIN_S: Final = 5.0
 """How old a look may be that a scrape is answered by, a choice: scrapes are 15 s apart."""
-VLLM_S: Final = 5.0
-"""How long a server may take for its figures, a choice below Prometheus' 10 s for a scrape."""
 
 
 class FigurePages:
@@ -68,15 +67,20 @@ class FigurePages:
         service = (await self._live.fresh(WITHIN_S)).service(asked.places["name"])
         if service is None or not service.url:
             return _text(404, KIND, b"# no service of this name answers now\n")
-        reply = await asyncio.to_thread(self._asked, service.name, f"{service.url.rstrip('/')}/metrics")
-        if reply.status is None or not reply.whole:
+        text = await asyncio.to_thread(self._asked, service.name)
+        if text is None:
             return _text(502, KIND, b"# its server did not answer\n")
-        return _text(reply.status, KIND, reply.body.encode())
+        return _text(200, KIND, text.encode())
 
-    def _asked(self, name: str, url: str) -> Reply:
+    def _asked(self, name: str) -> str | None:
+        """Return the figures of a service as its server writes them, None where it does not answer."""
         container = deployed.find(self._world.engine, name)
-        key = self._world.api_key if container is None else self._world.key_of(container)
-        return self._world.ports.http.get(url, key=key, timeout_s=VLLM_S)
+        record = None if container is None else labels.read(container.labels)
+        if container is None or record is None or record.url is None:
+            return None
+        server = Server(self._world.ports.http, record.url, self._world.key_of(container), record.certificate)
+        told = server.exposition()
+        return told if isinstance(told, str) else None
 
     def _file(self, name: str, kind: str) -> Page:
         async def page(asked: PageAsked) -> PageAnswer:
