@@ -1,6 +1,7 @@
 """kill -9, -15 and -1 after each change of what changes services, on the simulator: the next command puts it right.
 
-A run that tries a part kills a few commands after every third change. One that tries all kills each after each.
+A run that tries a part kills a few commands after every third change, and `.ci/run` each after every second. One that
+tries all kills each after each.
 The same on a real Docker Engine: tests/operations/test_killed_on_docker.py.
 """
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = THOROUGH or EACH_KILL
-EVERY = 1 if ALL else 3
+EVERY = 1 if EACH_KILL else 2 if THOROUGH else 3
 A_PART = ("bench --sweep", "restart, then down", "apply that fails")
 """A start on trial, which sets another aside, one that is stopped, and a stack half changed: what is left differs."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART
@@ -86,7 +87,7 @@ def tried(name: str, make: Callable[[str], Subject]) -> tuple[int, list[str]]:
 
 def steps(scenario: Scenario) -> int:
     """Return after every how many of its changes a command is killed."""
-    if EVERY > 1 and scenario in OF_STACKS.values():
+    if not ALL and scenario in OF_STACKS.values():
         return EVERY * 8  # several services, each with changes of its own
     return EVERY * (4 if scenario.calls else 1)  # one that changes nothing has many calls
 

@@ -1,21 +1,21 @@
 """kill -9 in the midst of a command on a real Docker Engine: the next command puts it right.
 
 The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts. A kill
-takes some seconds of a machine, so that a run tries every sixth of them, and four of a command at most; with
-SPARKCTL_TEST_KILLS=all, each.
+takes some seconds of a machine, so that a run tries every sixth of them, and two of a command at most; with
+SPARKCTL_TEST_KILLS=all, each. Half of the commands are killed on each of the engines, which run beside each other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from tests.support.command_line import free_port
 from tests.support.docker_spark import HOST, RECIPE
-from tests.support.engine_fixtures import FIRST, STANDIN
+from tests.support.engine_fixtures import FIRST, NEW, STANDIN
 from tests.support.killed import Machine
 from tests.support.killing import (
     ANOTHER,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
     from sparkctl.world.docker.engine import DockerEngine
 
-pytestmark = [pytest.mark.docker, FIRST]  # either would do, and the other has more to do
+pytestmark = pytest.mark.docker
 
 AT_ONCE = 1
 """A vLLM of other tests starts on the same engine, and what starts claims 6 GiB by its estimate, a stand-in too."""
 EVERY = 1 if EACH_KILL else 6
-MOST = None if EACH_KILL else 4
+MOST = None if EACH_KILL else 2
 SOURCE = "FIXED = True\n"
 MD5 = hashlib.md5(SOURCE.encode(), usedforsecurity=False).hexdigest()
 MOD = f"files:\n  - module: vllm.model_executor.models.gemma4_mtp\n    source: fix.py\n    md5: {MD5}\n"
@@ -78,17 +78,35 @@ def make(
         one.clear()
 
 
+ALL = {
+    **SCENARIOS,
+    "mods bake": Scenario(BAKE, then=BAKE, up=""),
+    "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
+    "check --run-code": Scenario(CODE),
+}
+Recorder: TypeAlias = "Callable[[str, object], None]"
+
+
+@FIRST
 @pytest.mark.timeout(3000 if EACH_KILL else 600)
-@pytest.mark.parametrize("name", [*SCENARIOS, "mods bake", "mods bake, then down", "check --run-code"])
+@pytest.mark.parametrize("name", list(ALL)[::2])
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
-    name: str, make: Callable[[str], Subject], record_property: Callable[[str, object], None]
+    name: str, make: Callable[[str], Subject], record_property: Recorder
 ) -> None:
-    more = {
-        "mods bake": Scenario(BAKE, then=BAKE, up=""),
-        "mods bake, then down": Scenario(BAKE, then=ANOTHER, up=""),
-        "check --run-code": Scenario(CODE),
-    }
-    count, wrong = kill_after_each_change((SCENARIOS | more)[name], make, AT_ONCE, EVERY, MOST)
+    is_put_right(name, make, record_property)
+
+
+@NEW
+@pytest.mark.timeout(3000 if EACH_KILL else 600)
+@pytest.mark.parametrize("name", list(ALL)[1::2])
+def test_after_a_kill_on_a_newer_engine_the_next_command_puts_it_right(
+    name: str, make: Callable[[str], Subject], record_property: Recorder
+) -> None:
+    is_put_right(name, make, record_property)
+
+
+def is_put_right(name: str, make: Callable[[str], Subject], record_property: Recorder) -> None:
+    count, wrong = kill_after_each_change(ALL[name], make, AT_ONCE, EVERY, MOST)
     record_property("kills", f"{count - len(wrong)} of {count}")
     assert wrong == []
     assert count >= 1

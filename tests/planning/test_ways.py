@@ -331,7 +331,7 @@ def test_a_priority_is_on_the_container_and_decides_what_may_be_stopped(operator
     try:
         rendered = operator.run("render", "first", "--json").expect(0).json
         laid_over = labels.read(dict(rendered["labels"])).laid_over
-        assert laid_over == LaidOver("first", 7, (f"serve.port={port}",))
+        assert laid_over == LaidOver("first", 7, (f"serve.port={port}",), 500)
         # Only the end of `kept` would make room, and nothing that is wanted is worth as much.
         refused = operator.run("plan", "26b-a4b-fp8", "--set", "memory={kv: 40 GiB}").expect(3)
         assert "down kept" not in refused.err

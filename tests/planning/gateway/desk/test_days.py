@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.desk_day import DeskDay
 from tests.support.desk_faults import FAULTS
-from tests.support.thorough import only_thorough
+from tests.support.thorough import EVERYTHING, only_thorough
 
 PART = 500
 
@@ -29,6 +29,6 @@ def test_two_hundred_sequences() -> None:
 
 
 @only_thorough
-@pytest.mark.parametrize("place", range(20))
+@pytest.mark.parametrize("place", range(20 if EVERYTHING else 5))
 def test_ten_thousand_sequences(place: int) -> None:
     days(200 + place * PART, PART)
