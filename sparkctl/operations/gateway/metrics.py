@@ -34,13 +34,13 @@ GUARD_DOES: Final = ("ask", "kill", "clean", "nothing")
 """What a guard does. Each has its series from the beginning: to Prometheus a first 1 is no increase."""
 OTHER: Final = "(other)"
 """The label of names that are none of the gateway's: a client that invents names makes no series."""
-_LEFT: Final = 499
 
 
 class CountedRequest(NamedTuple):
     """A request that is over, as it is counted. Times in seconds, None where it did not come so far.
 
-    ``name`` is what was asked for, ``key`` the name of a key, "-" where none is needed.
+    ``name`` is what was asked for, ``key`` the name of a key, "-" where none is needed. ``left``: its client went away;
+    what the gateway itself broke off has the same status, 499.
     """
 
     name: str
@@ -50,6 +50,7 @@ class CountedRequest(NamedTuple):
     first_byte_s: float | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    left: bool = False
 
 
 class GatewayMetrics:
@@ -104,7 +105,7 @@ class GatewayMetrics:
         """Count a request that is over."""
         name = one.name if one.name in self._names else OTHER
         self._requests.labels(name, one.key, str(one.status)).inc()
-        if one.status == _LEFT:
+        if one.left:
             self._cancelled.labels(name).inc()
         for kind, count in (("prompt", one.prompt_tokens), ("completion", one.completion_tokens)):
             if count is not None and count > 0:

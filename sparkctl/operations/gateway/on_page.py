@@ -200,6 +200,7 @@ class GatewayPage:
             first_s,
             done.prompt_tokens,
             done.completion_tokens,
+            left=done.how == "left",
         )
         self.metrics.names(self._names())
         self.metrics.over(counted)

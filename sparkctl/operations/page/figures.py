@@ -43,12 +43,18 @@ class FigurePages:
     def routes(self) -> Pages:
         """Return the routes, as the door takes them."""
         return {
+            ("GET", "/health"): self._health,
             ("GET", "/metrics"): self._metrics,
             ("GET", "/metrics/targets"): self._targets,
             ("GET", "/services/{name}/metrics"): self._of_service,
             ("GET", "/metrics/alerts.yaml"): self._file("alerts.yaml", "application/yaml; charset=utf-8"),
             ("GET", "/metrics/grafana.json"): self._file("grafana.json", "application/json"),
         }
+
+    async def _health(self, asked: PageAsked) -> PageAnswer:
+        """Say that the gateway answers, to whoever asks: of its services nothing is told, and nothing is started."""
+        del asked
+        return _text(200, "application/json", b'{"status": "ok"}')
 
     async def _metrics(self, asked: PageAsked) -> PageAnswer:
         if not self._visitors.may_read(asked):

@@ -74,7 +74,8 @@ def counted() -> GatewayMetrics:
     metrics = GatewayMetrics()
     metrics.names(frozenset({"a", "auto"}))
     metrics.over(CountedRequest("a", "ada", 200, 0.2, 0.1, 10, 20))
-    metrics.over(CountedRequest("a", "ada", 499, 70.0))
+    metrics.over(CountedRequest("a", "ada", 499, 70.0, left=True))
+    metrics.over(CountedRequest("a", "ada", 499))  # its key was revoked: the gateway broke it off
     metrics.escalated("auto", "context")
     metrics.evicted("a", "room")
     metrics.text(BoxView(0.0, services=VIEW.services, happened=HAPPENED[:3]))
@@ -128,7 +129,7 @@ def test_what_was_before_the_gateway_began_is_not_counted() -> None:
 
 def test_a_client_that_leaves_is_499_and_counted_as_one_s6() -> None:
     found = samples(counted().text(VIEW))
-    assert found["sparkctl_gateway_requests_total", (("code", "499"), ("key", "ada"), ("name", "a"))] == 1
+    assert found["sparkctl_gateway_requests_total", (("code", "499"), ("key", "ada"), ("name", "a"))] == 2
     assert found["sparkctl_gateway_cancelled_total", (("name", "a"),)] == 1
     assert found["sparkctl_gateway_tokens_total", (("key", "ada"), ("kind", "completion"), ("name", "a"))] == 20
 

@@ -266,6 +266,8 @@ def test_the_figures_are_read_with_any_key(tmp_path: Path) -> None:
         assert (await page.get("/metrics", {"x-api-key": "a-users-key"})).status == 200
         assert (await page.get("/metrics", {"Authorization": "Bearer other"})).status == 401
         assert (await page.get("/", by)).status == 303, "the page is an admin's"
+        health = await page.get("/health")
+        assert (health.status, health.body) == (200, b'{"status": "ok"}'), "a balancer has no key"
 
     on(tmp_path, read, keys=NamedKeys(dict(KEYS), {"ada"}))
 
