@@ -2,7 +2,7 @@
 
 The services have a mod, so that images are looked into by throwaway containers; each change of the SDK counts. A kill
 takes some seconds of a machine, so that a run tries every sixth of them, and two of a command at most; with
-SPARKCTL_TEST_KILLS=all, each. Half of the commands are killed on each of the engines, which run beside each other.
+SPARKCTL_TEST_KILLS=all, each. A third of the commands are killed on the newer engine, which has more to do.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ Recorder: TypeAlias = "Callable[[str, object], None]"
 
 @FIRST
 @pytest.mark.timeout(3000 if EACH_KILL else 600)
-@pytest.mark.parametrize("name", list(ALL)[::2])
+@pytest.mark.parametrize("name", [name for place, name in enumerate(ALL) if place % 3 != 2])
 def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Recorder
 ) -> None:
@@ -98,7 +98,7 @@ def test_after_a_kill_at_any_moment_the_next_command_puts_it_right(
 
 @NEW
 @pytest.mark.timeout(3000 if EACH_KILL else 600)
-@pytest.mark.parametrize("name", list(ALL)[1::2])
+@pytest.mark.parametrize("name", list(ALL)[2::3])
 def test_after_a_kill_on_a_newer_engine_the_next_command_puts_it_right(
     name: str, make: Callable[[str], Subject], record_property: Recorder
 ) -> None:

@@ -15,6 +15,8 @@ from tests.support.workers import ORDER, VLLM, rank, unit_of
         ("tests/operations/bench/test_bench_on_vllm.py::test_a", VLLM),
         ("tests/operations/test_died_on_vllm.py::test_b", VLLM),
         ("tests/operations/start/test_up_on_docker.py::test_c[first]", ORDER[2]),
+        ("tests/operations/start/test_waves_on_docker.py::test_w", VLLM),
+        ("tests/world/docker/test_engine.py::TestDockerEngine::test_r[first]", ORDER[2]),
         ("tests/operations/test_killed_on_docker.py::test_d[first-up --replace]", ORDER[2]),
         ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
     ],

@@ -34,7 +34,7 @@ POOL: Final = 20
 LINES: Final = Lines(16 * GIB, 14 * GIB, 12 * GIB)
 """On it."""
 SMALL: Final = b"MemTotal:     %11d kB\nMemFree:      %11d kB\nMemAvailable: %11d kB\n"
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 90.0
 
 
 class Outcome(NamedTuple):

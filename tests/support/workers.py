@@ -3,7 +3,7 @@
 A file is one worker's. Files whose tests deploy services on a real engine (``*_on_docker``) go together to one worker
 for each engine: sparkctl lets one command at a time change an engine, so two workers would only wait for each other.
 Those of the real vLLM (``*_on_vllm``) go together because they share one server of it. These take the longest and
-begin first; they wait more than they compute, so that a machine has two workers more for each of the two engines.
+begin first; they wait more than they compute, so that a machine has a worker more for each of the two engines.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 VLLM = "the real vLLM"
 CLAIMS_MUCH = {"tests/operations/start/test_waves_on_docker.py"}
 """What claims as much at once as a machine of 24 GB has: never while a vLLM starts, whose memory would be missing."""
+ADAPTER = "tests/world/docker/"
+"""Looks at all containers of an engine, and leaves some there that others would see."""
 LONG = ("docker", "build", "timeout")
 PATIENCE_S = 600
 """For a test on a real engine: a second of a quiet machine is half a minute of one with ten times as much to do."""
@@ -63,7 +65,7 @@ def unit_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith("_on_vllm.py") or file in CLAIMS_MUCH:
         return VLLM
-    if file.endswith("_on_docker.py"):
+    if file.endswith("_on_docker.py") or file.startswith(ADAPTER):
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
         return ORDER[1] if new else ORDER[2]
     return SHIPPED_PORTS if file in {"tests/project/test_readme.py", "tests/operations/test_spark.py"} else file
@@ -85,13 +87,13 @@ class ByFileAndEngine(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return how many workers `-n auto` has: a core each, and two more for each engine that is there, or one.
+    """Return how many workers `-n auto` has: a core each, and one more for each engine that is there, or one.
 
     Those more make use of the cores while tests wait for a simulated server, a signal or an engine.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist's own business
-    return len(os.sched_getaffinity(0)) + max(1, 2 * sum(bool(engine.host) for engine in ENGINES.values()))
+    return len(os.sched_getaffinity(0)) + max(1, sum(bool(engine.host) for engine in ENGINES.values()))
 
 
 @pytest.hookimpl(optionalhook=True)
