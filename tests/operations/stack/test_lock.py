@@ -12,6 +12,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.spark import Spark
 from sparkctl.operations.stack import locked
+from sparkctl.operations.stack.lock.behind import own_digests
 from sparkctl.world.engine import OfferedImage
 from sparkctl.world.host import ModelFile, ModelRecord
 from tests.support.fake_engine import FakeEngine
@@ -169,8 +170,23 @@ def test_an_image_that_no_registry_has_is_locked_by_its_id(spark: FakeSpark) -> 
 
 def test_an_image_with_several_digests_is_what_was_locked_while_it_has_that(spark: FakeSpark) -> None:
     spark.run("lock", "box").expect(0)
-    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{NEW}", f"docker.io/vllm/vllm-openai@{OLD}", f"other/x@{NEW}")
+    spark.engine.digests[IMAGE] = (f"vllm/vllm-openai@{NEW}", f"vllm/vllm-openai@{OLD}", f"other/x@{NEW}")
     spark.run("lock", "box", "--check").expect(0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "found"),
+    [
+        ("a/b:1", [NEW]),
+        ("hub.example/a/b:1", [NEW]),  # docker shortens the names of its usual registry
+        ("hub.example/library/c", [OLD]),
+        ("other.example:5000/d:2", [OLD]),
+        ("a", []),
+    ],
+)
+def test_digests_are_those_of_the_registry_that_the_name_is_of(reference: str, found: list[str]) -> None:
+    digests = [f"a/b@{NEW}", f"c@{OLD}", f"other.example:5000/d@{OLD}", f"x.example/a@{NEW}"]
+    assert own_digests(reference, digests) == found
 
 
 def test_a_model_that_a_job_has_still_to_make_is_not_taken_for_what_the_hub_has(spark: FakeSpark) -> None:

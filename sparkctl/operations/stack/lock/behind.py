@@ -253,19 +253,21 @@ class LockFinder:
 
 
 def own_digests(reference: str, digests: Sequence[str]) -> list[str]:
-    """Return the digests that an image has in the registry that its name is of, in order."""
+    """Return the digests that an image has in the registry that its name is of, in order.
+
+    Docker leaves out the host of its usual registry, which a reference may name all the same.
+    """
     name = repository(reference)
-    return sorted({one.partition("@")[2] for one in digests if repository(one) == name and "@sha" in one})
+    host, _, rest = name.partition("/")
+    names = {name, repository(rest)} if "." in host and rest else {name}
+    return sorted({one.partition("@")[2] for one in digests if repository(one) in names and "@sha" in one})
 
 
 def repository(reference: str) -> str:
     """Return the name of an image without tag and digest, as docker shortens it."""
     name = reference.partition("@")[0]
     head, slash, last = name.rpartition("/")
-    name = f"{head}{slash}{last.partition(':')[0]}"
-    for prefix in ("index.docker.io/", "docker.io/", "library/"):
-        name = name.removeprefix(prefix)
-    return name
+    return f"{head}{slash}{last.partition(':')[0]}".removeprefix("library/")
 
 
 def _locked_model(repo: str, path: str | None, record: ModelRecord, made: LockedProduct | None) -> LockedModel:
