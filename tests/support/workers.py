@@ -32,6 +32,8 @@ CLAIMS_MUCH = {"tests/operations/start/test_waves_on_docker.py"}
 """What claims as much at once as a machine of 24 GB has: never while a vLLM starts, whose memory would be missing."""
 ADAPTER = "tests/world/docker/"
 """Looks at all containers of an engine, and leaves some there that others would see."""
+SECRETS = "tests/cli/test_secrets_everywhere.py"
+"""Puts a stack into effect on the new engine, which one command at a time may do."""
 LONG = ("docker", "build", "timeout")
 PATIENCE_S = 600
 """For a test on a real engine: a second of a quiet machine is half a minute of one with ten times as much to do."""
@@ -50,7 +52,6 @@ ORDER = (
     "tests/operations/test_killed.py",
     "tests/operations/test_two_commands.py",
     "tests/cli/test_process.py",
-    "tests/cli/test_secrets_everywhere.py",
     "tests/recipes/test_template_attacks.py",
     "tests/fuzz/test_fuzz.py",
     "tests/world/sim/test_sim_contract.py",
@@ -65,7 +66,7 @@ def unit_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     if file.endswith("_on_vllm.py") or file in CLAIMS_MUCH:
         return VLLM
-    if file.endswith("_on_docker.py") or file.startswith(ADAPTER):
+    if file.endswith("_on_docker.py") or file.startswith(ADAPTER) or file == SECRETS:
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
         return ORDER[1] if new else ORDER[2]
     return SHIPPED_PORTS if file in {"tests/project/test_readme.py", "tests/operations/test_spark.py"} else file

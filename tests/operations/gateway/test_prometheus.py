@@ -146,7 +146,7 @@ def happens(bench: PageBench) -> None:
     metrics = bench.metrics
     metrics.names(frozenset({"auto"}))
     for status in (200, 499):
-        metrics.over(CountedRequest("auto", "ada", status, 0.2, 0.1, 10, 20))
+        metrics.over(CountedRequest("auto", "ada", status, 0.2, 0.1, 10, 20, left=status == 499))
     metrics.escalated("auto", "context")
     metrics.evicted("small", "room")
     bench.desk.shown = GatewayOnPage(bench.url, requests=(RequestOnPage("r", "auto", "small", "ada", 1.0, "answers"),))
