@@ -1,0 +1,1 @@
+"""Files of other tools: what starts a server there becomes a recipe, and a recipe becomes what starts it there."""
