@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document
 from sparkctl.base.shown import looks_secret
@@ -14,21 +14,13 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Document, Node
     from sparkctl.base.errors import Place
+    from sparkctl.recipes.exchange.material import Material
 
 _LONGEST: Final = 100
 UNKNOWN: Final = "this importer does not know the key"
 
 
-class _Source(Protocol):
-    """What a file is read from: its text, and its name in messages."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-
-
-def read(material: _Source) -> Document:
+def read(material: Material) -> Document:
     """Return a file's document.
 
     Raises:
@@ -61,7 +53,7 @@ def shown(key: str, node: Node) -> str:
     return f"{key}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}"
 
 
-class Keys:
+class TakenKeys:
     """The keys of one map. All maps below it share ``leftovers``; ``path`` is its own, for messages."""
 
     def __init__(self, node: Node | None, path: str = "", leftovers: list[Leftover] | None = None) -> None:
@@ -118,12 +110,12 @@ class Keys:
             self.leave(key, "expected a list of texts")
         return tuple(words)
 
-    def below(self, key: str) -> Keys:
+    def below(self, key: str) -> TakenKeys:
         """Take a map; anything else is left over, and its keys are none."""
         node = self.take(key)
         if node is not None and not isinstance(node.content, dict):
             self.leave(key, "expected a map")
-        return Keys(node, self.named(key), self.leftovers)
+        return TakenKeys(node, self.named(key), self.leftovers)
 
     def named(self, key: str) -> str:
         """Return a key with the keys above it."""

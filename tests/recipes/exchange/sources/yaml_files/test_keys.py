@@ -1,4 +1,4 @@
-"""Keys of a foreign file: taken once, or left over."""
+"""TakenKeys of a foreign file: taken once, or left over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparkctl.base.document import load
 from sparkctl.base.yaml_nodes import text_of
-from sparkctl.recipes.exchange.sources.yaml_files.keys import Keys, problems
+from sparkctl.recipes.exchange.sources.yaml_files.keys import TakenKeys, problems
 
 TEXT = """\
 model: org/model
@@ -23,9 +23,9 @@ map:
 """
 
 
-def keys(text: str = TEXT) -> Keys:
+def keys(text: str = TEXT) -> TakenKeys:
     """Return the keys of a text."""
-    return Keys(load(text, "f.yaml").root)
+    return TakenKeys(load(text, "f.yaml").root)
 
 
 def test_values_are_taken_as_runners_write_them() -> None:
