@@ -100,15 +100,25 @@ def test_a_thinned_course_keeps_the_worst_moment_and_the_last(used: list[int]) -
     assert shown[-1] == samples[-1]
     assert min(one.available_bytes for one in shown) == min(one.available_bytes for one in samples)
     assert [one.at for one in shown] == sorted({one.at for one in shown})
-    for point in course.points(samples).split():
-        x, y = map(float, point.split(","))
+    for point in course.line(samples).split():
+        x, y = map(float, point.lstrip("ML").split(","))
         assert 0 <= x <= course.WIDTH
         assert 0 <= y <= course.HEIGHT
 
 
 def test_a_clock_that_is_set_back_draws_nothing_odd() -> None:
-    assert course.points([sample(100, 1), sample(50, 2)]) == ""
-    assert course.points([sample(100, 1)]) == ""
+    assert course.line([sample(100, 1), sample(50, 2)]) == ""
+    assert course.line([sample(100, 1)]) == ""
+
+
+def test_where_nobody_watched_the_line_is_broken_and_the_words_say_so() -> None:
+    watched = [sample(30.0 * place, 50) for place in range(3)]
+    later = [one._replace(at=one.at + 7260) for one in watched]
+    assert course.line([*watched, *later]) == "M0.0,60.0 L4.1,60.0 L8.2,60.0 M991.8,60.0 L995.9,60.0 L1000.0,60.0"
+    assert course.area([*watched, *later]).count("Z") == 2
+    html = rendered.page(view(course=(*watched, *later)), zone=UTC).decode()
+    assert "since 1970-01-01 00:00:00; for 2h 00m of it nobody watched; the least that was available: 50.0 GiB" in html
+    assert course.unwatched_s(watched) == 0
 
 
 # --- the sentence ----------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@
     }
     document.querySelector(".todo").hidden = !at.texts.todo;
     at.bars.forEach(bar);
-    document.querySelector(".area").setAttribute("points", at.course.area);
-    document.querySelector(".used").setAttribute("points", at.course.points);
+    document.querySelector(".area").setAttribute("d", at.course.area);
+    document.querySelector(".used").setAttribute("d", at.course.line);
     drawn(document.querySelector("[data-course]"), "line", at.course.lines.map((one) =>
       ({ class: `line ${one.kind}`, x1: 0, x2: 1000, y1: one.y, y2: one.y })));
     for (const [name, rows] of Object.entries(at.tables)) table(name, rows);
