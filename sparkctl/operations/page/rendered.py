@@ -93,6 +93,9 @@ def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
             "at": tables.when(view.at, zone),
             "course-words": _course_words(view.course, zone),
         },
+        "warnings": [
+            one_line(f"{one.words}; next: {one.todo}") for one in view.warnings if one.words not in told.words
+        ],
         "bars": [_bar(memory) for memory in view.memories],
         "course": {
             "line": course.line(view.course),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.page import rendered
+from sparkctl.operations.page import health
 from sparkctl.operations.page.course import EVERY_S, KEPT
 from sparkctl.operations.page.seen.kept_course import WRITE_EVERY_S, KeptCourse
 from sparkctl.operations.page.view import MemorySample
@@ -110,16 +110,17 @@ def test_a_damaged_file_is_said_and_begun_anew(tmp_path: Path, text: str, why: s
     assert kept.read() == ()
     assert "the course of the memory begins anew" in " ".join(report.warned)
     assert why in " ".join(report.warned)
-    assert kept.problem in " ".join(report.warned)
+    assert kept.problem is not None
+    assert kept.problem.words in " ".join(report.warned)
     kept.write(samples(spark, 2))
-    assert (kept.problem, len(course_of(spark).read())) == ("", 2)
+    assert (kept.problem, len(course_of(spark).read())) == (None, 2)
 
 
 def test_a_disk_that_is_full_is_said_on_the_page_and_nothing_else_ends(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
 
     def full(*_: object, **__: object) -> None:
-        raise InputError("cannot write it: no space left on device")
+        raise InputError("cannot write it: no space left on device", hint="free some space")
 
     spark.files.write = full  # type: ignore[method-assign]
 
@@ -131,6 +132,8 @@ def test_a_disk_that_is_full_is_said_on_the_page_and_nothing_else_ends(tmp_path:
             await asyncio.sleep(0)
             keeps.cancel()
             await asyncio.gather(keeps, return_exceptions=True)
-            assert "the course of the memory is not kept: cannot write it" in rendered.page(page.live.view()).decode()
+            told = health.sentence(page.live.view())
+            assert "the course of the memory is not kept: cannot write it: no space" in told.words
+            assert told.todo == "free some space"
 
     asyncio.run(run())

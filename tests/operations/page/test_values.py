@@ -26,6 +26,7 @@ from sparkctl.operations.page.view import (
     RequestOnPage,
     RoomOnPage,
     ServiceOnPage,
+    TroubleOnPage,
 )
 
 BYTES = st.integers(0, 200 * GIB)
@@ -126,6 +127,8 @@ def test_where_nobody_watched_the_line_is_broken_and_the_words_say_so() -> None:
 READY = ServiceOnPage("a", "ready", priority=5, held_bytes=20 * GIB)
 HELD = ServiceOnPage("b", "held", "3 failures", "sparkctl up b")
 LOADS = ServiceOnPage("b", "starting", eta_s=94)
+FULL = memory(7, holders=(MemoryHolder("a", 20 * GIB, 0),))
+TROUBLE = TroubleOnPage("it is away", "mend it")
 UNGUARDED = GuardOnPage(running=False, problem="no guard runs")
 
 
@@ -138,16 +141,21 @@ UNGUARDED = GuardOnPage(running=False, problem="no guard runs")
         (view(READY, LOADS), "busy", "b is starting, about 1m 34s left. a answers", ""),
         (view(READY, HELD), "ill", "b is held: 3 failures", "up b"),
         (view(READY, ServiceOnPage("b", "stuck")), "ill", "b is stuck", "sparkctl status b"),
-        (view(READY, problem="it does not answer"), "ill", "Nothing can be seen: it does", "systemctl status docker"),
-        (view(READY, memories=(memory(7),)), "ill", "3.0 GiB of the reserve of memory", "stop a, which holds"),
+        (view(READY, problem=TROUBLE), "ill", "Nothing can be seen: it is away", "mend it"),
+        (view(READY, warnings=(TROUBLE, TROUBLE)), "busy", "a answers, 50.0 GiB are free to start more, but it is away",
+         "mend it"),
+        (view(READY, HELD, warnings=(TROUBLE,)), "ill", "b is held", "up b"),
+        (view(READY, memories=(FULL,)), "ill", "3.0 GiB of the reserve of memory", "stop a, which holds 20.0 GiB"),
+        (view(READY, memories=(memory(), FULL._replace(holders=()))), "ill", "3.0 GiB of the reserve", "end what else"),
         (view(memories=(memory(7),)), "ill", "113.0 GiB are held by what is not sparkctl's", "end what else"),
         (
-            view(READY, guard=GuardOnPage(running=True, closed=True, available_bytes=5 * GIB)),
+            view(READY, memories=(FULL,), guard=GuardOnPage(running=True, closed=True, available_bytes=5 * GIB)),
             "ill",
             "Memory ran short, and the guard lets nothing start (5.0 GiB are available)",
             "stop a",
         ),
-        (view(READY, guard=UNGUARDED), "busy", "but no guard runs", "install"),
+        (view(READY, guard=UNGUARDED), "busy", "but no guard runs", "sparkctl agent install"),
+        (view(READY, guard=GuardOnPage(running=True, problem="it is late")), "busy", "it is late", "guard status"),
         (
             view(READY, guard=UNGUARDED, simulated=True),
             "well",
@@ -165,7 +173,8 @@ def test_the_sentence_says_the_worst_and_the_next_step(found: BoxView, level: st
 def test_what_is_kept_or_pinned_is_not_offered_to_be_stopped() -> None:
     kept = READY._replace(name="kept", keep=True, priority=0)
     pinned = READY._replace(name="pinned", pinned=True, priority=0)
-    told = health.sentence(view(kept, pinned, READY, memories=(memory(7),)))
+    holders = tuple(MemoryHolder(name, 20 * GIB, 0) for name in ("kept", "pinned", "a"))
+    told = health.sentence(view(kept, pinned, READY, memories=(memory(7, holders=holders),)))
     assert told.todo.startswith("stop a, ")
 
 
@@ -182,7 +191,7 @@ def test_no_text_becomes_html_nor_leaves_its_cell(text: str, other: str) -> None
         happened=(HappenedOnPage(1.0, evil, evil, evil),),
         room=(RoomOnPage(evil, None, evil),),
         gateway=GatewayOnPage("http://x", (evil,), requests=(RequestOnPage(evil, evil, evil, evil, 1.0, evil),)),
-        warnings=(evil,),
+        warnings=(TroubleOnPage(evil, evil),) * 2,
         host=evil,
     )
     html = rendered.page(found, token="t", said=evil).decode()  # noqa: S106  (no secret)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.page.course import EVERY_S, KEPT
-from sparkctl.operations.page.view import MemorySample  # noqa: TC001  (pydantic reads it)
+from sparkctl.operations.page.view import MemorySample, TroubleOnPage
 from sparkctl.operations.records import decoded
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def _adapter() -> TypeAdapter[_KeptSamples]:
 
 
 class KeptCourse:
-    """Reads and writes the samples. ``problem`` is why they are not as they should be, "" where they are."""
+    """Reads and writes the samples. ``problem`` is why they are not as they should be, None where they are."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.place: Path = world.operator.state / f"memory-course{'-sim' if world.simulated else ''}.json"
-        self.problem = ""
+        self.problem: TroubleOnPage | None = None
 
     def read(self) -> tuple[MemorySample, ...]:
         """Return the samples of the last hours; where they cannot be read none, which ``problem`` and a warning say."""
@@ -55,8 +55,9 @@ class KeptCourse:
         try:
             samples = _sound(decoded(_adapter(), content.decode(errors="replace")))
         except InputError as error:
-            self.problem = f"the course of the memory begins anew, for {self.place} is damaged: {error.message}"
-            self._world.report.warn(self.problem)
+            told = f"the course of the memory begins anew, for {self.place} is damaged: {error.message}"
+            self.problem = TroubleOnPage(told, "nothing: the file is replaced within minutes")
+            self._world.report.warn(told)
             return ()
         now = self._world.ports.clock.epoch()
         return tuple(one for one in samples if now - KEPT * EVERY_S <= one.at <= now)[-KEPT:]
@@ -67,9 +68,10 @@ class KeptCourse:
         try:
             self._world.files.write(self.place, content, mode=_MODE)
         except InputError as error:
-            self.problem = f"the course of the memory is not kept: {error.message}"
+            told = f"the course of the memory is not kept: {error.message}"
+            self.problem = TroubleOnPage(told, error.hint or "sparkctl doctor says more")
         else:
-            self.problem = ""
+            self.problem = None
 
 
 def _sound(kept: _KeptSamples) -> list[MemorySample]:

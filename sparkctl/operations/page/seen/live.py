@@ -14,7 +14,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.operations.page.course import EVERY_S, CourseRing
 from sparkctl.operations.page.seen import watched
 from sparkctl.operations.page.seen.kept_course import WRITE_EVERY_S
-from sparkctl.operations.page.view import BoxView
+from sparkctl.operations.page.view import BoxView, TroubleOnPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,11 @@ ROOM_S: Final = 60.0
 PATIENCE_S: Final = 8.0
 """How long somebody waits for a look, a choice: in a freeze nvidia-smi blocked for 491 to 737 s
 (MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
+
+NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds, and reload")
+WHO_IS_HELD_UP: Final = (
+    "docker ps or nvidia-smi: the one that does not answer is held up; sudo dmesg has the driver's words"
+)
 
 
 class LiveBox:
@@ -67,14 +72,14 @@ class LiveBox:
 
     def view(self) -> BoxView:
         """Return the last look, with what the desk knows now."""
-        seen = self._seen or BoxView(0.0, problem="it was not looked at yet")
+        seen = self._seen or BoxView(0.0, problem=NOT_YET)
         seen = replace(seen, course=self._ring.samples())
-        if self._kept is not None and self._kept.problem:
+        if self._kept is not None and self._kept.problem is not None:
             seen = replace(seen, warnings=(*seen.warnings, self._kept.problem))
         held_up_s = self._now() - self._began
         if self._looking is not None and held_up_s >= self._patience_s:
             told = f"no answer of engine and driver for {format_duration(held_up_s)}; below is what was before"
-            seen = replace(seen, problem=told)
+            seen = replace(seen, problem=TroubleOnPage(told, WHO_IS_HELD_UP))
         if self._desk is None:
             return seen
         return replace(seen, services=tuple(map(self._desk.service, seen.services)), gateway=self._desk.gateway())
