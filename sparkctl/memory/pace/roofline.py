@@ -29,22 +29,22 @@ nothing to do with each other would read beside the first. It is fitted to the f
 class Reading(NamedTuple):
     """The bytes of weights that are read in a step: ``always``, and of all ``experts`` those that its tokens go to.
 
-    ``of_layer`` experts are in each layer, of which a token goes to ``per_token``; 0 where that is not known, and all are
-    read. ``head`` is the output's table, which is in ``always`` too.
+    ``in_a_layer`` experts are in each layer, of which a token goes to ``per_token``; 0 where that is not known, and all
+    are read. ``head`` is the output's table, which is in ``always`` too.
     """
 
     always: int
     experts: int = 0
-    of_layer: int = 0
+    in_a_layer: int = 0
     per_token: int = 0
     head: int = 0
 
     def bytes_for(self, tokens: int) -> int:
         """Return what a step reads in which so many tokens of one sequence are computed: drafts, and one more."""
-        if not self.of_layer or not self.per_token:
+        if not self.in_a_layer or not self.per_token:
             return self.always + self.experts
-        first = self.experts * self.per_token // self.of_layer
-        share = self.per_token / self.of_layer
+        first = self.experts * self.per_token // self.in_a_layer
+        share = self.per_token / self.in_a_layer
         apart = 1 - (1 - share) ** tokens - share
         return self.always + first + round(self.experts * NEW_EXPERTS * max(0.0, apart))
 
