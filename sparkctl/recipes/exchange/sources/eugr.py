@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.sources.yaml_files import braces, runner, sparkrun_keys
 from sparkctl.recipes.exchange.sources.yaml_files.executor import take_executor
-from sparkctl.recipes.exchange.sources.yaml_files.keys import bare, scalar
 from sparkctl.recipes.exchange.sources.yaml_files.keys import read as read_yaml
+from sparkctl.recipes.exchange.sources.yaml_files.keys import scalar
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.launch import Launch
@@ -71,8 +71,6 @@ def _take_command(draft: runner.Draft) -> None:
         found = braces.filled(template, {"model": _model(draft), **values})
     runner.leave_unused(draft, defaults, found)
     runner.take_words(draft, found)
-    if not draft.command:
-        draft.refuse(runner.NO_SERVER, "its command is empty", bare(node.place))
 
 
 def _model(draft: runner.Draft) -> str:

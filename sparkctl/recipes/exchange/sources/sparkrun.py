@@ -71,7 +71,6 @@ def _take_command(draft: runner.Draft) -> None:
     runner.leave_unused(draft, defaults, found, frozenset({"served_model_name"}))
     runner.take_words(draft, found)
     if not draft.command:
-        draft.refuse(runner.NO_SERVER, "its command is empty", bare(node.place))
         return
     name = defaults.take("served_model_name")
     if name is not None and "--served-model-name" not in found.text:

@@ -1,61 +1,99 @@
-"""The command of a YAML file as a shell would read it, each word with its line in that file."""
+"""The command of a YAML file as a shell would read it, each word with its line in that file. Nothing is executed."""
 
 from __future__ import annotations
 
 import re
-import shlex
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.launch import Word
+from sparkctl.recipes.exchange.launch import Leftover, Word
+from sparkctl.recipes.exchange.material import Material, as_written
+from sparkctl.recipes.exchange.shell import script
+from sparkctl.recipes.exchange.shell.wrappers import base_name
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sparkctl.base.document import Node
     from sparkctl.base.errors import Place
-    from sparkctl.recipes.exchange.material import Material
+    from sparkctl.recipes.exchange.shell.script import ShellCommand
     from sparkctl.recipes.exchange.sources.yaml_files.braces import Filled
 
 _BLANK_CONTINUED: Final = re.compile(r"\\[ \t]+\n")
+_MODULE: Final = re.compile(r"vllm\.entrypoints\.(?:openai\.api_server|cli\.main)")
+_LONGEST: Final = 100
 
 
 class CommandLine(NamedTuple):
-    """What a command came to: its words, or why it has none."""
+    """What a command came to: the words that start a server, what is set for it, what is done besides.
+
+    ``error`` is what no shell would read; ``words`` are () where nothing starts a server of vLLM.
+    """
 
     words: tuple[Word, ...] = ()
-    why: str | None = None
+    environment: tuple[tuple[str, Word], ...] = ()
+    leftovers: tuple[Leftover, ...] = ()
+    error: str | None = None
 
 
-def first_line(node: Node, material: Material) -> tuple[int, bool]:
-    """Return the line of a scalar's first line, from 1, and whether its further lines follow it one by one."""
-    lines = material.text.split("\n", node.place.line)
-    written = lines[node.place.line - 1][node.place.column - 1 :] if node.place.line <= len(lines) else ""
-    if written[:1] in {"|", ">"}:
-        return node.place.line + 1, written[0] == "|"
-    return node.place.line, False
+class Lines:
+    """Where the lines of a scalar are in its file."""
+
+    def __init__(self, node: Node, text: str) -> None:
+        lines = text.split("\n", node.place.line)
+        written = lines[node.place.line - 1][node.place.column - 1 :] if node.place.line <= len(lines) else ""
+        self._place = bare(node.place)
+        self._block = written[:1] in {"|", ">"}
+        self._literal = written[:1] == "|"
+
+    def place(self, line: int) -> Place:
+        """Return the place of a line, from 0; of a text that is folded, where it begins."""
+        if not self._block:
+            return self._place
+        return self._place._replace(line=self._place.line + 1 + (line if self._literal else 0), column=1)
 
 
-def place_of(node: Node, material: Material, line: int) -> Place:
-    """Return the place of a line, from 0, of a scalar's text."""
-    first, follow = first_line(node, material)
-    place = bare(node.place)
-    return place._replace(line=first + (line if follow else 0), column=1 if first != place.line else place.column)
+def words_of(filled: Filled, node: Node, material: Material, given: Mapping[str, str]) -> CommandLine:
+    """Return what a command starts, whose values are in; ``given`` are the variables of its container."""
+    lines = Lines(node, material.text)
+
+    def moved(word: Word) -> Word:
+        at = min(max(word.place.line - 1, 0), len(filled.lines) - 1)
+        return word._replace(place=lines.place(filled.lines[at]))
+
+    text = _BLANK_CONTINUED.sub("\\\\\n", filled.text)
+    found = script.read(Material(text, material.file, given))
+    servers = [command for command in found.commands if serves(command.words)]
+    others = [command for command in found.commands if not serves(command.words)] + servers[1:]
+    leftovers = [_other(command, moved(command.words[0]).place) for command in others if command.words]
+    error = None if found.error is None else str(found.error)
+    if not servers:
+        return CommandLine((), (), tuple(leftovers), error)
+    if error is not None:
+        leftovers.append(Leftover(lines.place(0), "the rest of the command", f"no shell reads it: {error}"))
+    first = servers[0]
+    environment = tuple((name, moved(value)) for name, value in first.environment)
+    return CommandLine(tuple(map(moved, first.words)), environment, tuple(leftovers), None)
 
 
-def words_of(filled: Filled, node: Node, material: Material) -> CommandLine:
-    """Return the words of a command whose values are in; ``node`` is where the file has it."""
-    text = _BLANK_CONTINUED.sub("\\\\\n", filled.text).replace("\\\n", " \n")
-    scanner = shlex.shlex(text, posix=True, punctuation_chars=False)
-    scanner.whitespace_split, scanner.commenters = True, "#"
-    words: list[Word] = []
-    try:
-        while (word := scanner.get_token()) is not None:
-            line = min(scanner.lineno - 1, len(filled.lines) - 1)
-            words.append(Word(word, place_of(node, material, filled.lines[line])))
-    except ValueError as error:
-        return CommandLine(why=f"no shell reads it: {error}")
-    return CommandLine(tuple(words))
+def _other(command: ShellCommand, place: Place) -> Leftover:
+    text = as_written(" ".join(word.text for word in command.words))
+    shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return Leftover(place, " ".join(shown.split()), "a command beside the server's", "a mod, or a script of your own")
+
+
+def serves(words: Sequence[Word]) -> bool:
+    """Return whether words start a server of vLLM."""
+    texts = [word.text for word in words]
+    if not texts:
+        return False
+    name = base_name(texts[0])
+    if name in {"vllm", "vllm-omni"}:
+        return texts[1:2] == ["serve"]
+    return name.startswith("python") and any(
+        flag == "-m" and _MODULE.fullmatch(module) for flag, module in pairwise(texts)
+    )
 
 
 def value_after(words: Sequence[Word], flag: str) -> Word | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
@@ -29,6 +30,7 @@ _LOCAL_BUILD: Final = re.compile(
 )
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _EVERY_ADDRESS: Final = {"0.0.0.0", "::", ""}  # noqa: S104  (what the source says)
+_OF_HOST: Final = {"HOME", "PWD", "USER", "UID", "GID", "HOSTNAME"}
 RUNS_PRIVILEGED: Final = (
     "its runner starts the container privileged and on the host's network; here it has neither of them, and its "
     "port is published"
@@ -169,11 +171,24 @@ def take_words(draft: Draft, filled: Filled) -> None:
     node = draft.keys.take("command")
     if node is None:
         return
-    line = commands.words_of(filled, node, draft.material)
-    if line.why is not None:
-        draft.refuse(UNREADABLE, line.why, bare(node.place))
+    line = commands.words_of(filled, node, draft.material, _in_container(draft))
+    draft.keys.leftovers += line.leftovers
+    if line.error is not None:
+        draft.refuse(UNREADABLE, f"no shell reads its command: {line.error}", bare(node.place))
+    elif not line.words:
+        draft.refuse(NO_SERVER, "its command starts no server of vLLM", bare(node.place))
     draft.command = line.words
+    for name, value in line.environment:
+        draft.options += [Word("--env", value.place), value._replace(text=f"{name}={value.text}")]
     publish(draft)
+
+
+def _in_container(draft: Draft) -> dict[str, str]:
+    """Return the variables that a command has in its container: the recipe's, and those that the operator gave."""
+    given = {name: value for name, value in draft.material.variables.items() if name not in _OF_HOST}
+    words = [word.text for word in draft.options]
+    pairs = [pair.partition("=") for flag, pair in pairwise(words) if flag == "--env"]
+    return given | {name: value for name, _, value in pairs}
 
 
 def publish(draft: Draft) -> None:
