@@ -26,6 +26,7 @@ class FolderBounds(NamedTuple):
 
 
 BOUNDS: Final = FolderBounds()
+_LEAVES: Final = "a link that leaves the folder"
 _READ: Final = (".yaml", ".yml", ".sh", ".bash", ".service", ".md", ".txt", ".env", ".conf", ".command")
 _NAMED: Final = frozenset({".env", "env", "Makefile", "justfile"})
 _SKIPPED: Final = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".mypy_cache"})
@@ -78,13 +79,18 @@ def _files(root: Path, refused: list[tuple[str, str]]) -> Iterator[Path]:
     for where, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = sorted(set(folders) - _SKIPPED)
         yield from (Path(where) / name for name in sorted(files))
-        yield from (link for name in folders if (link := Path(where) / name).is_symlink())
+        links = [path for name in folders if (path := Path(where) / name).is_symlink() and _leaves(path, root)]
+        refused += [(path.relative_to(root).as_posix(), _LEAVES) for path in links]
+
+
+def _leaves(link: Path, root: Path) -> bool:
+    return root not in {real(link), *real(link).parents}
 
 
 def _text(path: Path, root: Path, refused: list[tuple[str, str]], most: int) -> str | None:
     name = path.relative_to(root).as_posix()
-    if path.is_symlink() and root not in real(path).parents:
-        refused.append((name, "a link that leaves the folder"))
+    if path.is_symlink() and _leaves(path, root):
+        refused.append((name, _LEAVES))
         return None
     if regular_file.is_folder(path):
         return None
