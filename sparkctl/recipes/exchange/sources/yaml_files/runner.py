@@ -23,6 +23,8 @@ SEVERAL_NODES: Final = "several nodes"
 NOT_VLLM: Final = "no vLLM"
 NO_SERVER: Final = "no command that starts a server"
 UNREADABLE: Final = "unreadable"
+TOO_LARGE: Final = "larger than one host"
+OTHER_HARDWARE: Final = "other hardware"
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9.]+")
 _LOCAL_BUILD: Final = re.compile(
