@@ -33,6 +33,7 @@ _SPARK_GB: Final = 128
 _GENERATION: Final = ("blackwell", "nvidia")
 """What else a file may call this hardware, the particular first (the same)."""
 _ONE_HOST: Final = "single_node_tp"
+_PARALLEL: Final = "--tensor-parallel-size"
 _IMAGE: Final = "vllm/vllm-openai"
 _NEWEST: Final = "the newest release whose flags are known here"
 _NIGHTLY: Final = "vllm/vllm-openai:nightly"
@@ -176,10 +177,13 @@ class _Chosen:
 
     def layers(self) -> Iterator[_Layer]:
         """Yield what each part adds, the earlier first."""
-        yield _layer(self._model, "base_args", "base_env")
-        yield _layer(self._variant)
         overrides = self._variant.below("hardware_overrides")
-        yield _layer(overrides.below(self._hardware))
+        first = [_layer(self._model, "base_args", "base_env"), _layer(self._variant)]
+        first.append(_layer(overrides.below(self._hardware)))
+        yield from first
+        split = [word for layer in first for word in layer.args if word.text == _PARALLEL]
+        if split and self._hardware == SPARK:  # the site's own strategy says it again, for the GPUs of one host
+            yield _Layer((split[-1], split[-1]._replace(text="1")))
         strategy = self._strategy()
         yield from (_layer(strategy, "vllm_args", "env"), _layer(strategy))
         of_strategy = strategy.below("hardware_overrides")

@@ -108,6 +108,13 @@ def test_another_variant_can_be_asked_for() -> None:
     assert "there are default, fp8" in unknown.refused.message
 
 
+def test_a_variant_for_several_gpus_is_read_for_one() -> None:
+    """As the site does it on a Spark; on hardware that it does not know here, the file's own number stays."""
+    text = FILE.replace("[--kv-cache-dtype, fp8]", '[--tensor-parallel-size, "8"]')
+    assert "--tensor-parallel-size 1 " in command(launch(text))
+    assert "--tensor-parallel-size 8 " in command(launch(text, variant="fp8", hardware="rtx_5090"))
+
+
 def test_other_hardware_has_its_own_layers() -> None:
     """By its exact name; this one's are left out."""
     assert "--never" in command(launch(variant="fp8", hardware="rtx_5090"))
