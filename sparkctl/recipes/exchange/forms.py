@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import docker_run
+from sparkctl.recipes.exchange.sources import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class Form(NamedTuple):
     read: Callable[[Material], list[Launch]]
 
 
-FORMS: Final = (Form("docker run", docker_run.recognises, docker_run.read),)
+FORMS: Final = (Form("shell commands", commands.recognises, commands.read),)
 """In their order: the particular before the general."""
 
 
