@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import docker_run, eugr, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ FORMS: Final = (
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
-    Form("docker run", docker_run.recognises, docker_run.read),
+    Form("shell commands", commands.recognises, commands.read),
 )
 """In their order: the particular before the general."""
 
