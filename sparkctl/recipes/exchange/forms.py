@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.sources import docker_run
+from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,10 @@ class Form(NamedTuple):
     read: Callable[[Material], list[Launch]]
 
 
-FORMS: Final = (Form("docker run", docker_run.recognises, docker_run.read),)
+FORMS: Final = (
+    Form("compose", compose.recognises, compose.read),
+    Form("docker run", docker_run.recognises, docker_run.read),
+)
 """In their order: the particular before the general."""
 
 
