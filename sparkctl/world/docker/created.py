@@ -153,7 +153,6 @@ def _options(host: Mapping[str, Any], default_runtime: str) -> dict[str, Any]:
     tries = restart.get("MaximumRetryCount") or 0
     policy = restart.get("Name") or "no"
     runtime = _said(host, "Runtime") or ""
-    own_log = log.get("Type") in {None, "", "json-file"} and not log.get("Config")
     return {
         "runtime": "" if runtime == default_runtime else runtime,
         "network": _said(host, "NetworkMode") or "",
@@ -172,7 +171,7 @@ def _options(host: Mapping[str, Any], default_runtime: str) -> dict[str, Any]:
         "security_opt": tuple(_security(host)),
         "sysctls": tuple((host.get("Sysctls") or {}).items()),
         "tmpfs": tuple((host.get("Tmpfs") or {}).items()),
-        "log_driver": "" if own_log else log.get("Type") or "",
+        "log_driver": "" if log.get("Type") == "json-file" else log.get("Type") or "",
         "log_opts": tuple((log.get("Config") or {}).items()),
     }
 

@@ -1,0 +1,1 @@
+"""Use cases of what comes from other tools and goes to them."""
