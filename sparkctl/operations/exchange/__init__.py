@@ -1,0 +1,1 @@
+"""What comes from other tools' files, and what goes into them."""
