@@ -121,15 +121,20 @@ def labelled(words: Sequence[str], labels: Mapping[str, str]) -> list[str]:
     return [*words[:place], *added, *words[place:]]
 
 
-def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
-    """Return the words as a shell reads them, one option with its value a line; see ``spelling.quote``."""
+def lines(words: Sequence[str]) -> list[list[str]]:
+    """Return the words, one option with its value a line, as a person reads them."""
     starts = {0, *_line_starts(words)}
-    lines: list[list[str]] = []
+    found: list[list[str]] = []
     for position, word in enumerate(words):
         if position in starts:
-            lines.append([])
-        lines[-1].append(quote(word, ascii_only=ascii_only))
-    return " \\\n  ".join(" ".join(line) for line in lines)
+            found.append([])
+        found[-1].append(word)
+    return found
+
+
+def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
+    """Return the words as a shell reads them, one option with its value a line; see ``spelling.quote``."""
+    return " \\\n  ".join(" ".join(quote(word, ascii_only=ascii_only) for word in line) for line in lines(words))
 
 
 def _line_starts(words: Sequence[str]) -> Iterable[int]:
