@@ -50,6 +50,8 @@ COMMANDS: Final = {
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
+    "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),
     "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
     "verify-model": ("proof", "Check a quantized model against the one that it was made from."),

@@ -1,0 +1,1 @@
+"""Commands that bring recipes in, carry them out, and explain them."""
