@@ -81,7 +81,8 @@ class GatewayDesk(ByHand):
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
         gateway, stack = self._gateway, self._gateway.handler.stack
         if stack is None:
-            return NOBODY._replace(url=gateway.url)
+            waits = tuple(map(self._request, gateway.handler.requests()))
+            return NOBODY._replace(url=gateway.url, requests=waits, applying=gateway.applying)
         uses = {one.name: gateway.uses.of(one) for one in gateway.keys.keys}
         routes = [
             RouteOnPage(
@@ -101,6 +102,7 @@ class GatewayDesk(ByHand):
             tuple(
                 KeyOnPage(name, one.requests, one.prompt_tokens, one.completion_tokens) for name, one in uses.items()
             ),
+            gateway.applying,
         )
 
     def service(self, one: ServiceOnPage) -> ServiceOnPage:
@@ -131,6 +133,8 @@ class GatewayDesk(ByHand):
         words = "is answered" if one.first_byte_at is not None else "waits for the first byte"
         if at_desk is not None and waits:
             words = waiting_words(desk, at_desk, now) or "waits"
+        elif one.words:  # for a whole stack
+            words, waits = one.words.removeprefix("sparkctl "), True
         return RequestOnPage(
             one.id, one.model, one.service, one.key, now - one.at, words, reason=one.reason, waits=waits
         )
@@ -182,7 +186,7 @@ class GatewayPage:
         """Return the routes, as the door takes them."""
         world = self._gateway.world
         pages = BoxPages(world, self.live, self._visitors, self.desk).routes()
-        return {**pages, **FigurePages(world, self.live, self._visitors, self._text).routes()}
+        return {**pages, **FigurePages(world, self.live, self._visitors, self._text, self._state).routes()}
 
     async def keep(self) -> None:
         """Look at the box again and again, until this is cancelled."""
@@ -216,6 +220,9 @@ class GatewayPage:
     def _names(self) -> frozenset[str]:
         stack = self._gateway.handler.stack
         return frozenset({NO_NAME} if stack is None else {NO_NAME, *stack.names.meant})
+
+    def _state(self) -> str:
+        return "applying" if self._gateway.applying else "ok"
 
     def _text(self, view: BoxView) -> bytes:
         return self.metrics.text(view)

@@ -32,13 +32,21 @@ WITHIN_S: Final = 5.0
 
 
 class FigurePages:
-    """Answers for the figures. ``text`` writes those of the gateway for a view."""
+    """Answers for the figures. ``text`` writes those of the gateway for a view; ``state`` is what /health says."""
 
-    def __init__(self, world: World, live: LiveBox, visitors: Visitors, text: Callable[[BoxView], bytes]) -> None:
+    def __init__(
+        self,
+        world: World,
+        live: LiveBox,
+        visitors: Visitors,
+        text: Callable[[BoxView], bytes],
+        state: Callable[[], str] = lambda: "ok",
+    ) -> None:
         self._world = world
         self._live = live
         self._visitors = visitors
         self._text = text
+        self._state = state
 
     def routes(self) -> Pages:
         """Return the routes, as the door takes them."""
@@ -54,7 +62,7 @@ class FigurePages:
     async def _health(self, asked: PageAsked) -> PageAnswer:
         """Say that the gateway answers, to whoever asks: of its services nothing is told, and nothing is started."""
         del asked
-        return _text(200, "application/json", b'{"status": "ok"}')
+        return _text(200, "application/json", json.dumps({"status": self._state()}).encode())
 
     async def _metrics(self, asked: PageAsked) -> PageAnswer:
         if not self._visitors.may_read(asked):

@@ -79,6 +79,13 @@ def _guard_missing(view: BoxView) -> HealthSentence | None:
     return HealthSentence(BUSY, told, "sparkctl agent install sets up the guard; docs/guard.md")
 
 
+def _applying(view: BoxView) -> HealthSentence | None:
+    told = view.gateway.applying
+    if not told:
+        return None
+    return HealthSentence(BUSY, f"{told[:1].upper()}{told[1:]}. {_state(view)}", "sparkctl history shows it")
+
+
 def _going(view: BoxView) -> HealthSentence | None:
     going = [one for one in view.services if one.phase in GOING]
     if not going:
@@ -115,6 +122,7 @@ _RULES: Final[tuple[Callable[[BoxView], HealthSentence | None], ...]] = (
     _guard_closed,
     _short,
     _troubled,
+    _applying,
     _guard_missing,
     _going,
     _as_it_should,
