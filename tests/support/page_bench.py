@@ -19,7 +19,7 @@ from sparkctl.operations.page.view import GatewayOnPage
 from tests.support.door_bench import DoorBench, Got, bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from sparkctl.operations.context import World
     from sparkctl.operations.page.ports import PageKeys
@@ -101,11 +101,17 @@ class PageBench:
 
 
 @asynccontextmanager
-async def served(world: World, keys: PageKeys | None = None, *, ticks: bool = False) -> AsyncIterator[PageBench]:
+async def served(
+    world: World,
+    keys: PageKeys | None = None,
+    *,
+    ticks: bool = False,
+    now: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[PageBench]:
     """Serve the page of a world; with ``ticks`` it is looked at again and again."""
     desk = DeskOnPage(world)
     metrics = GatewayMetrics()
-    routes, live = served_page(world, metrics.text, desk, keys, now=time.monotonic)
+    routes, live = served_page(world, metrics.text, desk, keys, now=now)
     cut = threading.Event()
     pages = {route: _cut_off(page, cut) if route[1] == "/events" else page for route, page in routes.items()}
     async with bench(pages=pages) as door:
@@ -115,6 +121,7 @@ async def served(world: World, keys: PageKeys | None = None, *, ticks: bool = Fa
         finally:
             if keeps is not None:
                 keeps.cancel()
+                await asyncio.gather(keeps, return_exceptions=True)
 
 
 def _cut_off(page: Page, cut: threading.Event) -> Page:

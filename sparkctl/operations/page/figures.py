@@ -32,21 +32,13 @@ WITHIN_S: Final = 5.0
 
 
 class FigurePages:
-    """Answers for the figures. ``text`` writes those of the gateway for a view; ``state`` is what /health says."""
+    """Answers for the figures. ``text`` writes those of the gateway for a view."""
 
-    def __init__(
-        self,
-        world: World,
-        live: LiveBox,
-        visitors: Visitors,
-        text: Callable[[BoxView], bytes],
-        state: Callable[[], str] = lambda: "ok",
-    ) -> None:
+    def __init__(self, world: World, live: LiveBox, visitors: Visitors, text: Callable[[BoxView], bytes]) -> None:
         self._world = world
         self._live = live
         self._visitors = visitors
         self._text = text
-        self._state = state
 
     def routes(self) -> Pages:
         """Return the routes, as the door takes them."""
@@ -62,7 +54,8 @@ class FigurePages:
     async def _health(self, asked: PageAsked) -> PageAnswer:
         """Say that the gateway answers, to whoever asks: of its services nothing is told, and nothing is started."""
         del asked
-        return _text(200, "application/json", json.dumps({"status": self._state()}).encode())
+        state = "applying" if self._live.view().gateway.applying else "ok"
+        return _text(200, "application/json", json.dumps({"status": state}).encode())
 
     async def _metrics(self, asked: PageAsked) -> PageAnswer:
         if not self._visitors.may_read(asked):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from sparkctl.base.shown import json_text, one_line
-from sparkctl.base.units import format_gib
+from sparkctl.base.units import format_duration, format_gib
 from sparkctl.operations.page import bar, calling, course, health, tables
 
 if TYPE_CHECKING:
@@ -93,9 +93,12 @@ def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
             "at": tables.when(view.at, zone),
             "course-words": _course_words(view.course, zone),
         },
+        "warnings": [
+            one_line(f"{one.words}; next: {one.todo}") for one in view.warnings if one.words not in told.words
+        ],
         "bars": [_bar(memory) for memory in view.memories],
         "course": {
-            "points": course.points(view.course),
+            "line": course.line(view.course),
             "area": course.area(view.course),
             "lines": [] if view.memory is None else _course_lines(view.memory),
         },
@@ -144,7 +147,9 @@ def _course_lines(memory: MemoryNow) -> list[dict[str, object]]:
 
 def _course_words(samples: tuple[MemorySample, ...], zone: tzinfo | None) -> str:
     lowest = course.least(samples)
-    if lowest is None or not course.points(samples):
+    if lowest is None or not course.line(samples):
         return "its course is shown once it was watched for a minute"
     since, at = tables.when(samples[0].at, zone), tables.when(lowest.at, zone)
-    return f"since {since}; the least that was available: {format_gib(lowest.available_bytes)}, at {at}"
+    away_s = course.unwatched_s(samples)
+    away = f"; for {format_duration(away_s)} of it nobody watched" if away_s else ""
+    return f"since {since}{away}; the least that was available: {format_gib(lowest.available_bytes)}, at {at}"
