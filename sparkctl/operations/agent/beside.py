@@ -34,6 +34,9 @@ class BesideAgent(Protocol):
     def works_on(self) -> frozenset[str]:
         """Return the services that it works on, which the agent leaves alone as it does a command's."""
 
+    def wants_look(self) -> bool:
+        """Return whether the agent is to look at once: something has happened since its last look began."""
+
     def looked(self, look: BoxLook | None) -> None:
         """Take note of a look; None: nothing is applied."""
 
@@ -48,6 +51,10 @@ class NobodyBeside:
     def works_on(self) -> frozenset[str]:
         """Return nothing."""
         return frozenset()
+
+    def wants_look(self) -> bool:
+        """Return that nothing is urgent."""
+        return False
 
     def looked(self, look: BoxLook | None) -> None:
         """Take no note."""

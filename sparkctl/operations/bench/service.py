@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
+from sparkctl.memory.pace.speed import speed
 from sparkctl.memory.settings import kv_dtype
-from sparkctl.memory.speed import speed
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import TOKENS, Bench
 from sparkctl.operations.bench.rounds import TEXTS, Workload, measure, prompts

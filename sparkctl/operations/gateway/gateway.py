@@ -100,6 +100,7 @@ class Gateway:
         self._told: StackDeclared | None = None
         self._closed = ""
         self._problem = ""
+        self._lost: set[str] = set()
         self._sign_at: float | None = None
         self._answered_at = 0.0
         self._kept_at = world.clock.monotonic()
@@ -108,7 +109,7 @@ class Gateway:
         self.clerk = Clerk(self._doing, world.clock.monotonic, self._did)
         self.uses = KeyUses(world)
         self.keys = self._keys(USUAL)
-        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over)
+        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lost.add)
         self.page: OnPage | None = None
         world.report = ProgressTap(world.report, self._tell)
 
@@ -130,7 +131,12 @@ class Gateway:
     def works_on(self) -> frozenset[str]:
         """Return the services that the desk has started or stopped, or is about to stop."""
         making = self.clerk.desk.making
+        self._lost.clear()
         return self._doing.works_on() | (making.victims if making is not None else frozenset())
+
+    def wants_look(self) -> bool:
+        """Return whether a server took no connection since the last look began."""
+        return bool(self._lost)
 
     def looked(self, look: BoxLook | None) -> None:
         """Take note of a look of the agent: the door is opened or closed as what is applied wants it."""
@@ -295,7 +301,8 @@ class Gateway:
         if closed != self._closed:
             self._closed = closed
             self._tell(GuardClosed(closed))
-        seen = seen_at_desk(look, self.world.ports.clock.monotonic(), self._doing.unsure())
+        unsure = self._doing.unsure().union(self._lost)
+        seen = seen_at_desk(look, self.world.ports.clock.monotonic(), unsure)
         if seen is not None:
             self._tell(seen)
 

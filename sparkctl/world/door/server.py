@@ -32,6 +32,8 @@ _BACKLOG: Final = 1024
 _LOOKS: Final = 4
 """How often within ``Bounds.unread_s`` is looked for clients that do not read."""
 _CLOSING_S: Final = 1.0
+_TURNS: Final = 3
+"""Turns of the loop from a client that is accepted to a connection that can be closed (Python 3.11 asyncio)."""
 _MOST_WORDS: Final = 300
 
 
@@ -64,6 +66,18 @@ class _Connections(web.Server):
     def __call__(self) -> web.RequestHandler:
         """Make what speaks with a client that connects."""
         return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+async def _no_more(listening: asyncio.Server) -> None:
+    """Stop listening, and let who was accepted in this moment become a connection, which is closed with the others.
+
+    A server that is closed at once forgets them: their sockets stay open until they are collected (Python 3.11).
+    """
+    for listener in listening.sockets:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    listening.close()
 
 
 class HttpDoor:
@@ -130,7 +144,7 @@ class HttpDoor:
         """Take nothing new, let what is answered end for so many seconds, and break off the rest."""
         self._closing = True
         if self._listening is not None:
-            self._listening.close()
+            await _no_more(self._listening)
         if self._watch is not None:
             self._watch.cancel()
         with suppress(TimeoutError):

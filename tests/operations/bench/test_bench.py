@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.memory import roofline
+from sparkctl.memory.pace import roofline
 from sparkctl.operations.bench import llama_benchy, result, rounds
 from sparkctl.operations.bench.saved import bench_record, benches
 from sparkctl.operations.records import Records

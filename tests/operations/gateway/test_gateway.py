@@ -158,6 +158,35 @@ def test_what_an_operator_stopped_is_not_fought_until_they_start_it_s23(bench: G
     assert bench.ask(FP8).forwarded().url == "http://127.0.0.1:8001"
 
 
+def test_a_request_to_what_was_stopped_by_hand_is_told_so_and_never_a_502(bench: GatewayBench) -> None:
+    bench.up().served(FP8)
+    bench.spark.run("down", FP8).expect(0)
+    requests = [bench.door.ask(FP8), bench.door.ask(FP8)]
+    assert all(request.forwarded() for request in requests), "the agent has not looked since"
+    assert not bench.gateway.wants_look()
+    for request, unsent in zip(requests, (True, False), strict=True):
+        request.lost(unsent=unsent)
+    bench.until(bench.gateway.wants_look, ticks=False)
+    bench.tick()
+    for request in requests:
+        refused = request.refused()
+        assert (refused.status, refused.code, refused.should_retry) == (503, "paused", False)
+        assert refused.message.endswith("ada stopped it; sparkctl up 26b-a4b-fp8 starts it")
+
+
+def test_a_request_to_a_server_that_died_waits_for_its_restart(bench: GatewayBench) -> None:
+    request = bench.up().ask(E4B)
+    died = bench.spark.engine.container(E4B)
+    assert died is not None
+    bench.spark.engine.there[died.id] = died._replace(state="exited", exit_code=137)
+    request.lost()
+    bench.until(lambda: bench.states[E4B] == "off")
+    assert request.open
+    bench.until(lambda: not request.open)
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    assert bench.starts(E4B) == 2
+
+
 def test_what_is_idle_is_stopped_and_is_no_failure_to_the_agent_s12(bench: GatewayBench) -> None:
     bench.up()
     request = bench.ask(FP8)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.world.door.server import open_door
 from sparkctl.world.door_ports import DoorPlace, Forward, host_is_ours, why_not_bound
-from tests.support.door_bench import CHAT, ScriptedHandler, got, request
+from tests.support.door_bench import CHAT, SOON_S, ScriptedHandler, bench, got, request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +110,18 @@ def test_a_certificate_that_is_none_is_named(tmp_path: Path, certificate: Path) 
                 await open_door(DoorPlace("127.0.0.1", 0, str(cert), key), ScriptedHandler(lambda _: Forward("")))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_client_that_is_accepted_as_the_door_is_closed_sees_it_closed(turns: int) -> None:
+    async def run() -> list[socket.socket]:
+        async with bench() as door:
+            clients = [socket.create_connection(("127.0.0.1", door.port), timeout=SOON_S) for _ in range(3)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        return clients
+
+    for client in asyncio.run(run()):
+        with client, suppress(ConnectionResetError):
+            assert not client.recv(1)
+    gc.collect()  # a socket that nobody closed is an error of this test

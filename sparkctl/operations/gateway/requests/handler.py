@@ -15,8 +15,9 @@ from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
 from sparkctl.planning.gateway.body import changed, edited
 from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
-from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests
+from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
 from sparkctl.planning.gateway.desk.request import DeskRequest
+from sparkctl.planning.gateway.desk.rules.refusing import KNOWN_WITHIN_S
 from sparkctl.planning.gateway.names import model, models
 from sparkctl.planning.gateway.routes import after
 from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
@@ -39,7 +40,10 @@ ROUTE_HEADER: Final = "x-sparkctl-route"
 
 @dataclass
 class _Open:
-    """A request that is not over. ``turn`` is its id at the desk, "" while it is not there."""
+    """A request that is not over. ``turn`` is its id at the desk, "" while it is not there.
+
+    ``starts``: its service may be started for it.
+    """
 
     arrival: Arrival
     caller: Caller | None
@@ -50,6 +54,7 @@ class _Open:
     chosen: Chosen | None = None
     forwarded_at: float | None = None
     first_byte_at: float | None = None
+    starts: bool = False
 
     @property
     def key(self) -> str:
@@ -65,19 +70,26 @@ class _Open:
 class GatewayHandler:
     """Decides. ``stack`` is what is applied, None for nothing; ``doorkeeper`` knows the keys.
 
-    ``done`` is told each request that is over.
+    ``done`` is told each request that is over, and ``lost`` each service whose server took no connection, or broke one
+    off without an answer.
 
     ``now`` are seconds on a clock that only runs forward.
     """
 
     def __init__(
-        self, clerk: Clerk, doorkeeper: Doorkeeper, now: Callable[[], float], done: Callable[[RequestDone], None]
+        self,
+        clerk: Clerk,
+        doorkeeper: Doorkeeper,
+        now: Callable[[], float],
+        done: Callable[[RequestDone], None],
+        lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.stack: ServedStack | None = None
         self._clerk = clerk
         self.doorkeeper = doorkeeper
         self._now = now
         self._done = done
+        self._lost = lost
         self._open: dict[str, _Open] = {}
         self._responses = RememberedResponses()
 
@@ -161,14 +173,16 @@ class GatewayHandler:
 
     # --- the desk ----------------------------------------------------------------------------------------------------
 
-    def _asked(self, one: _Open, *, may_start: bool) -> Decision:
-        """Bring a request to the desk."""
+    def _asked(self, one: _Open, *, may_start: bool, sent: bool = False) -> Decision:
+        """Bring a request to the desk; it waits no longer than it may, whatever it has waited for already."""
         stack, arrival = self.stack, one.arrival
         comments = stack is not None and stack.comments and arrival.stream
         one.turn = arrival.id if not one.turn else f"{arrival.id}+{one.service}"
-        wait_s = 540.0 if stack is None else stack.wait_s
+        one.starts = may_start
+        left_s = max(0.0, one.at + (540.0 if stack is None else stack.wait_s) - self._now())
+        wait_s = min(left_s, KNOWN_WITHIN_S) if sent else left_s
         keeps = one.direction is None or one.direction.keeps
-        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, wait_s=wait_s)
+        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, sent, wait_s=wait_s)
         answer = self._clerk.ask(turn)
         if answer.done():
             return self._decided(one, answer.result())
@@ -205,7 +219,7 @@ class GatewayHandler:
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
-        return Forward(server.url, headers, body, model, told, judge)
+        return Forward(server.url, headers, body, model, told, partial(self._gone, one), judge)
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
         """Say whether the second service of a route is asked, now that the first one has answered."""
@@ -219,6 +233,16 @@ class GatewayHandler:
         self._clerk.over(one.turn)
         one.chosen, one.service, one.first_byte_at = chosen, route.then, None
         return self._asked(one, may_start=one.may_start and route.start)
+
+    async def _gone(self, one: _Open, unsent: bool) -> Decision | None:
+        """Bring a request back to the desk whose server gave nothing: it waits as for a start, or is told why not."""
+        if one.arrival.id not in self._open:
+            return None
+        self._lost(one.service)
+        if unsent:
+            self._clerk.tell(ServerLost(one.service))
+        self._clerk.over(one.turn)
+        return self._asked(one, may_start=one.starts, sent=not unsent)
 
     def _told(self, one: _Open) -> RequestNow:
         chosen = one.chosen

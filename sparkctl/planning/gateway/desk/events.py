@@ -123,6 +123,12 @@ class ServicesSeen(NamedTuple):
     others_start: str = ""
 
 
+class ServerLost(NamedTuple):
+    """A server took no connection: it gets nothing until the agent has looked."""
+
+    service: str
+
+
 class ServicePinned(NamedTuple):
     """An operator pinned a service on the page, or let go of it: while it is pinned nothing stops it."""
 
@@ -168,6 +174,7 @@ DeskEvent: TypeAlias = (
     | ServiceStopped
     | StopFailed
     | ServicesSeen
+    | ServerLost
     | ServicePinned
     | MemoryLooked
     | GuardClosed

@@ -126,7 +126,7 @@ class DeskWork:
         """Start a service, for whoever waits for it."""
         load = service.declared.load_s
         eta = self.now + load if load else None
-        self.put(replace(service, state=DeskState.STARTING, ours=True, phase="", eta_at=eta, why=""))
+        self.put(replace(service, state=DeskState.STARTING, ours=True, phase="", eta_at=eta, why="", died=False))
         self.effects.append(StartService(service.name, why))
 
     def look_soon(self) -> None:
