@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,7 @@ class Form(NamedTuple):
 
 
 FORMS: Final = (
+    Form("compose", compose.recognises, compose.read),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
