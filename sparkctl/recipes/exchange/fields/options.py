@@ -10,7 +10,7 @@ from sparkctl.base import shown
 from sparkctl.base.errors import InputError
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
-from sparkctl.recipes.exchange.material import as_written, unknowns
+from sparkctl.recipes.exchange.material import as_written, shown_name, unknowns
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _read(draft: Draft, setup: Setup, option: Given, item: SourceItem) -> None:
 
 def without_value(missing: Sequence[str]) -> str:
     """Return why a word with unknown values cannot be used."""
-    names = [as_written(f"\ue000{name}\ue001") for name in missing]
-    return f"{names[0]} has no value here"
+    return f"{shown_name(missing[0])} has no value here"
 
 
 def given_by(missing: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.launch import Word
-from sparkctl.recipes.exchange.material import unknown, unknowns
+from sparkctl.recipes.exchange.material import unknown, unknown_result, unknowns
 from sparkctl.recipes.exchange.shell import cutting
 from sparkctl.recipes.exchange.shell.tree import Literal, Parameter, Substitution
 
@@ -218,9 +218,9 @@ class Expander:
 
     def _substitution(self, part: Substitution) -> str:
         if part.arithmetic:
-            return _computed(part.text, self._variables) or unknown(f"$(({part.text.strip()}))")
+            return _computed(part.text, self._variables) or unknown_result(part.text)
         if part.text.startswith("${"):
-            return unknown(part.text)
+            return unknown_result(part.text)
         if part.text.lstrip().startswith("#"):
             return ""
         if _FOLDER.fullmatch(part.text):
@@ -230,7 +230,7 @@ class Expander:
         if isinstance(said, str):
             return said
         self._look_into(part)
-        return unknown(f"$({part.text.strip()})")
+        return unknown_result(part.text)
 
     def _counted(self, text: str) -> str:
         self._made += len(text)

@@ -81,8 +81,8 @@ def read(material: Material, texts: Sequence[ShellText] = ()) -> Read:
     """
     reading = _ScriptReading(material)
     errors: list[ShellError] = []
-    for text in texts or (ShellText(material.text),):
-        parsed = parse(cleaned(text.text), material.file, text.first_line)
+    for text in texts or (ShellText(cleaned(material.text)),):
+        parsed = parse(text.text, material.file, text.first_line)
         errors += [parsed.error] if parsed.error is not None else []
         try:
             reading.block(parsed.block)
