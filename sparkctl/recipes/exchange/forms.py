@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import docker_run
+from sparkctl.recipes.exchange.sources import commands
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Form(NamedTuple):
 
 FORMS: Final = (
     Form("compose", compose.recognises, compose.read),
-    Form("docker run", docker_run.recognises, docker_run.read),
+    Form("shell commands", commands.recognises, commands.read),
 )
 """In their order: the particular before the general."""
 

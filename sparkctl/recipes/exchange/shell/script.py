@@ -17,7 +17,7 @@ from sparkctl.recipes.exchange.shell import conditions
 from sparkctl.recipes.exchange.shell.expansion import Expander, TooMuchError
 from sparkctl.recipes.exchange.shell.parser import parse
 from sparkctl.recipes.exchange.shell.scanner import ShellError
-from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple
+from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple, Substitution
 from sparkctl.recipes.exchange.shell.variables import Variables
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import Place
     from sparkctl.recipes.exchange.material import Material
-    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node, Substitution
+    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node
     from sparkctl.recipes.exchange.shell.variables import Doubt, Value
 
 MOST_COMMANDS: Final = 50_000
@@ -41,24 +41,27 @@ _QUOTED_IN_HERE: Final = re.compile(r"\\([$`\\])")
 
 
 class ShellCommand(NamedTuple):
-    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands."""
+    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands.
+
+    ``empty`` are variables among its words that a script leaves to its caller, and that were taken as empty.
+    """
 
     words: tuple[Word, ...]
     place: Place
     environment: tuple[tuple[str, Word], ...] = ()
     within: str = ""
+    empty: tuple[str, ...] = ()
 
 
 class Read(NamedTuple):
     """All commands of a script, in their order.
 
-    ``doubts`` are variables that are set in a way that may not be taken, ``empty`` those that a script leaves to its
-    caller and that were taken as empty, ``unread`` the files that it includes and that are not there.
+    ``doubts`` are variables that are set in a way that may not be taken, ``unread`` the files that it includes and that
+    are not there.
     """
 
     commands: tuple[ShellCommand, ...]
     doubts: dict[str, Doubt]
-    empty: tuple[str, ...] = ()
     unread: tuple[Word, ...] = ()
     error: ShellError | None = None
 
@@ -76,7 +79,6 @@ def read(material: Material, first_line: int = 1) -> Read:
     return Read(
         tuple(reading.commands),
         reading.variables.doubts,
-        tuple(reading.expander.empty),
         tuple(reading.unread),
         error,
     )
@@ -217,7 +219,9 @@ class _Reading:
         self._left -= 1
         if self._left < 0:
             raise TooMuchError
+        self.expander.empty.clear()
         words = tuple(self.expander.words(simple.words))
+        empty = tuple(self.expander.empty)
         command = words[0].text if words else ""
         declared = not words or command in {"declare", "export", "local", "readonly", "typeset"}
         given = dict(self._assigned(simple, keep=declared, local=command == "local"))
@@ -236,18 +240,18 @@ class _Reading:
         if command in _BUILTINS:
             _BUILTINS[command](self, words)
             return _Outcome()
-        self._started(words, self._exported | given, simple)
+        self._started(ShellCommand(words, simple.place, (), self._within, empty), self._exported | given, simple)
         return _Outcome()
 
-    def _started(self, words: tuple[Word, ...], environment: dict[str, Word], simple: Simple) -> None:
-        inner = unwrapped(words)
+    def _started(self, command: ShellCommand, environment: dict[str, Word], simple: Simple) -> None:
+        inner = unwrapped(command.words)
         given = tuple((environment | dict(inner.environment)).items())
         if inner.text is not None and _INTERESTING.search(inner.text.text):
             self.nested(inner.text.text, inner.text.place.line, self._within)
-        self.commands.append(ShellCommand(inner.words, simple.place, given, self._within))
-        command = inner.words[0].text if inner.words else ""
+        self.commands.append(command._replace(words=inner.words, environment=given))
+        first = inner.words[0].text if inner.words else ""
         for document in simple.here:
-            self._here(document, command)
+            self._here(document, first)
 
     def _word_of(self, name: str, place: Place) -> Word | None:
         value = self.variables.get(name)
@@ -351,11 +355,7 @@ _BUILTINS: Final = {
 
 def _substitutes(simple: Simple) -> bool:
     """Return whether a value is what a command prints: whether that succeeds is not known."""
-    return any(
-        not hasattr(part, "operator") and hasattr(part, "arithmetic")
-        for one in simple.assignments
-        for part in one.value.parts
-    )
+    return any(isinstance(part, Substitution) for one in simple.assignments for part in one.value.parts)
 
 
 def _line(node: Node) -> int:
