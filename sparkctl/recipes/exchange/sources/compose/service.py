@@ -32,6 +32,12 @@ _BESIDE: Final = re.compile(
 _FLAG: Final = re.compile(r"--(?:model|served[-_]model[-_]name|max[-_]model[-_]len|gpu[-_]memory[-_]utilization)\b")
 
 
+_OTHER_SERVERS: Final = re.compile(
+    r"\b(?:sglang|llama-server|ollama|trtllm-serve|tritonserver|lmdeploy|text-generation-\w+)\b"
+)
+"""Servers of models that are not vLLM, in a command or an image."""
+
+
 def launch_of(name: str, service: Node, project: Project, material: Material) -> Launch | Leftover:
     """Return the launch of a service, refused where it cannot be read; a leftover of one that runs no vLLM."""
     place = place_of(service)._replace(line=service.key.line, column=service.key.column)
@@ -134,6 +140,8 @@ def runs_vllm(name: str, image: str, command: list[Word]) -> bool:
     text = " ".join(word.text for word in command)
     if _SERVES.search(text):
         return True
+    if _OTHER_SERVERS.search(f"{image} {text}"):
+        return False
     if _BESIDE.search(image) or (command and command[0].text in {"sleep", "nginx", "tail"}):
         return False
     if _IMAGE.search(image):
