@@ -131,7 +131,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs())
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_explanations(name, sets))
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
     yield ["guard", "status", "--run-folder", str(report.parent)]
@@ -142,6 +142,15 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
+    """Yield the commands that explain a recipe."""
+    for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
+        yield [*asked, *sets]
+        yield [*asked, *sets, "--json"]
+    yield ["explain", name, AUTH]
+    yield ["upgrade", name, "--to", AUTH]
 
 
 def _of_generations() -> Iterator[list[str]]:

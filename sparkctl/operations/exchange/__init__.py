@@ -1,1 +1,1 @@
-"""Use cases of what comes from other tools and goes to them."""
+"""Files of other tools: read within bounds, made recipes, and written; and what goes to other tools."""

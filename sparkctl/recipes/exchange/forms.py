@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.sources import commands
+from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Form(NamedTuple):
 
 FORMS: Final = (
     Form("compose", compose.recognises, compose.read),
+    Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
+    Form(eugr.FORM, eugr.recognises, eugr.read),
+    Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
     Form("shell commands", commands.recognises, commands.read),
 )
 """In their order: the particular before the general."""

@@ -50,6 +50,39 @@ class Given(NamedTuple):
     end: int
 
 
+class OptionWords(NamedTuple):
+    """An option of a command: its long name without dashes, its value (of a bare one ``true``), the words it takes."""
+
+    name: str
+    value: str
+    words: tuple[str, ...]
+
+
+class CommandParts(NamedTuple):
+    """A command in its parts: docker's options, the image, and what follows it, each flag with its values."""
+
+    options: tuple[OptionWords, ...]
+    image: str
+    command: tuple[tuple[str, ...], ...]
+
+
+def parts(words: Sequence[str]) -> CommandParts:
+    """Return a ``docker run`` command in its parts.
+
+    Raises:
+        InputError: as for ``parse``, of what docker's options are; their values are not judged.
+    """
+    _, position = _verb(words)
+    given, image = _scan(words, position)
+    if image >= len(words):
+        raise InputError("docker run: no image", hint="write docker run [OPTIONS] IMAGE [COMMAND…]")
+    options = tuple(OptionWords(one.name, one.text, tuple(words[one.start : one.end])) for one in given)
+    starts = [index for index in range(image + 1, len(words)) if index == image + 1 or _FLAG_LIKE.match(words[index])]
+    ends = [*starts[1:], len(words)]
+    command = tuple(tuple(words[start:end]) for start, end in zip(starts, ends, strict=False))
+    return CommandParts(options, words[image], command)
+
+
 def parse(words: Sequence[str]) -> ContainerSpec:
     """Return the container that ``docker run`` (or ``create``) with these words would create.
 
@@ -121,15 +154,20 @@ def labelled(words: Sequence[str], labels: Mapping[str, str]) -> list[str]:
     return [*words[:place], *added, *words[place:]]
 
 
-def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
-    """Return the words as a shell reads them, one option with its value a line; see ``spelling.quote``."""
+def lines(words: Sequence[str]) -> list[list[str]]:
+    """Return the words, one option with its value a line, as a person reads them."""
     starts = {0, *_line_starts(words)}
-    lines: list[list[str]] = []
+    found: list[list[str]] = []
     for position, word in enumerate(words):
         if position in starts:
-            lines.append([])
-        lines[-1].append(quote(word, ascii_only=ascii_only))
-    return " \\\n  ".join(" ".join(line) for line in lines)
+            found.append([])
+        found[-1].append(word)
+    return found
+
+
+def shell_text(words: Sequence[str], *, ascii_only: bool = False) -> str:
+    """Return the words as a shell reads them, one option with its value a line; see ``spelling.quote``."""
+    return " \\\n  ".join(" ".join(quote(word, ascii_only=ascii_only) for word in line) for line in lines(words))
 
 
 def _line_starts(words: Sequence[str]) -> Iterable[int]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.made import Choices, Path
 
 
-class Item(NamedTuple):
+class SourceItem(NamedTuple):
     """An option or flag of the source: ``text`` as it is written there, without a secret's value."""
 
     place: Place
@@ -32,7 +32,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     refused: Refused | None = None
 
-    def put(self, path: Path, value: object, item: Item | None = None, comment: str = "") -> None:
+    def put(self, path: Path, value: object, item: SourceItem | None = None, comment: str = "") -> None:
         """Give a key its value; ``item`` is where the source says it, ``comment`` why, where it does not."""
         self.values[path] = value
         if comment:
@@ -40,11 +40,11 @@ class Draft:
         if item is not None:
             self.accounts.append(Accounted(item.place, item.text, path))
 
-    def explain(self, item: Item, why: str) -> None:
+    def explain(self, item: SourceItem, why: str) -> None:
         """Say why a word of the source needs no key."""
         self.accounts.append(Accounted(item.place, item.text, why=why))
 
-    def leave(self, item: Item, why: str, needs: str | None = None) -> None:
+    def leave(self, item: SourceItem, why: str, needs: str | None = None) -> None:
         """Put a word of the source among what stays over."""
         self.accounts.append(Accounted(item.place, item.text))
         self.leftovers.append(Leftover(item.place, item.text, why, needs))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sparkctl.base import shown
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.recipes import values
-from sparkctl.recipes.exchange.fields.draft import Item
+from sparkctl.recipes.exchange.fields.draft import SourceItem
 from sparkctl.recipes.exchange.fields.options import given_by, without_value
 from sparkctl.recipes.exchange.material import as_written, unknowns
 from sparkctl.vllm.command import words as serve_words
@@ -43,24 +43,25 @@ _ALIASES: Final = {
 }
 _BACKENDS: Final = {"moe-backend": "moe", "linear-backend": "linear", "attention-backend": "attention"}
 _LIMITS: Final = {"max-num-seqs": "sequences", "max-num-batched-tokens": "batched-tokens"}
+_FRACTION: Final = re.compile(r"[0-9]{0,3}\.?[0-9]{1,9}")
 _ITEMS: Final = re.compile(r"(\w+)=(\d{1,9})(?:,|$)")
 _MOST_SHOWN: Final = 200
 
 
-class Given(NamedTuple):
+class GivenFlag(NamedTuple):
     """A flag of the source: its value as a recipe would write it, and as it was read."""
 
     name: str
     value: Any
     raw: bool | str | tuple[str, ...]
-    item: Item
+    item: SourceItem
 
 
 class Serving(NamedTuple):
     """What only the whole launch can place: the model's word, and flags by their name."""
 
     model: Word | None
-    late: Mapping[str, Given]
+    late: Mapping[str, GivenFlag]
 
 
 _LATE: Final = frozenset({"host", "max-model-len", "model", "port", "revision", "served-model-name"})
@@ -70,10 +71,10 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
     """Put a server's flags into fields and ``args``."""
     texts = [word.text for word in words]
     read = serve_words.read(texts, version)
-    given: dict[str, Given] = {}
+    given: dict[str, GivenFlag] = {}
     for flag in read.flags:
-        item = Item(words[flag.start].place, _shown(flag.name, texts[flag.start : flag.end]))
-        one = Given(
+        item = SourceItem(words[flag.start].place, _shown(flag.name, texts[flag.start : flag.end]))
+        one = GivenFlag(
             _ALIASES.get(flag.name, flag.name), serve_words.plain_value(flag.name, flag.value), flag.value, item
         )
         before = given.pop(one.name, None)
@@ -84,8 +85,8 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
     for other in others:
         if other is not None:
             text = as_written(other.text)[:_MOST_SHOWN]
-            draft.leave(Item(other.place, text), "vLLM takes one model, and this word belongs to no flag", None)
-    late: dict[str, Given] = {}
+            draft.leave(SourceItem(other.place, text), "vLLM takes one model, and this word belongs to no flag", None)
+    late: dict[str, GivenFlag] = {}
     for one in list(given.values()):
         if one.name in _LATE:
             late[one.name] = one
@@ -102,7 +103,7 @@ def _shown(name: str, texts: Sequence[str]) -> str:
     return as_written(" ".join(texts))[:_MOST_SHOWN]
 
 
-def _place(draft: Draft, one: Given) -> None:
+def _place(draft: Draft, one: GivenFlag) -> None:
     head, _, path = one.name.partition(".")
     missing = unknowns(" ".join(one.raw) if isinstance(one.raw, tuple) else str(one.raw))
     if head in values.SECRET_FLAGS:
@@ -120,21 +121,21 @@ def _place(draft: Draft, one: Given) -> None:
         _FIELDS.get(head, _argument)(draft, one)
 
 
-def _executor(draft: Draft, one: Given) -> None:
+def _executor(draft: Draft, one: GivenFlag) -> None:
     if one.value in {"ray", "mp"}:
         draft.explain(one.item, "one GPU needs no other processes")
     else:
         _argument(draft, one)
 
 
-def _secret(draft: Draft, head: str, one: Given) -> None:
+def _secret(draft: Draft, head: str, one: GivenFlag) -> None:
     name = values.SECRET_FLAGS[head]
     before = draft.values.get(("secrets",), [])
     names = [*before, name] if isinstance(before, list) and name not in before else before
     draft.put(("secrets",), names, one.item)
 
 
-def _ranks(draft: Draft, one: Given) -> None:
+def _ranks(draft: Draft, one: GivenFlag) -> None:
     if one.value == 1:
         draft.explain(one.item, "1 is vLLM's default")
         return
@@ -142,16 +143,16 @@ def _ranks(draft: Draft, one: Given) -> None:
     draft.note(f"{one.item.text}: on one Spark the model is served by its one GPU, as the community's runners do it")
 
 
-def _utilization(draft: Draft, one: Given) -> None:
+def _utilization(draft: Draft, one: GivenFlag) -> None:
     if ("memory", "kv") in draft.values:
         draft.explain(one.item, "kv-cache-memory-bytes decides, and vLLM then takes no fraction")
-    elif isinstance(one.value, float | int) and not isinstance(one.value, bool) and 0 < one.value <= 1:
-        draft.put(("memory", "utilization"), float(one.value), one.item)
+    elif _FRACTION.fullmatch(str(one.raw)) and 0 < float(str(one.raw)) <= 1:
+        draft.put(("memory", "utilization"), float(str(one.raw)), one.item)
     else:
         _unusable(draft, one, "a number above 0 and at most 1")
 
 
-def _kv(draft: Draft, one: Given) -> None:
+def _kv(draft: Draft, one: GivenFlag) -> None:
     if not _is_count(one.value):
         _unusable(draft, one, "a number of bytes")
         return
@@ -164,7 +165,7 @@ def _kv(draft: Draft, one: Given) -> None:
     draft.put(("memory", "kv"), one.value, one.item)
 
 
-def _limit(draft: Draft, one: Given) -> None:
+def _limit(draft: Draft, one: GivenFlag) -> None:
     if _is_count(one.value):
         draft.put(("limits", _LIMITS[one.name]), one.value, one.item)
     else:
@@ -175,22 +176,22 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _backend(draft: Draft, one: Given) -> None:
+def _backend(draft: Draft, one: GivenFlag) -> None:
     if isinstance(one.value, str) and one.value:
         draft.put(("backend", _BACKENDS[one.name]), one.value, one.item)
     else:
         _unusable(draft, one, "the name of a backend")
 
 
-def _config(draft: Draft, one: Given) -> None:
+def _config(draft: Draft, one: GivenFlag) -> None:
     draft.leave(one.item, "the flags in its file are not read", "write them behind the command")
 
 
-def _unusable(draft: Draft, one: Given, expected: str) -> None:
+def _unusable(draft: Draft, one: GivenFlag, expected: str) -> None:
     draft.leave(one.item, f"expected {expected}, as vLLM does", None)
 
 
-def _multimodal(draft: Draft, path: str, one: Given) -> None:
+def _multimodal(draft: Draft, path: str, one: GivenFlag) -> None:
     limits: object = {path: one.value} if path else one.value
     if isinstance(limits, str):
         found = _ITEMS.findall(limits)
@@ -203,7 +204,7 @@ def _multimodal(draft: Draft, path: str, one: Given) -> None:
         draft.leave(one.item, "limits.multimodal takes a whole number for each input", None)
 
 
-def _draft_key(draft: Draft, path: str, one: Given) -> None:
+def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:
     """Gather the keys of ``--speculative-config``, whole or dotted."""
     given: object = one.value
     if path:
@@ -244,10 +245,12 @@ def _speculative(draft: Draft) -> None:
     accounts = [account for account in draft.accounts if account.path == ("speculative",)]
     draft.accounts = [account for account in draft.accounts if account.path != ("speculative",)]
     for account in accounts:
-        draft.leave(Item(account.place, account.text), problem, "speculative: with method, model and their number")
+        draft.leave(
+            SourceItem(account.place, account.text), problem, "speculative: with method, model and their number"
+        )
 
 
-def _argument(draft: Draft, one: Given) -> None:
+def _argument(draft: Draft, one: GivenFlag) -> None:
     try:
         values.argument(one.name)
     except ValueError as error:
@@ -256,7 +259,7 @@ def _argument(draft: Draft, one: Given) -> None:
     draft.put(("args", one.name), one.value, one.item)
 
 
-_FIELDS: Final[dict[str, Callable[[Draft, Given], None]]] = {
+_FIELDS: Final[dict[str, Callable[[Draft, GivenFlag], None]]] = {
     "attention-backend": _backend,
     "config": _config,
     "distributed-executor-backend": _executor,

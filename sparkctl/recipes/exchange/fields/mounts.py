@@ -10,7 +10,7 @@ from sparkctl.recipes.exchange.fields.options import HOME, allowed
 from sparkctl.recipes.host.caches import MODELS, MODELS_OF_USERS, VARIABLES
 
 if TYPE_CHECKING:
-    from sparkctl.recipes.exchange.fields.draft import Draft, Item
+    from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
     from sparkctl.recipes.exchange.fields.options import Setup
     from sparkctl.world.spec import Mount
 
@@ -56,7 +56,7 @@ def _of_host(mount: Mount) -> str | None:
     return "~" + mount.source.removeprefix(HOME) if mount.source.startswith(HOME) else mount.source
 
 
-def _no_folder(draft: Draft, setup: Setup, mount: Mount, item: Item) -> None:
+def _no_folder(draft: Draft, setup: Setup, mount: Mount, item: SourceItem) -> None:
     if mount.kind == "tmpfs":
         draft.leave(item, "a recipe has no memory file systems", "a template of your own")
     elif _is_hub(setup, mount.target):
@@ -80,7 +80,7 @@ def _is_compiled(setup: Setup, target: str) -> bool:
     return _COMPILED.fullmatch(target) is not None or any(one and _below(one, target) for one in named)
 
 
-def _hub(draft: Draft, setup: Setup, mount: Mount, source: str, item: Item) -> None:
+def _hub(draft: Draft, setup: Setup, mount: Mount, source: str, item: SourceItem) -> None:
     target = mount.target.rstrip("/")
     if ("cache",) in draft.values:
         draft.leave(item, f"the cache of models is {draft.values['cache',]} already", "container.mounts")
@@ -97,7 +97,7 @@ def _hub(draft: Draft, setup: Setup, mount: Mount, source: str, item: Item) -> N
             draft.explain(setup.env.pop(name)[1], f"sparkctl mounts the cache where the libraries look: {MODELS}")
 
 
-def _other(draft: Draft, mount: Mount, source: str, item: Item) -> None:
+def _other(draft: Draft, mount: Mount, source: str, item: SourceItem) -> None:
     if not source.startswith(("/", "~/")):
         draft.leave(item, "it is no whole path of this host", "container.mounts")
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sparkctl.base import shown
 from sparkctl.base.errors import InputError
 from sparkctl.recipes import values
-from sparkctl.recipes.exchange.fields.draft import Item
-from sparkctl.recipes.exchange.material import as_written, unknowns
+from sparkctl.recipes.exchange.fields.draft import SourceItem
+from sparkctl.recipes.exchange.material import as_written, shown_name, unknowns
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ _NO_KEY: Final = ("a recipe has no key for it", "a template of your own")
 class Setup:
     """What the options say that only the whole launch can place."""
 
-    ports: list[tuple[Port, Item]] = field(default_factory=list)
-    mounts: list[tuple[Mount, Item]] = field(default_factory=list)
-    env: dict[str, tuple[str | None, Item]] = field(default_factory=dict)
-    entrypoint: tuple[str, Item] | None = None
+    ports: list[tuple[Port, SourceItem]] = field(default_factory=list)
+    mounts: list[tuple[Mount, SourceItem]] = field(default_factory=list)
+    env: dict[str, tuple[str | None, SourceItem]] = field(default_factory=dict)
+    entrypoint: tuple[str, SourceItem] | None = None
     on_host: bool = False
     gpus: bool = False
 
@@ -84,7 +84,7 @@ def read_options(draft: Draft, words: Sequence[Word]) -> Setup:
         draft.refuse("docker option", "an option without its value", words[-1].place if words else None)
         return setup
     for option in given:
-        item = Item(words[option.start - 2].place, shown_option(option))
+        item = SourceItem(words[option.start - 2].place, shown_option(option))
         _read(draft, setup, option, item)
     return setup
 
@@ -108,7 +108,7 @@ def _has_secret(value: str) -> bool:
     return shown.Boundary().hidden(value) != value
 
 
-def _read(draft: Draft, setup: Setup, option: Given, item: Item) -> None:
+def _read(draft: Draft, setup: Setup, option: Given, item: SourceItem) -> None:
     if option.name == "env":
         name, equals, value = option.text.partition("=")
         variable(draft, setup, name, value if equals else None, item)
@@ -135,8 +135,7 @@ def _read(draft: Draft, setup: Setup, option: Given, item: Item) -> None:
 
 def without_value(missing: Sequence[str]) -> str:
     """Return why a word with unknown values cannot be used."""
-    names = [as_written(f"\ue000{name}\ue001") for name in missing]
-    return f"{names[0]} has no value here"
+    return f"{shown_name(missing[0])} has no value here"
 
 
 def given_by(missing: Sequence[str]) -> str:
@@ -146,7 +145,7 @@ def given_by(missing: Sequence[str]) -> str:
     return f"--var {missing[0]}=VALUE"
 
 
-def variable(draft: Draft, setup: Setup, name: str, value: str | None, item: Item) -> None:
+def variable(draft: Draft, setup: Setup, name: str, value: str | None, item: SourceItem) -> None:
     """Take a variable: a secret by its name, another with its value."""
     secret = is_secret(name) or (value is not None and _has_secret(value))
     if secret and _SECRET_NAME.fullmatch(name):
@@ -167,14 +166,14 @@ def variable(draft: Draft, setup: Setup, name: str, value: str | None, item: Ite
 # --- one option each -------------------------------------------------------------------------------------------------
 
 
-def _container(key: str) -> Callable[[Draft, Setup, Any, Item], None]:
-    def read(draft: Draft, _: Setup, value: Any, item: Item) -> None:  # noqa: ANN401  (as the grammar reads it)
+def _container(key: str) -> Callable[[Draft, Setup, Any, SourceItem], None]:
+    def read(draft: Draft, _: Setup, value: Any, item: SourceItem) -> None:  # noqa: ANN401  (as the grammar reads it)
         draft.put(("container", key), value, item)
 
     return read
 
 
-def _restart(draft: Draft, _: Setup, value: str, item: Item) -> None:
+def _restart(draft: Draft, _: Setup, value: str, item: SourceItem) -> None:
     policy, _colon, count = value.partition(":")
     if policy in _RESTARTS:
         draft.put(("container", "restart"), policy, item)
@@ -182,7 +181,7 @@ def _restart(draft: Draft, _: Setup, value: str, item: Item) -> None:
         draft.leave(item, "a recipe does not bound how often the engine restarts", None)
 
 
-def _gpus(draft: Draft, setup: Setup, value: Any, item: Item) -> None:  # noqa: ANN401
+def _gpus(draft: Draft, setup: Setup, value: Any, item: SourceItem) -> None:  # noqa: ANN401
     setup.gpus = True
     chosen = ",".join(value.device_ids) if value.device_ids else "all"
     if value.count == 0 and not value.device_ids:
@@ -192,7 +191,7 @@ def _gpus(draft: Draft, setup: Setup, value: Any, item: Item) -> None:  # noqa: 
         draft.note(f"{item.text}: a Spark has one GPU")
 
 
-def _device(draft: Draft, setup: Setup, value: list[Any], item: Item) -> None:
+def _device(draft: Draft, setup: Setup, value: list[Any], item: SourceItem) -> None:
     one = value[0]
     if isinstance(one, str):
         setup.gpus = True
@@ -207,7 +206,7 @@ def _device(draft: Draft, setup: Setup, value: list[Any], item: Item) -> None:
         _append(draft, ("container", "devices"), f"{one.host_path}{inside}{permissions}", item)
 
 
-def allowed(draft: Draft, what: str, item: Item) -> bool:
+def allowed(draft: Draft, what: str, item: SourceItem) -> bool:
     """Return whether the operator allows it; what is not allowed stays over, with the word that allows it."""
     if what in draft.choices.allow:
         draft.note(f"{item.text}: {ALLOWABLE[what]}; it is there because --allow {what} says so")
@@ -216,32 +215,32 @@ def allowed(draft: Draft, what: str, item: Item) -> bool:
     return False
 
 
-def _append(draft: Draft, path: tuple[str, ...], value: object, item: Item) -> None:
+def _append(draft: Draft, path: tuple[str, ...], value: object, item: SourceItem) -> None:
     before = draft.values.get(path)
     kept = [*before, value] if isinstance(before, list) and value not in before else before or [value]
     draft.put(path, kept, item)
 
 
-def _privileged(draft: Draft, _: Setup, value: bool, item: Item) -> None:
+def _privileged(draft: Draft, _: Setup, value: bool, item: SourceItem) -> None:
     if not value:
         draft.explain(item, "it is docker's default")
     elif allowed(draft, "privileged", item):
         draft.put(("container", "privileged"), True, item)
 
 
-def _capabilities(draft: Draft, _: Setup, value: list[str], item: Item) -> None:
+def _capabilities(draft: Draft, _: Setup, value: list[str], item: SourceItem) -> None:
     if allowed(draft, "capabilities", item):
         for one in value:
             _append(draft, ("container", "capabilities"), one.removeprefix("CAP_"), item)
 
 
-def _ulimits(draft: Draft, _: Setup, value: list[Any], item: Item) -> None:
+def _ulimits(draft: Draft, _: Setup, value: list[Any], item: SourceItem) -> None:
     for one in value:
         limit = one.soft if one.soft == one.hard else f"{one.soft}:{one.hard}"
         draft.put(("container", "ulimits", one.name), limit, item)
 
 
-def _shm_size(draft: Draft, _: Setup, value: int, item: Item) -> None:
+def _shm_size(draft: Draft, _: Setup, value: int, item: SourceItem) -> None:
     draft.put(("container", "shm-size"), size(value), item)
 
 
@@ -253,7 +252,7 @@ def size(count: int) -> str | int:
     return count
 
 
-def _network(draft: Draft, setup: Setup, value: str, item: Item) -> None:
+def _network(draft: Draft, setup: Setup, value: str, item: SourceItem) -> None:
     setup.on_host = value == "host"
     if value in {"bridge", "default"}:
         draft.explain(item, "it is docker's default")
@@ -261,37 +260,37 @@ def _network(draft: Draft, setup: Setup, value: str, item: Item) -> None:
         draft.put(("container", "network"), value, item)
 
 
-def _platform(draft: Draft, _: Setup, value: str, item: Item) -> None:
+def _platform(draft: Draft, _: Setup, value: str, item: SourceItem) -> None:
     if value in _ARM:
         draft.explain(item, "a Spark is that")
     else:
         draft.leave(item, f"a Spark is linux/arm64, and not {value}", None)
 
 
-def _pull(draft: Draft, _: Setup, value: str, item: Item) -> None:
+def _pull(draft: Draft, _: Setup, value: str, item: SourceItem) -> None:
     if value == "missing":
         draft.explain(item, "sparkctl does so")
     else:
         draft.leave(item, *_LEFT["pull"])
 
 
-def _user(draft: Draft, _: Setup, value: str, item: Item) -> None:
+def _user(draft: Draft, _: Setup, value: str, item: SourceItem) -> None:
     draft.put(("container", "user"), value, item)
 
 
-def _published(_: Draft, setup: Setup, value: list[Any], item: Item) -> None:
+def _published(_: Draft, setup: Setup, value: list[Any], item: SourceItem) -> None:
     setup.ports += [(port, item) for port in value]
 
 
-def _mounted(_: Draft, setup: Setup, value: list[Any], item: Item) -> None:
+def _mounted(_: Draft, setup: Setup, value: list[Any], item: SourceItem) -> None:
     setup.mounts += [(mount, item) for mount in value]
 
 
-def _entrypoint(_: Draft, setup: Setup, value: str, item: Item) -> None:
+def _entrypoint(_: Draft, setup: Setup, value: str, item: SourceItem) -> None:
     setup.entrypoint = (value, item)
 
 
-_READERS: Final[dict[str, Callable[[Draft, Setup, Any, Item], None]]] = {
+_READERS: Final[dict[str, Callable[[Draft, Setup, Any, SourceItem], None]]] = {
     "cap-add": _capabilities,
     "device": _device,
     "entrypoint": _entrypoint,

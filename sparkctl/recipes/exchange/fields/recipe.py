@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion
 
 from sparkctl.base.errors import Place
 from sparkctl.recipes import values
-from sparkctl.recipes.exchange.fields.draft import Draft, Item
+from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
 from sparkctl.recipes.exchange.fields.flag_fields import Serving, read_flags
 from sparkctl.recipes.exchange.fields.made import Choices, Made
 from sparkctl.recipes.exchange.fields.mounts import place_mounts
@@ -23,9 +23,9 @@ from sparkctl.vllm import flags
 if TYPE_CHECKING:
     from packaging.version import Version
 
-    from sparkctl.recipes.exchange.fields.flag_fields import Given
+    from sparkctl.recipes.exchange.fields.flag_fields import GivenFlag
     from sparkctl.recipes.exchange.fields.options import Setup
-    from sparkctl.recipes.exchange.fields.server import Server
+    from sparkctl.recipes.exchange.fields.server import ServerWords
     from sparkctl.recipes.exchange.launch import Launch, Word
 
 BARE: Final = "vllm serve"
@@ -90,7 +90,7 @@ def _image(draft: Draft, image: Word | None) -> None:
             "a value is missing", f"the image: {without_value(missing)}; give it: {given_by(missing)}", image.place
         )
         return
-    item = Item(image.place, image.text)
+    item = SourceItem(image.place, image.text)
     try:
         values.image(image.text)
     except ValueError:
@@ -115,7 +115,7 @@ def _version(draft: Draft, launch: Launch) -> Version:
         return flags.releases()[-1]
 
 
-def _model(draft: Draft, setup: Setup, serving: Serving, server: Server) -> None:
+def _model(draft: Draft, setup: Setup, serving: Serving, server: ServerWords) -> None:
     flag = serving.late.get("model")
     word = serving.model
     if word is None and flag is None:
@@ -123,7 +123,11 @@ def _model(draft: Draft, setup: Setup, serving: Serving, server: Server) -> None
         draft.refuse("no model", "the server's command names no model", place)
         return
     text = word.text if word is not None else str(flag.value if flag else "")
-    item = Item(word.place, as_written(text)) if word is not None else (flag.item if flag else Item(_nowhere(), text))
+    item = (
+        SourceItem(word.place, as_written(text))
+        if word is not None
+        else (flag.item if flag else SourceItem(_nowhere(), text))
+    )
     if word is not None and flag is not None:
         draft.explain(flag.item, "the model is named by its position, too")
     missing = unknowns(text)
@@ -135,7 +139,7 @@ def _model(draft: Draft, setup: Setup, serving: Serving, server: Server) -> None
     _named(draft, setup, serving, text, item)
 
 
-def _named(draft: Draft, setup: Setup, serving: Serving, text: str, item: Item) -> None:
+def _named(draft: Draft, setup: Setup, serving: Serving, text: str, item: SourceItem) -> None:
     revision = serving.late.get("revision")
     path = text if text.startswith(("/", "~", ".")) else None
     folder = place_mounts(draft, setup, path)
@@ -227,7 +231,7 @@ def _published(draft: Draft, setup: Setup, number: int) -> None:
     _bind(draft, one.host_ip or "0.0.0.0", item)  # noqa: S104
 
 
-def _bind(draft: Draft, address: str, item: Item | None) -> None:
+def _bind(draft: Draft, address: str, item: SourceItem | None) -> None:
     if ipaddress.ip_address(address).is_loopback:
         draft.put(("serve", "bind"), address, item)
         return
@@ -235,7 +239,7 @@ def _bind(draft: Draft, address: str, item: Item | None) -> None:
     draft.put(("serve", "bind"), address, item, why)
 
 
-def _port(draft: Draft, port: Given | None) -> int:
+def _port(draft: Draft, port: GivenFlag | None) -> int:
     if port is None:
         return _DEFAULT_PORT
     most = 65535
@@ -248,7 +252,7 @@ def _port(draft: Draft, port: Given | None) -> int:
     return _DEFAULT_PORT
 
 
-def _ip(draft: Draft, host: Given | None) -> str | None:
+def _ip(draft: Draft, host: GivenFlag | None) -> str | None:
     text = str(host.raw) if host else ""
     if text == "localhost":
         return "127.0.0.1"

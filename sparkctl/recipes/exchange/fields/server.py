@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.fields.draft import Item
+from sparkctl.recipes.exchange.fields.draft import SourceItem
 from sparkctl.recipes.exchange.fields.options import Setup, variable
 from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.material import Material, as_written
@@ -29,7 +29,7 @@ _HARMLESS: Final = frozenset(
 _MOST_SHOWN: Final = 120
 
 
-class Server(NamedTuple):
+class ServerWords(NamedTuple):
     """A server's words: ``template`` starts it, ``words`` follow ``vllm serve``."""
 
     template: str
@@ -54,7 +54,7 @@ def serving(words: Sequence[Word]) -> tuple[Word, ...] | None:
     return serving(words[script_at:]) if script_at and base_name(texts[script_at]) == "vllm" else None
 
 
-def server_of(draft: Draft, setup: Setup, image: Word | None, command: Sequence[Word]) -> Server | None:
+def server_of(draft: Draft, setup: Setup, image: Word | None, command: Sequence[Word]) -> ServerWords | None:
     """Return the server's words, None where the container starts none; what else its shell does stays over."""
     words = [*_entry(setup), *command]
     overridden = setup.entrypoint is not None
@@ -64,16 +64,16 @@ def server_of(draft: Draft, setup: Setup, image: Word | None, command: Sequence[
     found = serving(unwrapped_words)
     if found is not None:
         _say_entrypoint(draft, setup)
-        return Server("vllm-serve", found)
+        return ServerWords("vllm-serve", found)
     texts = [word.text for word in unwrapped_words]
     of_vllm = image is not None and _OPENAI.search(image.text) is not None
     if not overridden and texts[:1] == ["serve"]:
         draft.put(("container", "entrypoint"), "", comment="the image's own is vllm, whose command this names whole")
-        return Server("vllm-serve", tuple(unwrapped_words[1:]))
+        return ServerWords("vllm-serve", tuple(unwrapped_words[1:]))
     flags_alone = bool(texts) and (texts[0].startswith("--") or (of_vllm and _MODEL.fullmatch(texts[0]) is not None))
     looks_served = of_vllm or any(text.split("=")[0] in {"--model", "--served-model-name"} for text in texts)
     if not overridden and flags_alone and looks_served:
-        return Server("vllm-openai", tuple(unwrapped_words))
+        return ServerWords("vllm-openai", tuple(unwrapped_words))
     _refuse(draft, image, texts)
     return None
 
@@ -104,16 +104,17 @@ def _without_shell(draft: Draft, setup: Setup, words: Sequence[Word]) -> tuple[W
     if text is None:
         inner = unwrapped(words)
         for name, value in inner.environment:
-            variable(draft, setup, name, value.text, Item(value.place, f"{name}=…"))
+            variable(draft, setup, name, value.text, SourceItem(value.place, f"{name}=…"))
         return inner.words
     return _of_shell(draft, setup, text)
 
 
 def _of_shell(draft: Draft, setup: Setup, text: Word) -> tuple[Word, ...] | None:
     """Return the one server that a shell's text starts."""
-    read = script.read(Material(text.text, text.place.file, {"HOME": "~"}), text.place.line)
-    if read.error is not None:
-        draft.refuse("unreadable shell text", read.error.message, read.error.place)
+    material = Material(text.text, text.place.file, {"HOME": "~"})
+    read = script.read(material, [script.ShellText(text.text, text.place.line)])
+    if read.errors:
+        draft.refuse("unreadable shell text", read.errors[0].message, read.errors[0].place)
         return None
     servers = [one for one in read.commands if serving(one.words) is not None]
     if len(servers) != 1:
@@ -121,19 +122,19 @@ def _of_shell(draft: Draft, setup: Setup, text: Word) -> tuple[Word, ...] | None
         draft.refuse(reason, f"its shell starts {len(servers)} servers of vLLM", text.place)
         return None
     for name, value in servers[0].environment:
-        variable(draft, setup, name, value.text, Item(value.place, f"export {name}"))
+        variable(draft, setup, name, value.text, SourceItem(value.place, f"export {name}"))
     for one in read.commands:
         if one is not servers[0]:
             _other(draft, one.words, one.place)
     for word in read.unread:
-        draft.leave(Item(word.place, f"source {as_written(word.text)}"), "the image's own file is not read", None)
+        draft.leave(SourceItem(word.place, f"source {as_written(word.text)}"), "the image's own file is not read", None)
     return servers[0].words
 
 
 def _other(draft: Draft, words: Sequence[Word], place: Place) -> None:
     """Account for a command that the shell runs beside the server."""
     text = as_written(" ".join(word.text for word in words))[:_MOST_SHOWN]
-    item = Item(place, text)
+    item = SourceItem(place, text)
     name = base_name(words[0].text) if words else ""
     if name in _HARMLESS:
         draft.explain(item, "it changes nothing of the server")

@@ -36,6 +36,7 @@ _MOST_ROUNDS: Final = 64
 _ENDING: Final = frozenset({"exit", "return", "break", "continue"})
 _INTERESTING: Final = re.compile(r"\b(?:docker|podman|nerdctl|vllm)\b")
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ssh", "cat", "tee"})
+_TOO_MUCH: Final = "its variables and loops make more than is read"
 _MARKS: Final = dict.fromkeys((0xE000, 0xE001), 0xFFFD)
 _QUOTED_IN_HERE: Final = re.compile(r"\\([$`\\])")
 
@@ -63,25 +64,36 @@ class Read(NamedTuple):
     commands: tuple[ShellCommand, ...]
     doubts: dict[str, Doubt]
     unread: tuple[Word, ...] = ()
-    error: ShellError | None = None
+    errors: tuple[ShellError, ...] = ()
 
 
-def read(material: Material, first_line: int = 1) -> Read:
-    """Return the commands of a script. What no shell would read is in ``error``, and what stands before it is read."""
-    text = cleaned(material.text)
-    parsed = parse(text, material.file, first_line)
-    reading = _Reading(material)
-    error = parsed.error
+class ShellText(NamedTuple):
+    """A text that one shell reads, and the number of its first line in the file."""
+
+    text: str
+    first_line: int = 1
+
+
+def read(material: Material, texts: Sequence[ShellText] = ()) -> Read:
+    """Return the commands of a script, or of several texts of one file: the later know the earlier's variables.
+
+    What no shell would read is in ``errors``, and what stands before it in its text is read.
+    """
+    reading = _ScriptReading(material)
+    errors: list[ShellError] = []
+    for text in texts or (ShellText(cleaned(material.text)),):
+        parsed = parse(text.text, material.file, text.first_line)
+        errors += [parsed.error] if parsed.error is not None else []
+        try:
+            reading.block(parsed.block)
+        except TooMuchError:
+            errors.append(ShellError(_TOO_MUCH, material.place(text.first_line)))
+            break
     try:
-        reading.whole(parsed.block)
+        reading.uncalled()
     except TooMuchError:
-        error = ShellError("its variables and loops make more than is read", material.place(first_line))
-    return Read(
-        tuple(reading.commands),
-        reading.variables.doubts,
-        tuple(reading.unread),
-        error,
-    )
+        errors.append(ShellError(_TOO_MUCH, material.place(1)))
+    return Read(tuple(reading.commands), reading.variables.doubts, tuple(reading.unread), tuple(errors))
 
 
 def cleaned(text: str) -> str:
@@ -96,7 +108,7 @@ class _Outcome(NamedTuple):
     ends: bool = False
 
 
-class _Reading:
+class _ScriptReading:
     def __init__(self, material: Material) -> None:
         self._material = material
         self.variables = Variables(material.variables)
@@ -111,8 +123,8 @@ class _Reading:
         self._within = ""
         self._left = MOST_COMMANDS
 
-    def whole(self, block: Block) -> None:
-        self.block(block)
+    def uncalled(self) -> None:
+        """Read the functions that nobody calls, after all else."""
         for name in [name for name in self._functions if name not in self._called]:
             if name not in self._called:
                 self._maybe(self._functions[name], 0)
@@ -344,12 +356,12 @@ class _Reading:
 
 
 _BUILTINS: Final = {
-    "source": _Reading._source,  # noqa: SLF001  (its own)
-    ".": _Reading._source,  # noqa: SLF001
-    "shift": _Reading._shift,  # noqa: SLF001
-    "set": _Reading._set,  # noqa: SLF001
-    "read": _Reading._read,  # noqa: SLF001
-    "unset": _Reading._unset,  # noqa: SLF001
+    "source": _ScriptReading._source,  # noqa: SLF001  (its own)
+    ".": _ScriptReading._source,  # noqa: SLF001
+    "shift": _ScriptReading._shift,  # noqa: SLF001
+    "set": _ScriptReading._set,  # noqa: SLF001
+    "read": _ScriptReading._read,  # noqa: SLF001
+    "unset": _ScriptReading._unset,  # noqa: SLF001
 }
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.exchange.material import Material
     from sparkctl.recipes.exchange.shell.script import Read, ShellCommand
-    from sparkctl.recipes.exchange.sources.shell_text import ShellText
 
 _START: Final = re.compile(
     r"\b(?:docker|podman|nerdctl)\s+(?:container\s+)?(?:run|create)\b|\bvllm\s+serve\b|vllm\.entrypoints\.openai\.api_server"
@@ -37,10 +36,8 @@ def read(material: Material) -> list[Launch]:
         message = f"a script of more than {MOST_CHARACTERS:,} characters is not read: put its command into a file alone"
         return [Launch("", docker_run.FORM, material.place(1), refused=Refused("too long", message, material.place(1)))]
     found: dict[tuple[object, ...], Launch] = {}
-    for text in shell_texts(material):
-        if _START.search(text.text):
-            for launch in _launches(material, text):
-                found.setdefault(_told(launch), launch)
+    for launch in _launches(material):
+        found.setdefault(_told(launch), launch)
     return list(found.values())
 
 
@@ -51,17 +48,21 @@ def _told(launch: Launch) -> tuple[object, ...]:
     return (launch.form, place, *(word.text for word in words if word is not None))
 
 
-def _launches(material: Material, text: ShellText) -> Iterator[Launch]:
-    read = script.read(replace(material, text=text.text), text.first_line)
+def _launches(material: Material) -> Iterator[Launch]:
+    texts = list(shell_texts(material))
+    if not texts:
+        return
+    read = script.read(material, texts)
     for command in read.commands:
         launch = _launch(command, material)
         if launch is not None:
             yield replace(launch, notes=(*launch.notes, *_doubts(launch, read)))
-    if read.error is not None:
-        lines = text.text.split("\n")[max(0, read.error.place.line - text.first_line) :]
+    for error in read.errors:
+        text = next(one for one in reversed(texts) if one.first_line <= max(1, error.place.line))
+        lines = text.text.split("\n")[max(0, error.place.line - text.first_line) :]
         if _START.search("\n".join(lines)):
-            refused = Refused("unreadable shell text", read.error.message, read.error.place)
-            yield Launch("", docker_run.FORM, read.error.place, refused=refused)
+            refused = Refused("unreadable shell text", error.message, error.place)
+            yield Launch("", docker_run.FORM, error.place, refused=refused)
 
 
 def _launch(command: ShellCommand, material: Material) -> Launch | None:

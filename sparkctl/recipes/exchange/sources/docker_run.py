@@ -60,7 +60,7 @@ def launch(command: ShellCommand, material: Material) -> Launch | None:
     except InputError as error:
         return Launch("", FORM, command.place, refused=Refused("docker option", error.message, command.place))
     if end >= len(texts) + 2:
-        message = "no image follows docker run"
+        message = "no image follows docker run: a comment or a space behind a backslash ends a command with its line"
         reason = "a value is missing" if command.empty or unknowns(" ".join(texts)) else "no image"
         return Launch("", FORM, command.place, refused=Refused(reason, message, command.place))
     image = end - 2

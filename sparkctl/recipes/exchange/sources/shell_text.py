@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from sparkctl.recipes.exchange.shell.script import cleaned
+from sparkctl.recipes.exchange.shell.script import ShellText, cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +19,8 @@ _NO_SCRIPTS: Final = frozenset({"makefile", "dockerfile", "containerfile", "just
 _FENCE: Final = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*([\w.+-]*)[^\n`]*$")
 _SHELLS: Final = frozenset({"", "bash", "sh", "shell", "console", "zsh", "shell-session", "text", "terminal", "code"})
 _PROMPT: Final = re.compile(r"^[ \t]*(?:[\w.@:~/-]*\$|>) (?=\S)")
+_SHEBANG: Final = re.compile(r"#![^\n]*\b(?:bash|sh|zsh|dash)\b")
 _MOST_INDENTED: Final = 40
-
-
-class ShellText(NamedTuple):
-    """A text and the number of its first line in the file."""
-
-    text: str
-    first_line: int
 
 
 def may_be_shell(material: Material) -> bool:
@@ -35,7 +29,7 @@ def may_be_shell(material: Material) -> bool:
     suffix = posixpath.splitext(name)[1]
     if name.partition(".")[0] in _NO_SCRIPTS:
         return False
-    return suffix in _SCRIPTS | _DOCUMENTS or material.text.startswith("#!") or name in {"-", "<stdin>"}
+    return suffix in _SCRIPTS | _DOCUMENTS or _SHEBANG.match(material.text) is not None or name in {"-", "<stdin>"}
 
 
 def shell_texts(material: Material) -> Iterator[ShellText]:

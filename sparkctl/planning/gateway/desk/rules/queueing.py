@@ -99,7 +99,7 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
 def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request for a service that has first to be started, where that is not to be expected."""
     name = service.name
-    if work.closed:
+    if work.closed and not work.closed_waits:
         words = f"{name} is not running, and nothing is started now: {work.closed}"
         work.refuse(request, RefusedFor.CLOSED, words, retry_s=refusing.CLOSED_RETRY_S)
     elif service.declared.start is StartMode.MANUAL:
