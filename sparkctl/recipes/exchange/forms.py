@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import commands
 from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
