@@ -19,7 +19,6 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
-from sparkctl.operations.exchange import adopted
 from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.exchange import adopted
     from sparkctl.operations.memory import hub_models, machine
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Supervisor
     from sparkctl.world.web import Streams
 else:
+    adopted = LazyModule("sparkctl.operations.exchange.adopted")
     images = LazyModule("sparkctl.mods.images")
     deployed = LazyModule("sparkctl.operations.deployed")
     hub_models = LazyModule("sparkctl.operations.memory.hub_models")
