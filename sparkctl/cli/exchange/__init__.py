@@ -1,0 +1,1 @@
+"""Commands that bring recipes in, and take them out."""
