@@ -262,15 +262,19 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
     return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
 
 
-def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
-    """Return the bytes that vLLM's fraction speaks of.
+def counted_items(items: Sequence[Item], *, by_bytes: bool) -> list[Item]:
+    """Return the items that vLLM's fraction speaks of.
 
     Where the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory is taken off
     what is left to the cache, and so belongs to them.
     """
     steady = [item for item in items if item.when is not When.START and item.name != GROWTH]
     on_gpu = [item for item in steady if item.where is Where.GPU]
-    return sum(item.bytes for item in (on_gpu if by_bytes and on_gpu else steady))
+    return on_gpu if by_bytes and on_gpu else steady
+
+
+def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
+    return middle(counted_items(items, by_bytes=by_bytes))
 
 
 def _fraction(counted: int, profile: HostProfile) -> float:

@@ -19,6 +19,7 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import Boundary
 from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
+from sparkctl.operations.exchange import adopted
 from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
@@ -88,7 +89,9 @@ class World:
     @cached_property
     def ports(self) -> Ports:
         """All the doors; the engine's is opened when this is first used."""
-        return self._doors.ports()
+        ports = self._doors.ports()
+        theirs = adopted.kept(ports.files, self.operator.state)
+        return ports._replace(engine=adopted.overlaid(ports.engine, theirs)) if theirs else ports
 
     @property
     def engine(self) -> Engine:

@@ -94,6 +94,11 @@ class Forward(NamedTuple):
     """Of a form: the name in the place of its field ``model``, and nothing else changes; "": as it came."""
     answer_headers: Mapping[str, str] = {}
     """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
+    lost: Callable[[bool], Awaitable[Decision | None]] | None = None
+    """Asked where the server gave nothing at all; True: it took no connection, so that nothing was sent.
+
+    What it decides is done; None: the client is told that the server died (502).
+    """
     judge: Callable[[Answered], Awaitable[Decision | None]] | None = None
     """Asked before the client has seen a byte, where the answer is no stream of events or there is none at all.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.operations.agent.agent import Agent
-from sparkctl.operations.gateway.gateway import Gateway, GatewayParts
+from sparkctl.operations.gateway.gateway import Gateway
+from sparkctl.operations.gateway.parts import GatewayParts
 from sparkctl.planning.gateway.desk.events import DeskTick
 from tests.support.applied import apply
 from tests.support.fake_door import FakeDoor

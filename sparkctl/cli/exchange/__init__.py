@@ -1,1 +1,1 @@
-"""Commands that bring recipes in, and take them out."""
+"""The commands that exchange recipes with other tools."""

@@ -158,7 +158,7 @@ class Asked:
         try:
             answer = await self._servers.ask(arrival.method, f"{to.url}{arrival.path}{query}", told, self._body(to))
         except ServerDiedError as error:
-            return await self._unanswered(to, str(error))
+            return await self._unanswered(to, error)
         try:
             return await self._judged(to, answer)
         finally:
@@ -174,12 +174,14 @@ class Asked:
         part = next(part for part in forms.parts(body, boundary) if part.name == "model")
         return forms.with_value(body, part, to.model)
 
-    async def _unanswered(self, to: Forward, words: str) -> Decision | None:
+    async def _unanswered(self, to: Forward, error: ServerDiedError) -> Decision | None:
         """Do what is done where a server gave nothing that the client could have seen."""
-        decision = await to.judge(Answered(None, {}, words.encode())) if to.judge is not None else None
+        decision = await to.judge(Answered(None, {}, str(error).encode())) if to.judge is not None else None
+        if decision is None and to.lost is not None:
+            decision = await to.lost(error.unsent)
         if decision is not None:
             return decision
-        refusal = Refuse(_BAD_GATEWAY, "server_died", f"the server of {self._arrival.model!r} {words}")
+        refusal = Refuse(_BAD_GATEWAY, "server_died", f"the server of {self._arrival.model!r} {error}")
         await self._refuse(refusal, "died")
         return None
 
@@ -192,7 +194,7 @@ class Asked:
             else:
                 begin, whole = await begin_of(answer, self._bounds.judged_bytes)
         except ServerDiedError as error:
-            return await self._unanswered(to, str(error))
+            return await self._unanswered(to, error)
         if whole and to.judge is not None:
             decision = await to.judge(Answered(answer.status, dict(answer.headers), begin))
             if decision is not None:
@@ -241,7 +243,7 @@ class Asked:
         try:
             server = await self._servers.socket(f"{to.url}{arrival.path}{query}", told, protocols, realtime.MOST)
         except ServerDiedError as error:
-            return await self._unanswered(to, str(error))
+            return await self._unanswered(to, error)
         try:
             out = web.WebSocketResponse(
                 protocols=(server.protocol,) if server.protocol else (),

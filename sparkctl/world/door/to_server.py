@@ -19,6 +19,8 @@ _NO_LIMIT: Final = None
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
 
+_NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
 _WORDS: Final = (
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off before the end of its answer"),
@@ -29,7 +31,14 @@ _WORDS: Final = (
 
 
 class ServerDiedError(Exception):
-    """A server that does not answer, or does not go on. The message says how it was."""
+    """A server that does not answer, or does not go on. The message says how it was.
+
+    ``unsent``: it took no connection, so that nothing of the request was sent.
+    """
+
+    def __init__(self, message: str, *, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
 
 
 class Servers:
@@ -61,7 +70,7 @@ class Servers:
                 method, url, data=sent or None, headers={**headers, **size}, allow_redirects=False
             )
         except FAULTS as error:
-            raise ServerDiedError(why(error)) from error
+            raise _died(error) from error
 
     async def socket(
         self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int
@@ -76,7 +85,11 @@ class Servers:
                 f"ws{url.removeprefix('http')}", headers=headers, protocols=protocols, max_msg_size=most
             )
         except FAULTS as error:
-            raise ServerDiedError(why(error)) from error
+            raise _died(error) from error
+
+
+def _died(error: Exception) -> ServerDiedError:
+    return ServerDiedError(why(error), unsent=isinstance(error, _NOT_CONNECTED))
 
 
 async def piece_of(answer: aiohttp.ClientResponse) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +12,15 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
+from sparkctl.operations.gateway.acting.resolved import USUAL
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.gateway.run import AskedGateway, run
+from sparkctl.operations.page import health
+from sparkctl.operations.page.view import BoxView
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import APPLYING
+from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -158,6 +165,35 @@ def test_what_an_operator_stopped_is_not_fought_until_they_start_it_s23(bench: G
     assert bench.ask(FP8).forwarded().url == "http://127.0.0.1:8001"
 
 
+def test_a_request_to_what_was_stopped_by_hand_is_told_so_and_never_a_502(bench: GatewayBench) -> None:
+    bench.up().served(FP8)
+    bench.spark.run("down", FP8).expect(0)
+    requests = [bench.door.ask(FP8), bench.door.ask(FP8)]
+    assert all(request.forwarded() for request in requests), "the agent has not looked since"
+    assert not bench.gateway.wants_look()
+    for request, unsent in zip(requests, (True, False), strict=True):
+        request.lost(unsent=unsent)
+    bench.until(bench.gateway.wants_look, ticks=False)
+    bench.tick()
+    for request in requests:
+        refused = request.refused()
+        assert (refused.status, refused.code, refused.should_retry) == (503, "paused", False)
+        assert refused.message.endswith("ada stopped it; sparkctl up 26b-a4b-fp8 starts it")
+
+
+def test_a_request_to_a_server_that_died_waits_for_its_restart(bench: GatewayBench) -> None:
+    request = bench.up().ask(E4B)
+    died = bench.spark.engine.container(E4B)
+    assert died is not None
+    bench.spark.engine.there[died.id] = died._replace(state="exited", exit_code=137)
+    request.lost()
+    bench.until(lambda: bench.states[E4B] == "off")
+    assert request.open
+    bench.until(lambda: not request.open)
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    assert bench.starts(E4B) == 2
+
+
 def test_what_is_idle_is_stopped_and_is_no_failure_to_the_agent_s12(bench: GatewayBench) -> None:
     bench.up()
     request = bench.ask(FP8)
@@ -299,6 +335,62 @@ def test_a_stack_that_is_applied_while_it_runs_is_served_from_then_on(bench: Gat
     assert bench.ask("small").refused().status == 404
     assert bench.ask("tiny").forwarded().url == "http://127.0.0.1:8003"
     assert bench.door.opened == 1
+
+
+def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(bench: GatewayBench) -> None:
+    bench.gateway.expect("box", USUAL)
+    bench.gateway.world.report.progress(E4B, "loading weights", "", 0.5)
+    request = bench.door.ask(E4B, more={"stream": True})
+    listing = bench.door.get("/v1/models")
+    bench.until(lambda: request.says != "" and listing.waited, ticks=False)
+    assert request.says == "sparkctl waiting: the stack box is put into effect (e4b-nvfp4: loading weights 50%)"
+    page = GatewayPage(bench.gateway)
+    shown = page.desk.gateway()
+    assert shown.applying == "the stack box is put into effect (e4b-nvfp4: loading weights 50%)"
+    assert [one.words for one in shown.requests] == [f"waiting: {shown.applying}"] * 2
+    assert health.sentence(BoxView(0.0, gateway=shown)).level == "busy"
+    bench.up()
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    assert isinstance(listing.decision(), AnswerWith)
+    assert (bench.gateway.applying, bench.door.opened) == ("", 1)
+
+
+def test_who_waits_for_a_stack_that_never_comes_is_told_so(bench: GatewayBench) -> None:
+    bench.gateway.expect("box", replace(USUAL, wait_s=0.02))
+    refused = bench.door.ask(E4B).refused()
+    assert (refused.status, refused.code, refused.retry_after_s) == (503, "not_ready", 30)
+    assert refused.message == "it was not there within 0s: the stack box is put into effect"
+    bench.gateway.expect("other", USUAL)
+    request = bench.door.ask(E4B)
+    bench.gateway.close_door()
+    assert request.refused().code == "nothing_applied"
+
+
+def test_what_is_cold_while_a_command_applies_waits_for_it(bench: GatewayBench) -> None:
+    bench.up()
+    engine = bench.spark.engine.info().id
+    with bench.spark.locks.work_on(engine, APPLYING):
+        bench.tick()
+        assert bench.gateway.applying == "a command puts a stack into effect"
+        request = bench.ask(FP8, until=False, more={"stream": True})
+        bench.tick(2)
+        assert request.says == "sparkctl waiting for 26b-a4b-fp8: a command puts a stack into effect"
+    bench.until(lambda: not request.open)
+    assert request.forwarded().url == "http://127.0.0.1:8001"
+
+
+def test_the_door_opens_for_the_first_stack_of_a_box_while_a_command_applies_it(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path)
+    Generations(bench.spark.world(FakeReport())).end(GenerationEnd(1, FAILED, 2.0))
+    with bench.spark.locks.work_on(bench.spark.engine.info().id, APPLYING):
+        bench.tick()
+        assert bench.gateway.url == "http://127.0.0.1:8090"
+        request = bench.ask(E4B, until=False)
+        assert request.open
+    bench.tick()
+    assert bench.gateway.url == ""
+    assert request.refused().code == "nothing_applied"
+    bench.close()
 
 
 def test_the_door_moves_with_the_stack_and_closes_with_its_gateway(bench: GatewayBench) -> None:

@@ -70,6 +70,12 @@ def _cold(work: DeskWork, service: DeskService) -> str:
         return f"making room for {name}: {those} ends {number} answer{'s' if number != 1 else ''} first"
     if service.state in {DeskState.DRAINING, DeskState.STOPPING}:
         return f"waiting for {name}: it is being stopped, and is started again"
+    if work.closed:
+        return f"waiting for {name}: {work.closed}"
+    if service.died and service.not_before > work.now:
+        why = f" ({service.why})" if service.why else ""
+        left = format_duration(service.not_before - work.now)
+        return f"waiting for {name}: it ended{why}, and is started again in {left}"
     return f"waiting for room for {name}: {holders(work, service)[0]}"
 
 

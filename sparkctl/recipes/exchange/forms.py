@@ -1,0 +1,41 @@
+"""The forms of files that can be imported: how each is recognised, and who reads it.
+
+The first form of the table that recognises a file reads it. A reader returns one ``Launch`` for each server, those
+that cannot become a recipe with the reason in ``refused``; it raises only where the whole file cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources.compose import reader as compose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.recipes.exchange.launch import Launch
+    from sparkctl.recipes.exchange.material import Material
+
+
+class Form(NamedTuple):
+    """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it."""
+
+    name: str
+    recognises: Callable[[Material], bool]
+    read: Callable[[Material], list[Launch]]
+
+
+FORMS: Final = (
+    Form("compose", compose.recognises, compose.read),
+    Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
+    Form(eugr.FORM, eugr.recognises, eugr.read),
+    Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
+    Form("shell commands", commands.recognises, commands.read),
+)
+"""In their order: the particular before the general."""
+
+
+def form_of(material: Material) -> Form | None:
+    """Return the form of a file, None where nobody knows it."""
+    return next((form for form in FORMS if form.recognises(material)), None)
