@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
+    "fits": ("exchange", "Show which recipes fit, with which context, or after stopping what."),
     "check": ("proof", "Ask a service what it must answer, and judge it."),
     "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
