@@ -136,6 +136,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange())
     yield from (*_of_the_agent(), *_of_jobs(), *_of_explanations(name, sets))
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
@@ -188,6 +189,12 @@ def _of_the_agent() -> Iterator[list[str]]:
     """Yield the commands of the agent, but for `run`, which does not end."""
     for asked in (["install"], ["install", "--user"], ["uninstall", "--user"], ["status"], ["status", "--json"]):
         yield ["agent", *asked]
+
+
+def _of_exchange() -> Iterator[list[str]]:
+    """Yield the commands that bring recipes in and look at all of them."""
+    yield ["fits", "--speed", "--json"]
+    yield ["fits", "--beside", AUTH]
 
 
 def _of_jobs() -> Iterator[list[str]]:

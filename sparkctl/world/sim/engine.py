@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,17 +21,17 @@ from sparkctl.base.real_path import real
 from sparkctl.world import settings
 from sparkctl.world.engine import Container, Creation, EngineInfo, Image, ImportedFile, OfferedImage, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
-from sparkctl.world.sim import addresses, data, mounts, orders, pool
+from sparkctl.world.sim import addresses, created, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, kill, locked, signalled, text_of
 from sparkctl.world.sim.log import FileTail
-from sparkctl.world.spec import ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.world.engine import Package
+    from sparkctl.world.spec import ContainerSpec
 
 PULL_STEPS: Final = 10
 SHORTEST_ID: Final = 12
@@ -123,7 +122,7 @@ class SimEngine:
         """Return how the container with this name or id was created, or None where there is no such container."""
         folder = self._find(name)
         record = None if folder is None else folder.record()
-        return None if record is None else _creation(record)
+        return None if record is None else created.creation_of(record)
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
@@ -206,7 +205,7 @@ class SimEngine:
             ports=tuple((p.container_port, p.host_port or 0, p.host_ip) for p in spec.ports if p.protocol == "tcp"),
             network=spec.network,
             settings=tuple(settings.of_spec(spec).items()),
-            spec=replace(spec, name=name, env=env, env_files=()),
+            order=created.order_of(spec, name, env),
         )
         unfinished = self._sim / "containers" / f".{identity}"
         private_folder.make(unfinished)
@@ -352,12 +351,6 @@ def _container(folder: ContainerFolder) -> Container | None:
         started_at=run.started_at,
         finished_at=end.finished_at,
     )
-
-
-def _creation(record: Record) -> Creation:
-    """Return how a container was created; of one of a simulator that kept no spec, what its record has."""
-    spec = record.spec or ContainerSpec(record.image, record.command, env=record.env, labels=record.labels)
-    return Creation(replace(spec, name=record.name), () if spec.entrypoint is None else (spec.entrypoint,))
 
 
 def _refuse_wrong(name: str, doing: str) -> None:

@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin, get_type_hints
@@ -24,7 +24,6 @@ from sparkctl.base import regular_file
 from sparkctl.base.bounded import BOUNDS, read_json
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import MIB
-from sparkctl.world.spec import ContainerSpec  # noqa: TC001  (get_type_hints reads it at run time)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,8 +45,8 @@ class Record:
     """What was created.
 
     ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
-    (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, and ``spec``
-    is all that was ordered, None where a simulator wrote the record that kept none.
+    (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, None where
+    a simulator wrote the record that kept none. ``order`` is all that was ordered, as JSON ("" likewise).
     """
 
     id: str
@@ -61,7 +60,7 @@ class Record:
     ports: tuple[tuple[int, int, str], ...]
     network: str
     settings: tuple[tuple[str, str], ...] | None = None
-    spec: ContainerSpec | None = None
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +232,6 @@ def _typed(kind: Any, value: object) -> object:  # noqa: ANN401  (a type as it i
         if len(inner) != len(value):
             raise _OtherRecordError
         return tuple(_typed(one, part) for one, part in zip(inner, value, strict=True))
-    if isinstance(kind, type) and is_dataclass(kind):
-        return _record(kind, value)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container
 
 
+AFTER = f"""\
+services:
+  {E4B}: {{recipe: {E4B}, start: on-demand}}
+  {FP8}: {{recipe: {FP8}, start: on-demand, after: [{E4B}]}}
+gateway: {{}}
+"""
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[GatewayBench]:
     found = GatewayBench(tmp_path)
@@ -99,6 +107,15 @@ def test_a_request_for_what_does_not_run_starts_it_and_all_who_wait_share_the_st
     assert any("asks for 26b-a4b-fp8" in line or "ask for 26b-a4b-fp8" in line for line in bench.report.said)
     kept = events(bench.spark.world(FakeReport()))
     assert (FP8, "asked") in [(one.service, one.kind) for one in kept]
+
+
+def test_what_comes_after_others_is_started_when_these_are_there(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path, AFTER)
+    bench.tick()
+    assert bench.ask(FP8).forwarded().url == "http://127.0.0.1:8001"
+    started = [call for call in bench.spark.engine.calls if call.startswith("start ")]
+    assert started == [f"start {E4B}", f"start {FP8}"]
+    bench.close()
 
 
 def test_a_start_goes_on_when_nobody_waits_any_more_and_the_client_is_a_499_s6(bench: GatewayBench) -> None:

@@ -218,6 +218,21 @@ def test_an_env_file_says_less_than_the_environment_and_one_that_is_missing_stay
     assert [left.what for left in launch.leftovers] == ["env_file b.env"]
 
 
+def test_an_env_file_as_docker_has_it_is_taken_as_it_stands() -> None:
+    service = f"{SERVER}\n    env_file: [{{path: a.env, format: raw}}]"
+    launch = one(service, {"a.env": "# why\nA='1' # b\nB=$A\nno name\n"})
+    assert options(launch) == ["--env", "A='1' # b", "--env", "B=$A"]
+    assert [left.what for left in launch.leftovers] == ["a.env, line 4"]
+
+
+def test_a_script_before_the_server_stays_over_and_the_server_comes_along() -> None:
+    service = "image: org/vllm:1\n    entrypoint: [/bin/bash, /mods/x/run.sh]\n    command: [vllm, serve, m]"
+    launch = one(service)
+    assert options(launch) == ["--entrypoint", ""]
+    assert [word.text for word in launch.command] == ["vllm", "serve", "m"]
+    assert [left.what for left in launch.leftovers] == ["entrypoint: /bin/bash /mods/x/run.sh"]
+
+
 def test_no_excerpt_of_a_file_is_kept_where_a_secret_may_stand() -> None:
     launch = one(f"{SERVER}\n    environment: [HF_TOKEN=hf_secret]")
     assert all(word.place.excerpt == "" for word in (*launch.options, *launch.command))

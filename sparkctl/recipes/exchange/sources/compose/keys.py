@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.units import parse_duration
 from sparkctl.recipes.exchange.sources.compose import gpus, mounts
 from sparkctl.recipes.exchange.sources.compose.told import ServiceAccount, entries, items
-from sparkctl.recipes.exchange.sources.compose.variables import environment_file
+from sparkctl.recipes.exchange.sources.compose.variables import environment_file, raw_environment_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,7 +167,8 @@ def _env_file(told: ServiceAccount, node: Node) -> None:
             why = "the file is not beside the one that is imported" + ("" if needed else ", and need not be")
             told.over(f"env_file {path}", one, why, "its variables go into env, and its secrets into secrets")
             continue
-        read = environment_file(text, told.project.values)
+        raw = "format" in said and told.text(said["format"]) == "raw"
+        read = raw_environment_file(text) if raw else environment_file(text, told.project.values)
         for variable, value in read.values.items():
             told.option("env", f"{variable}={value}", one)
         for line in read.unread:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORM: Final = "compose"
 _SERVES: Final = re.compile(r"\bvllm(?:\.exe)?['\"]?\s+serve\b|vllm\.entrypoints\.(?:openai|cli)|\bvllm-omni\s+serve\b")
+_SCRIPT: Final = re.compile(r"^(?:(?:/usr)?/bin/(?:env )?)?(?:(?:ba|da|z)?sh )?(?:-\w+ )*[\w./~${}-]+\.(?:sh|bash|py)$")
+"""An entrypoint that is a script alone, with or without its shell."""
 _IMAGE: Final = re.compile(r"(?:^|[/_.-])vllm", re.IGNORECASE)
 _BESIDE: Final = re.compile(
     r"exporter|metrics|nginx|litellm|open-?webui|router|proxy|prometheus|grafana|benchmark|guidellm|production-stack",
@@ -30,6 +32,12 @@ _BESIDE: Final = re.compile(
 )
 """Images with vllm in their name that serve no model: what measures or stands before servers."""
 _FLAG: Final = re.compile(r"--(?:model|served[-_]model[-_]name|max[-_]model[-_]len|gpu[-_]memory[-_]utilization)\b")
+
+
+_OTHER_SERVERS: Final = re.compile(
+    r"\b(?:sglang|llama-server|ollama|trtllm-serve|tritonserver|lmdeploy|text-generation-\w+)\b"
+)
+"""Servers of models that are not vLLM, in a command or an image."""
 
 
 def launch_of(name: str, service: Node, project: Project, material: Material) -> Launch | Leftover:
@@ -104,8 +112,17 @@ def _command(told: ServiceAccount, keys: Mapping[str, Node]) -> list[Word]:
     if entry is None or entry.content is None:
         return words
     first, *others = _words(told, entry, "entrypoint") or [Word("", place_of(entry))]
+    if _SCRIPT.search(" ".join(word.text for word in (first, *others))) and _SERVES.search(_text(words)):
+        what = f"entrypoint: {shortened(as_written(_text([first, *others])))}"
+        why = "a script that does something first, and then starts the command that follows it"
+        told.over(what, entry, why, "a mod with what it changes in the image")
+        first, others = Word("", first.place), []
     told.option("entrypoint", first.text, entry)
     return [*others, *words]
+
+
+def _text(words: list[Word]) -> str:
+    return " ".join(word.text for word in words)
 
 
 def _words(told: ServiceAccount, node: Node | None, key: str) -> list[Word]:
@@ -131,9 +148,11 @@ def _words(told: ServiceAccount, node: Node | None, key: str) -> list[Word]:
 
 def runs_vllm(name: str, image: str, command: list[Word]) -> bool:
     """Return whether a service starts a server of vLLM: by its command, its image, or flags and its name."""
-    text = " ".join(word.text for word in command)
+    text = _text(command)
     if _SERVES.search(text):
         return True
+    if _OTHER_SERVERS.search(f"{image} {text}"):
+        return False
     if _BESIDE.search(image) or (command and command[0].text in {"sleep", "nginx", "tail"}):
         return False
     if _IMAGE.search(image):

@@ -151,6 +151,20 @@ def environment_file(text: str, known: Mapping[str, str]) -> EnvironmentFile:
     return EnvironmentFile(values, lines, tuple(unread))
 
 
+def raw_environment_file(text: str) -> EnvironmentFile:
+    """Return what a text says that docker takes as it stands: no quotes, no variables, no comments behind a value."""
+    values: dict[str, str] = {}
+    lines: dict[str, int] = {}
+    unread: list[int] = []
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        name, equals, value = line.lstrip().partition("=")
+        if equals and name and " " not in name:
+            values[name], lines[name] = value, number
+        elif line.strip() and not line.lstrip().startswith("#"):
+            unread.append(number)
+    return EnvironmentFile(values, lines, tuple(unread))
+
+
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines that say something with their numbers; one with an open quote goes on in the next ones."""
     held, first, quote = "", 0, ""
