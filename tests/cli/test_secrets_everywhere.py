@@ -136,8 +136,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange())
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_explanations(name, sets))
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
     yield ["guard", "status", "--run-folder", str(report.parent)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
-from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
