@@ -11,10 +11,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.systemd_words import joined, quoted
 from sparkctl.recipes.exchange.exports import health, promises, systemd
 from sparkctl.recipes.exchange.exports.docker_run import about
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.host.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar, resources
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.docker_run.values import write_duration, write_size, write_tmpfs, write_ulimit

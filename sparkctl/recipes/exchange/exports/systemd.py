@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.shown import one_line
-from sparkctl.base.systemd_words import joined, quoted
 from sparkctl.recipes.exchange.exports import health, promises
 from sparkctl.recipes.exchange.exports.docker_run import about, foreground
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.host.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
 
