@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import keyword
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,6 +51,7 @@ COMMANDS: Final = {
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
     "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
     "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),
@@ -87,7 +89,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         folder, _ = COMMANDS[cmd_name]
-        module = importlib.import_module(f"sparkctl.cli.{folder}.{cmd_name.replace('-', '_')}")
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        module = importlib.import_module(f"sparkctl.cli.{folder}.{name}")
         command: click.Command = module.command
         return command
 

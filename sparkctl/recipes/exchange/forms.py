@@ -19,23 +19,30 @@ if TYPE_CHECKING:
 
 
 class Form(NamedTuple):
-    """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it."""
+    """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
+
+    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
+    """
 
     name: str
     recognises: Callable[[Material], bool]
     read: Callable[[Material], list[Launch]]
+    of_yaml: bool = True
 
+
+_OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
     Form("compose", compose.recognises, compose.read),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
-    Form("shell commands", commands.recognises, commands.read),
+    Form("shell commands", commands.recognises, commands.read, of_yaml=False),
 )
 """In their order: the particular before the general."""
 
 
 def form_of(material: Material) -> Form | None:
     """Return the form of a file, None where nobody knows it."""
-    return next((form for form in FORMS if form.recognises(material)), None)
+    other = material.file.lower().endswith(_OTHER_TEXTS)
+    return next((form for form in FORMS if not (form.of_yaml and other) and form.recognises(material)), None)

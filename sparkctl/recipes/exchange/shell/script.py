@@ -66,6 +66,11 @@ class Read(NamedTuple):
     unread: tuple[Word, ...] = ()
     errors: tuple[ShellError, ...] = ()
 
+    @property
+    def error(self) -> ShellError | None:
+        """The first of them."""
+        return self.errors[0] if self.errors else None
+
 
 class ShellText(NamedTuple):
     """A text that one shell reads, and the number of its first line in the file."""
