@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import commands, eugr, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
@@ -16,25 +16,30 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.exchange.launch import Launch
     from sparkctl.recipes.exchange.material import Material
+    from sparkctl.recipes.exchange.stacked import SourceStack
 
 
 class Form(NamedTuple):
     """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
 
-    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
+    ``stack`` says what runs together, of a form that can say so. ``of_yaml``: a file whose name says that it is another
+    kind of text is none of this form.
     """
 
     name: str
     recognises: Callable[[Material], bool]
     read: Callable[[Material], list[Launch]]
+    stack: Callable[[Material], SourceStack] | None = None
     of_yaml: bool = True
 
 
 _OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
-    Form("compose", compose.recognises, compose.read),
+    Form("compose", compose.recognises, compose.read, compose.stack),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
+    Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
+    Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
     Form("shell commands", commands.recognises, commands.read, of_yaml=False),

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sparkctl.operations.page.view import GatewayOnPage, RequestOnPage
+from sparkctl.operations.page import rendered
+from sparkctl.operations.page.pages import EVENTS, html
+from sparkctl.operations.page.view import BoxView, GatewayOnPage, RequestOnPage
+from sparkctl.world.door_ports import PageAnswer
 from tests.support.applied_stack import AppliedStack
 from tests.support.browsers import browser
+from tests.support.filled import HOSTILE, QUOTES, TAGS, filled
 from tests.support.page_bench import NamedKeys, PageBench, served_in_a_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from sparkctl.world.door_ports import PageAsked, Pages
 
 __all__ = ["browser"]
 
@@ -86,6 +93,48 @@ def test_a_service_is_stopped_started_followed_and_seen_again(browser: Any, stac
         page.locator("#log").get_by_text("onerror").wait_for()
         assert page.title() == f"log of {SMALL}"
         assert [one for one in complaints if "ERR_INCOMPLETE_CHUNKED" not in one] == [], "the cut is one of them"
+
+
+def hostile_pages() -> Pages:
+    """Return a page, and a stream of what changes on it, of which every text is a stranger's."""
+    first, second = (filled(BoxView, text) for text in (HOSTILE[-1], TAGS))
+
+    async def page(_: PageAsked) -> PageAnswer:
+        return html(200, rendered.page(first, token="t", said=HOSTILE[-1]))  # noqa: S106  (no secret)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield rendered.event("history", first)
+        yield rendered.event("tick", second)
+        await asyncio.sleep(60)
+
+    async def events(_: PageAsked) -> PageAnswer:
+        return PageAnswer(200, {**rendered.SECURITY, "Content-Type": EVENTS}, pieces())
+
+    return {("GET", "/"): page, ("GET", "/events"): events}
+
+
+def test_what_strangers_write_runs_nothing_and_the_policy_would_not_let_it(
+    browser: Any,  # noqa: ANN401
+    stack: AppliedStack,
+) -> None:
+    with (
+        served_in_a_thread(stack.world, pages=hostile_pages()) as bench,
+        opened(browser, bench) as (page, complaints),
+    ):
+        row(page, TAGS.replace('"', '\\"')).first.wait_for()
+        title = page.title()
+        assert "</title>" in title, "it is the text of the title"
+        page.locator("#health").get_by_text("onerror").first.wait_for()
+        assert page.locator("img, iframe, a[href^=javascript], [style], script:not([src])").count() == 0
+        assert complaints == []
+        # Even where such a text became HTML, no handler and no script of it would run.
+        page.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", TAGS + QUOTES)
+        page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {text: 'document.title=9'}))"
+        )
+        page.wait_for_timeout(100)
+        assert page.title() == title
+        assert any("Content Security Policy" in one for one in complaints)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])

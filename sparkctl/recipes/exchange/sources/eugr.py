@@ -32,7 +32,7 @@ def read(material: Material) -> list[Launch]:
     Raises:
         ProblemsError: it is no YAML.
     """
-    draft = runner.Draft(material, read_yaml(material), FORM)
+    draft = runner.ReadRecipe(material, read_yaml(material), FORM)
     keys = draft.keys
     keys.take("recipe_version")
     runner.take_nodes(draft)
@@ -57,7 +57,7 @@ def read(material: Material) -> list[Launch]:
     return [draft.launch()]
 
 
-def _take_command(draft: runner.Draft) -> None:
+def _take_command(draft: runner.ReadRecipe) -> None:
     """Put the defaults into the command; where its own runner would not, as sparkrun does, which reads these too."""
     defaults, values = runner.defaults_of(draft)
     node = draft.keys.take("command")
@@ -73,12 +73,12 @@ def _take_command(draft: runner.Draft) -> None:
     runner.take_words(draft, found)
 
 
-def _model(draft: runner.Draft) -> str:
+def _model(draft: runner.ReadRecipe) -> str:
     model = draft.keys.text("model")
     return "{model}" if model is None else model.text
 
 
-def _take_model(draft: runner.Draft) -> None:
+def _take_model(draft: runner.ReadRecipe) -> None:
     """Take the model: it is what is downloaded, and the command has the say."""
     model = draft.keys.text("model")
     if model is not None and all(model.text not in word.text for word in draft.command):

@@ -32,7 +32,7 @@ def read(material: Material) -> list[Launch]:
     Raises:
         ProblemsError: it is no YAML, or what it includes is not there.
     """
-    draft = runner.Draft(material, include.resolved(read_yaml(material), material), FORM)
+    draft = runner.ReadRecipe(material, include.resolved(read_yaml(material), material), FORM)
     keys = draft.keys
     keys.take("include")
     keys.take("recipe_version")
@@ -56,7 +56,7 @@ def read(material: Material) -> list[Launch]:
     return [draft.launch()]
 
 
-def _take_command(draft: runner.Draft) -> None:
+def _take_command(draft: runner.ReadRecipe) -> None:
     """Take the command, or make it of the defaults where there is none."""
     model, node = draft.keys.text("model"), draft.keys.take("command")
     defaults, values = runner.defaults_of(draft)

@@ -60,7 +60,7 @@ def read(material: Material) -> list[Launch]:
     Raises:
         ProblemsError: it is no YAML.
     """
-    draft = runner.Draft(material, read_yaml(material), FORM)
+    draft = runner.ReadRecipe(material, read_yaml(material), FORM)
     hardware = material.variables.get(HARDWARE, SPARK)
     chosen = _Chosen(draft, hardware)
     chosen.check()
@@ -78,7 +78,7 @@ def read(material: Material) -> list[Launch]:
     return [draft.launch()]
 
 
-class _Layer(NamedTuple):
+class _AddedWords(NamedTuple):
     """What one part of a file adds: words, and variables with the words that name them."""
 
     args: tuple[Word, ...] = ()
@@ -88,7 +88,7 @@ class _Layer(NamedTuple):
 class _Chosen:
     """The variant of a file that is read, on one kind of hardware."""
 
-    def __init__(self, draft: runner.Draft, hardware: str) -> None:
+    def __init__(self, draft: runner.ReadRecipe, hardware: str) -> None:
         self._draft = draft
         self._hardware = hardware
         keys = draft.keys
@@ -175,7 +175,7 @@ class _Chosen:
             return ()
         return (Word("vllm", model.place), Word("serve", model.place), model)
 
-    def layers(self) -> Iterator[_Layer]:
+    def layers(self) -> Iterator[_AddedWords]:
         """Yield what each part adds, the earlier first."""
         overrides = self._variant.below("hardware_overrides")
         first = [_layer(self._model, "base_args", "base_env"), _layer(self._variant)]
@@ -183,7 +183,7 @@ class _Chosen:
         yield from first
         split = [word for layer in first for word in layer.args if word.text == _PARALLEL]
         if split and self._hardware == SPARK:  # the site's own strategy says it again, for the GPUs of one host
-            yield _Layer((split[-1], split[-1]._replace(text="1")))
+            yield _AddedWords((split[-1], split[-1]._replace(text="1")))
         strategy = self._strategy()
         yield from (_layer(strategy, "vllm_args", "env"), _layer(strategy))
         of_strategy = strategy.below("hardware_overrides")
@@ -213,7 +213,7 @@ class _Chosen:
         found = next((name for name in _GENERATION if name in overrides), None)
         return None if found is None else overrides.below(found)
 
-    def _features(self) -> Iterator[_Layer]:
+    def _features(self) -> Iterator[_AddedWords]:
         """Yield what the features add that the site has on unless told otherwise; the others are told."""
         keys = self._draft.keys
         features = keys.below("features")
@@ -233,7 +233,7 @@ class _Chosen:
                     bare(node.key), f"features.{name}: {shown}", why, "add it to the recipe if you want it"
                 )
             else:
-                yield _Layer(_feature(TakenKeys(node), modes.text(name), self._hardware))
+                yield _AddedWords(_feature(TakenKeys(node), modes.text(name), self._hardware))
 
     def take_image(self) -> None:
         """Take the image that the file names for this hardware; the site's default where it names none."""
@@ -267,7 +267,7 @@ def _peek(keys: TakenKeys, name: str, key: str) -> str:
     return "" if found is None else scalar(found) or ""
 
 
-def _layer(keys: TakenKeys, args: str = "extra_args", env: str = "extra_env") -> _Layer:
+def _layer(keys: TakenKeys, args: str = "extra_args", env: str = "extra_env") -> _AddedWords:
     variables = keys.below(env)
     found = []
     for name in variables:
@@ -276,7 +276,7 @@ def _layer(keys: TakenKeys, args: str = "extra_args", env: str = "extra_env") ->
         if node is not None and value is not None:
             found.append((name, Word(name, bare(node.key)), Word(value, bare(node.place))))
     keys.take("install_note")
-    return _Layer(keys.texts(args), tuple(found))
+    return _AddedWords(keys.texts(args), tuple(found))
 
 
 def _feature(keys: TakenKeys, mode: Word | None, hardware: str) -> tuple[Word, ...]:

@@ -63,7 +63,7 @@ strategy_overrides:
 hardware_overrides:
   nvidia: {extra_args: [--from-nvidia]}
   amd: {extra_args: [--never]}
-later_key: 1
+later: 1
 guide: |
   Text.
 """
@@ -89,7 +89,7 @@ def test_the_largest_variant_that_fits_is_read() -> None:
     assert found.keys == {"description": "Example 7B: FP8"}
     assert left(found) == [
         '13: features.drafts: --speculative-config {"method":"mtp"}',
-        "49: later_key: 1",
+        "49: later: 1",
         "50: guide: Text.",
     ]
     assert "others: default, nvfp4, amd_fp8, other" in found.notes[0]
@@ -126,7 +126,7 @@ def test_other_hardware_has_its_own_layers() -> None:
     [
         ("vram_minimum_gb: 100", "vram_minimum_gb: 300", None),
         ("[single_node_tp, multi_node_tp]", "[multi_node_tp]", "several nodes"),
-        ("later_key: 1", "omni: {tasks: [t2i]}", "no vLLM"),
+        ("later: 1", "omni: {tasks: [t2i]}", "no vLLM"),
         ("dgx_spark_gb10: verified", "dgx_spark_gb10: unsupported", "other hardware"),
         ("model_id: org/Example-7B\n", "model_id:\n", None),
     ],

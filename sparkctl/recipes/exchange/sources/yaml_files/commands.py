@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.recipes.exchange.fields.server import serving
 from sparkctl.recipes.exchange.launch import Leftover, Word
 from sparkctl.recipes.exchange.material import Material, as_written
 from sparkctl.recipes.exchange.shell import script
 from sparkctl.recipes.exchange.shell.wrappers import base_name
+from sparkctl.recipes.exchange.sources.docker_run import left_empty
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.sources.yaml_files.braces import Filled
 
 _BLANK_CONTINUED: Final = re.compile(r"\\[ \t]+\n")
-_MODULE: Final = re.compile(r"vllm\.entrypoints\.(?:openai\.api_server|cli\.main)")
 _LONGEST: Final = 100
 
 
@@ -37,7 +37,7 @@ class CommandLine(NamedTuple):
     error: str | None = None
 
 
-class Lines:
+class ScalarLines:
     """Where the lines of a scalar are in its file."""
 
     def __init__(self, node: Node, text: str) -> None:
@@ -56,7 +56,7 @@ class Lines:
 
 def words_of(filled: Filled, node: Node, material: Material, given: Mapping[str, str]) -> CommandLine:
     """Return what a command starts, whose values are in; ``given`` are the variables of its container."""
-    lines = Lines(node, material.text)
+    lines = ScalarLines(node, material.text)
 
     def moved(word: Word) -> Word:
         at = min(max(word.place.line - 1, 0), len(filled.lines) - 1)
@@ -67,12 +67,13 @@ def words_of(filled: Filled, node: Node, material: Material, given: Mapping[str,
     servers = [command for command in found.commands if serves(command.words)]
     others = [command for command in found.commands if not serves(command.words)] + servers[1:]
     leftovers = [_other(command, moved(command.words[0]).place) for command in others if command.words]
-    error = None if found.error is None else str(found.error)
+    error = found.errors[0].message if found.errors else None
     if not servers:
         return CommandLine((), (), tuple(leftovers), error)
     if error is not None:
         leftovers.append(Leftover(lines.place(0), "the rest of the command", f"no shell reads it: {error}"))
     first = servers[0]
+    leftovers += [left._replace(place=lines.place(0)) for left in left_empty(first)]
     environment = tuple((name, moved(value)) for name, value in first.environment)
     return CommandLine(tuple(map(moved, first.words)), environment, tuple(leftovers), None)
 
@@ -84,16 +85,9 @@ def _other(command: ShellCommand, place: Place) -> Leftover:
 
 
 def serves(words: Sequence[Word]) -> bool:
-    """Return whether words start a server of vLLM."""
-    texts = [word.text for word in words]
-    if not texts:
-        return False
-    name = base_name(texts[0])
-    if name in {"vllm", "vllm-omni"}:
-        return texts[1:2] == ["serve"]
-    return name.startswith("python") and any(
-        flag == "-m" and _MODULE.fullmatch(module) for flag, module in pairwise(texts)
-    )
+    """Return whether words start a server of vLLM, or of vLLM-Omni, whose command is the same."""
+    omni = len(words) > 1 and base_name(words[0].text) == "vllm-omni" and words[1].text == "serve"
+    return omni or serving(words) is not None
 
 
 def value_after(words: Sequence[Word], flag: str) -> Word | None:

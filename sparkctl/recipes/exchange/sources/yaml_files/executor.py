@@ -11,7 +11,7 @@ from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare
 
 if TYPE_CHECKING:
-    from sparkctl.recipes.exchange.sources.yaml_files.runner import Draft
+    from sparkctl.recipes.exchange.sources.yaml_files.runner import ReadRecipe
 
 _ONE: Final = {
     "gpus": "--gpus",
@@ -34,7 +34,7 @@ _UNSAID: Final = {"gpus": "all", "ipc": "host", "shm_size": "32gb"}
 """sparkrun's own defaults that a recipe keeps. Its others, privileged and the host's network, it does not."""
 
 
-def take_executor(draft: Draft) -> None:
+def take_executor(draft: ReadRecipe) -> None:
     """Take what a recipe says of its container, and sparkrun's defaults for what it does not say."""
     keys = draft.keys.below("executor_config")
     for key, flag in _ONE.items():

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document
-from sparkctl.base.shown import looks_secret
+from sparkctl.base.shown import sounds_secret
 from sparkctl.recipes.exchange.launch import Leftover, Word
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
 
 _LONGEST: Final = 100
+_MANY_SECRETS: Final = {"apikeys", "api_keys", "keys", "secrets", "tokens"}
 UNKNOWN: Final = "this importer does not know the key"
 
 
@@ -46,11 +47,21 @@ def as_text(node: Node) -> str | None:
 
 
 def shown(key: str, node: Node) -> str:
-    """Return ``key: value`` in one short line, for people; without the value of a secret."""
-    if looks_secret(key.rpartition(".")[2]):
-        return f"{key}: (a secret)"
-    text = " ".join((as_text(node) or "").split())
+    """Return ``key: value`` in one short line, for people; without the values of secrets."""
+    value = _without_secrets(key.rpartition(".")[2], node)
+    written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    text = " ".join(written.split())
     return f"{key}: {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'}"
+
+
+def _without_secrets(key: str, node: Node) -> object:
+    if sounds_secret(key) or key.lower() in _MANY_SECRETS:
+        return "(a secret)"
+    if isinstance(node.content, dict):
+        return {name: _without_secrets(name, child) for name, child in node.content.items()}
+    if isinstance(node.content, tuple):
+        return [_without_secrets(key, child) for child in node.content]
+    return "" if node.content is None else node.content
 
 
 class TakenKeys:

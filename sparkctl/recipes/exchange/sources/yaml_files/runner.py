@@ -23,6 +23,7 @@ SEVERAL_NODES: Final = "several nodes"
 NOT_VLLM: Final = "no vLLM"
 NO_SERVER: Final = "no command that starts a server"
 UNREADABLE: Final = "unreadable"
+OWN_SCRIPT: Final = "a script of its own"
 TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
 
@@ -45,7 +46,7 @@ def name_of(file: str) -> str:
     return _NOT_IN_NAMES.sub("-", stem.lower()).strip("-.") or "imported"
 
 
-class Draft:
+class ReadRecipe:
     """A launch while it is read."""
 
     def __init__(self, material: Material, document: Document, form: str, keys: TakenKeys | None = None) -> None:
@@ -90,7 +91,7 @@ class Draft:
         )
 
 
-def take_nodes(draft: Draft) -> None:
+def take_nodes(draft: ReadRecipe) -> None:
     """Take what says on how many hosts the server runs; more than one is refused."""
     keys = draft.keys
     cluster, mode = keys.text("cluster_only"), keys.text("mode")
@@ -105,7 +106,7 @@ def take_nodes(draft: Draft) -> None:
         draft.refuse(SEVERAL_NODES, "it runs on several hosts only (mode: cluster)", mode.place)
 
 
-def take_image(draft: Draft) -> None:
+def take_image(draft: ReadRecipe) -> None:
     """Take the image, and say where nobody but the source's author has it."""
     draft.image = draft.keys.text("container")
     if draft.image is not None and _LOCAL_BUILD.fullmatch(draft.image.text):
@@ -115,19 +116,19 @@ def take_image(draft: Draft) -> None:
         )
 
 
-def take_mods(draft: Draft) -> None:
+def take_mods(draft: ReadRecipe) -> None:
     """Take the names of the mods, as the file writes them."""
     draft.mods = draft.keys.texts("mods")
 
 
-def take_description(draft: Draft, *texts: Word | None) -> None:
+def take_description(draft: ReadRecipe, *texts: Word | None) -> None:
     """Take the first text that says what this is, as one line."""
     found = next((one for one in texts if one is not None and one.text.strip()), None)
     if found is not None:
         draft.further["description"] = " ".join(found.text.split())
 
 
-def take_env(draft: Draft) -> None:
+def take_env(draft: ReadRecipe) -> None:
     """Take the variables of the server."""
     env = draft.keys.below("env")
     for name in env:
@@ -147,7 +148,7 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: variables.get(match[1] or match[2], unknown(match[1] or match[2])), text)
 
 
-def defaults_of(draft: Draft) -> tuple[TakenKeys, dict[str, str]]:
+def defaults_of(draft: ReadRecipe) -> tuple[TakenKeys, dict[str, str]]:
     """Return the values for a command's braces: as text, where they have one."""
     keys = draft.keys.below("defaults")
     values = {}
@@ -158,7 +159,7 @@ def defaults_of(draft: Draft) -> tuple[TakenKeys, dict[str, str]]:
     return keys, values
 
 
-def leave_unused(draft: Draft, keys: TakenKeys, filled: Filled, others: frozenset[str] = frozenset()) -> None:
+def leave_unused(draft: ReadRecipe, keys: TakenKeys, filled: Filled, others: frozenset[str] = frozenset()) -> None:
     """Say which defaults the command has no place for."""
     for name in keys:
         if name not in filled.used | others:
@@ -168,7 +169,7 @@ def leave_unused(draft: Draft, keys: TakenKeys, filled: Filled, others: frozense
         draft.notes.append(f"{named} has no default, and stays in the command as written")
 
 
-def take_words(draft: Draft, filled: Filled) -> None:
+def take_words(draft: ReadRecipe, filled: Filled) -> None:
     """Read the command, whose values are in, and publish its port."""
     node = draft.keys.take("command")
     if node is None:
@@ -185,7 +186,7 @@ def take_words(draft: Draft, filled: Filled) -> None:
     publish(draft)
 
 
-def _in_container(draft: Draft) -> dict[str, str]:
+def _in_container(draft: ReadRecipe) -> dict[str, str]:
     """Return the variables that a command has in its container: the recipe's, and those that the operator gave."""
     given = {name: value for name, value in draft.material.variables.items() if name not in _OF_HOST}
     words = [word.text for word in draft.options]
@@ -193,7 +194,7 @@ def _in_container(draft: Draft) -> dict[str, str]:
     return given | {name: value for name, _, value in pairs}
 
 
-def publish(draft: Draft) -> None:
+def publish(draft: ReadRecipe) -> None:
     """Publish the port that the command serves on: the source's container is on the host's network."""
     if not draft.command or any(word.text.startswith("--network") for word in draft.options):
         return

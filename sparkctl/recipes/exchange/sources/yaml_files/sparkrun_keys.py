@@ -10,7 +10,7 @@ from sparkctl.recipes.exchange.sources.yaml_files import runner
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare, scalar
 
 if TYPE_CHECKING:
-    from sparkctl.recipes.exchange.sources.yaml_files.runner import Draft
+    from sparkctl.recipes.exchange.sources.yaml_files.runner import ReadRecipe
 
 _VLLM: Final = frozenset({"vllm", "vllm-ray", "vllm-distributed", "eugr-vllm", "eugr-vllm-ray"})
 _OTHERS: Final = re.compile(r"^\s*(?:sglang\b|python3?\s+-m\s+sglang|llama-server\b|trtllm-serve|mpirun\b)")
@@ -29,7 +29,7 @@ _ONE_HOST: Final = {
 }
 
 
-def take_runtime(draft: Draft) -> None:
+def take_runtime(draft: ReadRecipe) -> None:
     """Take which server it is; another one than vLLM is refused."""
     keys = draft.keys
     runtime, command = keys.text("runtime"), keys.take("command")
@@ -46,7 +46,7 @@ def take_runtime(draft: Draft) -> None:
             draft.leave(version.place, f"runtime_version: {version.text}", "it names a build, and no release of vLLM")
 
 
-def take_around(draft: Draft) -> None:
+def take_around(draft: ReadRecipe) -> None:
     """Leave over what is done before and after the start, and what is about several hosts."""
     keys = draft.keys
     for key, why in _HOOK.items():
@@ -69,7 +69,7 @@ def take_around(draft: Draft) -> None:
         keys.take(key)
 
 
-def take_metadata(draft: Draft) -> None:
+def take_metadata(draft: ReadRecipe) -> None:
     """Take what is known of the model and was measured: the description, and the rest as keys of the operator's own."""
     node = draft.keys.take("metadata")
     if node is not None and isinstance(node.content, dict):
@@ -84,7 +84,7 @@ def take_metadata(draft: Draft) -> None:
         draft.further["x-benchmark"] = benchmark.plain()
 
 
-def take_revision(draft: Draft) -> None:
+def take_revision(draft: ReadRecipe) -> None:
     """Take the commit of the model: sparkrun downloads that one, whatever the command says."""
     revision = draft.keys.text("model_revision")
     if revision is not None and not any(word.text.partition("=")[0] == "--revision" for word in draft.command):
