@@ -98,6 +98,9 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["render", name]
     yield ["render", name, "--json"]
     yield ["render", name, "--stage"]
+    for target in ("compose", "systemd", "quadlet", "kubernetes", "litellm", "llama-swap", "sparkrun", "docker-run"):
+        yield ["export", name, "--as", target]
+    yield ["export", name, "--as", "compose", "--out", str(report.parent / "exported"), *sets]
     for more in (
         [],
         ["--set", "nonsense"],
