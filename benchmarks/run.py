@@ -33,6 +33,8 @@ URL: Final = "http://127.0.0.1:8003"
 LOAD_S: Final = 4.0
 PLAN: Final = 8
 """A third of a plan is the import of pydantic and YAML."""
+EXPLAIN: Final = 11
+"""As a plan, with Jinja, which makes the words."""
 
 
 class Figure(NamedTuple):
@@ -88,6 +90,12 @@ def plan(environ: dict[str, str]) -> Figure:
     """Measure the CPU time of a plan of two recipes against importing click."""
     ratio, note = against_click(cpu, ["plan", RECIPE, "26b-a4b-fp8"], environ)
     return Figure("sparkctl plan of two recipes / import click", ratio, PLAN, "times", note)
+
+
+def explaining(environ: dict[str, str]) -> Figure:
+    """Measure the CPU time of explaining every word of a command against importing click."""
+    ratio, note = against_click(cpu, ["explain", "26b-a4b-fp8-mtp"], environ)
+    return Figure("sparkctl explain / import click", ratio, EXPLAIN, "times", note)
 
 
 def sizes(environ: dict[str, str], home: Path) -> list[Figure]:
@@ -213,7 +221,8 @@ def main() -> int:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
-        figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
+        figures = [help_page(environ), plan(environ), explaining(environ), *sizes(environ, Path(home)), *planning()]
+        figures += waiting(environ)
         figures += [*overlays(Path(home)), *together(Path(home)), *honest(), *whole_stacks(environ, Path(home))]
     for figure in figures:
         print(figure.row())

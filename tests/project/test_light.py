@@ -67,10 +67,11 @@ DATACLASSES = 16
     [
         (["--help"], SERVERS | RECIPES | LIBRARIES),
         (["plan", "e4b-nvfp4", "26b-a4b-fp8"], SERVERS | OF_A_COMMAND | UNASKED),
+        (["explain", "e4b-nvfp4"], SERVERS | {"sqlite3", "sparkctl.operations.files.render"}),
         (SIZE, SERVERS | RECIPES | UNASKED | {"sparkctl.world.labels", "sparkctl.world.sim.engine"}),
         (["--engine", "docker", *SIZE], SERVERS | RECIPES | UNASKED | {"sparkctl.world.labels"}),
     ],
-    ids=["--help", "plan", "size", "size on a real host"],
+    ids=["--help", "plan", "explain", "size", "size on a real host"],
 )
 def test_a_command_imports_nothing_heavy_that_it_does_not_need(
     tmp_path: Path, command: list[str], heavy: set[str]
