@@ -35,6 +35,7 @@ def documented(command: str) -> list[str]:
     ("command", "arguments"),
     [
         ("plan NAME…", ["plan", "e4b-nvfp4"]),
+        ("fits", ["fits"]),
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("check NAME", ["check", "e4b-nvfp4"]),

@@ -1,1 +1,1 @@
-"""Commands that bring recipes in, carry them out, and explain them."""
+"""The commands that exchange recipes with other tools."""

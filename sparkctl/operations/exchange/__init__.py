@@ -1,1 +1,1 @@
-"""Recipes of others, and recipes explained: brought in, carried out, compared with other releases."""
+"""Files of other tools: read within bounds, made recipes, and written; and what goes to other tools."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import secrets
-from sparkctl.operations.gateway.acting.at_desk import declared_at_desk
+from sparkctl.operations.gateway.acting.at_desk import all_before, declared_at_desk
 from sparkctl.operations.gateway.named import named
 from sparkctl.operations.gateway.requests.served import ServedStack, ServerAt
 from sparkctl.planning.box.declared import DeclaredGateway
@@ -35,10 +35,12 @@ def made_ready(world: World, generation: KeptGeneration, gateway: DeclaredGatewa
     """Return a generation, ready to be served."""
     found = named(generation)
     declared = []
+    after = all_before({kept.name: kept.declared for kept in generation.services})
     for kept in generation.services:
         limit = found.names.services[kept.name].sequences or SEQUENCES
         usual_s = _load_s(world, kept)
-        declared.append(declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s))
+        told = declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s, after=after[kept.name])
+        declared.append(told)
     servers = {
         kept.name: ServerAt(one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "")
         for kept in generation.services

@@ -5,10 +5,12 @@ All of it runs in the gateway's loop and blocks nothing.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.units import format_duration
 from sparkctl.operations.gateway.requests.directing import Direction, both, direct
 from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
@@ -23,17 +25,19 @@ from sparkctl.planning.gateway.routes import after
 from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from sparkctl.operations.gateway.acting.clerk import Clerk
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
+    from sparkctl.operations.gateway.requests.expected import ExpectedStack
     from sparkctl.operations.gateway.requests.served import ServedStack
     from sparkctl.planning.gateway.routes import Chosen
     from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
 
 LIST: Final = "/v1/models"
 RESPONSES: Final = "/v1/responses"
+APPLIED_RETRY_S: Final = 30
+"""When a stack is still put into effect after the longest wait, a choice."""
 MODEL_HEADER: Final = "x-sparkctl-model"
 ROUTE_HEADER: Final = "x-sparkctl-route"
 
@@ -90,6 +94,7 @@ class GatewayHandler:
         self._now = now
         self._done = done
         self._lost = lost
+        self._expected: ExpectedStack | None = None
         self._open: dict[str, _Open] = {}
         self._responses = RememberedResponses()
 
@@ -101,6 +106,34 @@ class GatewayHandler:
         """Return the ids of the requests that are not over, and whose key was revoked meanwhile."""
         return [id_ for id_, one in self._open.items() if one.caller is not None and one.caller.revoked()]
 
+    # --- a stack that is put into effect -----------------------------------------------------------------------------
+
+    @property
+    def expected(self) -> ExpectedStack | None:
+        """The stack that is put into effect before anything is served, None for none."""
+        return self._expected
+
+    def expect(self, expected: ExpectedStack) -> None:
+        """Let requests wait until a stack is in effect, as they wait for a cold start."""
+        if self._expected is None or self._expected.stack != expected.stack:
+            self.applied()
+            self._expected = expected
+
+    def applied(self) -> None:
+        """Let those that waited for a stack go on, whatever became of it."""
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            expected.over.set()
+
+    async def _applied(self, one: _Open, caller: Caller, expected: ExpectedStack) -> Decision:
+        try:
+            async with asyncio.timeout(expected.wait_s):
+                await expected.over.wait()
+        except TimeoutError:
+            words = f"it was not there within {format_duration(expected.wait_s)}: {expected.why}"
+            return Refuse(503, "not_ready", words, retry_after_s=APPLIED_RETRY_S)
+        return self._directed(one, caller)
+
     # --- what the door asks and tells --------------------------------------------------------------------------------
 
     async def arrive(self, arrival: Arrival) -> Decision:
@@ -110,7 +143,14 @@ class GatewayHandler:
         one = self._open[arrival.id] = _Open(arrival, known, self._now())
         if isinstance(caller, Refuse):
             return caller
-        stack = self.stack
+        if self._expected is not None:
+            says = self._expected.told if arrival.stream and self._expected.comments else None
+            return Wait(self._applied(one, caller, self._expected), says)
+        return self._directed(one, caller)
+
+    def _directed(self, one: _Open, caller: Caller) -> Decision:
+        """Say what is done with a request of somebody who is known, by what is applied."""
+        stack, arrival = self.stack, one.arrival
         if stack is None:
             words = "no stack is applied here: sparkctl apply STACK"
             return Refuse(503, "nothing_applied", words, should_retry=False)
@@ -244,6 +284,10 @@ class GatewayHandler:
         self._clerk.over(one.turn)
         return self._asked(one, may_start=one.starts, sent=not unsent)
 
+    def _words(self, one: _Open) -> str:
+        waits = self._expected is not None and not one.service
+        return self._expected.told() if waits and self._expected is not None else self._clerk.words(one.turn)
+
     def _told(self, one: _Open) -> RequestNow:
         chosen = one.chosen
         return RequestNow(
@@ -256,5 +300,5 @@ class GatewayHandler:
             one.forwarded_at,
             one.first_byte_at,
             "" if chosen is None or chosen.why is None else str(chosen.why),
-            self._clerk.words(one.turn) if one.forwarded_at is None else "",
+            self._words(one) if one.forwarded_at is None else "",
         )
