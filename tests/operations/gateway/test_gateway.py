@@ -22,6 +22,7 @@ from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
+from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
@@ -116,6 +117,16 @@ def test_what_comes_after_others_is_started_when_these_are_there(tmp_path: Path)
     started = [call for call in bench.spark.engine.calls if call.startswith("start ")]
     assert started == [f"start {E4B}", f"start {FP8}"]
     bench.close()
+
+
+def test_a_server_with_a_certificate_of_its_own_is_asked_as_one_that_has_to_show_it(bench: GatewayBench) -> None:
+    container = bench.up().spark.engine.container(E4B)
+    assert container is not None
+    told = {**container.labels, LABEL_CERTIFICATE: "/tls/cert.pem", LABEL_URL: "https://127.0.0.1:8003"}
+    bench.spark.engine.there[container.id] = container._replace(labels=told)
+    bench.tick()
+    found = bench.ask(E4B).forwarded()
+    assert (found.url, found.certificate) == ("https://127.0.0.1:8003", "/tls/cert.pem")
 
 
 def test_a_start_goes_on_when_nobody_waits_any_more_and_the_client_is_a_499_s6(bench: GatewayBench) -> None:
