@@ -23,7 +23,7 @@ from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
 from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
-from tests.support.fake_world import FakeSpark
+from tests.support.fake_world import HOME, FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
 
@@ -465,6 +465,26 @@ def test_what_is_wrong_with_a_door_is_told_before_a_model_is_started(tmp_path: P
     with pytest.raises(InputError, match="a certificate and its private key"):
         run(spark.world(FakeReport()), "box", AskedGateway(port=0))
     assert spark.engine.there == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "certificate", "key"),
+    [
+        ("certificate: tls/cert.pem, certificate-key: ../key.pem", "{stack}/tls/cert.pem", "{stack}/../key.pem"),
+        ("certificate: ~/cert.pem", f"{HOME}/cert.pem", ""),
+        ("certificate: /tls/cert.pem", "/tls/cert.pem", ""),
+    ],
+)
+def test_a_certificate_is_found_from_the_folder_of_the_stack_or_from_home(
+    tmp_path: Path, said: str, certificate: str, key: str
+) -> None:
+    bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", f"gateway: {{{said}}}"))
+    bench.tick()
+    assert bench.door.place is not None
+    stack = tmp_path.resolve() / "recipes" / "stacks"
+    found = bench.door.place.certificate, bench.door.place.certificate_key
+    assert found == (certificate.format(stack=stack), key.format(stack=stack))
+    bench.close()
 
 
 def test_other_hosts_are_served_with_a_key_or_when_it_is_said_alone_s3(tmp_path: Path) -> None:
