@@ -55,24 +55,25 @@ def page(view: BoxView, *, token: str = "", origin: str = "", said: str = "", zo
         token=token,
         none_text=tables.NONE,
         said=one_line(said),
+        host=one_line(view.host),
         view=view,
         size=(course.WIDTH, course.HEIGHT),
     )
 
 
-def log_page(name: str, lines: list[str], note: str = "") -> bytes:
+def log_page(name: str, lines: list[str]) -> bytes:
     """Return the page of a service's log: what it has said so far."""
-    return _rendered("log.html", name=name, lines=lines, note=note)
+    return _rendered("log.html", name=one_line(name), place=tables.log_place(name), lines=lines)
 
 
 def login_page(said: str = "") -> bytes:
     """Return the page that asks for a key."""
-    return _rendered("login.html", said=said)
+    return _rendered("login.html", said=one_line(said))
 
 
 def trouble_page(heading: str, words: str) -> bytes:
     """Return a page that says what went wrong."""
-    return _rendered("trouble.html", heading=heading, words=one_line(words))
+    return _rendered("trouble.html", heading=one_line(heading), words=one_line(words))
 
 
 def _rendered(template: str, **values: Any) -> bytes:  # noqa: ANN401  (what templates are given)
@@ -118,7 +119,7 @@ def _bar(memory: MemoryNow) -> dict[str, object]:
     """Return a bar: places in per mille of its width."""
     total = max(1, memory.total_bytes)
     return {
-        "name": memory.name,
+        "name": one_line(memory.name),
         "words": one_line(tables.bar_words(memory)),
         "total": format_gib(memory.total_bytes),
         "parts": [

@@ -14,8 +14,8 @@ import sparkctl
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
-from sparkctl.base.shown import SHORTEST_PIECE, is_plain
 from sparkctl.base.yaml_nodes import text_of
+from sparkctl.operations import secrets
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredGateway, DeclaredRoute, DeclaredService, Restarts, StartMode
@@ -243,7 +243,8 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
     kept = variables.without_values(kept, values.values())
     if variables.names(kept):
         kept = replace(kept, inputs="")  # a digest over a value that is short would tell it to whoever guesses
-    _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
+    hint = "no generation keeps the value of a secret"
+    secrets.refuse_written(service.name, values, [*kept.words, kept.text, *kept.overrides], hint)
     return kept
 
 
@@ -255,18 +256,3 @@ def revision(source: Source) -> str | None:
     if source.folder is not None or source.here is None or source.here.parent.name != "snapshots":
         return None
     return source.here.name
-
-
-def _refuse_secrets(service: str, values: Mapping[str, str], texts: Sequence[str]) -> None:
-    """Refuse to keep the value of a secret that somebody wrote into a recipe or laid over it.
-
-    A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
-    """
-    for name, value in values.items():
-        if is_plain(value) or not value:
-            continue
-        within = len(value) >= SHORTEST_PIECE
-        if any(value in text if within else value == text.partition("=")[2] for text in texts):
-            message = f"{service}: the value of the secret {name} stands in its recipe or in what is laid over it"
-            hint = f"write secrets: [{name}] in its place: no generation keeps the value of a secret"
-            raise InputError(message, hint=hint)

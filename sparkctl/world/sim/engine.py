@@ -19,9 +19,9 @@ from sparkctl.base import private_folder, regular_file, units
 from sparkctl.base.errors import EngineError
 from sparkctl.base.real_path import real
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, PullProgress
+from sparkctl.world.engine import Container, Creation, EngineInfo, Image, ImportedFile, OfferedImage, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
-from sparkctl.world.sim import addresses, data, mounts, orders, pool
+from sparkctl.world.sim import addresses, created, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, kill, locked, signalled, text_of
@@ -118,6 +118,12 @@ class SimEngine:
         folder = self._find(name)
         return None if folder is None else _container(folder)
 
+    def creation(self, name: str) -> Creation | None:
+        """Return how the container with this name or id was created, or None where there is no such container."""
+        folder = self._find(name)
+        record = None if folder is None else folder.record()
+        return None if record is None else created.creation_of(record)
+
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
         folder = self._find(container)
@@ -199,6 +205,7 @@ class SimEngine:
             ports=tuple((p.container_port, p.host_port or 0, p.host_ip) for p in spec.ports if p.protocol == "tcp"),
             network=spec.network,
             settings=tuple(settings.of_spec(spec).items()),
+            order=created.order_of(spec, name, env),
         )
         unfinished = self._sim / "containers" / f".{identity}"
         private_folder.make(unfinished)

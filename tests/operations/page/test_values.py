@@ -23,7 +23,6 @@ from sparkctl.operations.page.view import (
     MemoryHolder,
     MemoryNow,
     MemorySample,
-    RequestOnPage,
     RoomOnPage,
     ServiceOnPage,
     TroubleOnPage,
@@ -179,28 +178,6 @@ def test_what_is_kept_or_pinned_is_not_offered_to_be_stopped() -> None:
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
-
-TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
-
-
-@given(TEXT, TEXT)
-def test_no_text_becomes_html_nor_leaves_its_cell(text: str, other: str) -> None:
-    evil = f"</td><script>{text}</script>\"'><img onerror={other}>"
-    found = view(
-        ServiceOnPage(evil, evil, evil, evil, recipe=evil, url="http://x", has_log=True, may=("stop",)),
-        happened=(HappenedOnPage(1.0, evil, evil, evil),),
-        room=(RoomOnPage(evil, None, evil),),
-        gateway=GatewayOnPage("http://x", (evil,), requests=(RequestOnPage(evil, evil, evil, evil, 1.0, evil),)),
-        warnings=(TroubleOnPage(evil, evil),) * 2,
-        host=evil,
-    )
-    html = rendered.page(found, token="t", said=evil).decode()  # noqa: S106  (no secret)
-    assert html.count("<script") == 1
-    assert "<img" not in html
-    event = rendered.event("tick", found).decode()
-    name, data, *rest = event.split("\n")
-    assert (name, rest) == ("event: tick", ["", ""]), "one event of two lines, whatever a text says"
-    assert isinstance(json.loads(data.removeprefix("data: ")), dict)
 
 
 def test_all_columns_of_a_service_are_there() -> None:

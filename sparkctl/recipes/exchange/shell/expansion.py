@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.launch import Word
-from sparkctl.recipes.exchange.material import unknown, unknowns
+from sparkctl.recipes.exchange.material import unknown, unknown_result, unknowns
 from sparkctl.recipes.exchange.shell import cutting
 from sparkctl.recipes.exchange.shell.tree import Literal, Parameter, Substitution
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sparkctl.base.errors import Place
-    from sparkctl.recipes.exchange.shell.tree import Part, Written
+    from sparkctl.recipes.exchange.shell.tree import Part, WrittenWord
     from sparkctl.recipes.exchange.shell.variables import Value, Variables
 
 MOST_CHARACTERS: Final = 2_000_000
@@ -49,7 +49,7 @@ class _Items(NamedTuple):
     joins_right: bool = True
 
 
-class _Fields:
+class _OpenWords:
     """Words that are being put together."""
 
     def __init__(self, place: Place) -> None:
@@ -93,20 +93,20 @@ class Expander:
         self.empty: dict[str, None] = {}
         self._made = 0
 
-    def words(self, written: Iterable[Written]) -> list[Word]:
+    def words(self, written: Iterable[WrittenWord]) -> list[Word]:
         """Return the words of a command."""
         found: list[Word] = []
         for word in written:
             found += self.word(word)
         return found
 
-    def text(self, written: Written) -> str:
+    def text(self, written: WrittenWord) -> str:
         """Return the one text that an assignment takes: nothing is split."""
         return self._counted("".join(self._one(part) for part in written.parts))
 
-    def word(self, written: Written) -> list[Word]:
+    def word(self, written: WrittenWord) -> list[Word]:
         """Return what one written word becomes: none, one or several words."""
-        fields = _Fields(written.place)
+        fields = _OpenWords(written.place)
         for part in written.parts:
             if isinstance(part, Literal):
                 fields.text(part.text)
@@ -218,9 +218,9 @@ class Expander:
 
     def _substitution(self, part: Substitution) -> str:
         if part.arithmetic:
-            return _computed(part.text, self._variables) or unknown(f"$(({part.text.strip()}))")
+            return _computed(part.text, self._variables) or unknown_result(part.text)
         if part.text.startswith("${"):
-            return unknown(part.text)
+            return unknown_result(part.text)
         if part.text.lstrip().startswith("#"):
             return ""
         if _FOLDER.fullmatch(part.text):
@@ -230,7 +230,7 @@ class Expander:
         if isinstance(said, str):
             return said
         self._look_into(part)
-        return unknown(f"$({part.text.strip()})")
+        return unknown_result(part.text)
 
     def _counted(self, text: str) -> str:
         self._made += len(text)

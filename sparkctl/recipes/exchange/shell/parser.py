@@ -16,7 +16,7 @@ from sparkctl.recipes.exchange.shell.tree import (
     Literal,
     Loop,
     Simple,
-    Written,
+    WrittenWord,
 )
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ class Script(NamedTuple):
 
 def parse(text: str, file: str, first_line: int = 1) -> Script:
     """Return the tree of a script; never raises."""
-    parser = _Parser(Scanner(text, file, first_line))
+    parser = _ScriptParser(Scanner(text, file, first_line))
     return parser.script()
 
 
-class _Parser:
+class _ScriptParser:
     def __init__(self, tokens: Scanner) -> None:
         self._tokens = tokens
         self._depth = 0
@@ -169,13 +169,13 @@ class _Parser:
 
     def _case(self) -> Case:
         place = self._take().place
-        subject = self._take().word or Written((), place)
+        subject = self._take().word or WrittenWord((), place)
         self._lines()
         self._expect("in")
-        arms: list[tuple[tuple[Written, ...], Block]] = []
+        arms: list[tuple[tuple[WrittenWord, ...], Block]] = []
         self._lines()
         while self._plain() != "esac":
-            patterns: list[Written] = []
+            patterns: list[WrittenWord] = []
             while self._token.operator in {"(", "|"} or self._token.word is not None:
                 token = self._take()
                 patterns += [token.word] if token.word else []
@@ -215,7 +215,7 @@ class _Parser:
                 self._skip_parentheses()
             return Loop(self._do(), condition=Block())
         name = self._take().word
-        items: list[Written] = []
+        items: list[WrittenWord] = []
         self._lines()
         if self._plain() == "in":
             self._take()
@@ -237,13 +237,13 @@ class _Parser:
 
     def _test(self) -> Simple:
         """Read ``[[ … ]]``: inside, operators are words."""
-        place, words = self._token.place, list[Written]()
+        place, words = self._token.place, list[WrittenWord]()
         while not self._end and self._plain() != "]]":
             token = self._take()
             if token.word is not None:
                 words.append(token.word)
             elif token.operator != "\n":
-                words.append(Written((Literal(token.operator or ""),), token.place))
+                words.append(WrittenWord((Literal(token.operator or ""),), token.place))
         words += [token.word] if (token := self._take()).word else []
         self._redirections()
         return Simple(place, (), tuple(words))
@@ -256,7 +256,7 @@ class _Parser:
     def _simple(self) -> Node:
         place = self._token.place
         assignments: list[Assignment] = []
-        words: list[Written] = []
+        words: list[WrittenWord] = []
         while True:
             self._redirections()
             token = self._token
@@ -290,7 +290,7 @@ class _Parser:
         self._tokens.here.clear()
         return found
 
-    def _assigned(self, word: Written) -> Assignment | None:
+    def _assigned(self, word: WrittenWord) -> Assignment | None:
         first = word.parts[0] if word.parts else None
         if not isinstance(first, Literal) or first.quoted:
             return None
@@ -298,14 +298,14 @@ class _Parser:
         if match is None:
             return None
         rest = first.text[match.end() :]
-        value = Written((*((Literal(rest),) if rest else ()), *word.parts[1:]), word.place)
+        value = WrittenWord((*((Literal(rest),) if rest else ()), *word.parts[1:]), word.place)
         if self._token.operator == "(" and self._token.joined and not value.parts:
             return Assignment(match[1], value, self._items(), bool(match[2]))
         return Assignment(match[1], value, adds=bool(match[2]))
 
-    def _items(self) -> tuple[Written, ...]:
+    def _items(self) -> tuple[WrittenWord, ...]:
         opened = self._take().place
-        items: list[Written] = []
+        items: list[WrittenWord] = []
         while self._token.operator != ")":
             if self._end:
                 raise ShellError("a ( is opened and never closed", opened)
@@ -314,7 +314,7 @@ class _Parser:
         self._take()
         return tuple(items)
 
-    _COMPOUND: Final[dict[str, Callable[[_Parser], Node]]] = {
+    _COMPOUND: Final[dict[str, Callable[[_ScriptParser], Node]]] = {
         "{": _braces,
         "if": _if,
         "case": _case,

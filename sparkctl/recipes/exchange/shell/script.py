@@ -17,7 +17,7 @@ from sparkctl.recipes.exchange.shell import conditions
 from sparkctl.recipes.exchange.shell.expansion import Expander, TooMuchError
 from sparkctl.recipes.exchange.shell.parser import parse
 from sparkctl.recipes.exchange.shell.scanner import ShellError
-from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple
+from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple, Substitution
 from sparkctl.recipes.exchange.shell.variables import Variables
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import Place
     from sparkctl.recipes.exchange.material import Material
-    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node, Substitution
+    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node
     from sparkctl.recipes.exchange.shell.variables import Doubt, Value
 
 MOST_COMMANDS: Final = 50_000
@@ -36,50 +36,64 @@ _MOST_ROUNDS: Final = 64
 _ENDING: Final = frozenset({"exit", "return", "break", "continue"})
 _INTERESTING: Final = re.compile(r"\b(?:docker|podman|nerdctl|vllm)\b")
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ssh", "cat", "tee"})
+_TOO_MUCH: Final = "its variables and loops make more than is read"
 _MARKS: Final = dict.fromkeys((0xE000, 0xE001), 0xFFFD)
 _QUOTED_IN_HERE: Final = re.compile(r"\\([$`\\])")
 
 
 class ShellCommand(NamedTuple):
-    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands."""
+    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands.
+
+    ``empty`` are variables among its words that a script leaves to its caller, and that were taken as empty.
+    """
 
     words: tuple[Word, ...]
     place: Place
     environment: tuple[tuple[str, Word], ...] = ()
     within: str = ""
+    empty: tuple[str, ...] = ()
 
 
 class Read(NamedTuple):
     """All commands of a script, in their order.
 
-    ``doubts`` are variables that are set in a way that may not be taken, ``empty`` those that a script leaves to its
-    caller and that were taken as empty, ``unread`` the files that it includes and that are not there.
+    ``doubts`` are variables that are set in a way that may not be taken, ``unread`` the files that it includes and that
+    are not there.
     """
 
     commands: tuple[ShellCommand, ...]
     doubts: dict[str, Doubt]
-    empty: tuple[str, ...] = ()
     unread: tuple[Word, ...] = ()
-    error: ShellError | None = None
+    errors: tuple[ShellError, ...] = ()
 
 
-def read(material: Material, first_line: int = 1) -> Read:
-    """Return the commands of a script. What no shell would read is in ``error``, and what stands before it is read."""
-    text = cleaned(material.text)
-    parsed = parse(text, material.file, first_line)
-    reading = _Reading(material)
-    error = parsed.error
+class ShellText(NamedTuple):
+    """A text that one shell reads, and the number of its first line in the file."""
+
+    text: str
+    first_line: int = 1
+
+
+def read(material: Material, texts: Sequence[ShellText] = ()) -> Read:
+    """Return the commands of a script, or of several texts of one file: the later know the earlier's variables.
+
+    What no shell would read is in ``errors``, and what stands before it in its text is read.
+    """
+    reading = _ScriptReading(material)
+    errors: list[ShellError] = []
+    for text in texts or (ShellText(cleaned(material.text)),):
+        parsed = parse(text.text, material.file, text.first_line)
+        errors += [parsed.error] if parsed.error is not None else []
+        try:
+            reading.block(parsed.block)
+        except TooMuchError:
+            errors.append(ShellError(_TOO_MUCH, material.place(text.first_line)))
+            break
     try:
-        reading.whole(parsed.block)
+        reading.uncalled()
     except TooMuchError:
-        error = ShellError("its variables and loops make more than is read", material.place(first_line))
-    return Read(
-        tuple(reading.commands),
-        reading.variables.doubts,
-        tuple(reading.expander.empty),
-        tuple(reading.unread),
-        error,
-    )
+        errors.append(ShellError(_TOO_MUCH, material.place(1)))
+    return Read(tuple(reading.commands), reading.variables.doubts, tuple(reading.unread), tuple(errors))
 
 
 def cleaned(text: str) -> str:
@@ -94,7 +108,7 @@ class _Outcome(NamedTuple):
     ends: bool = False
 
 
-class _Reading:
+class _ScriptReading:
     def __init__(self, material: Material) -> None:
         self._material = material
         self.variables = Variables(material.variables)
@@ -109,8 +123,8 @@ class _Reading:
         self._within = ""
         self._left = MOST_COMMANDS
 
-    def whole(self, block: Block) -> None:
-        self.block(block)
+    def uncalled(self) -> None:
+        """Read the functions that nobody calls, after all else."""
         for name in [name for name in self._functions if name not in self._called]:
             if name not in self._called:
                 self._maybe(self._functions[name], 0)
@@ -217,7 +231,9 @@ class _Reading:
         self._left -= 1
         if self._left < 0:
             raise TooMuchError
+        self.expander.empty.clear()
         words = tuple(self.expander.words(simple.words))
+        empty = tuple(self.expander.empty)
         command = words[0].text if words else ""
         declared = not words or command in {"declare", "export", "local", "readonly", "typeset"}
         given = dict(self._assigned(simple, keep=declared, local=command == "local"))
@@ -236,18 +252,18 @@ class _Reading:
         if command in _BUILTINS:
             _BUILTINS[command](self, words)
             return _Outcome()
-        self._started(words, self._exported | given, simple)
+        self._started(ShellCommand(words, simple.place, (), self._within, empty), self._exported | given, simple)
         return _Outcome()
 
-    def _started(self, words: tuple[Word, ...], environment: dict[str, Word], simple: Simple) -> None:
-        inner = unwrapped(words)
+    def _started(self, command: ShellCommand, environment: dict[str, Word], simple: Simple) -> None:
+        inner = unwrapped(command.words)
         given = tuple((environment | dict(inner.environment)).items())
         if inner.text is not None and _INTERESTING.search(inner.text.text):
             self.nested(inner.text.text, inner.text.place.line, self._within)
-        self.commands.append(ShellCommand(inner.words, simple.place, given, self._within))
-        command = inner.words[0].text if inner.words else ""
+        self.commands.append(command._replace(words=inner.words, environment=given))
+        first = inner.words[0].text if inner.words else ""
         for document in simple.here:
-            self._here(document, command)
+            self._here(document, first)
 
     def _word_of(self, name: str, place: Place) -> Word | None:
         value = self.variables.get(name)
@@ -340,22 +356,18 @@ class _Reading:
 
 
 _BUILTINS: Final = {
-    "source": _Reading._source,  # noqa: SLF001  (its own)
-    ".": _Reading._source,  # noqa: SLF001
-    "shift": _Reading._shift,  # noqa: SLF001
-    "set": _Reading._set,  # noqa: SLF001
-    "read": _Reading._read,  # noqa: SLF001
-    "unset": _Reading._unset,  # noqa: SLF001
+    "source": _ScriptReading._source,  # noqa: SLF001  (its own)
+    ".": _ScriptReading._source,  # noqa: SLF001
+    "shift": _ScriptReading._shift,  # noqa: SLF001
+    "set": _ScriptReading._set,  # noqa: SLF001
+    "read": _ScriptReading._read,  # noqa: SLF001
+    "unset": _ScriptReading._unset,  # noqa: SLF001
 }
 
 
 def _substitutes(simple: Simple) -> bool:
     """Return whether a value is what a command prints: whether that succeeds is not known."""
-    return any(
-        not hasattr(part, "operator") and hasattr(part, "arithmetic")
-        for one in simple.assignments
-        for part in one.value.parts
-    )
+    return any(isinstance(part, Substitution) for one in simple.assignments for part in one.value.parts)
 
 
 def _line(node: Node) -> int:

@@ -41,7 +41,7 @@ class Substitution(NamedTuple):
 Part = Literal | Parameter | Substitution
 
 
-class Written(NamedTuple):
+class WrittenWord(NamedTuple):
     """A word as it is written."""
 
     parts: tuple[Part, ...]
@@ -59,8 +59,8 @@ class Assignment(NamedTuple):
     """``NAME=value``, ``NAME+=value`` or ``NAME=(a b)``; ``items`` None: it is no array."""
 
     name: str
-    value: Written
-    items: tuple[Written, ...] | None = None
+    value: WrittenWord
+    items: tuple[WrittenWord, ...] | None = None
     adds: bool = False
 
 
@@ -69,7 +69,7 @@ class Simple(NamedTuple):
 
     place: Place
     assignments: tuple[Assignment, ...] = ()
-    words: tuple[Written, ...] = ()
+    words: tuple[WrittenWord, ...] = ()
     here: tuple[HereDocument, ...] = ()
 
 
@@ -96,8 +96,8 @@ class Choice(NamedTuple):
 class Case(NamedTuple):
     """``case``: a word, and for each arm its patterns and its block."""
 
-    subject: Written
-    arms: tuple[tuple[tuple[Written, ...], Block], ...]
+    subject: WrittenWord
+    arms: tuple[tuple[tuple[WrittenWord, ...], Block], ...]
 
 
 class Loop(NamedTuple):
@@ -105,7 +105,7 @@ class Loop(NamedTuple):
 
     body: Block
     name: str = ""
-    items: tuple[Written, ...] | None = None
+    items: tuple[WrittenWord, ...] | None = None
     condition: Block | None = None
 
 

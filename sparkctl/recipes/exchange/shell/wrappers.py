@@ -1,4 +1,4 @@
-"""What stands before a command and does not change it: ``sudo``, ``env``, ``nohup``, ``bash -c``, ``ssh`` and others."""
+"""What stands before a command and does not change it: sudo, env, nohup, ``bash -c``, ssh and others."""
 
 from __future__ import annotations
 
