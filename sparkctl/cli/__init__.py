@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import importlib
 import io
-import keyword
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +44,7 @@ COMMANDS: Final = {
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
+    "fits": ("exchange", "Show which recipes fit, with which context, or after stopping what."),
     "check": ("proof", "Ask a service what it must answer, and judge it."),
     "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
@@ -90,7 +90,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         folder, _ = COMMANDS[cmd_name]
-        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")  # a word of Python names no module
         module = importlib.import_module(f"sparkctl.cli.{folder}.{name}")
         command: click.Command = module.command
         return command

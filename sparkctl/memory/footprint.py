@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
@@ -15,6 +16,7 @@ from sparkctl.memory.items import GROWTH, PINNED, Item, When, Where, bound, midd
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.drafters import as_built
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
+from sparkctl.memory.pace.roofline import read_shape
 from sparkctl.memory.ranks import of_one_rank, weights_of_one_rank
 from sparkctl.memory.weights.loaded import Weights, weights
 
@@ -164,6 +166,11 @@ class Once:
         self.shape = geometry(facts.config)
         self.facts = facts
         self._loaded: dict[tuple[LoadOptions, str | None], Weights] = {}
+
+    @cached_property
+    def read_shape(self) -> Geometry:
+        """The layers whose cache a token reads."""
+        return read_shape(self.facts.config)
 
     def weights(self, given: Settings) -> Weights:
         """Return the weights as these settings load them.

@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.jobs.memory import plan as job_planning
     from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.jobs.run import MadeJob
+    from sparkctl.operations.memory import fits as fitting
     from sparkctl.operations.memory import plan as planning
     from sparkctl.operations.memory import size as sizing
+    from sparkctl.operations.memory.fits import Fits
     from sparkctl.operations.memory.plan import PlannedSet
     from sparkctl.operations.memory.size import Size
     from sparkctl.operations.mods import verify as verifying
@@ -57,6 +59,7 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    fitting = LazyModule("sparkctl.operations.memory.fits")
     guarding = LazyModule("sparkctl.operations.guard.launch")
     guards = LazyModule("sparkctl.operations.guard.status")
     job_running = LazyModule("sparkctl.operations.jobs.run")
@@ -142,6 +145,14 @@ class Spark(StackMethods, RecipeMethods):
         """
         asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, named=named)
         return planning.plan(self._world, asked, host=host, fit=fit)
+
+    def fits(self, *beside: str) -> Fits:
+        """Return which recipes fit beside what runs, or beside these services alone, the best first.
+
+        Raises:
+            InputError, EngineError: as for ``plan``; a recipe that cannot be read is no error.
+        """
+        return fitting.fits(self._world, beside)
 
     def up(
         self,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Form(NamedTuple):
     """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
 
-    ``stack`` says what runs together, of a form that can say so. ``of_yaml``: a file whose name says that it is another
-    kind of text is none of this form.
+    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
+    ``stack`` says what runs together, of a form that can say so.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Form(NamedTuple):
 _OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
-    Form("compose", compose.recognises, compose.read, compose.stack),
+    Form("compose", compose.recognises, compose.read),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),

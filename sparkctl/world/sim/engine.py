@@ -371,8 +371,8 @@ def _names(record: Record) -> list[str]:
 def _model_names(record: Record) -> list[str]:
     """Return what the model goes by: its recipe, and the folder mounted where the server looks, or the repository."""
     wanted = parse_arguments(record.command).get("model", "")
-    folders = [Path(source).name for source, target, _ in record.mounts if target == wanted]
-    return [*(folders or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
+    named = [Path(source).name for source, target, _ in record.mounts if target == wanted]
+    return [*(named or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
 
 
 def _context(record: Record) -> int | None:

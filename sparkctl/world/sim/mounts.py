@@ -1,4 +1,4 @@
-"""What a simulated container sees, as docker would make it: its mounts, its environment; and how it was ordered."""
+"""What a simulated container sees, its mounts and its environment as docker would make them, and what was ordered."""
 
 from __future__ import annotations
 
@@ -81,20 +81,6 @@ def environment(spec: ContainerSpec, environ: Mapping[str, str]) -> tuple[tuple[
     return tuple({name: value for name, _, value in pairs}.items())
 
 
-def order_of(spec: ContainerSpec, name: str, env: tuple[tuple[str, str], ...]) -> str:
-    """Return what was ordered as JSON, with the name and the environment that the container got."""
-    return json.dumps(asdict(replace(spec, name=name, env=env, env_files=())))
-
-
-def creation_of(record: Record) -> Creation:
-    """Return how a container was created; of one of a simulator that kept no order, what its record has."""
-    kind = specs.ContainerSpec
-    spec = kind(record.image, record.command, env=record.env, labels=record.labels)
-    spec = pydantic.TypeAdapter(kind).validate_json(record.order) if record.order else spec
-    entrypoint = () if spec.entrypoint is None else (spec.entrypoint,)
-    return engines.Creation(replace(spec, name=record.name), entrypoint)
-
-
 def _model_targets(spec: ContainerSpec) -> set[str]:
     """Return where the server looks for its model and its drafter."""
     flags = parse_arguments(spec.command)
@@ -103,3 +89,15 @@ def _model_targets(spec: ContainerSpec) -> set[str]:
     except (ValueError, AttributeError):
         draft = ""
     return {flags.get("model", ""), draft}
+
+
+def order_of(spec: ContainerSpec, name: str, env: tuple[tuple[str, str], ...]) -> str:
+    """Return what was ordered as JSON, with the name and the environment that the container got."""
+    return json.dumps(asdict(replace(spec, name=name, env=env, env_files=())))
+
+
+def creation_of(record: Record) -> Creation:
+    """Return how a container was created; of one of a simulator that kept no order, what its record has."""
+    spec = specs.ContainerSpec(record.image, record.command, env=record.env, labels=record.labels)
+    spec = pydantic.TypeAdapter(specs.ContainerSpec).validate_json(record.order) if record.order else spec
+    return engines.Creation(replace(spec, name=record.name), () if spec.entrypoint is None else (spec.entrypoint,))

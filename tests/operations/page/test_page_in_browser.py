@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +13,12 @@ from sparkctl.operations.page.pages import EVENTS, html
 from sparkctl.operations.page.view import BoxView, GatewayOnPage, RequestOnPage
 from sparkctl.world.door_ports import PageAnswer
 from tests.support.applied_stack import AppliedStack
-from tests.support.browsers import browser
+from tests.support.browsers import SOON_MS, browser, opened, row
 from tests.support.filled import HOSTILE, QUOTES, TAGS, filled
-from tests.support.page_bench import NamedKeys, PageBench, served_in_a_thread
+from tests.support.page_bench import NamedKeys, served_in_a_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from sparkctl.world.door_ports import PageAsked, Pages
@@ -28,7 +27,6 @@ __all__ = ["browser"]
 
 SMALL = "small"
 EVIL = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-SOON_MS = 8000
 
 
 @pytest.fixture
@@ -38,29 +36,8 @@ def stack(tmp_path: Path) -> AppliedStack:
     return applied
 
 
-@contextmanager
-def opened(browser: Any, bench: PageBench, **options: Any) -> Iterator[tuple[Any, list[str]]]:  # noqa: ANN401
-    """Open a page, and collect what the browser complains of; closed before the door is."""
-    context = browser.new_context(**options)
-    context.set_default_timeout(SOON_MS)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: dialog.accept())
-    try:
-        page.goto(bench.url)
-        yield page, complaints
-    finally:
-        context.close()
-
-
-def row(page: Any, name: str) -> Any:  # noqa: ANN401
-    return page.locator(f'table[data-rows="services"] tr[data-key="{name}"]')
-
-
 def test_a_service_is_stopped_started_followed_and_seen_again(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
-    with served_in_a_thread(stack.world) as bench, opened(browser, bench) as (page, complaints):
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench.url) as (page, complaints):
         link = page.locator("#link")
         link.get_by_text("live").wait_for()
         stop, start = (row(page, SMALL).get_by_role("button", name=name, exact=True) for name in ("stop", "start"))
@@ -119,7 +96,7 @@ def test_what_strangers_write_runs_nothing_and_the_policy_would_not_let_it(
 ) -> None:
     with (
         served_in_a_thread(stack.world, pages=hostile_pages()) as bench,
-        opened(browser, bench) as (page, complaints),
+        opened(browser, bench.url) as (page, complaints),
     ):
         row(page, TAGS.replace('"', '\\"')).first.wait_for()
         title = page.title()
@@ -148,7 +125,7 @@ def test_the_page_is_as_wide_as_its_window(
     size = {"width": width, "height": 800}
     with (
         served_in_a_thread(stack.world) as bench,
-        opened(browser, bench, viewport=size, color_scheme=scheme) as (page, complaints),
+        opened(browser, bench.url, viewport=size, color_scheme=scheme) as (page, complaints),
     ):
         page.locator("#link").get_by_text("live").wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -168,14 +145,14 @@ def test_the_page_is_as_wide_as_its_window(
 
 
 def test_it_works_without_a_script(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
-    with served_in_a_thread(stack.world) as bench, opened(browser, bench, java_script_enabled=False) as (page, _):
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench.url, java_script_enabled=False) as (page, _):
         row(page, SMALL).get_by_role("button", name="stop", exact=True).click()
         page.get_by_text("small was stopped").wait_for()
         row(page, SMALL).get_by_role("button", name="start", exact=True).wait_for()
 
 
 def test_what_the_stream_brings_keeps_the_focus(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
-    with served_in_a_thread(stack.world) as bench, opened(browser, bench) as (page, _):
+    with served_in_a_thread(stack.world) as bench, opened(browser, bench.url) as (page, _):
         page.locator("#link").get_by_text("live").wait_for()
         row(page, SMALL).get_by_role("button", name="pin", exact=True).focus()
         before = page.locator("[data-text=at]").text_content()
@@ -189,7 +166,7 @@ def test_what_the_stream_brings_keeps_the_focus(browser: Any, stack: AppliedStac
 
 def test_with_a_key_it_asks_for_it(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401
     keys = NamedKeys({"the-key": "ada"}, {"ada"})
-    with served_in_a_thread(stack.world, keys) as bench, opened(browser, bench) as (page, _):
+    with served_in_a_thread(stack.world, keys) as bench, opened(browser, bench.url) as (page, _):
         page.get_by_label("a key that may administer").fill("the-key")
         page.keyboard.press("Enter")
         row(page, SMALL).wait_for()

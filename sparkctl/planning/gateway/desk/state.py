@@ -148,9 +148,15 @@ class DeskWork:
         return [name for name, found in self._waiting.items() if found]
 
     def asked_at(self, name: str) -> float | None:
-        """Return since when a request that may start a service waits for it, None where none does."""
-        found = self._waiting.get(name)
-        return min((one.at for one in found.values() if one.may_start), default=None) if found else None
+        """Return since when a request that may start a service waits for it, None where none does.
+
+        It waits also where it is for one that is not there, and that comes after this one.
+        """
+        later = (
+            one.name for one in self.services.values() if name in one.declared.after and one.state is DeskState.OFF
+        )
+        waits = (one for each in (name, *later) for one in self._waiting.get(each, {}).values())
+        return min((one.at for one in waits if one.may_start), default=None)
 
     def waiters(self) -> list[DeskRequest]:
         """Return the requests that wait, whatever for."""
