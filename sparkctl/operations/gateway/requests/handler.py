@@ -16,7 +16,7 @@ from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
 from sparkctl.planning.gateway.body import changed, edited
-from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
+from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefusedFor, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
 from sparkctl.planning.gateway.desk.request import DeskRequest
 from sparkctl.planning.gateway.desk.rules.refusing import KNOWN_WITHIN_S
@@ -46,7 +46,7 @@ ROUTE_HEADER: Final = "x-sparkctl-route"
 class _Open:
     """A request that is not over. ``turn`` is its id at the desk, "" while it is not there.
 
-    ``starts``: its service may be started for it.
+    ``starts``: its service may be started for it. ``died`` is how its server gave nothing, "" while it did not.
     """
 
     arrival: Arrival
@@ -59,6 +59,7 @@ class _Open:
     forwarded_at: float | None = None
     first_byte_at: float | None = None
     starts: bool = False
+    died: str = ""
 
     @property
     def key(self) -> str:
@@ -233,7 +234,10 @@ class GatewayHandler:
         return self._decided(one, await answer)
 
     def _decided(self, one: _Open, effect: ForwardRequest | RefuseRequest) -> Decision:
-        return refusal(effect) if isinstance(effect, RefuseRequest) else self._forward(one)
+        if isinstance(effect, RefuseRequest):
+            died = effect.kind is RefusedFor.DIED and one.died
+            return refusal(effect._replace(words=f"the server of {one.service} {one.died}") if died else effect)
+        return self._forward(one)
 
     # --- handing it on -----------------------------------------------------------------------------------------------
 
@@ -259,7 +263,8 @@ class GatewayHandler:
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
-        return Forward(server.url, headers, body, model, told, partial(self._gone, one), judge)
+        gone = partial(self._gone, one)
+        return Forward(server.url, headers, body, model, told, server.certificate, gone, judge)
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
         """Say whether the second service of a route is asked, now that the first one has answered."""
@@ -274,10 +279,11 @@ class GatewayHandler:
         one.chosen, one.service, one.first_byte_at = chosen, route.then, None
         return self._asked(one, may_start=one.may_start and route.start)
 
-    async def _gone(self, one: _Open, unsent: bool) -> Decision | None:
+    async def _gone(self, one: _Open, unsent: bool, words: str) -> Decision | None:
         """Bring a request back to the desk whose server gave nothing: it waits as for a start, or is told why not."""
         if one.arrival.id not in self._open:
             return None
+        one.died = words
         self._lost(one.service)
         if unsent:
             self._clerk.tell(ServerLost(one.service))
