@@ -115,7 +115,7 @@ def _paths(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
     """Yield the keys of the recipe that a word may come from."""
     recipe = service.recipe
     if word.part is CommandPart.IMAGE:
-        yield ("image",)
+        yield from (("image",), ("vllm",))
     elif word.part is CommandPart.VARIABLE:
         yield from _of_variable(word.name, service)
     elif word.part is CommandPart.DOCKER:
