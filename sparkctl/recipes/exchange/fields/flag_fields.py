@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.launch import Word
 
 _RANKS: Final = frozenset({
-    "data-parallel-size", "decode-context-parallel-size", "pipeline-parallel-size", "prefill-context-parallel-size",
+    "data-parallel-size", "data-parallel-size-local", "decode-context-parallel-size", "pipeline-parallel-size",
+    "prefill-context-parallel-size",
     "tensor-parallel-size",
 })  # fmt: skip
 _SEVERAL_HOSTS: Final = {

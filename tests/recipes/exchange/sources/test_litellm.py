@@ -27,6 +27,8 @@ model_list:
   - model_name: bad
     litellm_params: {model: openai/x, api_base: "http://[oops"}
   - text
+  - model_name: in-a-container
+    litellm_params: {model: hosted_vllm/org/Model-B, api_base: "http://vllm-b:8000/v1"}
 general_settings:
   master_key: sk-0123456789abcdef
 """
@@ -38,6 +40,7 @@ def test_servers_of_this_host_are_services() -> None:
     assert [(one.served, one.port, dict(one.keys)) for one in found.services] == [
         ("org/Model-A", 8001, {"names": ["fast"], "defaults": {"temperature": 0.2}}),
         ("served", 8002, {}),
+        ("org/Model-B", None, {"names": ["in-a-container"]}),
     ]
     assert read(Material(CONFIG, "litellm.yaml")) == []
 
@@ -52,7 +55,7 @@ def test_what_points_elsewhere_stays_over() -> None:
         "14: other: openai/x",
         "16: bad: openai/x",
         "18: a model without its name or its model",
-        '19: general_settings: {"master_key": "(a secret)"}',
+        '21: general_settings: {"master_key": "(a secret)"}',
     ]
     assert "sk-0123456789abcdef" not in repr(found)
 

@@ -125,6 +125,21 @@ def test_a_model_without_a_command_is_refused_alone(text: str) -> None:
     assert all(launch.refused is not None for launch in read(Material(text, "c.yaml")))
 
 
+@pytest.mark.parametrize(
+    ("cmd", "reason"),
+    [
+        ("/app/launch.sh --x", "a script of its own"),
+        ("docker run --gpus all ghcr/llama.cpp:server --model x", "no vLLM"),
+        ("llama-server -m x", "no vLLM"),
+    ],
+)
+def test_what_starts_no_vllm_is_refused(cmd: str, reason: str) -> None:
+    """Another server, or a script that nobody reads here."""
+    refused = read(Material(f"models:\n  a: {{cmd: '{cmd}'}}\n", "c.yaml"))[0].refused
+    assert refused is not None
+    assert refused.reason == reason
+
+
 def test_each_launch_has_a_name_of_its_own() -> None:
     """Models of the same name in several places, and names that cannot be one."""
     text = "models:\n" + "".join(f"  '{name}': {{cmd: x}}\n" for name in ("a/m", "b/m", "b:m", "..", "?"))

@@ -107,7 +107,7 @@ def _located(name: str, node: Node, includer: str, material: Material) -> str:
     folder = includer.rpartition("/")[0]
     if not name.startswith("@"):
         near = [f"{folder}/{file}" if folder else file for file in files]
-        there = [one for one in near if one in material.beside]
+        there = [one for one in near if material.beside.get(one) is not None]
     else:
         there = [one for one in sorted(material.beside) if one.rpartition("/")[2] in files]
     if len(there) != 1:
