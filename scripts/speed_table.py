@@ -87,9 +87,7 @@ def plain(case: dict[str, Any], tokens: int) -> speed.Speed:
     load = given.load._replace(quantization=case.get("quantize"))
     given = given._replace(repo=case.get("repo"), load=load)
     bandwidth = cards.GB10.bytes_per_second or 0
-    found = speed.speed(
-        once.weights(given), once.shape, facts.config, case.get("cache", "auto"), tokens, float(bandwidth)
-    )
+    found = speed.speed(once.weights(given), once, case.get("cache", "auto"), tokens, float(bandwidth))
     if found is None:
         raise SystemExit(f"{case['name']}: nothing is known of what it reads")
     return found

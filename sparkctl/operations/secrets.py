@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base import document, regular_file
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.shown import HIDDEN, Boundary, is_plain, looks_secret, may_be_secret, sounds_secret
+from sparkctl.base.shown import HIDDEN, SHORTEST_PIECE, Boundary, is_plain, looks_secret, may_be_secret, sounds_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -102,6 +102,23 @@ def variables(values: Mapping[str, str]) -> Mapping[str, str]:
             message = f"the secret {name} contains a line break"
             raise InputError(message, hint="docker's env-files hold one line a variable: check the value you set")
     return values
+
+
+def refuse_written(service: str, values: Mapping[str, str], texts: Sequence[str], why: str) -> None:
+    """Refuse to write down the value of a secret that somebody wrote into a recipe or laid over it; ``why`` not.
+
+    A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
+
+    Raises:
+        InputError: one of ``texts`` has the value of a secret; the message names the secret.
+    """
+    for name, value in values.items():
+        if is_plain(value) or not value:
+            continue
+        within = len(value) >= SHORTEST_PIECE
+        if any(value in text if within else value == text.partition("=")[2] for text in texts):
+            message = f"{service}: the value of the secret {name} stands in its recipe or in what is laid over it"
+            raise InputError(message, hint=f"write secrets: [{name}] in its place: {why}")
 
 
 def digests(values: Mapping[str, str], salt: bytes | None = None) -> SecretDigests:

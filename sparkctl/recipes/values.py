@@ -83,6 +83,11 @@ def repository(text: str) -> str:
     return text
 
 
+def is_repository(text: str) -> bool:
+    """Return whether a text may be the name of a repository."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
 def served_name(value: object) -> object:
     """Accept one name by which clients ask; several go into ``aliases``."""
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):

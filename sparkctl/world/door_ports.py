@@ -94,8 +94,10 @@ class Forward(NamedTuple):
     """Of a form: the name in the place of its field ``model``, and nothing else changes; "": as it came."""
     answer_headers: Mapping[str, str] = {}
     """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
-    lost: Callable[[bool], Awaitable[Decision | None]] | None = None
-    """Asked where the server gave nothing at all; True: it took no connection, so that nothing was sent.
+    certificate: str = ""
+    """The file of this host with the certificate that a server of ``https://`` has to show; "": any."""
+    lost: Callable[[bool, str], Awaitable[Decision | None]] | None = None
+    """Asked where the server gave nothing at all, with how that was; True: it took no connection: nothing was sent.
 
     What it decides is done; None: the client is told that the server died (502).
     """

@@ -17,6 +17,8 @@ from sparkctl.memory.pages import state_bytes, token_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sparkctl.memory.model.geometry import Geometry
+
 _NOT_READ: Final = frozenset({"per-layer embedding", "vision", "audio", "draft", "buffers", "logged less computed"})
 """Tables of which a row is looked up, towers that no text goes through, and what is no weight."""
 
@@ -84,19 +86,24 @@ def reading(by_component: Mapping[str, int], experts: int, experts_per_token: in
     return Reading(always + head, of_experts, experts if known else 0, experts_per_token if known else 0, head)
 
 
-def cache_read(config: Mapping[str, Any], dtype: str, tokens: int) -> int:
-    """Return the bytes of cache that one sequence of ``tokens`` reads for its next token; ``dtype`` is the cache's.
-
-    A layer reads the keys and values of all tokens, or of its window, also where another layer owns them. A state is
-    read and written whole. What a sparse attention leaves out is counted: too much, never too little.
+def read_shape(config: Mapping[str, Any]) -> Geometry:
+    """Return the layers whose cache a token reads: a layer reads keys and values also where another layer owns them.
 
     Raises:
         InputError: a number of the config that is missing, is none, or is impossible.
     """
     keys, kind = text_keys(config)
-    shape = geometry(config)
     if keys.first("num_kv_shared_layers"):
-        shape = geometry({**keys.values, "model_type": kind, "num_kv_shared_layers": 0})
+        return geometry({**keys.values, "model_type": kind, "num_kv_shared_layers": 0})
+    return geometry(config)
+
+
+def cache_read(shape: Geometry, dtype: str, tokens: int) -> int:
+    """Return the bytes of cache that one sequence of ``tokens`` reads for its next token; ``dtype`` is the cache's.
+
+    A layer reads the keys and values of all tokens, or of its window (``read_shape`` are the layers). A state is
+    read and written whole. What a sparse attention leaves out is counted: too much, never too little.
+    """
     read = 0
     for group in shape.groups:
         if group.state is not None:

@@ -10,7 +10,7 @@ of some GB a token is held up between its layers, and so are experts, which are 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.memory.pace import roofline
 from sparkctl.memory.weights.parameters import is_tied
@@ -18,7 +18,7 @@ from sparkctl.memory.weights.parameters import is_tied
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.memory.model.geometry import Geometry
+    from sparkctl.memory.footprint import Once
     from sparkctl.memory.pace.roofline import Reading
     from sparkctl.memory.weights.loaded import Weights
 
@@ -111,23 +111,18 @@ def _between(small: float, large: float, place: float) -> float:
     return small + place * (large - small)
 
 
-def speed(
-    weights: Weights,
-    shape: Geometry,
-    config: Mapping[str, Any],
-    cache_dtype: str,
-    tokens: int,
-    bytes_per_second: float,
-) -> Speed | None:
+def speed(weights: Weights, once: Once, cache_dtype: str, tokens: int, bytes_per_second: float) -> Speed | None:
     """Return how fast a model writes behind ``tokens`` tokens; None where only the sum of its weights is known.
 
     So it is where a checkpoint's logged size tells that it is quantized, and nothing tells what in it is.
 
-    ``cache_dtype`` is the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the card's memory.
+    ``once`` is of the model, ``cache_dtype`` the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the
+    card's memory.
 
     Raises:
         InputError: a number of the config that is missing, is none, or is impossible.
     """
+    shape, config = once.shape, once.facts.config
     tied = is_tied(config) if weights.by_component else True
     unexplained = abs(weights.by_component.get(LESS, 0))
     if unexplained > LEAST_KNOWN * max(weights.bytes, 1):
@@ -136,7 +131,7 @@ def speed(
     if reading is None:
         return None
     dtype = shape.kv_cache_dtype or cache_dtype if cache_dtype == "auto" else cache_dtype
-    cached = roofline.cache_read(config, dtype, tokens)
+    cached = roofline.cache_read(once.read_shape, dtype, tokens)
     read = reading.bytes_for(1) + cached
     sparse = shape.experts and shape.experts_per_token and weights.by_component.get("experts")
     bits = bits_of_experts(weights.by_dtype) if sparse else None

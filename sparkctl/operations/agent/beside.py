@@ -37,8 +37,8 @@ class BesideAgent(Protocol):
     def wants_look(self) -> bool:
         """Return whether the agent is to look at once: something has happened since its last look began."""
 
-    def looked(self, look: BoxLook | None) -> None:
-        """Take note of a look; None: nothing is applied."""
+    def looked(self, look: BoxLook | None, begun: KeptGeneration | None = None) -> None:
+        """Take note of a look; None: nothing is applied. ``begun`` is then what a command puts into effect."""
 
 
 class NobodyBeside:
@@ -56,5 +56,5 @@ class NobodyBeside:
         """Return that nothing is urgent."""
         return False
 
-    def looked(self, look: BoxLook | None) -> None:
+    def looked(self, look: BoxLook | None, begun: KeptGeneration | None = None) -> None:
         """Take no note."""

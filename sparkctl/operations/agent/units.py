@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
+
 AGENT_UNIT: Final = "sparkctl-agent.service"
 GUARD_UNIT: Final = "sparkctl-guard.service"
 RUN: Final = "sparkctl"
@@ -44,16 +46,16 @@ def agent(values: UnitValues, *, system: bool) -> str:
             "After=docker.service nvidia-cdi-refresh.service nvidia-persistenced.service network-online.target",
             "Wants=docker.service network-online.target",
         ]
-        unit += [f"RequiresMountsFor={_joined(values.models)}"] if values.models else []
+        unit += [f"RequiresMountsFor={joined(values.models)}"] if values.models else []
     unit.append("StartLimitIntervalSec=0")
     own = [f"User={values.user}", "OOMScoreAdjust=-500"] if system else []
     service = [
         "Type=notify",
         "NotifyAccess=main",
-        f"ExecStart={_joined(words(values, 'agent', 'run'), command=True)}",
+        f"ExecStart={joined(words(values, 'agent', 'run'), command=True)}",
         *own,
         "WorkingDirectory=/",
-        *(f"Environment={_quoted(one)}" for one in (f"HOME={values.home}", *values.environment)),
+        *(f"Environment={quoted(one)}" for one in (f"HOME={values.home}", *values.environment)),
         f"RuntimeDirectory={RUN}/agent",
         "RuntimeDirectoryPreserve=yes",
         "WatchdogSec=30",
@@ -80,7 +82,7 @@ def guard(values: UnitValues) -> str:
     service = [
         "Type=notify",
         "NotifyAccess=main",
-        f"ExecStart={_joined(run, command=True)}",
+        f"ExecStart={joined(run, command=True)}",
         "WorkingDirectory=/",
         f"RuntimeDirectory={RUN}/guard",
         "RuntimeDirectoryPreserve=yes",
@@ -113,16 +115,3 @@ def words(values: UnitValues, *command: str) -> list[str]:
 def _text(unit: list[str], service: list[str], wanted_by: str) -> str:
     lines = ["[Unit]", *unit, "", "[Service]", *service, "", "[Install]", f"WantedBy={wanted_by}"]
     return "".join(f"{line}\n" for line in ["# Written by `sparkctl agent install`, which replaces it.", *lines])
-
-
-def _joined(given: list[str] | tuple[str, ...], *, command: bool = False) -> str:
-    return " ".join(_quoted(one, command=command) for one in given)
-
-
-def _quoted(word: str, *, command: bool = False) -> str:
-    """Return a word as systemd reads it (systemd.syntax(7)): % begins a specifier, and in a command $ a variable."""
-    text = word.replace("%", "%%")
-    text = text.replace("$", "$$") if command else text
-    if text and all(character.isalnum() or character in "/.,:=_-+@%$" for character in text):
-        return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -229,7 +229,7 @@ def _with_roofline(found: Bench, service: Service) -> Bench:
     once, args = service.resizer.once, service.recipe.args
     dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
     tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
-    read = speed(service.footprint.loaded, once.shape, once.facts.config, dtype, tokens, card.bytes_per_second)
+    read = speed(service.footprint.loaded, once, dtype, tokens, card.bytes_per_second)
     if read is None:
         return found
     return replace(found, roofline=read.most, predicted=read.expected, bandwidth=card.bytes_per_second)

@@ -59,11 +59,11 @@ def render(
     (service,) = world.services(loader, located)
     if stage:
         _stage(world, service)
-    _warn(world, service.words)
+    warn_of_words(world, service.words)
     return Rendered(tuple(service.words), service.spec, tuple(command.notes(service)))
 
 
-def _warn(world: World, words: Sequence[str]) -> None:
+def warn_of_words(world: World, words: Sequence[str]) -> None:
     """Warn of what a reader of the command does not see, and of what nobody should see in it."""
     for word in words:
         found = ", ".join(unseen(word))

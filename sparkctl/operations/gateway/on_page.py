@@ -73,7 +73,8 @@ class GatewayDesk(ByHand):
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
         gateway, stack = self._gateway, self._gateway.handler.stack
         if stack is None:
-            return NOBODY._replace(url=gateway.url)
+            waits = tuple(map(self._request, gateway.handler.requests()))
+            return NOBODY._replace(url=gateway.url, requests=waits, applying=gateway.applying)
         uses = {one.name: gateway.uses.of(one) for one in gateway.keys.keys}
         routes = [
             RouteOnPage(
@@ -93,6 +94,7 @@ class GatewayDesk(ByHand):
             tuple(
                 KeyOnPage(name, one.requests, one.prompt_tokens, one.completion_tokens) for name, one in uses.items()
             ),
+            gateway.applying,
         )
 
     def service(self, one: ServiceOnPage) -> ServiceOnPage:
@@ -123,6 +125,8 @@ class GatewayDesk(ByHand):
         words = "is answered" if one.first_byte_at is not None else "waits for the first byte"
         if at_desk is not None and waits:
             words = waiting_words(desk, at_desk, now) or "waits"
+        elif one.words:  # for a whole stack
+            words, waits = one.words.removeprefix("sparkctl "), True
         return RequestOnPage(
             one.id, one.model, one.service, one.key, now - one.at, words, reason=one.reason, waits=waits
         )

@@ -72,7 +72,7 @@ def _speed(subject: SizedModel, taken: Footprint, profile: HostProfile) -> Speed
         return None
     tokens = min(PROMPT_TOKENS + ANSWER_TOKENS // 2, settings.kv.context)
     once = subject.once
-    return speed(taken.loaded, once.shape, once.facts.config, settings.kv.dtype, tokens, bandwidth)
+    return speed(taken.loaded, once, settings.kv.dtype, tokens, bandwidth)
 
 
 def _version(text: str | None) -> str | None:

@@ -87,6 +87,13 @@ def _not_read(view: BoxView) -> HealthSentence | None:
     return HealthSentence(BUSY, f"{_state(view)}, but {first.words}", first.todo)
 
 
+def _applying(view: BoxView) -> HealthSentence | None:
+    told = view.gateway.applying
+    if not told:
+        return None
+    return HealthSentence(BUSY, f"{told[:1].upper()}{told[1:]}. {_state(view)}", "sparkctl history shows it")
+
+
 def _going(view: BoxView) -> HealthSentence | None:
     going = [one for one in view.services if one.phase in GOING]
     if not going:
@@ -123,6 +130,7 @@ _RULES: Final[tuple[Callable[[BoxView], HealthSentence | None], ...]] = (
     _guard_closed,
     _short,
     _troubled,
+    _applying,
     _not_read,
     _guard_missing,
     _going,

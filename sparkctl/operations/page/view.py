@@ -166,7 +166,10 @@ class RouteOnPage(NamedTuple):
 
 
 class GatewayOnPage(NamedTuple):
-    """Where the gateway listens and what it knows of requests; ``names`` are those that a client may ask for."""
+    """Where the gateway listens and what it knows of requests; ``names`` are those that a client may ask for.
+
+    ``applying`` is what is put into effect at this moment, as words.
+    """
 
     url: str = ""
     names: tuple[str, ...] = ()
@@ -174,6 +177,7 @@ class GatewayOnPage(NamedTuple):
     requests: tuple[RequestOnPage, ...] = ()
     routes: tuple[RouteOnPage, ...] = ()
     keys: tuple[KeyOnPage, ...] = ()
+    applying: str = ""
 
 
 class MemorySample(NamedTuple):

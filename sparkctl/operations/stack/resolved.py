@@ -14,8 +14,8 @@ import sparkctl
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
-from sparkctl.base.shown import SHORTEST_PIECE, is_plain
 from sparkctl.base.yaml_nodes import text_of
+from sparkctl.operations import secrets
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.stack import variables
 from sparkctl.planning.box.declared import DeclaredGateway, DeclaredRoute, DeclaredService, Restarts, StartMode
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.services import pulling, startable
+    from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.service import Service, Source
     from sparkctl.recipes.stack import LoadedStack, StackService
 else:
@@ -106,12 +107,18 @@ def declared_routes(loaded: LoadedStack) -> tuple[DeclaredRoute, ...]:
     )
 
 
-def declared_gateway(loaded: LoadedStack) -> DeclaredGateway | None:
-    """Return where a stack's gateway listens, None where it has none; the paths are as they were written."""
+def declared_gateway(loaded: LoadedStack, operator: Operator) -> DeclaredGateway | None:
+    """Return where a stack's gateway listens, None where it has none.
+
+    Its paths are absolute: an agent has another folder, and may have another home.
+    """
     one = loaded.stack.gateway
     if one is None:
         return None
-    certificate, key = one.certificate or "", one.certificate_key or ""
+    folder = real(loaded.entry.path).parent
+    certificate, key = (
+        "" if path is None else str(folder / operator.expand(path)) for path in (one.certificate, one.certificate_key)
+    )
     return DeclaredGateway(one.bind, one.port, one.wait, one.queue, one.comments, certificate, key, one.open)
 
 
@@ -155,7 +162,7 @@ def kept(
         act_bytes=host.guard.act,
         floor_bytes=host.guard.floor,
         routes=declared_routes(stack.loaded),
-        gateway=declared_gateway(stack.loaded),
+        gateway=declared_gateway(stack.loaded, world.operator),
     )
 
 
@@ -236,7 +243,8 @@ def kept_service(world: World, service: Service, declared: DeclaredService) -> K
     kept = variables.without_values(kept, values.values())
     if variables.names(kept):
         kept = replace(kept, inputs="")  # a digest over a value that is short would tell it to whoever guesses
-    _refuse_secrets(service.name, values, [*kept.words, kept.text, *kept.overrides])
+    hint = "no generation keeps the value of a secret"
+    secrets.refuse_written(service.name, values, [*kept.words, kept.text, *kept.overrides], hint)
     return kept
 
 
@@ -248,18 +256,3 @@ def revision(source: Source) -> str | None:
     if source.folder is not None or source.here is None or source.here.parent.name != "snapshots":
         return None
     return source.here.name
-
-
-def _refuse_secrets(service: str, values: Mapping[str, str], texts: Sequence[str]) -> None:
-    """Refuse to keep the value of a secret that somebody wrote into a recipe or laid over it.
-
-    A short value is looked for as a whole word or as what is assigned to a variable: it is a part of usual words.
-    """
-    for name, value in values.items():
-        if is_plain(value) or not value:
-            continue
-        within = len(value) >= SHORTEST_PIECE
-        if any(value in text if within else value == text.partition("=")[2] for text in texts):
-            message = f"{service}: the value of the secret {name} stands in its recipe or in what is laid over it"
-            hint = f"write secrets: [{name}] in its place: no generation keeps the value of a secret"
-            raise InputError(message, hint=hint)

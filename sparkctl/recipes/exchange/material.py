@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _OPEN, _CLOSE = "\ue000", "\ue001"
+_OF_SHELLS: Final = re.compile(r"[\\\\'\"`(){}$\ue000\ue001]")
+_MOST_TOLD: Final = 60
 _UNKNOWN: Final = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 
 
@@ -38,15 +40,29 @@ class Material:
 
 
 def unknown(name: str) -> str:
-    """Return what stands in a word for a value that nobody knows: of ``$NAME`` without a value, or of ``$(…)``."""
+    """Return what stands in a word for a value that nobody knows, here that of a variable."""
     return f"{_OPEN}{name}{_CLOSE}"
 
 
+def unknown_result(command: str) -> str:
+    """Return what stands in a word for what a command would print: nothing is run.
+
+    It keeps enough of the command to be recognised, and nothing that a shell would read.
+    """
+    told = " ".join(_OF_SHELLS.sub("", command).split())
+    return unknown("$" + (told if len(told) <= _MOST_TOLD else f"{told[:_MOST_TOLD]}…"))
+
+
 def unknowns(text: str) -> list[str]:
-    """Return the names of the values that a word lacks."""
+    """Return the names of the values that a word lacks; of a command with ``$`` before it."""
     return _UNKNOWN.findall(text)
 
 
 def as_written(text: str) -> str:
     """Return a word for people: what has no value is ``${NAME}`` again, or ``$(command)``."""
-    return _UNKNOWN.sub(lambda match: match[1] if match[1].startswith("$") else f"${{{match[1]}}}", text)
+    return _UNKNOWN.sub(lambda match: shown_name(match[1]), text)
+
+
+def shown_name(name: str) -> str:
+    """Return the name of an unknown value for people."""
+    return f"$({name[1:]})" if name.startswith("$") else f"${{{name}}}"

@@ -36,7 +36,7 @@ def pace_of(resizer: Resizer, taken: Footprint, tokens: int = SHORT) -> Pace | N
         return None
     dtype = kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype"))
     before = min(tokens, recipe.limits.context or tokens)
-    plain = speed(taken.loaded, resizer.once.shape, facts.config, dtype, before, bandwidth)
+    plain = speed(taken.loaded, resizer.once, dtype, before, bandwidth)
     if plain is None:
         return None
     expect = recipe.expect

@@ -156,7 +156,8 @@ class Asked:
         query = paths.query_of_server(arrival.path, arrival.query)
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
-            answer = await self._servers.ask(arrival.method, f"{to.url}{arrival.path}{query}", told, self._body(to))
+            url = f"{to.url}{arrival.path}{query}"
+            answer = await self._servers.ask(arrival.method, url, told, self._body(to), to.certificate)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         try:
@@ -178,7 +179,7 @@ class Asked:
         """Do what is done where a server gave nothing that the client could have seen."""
         decision = await to.judge(Answered(None, {}, str(error).encode())) if to.judge is not None else None
         if decision is None and to.lost is not None:
-            decision = await to.lost(error.unsent)
+            decision = await to.lost(error.unsent, str(error))
         if decision is not None:
             return decision
         refusal = Refuse(_BAD_GATEWAY, "server_died", f"the server of {self._arrival.model!r} {error}")
@@ -241,7 +242,8 @@ class Asked:
         query = f"?{urlencode({'model': to.model or arrival.model})}" if to.model or arrival.model else ""
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
-            server = await self._servers.socket(f"{to.url}{arrival.path}{query}", told, protocols, realtime.MOST)
+            url = f"{to.url}{arrival.path}{query}"
+            server = await self._servers.socket(url, told, protocols, realtime.MOST, to.certificate)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from sparkctl.base.errors import InputError
 from sparkctl.base.units import MIB
+from sparkctl.world.certificate import certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -22,6 +26,7 @@ FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 _NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _WORDS: Final = (
+    (aiohttp.ServerFingerprintMismatch, "shows another certificate than its recipe names"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off before the end of its answer"),
     ((ConnectionError, aiohttp.ClientOSError), "broke the connection off"),
@@ -45,6 +50,7 @@ class Servers:
     """The client side of the door: one pool of connections for all servers."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s),
             timeout=aiohttp.ClientTimeout(total=_NO_LIMIT, sock_read=_NO_LIMIT, sock_connect=bounds.connect_s),
@@ -57,8 +63,29 @@ class Servers:
         """Close all connections."""
         await self._session.close()
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
-        """Send a request, and return its answer as far as its head.
+    def _shown(self, url: str, path: str) -> aiohttp.Fingerprint | bool:
+        """Return what a server has to show: the certificate in a file, as for every other question to it; or any.
+
+        Raises:
+            ServerDiedError: the file cannot be used.
+        """
+        if not path or not url.startswith("https:"):
+            return not url.startswith("https:")
+        try:
+            one = Path(path).stat()
+            known = self._certificates.get(path)
+            if known is None or known[0] != (one.st_mtime_ns, one.st_size):
+                shown = aiohttp.Fingerprint(hashlib.sha256(certificate(path)).digest())
+                known = self._certificates[path] = (one.st_mtime_ns, one.st_size), shown
+        except (OSError, InputError) as error:
+            message = error.message if isinstance(error, InputError) else f"{path}: {error.strerror}"
+            raise ServerDiedError(f"is not asked, since its certificate cannot be read ({message})") from error
+        return known[1]
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, shows: str = ""
+    ) -> aiohttp.ClientResponse:
+        """Send a request, and return its answer as far as its head; ``shows`` is ``Forward.certificate``.
 
         Raises:
             ServerDiedError: there is none.
@@ -67,13 +94,18 @@ class Servers:
         size = {"Content-Length": str(len(body))} if body else {}
         try:
             return await self._session.request(
-                method, url, data=sent or None, headers={**headers, **size}, allow_redirects=False
+                method,
+                url,
+                data=sent or None,
+                headers={**headers, **size},
+                allow_redirects=False,
+                ssl=self._shown(url, shows),
             )
         except FAULTS as error:
             raise _died(error) from error
 
     async def socket(
-        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int
+        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int, shows: str = ""
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket to a server; ``most`` bytes has a message.
 
@@ -82,7 +114,11 @@ class Servers:
         """
         try:
             return await self._session.ws_connect(
-                f"ws{url.removeprefix('http')}", headers=headers, protocols=protocols, max_msg_size=most
+                f"ws{url.removeprefix('http')}",
+                headers=headers,
+                protocols=protocols,
+                max_msg_size=most,
+                ssl=self._shown(url, shows),
             )
         except FAULTS as error:
             raise _died(error) from error

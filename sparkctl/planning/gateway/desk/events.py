@@ -147,9 +147,13 @@ class MemoryLooked(NamedTuple):
 
 
 class GuardClosed(NamedTuple):
-    """No start is admitted (``why`` is a sentence), or with "" they are again."""
+    """No start is admitted (``why`` is a sentence), or with "" they are again.
+
+    ``waits``: that ends by itself, as an apply does, so that requests wait for it as for a start.
+    """
 
     why: str
+    waits: bool = False
 
 
 class StackDeclared(NamedTuple):

@@ -46,6 +46,7 @@ class DeskDeclared:
     ``limit`` is how many requests it answers at once (`limits.sequences`) and ``queue`` how many more wait for it.
     ``idle_s`` as in the stack: after so long without a request it is stopped, None: never. ``load_s`` is how long its
     start usually takes, 0 where that is not known. ``command`` is what an operator types to start it.
+    ``after`` are all services that have to be there before it is started, in the order of their starts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class DeskDeclared:
     queue: int = 16
     load_s: float = 0.0
     command: str = ""
+    after: tuple[str, ...] = ()
 
     @property
     def least_stay_s(self) -> float:

@@ -44,10 +44,14 @@ class Made:
 
 
 class Choices(NamedTuple):
-    """What the operator decided: ``allow`` of what gives a container power over the host, ``name`` of the recipe."""
+    """What the operator decided: ``allow`` of what gives a container power over the host, ``name`` of the recipe.
+
+    ``image`` is for a source that names none.
+    """
 
     allow: frozenset[str] = frozenset()
     name: str | None = None
+    image: str | None = None
 
 
 def plain(keys: Iterable[tuple[Path, object]]) -> dict[str, object]:

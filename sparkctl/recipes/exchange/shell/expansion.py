@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.launch import Word
-from sparkctl.recipes.exchange.material import unknown, unknowns
+from sparkctl.recipes.exchange.material import unknown, unknown_result, unknowns
 from sparkctl.recipes.exchange.shell import cutting
 from sparkctl.recipes.exchange.shell.tree import Literal, Parameter, Substitution
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sparkctl.base.errors import Place
-    from sparkctl.recipes.exchange.shell.tree import Part, Written
+    from sparkctl.recipes.exchange.shell.tree import Part, WrittenWord
     from sparkctl.recipes.exchange.shell.variables import Value, Variables
 
 MOST_CHARACTERS: Final = 2_000_000
@@ -49,7 +49,7 @@ class _Items(NamedTuple):
     joins_right: bool = True
 
 
-class _Fields:
+class _OpenWords:
     """Words that are being put together."""
 
     def __init__(self, place: Place) -> None:
@@ -67,7 +67,8 @@ class _Fields:
         for index, item in enumerate(items):
             if index or not joins_left:
                 self._close()
-            self._open = item if self._open is None else self._open._replace(text=self._open.text + item.text)
+            before = self._open
+            self._open = item if before is None or not before.text else before._replace(text=before.text + item.text)
         if items and not joins_right:
             self._close()
 
@@ -93,20 +94,20 @@ class Expander:
         self.empty: dict[str, None] = {}
         self._made = 0
 
-    def words(self, written: Iterable[Written]) -> list[Word]:
+    def words(self, written: Iterable[WrittenWord]) -> list[Word]:
         """Return the words of a command."""
         found: list[Word] = []
         for word in written:
             found += self.word(word)
         return found
 
-    def text(self, written: Written) -> str:
+    def text(self, written: WrittenWord) -> str:
         """Return the one text that an assignment takes: nothing is split."""
         return self._counted("".join(self._one(part) for part in written.parts))
 
-    def word(self, written: Written) -> list[Word]:
+    def word(self, written: WrittenWord) -> list[Word]:
         """Return what one written word becomes: none, one or several words."""
-        fields = _Fields(written.place)
+        fields = _OpenWords(written.place)
         for part in written.parts:
             if isinstance(part, Literal):
                 fields.text(part.text)
@@ -137,7 +138,7 @@ class Expander:
 
     def _items(self, part: Parameter) -> Sequence[Word] | None:
         """Return the items of ``"${NAME[@]}"`` or ``"$@"``; None for what is one text."""
-        if part.length:
+        if part.length or (part.quoted and "*" in {part.name, part.item}):
             return None
         if part.name in _ALL and not part.operator:
             return self.positional
@@ -218,9 +219,9 @@ class Expander:
 
     def _substitution(self, part: Substitution) -> str:
         if part.arithmetic:
-            return _computed(part.text, self._variables) or unknown(f"$(({part.text.strip()}))")
+            return _computed(part.text, self._variables) or unknown_result(part.text)
         if part.text.startswith("${"):
-            return unknown(part.text)
+            return unknown_result(part.text)
         if part.text.lstrip().startswith("#"):
             return ""
         if _FOLDER.fullmatch(part.text):
@@ -230,7 +231,7 @@ class Expander:
         if isinstance(said, str):
             return said
         self._look_into(part)
-        return unknown(f"$({part.text.strip()})")
+        return unknown_result(part.text)
 
     def _counted(self, text: str) -> str:
         self._made += len(text)

@@ -9,14 +9,14 @@ from sparkctl.recipes.exchange.shell import scanner
 from sparkctl.recipes.exchange.shell.scanner import Scanner, ShellError
 from sparkctl.recipes.exchange.shell.tree import (
     Assignment,
-    Block,
     Case,
     Choice,
+    CommandBlock,
     Function,
     Literal,
     Loop,
     Simple,
-    Written,
+    WrittenWord,
 )
 
 if TYPE_CHECKING:
@@ -36,17 +36,17 @@ _ENDS: Final = frozenset({";", "&", "\n"})
 class Script(NamedTuple):
     """What was read; ``error`` is what no shell would read, behind which nothing was read."""
 
-    block: Block
+    block: CommandBlock
     error: ShellError | None = None
 
 
 def parse(text: str, file: str, first_line: int = 1) -> Script:
     """Return the tree of a script; never raises."""
-    parser = _Parser(Scanner(text, file, first_line))
+    parser = _ScriptParser(Scanner(text, file, first_line))
     return parser.script()
 
 
-class _Parser:
+class _ScriptParser:
     def __init__(self, tokens: Scanner) -> None:
         self._tokens = tokens
         self._depth = 0
@@ -58,12 +58,12 @@ class _Parser:
             self._block(steps, frozenset())
             token = self._token
         except ShellError as error:
-            return Script(Block(tuple(steps)), error)
+            return Script(CommandBlock(tuple(steps)), error)
         if self._end:
-            return Script(Block(tuple(steps)))
+            return Script(CommandBlock(tuple(steps)))
         # A word or an operator that closes nothing here: a shell would stop, as this does.
         found = token.operator or (token.word.plain if token.word else "")
-        return Script(Block(tuple(steps)), ShellError(f"{found!r} closes what nothing has opened", token.place))
+        return Script(CommandBlock(tuple(steps)), ShellError(f"{found!r} closes what nothing has opened", token.place))
 
     @property
     def _token(self) -> Token:
@@ -103,10 +103,10 @@ class _Parser:
             joint = ";"
         self._depth -= 1
 
-    def _body(self, *until: str) -> Block:
+    def _body(self, *until: str) -> CommandBlock:
         steps: list[tuple[str, Node]] = []
         self._block(steps, until)
-        return Block(tuple(steps))
+        return CommandBlock(tuple(steps))
 
     def _expect(self, word: str) -> None:
         if self._plain() != word:
@@ -119,7 +119,7 @@ class _Parser:
         compound = self._COMPOUND.get(self._plain() or "")
         return compound(self) if compound is not None else self._simple()
 
-    def _braces(self) -> Block:
+    def _braces(self) -> CommandBlock:
         self._take()
         body = self._body("}")
         self._expect("}")
@@ -130,7 +130,7 @@ class _Parser:
         until = self._take().word
         condition = self._body("do")
         body = self._do()
-        return Loop(body, condition=condition if until and until.plain == "while" else Block())
+        return Loop(body, condition=condition if until and until.plain == "while" else CommandBlock())
 
     def _keyword_function(self) -> Node:
         self._take()
@@ -140,9 +140,9 @@ class _Parser:
             self._take()
         return self._function((name.plain if name else None) or "")
 
-    def _not(self) -> Block:
+    def _not(self) -> CommandBlock:
         self._take()
-        return Block((("!", self._command()),))
+        return CommandBlock((("!", self._command()),))
 
     def _parentheses(self) -> Node:
         self._take()
@@ -154,7 +154,7 @@ class _Parser:
         return body
 
     def _if(self) -> Choice:
-        branches: list[tuple[Block | None, Block]] = []
+        branches: list[tuple[CommandBlock | None, CommandBlock]] = []
         while self._plain() in {"if", "elif"}:
             self._take()
             condition = self._body("then")
@@ -169,13 +169,13 @@ class _Parser:
 
     def _case(self) -> Case:
         place = self._take().place
-        subject = self._take().word or Written((), place)
+        subject = self._take().word or WrittenWord((), place)
         self._lines()
         self._expect("in")
-        arms: list[tuple[tuple[Written, ...], Block]] = []
+        arms: list[tuple[tuple[WrittenWord, ...], CommandBlock]] = []
         self._lines()
         while self._plain() != "esac":
-            patterns: list[Written] = []
+            patterns: list[WrittenWord] = []
             while self._token.operator in {"(", "|"} or self._token.word is not None:
                 token = self._take()
                 patterns += [token.word] if token.word else []
@@ -194,7 +194,7 @@ class _Parser:
         while self._token.operator == "\n":
             self._take()
 
-    def _do(self) -> Block:
+    def _do(self) -> CommandBlock:
         while self._token.operator in {"\n", ";"}:
             self._take()
         if self._plain() == "{":
@@ -213,9 +213,9 @@ class _Parser:
         if self._token.operator == "(":
             while not self._end and self._token.operator not in {";", "\n"} and self._plain() != "do":
                 self._skip_parentheses()
-            return Loop(self._do(), condition=Block())
+            return Loop(self._do(), condition=CommandBlock())
         name = self._take().word
-        items: list[Written] = []
+        items: list[WrittenWord] = []
         self._lines()
         if self._plain() == "in":
             self._take()
@@ -233,17 +233,17 @@ class _Parser:
 
     def _function(self, name: str) -> Node:
         self._lines()
-        return Function(name, Block(((";", self._command()),)))
+        return Function(name, CommandBlock(((";", self._command()),)))
 
     def _test(self) -> Simple:
         """Read ``[[ … ]]``: inside, operators are words."""
-        place, words = self._token.place, list[Written]()
+        place, words = self._token.place, list[WrittenWord]()
         while not self._end and self._plain() != "]]":
             token = self._take()
             if token.word is not None:
                 words.append(token.word)
             elif token.operator != "\n":
-                words.append(Written((Literal(token.operator or ""),), token.place))
+                words.append(WrittenWord((Literal(token.operator or ""),), token.place))
         words += [token.word] if (token := self._take()).word else []
         self._redirections()
         return Simple(place, (), tuple(words))
@@ -256,7 +256,7 @@ class _Parser:
     def _simple(self) -> Node:
         place = self._token.place
         assignments: list[Assignment] = []
-        words: list[Written] = []
+        words: list[WrittenWord] = []
         while True:
             self._redirections()
             token = self._token
@@ -290,7 +290,7 @@ class _Parser:
         self._tokens.here.clear()
         return found
 
-    def _assigned(self, word: Written) -> Assignment | None:
+    def _assigned(self, word: WrittenWord) -> Assignment | None:
         first = word.parts[0] if word.parts else None
         if not isinstance(first, Literal) or first.quoted:
             return None
@@ -298,14 +298,14 @@ class _Parser:
         if match is None:
             return None
         rest = first.text[match.end() :]
-        value = Written((*((Literal(rest),) if rest else ()), *word.parts[1:]), word.place)
+        value = WrittenWord((*((Literal(rest),) if rest else ()), *word.parts[1:]), word.place)
         if self._token.operator == "(" and self._token.joined and not value.parts:
             return Assignment(match[1], value, self._items(), bool(match[2]))
         return Assignment(match[1], value, adds=bool(match[2]))
 
-    def _items(self) -> tuple[Written, ...]:
+    def _items(self) -> tuple[WrittenWord, ...]:
         opened = self._take().place
-        items: list[Written] = []
+        items: list[WrittenWord] = []
         while self._token.operator != ")":
             if self._end:
                 raise ShellError("a ( is opened and never closed", opened)
@@ -314,7 +314,7 @@ class _Parser:
         self._take()
         return tuple(items)
 
-    _COMPOUND: Final[dict[str, Callable[[_Parser], Node]]] = {
+    _COMPOUND: Final[dict[str, Callable[[_ScriptParser], Node]]] = {
         "{": _braces,
         "if": _if,
         "case": _case,

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import Place
-from sparkctl.recipes.exchange.shell.tree import HereDocument, Literal, Parameter, Substitution, Written
+from sparkctl.recipes.exchange.shell.tree import HereDocument, Literal, Parameter, Substitution, WrittenWord
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.tree import Part
@@ -22,8 +22,9 @@ _SPACE: Final = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT: Final = re.compile(r"#[^\n]*")
 _OPERATOR: Final = re.compile(r"\n|;;&|;;|;&|;|&&|&>>|&>|\|\||\|&|&|\||<<<|<<-|<<|<>|<&|>>|>&|>\||<|>|\(|\)")
 _REDIRECTIONS: Final = frozenset({"<<<", "<>", "<&", ">>", ">&", ">|", "<", ">", "&>", "&>>"})
-_PLAIN: Final = re.compile(r"[^\s'\"\\$`;&|<>()]+")
-_IN_DOUBLE: Final = re.compile(r'[^"\\$`]+')
+_PLAIN: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s'\"\\$`;&|<>()])+")
+_IN_DOUBLE: Final = re.compile(r'(?:\ue000[^\ue001]*\ue001|[^"\\$`])+')
+# What has no value stands between two marks (material.unknown), and is one character to a shell.
 _SINGLE: Final = re.compile(r"'([^']*)'")
 _ANSI: Final = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|u[0-9A-Fa-f]{1,4}|.)", re.DOTALL)
@@ -62,7 +63,7 @@ class Token(NamedTuple):
     ``joined``: no space stands before it.
     """
 
-    word: Written | None
+    word: WrittenWord | None
     operator: str | None
     place: Place
     joined: bool = False
@@ -113,7 +114,7 @@ class Scanner:
             self._here_bodies()
         return Token(None, operator[0], self.place(start), joined)
 
-    def _word(self) -> Written:
+    def _word(self) -> WrittenWord:
         start, parts = self._at, list[Literal | Parameter | Substitution]()
         text = self._text
         while self._at < len(text):
@@ -125,7 +126,7 @@ class Scanner:
                 self._quoted(parts, 0)
             else:
                 break
-        return Written(_together(parts), self.place(start))
+        return WrittenWord(_together(parts), self.place(start))
 
     def _quoted(self, parts: list[Part], depth: int) -> None:
         """Read what begins with a quote, a backslash, a dollar or a backtick."""

@@ -17,7 +17,7 @@ from sparkctl.recipes.exchange.shell import conditions
 from sparkctl.recipes.exchange.shell.expansion import Expander, TooMuchError
 from sparkctl.recipes.exchange.shell.parser import parse
 from sparkctl.recipes.exchange.shell.scanner import ShellError
-from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple
+from sparkctl.recipes.exchange.shell.tree import Case, Choice, CommandBlock, Function, Loop, Simple, Substitution
 from sparkctl.recipes.exchange.shell.variables import Variables
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import Place
     from sparkctl.recipes.exchange.material import Material
-    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node, Substitution
+    from sparkctl.recipes.exchange.shell.tree import HereDocument, Node
     from sparkctl.recipes.exchange.shell.variables import Doubt, Value
 
 MOST_COMMANDS: Final = 50_000
@@ -36,50 +36,69 @@ _MOST_ROUNDS: Final = 64
 _ENDING: Final = frozenset({"exit", "return", "break", "continue"})
 _INTERESTING: Final = re.compile(r"\b(?:docker|podman|nerdctl|vllm)\b")
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ssh", "cat", "tee"})
+_TOO_MUCH: Final = "its variables and loops make more than is read"
 _MARKS: Final = dict.fromkeys((0xE000, 0xE001), 0xFFFD)
 _QUOTED_IN_HERE: Final = re.compile(r"\\([$`\\])")
 
 
 class ShellCommand(NamedTuple):
-    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands."""
+    """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands.
+
+    ``empty`` are variables among its words that a script leaves to its caller, and that were taken as empty.
+    """
 
     words: tuple[Word, ...]
     place: Place
     environment: tuple[tuple[str, Word], ...] = ()
     within: str = ""
+    empty: tuple[str, ...] = ()
 
 
 class Read(NamedTuple):
     """All commands of a script, in their order.
 
-    ``doubts`` are variables that are set in a way that may not be taken, ``empty`` those that a script leaves to its
-    caller and that were taken as empty, ``unread`` the files that it includes and that are not there.
+    ``doubts`` are variables that are set in a way that may not be taken, ``unread`` the files that it includes and that
+    are not there.
     """
 
     commands: tuple[ShellCommand, ...]
     doubts: dict[str, Doubt]
-    empty: tuple[str, ...] = ()
     unread: tuple[Word, ...] = ()
-    error: ShellError | None = None
+    errors: tuple[ShellError, ...] = ()
+
+    @property
+    def error(self) -> ShellError | None:
+        """The first of them."""
+        return self.errors[0] if self.errors else None
 
 
-def read(material: Material, first_line: int = 1) -> Read:
-    """Return the commands of a script. What no shell would read is in ``error``, and what stands before it is read."""
-    text = cleaned(material.text)
-    parsed = parse(text, material.file, first_line)
-    reading = _Reading(material)
-    error = parsed.error
+class ShellText(NamedTuple):
+    """A text that one shell reads, and the number of its first line in the file."""
+
+    text: str
+    first_line: int = 1
+
+
+def read(material: Material, texts: Sequence[ShellText] = ()) -> Read:
+    """Return the commands of a script, or of several texts of one file: the later know the earlier's variables.
+
+    What no shell would read is in ``errors``, and what stands before it in its text is read.
+    """
+    reading = _ScriptReading(material)
+    errors: list[ShellError] = []
+    for text in texts or (ShellText(cleaned(material.text)),):
+        parsed = parse(text.text, material.file, text.first_line)
+        errors += [parsed.error] if parsed.error is not None else []
+        try:
+            reading.block(parsed.block)
+        except TooMuchError:
+            errors.append(ShellError(_TOO_MUCH, material.place(text.first_line)))
+            break
     try:
-        reading.whole(parsed.block)
+        reading.uncalled()
     except TooMuchError:
-        error = ShellError("its variables and loops make more than is read", material.place(first_line))
-    return Read(
-        tuple(reading.commands),
-        reading.variables.doubts,
-        tuple(reading.expander.empty),
-        tuple(reading.unread),
-        error,
-    )
+        errors.append(ShellError(_TOO_MUCH, material.place(1)))
+    return Read(tuple(reading.commands), reading.variables.doubts, tuple(reading.unread), tuple(errors))
 
 
 def cleaned(text: str) -> str:
@@ -94,14 +113,14 @@ class _Outcome(NamedTuple):
     ends: bool = False
 
 
-class _Reading:
+class _ScriptReading:
     def __init__(self, material: Material) -> None:
         self._material = material
         self.variables = Variables(material.variables)
         self.expander = Expander(self.variables, self._look_into)
         self.commands: list[ShellCommand] = []
         self.unread: list[Word] = []
-        self._functions: dict[str, Block] = {}
+        self._functions: dict[str, CommandBlock] = {}
         self._called: set[str] = set()
         self._exported: dict[str, Word] = {}
         self._calls: list[dict[str, Value | None]] = []
@@ -109,19 +128,19 @@ class _Reading:
         self._within = ""
         self._left = MOST_COMMANDS
 
-    def whole(self, block: Block) -> None:
-        self.block(block)
+    def uncalled(self) -> None:
+        """Read the functions that nobody calls, after all else."""
         for name in [name for name in self._functions if name not in self._called]:
             if name not in self._called:
                 self._maybe(self._functions[name], 0)
 
-    def block(self, block: Block) -> _Outcome:
+    def block(self, block: CommandBlock) -> _Outcome:
         last, ends = _Outcome(True), False
         for joint, node in block.steps:
             if (joint == "&&" and last.status is False) or (joint == "||" and last.status is True):
                 continue
             if joint in {"&&", "||"} and last.status is None:
-                last = _Outcome(None, self._maybe(Block(((";", node),)), _line(node)) and False)
+                last = _Outcome(None, self._maybe(CommandBlock(((";", node),)), _line(node)) and False)
                 continue
             last = self._node(node)
             if joint == "!":
@@ -129,19 +148,19 @@ class _Reading:
             ends = ends or last.ends
         return _Outcome(last.status, ends)
 
-    def _maybe(self, block: Block, line: int) -> bool:
+    def _maybe(self, block: CommandBlock, line: int) -> bool:
         """Read a way that may not be taken; return whether it ends what it stands in."""
         assigned, ends = self._way(block)
         if not ends:
             self.variables.merge([assigned, {}], line)
         return ends
 
-    def _way(self, block: Block) -> tuple[dict[str, Value | None], bool]:
+    def _way(self, block: CommandBlock) -> tuple[dict[str, Value | None], bool]:
         self.variables.begin()
         ends = self.block(block).ends
         return self.variables.end(), ends
 
-    def _certain(self, block: Block) -> _Outcome:
+    def _certain(self, block: CommandBlock) -> _Outcome:
         """Read a way that is taken; where it ends the script, go on behind it as if it were not."""
         assigned, ends = self._way(block)
         if not ends:
@@ -151,7 +170,7 @@ class _Reading:
     def _node(self, node: Node) -> _Outcome:
         if isinstance(node, Simple):
             return self._simple(node)
-        if isinstance(node, Block):
+        if isinstance(node, CommandBlock):
             return self.block(node)
         if isinstance(node, Choice):
             return self._choice(node)
@@ -199,7 +218,9 @@ class _Reading:
 
     def _loop(self, loop: Loop) -> _Outcome:
         if not loop.name:
-            said = self.block(loop.condition or Block()).status if loop.condition and loop.condition.steps else None
+            said = (
+                self.block(loop.condition or CommandBlock()).status if loop.condition and loop.condition.steps else None
+            )
             if said is not False:
                 self._maybe(loop.body, _line(loop.body))
             return _Outcome(None)
@@ -217,7 +238,9 @@ class _Reading:
         self._left -= 1
         if self._left < 0:
             raise TooMuchError
+        self.expander.empty.clear()
         words = tuple(self.expander.words(simple.words))
+        empty = tuple(self.expander.empty)
         command = words[0].text if words else ""
         declared = not words or command in {"declare", "export", "local", "readonly", "typeset"}
         given = dict(self._assigned(simple, keep=declared, local=command == "local"))
@@ -236,18 +259,18 @@ class _Reading:
         if command in _BUILTINS:
             _BUILTINS[command](self, words)
             return _Outcome()
-        self._started(words, self._exported | given, simple)
+        self._started(ShellCommand(words, simple.place, (), self._within, empty), self._exported | given, simple)
         return _Outcome()
 
-    def _started(self, words: tuple[Word, ...], environment: dict[str, Word], simple: Simple) -> None:
-        inner = unwrapped(words)
+    def _started(self, command: ShellCommand, environment: dict[str, Word], simple: Simple) -> None:
+        inner = unwrapped(command.words)
         given = tuple((environment | dict(inner.environment)).items())
         if inner.text is not None and _INTERESTING.search(inner.text.text):
             self.nested(inner.text.text, inner.text.place.line, self._within)
-        self.commands.append(ShellCommand(inner.words, simple.place, given, self._within))
-        command = inner.words[0].text if inner.words else ""
+        self.commands.append(command._replace(words=inner.words, environment=given))
+        first = inner.words[0].text if inner.words else ""
         for document in simple.here:
-            self._here(document, command)
+            self._here(document, first)
 
     def _word_of(self, name: str, place: Place) -> Word | None:
         value = self.variables.get(name)
@@ -340,22 +363,18 @@ class _Reading:
 
 
 _BUILTINS: Final = {
-    "source": _Reading._source,  # noqa: SLF001  (its own)
-    ".": _Reading._source,  # noqa: SLF001
-    "shift": _Reading._shift,  # noqa: SLF001
-    "set": _Reading._set,  # noqa: SLF001
-    "read": _Reading._read,  # noqa: SLF001
-    "unset": _Reading._unset,  # noqa: SLF001
+    "source": _ScriptReading._source,  # noqa: SLF001  (its own)
+    ".": _ScriptReading._source,  # noqa: SLF001
+    "shift": _ScriptReading._shift,  # noqa: SLF001
+    "set": _ScriptReading._set,  # noqa: SLF001
+    "read": _ScriptReading._read,  # noqa: SLF001
+    "unset": _ScriptReading._unset,  # noqa: SLF001
 }
 
 
 def _substitutes(simple: Simple) -> bool:
     """Return whether a value is what a command prints: whether that succeeds is not known."""
-    return any(
-        not hasattr(part, "operator") and hasattr(part, "arithmetic")
-        for one in simple.assignments
-        for part in one.value.parts
-    )
+    return any(isinstance(part, Substitution) for one in simple.assignments for part in one.value.parts)
 
 
 def _line(node: Node) -> int:
@@ -365,7 +384,7 @@ def _line(node: Node) -> int:
         one = waiting.pop()
         if isinstance(one, Simple):
             return one.place.line
-        if isinstance(one, Block) and one.steps:
+        if isinstance(one, CommandBlock) and one.steps:
             waiting.append(one.steps[0][1])
         elif isinstance(one, Case):
             return one.subject.place.line

@@ -41,7 +41,7 @@ class Substitution(NamedTuple):
 Part = Literal | Parameter | Substitution
 
 
-class Written(NamedTuple):
+class WrittenWord(NamedTuple):
     """A word as it is written."""
 
     parts: tuple[Part, ...]
@@ -59,8 +59,8 @@ class Assignment(NamedTuple):
     """``NAME=value``, ``NAME+=value`` or ``NAME=(a b)``; ``items`` None: it is no array."""
 
     name: str
-    value: Written
-    items: tuple[Written, ...] | None = None
+    value: WrittenWord
+    items: tuple[WrittenWord, ...] | None = None
     adds: bool = False
 
 
@@ -69,7 +69,7 @@ class Simple(NamedTuple):
 
     place: Place
     assignments: tuple[Assignment, ...] = ()
-    words: tuple[Written, ...] = ()
+    words: tuple[WrittenWord, ...] = ()
     here: tuple[HereDocument, ...] = ()
 
 
@@ -81,7 +81,7 @@ class HereDocument(NamedTuple):
     expands: bool
 
 
-class Block(NamedTuple):
+class CommandBlock(NamedTuple):
     """Commands in their order, each with what stands before it: ``;``, ``&&``, ``||`` or ``|``."""
 
     steps: tuple[tuple[str, Node], ...] = ()
@@ -90,30 +90,30 @@ class Block(NamedTuple):
 class Choice(NamedTuple):
     """``if``: conditions with their blocks; a condition of None is ``else``."""
 
-    branches: tuple[tuple[Block | None, Block], ...]
+    branches: tuple[tuple[CommandBlock | None, CommandBlock], ...]
 
 
 class Case(NamedTuple):
     """``case``: a word, and for each arm its patterns and its block."""
 
-    subject: Written
-    arms: tuple[tuple[tuple[Written, ...], Block], ...]
+    subject: WrittenWord
+    arms: tuple[tuple[tuple[WrittenWord, ...], CommandBlock], ...]
 
 
 class Loop(NamedTuple):
     """``for NAME in items`` with a name; ``while`` and ``until`` without one, and with a condition."""
 
-    body: Block
+    body: CommandBlock
     name: str = ""
-    items: tuple[Written, ...] | None = None
-    condition: Block | None = None
+    items: tuple[WrittenWord, ...] | None = None
+    condition: CommandBlock | None = None
 
 
 class Function(NamedTuple):
     """A function's definition."""
 
     name: str
-    body: Block
+    body: CommandBlock
 
 
-Node = Simple | Block | Choice | Case | Loop | Function
+Node = Simple | CommandBlock | Choice | Case | Loop | Function

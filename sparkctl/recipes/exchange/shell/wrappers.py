@@ -1,4 +1,4 @@
-"""What stands before a command and does not change it: ``sudo``, ``env``, ``nohup``, ``bash -c``, ``ssh`` and others."""
+"""What stands before a command and does not change it: sudo, env, nohup, ``bash -c``, ssh and others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,30 @@ _ONE_MORE: Final = frozenset({"timeout", "taskset"})
 """Those with one word of their own before the command."""
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
 _TEXT_OPTION: Final = re.compile(r"-[a-z]*c")
-_SSH_WITH_VALUE: Final = frozenset(["-b", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-p", "-Q", "-R", "-S", "-W", "-w"])
+_SSH_WITH_VALUE: Final = frozenset(
+    [
+        "-b",
+        "-c",
+        "-D",
+        "-E",
+        "-e",
+        "-F",
+        "-I",
+        "-i",
+        "-J",
+        "-L",
+        "-l",
+        "-m",
+        "-O",
+        "-o",
+        "-p",
+        "-Q",
+        "-R",
+        "-S",
+        "-W",
+        "-w",
+    ]
+)
 _MULTIPLEXERS: Final = frozenset({"tmux", "screen"})
 
 

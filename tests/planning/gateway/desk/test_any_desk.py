@@ -57,6 +57,7 @@ DECLARED = st.lists(
         limit=st.integers(1, 2),
         queue=st.integers(0, 2),
         load_s=st.floats(0, 200),
+        after=st.lists(NAMES, max_size=2).map(tuple),
     ),
     max_size=4,
     unique_by=lambda one: one.name,

@@ -15,7 +15,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.effects import RefusedFor
 from sparkctl.planning.gateway.desk.request import RequestPlace
-from sparkctl.planning.gateway.desk.rules import holders, refusing
+from sparkctl.planning.gateway.desk.rules import before, holders, refusing
 from sparkctl.planning.gateway.desk.service import DeskState
 
 if TYPE_CHECKING:
@@ -99,7 +99,9 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
 def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request for a service that has first to be started, where that is not to be expected."""
     name = service.name
-    if work.closed:
+    still = before.stands_still(work, service)
+    not_before, latest = before.waits_until(work, service)
+    if work.closed and not work.closed_waits:
         words = f"{name} is not running, and nothing is started now: {work.closed}"
         work.refuse(request, RefusedFor.CLOSED, words, retry_s=refusing.CLOSED_RETRY_S)
     elif service.declared.start is StartMode.MANUAL:
@@ -108,10 +110,16 @@ def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     elif not request.may_start and service.wanted_at is None and not comes_back(service):
         words = f"{name} is not running, and this request may not start it{refusing.by_hand(service)}"
         work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)
-    elif service.state is DeskState.OFF and service.not_before > work.now and not _in_time(request, service):
-        left = service.not_before - work.now
-        why = f": {service.why}" if service.why else ""
-        words = f"{name} is not ready{why}; it is started again in {format_duration(left)} at the earliest"
+    elif still is not None:
+        kind, words = still
+        work.refuse(request, kind, words, final=True)
+    elif service.state is DeskState.OFF and not_before > work.now and not _in_time(request, service, not_before):
+        left = not_before - work.now
+        why = f": {latest.why}" if latest.why else ""
+        after = "" if latest is service else f"{name} comes after {latest.name}: "
+        words = (
+            f"{after}{latest.name} is not ready{why}; it is started again in {format_duration(left)} at the earliest"
+        )
         work.refuse(request, RefusedFor.START_FAILED, words, retry_s=left)
     elif work.now >= request.until:
         _waited_out(work, request, service)
@@ -122,9 +130,9 @@ def comes_back(service: DeskService) -> bool:
     return service.died and service.declared.start is StartMode.ALWAYS
 
 
-def _in_time(request: DeskRequest, service: DeskService) -> bool:
+def _in_time(request: DeskRequest, service: DeskService, not_before: float) -> bool:
     """Return whether a request may wait for the restart of a server that died, as it waits for a cold start."""
-    return service.died and service.not_before + service.declared.load_s <= request.until
+    return service.died and not_before + service.declared.load_s <= request.until
 
 
 def stuck(service: DeskService) -> str:

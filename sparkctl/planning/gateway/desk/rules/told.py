@@ -283,7 +283,7 @@ def _(event: MemoryLooked, work: DeskWork) -> None:
 
 @note.register(GuardClosed)
 def _(event: GuardClosed, work: DeskWork) -> None:
-    work.closed = event.why
+    work.closed, work.closed_waits = event.why, event.waits
     work.look_soon()
 
 

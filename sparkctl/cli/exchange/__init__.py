@@ -1,0 +1,1 @@
+"""The commands that exchange recipes with other tools."""

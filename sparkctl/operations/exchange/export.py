@@ -1,0 +1,240 @@
+"""A recipe or a stack as the files of another tool, with the verified copies of its mods beside them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
+from sparkctl.base.real_path import real
+from sparkctl.mods import on_disk
+from sparkctl.operations import secrets
+from sparkctl.operations.files import render
+from sparkctl.operations.stack.resolved import declared, declared_routes
+from sparkctl.recipes.exchange.exports.exported import (
+    CarriedMod,
+    ExportedFile,
+    ExportedService,
+    ExportedSet,
+    ExportTarget,
+    ServedModel,
+)
+from sparkctl.recipes.service import model_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.mods.placed import MountedMod
+    from sparkctl.operations.context import World
+    from sparkctl.planning.box.declared import DeclaredService
+    from sparkctl.recipes import command
+    from sparkctl.recipes.exchange.exports import written
+    from sparkctl.recipes.located import Located
+    from sparkctl.recipes.service import Service
+else:
+    command = LazyModule("sparkctl.recipes.command")
+    written = LazyModule("sparkctl.recipes.exchange.exports.written")
+
+_MODE: Final = 0o644
+
+
+class ExportedFiles(NamedTuple):
+    """The files of an export, what its tool does not do (``lost``), and what is assumed or missing (``notes``)."""
+
+    target: ExportTarget
+    files: tuple[ExportedFile, ...]
+    lost: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def only(self) -> str:
+        """The text of its only file, to be printed.
+
+        Raises:
+            InputError: there are several.
+        """
+        if len(self.files) > 1:
+            names = ", ".join(one.name for one in self.files)
+            message = f"as {self.target.value} it is {len(self.files)} files: {names}"
+            raise InputError(message, hint="--out FOLDER writes them there")
+        return text_of(self.files[0])
+
+
+def text_of(file: ExportedFile) -> str:
+    """Return a file's content as text: what sparkctl wrote, or a mod's file."""
+    return file.content if isinstance(file.content, str) else file.content.decode(errors="replace")
+
+
+def export(
+    world: World,
+    name: str,
+    target: ExportTarget,
+    overrides: Sequence[str] = (),
+    *,
+    strict: bool = False,
+    folder: Path | None = None,
+) -> ExportedFiles:
+    """Return a recipe, a stack or a service of one as the files of another tool; nothing is written or started.
+
+    ``folder`` is where they are to go: then the verified copies of mods are among them. No value of a secret is in any.
+
+    Raises:
+        InputError: a file that cannot be used, a name that is none; the tool cannot take a word, or two services
+            publish one port; or the value of a secret stands in a recipe.
+        ModError: with ``folder``, a mod's file is not what it has to be.
+    """
+    exported, services = _exported(world, name, target, overrides, strict=strict, folder=folder)
+    made = written.written(exported, target)
+    files = [*made.files, *_copies(exported, target)]
+    for service in services:
+        values = {**world.stored_secrets, **world.secret_values(service)[0]}
+        hint = "no exported file has the value of a secret"
+        secrets.refuse_written(service.name, values, [text_of(one) for one in made.files], hint)
+        render.warn_of_words(world, service.words)
+    notes = [note for service in services for note in command.notes(service._replace(mods=()) if folder else service)]
+    return ExportedFiles(target, tuple(files), made.notes, tuple(dict.fromkeys(notes)))
+
+
+def _exported(
+    world: World, name: str, target: ExportTarget, overrides: Sequence[str], *, strict: bool, folder: Path | None
+) -> tuple[ExportedSet, list[Service]]:
+    loader = world.loader(world.disk_models)
+    located = loader.located([name], overrides, strict=strict)
+    stacks = {stack: world.catalog.stack(stack) for stack in {one.member.stack for one in located} if stack}
+    services = {one.name: one for one in world.services(loader, located)}
+    order = [one.member.service for one in located]
+    whole = world.catalog.stack(name) if world.catalog.knows_stack(name) else None
+    if whole is not None:
+        order = [one for one in whole.order if one in services]
+    of_stacks = {stack: declared(loaded) for stack, loaded in stacks.items()}
+    carried = folder is not None and target not in written.STARTS_NOTHING
+    found = []
+    for one in sorted(located, key=lambda one: order.index(one.member.service)):
+        said = of_stacks.get(one.member.stack, {}).get(one.member.service)
+        found.append(_service(services[one.member.service], one, said, order, carried=carried))
+    sets = [word for override in overrides for word in ("--set", secrets.shown(override))]
+    asked = shlex.join(["sparkctl", "export", name, "--as", target.value, *sets])
+    routes = () if whole is None else declared_routes(whole)
+    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem if "/" in name else name.replace(":", "-"))
+    where = "" if folder is None else str(folder)
+    return ExportedSet(title, asked, tuple(found), routes, where), [services[one.name] for one in found]
+
+
+def _service(
+    service: Service, located: Located, said: DeclaredService | None, beside: Sequence[str], *, carried: bool
+) -> ExportedService:
+    recipe = service.recipe
+    model = ServedModel(
+        recipe.model.repo,
+        recipe.model.revision,
+        model_argument(recipe, service.model),
+        recipe.limits.context,
+        recipe.description,
+        recipe.model.chat,
+    )
+    if said is not None:
+        said = _among(said, beside)
+    on_host = recipe.container.network == "host"
+    scheme = "https" if recipe.encrypted else "http"
+    return ExportedService(
+        name=service.name,
+        recipe=_found_by(located),
+        spec=service.spec,
+        model=model,
+        served_names=(recipe.serve.name, *recipe.serve.aliases),
+        url=service.url,
+        inside=service.url if on_host else f"{scheme}://127.0.0.1:{recipe.serve.container_port}",
+        kind=service.kind,
+        secrets=recipe.secrets,
+        mods=tuple(_carried(one, service.mods, carried=carried) for one in service.mods),
+        ready_s=recipe.ready.timeout,
+        claim_bytes=service.footprint.steady_bytes,
+        own_key=recipe.serve.own_key,
+        declared=said,
+    )
+
+
+def _found_by(located: Located) -> str:
+    """Return the name that means a service: of a stack with the stack's before it, for a recipe may have the same."""
+    member = located.member
+    return f"{member.stack}:{member.service}" if member.stack else member.recipe
+
+
+def _among(said: DeclaredService, beside: Sequence[str]) -> DeclaredService:
+    """Return what a stack says of a service, without those before it that are not exported."""
+    return (
+        said
+        if set(said.after) <= set(beside)
+        else replace(said, after=tuple(one for one in said.after if one in beside))
+    )
+
+
+def _carried(mod: MountedMod, every: Sequence[MountedMod], *, carried: bool) -> CarriedMod:
+    if not carried:
+        return CarriedMod(mod.mod, mod.target, str(mod.source))
+    name = f"{mod.mod}-{Path(mod.name).name}"
+    if len([one for one in every if f"{one.mod}-{Path(one.name).name}" == name]) > 1:
+        name = f"{mod.mod}-{mod.md5[:8]}-{Path(mod.name).name}"
+    return CarriedMod(mod.mod, mod.target, str(mod.source), name, on_disk.verified(mod))
+
+
+def _copies(exported: ExportedSet, target: ExportTarget) -> list[ExportedFile]:
+    """Return the copies of mods' files that go along; a ConfigMap has them in it."""
+    if target is ExportTarget.KUBERNETES:
+        return []
+    every = [mod for service in exported.services for mod in service.mods]
+    found = {mod.file: mod.content for mod in every if mod.content is not None}
+    return [ExportedFile(name, content) for name, content in found.items()]
+
+
+def write(world: World, exported: ExportedFiles, folder: Path, *, over: bool) -> list[Path]:
+    """Write an export's files into a folder, all or none, and return their paths.
+
+    ``over``: in the place of files of the same names; other files of the folder are left alone.
+
+    Raises:
+        InputError: one of them is there already, there is no permission, or the disk is full; then nothing is changed.
+    """
+    contents = {one.name: _bytes(one) for one in exported.files}
+    if not os.path.lexists(folder):
+        world.files.write_folder(folder, contents, replace=False)
+        return [folder / name for name in contents]
+    if not folder.is_dir():
+        raise InputError(f"{folder} is there already, and no folder", hint="name another one: --out FOLDER")
+    there = [name for name in contents if os.path.lexists(folder / name)]
+    if there and not over:
+        message = f"{folder} has {', '.join(there)} already"
+        raise InputError(message, hint="--replace writes over them, or name another folder")
+    _write_over(world, folder, contents)
+    return [folder / name for name in contents]
+
+
+def _write_over(world: World, folder: Path, contents: Mapping[str, bytes]) -> None:
+    before = {name: world.files.content(folder / name) for name in contents}
+    done: list[str] = []
+    try:
+        for name, content in contents.items():
+            world.files.write(folder / name, content, mode=_MODE)
+            done.append(name)
+    except InputError:
+        for name in done:
+            old = before[name]
+            if old is None:
+                world.files.remove(folder / name)
+            else:
+                world.files.write(folder / name, old, mode=_MODE)
+        raise
+
+
+def _bytes(file: ExportedFile) -> bytes:
+    return file.content.encode() if isinstance(file.content, str) else file.content
+
+
+def absolute(folder: str) -> Path:
+    """Return the folder that an operator named, as other tools find it from anywhere."""
+    return real(Path(folder))

@@ -1,0 +1,232 @@
+"""What is exported, as a value: services with all that another tool has to know; and the files that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.shown import unseen
+from sparkctl.planning.box.declared import StartMode
+from sparkctl.world.spec import Port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sparkctl.planning.box.declared import DeclaredRoute, DeclaredService
+    from sparkctl.vllm.kinds import ServerKind
+    from sparkctl.world.spec import ContainerSpec
+
+
+_EVERY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  (compared)
+
+
+class ExportTarget(StrEnum):
+    """The tools that files can be written for."""
+
+    COMPOSE = "compose"
+    SYSTEMD = "systemd"
+    QUADLET = "quadlet"
+    KUBERNETES = "kubernetes"
+    LITELLM = "litellm"
+    LLAMA_SWAP = "llama-swap"
+    SPARKRUN = "sparkrun"
+    DOCKER_RUN = "docker-run"
+
+
+class CarriedMod(NamedTuple):
+    """A file that is laid over one of the image: its mod, its place in the container, and the copy that is mounted.
+
+    ``source`` is the copy's path on this host. ``content`` are the verified bytes and ``file`` the name of the copy
+    beside what is exported; None and "" where no copies go along.
+    """
+
+    mod: str
+    target: str
+    source: str
+    file: str = ""
+    content: bytes | None = None
+
+
+class ServedModel(NamedTuple):
+    """Which model a service loads: its repository, the revision (None: the newest), and what its server is told.
+
+    ``context`` is in tokens, ``description`` the line of its recipe. ``chat`` is false for a base model.
+    """
+
+    repo: str
+    revision: str | None
+    argument: str
+    context: int
+    description: str
+    chat: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedService:
+    """One service. Durations are in seconds, sizes in bytes.
+
+    ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
+    ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
+    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants.
+    """
+
+    name: str
+    recipe: str
+    spec: ContainerSpec
+    model: ServedModel
+    served_names: tuple[str, ...]
+    url: str
+    inside: str
+    kind: ServerKind
+    secrets: tuple[str, ...]
+    mods: tuple[CarriedMod, ...]
+    ready_s: float
+    claim_bytes: int
+    own_key: bool = False
+    declared: DeclaredService | None = None
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it starts with the others, and not when somebody asks for it."""
+        return self.declared is None or self.declared.start is StartMode.ALWAYS
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The services that have to be ready before it starts."""
+        return () if self.declared is None else self.declared.after
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its server speaks https."""
+        return self.url.startswith("https:")
+
+    @property
+    def env_file(self) -> str:
+        """The file of this host with the values of its secrets, "" where it has none."""
+        return self.spec.env_files[0] if self.spec.env_files else ""
+
+    def mounting(self, sources: dict[str, str]) -> ExportedService:
+        """Return the service with other sources of mounts: by the source that it has now, the other one."""
+        mounts = tuple(
+            one if one.source is None else replace(one, source=sources.get(one.source, one.source))
+            for one in self.spec.mounts
+        )
+        return replace(self, spec=replace(self.spec, mounts=mounts))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedSet:
+    """Services that are exported together, in the order in which they start; ``name`` is that of the stack or recipe.
+
+    ``asked`` is the command that exports it, as an operator writes it. ``folder`` is the absolute path of the folder
+    that the files go into, "" where one file is printed.
+    """
+
+    name: str
+    asked: str
+    services: tuple[ExportedService, ...]
+    routes: tuple[DeclaredRoute, ...] = ()
+    folder: str = ""
+
+    def waits_for(self, service: ExportedService) -> list[tuple[str, bool]]:
+        """Return what a service waits for: names, and whether it must not start without that.
+
+        What its stack says (``after``) is a must. Of what starts by itself each waits for the one before it, too: where
+        nobody looks at the memory, two that load at once may take more than there is.
+        """
+        found = dict.fromkeys(service.after, True)
+        if service.by_itself:
+            before = [one.name for one in self.services if one.by_itself]
+            place = before.index(service.name)
+            if place:
+                found.setdefault(before[place - 1], False)
+        return list(found.items())
+
+    def with_copies(self, prefix: str) -> ExportedSet:
+        """Return the set with its mods mounted from the copies beside the files, whose paths begin with ``prefix``."""
+        return replace(self, services=tuple(_from_copies(one, prefix) for one in self.services))
+
+    def refuse_two_on_one_port(self) -> None:
+        """Refuse services that cannot listen beside each other.
+
+        Raises:
+            InputError: two of them publish one port of one address.
+        """
+        taken: list[tuple[Port, str]] = []
+        for service in self.services:
+            for port in _ports(service):
+                owner = next((owner for other, owner in taken if owner != service.name and _clash(port, other)), None)
+                if owner is not None:
+                    message = f"{owner} and {service.name} both listen on port {port.host_port} of this host"
+                    raise InputError(message, hint=f"give one of them another: --set {service.name}:serve.port=…")
+                taken.append((port, service.name))
+
+
+def _ports(service: ExportedService) -> list[Port]:
+    """Return the ports of this host that a service takes."""
+    if service.spec.network == "host":
+        address, _, number = service.url.partition("://")[2].rpartition(":")
+        return [Port(int(number), int(number), address)]
+    return [port for port in service.spec.ports if port.host_port is not None]
+
+
+def _clash(one: Port, other: Port) -> bool:
+    same = (one.host_port, one.protocol) == (other.host_port, other.protocol)
+    return same and (one.host_ip == other.host_ip or bool({one.host_ip, other.host_ip} & _EVERY))
+
+
+def _from_copies(service: ExportedService, prefix: str) -> ExportedService:
+    return service.mounting({one.source: f"{prefix}{one.file}" for one in service.mods if one.file})
+
+
+class ExportedFile(NamedTuple):
+    """A file that is written: its name and its content."""
+
+    name: str
+    content: str | bytes
+
+
+class Export(NamedTuple):
+    """The files of a target, and in sentences what its tool will not do as the container here is (``notes``)."""
+
+    files: tuple[ExportedFile, ...]
+    notes: tuple[str, ...] = ()
+
+
+_WIDTH: Final = 118
+
+
+def wrapped(text: str, width: int = _WIDTH) -> Iterator[str]:
+    """Yield the lines of a comment, no longer than ``width`` unless it is one word; what is not seen is left out."""
+    line = ""
+    for word in "".join(" " if one.isspace() or unseen(one) else one for one in text).split():
+        if line and len(line) + 1 + len(word) > width:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    if line:
+        yield line
+
+
+def comment(*sentences: str, mark: str = "# ") -> list[str]:
+    """Return sentences as lines of comments, each beginning a line; a command, which begins with "$ ", stays whole."""
+    found: list[str] = []
+    for sentence in sentences:
+        width = 2**20 if sentence.startswith("$ ") else _WIDTH - len(mark)
+        found += [f"{mark}{line}".rstrip() for line in wrapped(sentence.removeprefix("$ "), width)]
+    return found
+
+
+def refuse_unwritable(service: str, words: Sequence[str], tool: str) -> None:
+    """Refuse what a file of UTF-8 cannot hold, or what would break a line of it.
+
+    Raises:
+        InputError: a word holds a byte that is no UTF-8, or a NUL.
+    """
+    for word in words:
+        if "\0" in word or any("\ud800" <= one <= "\udfff" for one in word):
+            message = f"{service}: a file for {tool} cannot hold a byte that is no UTF-8, and its command has one"
+            raise InputError(message, hint="look at `sparkctl render`: the word with the escape \\… in it")

@@ -1,0 +1,50 @@
+"""What is exported, by the tool that it is for: the one table of writers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.recipes.exchange.exports import (
+    compose,
+    docker_run,
+    kubernetes,
+    litellm,
+    llama_swap,
+    quadlet,
+    sparkrun,
+    systemd,
+)
+from sparkctl.recipes.exchange.exports.exported import ExportTarget, refuse_unwritable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sparkctl.recipes.exchange.exports.exported import Export, ExportedSet
+
+WRITERS: Final[Mapping[ExportTarget, Callable[[ExportedSet], Export]]] = {
+    ExportTarget.COMPOSE: compose.compose,
+    ExportTarget.SYSTEMD: systemd.units,
+    ExportTarget.QUADLET: quadlet.containers,
+    ExportTarget.KUBERNETES: kubernetes.manifests,
+    ExportTarget.LITELLM: litellm.config,
+    ExportTarget.LLAMA_SWAP: llama_swap.config,
+    ExportTarget.SPARKRUN: sparkrun.recipes,
+    ExportTarget.DOCKER_RUN: docker_run.script,
+}
+STARTS_NOTHING: Final = frozenset({ExportTarget.LITELLM})
+"""Tools that start no containers, and need no files of mods."""
+
+
+def written(exported: ExportedSet, target: ExportTarget) -> Export:
+    """Return the files of services for a tool.
+
+    Raises:
+        InputError: two services cannot run beside each other, or the tool cannot take a name or a word of theirs.
+    """
+    exported.refuse_two_on_one_port()
+    for service in exported.services:
+        spec = service.spec
+        texts = [one for pair in (*spec.env, *spec.labels) for one in pair if one is not None]
+        paths = [mount.source or "" for mount in spec.mounts]
+        refuse_unwritable(service.name, [*spec.command, *texts, *paths, *spec.env_files], target.value)
+    return WRITERS[target](exported)
