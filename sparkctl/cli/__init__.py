@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
     "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
+    "adopt": ("exchange", "Make a recipe of a container that somebody else started."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
     "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
     "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),

@@ -98,6 +98,9 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["render", name]
     yield ["render", name, "--json"]
     yield ["render", name, "--stage"]
+    for target in ("compose", "systemd", "quadlet", "kubernetes", "litellm", "llama-swap", "sparkrun", "docker-run"):
+        yield ["export", name, "--as", target]
+    yield ["export", name, "--as", "compose", "--out", str(report.parent / "exported"), *sets]
     for more in (
         [],
         ["--set", "nonsense"],
@@ -136,13 +139,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange())
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_explanations(name, sets))
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
-    yield ["guard", "status", "--run-folder", str(report.parent)]
-    yield ["guard", "test", "--run-folder", str(report.parent)]
-    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
+    yield from _of_the_guard(report)
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -151,7 +151,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
 
 
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
-    """Yield the commands that explain a recipe."""
+    """Yield the commands that explain a recipe, and the one that makes one of a container."""
+    for container in (name, AUTH):
+        yield ["adopt", container]
+        yield ["adopt", container, "--json"]
     for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
         yield [*asked, *sets]
         yield [*asked, *sets, "--json"]
@@ -169,6 +172,12 @@ def _of_generations() -> Iterator[list[str]]:
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
         yield ["rollback", "1", *more]
+
+
+def _of_the_guard(report: Path) -> Iterator[list[str]]:
+    yield ["guard", "status", "--run-folder", str(report.parent)]
+    yield ["guard", "test", "--run-folder", str(report.parent)]
+    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
 
 
 def _of_the_gateway() -> Iterator[list[str]]:

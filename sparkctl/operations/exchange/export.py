@@ -21,8 +21,8 @@ from sparkctl.recipes.exchange.exports.exported import (
     ExportedFile,
     ExportedService,
     ExportedSet,
+    ExportTarget,
     ServedModel,
-    Target,
 )
 from sparkctl.recipes.service import model_argument
 
@@ -46,7 +46,7 @@ _MODE: Final = 0o644
 class ExportedFiles(NamedTuple):
     """The files of an export, what its tool does not do (``lost``), and what is assumed or missing (``notes``)."""
 
-    target: Target
+    target: ExportTarget
     files: tuple[ExportedFile, ...]
     lost: tuple[str, ...]
     notes: tuple[str, ...]
@@ -73,7 +73,7 @@ def text_of(file: ExportedFile) -> str:
 def export(
     world: World,
     name: str,
-    target: Target,
+    target: ExportTarget,
     overrides: Sequence[str] = (),
     *,
     strict: bool = False,
@@ -101,7 +101,7 @@ def export(
 
 
 def _exported(
-    world: World, name: str, target: Target, overrides: Sequence[str], *, strict: bool, folder: Path | None
+    world: World, name: str, target: ExportTarget, overrides: Sequence[str], *, strict: bool, folder: Path | None
 ) -> tuple[ExportedSet, list[Service]]:
     loader = world.loader(world.disk_models)
     located = loader.located([name], overrides, strict=strict)
@@ -183,9 +183,9 @@ def _carried(mod: MountedMod, every: Sequence[MountedMod], *, carried: bool) -> 
     return CarriedMod(mod.mod, mod.target, str(mod.source), name, on_disk.verified(mod))
 
 
-def _copies(exported: ExportedSet, target: Target) -> list[ExportedFile]:
+def _copies(exported: ExportedSet, target: ExportTarget) -> list[ExportedFile]:
     """Return the copies of mods' files that go along; a ConfigMap has them in it."""
-    if target is Target.KUBERNETES:
+    if target is ExportTarget.KUBERNETES:
         return []
     every = [mod for service in exported.services for mod in service.mods]
     found = {mod.file: mod.content for mod in every if mod.content is not None}

@@ -155,7 +155,7 @@ def read(
             unknown.append(material.file)
             continue
         launches = [known.settled(launch, material.file) for launch in _launches(form.read, material)]
-        recipes += [_made(launch, material, choices) for launch in launches]
+        recipes += [imported(launch, material.file, choices) for launch in launches]
     if folder is None and unknown:
         hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
         raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
@@ -173,15 +173,14 @@ def _launches(reader: Callable[[Material], list[Launch]], material: Material) ->
         return [Launch("", "file", place or Place(material.file, 1, 1), refused=refused)]
 
 
-def _made(launch: Launch, material: Material, choices: Choices) -> ImportedRecipe:
+def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
+    """Return what becomes of one server; ``file`` is where it is from. Never raises."""
     made = recipe_of(launch, choices)
     text = "" if made.refused is not None else recipe_text(made, str(launch.place))
     problem = _problem(made.name, text) if text else None
     if problem is not None:
-        return ImportedRecipe(
-            launch.form, material.file, replace(made, refused=Refused(UNUSABLE, problem, launch.place))
-        )
-    return ImportedRecipe(launch.form, material.file, made, text)
+        return ImportedRecipe(launch.form, file, replace(made, refused=Refused(UNUSABLE, problem, launch.place)))
+    return ImportedRecipe(launch.form, file, made, text)
 
 
 def _problem(name: str, text: str) -> str | None:

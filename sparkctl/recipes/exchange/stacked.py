@@ -70,11 +70,19 @@ def stack_of(source: SourceStack, recipes: Mapping[str, str], known: Sequence[Kn
         elif name in services:
             _join(services[name], one.keys)
         else:
-            services[name] = {"recipe": name, **one.keys}
+            services[name] = {"recipe": name, **_after(one.keys, recipes)}
     for name, keys in services.items():
         _without_its_own(name, keys, known)
     keys = {"services": services, **source.further} if services else {}
     return MadeStack(source.name, keys, tuple(leftovers), source.notes)
+
+
+def _after(keys: Mapping[str, Any], recipes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the keys of a service, with the launches that it comes after by their recipes' names."""
+    if "after" not in keys:
+        return dict(keys)
+    after = [recipes[one] for one in keys["after"] if one in recipes]
+    return {**keys, "after": after} if after else {key: value for key, value in keys.items() if key != "after"}
 
 
 def _left(one: SourceService) -> list[Leftover]:

@@ -11,10 +11,10 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.systemd_words import joined, quoted
-from sparkctl.recipes.exchange.exports import health, promises, systemd
+from sparkctl.recipes.exchange.exports import promises, systemd
 from sparkctl.recipes.exchange.exports.docker_run import about
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar, resources
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.docker_run.values import write_duration, write_size, write_tmpfs, write_ulimit
@@ -167,7 +167,7 @@ def _health(service: ExportedService) -> Iterator[str]:
     if own is not None and own.disable:
         yield "HealthCmd=none"
         return
-    words = ["CMD", *health.asking(service)] if own is None or not own.command else ["CMD-SHELL", own.command]
+    words = ["CMD", *promises.asking(service)] if own is None or not own.command else ["CMD-SHELL", own.command]
     yield f"HealthCmd={_raw(json.dumps(words))}"
     period = f"{promises.HEALTH_PERIOD_S}s"
     yield f"HealthInterval={period if own is None or not own.interval_ns else write_duration(own.interval_ns)}"

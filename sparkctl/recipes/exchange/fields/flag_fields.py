@@ -240,6 +240,8 @@ def _speculative(draft: Draft) -> None:
         problem = f"the draft {model} is a folder of the container"
     elif any("-" in key for key in given):
         problem = "vLLM's own keys have underscores"
+    elif not all(isinstance(given.get(key), str | None) for key in ("method", "model")):
+        problem = "its method and its model are texts"
     else:
         found = values.speculative(given.get("method"), model, None, given)
         problem = found[0].message if found else None
