@@ -151,7 +151,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
 
 
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
-    """Yield the commands that explain a recipe."""
+    """Yield the commands that explain a recipe, and the one that makes one of a container."""
+    for container in (name, AUTH):
+        yield ["adopt", container]
+        yield ["adopt", container, "--json"]
     for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
         yield [*asked, *sets]
         yield [*asked, *sets, "--json"]

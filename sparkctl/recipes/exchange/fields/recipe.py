@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 BARE: Final = "vllm serve"
 """The form of a server that no container holds."""
 _TAG: Final = re.compile(r"(?:^|[-_])v?(0\.\d+(?:\.\d+)?(?:(?:rc|\.post|\.dev)\d+)*)")
+_CACHED: Final = re.compile(r"models--([^/]+?)--([^/]+)(?:/snapshots/([^/]+))?")
 _NOTHING: Final = Choices()
 _DEFAULT_PORT: Final = 8000
 
@@ -153,9 +154,14 @@ def _named(draft: Draft, setup: Setup, serving: Serving, text: str, item: Source
         if revision is not None:
             draft.put(("model", "revision"), str(revision.raw), revision.item)
         return
+    cached = _CACHED.search(path)
+    if cached is not None:
+        why = "the folder is one of the hub's cache, which the recipe mounts"
+        draft.put(("model", "repo"), f"{cached[1]}/{cached[2]}", item, why)
+        if cached[3]:
+            draft.put(("model", "revision"), cached[3])
+        return
     repo = path.rstrip("/").rpartition("/")[2]
-    cached = re.search(r"models--([^/]+?)--([^/]+)", path)
-    repo = f"{cached[1]}/{cached[2]}" if cached else repo
     if not values.is_repository(repo):
         draft.refuse("no model", f"the folder {path} does not say which model is in it", item.place)
         return
