@@ -10,7 +10,7 @@ import click
 from sparkctl.base.errors import InputError
 from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
-from sparkctl.cli.exchange import import_lines
+from sparkctl.cli.exchange import import_lines, imported_json
 from sparkctl.operations.exchange import importing, looked_at
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
@@ -60,23 +60,27 @@ def command(
     name: str | None = given["name"]
     choices = Choices(frozenset(given["allow"]), name, given["image"])
     piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
-    mods = {entry.name for entry in session.world.catalog.entries("mod")}
-    found = importing.read(source, piped, variables, choices, mods)
+    found = importing.read(source, piped, variables, choices, importing.known(session.world))
     if given["check"]:
-        import_lines.table(session.out, found, as_json=given["as_json"])
+        if given["as_json"]:
+            session.out.json(imported_json.counts(found))
+        else:
+            import_lines.table(session.out, found)
         return
     if name and len(found.usable) > 1:
         raise click.UsageError(f"--name is for one server, and {source} has {len(found.usable)}")
     _refuse_nothing(source, found)
     paths = importing.write(session.world, found, folder, over=given["replace"])
     if given["as_json"]:
-        session.out.json(import_lines.rows(found, paths))
+        session.out.json(imported_json.rows(found, paths))
         return
     import_lines.refused(session.out, found)
-    for recipe, path in zip(found.usable, paths, strict=True):
+    for recipe, path in zip(found.usable, paths, strict=False):
         with session.out.reporting():
-            seen = looked_at.looked_at(session.world, recipe, path) if len(paths) == 1 else None
+            alone = len(found.usable) == 1
+            seen = looked_at.looked_at(session.world, recipe, path) if alone else None
         import_lines.recipe(session.out, recipe, path, seen)
+    import_lines.stacks(session.out, found, paths[len(found.usable) :])
     import_lines.problems(session.out, looked_at.linted(session.world, paths))
 
 
@@ -86,7 +90,7 @@ def _refuse_nothing(source: str, found: Imports) -> None:
     Raises:
         InputError: with the reason of each server.
     """
-    if found.usable:
+    if found.usable or found.stacks:
         return
     reasons = [f"{one.made.refused.reason}: {one.made.refused.message}" for one in found.recipes if one.made.refused]
     message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)

@@ -16,18 +16,9 @@ if TYPE_CHECKING:
     from sparkctl.operations.files.recipes import Linted
 
 
-def table(out: Output, found: Imports, *, as_json: bool) -> None:
+def table(out: Output, found: Imports) -> None:
     """Print what a folder has, by form."""
     counts = importing.counted(found)
-    if as_json:
-        out.json(
-            {
-                "forms": [one._asdict() for one in counts],
-                "unknown": list(found.unknown),
-                "unread": [{"file": file, "why": why} for file, why in found.refused],
-            }
-        )
-        return
     rows = [[one.form, str(one.files), str(one.imported), str(sum(one.refused.values()))] for one in counts]
     out.table(["form", "files", "imported", "refused"], rows)
     for one in counts:
@@ -79,6 +70,17 @@ def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | N
     out.say(f"{imported.name}: {seen.fits}")
 
 
+def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
+    """Print the stacks that a source became."""
+    for one, path in zip(found.stacks, paths, strict=True):
+        out.result(str(path))
+        for number, left in enumerate(one.made.leftovers, start=1):
+            needs = f" → {left.needs}" if left.needs else ""
+            out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+        for note in one.made.notes:
+            out.say(f"{one.made.name}: {note}")
+
+
 def problems(out: Output, linted: Linted) -> None:
     """Say what `recipes lint` says of what was written."""
     for problem in linted.reaches:
@@ -86,39 +88,3 @@ def problems(out: Output, linted: Linted) -> None:
     for problem in (*linted.errors, *linted.warnings):
         out.warn(str(problem))
     out.say(f"checked {len(linted.names)}, errors {len(linted.errors)}, warnings {len(linted.warnings)}")
-
-
-def rows(found: Imports, paths: Sequence[Path]) -> dict[str, object]:
-    """Return what was imported, for a program."""
-    written = dict(zip((one.name for one in found.usable), paths, strict=True))
-    return {
-        "recipes": [
-            {
-                "name": one.name,
-                "form": one.form,
-                "file": one.file,
-                "path": str(written[one.name]),
-                "leftovers": [
-                    {"place": str(left.place), "what": left.what, "why": left.why, "needs": left.needs}
-                    for left in one.made.leftovers
-                ],
-                "notes": list(one.made.notes),
-            }
-            for one in found.usable
-        ],
-        "refused": [
-            {
-                "form": one.form,
-                "file": one.file,
-                "reason": why.reason,
-                "message": why.message,
-                "place": _place(why.place),
-            }
-            for one in found.recipes
-            if (why := one.made.refused) is not None
-        ],
-    }
-
-
-def _place(place: object) -> str | None:
-    return None if place is None else str(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,12 +19,13 @@ from sparkctl.base.validation import validate
 from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes import layers
-from sparkctl.recipes.exchange.fields.file_text import recipe_text
+from sparkctl.recipes.exchange.fields.file_text import recipe_text, stack_text
 from sparkctl.recipes.exchange.fields.made import Choices, Made
 from sparkctl.recipes.exchange.fields.recipe import named_after, recipe_of
 from sparkctl.recipes.exchange.forms import form_of
 from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.stacked import KnownRecipe, MadeStack, stack_of
 from sparkctl.recipes.minimal.completed import completed
 from sparkctl.recipes.recipe import Recipe
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.recipes.exchange.forms import Form
 
 STDIN: Final = "-"
 MOST_BYTES: Final = 10 * MIB
@@ -43,12 +46,16 @@ _MOST_ALIKE: Final = 1000
 
 
 class ImportedRecipe(NamedTuple):
-    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused)."""
+    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused).
+
+    ``launch`` is what its source calls it.
+    """
 
     form: str
     file: str
     made: Made
     text: str = ""
+    launch: str = ""
 
     @property
     def name(self) -> str:
@@ -56,10 +63,20 @@ class ImportedRecipe(NamedTuple):
         return self.made.name
 
 
+class ImportedStack(NamedTuple):
+    """What a source runs together, as a stack of the recipes that it became, and the text of its file."""
+
+    form: str
+    file: str
+    made: MadeStack
+    text: str
+
+
 class Imports(NamedTuple):
     """All that was read: what became of each server, and the files that nobody knows the form of, or may not read."""
 
     recipes: tuple[ImportedRecipe, ...]
+    stacks: tuple[ImportedStack, ...] = ()
     unknown: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
 
@@ -131,35 +148,71 @@ class _Siblings(dict[str, str]):
         return self[key]
 
 
+class Known(NamedTuple):
+    """What is here already: the names of mods, and recipes by the names under which they are served."""
+
+    mods: Collection[str] = ()
+    recipes: Sequence[KnownRecipe] = ()
+
+
+def known(world: World) -> Known:
+    """Return what is here already; recipes that cannot be read are left out."""
+    catalog = world.catalog
+    found: list[KnownRecipe] = []
+    for entry in catalog.recipes():
+        with suppress(InputError):
+            serve = catalog.recipe(entry.name).recipe.serve
+            found.append(KnownRecipe(entry.name, (serve.name, *serve.aliases), serve.port))
+    return Known({entry.name for entry in catalog.entries("mod")}, found)
+
+
 def read(
     source: str,
     piped: str = "",
     variables: Mapping[str, str] | None = None,
     choices: Choices = _NOTHING,
-    mods: Collection[str] = (),
+    known: Known = Known(),  # noqa: B008  (a value that nobody changes)
 ) -> Imports:
     """Return the recipes of a source. Nothing of it is executed, and nothing is written.
 
-    ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here.
+    ``piped`` is the text for ``-``.
 
     Raises:
         InputError: the source cannot be read, or nothing in one file is known.
     """
     found, folder = materials(source, piped, variables or {})
-    known = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {})
+    mods = SourceMods(known.mods, folder and folder.root, folder.texts if folder is not None else {})
     recipes: list[ImportedRecipe] = []
+    together: list[tuple[Form, Material]] = []
     unknown: list[str] = []
     for material in found:
         form = form_of(material)
         if form is None:
             unknown.append(material.file)
             continue
-        launches = [known.settled(launch, material.file) for launch in _launches(form.read, material)]
+        launches = [mods.settled(launch, material.file) for launch in _launches(form.read, material)]
         recipes += [imported(launch, material.file, choices) for launch in launches]
+        together += [(form, material)] if form.stack is not None else []
     if folder is None and unknown:
         hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
         raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
-    return Imports(_named(recipes), tuple(unknown), folder.refused if folder is not None else ())
+    named = _named(recipes)
+    stacks = [stack for form, material in together if (stack := _stack(form, material, named, known)) is not None]
+    return Imports(named, tuple(stacks), tuple(unknown), folder.refused if folder is not None else ())
+
+
+def _stack(form: Form, material: Material, recipes: Sequence[ImportedRecipe], known: Known) -> ImportedStack | None:
+    """Return what a file runs together; None where that is no stack."""
+    if form.stack is None:
+        return None
+    of_file = {one.launch: one.name for one in recipes if one.file == material.file and one.made.refused is None}
+    try:
+        made = stack_of(form.stack(material), of_file, known.recipes)
+    except InputError:  # the file cannot be read, which its launches say
+        return None
+    if not made.keys:
+        return None
+    return ImportedStack(form.name, material.file, made, stack_text(made, material.file))
 
 
 def _launches(reader: Callable[[Material], list[Launch]], material: Material) -> list[Launch]:
@@ -180,7 +233,7 @@ def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
     problem = _problem(made.name, text) if text else None
     if problem is not None:
         return ImportedRecipe(launch.form, file, replace(made, refused=Refused(UNUSABLE, problem, launch.place)))
-    return ImportedRecipe(launch.form, file, made, text)
+    return ImportedRecipe(launch.form, file, made, text, launch.name)
 
 
 def _problem(name: str, text: str) -> str | None:
@@ -237,7 +290,7 @@ def _count(form: str, recipes: Sequence[ImportedRecipe]) -> FormCount:
 
 
 def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
-    """Write the recipes into the operator's folder, or into ``folder``; all of them, or none.
+    """Write the recipes, and the stacks, into the operator's folder or into ``folder``; all of them, or none.
 
     ``over``: in the place of files of the same names.
 
@@ -246,6 +299,7 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     """
     root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
     contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
+    contents |= {root / "stacks" / f"{one.made.name}.yaml": one.text.encode() for one in imports.stacks}
     there = [path for path in contents if os.path.lexists(path)]
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"

@@ -36,7 +36,7 @@ class Form(NamedTuple):
 _OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
-    Form("compose", compose.recognises, compose.read),
+    Form("compose", compose.recognises, compose.read, compose.stack),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
