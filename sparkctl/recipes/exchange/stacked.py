@@ -62,8 +62,8 @@ class MadeStack(NamedTuple):
 def stack_of(source: SourceStack, recipes: Mapping[str, str], known: Sequence[KnownRecipe] = ()) -> MadeStack:
     """Return the stack of a source; ``recipes`` are the names of the recipes that its launches became, by theirs.
 
-    A server whose launch became none stays over, and so does one for which no known recipe serves that name or port. One
-    server of which the source says no more is a recipe, and no stack.
+    A server whose launch became none stays over, and so does one for which no known recipe serves that name or port.
+    One server of which the source says no more is a recipe, and no stack.
     """
     services: dict[str, dict[str, Any]] = {}
     leftovers = list(source.leftovers)
