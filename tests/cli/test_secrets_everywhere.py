@@ -142,9 +142,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
-    yield ["guard", "status", "--run-folder", str(report.parent)]
-    yield ["guard", "test", "--run-folder", str(report.parent)]
-    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
+    yield from _of_the_guard(report)
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -174,6 +172,12 @@ def _of_generations() -> Iterator[list[str]]:
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
         yield ["rollback", "1", *more]
+
+
+def _of_the_guard(report: Path) -> Iterator[list[str]]:
+    yield ["guard", "status", "--run-folder", str(report.parent)]
+    yield ["guard", "test", "--run-folder", str(report.parent)]
+    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
 
 
 def _of_the_gateway() -> Iterator[list[str]]:

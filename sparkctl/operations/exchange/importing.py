@@ -211,8 +211,8 @@ def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
 
 
 def _candidates(made: Made) -> Iterator[str]:
-    name = made.name if NAME.fullmatch(made.name) and not made.name.startswith("_") else "imported"
-    yield name
+    if NAME.fullmatch(made.name) and len(made.name) > 1:  # docker wants two characters of a name
+        yield made.name
     model = made.keys.get("model")
     of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
     yield of_model

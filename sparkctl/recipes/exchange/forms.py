@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, systemd, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ FORMS: Final = (
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
+    Form(systemd.FORM, systemd.recognises, systemd.read, of_yaml=False),
     Form("shell commands", commands.recognises, commands.read, of_yaml=False),
 )
 """In their order: the particular before the general."""
