@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import fits
 import memory
 import stacks
 import streams
@@ -31,8 +32,12 @@ CLICK: Final = [sys.executable, "-c", "import click"]
 RECIPE: Final = "e4b-nvfp4"
 URL: Final = "http://127.0.0.1:8003"
 LOAD_S: Final = 4.0
+FITS: Final = 40
+"""2 s where the import of click takes 50 ms."""
 PLAN: Final = 8
 """A third of a plan is the import of pydantic and YAML."""
+EXPLAIN: Final = 11
+"""As a plan, with Jinja, which makes the words."""
 
 
 class Figure(NamedTuple):
@@ -88,6 +93,12 @@ def plan(environ: dict[str, str]) -> Figure:
     """Measure the CPU time of a plan of two recipes against importing click."""
     ratio, note = against_click(cpu, ["plan", RECIPE, "26b-a4b-fp8"], environ)
     return Figure("sparkctl plan of two recipes / import click", ratio, PLAN, "times", note)
+
+
+def explaining(environ: dict[str, str]) -> Figure:
+    """Measure the CPU time of explaining every word of a command against importing click."""
+    ratio, note = against_click(cpu, ["explain", "26b-a4b-fp8-mtp"], environ)
+    return Figure("sparkctl explain / import click", ratio, EXPLAIN, "times", note)
 
 
 def sizes(environ: dict[str, str], home: Path) -> list[Figure]:
@@ -159,6 +170,19 @@ def whole_stacks(environ: dict[str, str], home: Path) -> list[Figure]:
     ]
 
 
+def catalog(environ: dict[str, str], home: Path) -> list[Figure]:
+    """Measure `fits` over 300 recipes, without and with their speeds."""
+    fits.write(home / "catalog")
+    found = []
+    for more in ([], ["--speed"]):
+        words = ["--recipes", str(home / "catalog"), "fits", "--beside", fits.BESIDE, *more]
+        value, note = against_click(cpu, words, environ)
+        found.append(
+            Figure(" ".join(["fits of 300 recipes", *more, "/ import click, CPU"]), value, FITS, "times", note)
+        )
+    return found
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -213,8 +237,10 @@ def main() -> int:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
-        figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
+        figures = [help_page(environ), plan(environ), explaining(environ), *sizes(environ, Path(home)), *planning()]
+        figures += waiting(environ)
         figures += [*overlays(Path(home)), *together(Path(home)), *honest(), *whole_stacks(environ, Path(home))]
+        figures += catalog(environ, Path(home))
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

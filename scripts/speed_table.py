@@ -1,4 +1,4 @@
-"""Write the table of docs/speed.md: the speed that `sparkctl size` expects beside what others measured.
+"""Write the tables of docs/speed.md: the speeds that are expected beside what others measured.
 
 python scripts/speed_table.py           write it
 python scripts/speed_table.py --check   say whether it is up to date (exit code 1: it is not)
@@ -15,17 +15,26 @@ import yaml
 
 from sparkctl.base import document
 from sparkctl.base.validation import validate
-from sparkctl.memory import cards, speed
+from sparkctl.memory import cards
 from sparkctl.memory.changes import defaults
 from sparkctl.memory.facts import ModelFacts
 from sparkctl.memory.footprint import Once
+from sparkctl.memory.pace import pace, speed
+from sparkctl.memory.pool import HostProfile
 from sparkctl.memory.weights.checkpoint import facts_of_folder
+from sparkctl.recipes.catalog import Catalog, Root
+from sparkctl.recipes.sizing.estimate import estimate
+from sparkctl.recipes.sizing.smaller import Resizer
+from sparkctl.recipes.sizing.writing import SHORT, pace_of
 from sparkctl.vllm import flags
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CASES: Final = ROOT / "tests" / "golden" / "speeds.yaml"
+DRAFTS: Final = ROOT / "tests" / "golden" / "drafts.yaml"
 PAGE: Final = ROOT / "docs" / "speed.md"
-TABLE: Final = re.compile(r"(<!-- table: speeds -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE: Final = re.compile(r"(<!-- table: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAIR: Final = {"e4b-nvfp4": 18.0, "26b-a4b-nvfp4": 31.0}
+PAIR_SOURCE: Final = "ai-muninn, DGX Spark part 10: both busy"
 CLOSE: Final = 0.15
 _VLLM: Final = "0.26.0"
 _CONTEXT: Final = 32768
@@ -67,17 +76,21 @@ def read(case: dict[str, Any], tokens: int) -> tuple[float, speed.ReachedShare]:
     if "parameters" in case:
         size = case["parameters"] * case["bits"] / 8
         return size, speed.reached(size, None)
+    found = plain(case, tokens)
+    return found.bytes_per_token, found.reached
+
+
+def plain(case: dict[str, Any], tokens: int) -> speed.Speed:
+    """Return the speed that is expected of a case's model behind so many tokens."""
     facts = facts_of(case)
     once, given = Once(facts), defaults(flags.known(_VLLM).memory, _CONTEXT, facts)
     load = given.load._replace(quantization=case.get("quantize"))
     given = given._replace(repo=case.get("repo"), load=load)
     bandwidth = cards.GB10.bytes_per_second or 0
-    found = speed.speed(
-        once.weights(given), once.shape, facts.config, case.get("cache", "auto"), tokens, float(bandwidth)
-    )
+    found = speed.speed(once.weights(given), once, case.get("cache", "auto"), tokens, float(bandwidth))
     if found is None:
         raise SystemExit(f"{case['name']}: nothing is known of what it reads")
-    return found.bytes_per_token, found.reached
+    return found
 
 
 def compared() -> list[Compared]:
@@ -133,15 +146,97 @@ def rows(found: list[Compared]) -> list[str]:
     return lines
 
 
+def with_drafts() -> list[Compared]:
+    """Return each figure with drafts beside the expected one; ``tokens`` are those that a step drafts."""
+    found = []
+    for case in yaml.safe_load(DRAFTS.read_text()):
+        without = plain(case, SHORT)
+        for figure in case["measured"]:
+            count = len(figure["accepted"])
+            accepted = pace.Accepted(tuple(figure["accepted"]), case["source"])
+            one = pace.Pace(without, pace.DraftReading(count, count, case["draft"]), accepted)
+            gigabytes = one.bytes_of_step / 1e9
+            name, kind = case["name"], without.reached.kind
+            source = case["source"] + (f" ({case['note']})" if "note" in case else "")
+            most, expected = one.span[1], one.expected or 0
+            found.append(Compared(name, kind, count, gigabytes, most, expected, figure["speed"], source))
+    return found
+
+
+def draft_rows() -> list[str]:
+    """Return the lines of the table of drafts."""
+    return [
+        "| model | drafted a step | GB a step | all accepted | expected | measured | error | source |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {one.name} | {one.tokens} | {one.gigabytes:.2f} | {one.most:.1f} | {one.expected:.1f} "
+            f"| {one.measured:.1f} | {one.error:+.0%} | {one.source} |"
+            for one in with_drafts()
+        ),
+    ]
+
+
+def recipe_pace(catalog: Catalog, name: str) -> tuple[pace.Pace | None, float | None, str]:
+    """Return how fast a shipped recipe is expected to write, what its source measured, and the source."""
+    loaded = catalog.recipe(name)
+    recipe, profile = loaded.recipe, catalog.load("host", "gb10", HostProfile)
+    sheet, drafter = recipe.model.facts, recipe.speculative.facts if recipe.speculative else None
+    if sheet is None:
+        raise SystemExit(f"{name} names no facts")
+    facts = catalog.load("facts", sheet, ModelFacts)
+    draft = catalog.load("facts", drafter, ModelFacts) if drafter else None
+    resizer = Resizer(loaded, facts, draft, profile, Once(facts))
+    taken = estimate(recipe, facts, draft, loaded.version.memory, profile, once=resizer.once)
+    expect = recipe.expect
+    return pace_of(resizer, taken), expect and expect.tokens_per_second, expect.source if expect else ""
+
+
+def of_recipes() -> list[tuple[str, str, float | None, float, str]]:
+    """Return each figure of a shipped recipe's source: what it is, the bytes, the expected speed, the measured one."""
+    catalog = Catalog([Root(ROOT, "shipped")])
+    found: list[tuple[str, str, float | None, float, str]] = []
+    paces: dict[str, pace.Pace] = {}
+    for entry in catalog.recipes():
+        one, measured, source = recipe_pace(catalog, entry.name)
+        if one is None or measured is None:
+            continue
+        paces[entry.name] = one
+        found.append((entry.name, f"{one.bytes_of_step / 1e9:.2f}", one.expected, measured, source))
+    for name, (speed_of, _) in pace.together({name: paces[name] for name in PAIR}).items():
+        other = next(one for one in PAIR if one != name)
+        found.append((f"{name}, {other} busy too", "", speed_of, PAIR[name], PAIR_SOURCE))
+    return found
+
+
+def recipe_rows() -> list[str]:
+    """Return the lines of the table of the shipped recipes."""
+    found = of_recipes()
+    lines = [
+        "| recipe | GB a step | expected | its source measured | error | source |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, gigabytes, expected, measured, source in found:
+        said = "not known" if expected is None else f"{expected:.1f}"
+        off = "" if expected is None else f"{pace.error(expected, measured):+.0%}"
+        lines.append(f"| {name} | {gigabytes} | {said} | {measured:.1f} | {off} | {source} |")
+    return lines
+
+
+def made(text: str) -> str:
+    """Return the page with its tables written anew."""
+    tables = {"speeds": lambda: rows(compared()), "drafts": draft_rows, "recipes": recipe_rows}
+    return TABLE.sub(lambda match: match[1] + "\n".join(tables[match[2]]()) + "\n" + match[3], text)
+
+
 def main(arguments: list[str]) -> int:
-    """Write the table, or check it."""
+    """Write the tables, or check them."""
     text = PAGE.read_text()
-    made = TABLE.sub(lambda match: match[1] + "\n".join(rows(compared())) + "\n" + match[2], text)
+    new = made(text)
     if "--check" in arguments:
-        if made != text:
+        if new != text:
             sys.stderr.write(f"{PAGE.name} is not up to date: python scripts/speed_table.py\n")
-        return int(made != text)
-    PAGE.write_text(made)
+        return int(new != text)
+    PAGE.write_text(new)
     return 0
 
 

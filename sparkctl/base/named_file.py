@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import Path
 
 from sparkctl.base import document, regular_file
@@ -32,6 +33,12 @@ def there(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def below(folder: Path, name: str) -> Path | None:
+    """Return a folder's file of this name, None where it has none or it may not be seen; without a path for none."""
+    text = f"{folder}/{name}"
+    return Path(text) if posixpath.isfile(text) else None
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:

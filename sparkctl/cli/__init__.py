@@ -44,13 +44,18 @@ COMMANDS: Final = {
     "bench": ("proof", "Measure how fast a service writes."),
     "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
+    "fits": ("exchange", "Show which recipes fit, with which context, or after stopping what."),
     "check": ("proof", "Ask a service what it must answer, and judge it."),
     "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
+    "adopt": ("exchange", "Make a recipe of a container that somebody else started."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
+    "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
+    "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),
     "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
     "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
@@ -85,7 +90,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         folder, _ = COMMANDS[cmd_name]
-        module = importlib.import_module(f"sparkctl.cli.{folder}.{cmd_name.replace('-', '_')}")
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")  # a word of Python names no module
+        module = importlib.import_module(f"sparkctl.cli.{folder}.{name}")
         command: click.Command = module.command
         return command
 

@@ -31,7 +31,7 @@ def _hidden(ctx: click.Context, _param: click.Parameter, overrides: tuple[str, .
     return overrides
 
 
-def _known(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def known_names(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of recipes, stacks, their services and what is deployed that begin so, for a shell."""
     own = ctx.find_root().params
     found: list[str] = []
@@ -62,10 +62,10 @@ def known_stacks(ctx: click.Context, _param: click.Parameter, incomplete: str) -
     return [name for name in found if name.startswith(incomplete)]
 
 
-name = click.argument("name", shell_complete=_known)
+name = click.argument("name", shell_complete=known_names)
 job = click.argument("name", shell_complete=_known_jobs)
-names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=_known)
-several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=_known)
+names = click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=known_names)
+several = click.argument("names", nargs=-1, metavar="[NAME...]", shell_complete=known_names)
 everything = click.option("--all", "everything", is_flag=True, help="Every service of this engine, whoever started it.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
@@ -15,6 +16,7 @@ from sparkctl.memory.items import GROWTH, PINNED, Item, When, Where, bound, midd
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.drafters import as_built
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
+from sparkctl.memory.pace.roofline import read_shape
 from sparkctl.memory.ranks import of_one_rank, weights_of_one_rank
 from sparkctl.memory.weights.loaded import Weights, weights
 
@@ -165,6 +167,11 @@ class Once:
         self.facts = facts
         self._loaded: dict[tuple[LoadOptions, str | None], Weights] = {}
 
+    @cached_property
+    def read_shape(self) -> Geometry:
+        """The layers whose cache a token reads."""
+        return read_shape(self.facts.config)
+
     def weights(self, given: Settings) -> Weights:
         """Return the weights as these settings load them.
 
@@ -255,15 +262,19 @@ def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_fa
     return largest_context(shape, request, taken.kv_bytes, sequences=given.cached_sequences, draft=draft.geometry)
 
 
-def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
-    """Return the bytes that vLLM's fraction speaks of.
+def counted_items(items: Sequence[Item], *, by_bytes: bool) -> list[Item]:
+    """Return the items that vLLM's fraction speaks of.
 
     Where the fraction alone sizes the cache, on unified memory and on the CPU, the processes' own memory is taken off
     what is left to the cache, and so belongs to them.
     """
     steady = [item for item in items if item.when is not When.START and item.name != GROWTH]
     on_gpu = [item for item in steady if item.where is Where.GPU]
-    return sum(item.bytes for item in (on_gpu if by_bytes and on_gpu else steady))
+    return on_gpu if by_bytes and on_gpu else steady
+
+
+def _counted(items: Sequence[Item], *, by_bytes: bool) -> int:
+    return middle(counted_items(items, by_bytes=by_bytes))
 
 
 def _fraction(counted: int, profile: HostProfile) -> float:

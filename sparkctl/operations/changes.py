@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError
 from sparkctl.operations import deployed
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
@@ -25,7 +25,7 @@ from sparkctl.operations.status.leftovers import worker
 from sparkctl.planning.admission import STARTS
 from sparkctl.recipes.service import reached_at
 from sparkctl.world import throwaway
-from sparkctl.world.labels import LABEL_TRIAL
+from sparkctl.world.labels import LABEL_ADOPTED, LABEL_TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -204,6 +204,7 @@ class Controller:
     def _down(self, name: str) -> bool:
         with self._locked():
             found = [one for service, one in deployed.services(self._ports.engine) if service == name]
+            _refuse_adopted(name, found)
             for container in found:
                 self._report.progress(container.name, "stopping", "")
                 if container.state == "running":
@@ -223,3 +224,12 @@ class Controller:
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self._ports, self._report)
+
+
+def _refuse_adopted(name: str, containers: Sequence[Container]) -> None:
+    """Refuse to remove what sparkctl did not start; one that was set aside for a successor goes with that."""
+    theirs = [one for one in containers if LABEL_ADOPTED in one.labels and one.name == name]
+    if theirs:
+        message = f"{name}: sparkctl did not start this container, and does not remove it"
+        hint = f"docker stop {name}; or sparkctl up {name} --replace, and then sparkctl down {name}"
+        raise InputError(message, hint=hint)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
+    from sparkctl.operations.exchange import adopted
     from sparkctl.operations.memory import hub_models, machine
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Supervisor
     from sparkctl.world.web import Streams
 else:
+    adopted = LazyModule("sparkctl.operations.exchange.adopted")
     images = LazyModule("sparkctl.mods.images")
     deployed = LazyModule("sparkctl.operations.deployed")
     hub_models = LazyModule("sparkctl.operations.memory.hub_models")
@@ -88,7 +90,9 @@ class World:
     @cached_property
     def ports(self) -> Ports:
         """All the doors; the engine's is opened when this is first used."""
-        return self._doors.ports()
+        ports = self._doors.ports()
+        theirs = adopted.kept(ports.files, self.operator.state)
+        return ports._replace(engine=adopted.overlaid(ports.engine, theirs)) if theirs else ports
 
     @property
     def engine(self) -> Engine:
@@ -166,23 +170,25 @@ class World:
             self.catalog, models, self.operator, profile or self.profile, images, hub=partial(hub_models.facts, self)
         )
 
-    def offline_loader(self, models: Models) -> Loader:
-        """Return the same for a command that only checks files: of the hub, what it said before is all that counts."""
-        return reading.Loader(self.catalog, models, self.operator, self.profile, hub=partial(hub_models.kept, self))
+    def offline_loader(self, models: Models, images: Images | None = None) -> Loader:
+        """Return the same for a command that must not wait: of the hub, what it said before is all that counts."""
+        kept = partial(hub_models.kept, self)
+        return reading.Loader(self.catalog, models, self.operator, self.profile, images, hub=kept)
 
     @cached_property
     def images(self) -> Images:
         """What is known of the engine's images; of simulated ones nothing is kept, as faults change their files."""
-        return self._images(ask=True)
+        return self.images_of(self.engine, ask=True)
 
     @cached_property
     def known_images(self) -> Images:
         """The same for a command that touches nothing: what was asked before."""
-        return self._images(ask=False)
+        return self.images_of(self.engine, ask=False)
 
-    def _images(self, *, ask: bool) -> Images:
-        kept = None if self.engine.info().kind == "sim" else self.operator.state
-        return images.Images(self.engine, self.ports.files, kept, ask=ask)
+    def images_of(self, engine: Engine, *, ask: bool) -> Images:
+        """Return what is known of an engine's images; ``ask``: what is not known may be asked of them."""
+        kept = None if engine.info().kind == "sim" else self.operator.state
+        return images.Images(engine, self.ports.files, kept, ask=ask)
 
     def services(self, loader: Loader, located: Sequence[Located], *, later: bool = False) -> list[Service]:
         """Return the services of recipes, and tell what is doubtful about them; ``later`` as for the loader."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.operations import secrets
 from sparkctl.recipes.host import caches
 from sparkctl.world import labels, settings
-from sparkctl.world.labels import PREFIX
+from sparkctl.world.labels import LABEL_ADOPTED, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,9 @@ def differences(service: Service, running: Container, image: Image | None, value
     """
     record = labels.read(running.labels)
     found = [] if record.digest == service.digest else of_command(service.spec, running)
-    if record.digest is None:
+    if LABEL_ADOPTED in running.labels:
+        found = [*record.damaged, *found]
+    elif record.digest is None:
         found = ["its labels do not say as what it was started", *record.damaged, *found]
     elif record.recipe not in {None, service.record.recipe}:
         found = [f"recipe: {record.recipe} runs, {service.record.recipe} wanted", *found]
@@ -40,7 +42,7 @@ def differences(service: Service, running: Container, image: Image | None, value
         found.append(f"url: {record.url} runs, {service.url} wanted")
     if record.digest not in {None, service.digest} and not found:
         found = ["the container's settings (docker run's own flags, or its labels)"]
-    if found:
+    if found and LABEL_ADOPTED not in running.labels:
         found += _laid_over(record, service.record)
     if running.image == service.spec.image:
         found += of_image(running, image)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.api.recipes import RecipeMethods
 from sparkctl.operations.api.stacks import StackMethods
 from sparkctl.operations.context import real_world
 from sparkctl.operations.memory.fitting import AskedSet
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from sparkctl.operations.jobs.memory import plan as job_planning
     from sparkctl.operations.jobs.memory.plan import PlannedJob
     from sparkctl.operations.jobs.run import MadeJob
+    from sparkctl.operations.memory import fits as fitting
     from sparkctl.operations.memory import plan as planning
     from sparkctl.operations.memory import size as sizing
+    from sparkctl.operations.memory.fits import Fits
     from sparkctl.operations.memory.plan import PlannedSet
     from sparkctl.operations.memory.size import Size
     from sparkctl.operations.mods import verify as verifying
@@ -56,6 +59,7 @@ else:
     checking = LazyModule("sparkctl.operations.checks.service")
     deployed = LazyModule("sparkctl.operations.status.services")
     doctoring = LazyModule("sparkctl.operations.doctor")
+    fitting = LazyModule("sparkctl.operations.memory.fits")
     guarding = LazyModule("sparkctl.operations.guard.launch")
     guards = LazyModule("sparkctl.operations.guard.status")
     job_running = LazyModule("sparkctl.operations.jobs.run")
@@ -98,7 +102,7 @@ def connect(
     return Spark(world)
 
 
-class Spark(StackMethods):
+class Spark(StackMethods, RecipeMethods):
     """A Spark, and the services on it; ``connect`` makes one.
 
     Services are named as on the command line: a recipe, a stack, a stack's service, or a recipe's file. Every error
@@ -141,6 +145,14 @@ class Spark(StackMethods):
         """
         asked = AskedSet(names, tuple(overrides), strict=strict, replace=replace, named=named)
         return planning.plan(self._world, asked, host=host, fit=fit)
+
+    def fits(self, *beside: str) -> Fits:
+        """Return which recipes fit beside what runs, or beside these services alone, the best first.
+
+        Raises:
+            InputError, EngineError: as for ``plan``; a recipe that cannot be read is no error.
+        """
+        return fitting.fits(self._world, beside)
 
     def up(
         self,

@@ -9,7 +9,9 @@ from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sparkctl.memory.pool import Pool
 
 _JOB: Final = "job "
 """What the name of a job begins with where it stands among services: no service's name has a space in it."""
@@ -119,3 +121,12 @@ class Running(NamedTuple):
             return f"{unknown}, nor what its processes hold: nothing is counted for it but what is in use already"
         more = "; what it still takes for its start is not known" if self.state == "starting" else ""
         return f"{unknown}: it counts as the {format_gib(of.resident_bytes)} that its processes hold{more}"
+
+
+def ended(running: Sequence[Running], pool: Pool, names: Collection[str]) -> tuple[list[Running], Pool]:
+    """Return what runs when those of these names have ended, and the memory with what comes back of them."""
+    for one in running:
+        if one.name in names:
+            for memory in one.memories:
+                pool = pool.with_more(one.held(memory), memory)
+    return [one for one in running if one.name not in names], pool

@@ -28,6 +28,7 @@ from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import Change, admit, can_start
 from sparkctl.planning.devices import Devices
 from sparkctl.planning.levers import SHARES, Lever, loss_of, most, shrunk_together, subsets
+from sparkctl.planning.running import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -96,11 +97,7 @@ class _Search:
         stops: tuple[Running, ...] = (),
     ) -> None:
         self._wanted = tuple(wanted)
-        self._running = [one for one in running if one not in stops]
-        for one in stops:
-            for memory in one.memories:
-                pool = pool.with_more(one.held(memory), memory)
-        self._pool = pool
+        self._running, self._pool = ended(running, pool, {one.name for one in stops})
         self._replace = replace
         self._stops = stops
         admission = admit(wanted, self._running, self._pool, replace=replace)

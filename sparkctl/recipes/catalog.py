@@ -312,10 +312,11 @@ class Catalog:
             return CatalogEntry(minimal.service_name(name), Path(name), HUB) if by_hub else None
         if not NAME.fullmatch(name.removeprefix("_")):
             return None
+        below = KINDS[kind].format(name)
         for root in self.roots:
-            path = root.path / KINDS[kind].format(name)
-            if named_file.there(path) and real(path) not in besides:
-                return CatalogEntry(name, path, root.label)
+            found = named_file.below(root.path, below)
+            if found is not None and (not besides or real(found) not in besides):
+                return CatalogEntry(name, found, root.label)
         return None
 
     def _absent(self, kinds: Sequence[str], name: str) -> InputError:
@@ -344,10 +345,10 @@ class Catalog:
             ProblemsError: one of them is no YAML, is not there, or extends itself.
         """
         own = read(entry)
-        chain = (*chain, real(entry.path))
         extends = own.root.children.get("extends")
         if extends is None or not isinstance(extends.content, str):
             return own
+        chain = (*chain, real(entry.path))
         name = named_file.beside(entry.path, extends.content)
         parent = self._find(kind, name, besides=chain)
         if parent is None:

@@ -95,10 +95,24 @@ class Locator:
         refused = [problem for one in found if (problem := restarted_by_docker(one.member, one.loaded)) is not None]
         if refused:
             raise ProblemsError(refused)
+        self._refuse_unfinished(found)
+        return found
+
+    def of_recipe(self, name: str) -> Located:
+        """Return a recipe of the catalog under its own name: as ``located``, without a look at stacks.
+
+        Raises:
+            InputError: as there.
+        """
+        refuse_unservable(name)
+        found = self._located(Member(name, name, asked=name), (), strict=False)
+        self._refuse_unfinished([found])
+        return found
+
+    def _refuse_unfinished(self, found: Sequence[Located]) -> None:
         for source in (source for one in found for source in one.sources):
             if source.folder is not None and source.folder != self.proving:
                 refuse_partial(source.folder)
-        return found
 
     def _located(self, member: Member, overrides: tuple[str, ...], *, strict: bool) -> Located:
         given = [*member.overrides, *overrides]

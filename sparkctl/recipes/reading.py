@@ -71,6 +71,7 @@ class Loader(Locator):
         self._profile = profile
         self._sheets: dict[str, ModelFacts] = {}
         self._onces: dict[int, Once] = {}
+        self._templates: dict[str, Template] = {}
 
     @cached_property
     def _mounter(self) -> Mounter:
@@ -243,6 +244,11 @@ class Loader(Locator):
         return one._replace(loaded=fitted(one.loaded, facts, draft, self._profile))
 
     def _template(self, name: str) -> Template:
+        if name not in self._templates:
+            self._templates[name] = self._read_template(name)
+        return self._templates[name]
+
+    def _read_template(self, name: str) -> Template:
         entry = self._catalog.entry("template", name)
         folders = tuple(root.path / "templates" for root in self._catalog.roots)
         others = [root.path / "templates" for root in self._catalog.roots if root.label != SHIPPED]

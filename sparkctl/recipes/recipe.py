@@ -245,6 +245,9 @@ class ExpectedFigures(Declaration):
 
     tokens_per_second: float | None = Field(None, gt=0, alias="tokens_per_second", description="one request at a time")
     loaded: Size | None = Field(None, description="what vLLM reports after loading the weights")
+    acceptance: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(strict=False)] = Field(
+        (), description="which share of its drafts was accepted, by position, the first first"
+    )
     source: str = Field(min_length=1, description="who measured it, and how")
 
 

@@ -68,9 +68,14 @@ _OWN_HEADS: Final = {"mtp", "dspark", "extract_hidden_states"}
 """Methods that may find their layers in the served checkpoint (the same); so does every ``*_mtp``, which is mtp."""
 
 
+def is_image(text: str) -> bool:
+    """Return whether a text may be an image's name, as Docker has it."""
+    return _IMAGE.fullmatch(text) is not None
+
+
 def image(text: str) -> str:
     """Accept an image's name as Docker does."""
-    if not _IMAGE.fullmatch(text):
+    if not is_image(text):
         raise wrong(f"expected an image such as vllm/vllm-openai:v0.20.2, found {text!r}")
     return text
 
@@ -81,6 +86,11 @@ def repository(text: str) -> str:
         hint = "a folder of this host goes into `path`" if text.startswith(("/", "~", ".")) else None
         raise wrong(f"expected owner/name as on the Hugging Face hub, found {text!r}", hint)
     return text
+
+
+def is_repository(text: str) -> bool:
+    """Return whether a text may be the name of a repository."""
+    return _REPOSITORY.fullmatch(text) is not None
 
 
 def served_name(value: object) -> object:

@@ -150,6 +150,15 @@ def since(name: str) -> Version:
     return _ends(_data("vllm-flags.json")["flags"][name]["in"][0])[0]
 
 
+def lifetime(name: str) -> tuple[Version, Version] | None:
+    """Return the first and the last known release with an option (``--dtype``) or a variable, None: none has it."""
+    if name.startswith("-"):
+        ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
+    else:
+        ranges = _data("vllm-env.json")["variables"].get(name, [])
+    return (_ends(ranges[0])[0], _ends(ranges[-1])[1]) if ranges else None
+
+
 def _choices(by_release: Mapping[str, list[str]], release: Version) -> tuple[str, ...]:
     choices: list[str] = []
     for since in sorted(by_release, key=Version):
@@ -164,6 +173,22 @@ def variables_of(version: Version) -> frozenset[str]:
     release = _counts_as(version)
     variables = _data("vllm-env.json")["variables"]
     return frozenset(name for name, ranges in variables.items() if _has(ranges, release))
+
+
+class Deprecation(NamedTuple):
+    """A variable that is going to be removed: from which release on vLLM says so, when, and what is to be used."""
+
+    since: Version
+    removal: str
+    use: tuple[str, ...]
+
+
+def deprecation(variable: str) -> Deprecation | None:
+    """Return what vLLM announces of a variable, None where it announces nothing."""
+    found = _data("vllm-env.json")["deprecated"].get(variable)
+    if found is None:
+        return None
+    return Deprecation(Version(found["deprecated_from"]), found["removal_announced"], tuple(found["use"]))
 
 
 def check_flag(name: str, value: FlagValue, version: Version) -> str | None:

@@ -54,6 +54,33 @@ class Container(NamedTuple):
     settings: Mapping[str, str] | None = None
 
 
+class ImageDefaults(NamedTuple):
+    """What an image brings to a container where nothing is ordered; ``env`` may hold secrets of whoever built it."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    labels: Mapping[str, str] = MappingProxyType({})
+    user: str = ""
+    workdir: str = ""
+    stop_signal: str = ""
+
+
+class Creation(NamedTuple):
+    """How a container was created, whoever did it: all that the engine keeps of it.
+
+    ``spec`` is as ``docker run`` would order it, with what the image brought along; ``entrypoint`` has all its words,
+    of which ``docker run`` orders the first alone. What is as the engine does it by itself is left out. ``image`` is
+    what the image brings (of an image that is gone: nothing), ``others`` are settings that no option of the spec says,
+    as ``NAME=value`` of the engine's own names. The environment has secrets: compare it, never show it.
+    """
+
+    spec: ContainerSpec
+    entrypoint: tuple[str, ...] = ()
+    image: ImageDefaults = ImageDefaults()
+    others: tuple[str, ...] = ()
+
+
 class Image(NamedTuple):
     """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes.
 
@@ -131,6 +158,9 @@ class Engine(Protocol):
 
     def container(self, name: str) -> Container | None:
         """Return the container with this name or id, or None."""
+
+    def creation(self, name: str) -> Creation | None:
+        """Return how the container with this name or id was created, or None where there is no such container."""
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when the engine does not have it."""

@@ -53,6 +53,8 @@ LABEL_TRIAL: Final = "sparkctl.trial"
 """On the container of one value of a sweep: it never stays, however ready it is."""
 LABEL_KEPT: Final = "sparkctl.kept"
 """On a container that is to stay to be looked at, should it fail (--keep)."""
+LABEL_ADOPTED: Final = "sparkctl.adopted"
+"""Of a container that somebody else started and that was adopted: no container has it, the operator's state says it."""
 LABEL_JOB: Final = "sparkctl.job"
 """On a job's container: the job's name; ``job_labels`` has what is recorded beside it."""
 LABEL_THROWAWAY: Final = "sparkctl.throwaway"
@@ -306,6 +308,10 @@ def read(labels: Mapping[str, str]) -> ServiceLabels:
         expected = f"{LABEL_SCHEMA}: expected {SCHEMA}, found {_excerpt(schema)}: written by another sparkctl"
         return ServiceLabels(**found, damaged=(expected,))
     found, damaged = _readings(labels)
+    if LABEL_ADOPTED in labels:
+        damaged = [
+            f"sparkctl did not start it: sparkctl up {found.get('service', '')} --replace puts its own in its place"
+        ]
     return ServiceLabels(**found, damaged=tuple(damaged))
 
 

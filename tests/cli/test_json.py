@@ -35,6 +35,7 @@ def documented(command: str) -> list[str]:
     ("command", "arguments"),
     [
         ("plan NAME…", ["plan", "e4b-nvfp4"]),
+        ("fits", ["fits"]),
         ("measurements [NAME…]", ["measurements"]),
         ("ps", ["ps"]),
         ("check NAME", ["check", "e4b-nvfp4"]),
@@ -44,6 +45,7 @@ def documented(command: str) -> list[str]:
         ("mods list", ["mods", "list"]),
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
+        ("explain NAME [FLAG]", ["explain", "e4b-nvfp4"]),
         ("export NAME --as TOOL", ["export", "e4b-nvfp4", "--as", "compose"]),
         ("job list", ["job", "list"]),
         ("job show NAME", ["job", "show", "quantize-26b-fp8"]),
@@ -70,6 +72,11 @@ def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[
         assert set(keys) <= set(one)
     else:
         assert list(one) == keys
+
+
+def test_the_documented_keys_of_an_upgrade_are_the_printed_ones(tmp_path: Path) -> None:
+    (found,) = FakeSpark(tmp_path).run("upgrade", "26b-a4b-nvfp4", "--to", "0.33", "--json").expect(9).json
+    assert list(found) == documented("upgrade NAME --to VERSION")
 
 
 def test_the_documented_keys_of_a_lock_are_the_printed_ones(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 They come in by every way: the environment, the secrets file (a line of it is none), recipes that are refused, addresses
 with passwords, ``--set`` and ``--env``, and a server that prints its environment into its log. Looked for is what is
 printed, and every file of the home, the lock's folder and the temporary folder.
+
+The keys that sparkctl makes itself, a caller's and a server's, go through the gateway, its page and the commands that
+ask the server; a server's is in the one file that it is kept in, and a caller's in none.
 """
 
 from __future__ import annotations
@@ -11,16 +14,18 @@ import importlib
 import json
 import os
 import re
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from sparkctl.base.shown import HIDDEN
 from sparkctl.cli import COMMANDS
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
-from tests.support.command_line import Operator, free_port
+from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
@@ -132,12 +137,11 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_exports(name, report.parent / "exported", sets))
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
-    yield ["guard", "status", "--run-folder", str(report.parent)]
-    yield ["guard", "test", "--run-folder", str(report.parent)]
-    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
+    yield from _of_the_guard(report)
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -153,6 +157,18 @@ def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]
     yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
 
 
+def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
+    """Yield the commands that explain a recipe, and the one that makes one of a container."""
+    for container in (name, AUTH):
+        yield ["adopt", container]
+        yield ["adopt", container, "--json"]
+    for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
+        yield [*asked, *sets]
+        yield [*asked, *sets, "--json"]
+    yield ["explain", name, AUTH]
+    yield ["upgrade", name, "--to", AUTH]
+
+
 def _of_generations() -> Iterator[list[str]]:
     """Yield the commands of a stack, and of what was applied."""
     for more in ([], ["--json"]):
@@ -163,6 +179,12 @@ def _of_generations() -> Iterator[list[str]]:
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
         yield ["rollback", "1", *more]
+
+
+def _of_the_guard(report: Path) -> Iterator[list[str]]:
+    yield ["guard", "status", "--run-folder", str(report.parent)]
+    yield ["guard", "test", "--run-folder", str(report.parent)]
+    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
 
 
 def _of_the_gateway() -> Iterator[list[str]]:
@@ -183,6 +205,12 @@ def _of_the_agent() -> Iterator[list[str]]:
     """Yield the commands of the agent, but for `run`, which does not end."""
     for asked in (["install"], ["install", "--user"], ["uninstall", "--user"], ["status"], ["status", "--json"]):
         yield ["agent", *asked]
+
+
+def _of_exchange() -> Iterator[list[str]]:
+    """Yield the commands that bring recipes in and look at all of them."""
+    yield ["fits", "--speed", "--json"]
+    yield ["fits", "--beside", AUTH]
 
 
 def _of_jobs() -> Iterator[list[str]]:
@@ -258,19 +286,19 @@ def leaks_of_files(operator: Operator) -> dict[str, list[str]]:
     state = operator.home / ".local/state/sparkctl"
     own = {operator.home / ".config/sparkctl/secrets.env", *(state / "secrets").glob("*.env")}
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in own)
+    return {path: left(text) for path, text in texts_of_files(operator) if left(text) and Path(path) not in own}
+
+
+def texts_of_files(operator: Operator) -> Iterator[tuple[str, str]]:
+    """Yield the files that a command may write, with what is in them, but for the engine's own."""
     places = [
         *operator.home.rglob("*"),
         *Path("/run/lock").glob("sparkctl*"),
         *Path(tempfile.gettempdir()).glob("sparkctl*"),
     ]
-    leaks = {}
     for path in places:
-        if path in own or "containers" in path.parts or not path.is_file():
-            continue
-        text = path.read_bytes().decode(errors="replace")
-        if left(text):
-            leaks[str(path)] = left(text)
-    return leaks
+        if "containers" not in path.parts and path.is_file():
+            yield str(path), path.read_bytes().decode(errors="replace")
 
 
 def without_commands_to_paste(leaks: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -309,6 +337,78 @@ def test_none_is_found_in_a_log_that_is_kept_or_an_engine_that_refuses(tmp_path:
     done = operator.run("ps", BAD_LINE)
     assert left(done.out + done.err) == []
     assert "secrets.env:2:1: expected NAME=value" in operator.run("up", "e4b-nvfp4").expect(2).err
+
+
+def test_no_key_that_sparkctl_made_is_found(tmp_path: Path) -> None:
+    for name in ("home", "folder"):
+        (tmp_path / name).mkdir()
+    operator, door = Operator(tmp_path / "home", tmp_path / "folder", {"SPARKCTL_ENGINE": "sim"}), free_port()
+    quick = "env: {SPARKCTL_SIM_FAULTS: load_s=0.1}"
+    operator.write("recipes/mine.yaml", f"extends: e4b-nvfp4\nserve: {{port: {free_port()}}}\n{quick}\n")
+    operator.write(f"recipes/stacks/{STACK}.yaml", f"services: {{mine: {{recipe: mine}}}}\ngateway: {{port: {door}}}\n")
+    caller = operator.run("keys", "add", "laptop").expect(0).out.strip()
+    gateway = operator.start("gateway", "run", STACK)
+    try:
+        wait_for(lambda: "the gateway listens at" in gateway.told())
+        (file,) = operator.home.rglob("server-keys/mine")
+        keys = {"the caller's": caller, "the server's": file.read_text().strip()}
+        print_environment(operator, "mine")
+        told = dict(of_the_gateway(f"http://127.0.0.1:{door}", caller))
+        told |= dict(of_the_commands(operator))
+        gateway.send_signal(signal.SIGTERM)
+        told["gateway run"] = "".join(gateway.communicate(timeout=20))
+    finally:
+        gateway.kill()
+        operator.run("down", "mine")
+    own = {file, operator.home / ".local/state/sparkctl/secrets/mine.env"}
+    assert {path.stat().st_mode & 0o777 for path in own} == {0o600}
+    told |= {path: text for path, text in texts_of_files(operator) if Path(path) not in own}
+    assert [(whose, where) for whose, key in keys.items() for where, text in told.items() if key in text] == []
+    assert HIDDEN in told["GET /services/mine/log"], "the server has printed its own"
+    assert f"VLLM_API_KEY={HIDDEN}" in told["logs mine"]
+
+
+def of_the_gateway(url: str, key: str) -> Iterator[tuple[str, str]]:
+    """Yield what a gateway answers to a caller: to requests, right and wrong ones, and on its page."""
+    body = {"model": "mine", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    right, wrong = {"Authorization": f"Bearer {key}"}, {"x-api-key": f"{key}x"}
+    with httpx2.Client(base_url=url, timeout=20) as client:
+        for status, answer in (
+            (200, client.post("/v1/chat/completions", json=body, headers=right)),
+            (200, client.post("/v1/chat/completions", json=body | {"stream": True}, headers={"x-api-key": key})),
+            (401, client.post("/v1/chat/completions", json=body, headers=wrong)),
+            (401, client.get(f"/v1/models?api_key={key}")),
+            (404, client.post(f"/v1/{key}", json=body, headers=right)),
+            (404, client.post("/v1/chat/completions", json=body | {"model": key}, headers=right)),
+            (200, client.get("/v1/models", headers=right)),
+            (200, client.get("/metrics", headers=right)),
+            (200, client.get("/services/mine/metrics", headers=right)),
+            (303, client.post("/login", data={"key": key})),
+            (200, client.get("/")),
+            (200, client.get("/services/mine/log")),
+        ):
+            assert answer.status_code == status, (answer.request.url, answer.text)
+            asked = f"{answer.request.method} {answer.request.url.path}"
+            yield asked, f"{answer.headers}{'' if status == 404 else answer.text}"
+
+
+def of_the_commands(operator: Operator) -> Iterator[tuple[str, str]]:
+    """Yield what the commands print that ask the server, or show how it is started."""
+    for words in (
+        *(["ps", "--json"], ["-v", "status", "mine"], ["attach", "mine", "--json"]),
+        *(["logs", "mine"], ["check", "mine"], ["bench", "mine", "--rounds", "1", "--tokens", "8"], ["report", "mine"]),
+        *(
+            ["-v", "up", f"{STACK}:mine"],
+            ["diff", STACK],
+            ["apply", STACK, "--dry-run"],
+            ["keys", "--json"],
+            ["doctor"],
+        ),
+        *(["render", f"{STACK}:mine"], ["render", f"{STACK}:mine", "--stage"], ["agent", "status", "--json"]),
+    ):
+        done = operator.run(*words)
+        assert "Traceback" not in done.err, done.err
+        yield " ".join(words), done.out + done.err
 
 
 @pytest.mark.docker

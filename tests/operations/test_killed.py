@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = THOROUGH or EACH_KILL
-EVERY = 1 if EACH_KILL else 2 if THOROUGH else 3
+EVERY = 1 if EACH_KILL else 4 if THOROUGH else 6
 A_PART = ("bench --sweep", "restart, then down", "apply that fails")
 """A start on trial, which sets another aside, one that is stopped, and a stack half changed: what is left differs."""
 TRIED = tuple(SCENARIOS) if ALL else A_PART

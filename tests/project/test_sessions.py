@@ -15,7 +15,7 @@ from tests.support.thorough import only_thorough
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGES = [REPOSITORY / "docs" / "stacks.md", REPOSITORY / "docs" / "agent.md"]
+PAGES = [REPOSITORY / "docs" / f"{name}.md" for name in ("stacks", "agent", "explain")]
 EVERY = [(page.name, number) for page in PAGES for number in range(len(sessions(page)))]
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ from tests.support.engine_fixtures import not_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SOON_MS = 8000
+"""How long a test waits for what a page shows soon."""
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,25 @@ def browser() -> Iterator[Any]:
             yield started
         finally:
             started.close()
+
+
+@contextmanager
+def opened(browser: Any, url: str, **options: Any) -> Iterator[tuple[Any, list[str]]]:  # noqa: ANN401
+    """Open a page, and collect what the browser complains of; closed before what serves it is."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(SOON_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    try:
+        page.goto(url)
+        yield page, complaints
+    finally:
+        context.close()
+
+
+def row(page: Any, name: str) -> Any:  # noqa: ANN401
+    """Return the row of a service."""
+    return page.locator(f'table[data-rows="services"] tr[data-key="{name}"]')

@@ -95,6 +95,7 @@ class DeskBox:
             queue=dice.choice((0, 4, 16)),
             load_s=model.load_s if dice.random() < 0.8 else 0.0,
             command=f"sparkctl up {name}",
+            after=dice.choice((*((),) * 9, NAMES[: NAMES.index(name)][-2:])),
         )
 
     # --- time ---------------------------------------------------------------------------------------------------------

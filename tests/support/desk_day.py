@@ -28,6 +28,7 @@ from sparkctl.planning.gateway.desk.events import (
     RequestEnded,
     RequestLeft,
     RequestRests,
+    ServerLost,
     ServiceStarted,
     ServiceStopped,
     StackDeclared,
@@ -166,7 +167,7 @@ class DeskDay:
     def answer(self, effect: ForwardRequest) -> None:
         one, dice, later = self.box.models[effect.service], self.dice, self.box.later
         if one.state not in {DeskState.READY, DeskState.STOPPING}:
-            later(0.01, lambda: self.ended(effect))
+            later(0.01, lambda: self.lost(effect))
             return
         keeps = self.desk.requests[effect.id].keeps
         if keeps:
@@ -177,6 +178,19 @@ class DeskDay:
             later(lasts / 3, lambda: self.rest(effect, rests=True))
             later(lasts / 2, lambda: self.rest(effect, rests=False))
         later(lasts, lambda: self.ended(effect))
+
+    def lost(self, effect: ForwardRequest) -> None:
+        """Let its server take no connection: it comes back to the desk, and waits no longer than it may."""
+        request = self.desk.requests.get(effect.id)
+        if request is None:
+            return
+        self.box.counts["lost"] += 1
+        self.tell(ServerLost(effect.service))
+        self.see_soon()
+        self.ended(effect)
+        again = replace(request, wait_s=max(0.0, request.until - self.box.at), at=self.box.at)
+        self.truth.asked(again)
+        self.tell(RequestAsked(again))
 
     def rest(self, effect: ForwardRequest, *, rests: bool) -> None:
         """Let an open websocket fall silent, or be used again."""

@@ -86,9 +86,16 @@ class DeskTruth:
         assert not self.starting, f"{name} while {self.starting} is started"
         assert before.services[name].state is DeskState.OFF, f"{name} is started, and is {before.services[name].state}"
         assert not before.closed
-        assert any(one.service == name and one.may_start for one in before.requests.values())
+        for_it = [one for one in before.requests.values() if one.may_start and self._starts(before, one, name)]
+        assert for_it
+        first = [before.services[one] for one in before.services[name].declared.after if one in before.services]
+        assert all(one.up for one in first), f"{name} is started before what it comes after"
         self.starting = name
         self.box.counts["starts"] += 1
+
+    def _starts(self, desk: Desk, request: DeskRequest, name: str) -> bool:
+        service = desk.services.get(request.service)
+        return service is not None and name in {service.name, *service.declared.after}
 
     def _stopped(self, before: Desk, after: Desk, effect: StopService) -> None:
         name, at = effect.service, self.box.at
@@ -105,18 +112,20 @@ class DeskTruth:
         assert making is not None, effect
         assert name in making.victims
         coming = self.box.declared[making.coming]
+        asked = [each for each in before.requests.values() if self._starts(before, each, coming.name)]
+        rank = max([coming.priority, *(self.box.declared[each.service].priority for each in asked)])
         assert not declared.keep
         assert declared.start is not StartMode.MANUAL
-        assert declared.priority <= coming.priority
+        assert declared.priority <= rank
         if one.state is not DeskState.READY:
             return
         stayed = at - one.ready_at
         assert stayed >= declared.least_stay_s - SLACK_S, f"{name} is stopped after {stayed} s"
-        if declared.priority < coming.priority:
+        if declared.priority < rank:
             return
         assert declared.start is StartMode.ON_DEMAND
         bound = declared.least_stay_s if declared.idle_s is None else declared.idle_s
-        since = [each.at for each in before.requests.values() if each.service == coming.name]
+        since = [each.at for each in asked]
         wanted = before.services[coming.name].wanted_at
         since += [] if wanted is None else [wanted]
         assert at - one.used_at >= bound - SLACK_S or at - min(since) >= PATIENCE_S - SLACK_S
@@ -166,6 +175,8 @@ class DeskTruth:
         for service in desk.services.values():
             if service.wanted_at is not None:
                 asked[service.name] = min(service.wanted_at, asked.get(service.name, service.wanted_at))
+        if any(desk.services[name].declared.after for name in asked):
+            return ""  # others come first, by the priority of what comes after them
         ranked = sorted((-desk.services[name].declared.priority, since, name) for name, since in asked.items())
         overdue = bool(ranked) and self.box.at - ranked[0][1] > PATIENCE_S
         return ranked[0][2] if overdue and desk.services[ranked[0][2]].wanted_at is None else ""

@@ -89,6 +89,27 @@ class EngineContract(InsideContract):
             left = {"--user"} | ({"--runtime"} if "--runtime" not in settings.of_spec(spec) else set())
             assert set(bench.seen(spec.name).settings or {}) - left == set(settings.of_spec(spec)) - left
 
+    def test_a_container_tells_how_it_was_created_and_what_its_image_brought(
+        self, bench: Bench, tmp_path: Path
+    ) -> None:
+        env = (PACE, ("HF_TOKEN", "hf_of_this_container"))
+        more = {"restart": "on-failure:3", "ipc": "host", "shm_size": 2**30, "init": True, "cap_add": ("CAP_SYS_NICE",)}
+        ordered = bench.spec(
+            env=env, ports=published(18000), mounts=(laid_over(tmp_path, "/data"),), labels=(("a", "b"),), **more
+        )
+        identity = bench.engine.create(ordered)
+        found = bench.engine.creation(identity)
+
+        assert found is not None
+        own = {pair for pair in found.spec.env if pair not in found.image.env}
+        labels = dict(found.spec.labels).items() - dict(found.image.labels).items()
+        assert (own, labels) == (set(env), {("a", "b")})
+        assert found.entrypoint == found.image.entrypoint
+        assert found.others == ()
+        left = {"env": env, "labels": ordered.labels, "entrypoint": None, "workdir": "", "user": ""}
+        assert replace(found.spec, **left) == ordered
+        assert bench.engine.creation("nobody") is None
+
     def test_every_container_is_listed_whoever_made_it(self, bench: Bench) -> None:
         running, created = bench.started("one"), bench.engine.create(bench.spec("two"))
         listed = {container.id: container.state for container in bench.engine.containers()}

@@ -133,6 +133,14 @@ class FakeRequest:
         self._done = asyncio.run_coroutine_threadsafe(self._judged(judge(answer)), self._loop)
         return self.decision()
 
+    def lost(self, *, unsent: bool = True) -> None:
+        """Let its server take no connection, or break one off, and do not wait for what is decided then."""
+        lost = self.forwarded().lost
+        assert lost is not None
+        self._done = asyncio.run_coroutine_threadsafe(
+            self._judged(lost(unsent, "broke the connection off")), self._loop
+        )
+
     async def _judged(self, asked: Awaitable[Decision | None]) -> Decision | None:
         found = await asked
         return None if found is None else await self._decided(_itself(found))

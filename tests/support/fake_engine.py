@@ -5,21 +5,30 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
 from sparkctl.world import settings
-from sparkctl.world.engine import Container, EngineInfo, Image, ImportedFile, OfferedImage, Package, PullProgress
-from sparkctl.world.spec import variables
+from sparkctl.world.engine import (
+    Container,
+    Creation,
+    EngineInfo,
+    Image,
+    ImportedFile,
+    OfferedImage,
+    Package,
+    PullProgress,
+)
+from sparkctl.world.spec import ContainerSpec, variables
 from tests.support.fakes import FakeClock, FakeFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sparkctl.world.spec import ContainerSpec, Port
+    from sparkctl.world.spec import Port
 
 READY_LOG = ["Starting to load model /models/m...", "Application startup complete."]
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -69,6 +78,8 @@ class FakeEngine:
     """The files of an image that is pulled."""
     registry: dict[str, OfferedImage] = field(default_factory=dict)
     """What the registry has behind a name now; it knows no other."""
+    creations: dict[str, Any] = field(default_factory=dict)
+    """What else is said of how a container was created: what the image brings, and other settings."""
     _last_start: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -133,6 +144,16 @@ class FakeEngine:
             return name in {one.name, one.id} or (len(name) >= _SHORTEST_ID and one.id.startswith(name))
 
         return next((one for one in self.there.values() if called(one)), None)
+
+    def creation(self, name: str) -> Creation | None:
+        found = self.container(name)
+        if found is None:
+            return None
+        spec = self.ordered.get(found.id) or ContainerSpec(
+            found.image, found.command, labels=tuple(found.labels.items())
+        )
+        entry = () if spec.entrypoint is None else (spec.entrypoint,)
+        return Creation(replace(spec, name=found.name, env=found.env, env_files=()), entry, **self.creations)
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         found = self.container(container)

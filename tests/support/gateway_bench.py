@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sparkctl.operations.agent.agent import Agent
-from sparkctl.operations.gateway.gateway import Gateway, GatewayParts
+from sparkctl.operations.gateway.gateway import Gateway
+from sparkctl.operations.gateway.parts import GatewayParts
 from sparkctl.planning.gateway.desk.events import DeskTick
 from tests.support.applied import apply
 from tests.support.fake_door import FakeDoor
@@ -93,6 +94,9 @@ class GatewayBench:
         """Bring a request, and let time pass until it is decided, or not."""
         request = self.door.ask(model, **given)  # type: ignore[arg-type]
         if until:
+            end = time.monotonic() + PATIENCE_S
+            while request.open and not request.waited and time.monotonic() < end:
+                time.sleep(0.001)  # it is decided at once, or waits: time passes in the second case alone
             self.until(lambda: not request.open)
         return request
 

@@ -19,13 +19,13 @@ from sparkctl.operations.page.view import GatewayOnPage
 from tests.support.door_bench import DoorBench, Got, bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from sparkctl.operations.context import World
     from sparkctl.operations.page.ports import PageKeys
     from sparkctl.operations.page.seen.live import LiveBox
     from sparkctl.operations.page.view import ServiceOnPage
-    from sparkctl.world.door_ports import Page, PageAnswer, PageAsked
+    from sparkctl.world.door_ports import Page, PageAnswer, PageAsked, Pages
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -101,20 +101,28 @@ class PageBench:
 
 
 @asynccontextmanager
-async def served(world: World, keys: PageKeys | None = None, *, ticks: bool = False) -> AsyncIterator[PageBench]:
-    """Serve the page of a world; with ``ticks`` it is looked at again and again."""
+async def served(
+    world: World,
+    keys: PageKeys | None = None,
+    *,
+    ticks: bool = False,
+    pages: Pages | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[PageBench]:
+    """Serve the page of a world; with ``ticks`` it is looked at again and again. ``pages`` stand in for its own."""
     desk = DeskOnPage(world)
     metrics = GatewayMetrics()
-    routes, live = served_page(world, metrics.text, desk, keys, now=time.monotonic)
+    routes, live = served_page(world, metrics.text, desk, keys, now=now)
     cut = threading.Event()
-    pages = {route: _cut_off(page, cut) if route[1] == "/events" else page for route, page in routes.items()}
-    async with bench(pages=pages) as door:
+    own = {route: _cut_off(page, cut) if route[1] == "/events" else page for route, page in routes.items()}
+    async with bench(pages={**own, **(pages or {})}) as door:
         keeps = asyncio.create_task(live.keep()) if ticks else None
         try:
             yield PageBench(door, live, desk, metrics, door.door.url, cut)
         finally:
             if keeps is not None:
                 keeps.cancel()
+                await asyncio.gather(keeps, return_exceptions=True)
 
 
 def _cut_off(page: Page, cut: threading.Event) -> Page:
@@ -137,13 +145,13 @@ def _cut_off(page: Page, cut: threading.Event) -> Page:
 
 
 @contextmanager
-def served_in_a_thread(world: World, keys: PageKeys | None = None) -> Iterator[PageBench]:
+def served_in_a_thread(world: World, keys: PageKeys | None = None, pages: Pages | None = None) -> Iterator[PageBench]:
     """Serve the page from a thread of its own, for a client that blocks."""
     ready = threading.Event()
     found: list[tuple[PageBench, asyncio.Event, asyncio.AbstractEventLoop]] = []
 
     async def serve() -> None:
-        async with served(world, keys, ticks=True) as page:
+        async with served(world, keys, ticks=True, pages=pages) as page:
             over = asyncio.Event()
             found.append((page, over, asyncio.get_running_loop()))
             ready.set()

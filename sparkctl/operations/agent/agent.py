@@ -90,7 +90,7 @@ class Agent:
         applying = self._is_applied_now()
         generation = self._applied()
         if generation is None:
-            self._beside.looked(None)
+            self._beside.looked(None, self._begun() if applying else None)
             self._write(None, None)
             return LOOK_S
         self._guard_says()
@@ -152,6 +152,13 @@ class Agent:
         else:
             self._problem("store", "")
         return self._generation
+
+    def _begun(self) -> KeptGeneration | None:
+        """Return the generation that a command puts into effect, None where that is not kept yet."""
+        try:
+            return Generations(self.world).last()
+        except InputError:
+            return None  # told when it is applied
 
     def _tell_generation(self, found: KeptGeneration | None) -> None:
         before = self._generation

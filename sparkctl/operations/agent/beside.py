@@ -34,8 +34,11 @@ class BesideAgent(Protocol):
     def works_on(self) -> frozenset[str]:
         """Return the services that it works on, which the agent leaves alone as it does a command's."""
 
-    def looked(self, look: BoxLook | None) -> None:
-        """Take note of a look; None: nothing is applied."""
+    def wants_look(self) -> bool:
+        """Return whether the agent is to look at once: something has happened since its last look began."""
+
+    def looked(self, look: BoxLook | None, begun: KeptGeneration | None = None) -> None:
+        """Take note of a look; None: nothing is applied. ``begun`` is then what a command puts into effect."""
 
 
 class NobodyBeside:
@@ -49,5 +52,9 @@ class NobodyBeside:
         """Return nothing."""
         return frozenset()
 
-    def looked(self, look: BoxLook | None) -> None:
+    def wants_look(self) -> bool:
+        """Return that nothing is urgent."""
+        return False
+
+    def looked(self, look: BoxLook | None, begun: KeptGeneration | None = None) -> None:
         """Take no note."""

@@ -107,13 +107,15 @@ class Resident:
             self._world.report.warn(f"waiting: {error.message}")
 
     def _pause(self, seconds: float, agent: Agent | None = None) -> None:
-        """Wait until it is time for the next look, or an action has ended."""
+        """Wait until it is time for the next look, an action has ended, or who is beside the agent wants one."""
         busy = agent is not None and agent.busy
         while seconds > 0:
             self._alive()
             self._world.clock.sleep(min(SLICE_S, seconds))
             seconds -= SLICE_S
             if agent is not None and busy and not agent.busy:
+                return
+            if agent is not None and self._beside is not None and self._beside.wants_look():
                 return
 
     def _alive(self) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
 from sparkctl.base.errors import InputError, NotReadyError
+from sparkctl.memory.pace.speed import speed
 from sparkctl.memory.settings import kv_dtype
-from sparkctl.memory.speed import speed
 from sparkctl.operations import secrets
 from sparkctl.operations.bench.result import TOKENS, Bench
 from sparkctl.operations.bench.rounds import TEXTS, Workload, measure, prompts
@@ -229,7 +229,7 @@ def _with_roofline(found: Bench, service: Service) -> Bench:
     once, args = service.resizer.once, service.recipe.args
     dtype = kv_dtype(args.get("kv-cache-dtype"), args.get("dtype"))
     tokens = round(found.prompt_tokens or 0) + found.max_tokens // 2
-    read = speed(service.footprint.loaded, once.shape, once.facts.config, dtype, tokens, card.bytes_per_second)
+    read = speed(service.footprint.loaded, once, dtype, tokens, card.bytes_per_second)
     if read is None:
         return found
     return replace(found, roofline=read.most, predicted=read.expected, bandwidth=card.bytes_per_second)

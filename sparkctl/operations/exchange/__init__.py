@@ -1,1 +1,1 @@
-"""What comes from other tools' files, and what goes into them."""
+"""Files of other tools: read within bounds, made recipes, and written; and what goes to other tools."""

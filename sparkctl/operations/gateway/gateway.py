@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base.errors import EngineError, InputError, SparkctlError
 from sparkctl.operations.agent.kept import BoxEvent, keep_event
@@ -22,6 +22,7 @@ from sparkctl.operations.gateway.keys import folder
 from sparkctl.operations.gateway.keys.at_door import DoorRules, KeysAtDoor
 from sparkctl.operations.gateway.keys.use import KeyUses
 from sparkctl.operations.gateway.loop import LoopThread
+from sparkctl.operations.gateway.requests.expected import ExpectedStack
 from sparkctl.operations.gateway.requests.handler import GatewayHandler
 from sparkctl.planning.gateway.desk.events import GuardClosed
 from sparkctl.world.door_ports import DoorPlace, host_is_loopback, why_not_bound
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
+    from sparkctl.operations.gateway.parts import GatewayParts, OnPage
     from sparkctl.operations.gateway.requests.told import RequestDone
     from sparkctl.planning.box.declared import DeclaredGateway
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.effects import DeskEffect
-    from sparkctl.planning.gateway.desk.events import DeskEvent, StackDeclared
-    from sparkctl.world.door_ports import Bounds, Door, DoorOpener, Pages
+    from sparkctl.planning.gateway.desk.events import DeskEvent, StackDeclared, StartGoesOn
+    from sparkctl.world.door_ports import Door, Pages
 
 T = TypeVar("T")
 KEEP_S: Final = 60.0
@@ -46,39 +48,6 @@ HANGS_S: Final = 15.0
 """A loop that gives no sign for so long hangs, a choice below the unit's WatchdogSec=30."""
 GRACE_S: Final = 5.0
 """So long answers may go on when the gateway is closed, a choice: a unit is stopped within 90 s."""
-
-
-class OnPage(Protocol):
-    """The page of a gateway; all of it is called in the loop."""
-
-    def routes(self) -> Pages:
-        """Return its routes."""
-
-    async def keep(self) -> None:
-        """Look at the box again and again, until this is cancelled."""
-
-    def over(self, done: RequestDone) -> None:
-        """Take note of a request that is over."""
-
-    def did(self, effect: DeskEffect) -> None:
-        """Take note of what the desk wants done."""
-
-
-class GatewayParts(NamedTuple):
-    """What a gateway is put together of. ``page`` makes its page, ``done`` hears of each request's end.
-
-    ``always``: it is opened for a stack whose file wants none, too. ``host`` and ``port`` are where it listens in the
-    place of what the file says; ``open``: other hosts are served without a key.
-    """
-
-    opener: DoorOpener
-    page: Callable[[Gateway], OnPage] | None = None
-    done: Callable[[RequestDone], None] = lambda _: None
-    always: bool = False
-    host: str | None = None
-    port: int | None = None
-    open: bool = False
-    bounds: Bounds | None = None
 
 
 class Gateway:
@@ -98,8 +67,9 @@ class Gateway:
         self._ready: ReadyStack | None = None
         self._wanted: DeclaredGateway | None = None
         self._told: StackDeclared | None = None
-        self._closed = ""
+        self._closed = GuardClosed("", waits=True)
         self._problem = ""
+        self._lost: set[str] = set()
         self._sign_at: float | None = None
         self._answered_at = 0.0
         self._kept_at = world.clock.monotonic()
@@ -108,9 +78,9 @@ class Gateway:
         self.clerk = Clerk(self._doing, world.clock.monotonic, self._did)
         self.uses = KeyUses(world)
         self.keys = self._keys(USUAL)
-        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over)
+        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lost.add)
         self.page: OnPage | None = None
-        world.report = ProgressTap(world.report, self._tell)
+        world.report = ProgressTap(world.report, self._goes_on)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
 
@@ -130,12 +100,20 @@ class Gateway:
     def works_on(self) -> frozenset[str]:
         """Return the services that the desk has started or stopped, or is about to stop."""
         making = self.clerk.desk.making
+        self._lost.clear()
         return self._doing.works_on() | (making.victims if making is not None else frozenset())
 
-    def looked(self, look: BoxLook | None) -> None:
+    def wants_look(self) -> bool:
+        """Return whether a server took no connection since the last look began."""
+        return bool(self._lost)
+
+    def looked(self, look: BoxLook | None, begun: KeptGeneration | None = None) -> None:
         """Take note of a look of the agent: the door is opened or closed as what is applied wants it."""
         self.look = look
         gateway = None if look is None else self.declared(look.generation)
+        if look is None and begun is not None and begun.gateway is not None:
+            self._await(begun)
+            return
         if look is None or gateway is None:
             self.close_door()
             return
@@ -148,7 +126,29 @@ class Gateway:
             self._problem = ""
         self._loop().call(self._end_revoked)
         self._hand_on(look)
+        self._loop().call(self.handler.applied)
         self._keep_uses()
+
+    def _await(self, begun: KeptGeneration) -> None:
+        """Open the door for the first stack of a box, which a command puts into effect."""
+        try:
+            self.expect(begun.stack, begun.gateway)
+        except SparkctlError as error:
+            self._trouble(error)
+
+    def expect(self, stack: str, gateway: DeclaredGateway | None) -> None:
+        """Open the door that a stack's file wants before it is in effect; requests wait for that.
+
+        So the trouble of a door is told before a model is started.
+
+        Raises:
+            EngineError, InputError: as for ``open``.
+        """
+        wanted = self._in_place(gateway)
+        if wanted is not None:
+            expected = ExpectedStack(stack, wanted.wait_s, comments=wanted.comments)
+            self._loop().call(partial(self.handler.expect, expected))
+            self.open(wanted)
 
     def begin(self, generation: KeptGeneration) -> None:
         """Open the door for a generation before the agent's first look, so that its trouble ends a command.
@@ -169,35 +169,21 @@ class Gateway:
             InputError: other hosts could use it without a key, or the certificate cannot be used.
         """
         place = DoorPlace(gateway.bind, gateway.port, gateway.certificate, gateway.certificate_key)
-        if place == self._at:
-            return
-        keys = self._allowed(gateway)
         servers = {} if self._ready is None else self._ready.served.servers
         for name, server in servers.items():
             if server.url.endswith(f":{place.port}"):
                 hint = "another port for one of them: gateway.port, serve.port"
                 raise InputError(f"the gateway's port {place.port} is that of {name}", hint=hint)
-        self.close_door()
+        if place == self._at:
+            return
+        keys = self._allowed(gateway)
+        self._close_door()
         self.keys = self.handler.doorkeeper = keys
         thread = self._loop()
         pages = self._pages(thread)
         self._door = thread.wait_for(self.parts.opener(place, self.handler, pages, self.parts.bounds))
         self._at, self.url = place, self._door.url
         self._report.say(f"the gateway listens at {self.url}/v1")
-
-    def rehearse(self, gateway: DeclaredGateway | None) -> None:
-        """Open the door that a stack's file wants and close it, so that its trouble costs nobody the start of a model.
-
-        Raises:
-            EngineError, InputError: as for ``open``.
-        """
-        wanted = self._in_place(gateway)
-        if wanted is None:
-            return
-        self._allowed(wanted)
-        place = DoorPlace(wanted.bind, wanted.port, wanted.certificate, wanted.certificate_key)
-        thread = self._loop()
-        thread.wait_for(thread.wait_for(self.parts.opener(place, self.handler, None, None)).close(0.0))
 
     def _allowed(self, gateway: DeclaredGateway) -> KeysAtDoor:
         """Return who knows the keys at a door.
@@ -235,7 +221,12 @@ class Gateway:
         return KeysAtDoor(folder.place(self.world), rules, self.uses, self.world.clock.monotonic, self._report.warn)
 
     def close_door(self) -> None:
-        """Close the door, if it is open: what is answered may end for some seconds."""
+        """Close the door, if it is open: what is answered may end for some seconds, and nobody waits for a stack."""
+        if self._thread is not None:
+            self._thread.call(self.handler.applied)
+        self._close_door()
+
+    def _close_door(self) -> None:
         door, thread = self._door, self._thread
         self._door, self._at, self.url = None, None, ""
         if door is not None and thread is not None:
@@ -291,11 +282,12 @@ class Gateway:
         if servers != ready.served.servers:
             ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
             self._thread.call(partial(self._take, ready))
-        closed = look.seen.closed or (_APPLYING if look.applying else "")
+        closed = GuardClosed(look.seen.closed or (_APPLYING if look.applying else ""), waits=not look.seen.closed)
         if closed != self._closed:
             self._closed = closed
-            self._tell(GuardClosed(closed))
-        seen = seen_at_desk(look, self.world.ports.clock.monotonic(), self._doing.unsure())
+            self._tell(closed)
+        unsure = self._doing.unsure().union(self._lost)
+        seen = seen_at_desk(look, self.world.ports.clock.monotonic(), unsure)
         if seen is not None:
             self._tell(seen)
 
@@ -349,6 +341,19 @@ class Gateway:
         """Tell the desk something."""
         if self._thread is not None:
             self._thread.call(partial(self.clerk.tell, event))
+
+    def _goes_on(self, event: StartGoesOn) -> None:
+        """Tell how far a start is: the desk, and who waits for a whole stack."""
+        expected = self.handler.expected
+        if expected is not None:
+            expected.now = f"{event.service}: {event.phase}"
+        self._tell(event)
+
+    @property
+    def applying(self) -> str:
+        """What is put into effect at this moment, as words, "" for nothing."""
+        expected = self.handler.expected
+        return self._closed.why if expected is None and self._closed.waits else "" if expected is None else expected.why
 
     def _beside(self, work: Callable[[], None]) -> None:
         self._loop().beside(work)

@@ -169,7 +169,7 @@ def _box(view: BoxView) -> Iterator[Metric]:
     well.add_metric([], float(health.sentence(view).level != health.ILL))
     yield well
     seen = GaugeMetricFamily("sparkctl_engine_up", "1 where the engine answers")
-    seen.add_metric([], float(not view.problem))
+    seen.add_metric([], float(view.problem is None))
     yield seen
     for name, told, on in (
         ("agent", "1 where an agent keeps this box", view.agent.running),

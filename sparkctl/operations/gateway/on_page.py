@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations.gateway.metrics import CountedRequest, GatewayMetrics
 from sparkctl.operations.page.by_hand import ByHand
-from sparkctl.operations.page.figures import FigurePages
-from sparkctl.operations.page.pages import BoxPages
-from sparkctl.operations.page.seen.live import LiveBox
-from sparkctl.operations.page.seen.room import room
-from sparkctl.operations.page.seen.watched import BoxWatch
+from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage, KeyOnPage, RequestOnPage, RouteOnPage
-from sparkctl.operations.page.visitors import Visitors
 from sparkctl.planning.gateway.desk.effects import StopService
 from sparkctl.planning.gateway.desk.events import ServicePinned
 from sparkctl.planning.gateway.desk.request import RequestPlace
@@ -24,14 +18,12 @@ from sparkctl.planning.gateway.desk.rules.waiting import waiting_words
 from sparkctl.planning.gateway.desk.service import UP, DeskState
 
 if TYPE_CHECKING:
-    from sparkctl.operations.context import World
     from sparkctl.operations.gateway.gateway import Gateway
     from sparkctl.operations.gateway.keys.at_door import KeysAtDoor
     from sparkctl.operations.gateway.requests.told import RequestDone, RequestNow
-    from sparkctl.operations.page.view import BoxView, ServiceOnPage
+    from sparkctl.operations.page.view import ServiceOnPage
     from sparkctl.planning.gateway.desk.effects import DeskEffect
     from sparkctl.planning.gateway.desk.service import DeskService
-    from sparkctl.planning.gateway.keys import KeyUse
     from sparkctl.world.door_ports import Pages
 
 NOBODY: Final = GatewayOnPage()
@@ -81,7 +73,8 @@ class GatewayDesk(ByHand):
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
         gateway, stack = self._gateway, self._gateway.handler.stack
         if stack is None:
-            return NOBODY._replace(url=gateway.url)
+            waits = tuple(map(self._request, gateway.handler.requests()))
+            return NOBODY._replace(url=gateway.url, requests=waits, applying=gateway.applying)
         uses = {one.name: gateway.uses.of(one) for one in gateway.keys.keys}
         routes = [
             RouteOnPage(
@@ -101,6 +94,7 @@ class GatewayDesk(ByHand):
             tuple(
                 KeyOnPage(name, one.requests, one.prompt_tokens, one.completion_tokens) for name, one in uses.items()
             ),
+            gateway.applying,
         )
 
     def service(self, one: ServiceOnPage) -> ServiceOnPage:
@@ -131,6 +125,8 @@ class GatewayDesk(ByHand):
         words = "is answered" if one.first_byte_at is not None else "waits for the first byte"
         if at_desk is not None and waits:
             words = waiting_words(desk, at_desk, now) or "waits"
+        elif one.words:  # for a whole stack
+            words, waits = one.words.removeprefix("sparkctl "), True
         return RequestOnPage(
             one.id, one.model, one.service, one.key, now - one.at, words, reason=one.reason, waits=waits
         )
@@ -157,10 +153,6 @@ class GatewayDesk(ByHand):
         return f"the request {request} was broken off"
 
 
-def _key(name: str, use: KeyUse) -> KeyOnPage:
-    return KeyOnPage(name, use.requests, use.prompt_tokens, use.completion_tokens)
-
-
 def _as_the_desk_says(one: ServiceOnPage, known: DeskService) -> ServiceOnPage:
     return one._replace(phase=str(known.state), words=known.phase or known.why)
 
@@ -169,20 +161,15 @@ class GatewayPage:
     """The page and the figures of a gateway: their routes, and what is counted for them."""
 
     def __init__(self, gateway: Gateway) -> None:
-        names = gateway.host_names
-        world = gateway.world
         self._gateway = gateway
         self.metrics = GatewayMetrics()
         self.desk = GatewayDesk(gateway)
-        watch = BoxWatch(world)
-        self.live = LiveBox(watch, gateway.now, self.desk, partial(_look_for_room, watch, world))
-        self._visitors = Visitors(PageKeyring(gateway), gateway.now, names)
+        keys, names = PageKeyring(gateway), gateway.host_names
+        self._routes, self.live = served_page(gateway.world, self.metrics.text, self.desk, keys, names, gateway.now)
 
     def routes(self) -> Pages:
         """Return the routes, as the door takes them."""
-        world = self._gateway.world
-        pages = BoxPages(world, self.live, self._visitors, self.desk).routes()
-        return {**pages, **FigurePages(world, self.live, self._visitors, self._text).routes()}
+        return self._routes
 
     async def keep(self) -> None:
         """Look at the box again and again, until this is cancelled."""
@@ -216,10 +203,3 @@ class GatewayPage:
     def _names(self) -> frozenset[str]:
         stack = self._gateway.handler.stack
         return frozenset({NO_NAME} if stack is None else {NO_NAME, *stack.names.meant})
-
-    def _text(self, view: BoxView) -> bytes:
-        return self.metrics.text(view)
-
-
-def _look_for_room(watch: BoxWatch, world: World, view: BoxView) -> None:
-    watch.room = room(world, view)

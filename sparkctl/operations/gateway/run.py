@@ -8,7 +8,8 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.agent.state import AGENT
-from sparkctl.operations.gateway.gateway import Gateway, GatewayParts, OnPage
+from sparkctl.operations.gateway.gateway import Gateway
+from sparkctl.operations.gateway.parts import GatewayParts, OnPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.resolved import declared_gateway, stack_of
@@ -54,7 +55,8 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
     gateway = made(world, asked)
     try:
         if stack is not None:
-            gateway.rehearse(declared_gateway(stack_of(world, stack)))
+            loaded = stack_of(world, stack)
+            gateway.expect(loaded.name, declared_gateway(loaded, world.operator))
         generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
         if generation is None:
             raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")

@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import InputError
 from sparkctl.memory.changes import Changes
-from sparkctl.memory.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
+from sparkctl.memory.pace.speed import ANSWER_TOKENS, PROMPT_TOKENS, speed
 from sparkctl.operations.memory import hub_models
 from sparkctl.recipes.sizing.sized import Reader, longest, sized
 from sparkctl.vllm import flags
@@ -17,8 +17,8 @@ from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint
+    from sparkctl.memory.pace.speed import Speed
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.memory.speed import Speed
     from sparkctl.operations.context import World
     from sparkctl.recipes.sizing.sized import SizedModel
 
@@ -72,7 +72,7 @@ def _speed(subject: SizedModel, taken: Footprint, profile: HostProfile) -> Speed
         return None
     tokens = min(PROMPT_TOKENS + ANSWER_TOKENS // 2, settings.kv.context)
     once = subject.once
-    return speed(taken.loaded, once.shape, once.facts.config, settings.kv.dtype, tokens, bandwidth)
+    return speed(taken.loaded, once, settings.kv.dtype, tokens, bandwidth)
 
 
 def _version(text: str | None) -> str | None:

@@ -6,6 +6,8 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.shown import json_text, one_line, unseen
+
 if TYPE_CHECKING:
     from sparkctl.operations.page.view import BoxView
 
@@ -29,7 +31,7 @@ def ways(view: BoxView, origin: str = "") -> tuple[HowToCall, ...]:
     base = (origin or gateway.url) if gateway.url else next((one.url for one in view.services if one.url), "")
     if not base or not names:
         return ()
-    url, name = f"{base.rstrip('/')}/v1", names[0]
+    url, name = f"{one_line(base).rstrip('/')}/v1", names[0]
     return (
         HowToCall("curl", _curl(url, name, needs_key=gateway.needs_key)),
         HowToCall("Python (pip install openai)", _python(url, name, needs_key=gateway.needs_key)),
@@ -38,7 +40,7 @@ def ways(view: BoxView, origin: str = "") -> tuple[HowToCall, ...]:
 
 
 def _curl(url: str, name: str, *, needs_key: bool) -> str:
-    body = json.dumps({"model": name, "messages": [{"role": "user", "content": _HELLO}]}, ensure_ascii=False)
+    body = json_text({"model": name, "messages": [{"role": "user", "content": _HELLO}]})
     key = ' \\\n  -H "Authorization: Bearer $SPARKCTL_KEY"' if needs_key else ""
     to = f"curl {shlex.quote(f'{url}/chat/completions')} -H 'Content-Type: application/json'"
     return f"{to}{key} \\\n  -d {shlex.quote(body)}"
@@ -58,9 +60,12 @@ def _python(url: str, name: str, *, needs_key: bool) -> str:
 
 def _editor(url: str, names: tuple[str, ...], *, needs_key: bool) -> str:
     key = "a key of `sparkctl keys add NAME`" if needs_key else "none (any text)"
-    return f"base URL: {url}\nAPI key:  {key}\nmodel:    {', '.join(names)}"
+    return f"base URL: {url}\nAPI key:  {key}\nmodel:    {', '.join(map(one_line, names))}"
 
 
 def _quoted(text: str) -> str:
-    """Return a text as Python has it: JSON's is the same, but for characters that JSON writes as two."""
-    return json.dumps(text, ensure_ascii=False)
+    """Return a text as Python has it, in which every character is seen.
+
+    JSON's is the same, but for characters that JSON writes as two: of those that are not seen some are among them.
+    """
+    return ascii(text) if unseen(text) else json.dumps(text, ensure_ascii=False)

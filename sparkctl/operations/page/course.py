@@ -1,15 +1,13 @@
-"""The course of the host's memory over hours: a ring of samples, and its line. Pure.
-
-It is in the process's memory alone: it begins anew with the gateway.
-"""
+"""The course of the host's memory over hours: a ring of samples, and its line. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sparkctl.operations.page.view import MemorySample
 
@@ -19,6 +17,9 @@ KEPT: Final = 1440
 """Samples that are kept: twelve hours."""
 SHOWN: Final = 360
 """Samples of which a line is drawn, a choice: more than a line of that width has points of its own."""
+GAP_S: Final = 600.0
+"""What is longer between two samples was not watched, a choice: the line is broken there. Where all was watched, the
+points of twelve hours are two minutes apart."""
 WIDTH, HEIGHT = 1000, 120
 """Of the drawing, in its own units."""
 
@@ -27,13 +28,13 @@ class CourseRing:
     """The samples of the last hours.
 
     Of those that come sooner than ``EVERY_S`` after one, the one with least available is kept: a dip is what the course
-    is looked at for.
+    is looked at for. ``samples`` are those of an earlier life.
     """
 
-    def __init__(self, kept: int = KEPT, every_s: float = EVERY_S) -> None:
-        self._samples: deque[MemorySample] = deque(maxlen=kept)
+    def __init__(self, kept: int = KEPT, every_s: float = EVERY_S, samples: Sequence[MemorySample] = ()) -> None:
+        self._samples: deque[MemorySample] = deque(samples, maxlen=kept)
         self._every_s = every_s
-        self._began = float("-inf")
+        self._began = samples[-1].at if samples else float("-inf")
 
     def add(self, sample: MemorySample) -> None:
         """Keep a sample."""
@@ -57,19 +58,44 @@ def thinned(samples: Sequence[MemorySample], most: int = SHOWN) -> list[MemorySa
     return [*found, *samples[-1:]] if found[-1] != samples[-1] else found
 
 
-def points(samples: Sequence[MemorySample]) -> str:
-    """Return the line of what is in use, as an SVG polyline has it; "" where there are fewer than two samples."""
-    shown = thinned(samples)
-    if len(shown) <= 1 or shown[-1].at <= shown[0].at:
-        return ""
-    first, span = shown[0].at, shown[-1].at - shown[0].at
-    return " ".join(f"{_x(one.at, first, span):.1f},{_y(one):.1f}" for one in shown)
+def line(samples: Sequence[MemorySample]) -> str:
+    """Return the line of what is in use, as the `d` of an SVG path; "" where there are fewer than two samples.
+
+    It is broken where nobody watched.
+    """
+    return " ".join(f"M{' L'.join(run)}" for run in _runs(samples))
 
 
 def area(samples: Sequence[MemorySample]) -> str:
-    """Return the same as the border of what is below the line; "" as for ``points``."""
-    line = points(samples)
-    return f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}" if line else ""
+    """Return the same as the border of what is below the line; "" as for ``line``."""
+    return " ".join(f"M{_below(run[0])} L{' L'.join(run)} L{_below(run[-1])} Z" for run in _runs(samples))
+
+
+def unwatched_s(samples: Sequence[MemorySample]) -> float:
+    """Return for how long nobody watched, from the first sample to the last, in seconds."""
+    apart = (later.at - one.at for one, later in pairwise(samples))
+    return sum(one for one in apart if one > GAP_S)
+
+
+def _runs(samples: Sequence[MemorySample]) -> Iterator[list[str]]:
+    """Yield the points of each stretch that was watched, as an SVG path has them."""
+    shown = thinned(samples)
+    if len(shown) <= 1 or shown[-1].at <= shown[0].at:
+        return
+    first, span = shown[0].at, shown[-1].at - shown[0].at
+    found: list[str] = []
+    before = first
+    for one in shown:
+        if one.at - before > GAP_S:
+            yield found
+            found = []
+        found.append(f"{_x(one.at, first, span):.1f},{_y(one):.1f}")
+        before = one.at
+    yield found
+
+
+def _below(point: str) -> str:
+    return f"{point.split(',', 1)[0]},{HEIGHT}"
 
 
 def least(samples: Sequence[MemorySample]) -> MemorySample | None:

@@ -54,7 +54,8 @@ class FigurePages:
     async def _health(self, asked: PageAsked) -> PageAnswer:
         """Say that the gateway answers, to whoever asks: of its services nothing is told, and nothing is started."""
         del asked
-        return _text(200, "application/json", b'{"status": "ok"}')
+        state = "applying" if self._live.view().gateway.applying else "ok"
+        return _text(200, "application/json", json.dumps({"status": state}).encode())
 
     async def _metrics(self, asked: PageAsked) -> PageAnswer:
         if not self._visitors.may_read(asked):

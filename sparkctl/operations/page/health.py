@@ -11,7 +11,7 @@ from sparkctl.operations.page.view import HealthSentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sparkctl.operations.page.view import BoxView
+    from sparkctl.operations.page.view import BoxView, MemoryNow
 
 WELL, BUSY, ILL = "well", "busy", "ill"
 TROUBLED: Final = ("held", "dead", "failing", "stuck")
@@ -26,9 +26,9 @@ def sentence(view: BoxView) -> HealthSentence:
 
 
 def _engine(view: BoxView) -> HealthSentence | None:
-    if not view.problem:
+    if view.problem is None:
         return None
-    return HealthSentence(ILL, f"Nothing can be seen: {view.problem}", "systemctl status docker says more")
+    return HealthSentence(ILL, f"Nothing can be seen: {view.problem.words}", view.problem.todo)
 
 
 def _guard_closed(view: BoxView) -> HealthSentence | None:
@@ -37,7 +37,7 @@ def _guard_closed(view: BoxView) -> HealthSentence | None:
     left = view.guard.available_bytes
     told = view.agent.closed or "memory ran short, and the guard lets nothing start"
     told += f" ({format_gib(left)} are available)" if left is not None and not view.agent.closed else ""
-    return HealthSentence(ILL, told[:1].upper() + told[1:], _release(view))
+    return HealthSentence(ILL, told[:1].upper() + told[1:], _release(view, view.memory))
 
 
 def _short(view: BoxView) -> HealthSentence | None:
@@ -47,18 +47,18 @@ def _short(view: BoxView) -> HealthSentence | None:
             told = f"{format_gib(short)} of the reserve of {memory.name} are in use: nothing more is started"
             foreign = bar.foreign_bytes(memory)
             told += f"; {format_gib(foreign)} are held by what is not sparkctl's" if foreign else ""
-            return HealthSentence(ILL, told, _release(view))
+            return HealthSentence(ILL, told, _release(view, memory))
     return None
 
 
-def _release(view: BoxView) -> str:
-    """Return who would be stopped to have memory again: the lowest priority that holds most."""
-    up = [one for one in view.services if one.phase in UP and not one.keep and not one.pinned]
+def _release(view: BoxView, memory: MemoryNow | None) -> str:
+    """Return who would be stopped to have memory again, of those that hold it: the lowest priority that holds most."""
+    held = {one.name: one.held_bytes for one in (() if memory is None else memory.holders) if one.held_bytes}
+    up = [one for one in view.services if one.name in held and one.phase in UP and not one.keep and not one.pinned]
     if not up:
         return "end what else takes memory on this host"
-    one = min(up, key=lambda one: (one.priority or 0, -(one.held_bytes or 0)))
-    held = f", which holds {format_gib(one.held_bytes)}" if one.held_bytes else ""
-    return f"stop {one.name}{held}, or end what else takes memory"
+    one = min(up, key=lambda one: (one.priority or 0, -held[one.name]))
+    return f"stop {one.name}, which holds {format_gib(held[one.name])}, or end what else takes memory"
 
 
 def _troubled(view: BoxView) -> HealthSentence | None:
@@ -76,7 +76,22 @@ def _guard_missing(view: BoxView) -> HealthSentence | None:
     if view.simulated or not view.guard.problem:
         return None
     told = f"{_state(view)}, but {view.guard.problem}"
-    return HealthSentence(BUSY, told, "sparkctl agent install sets up the guard; docs/guard.md")
+    fix = "sparkctl agent install sets one up" if not view.guard.running else "sparkctl guard status says more"
+    return HealthSentence(BUSY, told, fix)
+
+
+def _not_read(view: BoxView) -> HealthSentence | None:
+    if not view.warnings:
+        return None
+    first = view.warnings[0]
+    return HealthSentence(BUSY, f"{_state(view)}, but {first.words}", first.todo)
+
+
+def _applying(view: BoxView) -> HealthSentence | None:
+    told = view.gateway.applying
+    if not told:
+        return None
+    return HealthSentence(BUSY, f"{told[:1].upper()}{told[1:]}. {_state(view)}", "sparkctl history shows it")
 
 
 def _going(view: BoxView) -> HealthSentence | None:
@@ -115,6 +130,8 @@ _RULES: Final[tuple[Callable[[BoxView], HealthSentence | None], ...]] = (
     _guard_closed,
     _short,
     _troubled,
+    _applying,
+    _not_read,
     _guard_missing,
     _going,
     _as_it_should,

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError, SparkctlError
+from sparkctl.base.shown import one_line
 from sparkctl.operations.page import logs, rendered
 from sparkctl.world.door_ports import PageAnswer
 
@@ -209,7 +210,7 @@ def html(status: int, body: bytes) -> PageAnswer:
 
 def _answered(asked: PageAsked, status: int, said: str) -> PageAnswer:
     if _by_script(asked):
-        body = json.dumps({"said": said}).encode()
+        body = json.dumps({"said": one_line(said)}).encode()
         return PageAnswer(status, {**rendered.SECURITY, "Content-Type": "application/json"}, body)
     return html(status, rendered.trouble_page("Not done" if status >= 400 else "Done", said))  # noqa: PLR2004
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from sparkctl.base.shown import json_text, one_line
-from sparkctl.base.units import format_gib
+from sparkctl.base.units import format_duration, format_gib
 from sparkctl.operations.page import bar, calling, course, health, tables
 
 if TYPE_CHECKING:
@@ -55,24 +55,25 @@ def page(view: BoxView, *, token: str = "", origin: str = "", said: str = "", zo
         token=token,
         none_text=tables.NONE,
         said=one_line(said),
+        host=one_line(view.host),
         view=view,
         size=(course.WIDTH, course.HEIGHT),
     )
 
 
-def log_page(name: str, lines: list[str], note: str = "") -> bytes:
+def log_page(name: str, lines: list[str]) -> bytes:
     """Return the page of a service's log: what it has said so far."""
-    return _rendered("log.html", name=name, lines=lines, note=note)
+    return _rendered("log.html", name=one_line(name), place=tables.log_place(name), lines=lines)
 
 
 def login_page(said: str = "") -> bytes:
     """Return the page that asks for a key."""
-    return _rendered("login.html", said=said)
+    return _rendered("login.html", said=one_line(said))
 
 
 def trouble_page(heading: str, words: str) -> bytes:
     """Return a page that says what went wrong."""
-    return _rendered("trouble.html", heading=heading, words=one_line(words))
+    return _rendered("trouble.html", heading=one_line(heading), words=one_line(words))
 
 
 def _rendered(template: str, **values: Any) -> bytes:  # noqa: ANN401  (what templates are given)
@@ -93,9 +94,12 @@ def document(view: BoxView, zone: tzinfo | None = None) -> dict[str, object]:
             "at": tables.when(view.at, zone),
             "course-words": _course_words(view.course, zone),
         },
+        "warnings": [
+            one_line(f"{one.words}; next: {one.todo}") for one in view.warnings if one.words not in told.words
+        ],
         "bars": [_bar(memory) for memory in view.memories],
         "course": {
-            "points": course.points(view.course),
+            "line": course.line(view.course),
             "area": course.area(view.course),
             "lines": [] if view.memory is None else _course_lines(view.memory),
         },
@@ -115,7 +119,7 @@ def _bar(memory: MemoryNow) -> dict[str, object]:
     """Return a bar: places in per mille of its width."""
     total = max(1, memory.total_bytes)
     return {
-        "name": memory.name,
+        "name": one_line(memory.name),
         "words": one_line(tables.bar_words(memory)),
         "total": format_gib(memory.total_bytes),
         "parts": [
@@ -144,7 +148,9 @@ def _course_lines(memory: MemoryNow) -> list[dict[str, object]]:
 
 def _course_words(samples: tuple[MemorySample, ...], zone: tzinfo | None) -> str:
     lowest = course.least(samples)
-    if lowest is None or not course.points(samples):
+    if lowest is None or not course.line(samples):
         return "its course is shown once it was watched for a minute"
     since, at = tables.when(samples[0].at, zone), tables.when(lowest.at, zone)
-    return f"since {since}; the least that was available: {format_gib(lowest.available_bytes)}, at {at}"
+    away_s = course.unwatched_s(samples)
+    away = f"; for {format_duration(away_s)} of it nobody watched" if away_s else ""
+    return f"since {since}{away}; the least that was available: {format_gib(lowest.available_bytes)}, at {at}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sparkctl.operations.page.figures import FigurePages
 from sparkctl.operations.page.pages import BoxPages
 from sparkctl.operations.page.ports import NoKeys
+from sparkctl.operations.page.seen.kept_course import KeptCourse
 from sparkctl.operations.page.seen.live import LiveBox
 from sparkctl.operations.page.seen.room import room
 from sparkctl.operations.page.seen.watched import BoxWatch
@@ -50,7 +51,7 @@ def served_page(
     def look_for_room(view: BoxView) -> None:
         watch.room = room(world, view)
 
-    live = LiveBox(watch, now, desk, look_for_room)
+    live = LiveBox(watch, now, desk, look_for_room, KeptCourse(world))
     visitors = Visitors(keys or NoKeys(), now, names)
     pages = BoxPages(world, live, visitors, desk).routes()
     return ServedPage({**pages, **FigurePages(world, live, visitors, text).routes()}, live)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
 
 from sparkctl.base.shown import one_line
 from sparkctl.base.units import GIB, format_bytes, format_duration, format_gib
 from sparkctl.operations.page import bar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import tzinfo
 
     from sparkctl.operations.page.view import BoxView, MemoryNow, RequestOnPage, RoomOnPage, ServiceOnPage
@@ -56,7 +57,16 @@ class ShownTable(NamedTuple):
 def tables(view: BoxView, zone: tzinfo | None = None) -> dict[str, ShownTable]:
     """Return the tables of a page by their names. ``zone`` is that of times, None: this host's."""
     found = (_memory(view), _services(view), _requests(view), _happened(view, zone), _room(view), _machine(view))
-    return {one.name: one for one in (*found, _routes(view), _keys(view))}
+    return {one.name: _shown(one) for one in (*found, _routes(view), _keys(view))}
+
+
+def _shown(table: ShownTable) -> ShownTable:
+    """Return a table in whose cells every character is seen."""
+    return table._replace(rows=tuple(row._replace(cells=tuple(map(_cell, row.cells))) for row in table.rows))
+
+
+def _cell(text: str) -> str:
+    return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
@@ -107,11 +117,16 @@ _SERVICES: Final = (
 
 def _services(view: BoxView) -> ShownTable:
     rows = tuple(
-        ShownRow(one.name, _shown(_of_service(one)), one.phase, one.may, f"/services/{one.name}/log" * one.has_log)
+        ShownRow(one.name, _of_service(one), one.phase, one.may, log_place(one.name) if one.has_log else "")
         for one in view.services
     )
     empty = "no service runs, and none is declared: sparkctl up NAME starts one, sparkctl apply STACK declares them"
     return ShownTable("services", "Services", _SERVICES, rows, empty, ("start", "stop", "pin", "unpin"))
+
+
+def log_place(name: str) -> str:
+    """Return where the log of a service is on this page."""
+    return f"/services/{quote(name, safe='', errors='replace')}/log"
 
 
 def _of_service(one: ServiceOnPage) -> tuple[str, ...]:
@@ -166,7 +181,7 @@ def _requests(view: BoxView) -> ShownTable:
         ShownColumn("tokens", "number"),
         ShownColumn("request"),
     )
-    rows = tuple(ShownRow(one.id, _shown(_of_request(one)), "", ("cancel",)) for one in view.gateway.requests)
+    rows = tuple(ShownRow(one.id, _of_request(one), "", ("cancel",)) for one in view.gateway.requests)
     return ShownTable("requests", "Requests now", columns, rows, "no request is under way", ("cancel",))
 
 
@@ -185,7 +200,7 @@ def _happened(view: BoxView, zone: tzinfo | None) -> ShownTable:
         key = f"{one.at:.3f} {one.service} {one.kind}"
         keys[key] = keys.get(key, 0) + 1
         cells = (when(one.at, zone), one.service or "the box", one.kind, one.words)
-        rows.append(ShownRow(f"{key} {keys[key]}", _shown(cells), one.kind))
+        rows.append(ShownRow(f"{key} {keys[key]}", cells, one.kind))
     return ShownTable("happened", "What happened", columns, tuple(rows), "nothing that is known of")
 
 
@@ -202,7 +217,7 @@ def _room(view: BoxView) -> ShownTable:
     columns = (ShownColumn("recipe or service"), ShownColumn("fits"), ShownColumn("GiB", "number"), ShownColumn("how"))
     # It was asked up to a minute ago: what has been started since is left out.
     up = {one.name for one in view.services if one.held_bytes or one.url}
-    rows = tuple(ShownRow(one.name, _shown(_of_room(one)), _FITS[one.fits]) for one in view.room if one.name not in up)
+    rows = tuple(ShownRow(one.name, _of_room(one), _FITS[one.fits]) for one in view.room if one.name not in up)
     return ShownTable(
         "room", "What else would fit", columns, rows, "everything that is known of runs, or was not asked"
     )
@@ -239,7 +254,7 @@ def _machine(view: BoxView) -> ShownTable:
     if guard.first:
         found.append(("who has to end first", guard.first))
     found += [("agent", told) for told in view.agent.told]
-    rows = tuple(ShownRow(f"{place} {name}", _shown((name, text))) for place, (name, text) in enumerate(found))
+    rows = tuple(ShownRow(f"{place} {name}", (name, text)) for place, (name, text) in enumerate(found))
     return ShownTable("machine", "The machine", columns, rows, "nothing is known of it")
 
 
@@ -248,7 +263,7 @@ def _routes(view: BoxView) -> ShownTable:
     rows = tuple(
         ShownRow(
             one.name,
-            _shown((one.name, one.first, one.then, ", ".join(f"{why} {count}" for why, count in one.taken) or NONE)),
+            (one.name, one.first, one.then, ", ".join(f"{why} {count}" for why, count in one.taken) or NONE),
         )
         for one in view.gateway.routes
     )
@@ -263,18 +278,13 @@ def _keys(view: BoxView) -> ShownTable:
         ShownColumn("tokens out", "number"),
     )
     rows = tuple(
-        ShownRow(one.name, _shown((one.name, *map(str, (one.requests, one.prompt_tokens, one.completion_tokens)))))
+        ShownRow(one.name, (one.name, *map(str, (one.requests, one.prompt_tokens, one.completion_tokens))))
         for one in view.gateway.keys
     )
     return ShownTable("keys", "Use by key", columns, rows, "no key was used yet")
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
-
-
-def _shown(cells: Sequence[str]) -> tuple[str, ...]:
-    """Return cells in which every character is seen."""
-    return tuple(one_line(one if len(one) <= _LONGEST else f"{one[:_LONGEST]}…") for one in cells)
 
 
 def _gib(count: int | None) -> str:

@@ -166,7 +166,10 @@ class RouteOnPage(NamedTuple):
 
 
 class GatewayOnPage(NamedTuple):
-    """Where the gateway listens and what it knows of requests; ``names`` are those that a client may ask for."""
+    """Where the gateway listens and what it knows of requests; ``names`` are those that a client may ask for.
+
+    ``applying`` is what is put into effect at this moment, as words.
+    """
 
     url: str = ""
     names: tuple[str, ...] = ()
@@ -174,6 +177,7 @@ class GatewayOnPage(NamedTuple):
     requests: tuple[RequestOnPage, ...] = ()
     routes: tuple[RouteOnPage, ...] = ()
     keys: tuple[KeyOnPage, ...] = ()
+    applying: str = ""
 
 
 class MemorySample(NamedTuple):
@@ -184,6 +188,13 @@ class MemorySample(NamedTuple):
     available_bytes: int
     held_bytes: int
     claimed_bytes: int = 0
+
+
+class TroubleOnPage(NamedTuple):
+    """Something that cannot be seen, read or kept, as a sentence; ``todo`` is the next step that ends it."""
+
+    words: str
+    todo: str
 
 
 class HealthSentence(NamedTuple):
@@ -201,14 +212,15 @@ NO_GATEWAY: Final = GatewayOnPage()
 
 @dataclass(frozen=True, slots=True)
 class BoxView:
-    """The box at one moment. ``problem`` is why nothing is seen of it (the engine does not answer), "" while it is.
+    """The box at one moment. ``problem`` is why nothing is seen of it (the engine does not answer), None while it is.
 
-    ``large_blocks`` are free blocks of memory of at least 2 MiB, by their size in bytes; {} where they are not known.
+    ``warnings`` are what else is not as it should be; the rest is shown. ``large_blocks`` are free blocks of memory of
+    at least 2 MiB, by their size in bytes; () where they are not known.
     """
 
     at: float
     host: str = ""
-    problem: str = ""
+    problem: TroubleOnPage | None = None
     simulated: bool = False
     memories: tuple[MemoryNow, ...] = ()
     services: tuple[ServiceOnPage, ...] = ()
@@ -220,7 +232,7 @@ class BoxView:
     gateway: GatewayOnPage = NO_GATEWAY
     course: tuple[MemorySample, ...] = ()
     large_blocks: tuple[tuple[int, int], ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[TroubleOnPage, ...] = ()
 
     @property
     def memory(self) -> MemoryNow | None:

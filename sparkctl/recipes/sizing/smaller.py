@@ -10,7 +10,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.validation import validate
 from sparkctl.memory import constants
 from sparkctl.memory.footprint import sizing
-from sparkctl.planning.admission import Need, Sizes, StartupCheck, Switch
+from sparkctl.planning.admission import Change, Need, Sizes, StartupCheck, Switch
 from sparkctl.recipes import layers
 from sparkctl.recipes.recipe import Memory, Recipe
 from sparkctl.recipes.sizing import devices
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sparkctl.memory.footprint import Footprint, Once
     from sparkctl.memory.items import Item
     from sparkctl.memory.pool import HostProfile
-    from sparkctl.planning.admission import Change
     from sparkctl.recipes.catalog import LoadedRecipe
 
 _READS_AVAILABLE: Final = Version("0.16.0")
@@ -84,11 +83,28 @@ class Resizer(NamedTuple):
         """Return what the changed recipe needs, or None where it cannot be served."""
         version = self.loaded.version.memory
         try:
-            recipe = validate(layers.with_overrides(self.loaded.document, change.overrides), Recipe)
+            recipe = self._changed(change)
             taken = estimate(recipe, self.facts, self.draft, version, self.profile, once=self.once)
         except InputError:
             return None
         return need(taken._replace(items=self.learned(taken.items)), recipe, version, self.profile)
+
+    def at(self, context: int) -> Need | None:
+        """Return what the recipe needs with another context, or None where it cannot be served."""
+        return self.need(Change(context=context))
+
+    def _changed(self, change: Change) -> Recipe:
+        """Return the changed recipe; numbers that are in order need no other look at its document.
+
+        Raises:
+            InputError: it is none.
+        """
+        if change.switches:
+            return validate(layers.with_overrides(self.loaded.document, change.overrides), Recipe)
+        given = {"context": change.context, "sequences": change.sequences}
+        kept = self.loaded.recipe.limits
+        limits = kept.model_copy(update={name: count for name, count in given.items() if count is not None})
+        return self.loaded.recipe.model_copy(update={"limits": limits})
 
 
 def _switches(recipe: Recipe, facts: ModelFacts, version: Version) -> Iterator[Switch]:

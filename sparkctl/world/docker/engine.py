@@ -19,6 +19,7 @@ from docker.utils import kwargs_from_env
 
 from sparkctl.base.errors import EngineError
 from sparkctl.world.docker import build, create, image_files, pull, python, workbench
+from sparkctl.world.docker.created import creation_of
 from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of, offered_of
 from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sparkctl.world.builder import BuildMoment, BuildOrder, BuiltImage
     from sparkctl.world.engine import (
         Container,
+        Creation,
         EngineInfo,
         Image,
         ImportedFile,
@@ -159,15 +161,30 @@ class DockerEngine:
 
     def container(self, name: str) -> Container | None:
         """Return the container with this name or id, or None."""
+        inspected = self._inspected(name)
+        return None if inspected is None else container_of(inspected)
+
+    def _inspected(self, name: str) -> dict[str, Any] | None:
         with self._asked(f"inspect the container {name}"):
             try:
-                inspected = self._client.inspect_container(name)
+                inspected: dict[str, Any] = self._client.inspect_container(name)
             except NotFound:
                 return None
         # The engine takes the beginning of an id for a name that it does not know: "e4b" may be somebody else's.
-        if inspected["Name"] == f"/{name}" or (len(name) >= _SHORTEST_ID and inspected["Id"].startswith(name)):
-            return container_of(inspected)
-        return None
+        theirs = inspected["Name"] == f"/{name}" or (len(name) >= _SHORTEST_ID and inspected["Id"].startswith(name))
+        return inspected if theirs else None
+
+    def creation(self, name: str) -> Creation | None:
+        """Return how the container with this name or id was created, or None where there is no such container."""
+        inspected = self._inspected(name)
+        if inspected is None:
+            return None
+        with self._asked(f"inspect the image of the container {name}"):
+            try:
+                image = self._client.inspect_image(inspected["Image"])  # type: ignore[no-untyped-call]  # the stub's
+            except ImageNotFound:
+                image = {}
+        return creation_of(inspected, image, self.info().default_runtime)
 
     def image(self, reference: str) -> Image | None:
         """Return the image, or None when the engine does not have it."""

@@ -61,7 +61,7 @@ def _options(config: Mapping[str, Any], host: Mapping[str, Any]) -> ContainerSpe
     asked = next((one for one in requests if one.get("Driver") != "cdi"), None)
     return ContainerSpec(
         image=config["Image"],
-        ports=tuple(_ports(host.get("PortBindings") or {})),
+        ports=tuple(ports_of(host.get("PortBindings") or {})),
         restart=f"{restart.get('Name') or ''}{f':{tries}' if tries else ''}",
         network=host.get("NetworkMode") or "",
         ipc=host.get("IpcMode") or "",
@@ -84,7 +84,8 @@ def _options(config: Mapping[str, Any], host: Mapping[str, Any]) -> ContainerSpe
     )
 
 
-def _ports(bindings: Mapping[str, Any]) -> Iterator[Port]:
+def ports_of(bindings: Mapping[str, Any]) -> Iterator[Port]:
+    """Yield the ports that HostConfig's PortBindings publish."""
     for key, places in bindings.items():
         port, _, protocol = key.partition("/")
         for place in places or ():

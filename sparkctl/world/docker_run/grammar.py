@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.world.docker_run import values
-from sparkctl.world.docker_run.options import ALIASES, NOT_CARRIED, OPTIONS, SHORT_NOT_CARRIED, Option
+from sparkctl.world.docker_run.options import (
+    ALIASES,
+    BARE_NOT_CARRIED,
+    NOT_CARRIED,
+    OPTIONS,
+    SHORT_NOT_CARRIED,
+    Option,
+)
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.spec import ContainerSpec, HealthCheck
 
@@ -34,13 +41,46 @@ _REMEMBERED: Final = 128
 """Commands that are remembered: that of a service is asked for several times while a stack is compared."""
 
 
-class _Given(NamedTuple):
-    """An option as written: ``start`` and ``end`` are the words that it takes."""
+class Given(NamedTuple):
+    """An option as written, by its long name: ``start`` and ``end`` are the words that it takes."""
 
     name: str
     text: str
     start: int
     end: int
+
+
+class OptionWords(NamedTuple):
+    """An option of a command: its long name without dashes, its value (of a bare one ``true``), the words it takes."""
+
+    name: str
+    value: str
+    words: tuple[str, ...]
+
+
+class CommandParts(NamedTuple):
+    """A command in its parts: docker's options, the image, and what follows it, each flag with its values."""
+
+    options: tuple[OptionWords, ...]
+    image: str
+    command: tuple[tuple[str, ...], ...]
+
+
+def parts(words: Sequence[str]) -> CommandParts:
+    """Return a ``docker run`` command in its parts.
+
+    Raises:
+        InputError: as for ``parse``, of what docker's options are; their values are not judged.
+    """
+    _, position = _verb(words)
+    given, image = _scan(words, position)
+    if image >= len(words):
+        raise InputError("docker run: no image", hint="write docker run [OPTIONS] IMAGE [COMMAND…]")
+    options = tuple(OptionWords(one.name, one.text, tuple(words[one.start : one.end])) for one in given)
+    starts = [index for index in range(image + 1, len(words)) if index == image + 1 or _FLAG_LIKE.match(words[index])]
+    ends = [*starts[1:], len(words)]
+    command = tuple(tuple(words[start:end]) for start, end in zip(starts, ends, strict=False))
+    return CommandParts(options, words[image], command)
 
 
 def parse(words: Sequence[str]) -> ContainerSpec:
@@ -67,6 +107,32 @@ def _parsed(words: tuple[str, ...]) -> ContainerSpec:
         _store(fields, option)
     image = values.image(words[position])
     return _spec(image, tuple(words[position + 1 :]), fields)
+
+
+def divided(words: Sequence[str]) -> tuple[list[Given], int]:
+    """Return the options of a ``docker run`` command, and the position of its image (the end where there is none).
+
+    Unlike for ``parse``, also options that docker has and no ContainerSpec carries; values are not looked at.
+
+    Raises:
+        InputError: the words are no such command, or hold an option that docker does not have.
+    """
+    _, position = _verb(words)
+    return _scan(words, position, others=True)
+
+
+def fields_of(given: Sequence[Given]) -> dict[str, Any]:
+    """Return the fields of a ContainerSpec that options say, several of one kind as a list.
+
+    Raises:
+        InputError: a value that docker would not take, or an option that no ContainerSpec carries.
+    """
+    fields: dict[str, Any] = {}
+    for option in given:
+        if option.name not in _ROWS:
+            raise _unknown(f"--{option.name}", option.name)
+        _store(fields, option)
+    return fields
 
 
 def words(spec: ContainerSpec, verb: str = "run") -> list[str]:
@@ -124,49 +190,60 @@ def _verb(words: Sequence[str]) -> tuple[str, int]:
     return words[position], position + 1
 
 
-def _scan(words: Sequence[str], position: int) -> tuple[list[_Given], int]:
-    """Return the options from ``position`` on, and the position of the first word that is none."""
-    given: list[_Given] = []
+def _scan(words: Sequence[str], position: int, *, others: bool = False) -> tuple[list[Given], int]:
+    """Return the options from ``position`` on, and the position of the first word that is none.
+
+    ``others``: options that docker has and no ContainerSpec carries are among them.
+    """
+    given: list[Given] = []
     while position < len(words) and words[position].startswith("-"):
         word = words[position]
         if word == "--":
             return given, position + 1
         if word == "-":
             break
-        given += _long(words, position) if word.startswith("--") else _cluster(words, position)
+        read = _long if word.startswith("--") else _cluster
+        given += read(words, position, others=others)
         position = given[-1].end
     return given, position
 
 
-def _long(words: Sequence[str], position: int) -> Iterator[_Given]:
+def _is_bare(name: str, *, others: bool) -> bool | None:
+    """Return whether an option takes no value; None where there is no such option."""
+    if name in _ROWS:
+        return _ROWS[name][0].bare
+    return name in BARE_NOT_CARRIED if others and name in NOT_CARRIED else None
+
+
+def _long(words: Sequence[str], position: int, *, others: bool) -> Iterator[Given]:
     name, equals, text = words[position][2:].partition("=")
     name = ALIASES.get(name, name)
-    rows = _ROWS.get(name)
-    if rows is None:
+    bare = _is_bare(name, others=others)
+    if bare is None:
         raise _unknown(f"--{name}", name)
-    if equals or rows[0].bare:
-        yield _Given(name, text if equals else "true", position, position + 1)
+    if equals or bare:
+        yield Given(name, text if equals else "true", position, position + 1)
     else:
-        yield _Given(name, _next(words, position, f"--{name}"), position, position + 2)
+        yield Given(name, _next(words, position, f"--{name}"), position, position + 2)
 
 
-def _cluster(words: Sequence[str], position: int) -> Iterator[_Given]:
+def _cluster(words: Sequence[str], position: int, *, others: bool) -> Iterator[Given]:
     """Yield the options of ``-it``, ``-p8000:8000``, ``-p 8000:8000``, ``-dp=8000:8000``."""
     letters = words[position][1:]
     for index, letter in enumerate(letters):
-        name, rest = _SHORT.get(letter), letters[index + 1 :]
+        name, rest = _SHORT.get(letter) or (SHORT_NOT_CARRIED.get(letter) if others else None), letters[index + 1 :]
         if name is None:
             raise _unknown_short(words[position], letter)
         if rest.startswith("="):
-            yield _Given(name, rest[1:], position, position + 1)
+            yield Given(name, rest[1:], position, position + 1)
             return
-        if _ROWS[name][0].bare:
-            yield _Given(name, "true", position, position + 1)
+        if _is_bare(name, others=others):
+            yield Given(name, "true", position, position + 1)
         elif rest:
-            yield _Given(name, rest, position, position + 1)
+            yield Given(name, rest, position, position + 1)
             return
         else:
-            yield _Given(name, _next(words, position, f"-{letter}"), position, position + 2)
+            yield Given(name, _next(words, position, f"-{letter}"), position, position + 2)
 
 
 def _next(words: Sequence[str], position: int, spelled: str) -> str:
@@ -190,7 +267,7 @@ def _unknown_short(word: str, letter: str) -> InputError:
     return InputError(f"docker run has no option -{letter}{where}", hint=f"did you mean --{long[0]}?" if long else None)
 
 
-def _store(fields: dict[str, Any], given: _Given) -> None:
+def _store(fields: dict[str, Any], given: Given) -> None:
     """Put what was written into the fields."""
     try:
         row, item = next((row, item) for row in _ROWS[given.name] if (item := row.read(given.text)) is not None)

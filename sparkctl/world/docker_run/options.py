@@ -159,4 +159,8 @@ NOT_CARRIED: Final = frozenset(
         "volumes-from",
     ]
 )
+BARE_NOT_CARRIED: Final = frozenset(
+    {"disable-content-trust", "help", "publish-all", "quiet", "sig-proxy", "use-api-socket"}
+)
+"""Those that take no value."""
 SHORT_NOT_CARRIED: Final = {"a": "attach", "c": "cpu-shares", "P": "publish-all", "q": "quiet"}

@@ -46,7 +46,7 @@ class Record:
 
     ``mounts`` are (source, target, read_only), and ``sources`` those that have to be there at a start. ``ports`` are
     (container port, host port or 0, address on the host or ""). ``settings`` are docker run's own options, None where
-    a simulator wrote the record that kept none.
+    a simulator wrote the record that kept none. ``order`` is all that was ordered, as JSON ("" likewise).
     """
 
     id: str
@@ -60,6 +60,7 @@ class Record:
     ports: tuple[tuple[int, int, str], ...]
     network: str
     settings: tuple[tuple[str, str], ...] | None = None
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import EngineError
+from sparkctl.operations.agent.beside import NobodyBeside
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.agent.state import AGENT
 from sparkctl.world.sim.engine import SimEngine
@@ -59,6 +60,23 @@ def test_it_is_ready_at_once_and_the_watchdog_hears_of_it(bench: AgentBench) -> 
     assert "STATUS=generation 1 is as declared" in told
     assert bench.up == {E4B, FP8}, "it is ended, and the services go on"
     assert bench.report.said[-1] == "ended: the services go on without it"
+
+
+def test_it_looks_at_once_where_who_is_beside_it_wants_that(bench: AgentBench) -> None:
+    looks: list[float] = []
+
+    class Lost(NobodyBeside):
+        def works_on(self) -> frozenset[str]:
+            looks.append(bench.spark.clock.monotonic())
+            return frozenset()
+
+        def wants_look(self) -> bool:
+            return len(looks) == 5
+
+    bench.spark.clock.interrupt_at = bench.spark.clock.monotonic() + 60.0
+    Resident(bench.spark.world(bench.report), bench.spark.supervisor, bench.work, lambda: 0.0, beside=Lost()).run()
+    assert looks[5] - looks[4] <= 0.5
+    assert looks[7] - looks[6] == 5.0
 
 
 def test_it_waits_for_an_engine_that_comes_up_later_and_says_so_once(bench: AgentBench) -> None:

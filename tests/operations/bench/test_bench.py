@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparkctl.memory import roofline
+from sparkctl.memory.pace import roofline
 from sparkctl.operations.bench import llama_benchy, result, rounds
 from sparkctl.operations.bench.saved import bench_record, benches
 from sparkctl.operations.records import Records
@@ -93,16 +93,16 @@ CONFIG = {
 
 def test_the_cache_that_a_token_reads_is_each_layers_window_or_context() -> None:
     sliding, full = 2 * 8, 2 * 16  # a byte for each number of a key and a value
-    assert roofline.cache_read({**CONFIG, "num_kv_shared_layers": 0}, "fp8", 100) == 2 * 10 * sliding + 2 * 100 * full
-    assert roofline.cache_read({**CONFIG, "num_kv_shared_layers": 0}, "auto", 5) == 2 * 5 * 2 * (sliding + full)
-    shared = roofline.cache_read({**CONFIG, "num_kv_shared_layers": 2}, "fp8", 100)
-    assert shared == 2 * 10 * sliding + 2 * 100 * full, "a layer reads another's cache as it would its own"
+    own, shared = (roofline.read_shape({**CONFIG, "num_kv_shared_layers": count}) for count in (0, 2))
+    assert roofline.cache_read(own, "fp8", 100) == 2 * 10 * sliding + 2 * 100 * full
+    assert roofline.cache_read(own, "auto", 5) == 2 * 5 * 2 * (sliding + full)
+    assert roofline.cache_read(shared, "fp8", 100) == 2 * 10 * sliding + 2 * 100 * full, "as it would read its own"
 
 
 def test_a_state_is_read_and_written_whole_whatever_the_context() -> None:
     config = json.loads((FIXTURES / "configs" / "mamba-2.8b" / "config.json").read_text())
-    state = roofline.cache_read(config, "auto", 1)
-    assert state == roofline.cache_read(config, "auto", 100_000) > 0
+    state = roofline.cache_read(roofline.read_shape(config), "auto", 1)
+    assert state == roofline.cache_read(roofline.read_shape(config), "auto", 100_000) > 0
 
 
 def test_results_are_kept_in_their_order(tmp_path: Path) -> None:

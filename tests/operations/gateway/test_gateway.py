@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,18 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
+from sparkctl.operations.gateway.acting.resolved import USUAL
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.gateway.run import AskedGateway, run
+from sparkctl.operations.page import health
+from sparkctl.operations.page.view import BoxView
 from sparkctl.operations.stack import standing
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.operations.stack.one_at_a_time import APPLYING
+from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
-from tests.support.fake_world import FakeSpark
+from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
+from tests.support.fake_world import HOME, FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
 
@@ -24,6 +32,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.engine import Container
+
+
+AFTER = f"""\
+services:
+  {E4B}: {{recipe: {E4B}, start: on-demand}}
+  {FP8}: {{recipe: {FP8}, start: on-demand, after: [{E4B}]}}
+gateway: {{}}
+"""
 
 
 @pytest.fixture
@@ -49,6 +65,17 @@ def test_defaults_and_force_are_laid_in_and_every_other_byte_stays_s21(bench: Ga
     document = json.loads(body)
     found = bench.up().ask("small", body=body, document=document).forwarded()
     assert found.body == (b'{ "model" : "gemma-4-e4b","top_k":5, "seed": 1.00 , "messages":[], "temperature": 0.7 }')
+
+
+def test_a_body_of_megabytes_is_changed_beside_the_loop_and_its_picture_is_not_copied(bench: GatewayBench) -> None:
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 200_000
+    document = {"model": "small", "messages": [], "picture": picture, "top_k": 1}
+    body = json.dumps(document).encode()
+    request = bench.up().ask("small", body=body, document={**document, "picture": picture[:256]})
+    found = request.forwarded().body
+    assert isinstance(found, tuple)
+    assert json.loads(b"".join(found)) == {**document, "model": "gemma-4-e4b", "top_k": 5, "temperature": 0.7}
+    assert any(one.obj is body for one in found)
 
 
 def test_a_body_that_says_everything_already_goes_on_as_it_came_s21(bench: GatewayBench) -> None:
@@ -92,6 +119,25 @@ def test_a_request_for_what_does_not_run_starts_it_and_all_who_wait_share_the_st
     assert any("asks for 26b-a4b-fp8" in line or "ask for 26b-a4b-fp8" in line for line in bench.report.said)
     kept = events(bench.spark.world(FakeReport()))
     assert (FP8, "asked") in [(one.service, one.kind) for one in kept]
+
+
+def test_what_comes_after_others_is_started_when_these_are_there(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path, AFTER)
+    bench.tick()
+    assert bench.ask(FP8).forwarded().url == "http://127.0.0.1:8001"
+    started = [call for call in bench.spark.engine.calls if call.startswith("start ")]
+    assert started == [f"start {E4B}", f"start {FP8}"]
+    bench.close()
+
+
+def test_a_server_with_a_certificate_of_its_own_is_asked_as_one_that_has_to_show_it(bench: GatewayBench) -> None:
+    container = bench.up().spark.engine.container(E4B)
+    assert container is not None
+    told = {**container.labels, LABEL_CERTIFICATE: "/tls/cert.pem", LABEL_URL: "https://127.0.0.1:8003"}
+    bench.spark.engine.there[container.id] = container._replace(labels=told)
+    bench.tick()
+    found = bench.ask(E4B).forwarded()
+    assert (found.url, found.certificate) == ("https://127.0.0.1:8003", "/tls/cert.pem")
 
 
 def test_a_start_goes_on_when_nobody_waits_any_more_and_the_client_is_a_499_s6(bench: GatewayBench) -> None:
@@ -156,6 +202,35 @@ def test_what_an_operator_stopped_is_not_fought_until_they_start_it_s23(bench: G
     bench.spark.run("up", FP8).expect(0)
     bench.until(lambda: bench.states[FP8] == "ready")
     assert bench.ask(FP8).forwarded().url == "http://127.0.0.1:8001"
+
+
+def test_a_request_to_what_was_stopped_by_hand_is_told_so_and_never_a_502(bench: GatewayBench) -> None:
+    bench.up().served(FP8)
+    bench.spark.run("down", FP8).expect(0)
+    requests = [bench.door.ask(FP8), bench.door.ask(FP8)]
+    assert all(request.forwarded() for request in requests), "the agent has not looked since"
+    assert not bench.gateway.wants_look()
+    for request, unsent in zip(requests, (True, False), strict=True):
+        request.lost(unsent=unsent)
+    bench.until(bench.gateway.wants_look, ticks=False)
+    bench.tick()
+    for request in requests:
+        refused = request.refused()
+        assert (refused.status, refused.code, refused.should_retry) == (503, "paused", False)
+        assert refused.message.endswith("ada stopped it; sparkctl up 26b-a4b-fp8 starts it")
+
+
+def test_a_request_to_a_server_that_died_waits_for_its_restart(bench: GatewayBench) -> None:
+    request = bench.up().ask(E4B)
+    died = bench.spark.engine.container(E4B)
+    assert died is not None
+    bench.spark.engine.there[died.id] = died._replace(state="exited", exit_code=137)
+    request.lost()
+    bench.until(lambda: bench.states[E4B] == "off")
+    assert request.open
+    bench.until(lambda: not request.open)
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    assert bench.starts(E4B) == 2
 
 
 def test_what_is_idle_is_stopped_and_is_no_failure_to_the_agent_s12(bench: GatewayBench) -> None:
@@ -301,6 +376,62 @@ def test_a_stack_that_is_applied_while_it_runs_is_served_from_then_on(bench: Gat
     assert bench.door.opened == 1
 
 
+def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(bench: GatewayBench) -> None:
+    bench.gateway.expect("box", USUAL)
+    bench.gateway.world.report.progress(E4B, "loading weights", "", 0.5)
+    request = bench.door.ask(E4B, more={"stream": True})
+    listing = bench.door.get("/v1/models")
+    bench.until(lambda: request.says != "" and listing.waited, ticks=False)
+    assert request.says == "sparkctl waiting: the stack box is put into effect (e4b-nvfp4: loading weights 50%)"
+    page = GatewayPage(bench.gateway)
+    shown = page.desk.gateway()
+    assert shown.applying == "the stack box is put into effect (e4b-nvfp4: loading weights 50%)"
+    assert [one.words for one in shown.requests] == [f"waiting: {shown.applying}"] * 2
+    assert health.sentence(BoxView(0.0, gateway=shown)).level == "busy"
+    bench.up()
+    assert request.forwarded().url == "http://127.0.0.1:8003"
+    assert isinstance(listing.decision(), AnswerWith)
+    assert (bench.gateway.applying, bench.door.opened) == ("", 1)
+
+
+def test_who_waits_for_a_stack_that_never_comes_is_told_so(bench: GatewayBench) -> None:
+    bench.gateway.expect("box", replace(USUAL, wait_s=0.02))
+    refused = bench.door.ask(E4B).refused()
+    assert (refused.status, refused.code, refused.retry_after_s) == (503, "not_ready", 30)
+    assert refused.message == "it was not there within 0s: the stack box is put into effect"
+    bench.gateway.expect("other", USUAL)
+    request = bench.door.ask(E4B)
+    bench.gateway.close_door()
+    assert request.refused().code == "nothing_applied"
+
+
+def test_what_is_cold_while_a_command_applies_waits_for_it(bench: GatewayBench) -> None:
+    bench.up()
+    engine = bench.spark.engine.info().id
+    with bench.spark.locks.work_on(engine, APPLYING):
+        bench.tick()
+        assert bench.gateway.applying == "a command puts a stack into effect"
+        request = bench.ask(FP8, until=False, more={"stream": True})
+        bench.tick(2)
+        assert request.says == "sparkctl waiting for 26b-a4b-fp8: a command puts a stack into effect"
+    bench.until(lambda: not request.open)
+    assert request.forwarded().url == "http://127.0.0.1:8001"
+
+
+def test_the_door_opens_for_the_first_stack_of_a_box_while_a_command_applies_it(tmp_path: Path) -> None:
+    bench = GatewayBench(tmp_path)
+    Generations(bench.spark.world(FakeReport())).end(GenerationEnd(1, FAILED, 2.0))
+    with bench.spark.locks.work_on(bench.spark.engine.info().id, APPLYING):
+        bench.tick()
+        assert bench.gateway.url == "http://127.0.0.1:8090"
+        request = bench.ask(E4B, until=False)
+        assert request.open
+    bench.tick()
+    assert bench.gateway.url == ""
+    assert request.refused().code == "nothing_applied"
+    bench.close()
+
+
 def test_the_door_moves_with_the_stack_and_closes_with_its_gateway(bench: GatewayBench) -> None:
     bench.up()
     assert bench.gateway.url == "http://127.0.0.1:8090"
@@ -345,6 +476,26 @@ def test_what_is_wrong_with_a_door_is_told_before_a_model_is_started(tmp_path: P
     with pytest.raises(InputError, match="a certificate and its private key"):
         run(spark.world(FakeReport()), "box", AskedGateway(port=0))
     assert spark.engine.there == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "certificate", "key"),
+    [
+        ("certificate: tls/cert.pem, certificate-key: ../key.pem", "{stack}/tls/cert.pem", "{stack}/../key.pem"),
+        ("certificate: ~/cert.pem", f"{HOME}/cert.pem", ""),
+        ("certificate: /tls/cert.pem", "/tls/cert.pem", ""),
+    ],
+)
+def test_a_certificate_is_found_from_the_folder_of_the_stack_or_from_home(
+    tmp_path: Path, said: str, certificate: str, key: str
+) -> None:
+    bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", f"gateway: {{{said}}}"))
+    bench.tick()
+    assert bench.door.place is not None
+    stack = tmp_path.resolve() / "recipes" / "stacks"
+    found = bench.door.place.certificate, bench.door.place.certificate_key
+    assert found == (certificate.format(stack=stack), key.format(stack=stack))
+    bench.close()
 
 
 def test_other_hosts_are_served_with_a_key_or_when_it_is_said_alone_s3(tmp_path: Path) -> None:

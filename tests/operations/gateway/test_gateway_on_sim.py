@@ -78,6 +78,13 @@ def spark(tmp_path: Path) -> Iterator[GatewaySpark]:
 def test_from_nothing_to_an_eviction_an_escalation_and_a_client_that_leaves(spark: GatewaySpark) -> None:
     spark.process = spark.start("gateway", "run", "box", "--port", str(spark.port))
     wait_for(lambda: spark.told("the gateway listens at"))
+    # It listens before the stack is in effect, and who asks waits for that.
+    url = f"http://127.0.0.1:{spark.port}"
+    state = httpx2.get(f"{url}/health").json()["status"]
+    listed_early = httpx2.get(f"{url}/v1/models", timeout=60).json()["data"]
+    assert state == "applying"
+    assert [one["id"] for one in listed_early] == ["small", "large", "aside", "auto"]
+    assert httpx2.get(f"{url}/health").json() == {"status": "ok"}
     assert spark.running == {"small"}
     second = spark.run("gateway", "run").expect(4)
     assert "an agent keeps this engine already" in second.err

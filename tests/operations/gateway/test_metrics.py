@@ -21,6 +21,7 @@ from sparkctl.operations.page.view import (
     MemoryNow,
     RequestOnPage,
     ServiceOnPage,
+    TroubleOnPage,
 )
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -152,7 +153,9 @@ def test_names_that_a_client_invents_are_one_series() -> None:
 
 
 def test_a_box_that_is_not_seen_has_no_figures_that_look_like_some() -> None:
-    found = samples(GatewayMetrics().text(BoxView(1.0, problem="the engine does not answer")))
+    found = samples(
+        GatewayMetrics().text(BoxView(1.0, problem=TroubleOnPage("the engine does not answer", "start it")))
+    )
     assert found["sparkctl_engine_up", ()] == 0
     assert not [name for name, _ in found if name.startswith("sparkctl_memory")]
 

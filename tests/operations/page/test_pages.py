@@ -350,10 +350,10 @@ def test_without_services_it_says_what_to_do(tmp_path: Path) -> None:
 
 def test_an_engine_that_does_not_answer_is_said(tmp_path: Path) -> None:
     async def look(page: PageBench, spark: FakeSpark) -> None:
-        spark.engine.away = EngineError("cannot connect to the Docker daemon")
+        spark.engine.away = EngineError("cannot connect to the Docker daemon", hint="sudo systemctl start docker")
         text = (await page.get("/")).body.decode()
         assert "Nothing can be seen: " in text
-        assert "systemctl status docker" in text
+        assert 'next: <span data-text="todo">sudo systemctl start docker' in text
         assert b"sparkctl_engine_up 0.0" in (await page.get("/metrics")).body
 
     on(tmp_path, look)

@@ -23,9 +23,9 @@ from sparkctl.operations.page.view import (
     MemoryHolder,
     MemoryNow,
     MemorySample,
-    RequestOnPage,
     RoomOnPage,
     ServiceOnPage,
+    TroubleOnPage,
 )
 
 BYTES = st.integers(0, 200 * GIB)
@@ -100,15 +100,25 @@ def test_a_thinned_course_keeps_the_worst_moment_and_the_last(used: list[int]) -
     assert shown[-1] == samples[-1]
     assert min(one.available_bytes for one in shown) == min(one.available_bytes for one in samples)
     assert [one.at for one in shown] == sorted({one.at for one in shown})
-    for point in course.points(samples).split():
-        x, y = map(float, point.split(","))
+    for point in course.line(samples).split():
+        x, y = map(float, point.lstrip("ML").split(","))
         assert 0 <= x <= course.WIDTH
         assert 0 <= y <= course.HEIGHT
 
 
 def test_a_clock_that_is_set_back_draws_nothing_odd() -> None:
-    assert course.points([sample(100, 1), sample(50, 2)]) == ""
-    assert course.points([sample(100, 1)]) == ""
+    assert course.line([sample(100, 1), sample(50, 2)]) == ""
+    assert course.line([sample(100, 1)]) == ""
+
+
+def test_where_nobody_watched_the_line_is_broken_and_the_words_say_so() -> None:
+    watched = [sample(30.0 * place, 50) for place in range(3)]
+    later = [one._replace(at=one.at + 7260) for one in watched]
+    assert course.line([*watched, *later]) == "M0.0,60.0 L4.1,60.0 L8.2,60.0 M991.8,60.0 L995.9,60.0 L1000.0,60.0"
+    assert course.area([*watched, *later]).count("Z") == 2
+    html = rendered.page(view(course=(*watched, *later)), zone=UTC).decode()
+    assert "since 1970-01-01 00:00:00; for 2h 00m of it nobody watched; the least that was available: 50.0 GiB" in html
+    assert course.unwatched_s(watched) == 0
 
 
 # --- the sentence ----------------------------------------------------------------------------------------------------
@@ -116,6 +126,8 @@ def test_a_clock_that_is_set_back_draws_nothing_odd() -> None:
 READY = ServiceOnPage("a", "ready", priority=5, held_bytes=20 * GIB)
 HELD = ServiceOnPage("b", "held", "3 failures", "sparkctl up b")
 LOADS = ServiceOnPage("b", "starting", eta_s=94)
+FULL = memory(7, holders=(MemoryHolder("a", 20 * GIB, 0),))
+TROUBLE = TroubleOnPage("it is away", "mend it")
 UNGUARDED = GuardOnPage(running=False, problem="no guard runs")
 
 
@@ -128,16 +140,21 @@ UNGUARDED = GuardOnPage(running=False, problem="no guard runs")
         (view(READY, LOADS), "busy", "b is starting, about 1m 34s left. a answers", ""),
         (view(READY, HELD), "ill", "b is held: 3 failures", "up b"),
         (view(READY, ServiceOnPage("b", "stuck")), "ill", "b is stuck", "sparkctl status b"),
-        (view(READY, problem="it does not answer"), "ill", "Nothing can be seen: it does", "systemctl status docker"),
-        (view(READY, memories=(memory(7),)), "ill", "3.0 GiB of the reserve of memory", "stop a, which holds"),
+        (view(READY, problem=TROUBLE), "ill", "Nothing can be seen: it is away", "mend it"),
+        (view(READY, warnings=(TROUBLE, TROUBLE)), "busy", "a answers, 50.0 GiB are free to start more, but it is away",
+         "mend it"),
+        (view(READY, HELD, warnings=(TROUBLE,)), "ill", "b is held", "up b"),
+        (view(READY, memories=(FULL,)), "ill", "3.0 GiB of the reserve of memory", "stop a, which holds 20.0 GiB"),
+        (view(READY, memories=(memory(), FULL._replace(holders=()))), "ill", "3.0 GiB of the reserve", "end what else"),
         (view(memories=(memory(7),)), "ill", "113.0 GiB are held by what is not sparkctl's", "end what else"),
         (
-            view(READY, guard=GuardOnPage(running=True, closed=True, available_bytes=5 * GIB)),
+            view(READY, memories=(FULL,), guard=GuardOnPage(running=True, closed=True, available_bytes=5 * GIB)),
             "ill",
             "Memory ran short, and the guard lets nothing start (5.0 GiB are available)",
             "stop a",
         ),
-        (view(READY, guard=UNGUARDED), "busy", "but no guard runs", "install"),
+        (view(READY, guard=UNGUARDED), "busy", "but no guard runs", "sparkctl agent install"),
+        (view(READY, guard=GuardOnPage(running=True, problem="it is late")), "busy", "it is late", "guard status"),
         (
             view(READY, guard=UNGUARDED, simulated=True),
             "well",
@@ -155,33 +172,12 @@ def test_the_sentence_says_the_worst_and_the_next_step(found: BoxView, level: st
 def test_what_is_kept_or_pinned_is_not_offered_to_be_stopped() -> None:
     kept = READY._replace(name="kept", keep=True, priority=0)
     pinned = READY._replace(name="pinned", pinned=True, priority=0)
-    told = health.sentence(view(kept, pinned, READY, memories=(memory(7),)))
+    holders = tuple(MemoryHolder(name, 20 * GIB, 0) for name in ("kept", "pinned", "a"))
+    told = health.sentence(view(kept, pinned, READY, memories=(memory(7, holders=holders),)))
     assert told.todo.startswith("stop a, ")
 
 
 # --- the tables ------------------------------------------------------------------------------------------------------
-
-TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
-
-
-@given(TEXT, TEXT)
-def test_no_text_becomes_html_nor_leaves_its_cell(text: str, other: str) -> None:
-    evil = f"</td><script>{text}</script>\"'><img onerror={other}>"
-    found = view(
-        ServiceOnPage(evil, evil, evil, evil, recipe=evil, url="http://x", has_log=True, may=("stop",)),
-        happened=(HappenedOnPage(1.0, evil, evil, evil),),
-        room=(RoomOnPage(evil, None, evil),),
-        gateway=GatewayOnPage("http://x", (evil,), requests=(RequestOnPage(evil, evil, evil, evil, 1.0, evil),)),
-        warnings=(evil,),
-        host=evil,
-    )
-    html = rendered.page(found, token="t", said=evil).decode()  # noqa: S106  (no secret)
-    assert html.count("<script") == 1
-    assert "<img" not in html
-    event = rendered.event("tick", found).decode()
-    name, data, *rest = event.split("\n")
-    assert (name, rest) == ("event: tick", ["", ""]), "one event of two lines, whatever a text says"
-    assert isinstance(json.loads(data.removeprefix("data: ")), dict)
 
 
 def test_all_columns_of_a_service_are_there() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.gateway.metrics import GatewayMetrics
 from sparkctl.operations.page import bar, health
@@ -16,6 +16,7 @@ from sparkctl.operations.page.ports import NoKeys
 from sparkctl.operations.page.seen.live import LiveBox
 from sparkctl.operations.page.seen.room import room
 from sparkctl.operations.page.seen.watched import BoxWatch, sample
+from sparkctl.operations.page.view import TroubleOnPage
 from sparkctl.operations.page.visitors import LASTS_S, MOST, Visitors
 from sparkctl.world.door_ports import PageAsked
 from sparkctl.world.host import Gpu
@@ -146,9 +147,27 @@ def test_each_memory_has_a_bar_of_its_own(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_read_is_a_warning_and_the_rest_is_shown(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     spark.run("up", E4B).expect(0)
-    spark.store.broken = InputError("measurements.db is damaged")
+    spark.store.broken = InputError("measurements.db is damaged", hint="move it away")
     seen = BoxWatch(spark.world(FakeReport())).look()
-    assert any("damaged" in one for one in (*seen.warnings, seen.problem))
+    cause = "what is applied and what happened cannot be read: measurements.db is damaged"
+    assert (seen.problem, seen.warnings) == (None, (TroubleOnPage(cause, "move it away"),)), "one cause is told once"
+    assert [(one.name, one.phase) for one in seen.services] == [(E4B, "ready")]
+    told = health.sentence(seen)
+    assert (cause in told.words, told.todo) == (True, "move it away")
+    assert "sparkctl_engine_up 1.0" in GatewayMetrics().text(seen).decode()
+
+
+@pytest.mark.parametrize(
+    ("hint", "todo"),
+    [("is it running? sudo systemctl start docker", "sudo systemctl start docker"), (None, "sparkctl doctor")],
+)
+def test_each_cause_for_which_nothing_is_seen_has_its_own_next_step(
+    tmp_path: Path, hint: str | None, todo: str
+) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.engine.away = EngineError("no engine answers", hint=hint)
+    told = health.sentence(BoxWatch(spark.world(FakeReport())).look())
+    assert (told.level, told.words, todo in told.todo) == ("ill", "Nothing can be seen: no engine answers", True)
 
 
 def test_what_else_would_fit_is_what_a_plan_says(tmp_path: Path) -> None:
@@ -176,7 +195,7 @@ def test_it_looks_no_more_often_than_it_is_asked_and_at_once_where_something_was
 
     async def run() -> None:
         live = LiveBox(BoxWatch(spark.world(FakeReport())), lambda: now[0])
-        assert "not looked at" in live.view().problem
+        assert "not looked at" in health.sentence(live.view()).words
         first = await live.fresh()
         spark.clock.now += 10
         assert (await live.fresh()).at == first.at
@@ -218,14 +237,14 @@ def test_a_look_that_is_held_up_keeps_nobody_waiting_and_is_said(tmp_path: Path)
         await asyncio.sleep(0)
         now[0] = 500.0
         view = await waiting
-        assert "no answer of engine and driver for 8m 20s" in health.sentence(view).words
-        assert "no answer of engine and driver for 8m 20s" in (await live.fresh()).problem, (
-            "and no second look is begun"
-        )
+        for found in (view, await live.fresh()):  # and no second look is begun
+            told = health.sentence(found)
+            assert "no answer of engine and driver for 8m 20s" in told.words
+            assert "docker ps or nvidia-smi" in told.todo
         watch.let.set()
 
         async def seen() -> bool:
-            return not (await live.fresh()).problem
+            return (await live.fresh()).problem is None
 
         await soon(seen)
         assert live.view().service(E4B) is not None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.thorough import only_everything
+
 if TYPE_CHECKING:
     from tests.support.vllm_machine import Machine
 
@@ -31,6 +33,7 @@ def test_a_real_failure_is_explained(machine: Machine, overrides: tuple[str, ...
     assert machine.docker("ps", "--all", "--quiet", "--filter", f"name=^{name}$") == ""
 
 
+@only_everything  # its words are in the catalogue of failures, as a real vLLM printed them
 def test_a_folder_without_a_config_is_explained(machine: Machine) -> None:
     name, _ = machine.recipe("bare")
     config = machine.model / "config.json"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.paths import FIXTURES
+from tests.support.thorough import only_everything
 from tests.testbed import tiny_kinds
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def test_a_server_that_embeds_over_tls_under_two_names(machine: Machine) -> None
     machine.run("down", name).expect(0)
 
 
+@only_everything  # another kind of pooling model: half a minute of a core
 def test_a_server_that_ranks_is_known_by_its_model_and_has_no_cache(machine: Machine) -> None:
     folder = machine.home / "ranker"
     tiny_kinds.write_ranker(folder)

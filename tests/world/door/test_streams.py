@@ -119,6 +119,26 @@ def test_a_server_that_is_not_there_is_a_502() -> None:
     asyncio.run(run())
 
 
+def test_the_handler_is_asked_about_a_server_that_gave_nothing_and_knows_whether_anything_was_sent() -> None:
+    async def run() -> None:
+        for there in (False, True):
+            told: list[bool] = []
+
+            async def lost(unsent: bool, words: str, told: list[bool] = told) -> Decision:
+                told.append(unsent)
+                assert words
+                return Refuse(503, "paused", "ada stopped it", should_retry=False)
+
+            def decide(_: Arrival, url: str, there: bool = there, lost: object = lost) -> Decision:
+                return Forward(url if there else "http://127.0.0.1:1", lost=lost)  # type: ignore[arg-type]
+
+            async with bench(always(), decide=decide) as door:
+                found = await door.post(CHAT, HELLO)
+                assert (found.status, found.error["code"], told) == (503, "paused", [not there])
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
 @pytest.mark.parametrize("half", [False, True])
 def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly_s23(path: str, half: bool) -> None:

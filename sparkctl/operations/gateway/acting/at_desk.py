@@ -10,7 +10,7 @@ from sparkctl.planning.gateway.desk.events import SeenAtDesk, ServicesSeen
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.planning.agent.past import AgentPast, ServicePast
@@ -26,8 +26,13 @@ _LIVE: Final = {
 }
 
 
-def declared_at_desk(one: DeclaredService, *, limit: int, queue: int, load_s: float) -> DeskDeclared:
-    """Return what the desk is told of a declared service; ``load_s`` is 0 where no start of it was measured here."""
+def declared_at_desk(
+    one: DeclaredService, *, limit: int, queue: int, load_s: float, after: tuple[str, ...] = ()
+) -> DeskDeclared:
+    """Return what the desk is told of a declared service; ``load_s`` is 0 where no start of it was measured here.
+
+    ``after`` are all that have to be there before it, as ``all_before`` returns them.
+    """
     return DeskDeclared(
         one.name,
         one.start,
@@ -40,7 +45,25 @@ def declared_at_desk(one: DeclaredService, *, limit: int, queue: int, load_s: fl
         queue=queue,
         load_s=load_s,
         command=f"sparkctl up {one.name}",
+        after=after,
     )
+
+
+def all_before(declared: Mapping[str, DeclaredService]) -> dict[str, tuple[str, ...]]:
+    """Return for each service all that have to be there before it: what it is after, and what these are after.
+
+    They are in the order of their starts.
+    """
+
+    def of(name: str, seen: frozenset[str]) -> dict[str, None]:
+        found: dict[str, None] = {}
+        for other in declared[name].after if name in declared else ():
+            if other in declared and other not in seen:
+                found.update(of(other, seen | {other}))
+                found[other] = None
+        return found
+
+    return {name: tuple(of(name, frozenset({name}))) for name in declared}
 
 
 def seen_at_desk(look: BoxLook, now: float, unsure: Collection[str]) -> ServicesSeen | None:

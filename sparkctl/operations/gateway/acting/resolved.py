@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.operations import secrets
-from sparkctl.operations.gateway.acting.at_desk import declared_at_desk
+from sparkctl.operations.gateway.acting.at_desk import all_before, declared_at_desk
 from sparkctl.operations.gateway.named import named
 from sparkctl.operations.gateway.requests.served import ServedStack, ServerAt
 from sparkctl.planning.box.declared import DeclaredGateway
@@ -35,12 +35,16 @@ def made_ready(world: World, generation: KeptGeneration, gateway: DeclaredGatewa
     """Return a generation, ready to be served."""
     found = named(generation)
     declared = []
+    after = all_before({kept.name: kept.declared for kept in generation.services})
     for kept in generation.services:
         limit = found.names.services[kept.name].sequences or SEQUENCES
         usual_s = _load_s(world, kept)
-        declared.append(declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s))
+        told = declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s, after=after[kept.name])
+        declared.append(told)
     servers = {
-        kept.name: ServerAt(one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "")
+        kept.name: ServerAt(
+            one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "", one.certificate or ""
+        )
         for kept in generation.services
         if (one := found.servers[kept.name]).url
     }
@@ -54,7 +58,7 @@ def servers_now(known: dict[str, ServerAt], look: BoxLook) -> dict[str, ServerAt
     for one in look.ours:
         if one.record.url and one.container.state == "running":
             key = dict(one.container.env).get(secrets.API_KEY, "")
-            found[one.name] = ServerAt(one.record.url, key)
+            found[one.name] = ServerAt(one.record.url, key, one.record.certificate or "")
     return {name: one for name, one in found.items() if look.generation.service(name) is not None}
 
 

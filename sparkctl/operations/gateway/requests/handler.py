@@ -5,41 +5,50 @@ All of it runs in the gateway's loop and blocks nothing.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.units import format_duration
 from sparkctl.operations.gateway.requests.directing import Direction, both, direct
 from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
-from sparkctl.planning.gateway.body import changed, edited
-from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
-from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests
+from sparkctl.planning.gateway.body import LONG, changed, edited, edited_pieces
+from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefusedFor, RefuseRequest
+from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
 from sparkctl.planning.gateway.desk.request import DeskRequest
+from sparkctl.planning.gateway.desk.rules.refusing import KNOWN_WITHIN_S
 from sparkctl.planning.gateway.names import model, models
 from sparkctl.planning.gateway.routes import after
 from sparkctl.world.door_ports import AnswerWith, Forward, Refuse, Wait
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from sparkctl.operations.gateway.acting.clerk import Clerk
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
+    from sparkctl.operations.gateway.requests.expected import ExpectedStack
     from sparkctl.operations.gateway.requests.served import ServedStack
+    from sparkctl.planning.gateway.body import BodyChanges
     from sparkctl.planning.gateway.routes import Chosen
     from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
 
 LIST: Final = "/v1/models"
 RESPONSES: Final = "/v1/responses"
+APPLIED_RETRY_S: Final = 30
+"""When a stack is still put into effect after the longest wait, a choice."""
 MODEL_HEADER: Final = "x-sparkctl-model"
 ROUTE_HEADER: Final = "x-sparkctl-route"
 
 
 @dataclass
 class _Open:
-    """A request that is not over. ``turn`` is its id at the desk, "" while it is not there."""
+    """A request that is not over. ``turn`` is its id at the desk, "" while it is not there.
+
+    ``starts``: its service may be started for it. ``died`` is how its server gave nothing, "" while it did not.
+    """
 
     arrival: Arrival
     caller: Caller | None
@@ -50,6 +59,8 @@ class _Open:
     chosen: Chosen | None = None
     forwarded_at: float | None = None
     first_byte_at: float | None = None
+    starts: bool = False
+    died: str = ""
 
     @property
     def key(self) -> str:
@@ -65,19 +76,27 @@ class _Open:
 class GatewayHandler:
     """Decides. ``stack`` is what is applied, None for nothing; ``doorkeeper`` knows the keys.
 
-    ``done`` is told each request that is over.
+    ``done`` is told each request that is over, and ``lost`` each service whose server took no connection, or broke one
+    off without an answer.
 
     ``now`` are seconds on a clock that only runs forward.
     """
 
     def __init__(
-        self, clerk: Clerk, doorkeeper: Doorkeeper, now: Callable[[], float], done: Callable[[RequestDone], None]
+        self,
+        clerk: Clerk,
+        doorkeeper: Doorkeeper,
+        now: Callable[[], float],
+        done: Callable[[RequestDone], None],
+        lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.stack: ServedStack | None = None
         self._clerk = clerk
         self.doorkeeper = doorkeeper
         self._now = now
         self._done = done
+        self._lost = lost
+        self._expected: ExpectedStack | None = None
         self._open: dict[str, _Open] = {}
         self._responses = RememberedResponses()
 
@@ -89,6 +108,34 @@ class GatewayHandler:
         """Return the ids of the requests that are not over, and whose key was revoked meanwhile."""
         return [id_ for id_, one in self._open.items() if one.caller is not None and one.caller.revoked()]
 
+    # --- a stack that is put into effect -----------------------------------------------------------------------------
+
+    @property
+    def expected(self) -> ExpectedStack | None:
+        """The stack that is put into effect before anything is served, None for none."""
+        return self._expected
+
+    def expect(self, expected: ExpectedStack) -> None:
+        """Let requests wait until a stack is in effect, as they wait for a cold start."""
+        if self._expected is None or self._expected.stack != expected.stack:
+            self.applied()
+            self._expected = expected
+
+    def applied(self) -> None:
+        """Let those that waited for a stack go on, whatever became of it."""
+        expected, self._expected = self._expected, None
+        if expected is not None:
+            expected.over.set()
+
+    async def _applied(self, one: _Open, caller: Caller, expected: ExpectedStack) -> Decision:
+        try:
+            async with asyncio.timeout(expected.wait_s):
+                await expected.over.wait()
+        except TimeoutError:
+            words = f"it was not there within {format_duration(expected.wait_s)}: {expected.why}"
+            return Refuse(503, "not_ready", words, retry_after_s=APPLIED_RETRY_S)
+        return self._directed(one, caller)
+
     # --- what the door asks and tells --------------------------------------------------------------------------------
 
     async def arrive(self, arrival: Arrival) -> Decision:
@@ -98,7 +145,14 @@ class GatewayHandler:
         one = self._open[arrival.id] = _Open(arrival, known, self._now())
         if isinstance(caller, Refuse):
             return caller
-        stack = self.stack
+        if self._expected is not None:
+            says = self._expected.told if arrival.stream and self._expected.comments else None
+            return Wait(self._applied(one, caller, self._expected), says)
+        return self._directed(one, caller)
+
+    def _directed(self, one: _Open, caller: Caller) -> Decision:
+        """Say what is done with a request of somebody who is known, by what is applied."""
+        stack, arrival = self.stack, one.arrival
         if stack is None:
             words = "no stack is applied here: sparkctl apply STACK"
             return Refuse(503, "nothing_applied", words, should_retry=False)
@@ -161,14 +215,16 @@ class GatewayHandler:
 
     # --- the desk ----------------------------------------------------------------------------------------------------
 
-    def _asked(self, one: _Open, *, may_start: bool) -> Decision:
-        """Bring a request to the desk."""
+    def _asked(self, one: _Open, *, may_start: bool, sent: bool = False) -> Decision:
+        """Bring a request to the desk; it waits no longer than it may, whatever it has waited for already."""
         stack, arrival = self.stack, one.arrival
         comments = stack is not None and stack.comments and arrival.stream
         one.turn = arrival.id if not one.turn else f"{arrival.id}+{one.service}"
-        wait_s = 540.0 if stack is None else stack.wait_s
+        one.starts = may_start
+        left_s = max(0.0, one.at + (540.0 if stack is None else stack.wait_s) - self._now())
+        wait_s = min(left_s, KNOWN_WITHIN_S) if sent else left_s
         keeps = one.direction is None or one.direction.keeps
-        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, wait_s=wait_s)
+        turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, sent, wait_s=wait_s)
         answer = self._clerk.ask(turn)
         if answer.done():
             return self._decided(one, answer.result())
@@ -179,7 +235,10 @@ class GatewayHandler:
         return self._decided(one, await answer)
 
     def _decided(self, one: _Open, effect: ForwardRequest | RefuseRequest) -> Decision:
-        return refusal(effect) if isinstance(effect, RefuseRequest) else self._forward(one)
+        if isinstance(effect, RefuseRequest):
+            died = effect.kind is RefusedFor.DIED and one.died
+            return refusal(effect._replace(words=f"the server of {one.service} {one.died}") if died else effect)
+        return self._forward(one)
 
     # --- handing it on -----------------------------------------------------------------------------------------------
 
@@ -197,15 +256,16 @@ class GatewayHandler:
         named = stack.names.services[one.service]
         # A service is asked by what it serves; the name of a route, or of the service, it does not know.
         changes = named.changes(arrival.model, arrival.path)
-        body, model = None, ""
-        if arrival.form == "json" and arrival.model and changed(arrival.document, changes):
-            body = edited(arrival.body, changes)
-        elif arrival.form == "form":
-            model = changes.model
+        edits = arrival.form == "json" and bool(arrival.model) and changed(arrival.document, changes)
+        model = changes.model if arrival.form == "form" else ""
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
-        return Forward(server.url, headers, body, model, told, judge)
+        gone = partial(self._gone, one)
+        forward = Forward(server.url, headers, None, model, told, server.certificate, gone, judge)
+        if edits and len(arrival.body) > LONG:
+            return Wait(_later_edited(forward, arrival.body, changes))
+        return forward._replace(body=edited(arrival.body, changes)) if edits else forward
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
         """Say whether the second service of a route is asked, now that the first one has answered."""
@@ -220,6 +280,21 @@ class GatewayHandler:
         one.chosen, one.service, one.first_byte_at = chosen, route.then, None
         return self._asked(one, may_start=one.may_start and route.start)
 
+    async def _gone(self, one: _Open, unsent: bool, words: str) -> Decision | None:
+        """Bring a request back to the desk whose server gave nothing: it waits as for a start, or is told why not."""
+        if one.arrival.id not in self._open:
+            return None
+        one.died = words
+        self._lost(one.service)
+        if unsent:
+            self._clerk.tell(ServerLost(one.service))
+        self._clerk.over(one.turn)
+        return self._asked(one, may_start=one.starts, sent=not unsent)
+
+    def _words(self, one: _Open) -> str:
+        waits = self._expected is not None and not one.service
+        return self._expected.told() if waits and self._expected is not None else self._clerk.words(one.turn)
+
     def _told(self, one: _Open) -> RequestNow:
         chosen = one.chosen
         return RequestNow(
@@ -232,5 +307,10 @@ class GatewayHandler:
             one.forwarded_at,
             one.first_byte_at,
             "" if chosen is None or chosen.why is None else str(chosen.why),
-            self._clerk.words(one.turn) if one.forwarded_at is None else "",
+            self._words(one) if one.forwarded_at is None else "",
         )
+
+
+async def _later_edited(forward: Forward, body: bytes, changes: BodyChanges) -> Decision:
+    """Change a long body in a thread, so that the streams of others go on meanwhile."""
+    return forward._replace(body=await asyncio.to_thread(edited_pieces, body, changes))

@@ -24,6 +24,7 @@ ANSWERS: Final = {
     RefusedFor.WAITED_OUT: (503, "not_ready"),
     RefusedFor.CLOSED: (503, "admission_closed"),
     RefusedFor.START_FAILED: (503, "start_failed"),
+    RefusedFor.DIED: (502, "server_died"),
 }
 """Status and code by the reason of the desk."""
 

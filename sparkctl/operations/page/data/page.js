@@ -71,15 +71,36 @@
       ({ class: `line ${one.kind}`, x1: one.x, x2: one.x, y1: 0, y2: 60, title: one.title })));
   };
 
+  const warnings = (all) => {
+    const inside = document.getElementById("warnings");
+    const there = [...inside.children].map((one) => one.textContent);
+    if (there.length === all.length && there.every((text, place) => text === all[place])) return;
+    inside.replaceChildren(...all.map((text) => {
+      const made = document.createElement("p");
+      made.className = "warning";
+      made.textContent = text;
+      return made;
+    }));
+  };
+
+  /* A screen reader is told of a new sentence, and not of each figure in it that goes on. */
+  const announced = (text) => {
+    const without = (one) => one.replace(/[\d.]+/g, "");
+    const shown = document.querySelector('[data-text="health"]').textContent;
+    if (without(shown) !== without(text)) document.getElementById("announced").textContent = text;
+  };
+
   const show = (at) => {
+    announced(at.texts.health);
     body.dataset.level = at.level;
     for (const [name, text] of Object.entries(at.texts)) {
       document.querySelectorAll(`[data-text="${name}"]`).forEach((one) => set(one, text));
     }
     document.querySelector(".todo").hidden = !at.texts.todo;
+    warnings(at.warnings);
     at.bars.forEach(bar);
-    document.querySelector(".area").setAttribute("points", at.course.area);
-    document.querySelector(".used").setAttribute("points", at.course.points);
+    document.querySelector(".area").setAttribute("d", at.course.area);
+    document.querySelector(".used").setAttribute("d", at.course.line);
     drawn(document.querySelector("[data-course]"), "line", at.course.lines.map((one) =>
       ({ class: `line ${one.kind}`, x1: 0, x2: 1000, y1: one.y, y2: one.y })));
     for (const [name, rows] of Object.entries(at.tables)) table(name, rows);

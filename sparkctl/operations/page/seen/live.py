@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.units import format_duration
 from sparkctl.operations.page.course import EVERY_S, CourseRing
 from sparkctl.operations.page.seen import watched
-from sparkctl.operations.page.view import BoxView
+from sparkctl.operations.page.seen.kept_course import WRITE_EVERY_S
+from sparkctl.operations.page.view import BoxView, TroubleOnPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sparkctl.operations.page.ports import PageDesk
+    from sparkctl.operations.page.seen.kept_course import KeptCourse
     from sparkctl.operations.page.seen.watched import BoxWatch
 
 TICK_S: Final = 2.0
@@ -29,11 +31,17 @@ PATIENCE_S: Final = 8.0
 """How long somebody waits for a look, a choice: in a freeze nvidia-smi blocked for 491 to 737 s
 (MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
 
+NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds, and reload")
+WHO_IS_HELD_UP: Final = (
+    "docker ps or nvidia-smi: the one that does not answer is held up; sudo dmesg has the driver's words"
+)
+
 
 class LiveBox:
     """The view of a box, as fresh as somebody wants it. ``room`` looks for what else would fit, in a thread.
 
-    ``now`` are seconds on a clock that only runs forward.
+    ``now`` are seconds on a clock that only runs forward. With ``kept`` the course of the memory goes on where an
+    earlier life of the process left it.
     """
 
     def __init__(
@@ -42,13 +50,16 @@ class LiveBox:
         now: Callable[[], float],
         desk: PageDesk | None = None,
         room: Callable[[BoxView], None] = lambda _: None,
+        kept: KeptCourse | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._watch = watch
         self._now = now
         self._desk = desk
         self._room = room
-        self._ring = CourseRing()
+        self._kept = kept
+        self._ring = CourseRing(samples=() if kept is None else kept.read())
+        self._written_at = now()
         self._seen: BoxView | None = None
         self._looked_at = float("-inf")
         self._room_at = float("-inf")
@@ -61,12 +72,14 @@ class LiveBox:
 
     def view(self) -> BoxView:
         """Return the last look, with what the desk knows now."""
-        seen = self._seen or BoxView(0.0, problem="it was not looked at yet")
+        seen = self._seen or BoxView(0.0, problem=NOT_YET)
         seen = replace(seen, course=self._ring.samples())
+        if self._kept is not None and self._kept.problem is not None:
+            seen = replace(seen, warnings=(*seen.warnings, self._kept.problem))
         held_up_s = self._now() - self._began
         if self._looking is not None and held_up_s >= self._patience_s:
             told = f"no answer of engine and driver for {format_duration(held_up_s)}; below is what was before"
-            seen = replace(seen, problem=told)
+            seen = replace(seen, problem=TroubleOnPage(told, WHO_IS_HELD_UP))
         if self._desk is None:
             return seen
         return replace(seen, services=tuple(map(self._desk.service, seen.services)), gateway=self._desk.gateway())
@@ -115,13 +128,27 @@ class LiveBox:
         self._wake.set()
 
     async def keep(self) -> None:
-        """Look again and again, until this is cancelled."""
-        while True:
-            await self.fresh(TICK_S / 2)
-            if self.viewers and self._now() - self._room_at > ROOM_S and self._seen is not None:
-                self._room_at = self._now()
-                await asyncio.to_thread(self._room, self._seen)
-            self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TICK_S if self.viewers else EVERY_S):
-                    await self._wake.wait()
+        """Look again and again, until this is cancelled; then the course is written once more."""
+        try:
+            while True:
+                await self.fresh(TICK_S / 2)
+                await self._now_and_then()
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S if self.viewers else EVERY_S):
+                        await self._wake.wait()
+        finally:
+            self._write_course()
+
+    async def _now_and_then(self) -> None:
+        if self.viewers and self._now() - self._room_at > ROOM_S and self._seen is not None:
+            self._room_at = self._now()
+            await asyncio.to_thread(self._room, self._seen)
+        if self._now() - self._written_at > WRITE_EVERY_S:
+            self._written_at = self._now()
+            await asyncio.to_thread(self._write_course)
+
+    def _write_course(self) -> None:
+        samples = self._ring.samples()
+        if self._kept is not None and samples:
+            self._kept.write(samples)

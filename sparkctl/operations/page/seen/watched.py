@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.errors import SparkctlError
 from sparkctl.memory.pool import HOST
@@ -28,6 +28,7 @@ from sparkctl.operations.page.view import (
     MemorySample,
     RoomOnPage,
     ServiceOnPage,
+    TroubleOnPage,
 )
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack.generations import Generations
@@ -37,7 +38,7 @@ from sparkctl.operations.status.look import look_at
 from sparkctl.planning.running import job_named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sparkctl.memory.pool import Pool
     from sparkctl.operations.agent.status import AgentStatus
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.planning.running import Running
 
+T = TypeVar("T")
 HAPPENED: Final = 100
 """Events that are shown, the latest, a choice."""
 _UP: Final = frozenset({"running", "ready", "busy"})
@@ -62,6 +64,32 @@ class ServiceLooks(NamedTuple):
     used_at: float
 
 
+class Unread:
+    """What could not be read of what is kept here. The same cause is told once."""
+
+    def __init__(self) -> None:
+        self._what: dict[SparkctlError, list[str]] = {}
+
+    def tried(self, what: str, read: Callable[[], T]) -> T | None:
+        """Return what is read, None where that fails."""
+        try:
+            return read()
+        except SparkctlError as error:
+            same = next((one for one in self._what if one.message == error.message), error)
+            told = self._what.setdefault(same, [])
+            if what not in told:
+                told.append(what)
+            return None
+
+    def warnings(self) -> tuple[TroubleOnPage, ...]:
+        """Return the causes, each with what it hides and its next step."""
+        found = []
+        for error, what in self._what.items():
+            cause = _trouble(error)
+            found.append(TroubleOnPage(f"{' and '.join(what)} cannot be read: {cause.words}", cause.todo))
+        return tuple(found)
+
+
 class BoxWatch:
     """Looks at a box. ``room`` is what else would fit, which takes longer and is looked at by whoever has the time."""
 
@@ -74,18 +102,25 @@ class BoxWatch:
         """Return the box as it is now. What cannot be seen is said, and raises nothing."""
         world = self._world
         at = world.ports.clock.epoch()
-        warnings: list[str] = []
+        unread = Unread()
         view = BoxView(at, host=_host_name(), simulated=world.simulated, room=self.room)
         guard = self._guard()
-        told = self._agent(warnings)
-        view = replace(view, guard=_guard_on_page(guard), agent=_agent_on_page(told), happened=self._events(warnings))
+        generation = unread.tried("what is applied", lambda: Generations(world).applied())
+        told = unread.tried("what is applied", lambda: agents.status(world))
+        happened = unread.tried("what happened", lambda: _happened(world)) or ()
+        view = replace(
+            view,
+            guard=_guard_on_page(guard),
+            agent=_agent_on_page(told),
+            happened=happened,
+            warnings=unread.warnings(),
+        )
         try:
-            generation = Generations(world).applied()
             plans = planner(world, None if generation is None else generation.reserve_bytes)
             pool, running = plans.now.pool(), plans.now.running()
             services = self._services(told, generation)
         except SparkctlError as error:
-            return replace(view, problem=error.message.split("\n", 1)[0], warnings=tuple(warnings))
+            return replace(view, problem=_trouble(error))
         gpus = [GpuOnPage(one.name or "GPU", one.power_w, one.temperature_c, one.utilization_percent)
                 for one in world.host.gpus()]  # fmt: skip
         return replace(
@@ -94,7 +129,6 @@ class BoxWatch:
             services=tuple(services),
             gpus=tuple(gpus),
             large_blocks=self._large_blocks(),
-            warnings=tuple(warnings),
         )
 
     # --- services ----------------------------------------------------------------------------------------------------
@@ -168,21 +202,6 @@ class BoxWatch:
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 
-    def _events(self, warnings: list[str]) -> tuple[HappenedOnPage, ...]:
-        try:
-            found = events(self._world)[-HAPPENED:]
-        except SparkctlError as error:
-            warnings.append(f"what happened cannot be read: {error.message}")
-            return ()
-        return tuple(HappenedOnPage(one.at, one.service, one.kind, one.words) for one in found)
-
-    def _agent(self, warnings: list[str]) -> AgentStatus | None:
-        try:
-            return agents.status(self._world)
-        except SparkctlError as error:
-            warnings.append(f"what is applied cannot be read: {error.message}")
-            return None
-
     def _guard(self) -> GuardStatus | None:
         run = self._world.operator.run
         if run is None or self._world.simulated:
@@ -194,6 +213,14 @@ class BoxWatch:
             return ()
         content = self._world.files.content(Path("/proc/buddyinfo"))
         return () if content is None else buddies.large_blocks(content.decode("utf-8", "replace"), _page_bytes())
+
+
+def _happened(world: World) -> tuple[HappenedOnPage, ...]:
+    return tuple(HappenedOnPage(one.at, one.service, one.kind, one.words) for one in events(world)[-HAPPENED:])
+
+
+def _trouble(error: SparkctlError) -> TroubleOnPage:
+    return TroubleOnPage(error.message.split("\n", 1)[0], error.hint or "sparkctl doctor says more")
 
 
 def sample(view: BoxView) -> MemorySample | None:

@@ -6,15 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.validation import nearest
-from sparkctl.mods.manifest import Mod
+from sparkctl.operations.exchange.side import side
 from sparkctl.operations.stack import locked as locking
 from sparkctl.operations.stack.lock.behind import Offers, locked_files, own_digests, repository
-from sparkctl.recipes import mods
+from sparkctl.recipes.explained import release
+from sparkctl.recipes.explained.release import Side
 from sparkctl.vllm import flags, image_version
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.stack.locked import WrittenLock
     from sparkctl.planning.box.lock_file import LockedModel, LockedService, StackLock
-    from sparkctl.recipes.catalog import LoadedRecipe
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Source
     from sparkctl.world.host import ModelRecord
@@ -34,7 +33,7 @@ _PROCESSORS: Final = {"aarch64": "arm64", "x86_64": "amd64"}
 PULL: Final = "not known before it is pulled"
 
 
-class Side(NamedTuple):
+class UpgradeSide(NamedTuple):
     """A service before or after an upgrade, None where it is not known. Sizes are in bytes: the most, as admission has.
 
     ``digest`` is the image's in its registry, ``model`` and ``draft`` are commits.
@@ -57,8 +56,8 @@ class ServiceUpgrade(NamedTuple):
     """
 
     service: str
-    before: Side
-    after: Side
+    before: UpgradeSide
+    after: UpgradeSide
     flags: tuple[str, ...] = ()
     mods: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -81,17 +80,6 @@ class Upgraded(NamedTuple):
     def changes(self) -> bool:
         """Whether anything would be another one."""
         return any(one.changes for one in self.services)
-
-
-class _Rules(NamedTuple):
-    """A recipe as one vLLM serves it: what it takes, what is doubtful about its flags, which mods do not fit."""
-
-    loaded: LoadedRecipe
-    steady_bytes: int | None
-    peak_bytes: int | None
-    doubts: tuple[str, ...]
-    misfits: tuple[str, ...]
-    why: str | None = None
 
 
 def upgrade(world: World, name: str, services: Sequence[str] = (), overrides: Sequence[str] = ()) -> Upgraded:
@@ -158,38 +146,38 @@ class _Asker:
         known = same or vllm is not None
         if not known:
             unknown.append(f"the vLLM of {reference} is {PULL}")
-        old = self._rules(now, (), locked.vllm)
-        new = self._rules(then, self._overrides, vllm) if self._overrides or vllm != locked.vllm else old
+        old = self._side(now, (), locked.vllm)
+        new = self._side(then, self._overrides, vllm) if self._overrides or vllm != locked.vllm else old
         if new.why is not None:
             unknown.append(f"its memory cannot be planned: {new.why}")
         model, models = self._model(locked.model, then.model, then.loaded.recipe.model.revision, unknown)
         draft, drafts = locked.draft, None
         if locked.draft is not None and then.draft is not None:
             draft, drafts = self._model(locked.draft, then.draft, None, unknown)
-        before = Side(
+        was, will = release.held(old), release.held(new) if known else None
+        before = UpgradeSide(
             image=locked.image.reference,
             digest=locked.image.digest,
             vllm=locked.vllm,
-            steady_bytes=old.steady_bytes,
-            peak_bytes=old.peak_bytes,
+            steady_bytes=None if was is None else was.bound_bytes,
+            peak_bytes=None if was is None else was.peak_bytes,
             model=locked.model.revision,
             draft=locked.draft.revision if locked.draft is not None else None,
         )
-        after = Side(
+        after = UpgradeSide(
             image=reference,
             digest=locked.image.digest if same else digest,
             vllm=vllm,
-            steady_bytes=new.steady_bytes if known else None,
-            peak_bytes=new.peak_bytes if known else None,
+            steady_bytes=None if will is None else will.bound_bytes,
+            peak_bytes=None if will is None else will.peak_bytes,
             model=models,
             draft=drafts,
         )
-        gone = tuple(one for one in new.doubts if one not in old.doubts)
-        misfits = (*(one for one in new.misfits if one not in old.misfits), *self._fixed(new, locked.vllm, vllm))
+        told = (*release.misfits(old, new), *release.fixed(new.mods, _version(locked.vllm), _version(vllm)))
         moved = {"reference": reference, "digest": digest, "id": None}
         image = locked.image if same else locked.image.model_copy(update=moved)
         lock = locked.model_copy(update={"image": image, "vllm": vllm, "model": model, "draft": draft})
-        return ServiceUpgrade(name, before, after, gone, misfits, tuple(dict.fromkeys(unknown))), lock
+        return ServiceUpgrade(name, before, after, release.gone(old, new), told, tuple(dict.fromkeys(unknown))), lock
 
     # --- the image ---------------------------------------------------------------------------------------------------
 
@@ -220,38 +208,16 @@ class _Asker:
 
     # --- what follows from the release -------------------------------------------------------------------------------
 
-    def _rules(self, read: Located, overrides: tuple[str, ...], vllm: str | None) -> _Rules:
+    def _side(self, read: Located, overrides: tuple[str, ...], vllm: str | None) -> Side:
         """Return a service of the stack as a vLLM serves it, None: the one that its recipe says."""
         name = read.member.service
         own = [text for text in overrides if _is_for(name, text)]
         own += [f"vllm={json.dumps(Version(vllm).public)}"] if vllm is not None else []
-        # Without images: those that are here are of the release before.
-        loader = self._world.loader(self._world.ports.models)
         try:
-            (one,) = loader.located([f"{self._stack}:{name}"], own, strict=False)
+            # Without images: those that are here are of the release before.
+            return side(self._world, self._world.ports.models, f"{self._stack}:{name}", own)
         except InputError as error:
-            return _Rules(read.loaded, None, None, (), (), error.message.partition("\n")[0])
-        recipe, release = one.loaded.recipe, one.loaded.version.version
-        doubts = [
-            f"{doubt.message}; {doubt.hint}" if doubt.hint else doubt.message
-            for doubt in flags.doubts(recipe.args, recipe.env, recipe.backends, release)
-        ]
-        misfits = tuple(each.message for each in mods.misfits(self._world.catalog, one.loaded)) if recipe.mods else ()
-        try:
-            (service,) = loader.services([one])
-        except InputError as error:
-            return _Rules(one.loaded, None, None, tuple(doubts), misfits, error.message.partition("\n")[0])
-        taken = service.footprint
-        return _Rules(one.loaded, taken.bound_bytes, taken.peak_bound_bytes, tuple(doubts), misfits)
-
-    def _fixed(self, rules: _Rules, before: str | None, after: str | None) -> list[str]:
-        """Return in words which mods are needed no more: what they mend is mended in the release after."""
-        told = []
-        for name in rules.loaded.recipe.mods:
-            fixed = self._world.catalog.load("mod", name, Mod).fixed_in
-            if fixed is not None and _in(after, fixed) and not _in(before, fixed):
-                told.append(f"mod {name} is needed no more: vLLM {fixed} has what it mends")
-        return told
+            return Side(read.loaded, {}, why=error.message.partition("\n")[0])
 
     # --- models ------------------------------------------------------------------------------------------------------
 
@@ -273,8 +239,8 @@ class _Asker:
         return locked.model_copy(update=newer), listed.commit
 
 
-def _in(version: str | None, versions: str) -> bool:
-    return version is not None and SpecifierSet(versions).contains(Version(version), prereleases=True)
+def _version(text: str | None) -> Version | None:
+    return None if text is None else Version(text)
 
 
 def _is_for(service: str, override: str) -> bool:

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeAlias
 class RefusedFor(StrEnum):
     """Why a request is refused.
 
-    ``unknown``: the stack has no such service (404). ``queue-full`` is 429, and all others are 503: ``does-not-fit``
-    whoever is evicted; ``held`` and ``paused``, which a command ends; ``not-allowed`` to start it; ``waited-out``, as
-    long as it may; ``closed`` by the guard; ``start-failed``.
+    ``unknown``: the stack has no such service (404). ``queue-full`` is 429, ``died`` 502: the server broke off before
+    it answered, and runs as far as is known. All others are 503: ``does-not-fit`` whoever is evicted; ``held`` and
+    ``paused``, which a command ends; ``not-allowed`` to start it; ``waited-out``, as long as it may; ``closed`` by the
+    guard; ``start-failed``.
     """
 
     UNKNOWN = "unknown"
@@ -23,6 +24,7 @@ class RefusedFor(StrEnum):
     WAITED_OUT = "waited-out"
     CLOSED = "closed"
     START_FAILED = "start-failed"
+    DIED = "died"
 
 
 class StopFor(StrEnum):

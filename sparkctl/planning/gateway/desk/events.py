@@ -123,6 +123,12 @@ class ServicesSeen(NamedTuple):
     others_start: str = ""
 
 
+class ServerLost(NamedTuple):
+    """A server took no connection: it gets nothing until the agent has looked."""
+
+    service: str
+
+
 class ServicePinned(NamedTuple):
     """An operator pinned a service on the page, or let go of it: while it is pinned nothing stops it."""
 
@@ -141,9 +147,13 @@ class MemoryLooked(NamedTuple):
 
 
 class GuardClosed(NamedTuple):
-    """No start is admitted (``why`` is a sentence), or with "" they are again."""
+    """No start is admitted (``why`` is a sentence), or with "" they are again.
+
+    ``waits``: that ends by itself, as an apply does, so that requests wait for it as for a start.
+    """
 
     why: str
+    waits: bool = False
 
 
 class StackDeclared(NamedTuple):
@@ -168,6 +178,7 @@ DeskEvent: TypeAlias = (
     | ServiceStopped
     | StopFailed
     | ServicesSeen
+    | ServerLost
     | ServicePinned
     | MemoryLooked
     | GuardClosed

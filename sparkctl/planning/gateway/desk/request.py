@@ -32,6 +32,8 @@ class DeskRequest:
     told meanwhile what it waits for, so that it may wait for a start that is under way longer than ``wait_s``.
     ``keeps``: it counts as use of its service; one that does not (a tokenize: clients ask every model for it, see
     goniz/opencode-local-provider#14) takes no place, starts nothing, and keeps nothing running.
+    ``sent``: a server had it, and broke off without an answer. It is told what became of that server, and never handed
+    on again: nobody knows what was done with it.
     Of requests that wait for the same service the higher ``priority`` is first, then who came first.
     """
 
@@ -40,6 +42,7 @@ class DeskRequest:
     stream: bool = False
     may_start: bool = True
     keeps: bool = True
+    sent: bool = False
     priority: int = 0
     wait_s: float = WAIT_S
     at: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -18,8 +19,8 @@ class DeskState(StrEnum):
     """Where a service stands at the desk.
 
     ``draining`` is ready, takes nothing new, and is stopped once its answers have ended. ``stuck`` takes nothing
-    either: its server makes no steps (eugr/spark-vllm-docker#260), which the agent ends. ``held``: it was given up;
-    ``paused``: an operator stopped it. Both are started by no request.
+    either: its server makes no steps (eugr/spark-vllm-docker#260), which the agent ends, or takes no connection.
+    ``held``: it was given up; ``paused``: an operator stopped it. Both are started by no request.
     """
 
     OFF = "off"
@@ -45,6 +46,7 @@ class DeskDeclared:
     ``limit`` is how many requests it answers at once (`limits.sequences`) and ``queue`` how many more wait for it.
     ``idle_s`` as in the stack: after so long without a request it is stopped, None: never. ``load_s`` is how long its
     start usually takes, 0 where that is not known. ``command`` is what an operator types to start it.
+    ``after`` are all services that have to be there before it is started, in the order of their starts.
     """
 
     name: str
@@ -58,6 +60,7 @@ class DeskDeclared:
     queue: int = 16
     load_s: float = 0.0
     command: str = ""
+    after: tuple[str, ...] = ()
 
     @property
     def least_stay_s(self) -> float:
@@ -73,6 +76,7 @@ class DeskService:
     start: what it does, and when it is expected to be ready (None: not known). ``ours``: the desk asked for the start
     or the stop that is under way, so that its outcome comes as an event. ``busy``: it answers somebody who does not
     come through the desk. ``wanted``: it has to run though nobody asks, and waits for room since ``wanted_at``.
+    ``died``: it ended by itself after it had been ready. ``seen_at`` is when the agent looked at it last.
     ``not_before``: it is not started earlier, after a failure. ``used_at`` is when the last answer ended, or when it
     was seen ready first.
     """
@@ -86,6 +90,8 @@ class DeskService:
     gone: bool = False
     busy: bool = False
     pinned: bool = False
+    died: bool = False
+    seen_at: float = -math.inf
     wanted_at: float | None = None
     ready_at: float = 0.0
     used_at: float = 0.0

@@ -29,10 +29,10 @@ APART_S: Final = 1.0
 class Desk:
     """The desk at one moment. Times are in seconds on a clock that only runs forward.
 
-    ``closed`` is why no start is admitted, "" while they are. ``looking_at`` is since when a look at the memory is
-    awaited, None for none, ``looked_at`` when the last one came, and ``look_again_at`` when the next one is worth it.
-    ``making`` is for whom room is made. ``others_start`` is what starts and is none of its services.
-    ``ended_at`` is when a service ended last: its memory may come back later.
+    ``closed`` is why no start is admitted, "" while they are, and ``closed_waits`` whether requests wait meanwhile.
+    ``looking_at`` is since when a look at the memory is awaited, None for none, ``looked_at`` when the last one came,
+    and ``look_again_at`` when the next one is worth it. ``making`` is for whom room is made. ``others_start`` is what
+    starts and is none of its services. ``ended_at`` is when a service ended last: its memory may come back later.
     """
 
     services: Mapping[str, DeskService] = field(default_factory=lambda: MappingProxyType({}))
@@ -45,6 +45,7 @@ class Desk:
     look_why: str = ""
     others_start: str = ""
     ended_at: float = -math.inf
+    closed_waits: bool = False
 
     @property
     def kept_off(self) -> frozenset[str]:
@@ -84,6 +85,7 @@ class DeskWork:
         self.look_why = desk.look_why
         self.others_start = desk.others_start
         self.ended_at = desk.ended_at
+        self.closed_waits = desk.closed_waits
         self._waiting: dict[str, dict[str, DeskRequest]] = {}
         self._serving: dict[str, int] = {}
         for one in self.requests.values():
@@ -102,6 +104,7 @@ class DeskWork:
             self.look_why,
             self.others_start,
             self.ended_at,
+            self.closed_waits,
         )
 
     # --- services -----------------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class DeskWork:
         """Start a service, for whoever waits for it."""
         load = service.declared.load_s
         eta = self.now + load if load else None
-        self.put(replace(service, state=DeskState.STARTING, ours=True, phase="", eta_at=eta, why=""))
+        self.put(replace(service, state=DeskState.STARTING, ours=True, phase="", eta_at=eta, why="", died=False))
         self.effects.append(StartService(service.name, why))
 
     def look_soon(self) -> None:
@@ -145,9 +148,15 @@ class DeskWork:
         return [name for name, found in self._waiting.items() if found]
 
     def asked_at(self, name: str) -> float | None:
-        """Return since when a request that may start a service waits for it, None where none does."""
-        found = self._waiting.get(name)
-        return min((one.at for one in found.values() if one.may_start), default=None) if found else None
+        """Return since when a request that may start a service waits for it, None where none does.
+
+        It waits also where it is for one that is not there, and that comes after this one.
+        """
+        later = (
+            one.name for one in self.services.values() if name in one.declared.after and one.state is DeskState.OFF
+        )
+        waits = (one for each in (name, *later) for one in self._waiting.get(each, {}).values())
+        return min((one.at for one in waits if one.may_start), default=None)
 
     def waiters(self) -> list[DeskRequest]:
         """Return the requests that wait, whatever for."""

@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.planning.box.declared import StartMode
+from sparkctl.planning.gateway.desk.rules import before
 from sparkctl.planning.gateway.desk.service import HOLDING, DeskState
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ def idle_bound_s(one: DeskService) -> float:
 
 def could_go(work: DeskWork, coming: DeskService) -> frozenset[str]:
     """Return the services that may be gone one day, so that another one has room: stopped for it, or by idle."""
+    stay = before.company(work, coming)
     return frozenset(
         one.name
         for one in work.services.values()
         if one.state in HOLDING
-        and one.name != coming.name
+        and one.name not in stay
         and (one.state is DeskState.STOPPING or may_go(one, coming) or one.goes_by_idle)
     )
 
@@ -67,7 +69,7 @@ def evictable(work: DeskWork, coming: DeskService, *, overdue: bool) -> list[Des
 
 
 def _may_go_now(work: DeskWork, one: DeskService, coming: DeskService, *, overdue: bool) -> bool:
-    if not one.up or not may_go(one, coming) or work.now < one.stays_until:
+    if not one.up or not may_go(one, coming) or work.now < one.stays_until or one.name in before.company(work, coming):
         return False
     if overdue:
         return True

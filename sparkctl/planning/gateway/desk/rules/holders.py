@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def holders(work: DeskWork, coming: DeskService) -> tuple[str, float | None]:
     """Return who is in the way of a service, and in how many seconds the first of them may go (None: not known)."""
+    if work.closed:
+        return work.closed, None
     if work.look_why:
         return work.look_why, None
     starting = work.starting

@@ -17,6 +17,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.effects import LookAtMemory, RefusedFor, StopFor, StopService
 from sparkctl.planning.gateway.desk.room import MakingRoom
+from sparkctl.planning.gateway.desk.rules import before
 from sparkctl.planning.gateway.desk.rules.eligible import chosen, could_go, evictable, idle_bound_s, may_go
 from sparkctl.planning.gateway.desk.rules.holders import who_stays
 from sparkctl.planning.gateway.desk.service import HOLDING, DeskState
@@ -64,14 +65,15 @@ def candidates(work: DeskWork) -> list[DeskService]:
     """Return the services that somebody waits for and that are not there, whose turn it is first.
 
     Of the same priority the one that room was made for comes before those whose requests are older: these may be the
-    ones that went for it.
+    ones that went for it. One that comes after others is asked about before these are: it may never have room.
     """
     first = None if work.making is None else work.making.coming
     found = []
     for one in work.services.values():
         since = asked_since(work, one) if one.state is DeskState.OFF else None
         if since is not None:
-            found.append((-one.declared.priority, one.name != first, since, one.name))
+            waits = bool(before.missing(work, one))
+            found.append((-before.rank(work, one), not waits, one.name != first, since, one.name))
     return [work.services[name] for *_, name in sorted(found)]
 
 
@@ -86,7 +88,7 @@ def check(work: DeskWork) -> None:
         return
     coming = work.services.get(making.coming)
     needed = coming is not None and coming.state is DeskState.OFF and asked_since(work, coming) is not None
-    if coming is None or not needed or work.closed or (not making.stopping and not _drain(work, making, coming)):
+    if coming is None or not needed or work.closed or not (making.stopping or _drain(work, making, coming)):
         let_off(work)
     elif making.stopping and making.gone_at is None and not _stopping(work, making):
         work.making = making._replace(gone_at=work.now)
@@ -104,6 +106,7 @@ def let_off(work: DeskWork) -> None:
 
 def _drain(work: DeskWork, making: MakingRoom, coming: DeskService) -> bool:
     """Return whether each of those that are to go still waits for its last answer, and may go."""
+    coming = before.raised(work, coming)
     for name in making.victims:
         one = work.services.get(name)
         if one is None or one.state is not DeskState.DRAINING:
@@ -148,7 +151,9 @@ def decide(work: DeskWork, fits: Fits | None) -> None:
         return
     ahead: list[Ahead] = []
     for service in candidates(work):
-        waits = _turn(work, fits, service, ahead)
+        if asked_since(work, service) is None:
+            continue  # whoever asked for what comes after it was refused meanwhile
+        waits = _turn(work, fits, before.raised(work, service), ahead)
         if work.starting:
             return
         if waits is not None:
@@ -160,12 +165,15 @@ def decide(work: DeskWork, fits: Fits | None) -> None:
 def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead]) -> Ahead | None:
     """Start a service, or begin to make room for it; return what it waits for, None where it need not wait."""
     name = coming.name
+    first = before.missing(work, coming)
+    if first:
+        _refuse_with_those_before(work, fits, coming, first)
+        return None
     alone = fits(NOBODY, (name,))
     if alone.fits:
         if startable(work, coming) and _harmless(work, fits, name, NOBODY, ahead):
             let_off(work)
-            number = len(work.waiting(name))
-            work.start(coming, f"{number} request{'s ask' if number != 1 else ' asks'} for {name}")
+            work.start(work.services[name], _why_started(work, coming))
             return None
         return Ahead(name, NOBODY)
     for_it = work.making is not None and work.making.coming == name
@@ -183,12 +191,32 @@ def _turn(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[Ahead
     return _stands_ahead(work, fits, coming)
 
 
+def _why_started(work: DeskWork, coming: DeskService) -> str:
+    later = [one.name for one in work.services.values() if coming.name in one.declared.after and work.waiting(one.name)]
+    asked = coming.name if work.waiting(coming.name) or not later else later[0]
+    number = len(work.waiting(asked))
+    words = f"{number} request{'s ask' if number != 1 else ' asks'} for {asked}"
+    return words if asked == coming.name else f"{words}, which comes after it"
+
+
+def _refuse_with_those_before(work: DeskWork, fits: Fits, coming: DeskService, first: Sequence[DeskService]) -> None:
+    """Refuse what never has room together with those that it comes after, before one of these is started for it."""
+    names = tuple(one.name for one in first)
+    there = frozenset(one.name for one in first if one.state in HOLDING)
+    could = could_go(work, coming) - there
+    at_best = fits(could, (*(name for name in names if name not in there), coming.name))
+    if not at_best.fits and work.now - work.ended_at >= SETTLE_S:
+        after = f"\n  {coming.name} comes after {', '.join(names)}, which has to be there first"
+        _refuse(work, coming, f"{at_best.words}{who_stays(work, coming, could)}{after}")
+
+
 def _stands_ahead(work: DeskWork, fits: Fits, coming: DeskService) -> Ahead | None:
     """Return whom others have to leave room for: not who waits for what nobody but time can stop."""
     soon = chosen(evictable(work, coming, overdue=True), fits, coming.name)
     if soon is not None:
         return Ahead(coming.name, soon)
-    later = frozenset(one.name for one in work.services.values() if one.state in HOLDING and may_go(one, coming))
+    those = (one for one in work.services.values() if one.state in HOLDING and may_go(one, coming))
+    later = frozenset(one.name for one in those) - before.company(work, coming)
     return Ahead(coming.name, later) if fits(later, (coming.name,)).fits else None
 
 
@@ -240,7 +268,7 @@ def _make_room(work: DeskWork, fits: Fits, coming: DeskService, ahead: Sequence[
 def _stop(work: DeskWork, making: MakingRoom) -> None:
     """Stop those that are to go: none of them answers anybody."""
     work.making = making._replace(stopping=True)
-    coming = work.services[making.coming]
+    coming = before.raised(work, work.services[making.coming])
     for name in sorted(making.victims):
         one = work.services[name]
         idle = format_duration(work.now - one.used_at)

@@ -15,7 +15,7 @@ from sparkctl.base.units import format_duration
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.effects import RefusedFor
 from sparkctl.planning.gateway.desk.request import RequestPlace
-from sparkctl.planning.gateway.desk.rules import holders
+from sparkctl.planning.gateway.desk.rules import before, holders, refusing
 from sparkctl.planning.gateway.desk.service import DeskState
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.service import DeskService
     from sparkctl.planning.gateway.desk.state import DeskWork
 
-CLOSED_RETRY_S: Final = 30.0
-"""When the guard has closed admission: it is opened again after 30 s above the reserve at the earliest."""
 QUEUE_RETRY_S: Final = 5.0
 """When the queue is full, a choice: an answer of some hundred tokens takes about so long."""
 
@@ -33,7 +31,7 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
     """Take a request in, or refuse it where too many are there before it."""
     request = replace(
         asked,
-        may_start=asked.may_start and asked.keeps,
+        may_start=asked.may_start and asked.keeps and not asked.sent,
         at=work.now,
         place=RequestPlace.WAITING,
         served_at=None,
@@ -44,6 +42,8 @@ def arrive(work: DeskWork, asked: DeskRequest) -> None:
     work.change(request)
     if service is None or service.gone:
         return
+    if request.sent:
+        return  # it was let in before
     if not request.keeps and service.state is DeskState.READY:
         work.forward(request)
         return
@@ -60,7 +60,7 @@ def serve(work: DeskWork) -> None:
         service = work.services.get(name)
         if service is not None and service.state is DeskState.READY:
             free = max(0, service.declared.limit - work.serving(name))
-            waiting = work.waiting(name)
+            waiting = [one for one in work.waiting(name) if not one.sent]
             for request in [*waiting[:free], *(one for one in waiting[free:] if not one.keeps)]:
                 work.forward(request)
 
@@ -72,8 +72,10 @@ def refuse(work: DeskWork) -> None:
         if service is None or service.gone:
             words = f"{request.service} is no service of the stack that is applied"
             work.refuse(request, RefusedFor.UNKNOWN, words, final=True)
+        elif request.sent:
+            refusing.broken_off(work, request, service)
         elif service.state in {DeskState.HELD, DeskState.PAUSED}:
-            _stands_still(work, request, service)
+            refusing.stands_still(work, request, service)
         elif service.state in {DeskState.OFF, DeskState.STOPPING, DeskState.DRAINING}:
             _cold(work, request, service)
         elif work.now >= waits_until(request, service):
@@ -85,6 +87,8 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
 
     One that streams waits for a start to its end, however long, and then for its turn as if it had just come.
     """
+    if request.sent:
+        return request.until
     if request.stream and service.state is DeskState.STARTING:
         return math.inf
     if request.stream and service.state is DeskState.READY:
@@ -92,41 +96,47 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
     return request.until
 
 
-def _stands_still(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
-    held = service.state is DeskState.HELD
-    doing = "is held" if held else "is paused"
-    kind = RefusedFor.HELD if held else RefusedFor.PAUSED
-    why = f": {service.why}" if service.why else ""
-    work.refuse(request, kind, f"{service.name} {doing}{why}{_by_hand(service)}", final=True)
-
-
-def _by_hand(service: DeskService) -> str:
-    return f"; {service.declared.command} starts it" if service.declared.command else ""
-
-
 def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request for a service that has first to be started, where that is not to be expected."""
     name = service.name
-    if work.closed:
+    still = before.stands_still(work, service)
+    not_before, latest = before.waits_until(work, service)
+    if work.closed and not work.closed_waits:
         words = f"{name} is not running, and nothing is started now: {work.closed}"
-        work.refuse(request, RefusedFor.CLOSED, words, retry_s=CLOSED_RETRY_S)
+        work.refuse(request, RefusedFor.CLOSED, words, retry_s=refusing.CLOSED_RETRY_S)
     elif service.declared.start is StartMode.MANUAL:
-        words = f"{name} is not running, and is started by hand alone{_by_hand(service)}"
+        words = f"{name} is not running, and is started by hand alone{refusing.by_hand(service)}"
         work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)
-    elif not request.may_start and service.wanted_at is None:
-        words = f"{name} is not running, and this request may not start it{_by_hand(service)}"
+    elif not request.may_start and service.wanted_at is None and not comes_back(service):
+        words = f"{name} is not running, and this request may not start it{refusing.by_hand(service)}"
         work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)
-    elif service.state is DeskState.OFF and service.not_before > work.now:
-        left = service.not_before - work.now
-        why = f": {service.why}" if service.why else ""
-        words = f"{name} is not ready{why}; it is started again in {format_duration(left)} at the earliest"
+    elif still is not None:
+        kind, words = still
+        work.refuse(request, kind, words, final=True)
+    elif service.state is DeskState.OFF and not_before > work.now and not _in_time(request, service, not_before):
+        left = not_before - work.now
+        why = f": {latest.why}" if latest.why else ""
+        after = "" if latest is service else f"{name} comes after {latest.name}: "
+        words = (
+            f"{after}{latest.name} is not ready{why}; it is started again in {format_duration(left)} at the earliest"
+        )
         work.refuse(request, RefusedFor.START_FAILED, words, retry_s=left)
     elif work.now >= request.until:
         _waited_out(work, request, service)
 
 
+def comes_back(service: DeskService) -> bool:
+    """Return whether a service that is not there is started again though nobody asks: it ended by itself."""
+    return service.died and service.declared.start is StartMode.ALWAYS
+
+
+def _in_time(request: DeskRequest, service: DeskService, not_before: float) -> bool:
+    """Return whether a request may wait for the restart of a server that died, as it waits for a cold start."""
+    return service.died and not_before + service.declared.load_s <= request.until
+
+
 def stuck(service: DeskService) -> str:
-    """Return that a server makes no steps, in words."""
+    """Return that a server makes no steps, or takes no connection, in words."""
     return f"{service.name} is stuck{f': {service.why}' if service.why else ''}"
 
 
@@ -136,10 +146,12 @@ def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> N
     if service.state is DeskState.STARTING:
         left = None if service.eta_at is None else max(service.eta_at - work.now, 1.0)
         then = "" if left is None else f", about {format_duration(left)} left"
-        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or CLOSED_RETRY_S)
+        work.refuse(
+            request, RefusedFor.WAITED_OUT, f"{waited}: it is starting{then}", retry_s=left or refusing.CLOSED_RETRY_S
+        )
         return
     if service.state is DeskState.STUCK:
-        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {stuck(service)}", retry_s=CLOSED_RETRY_S)
+        work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {stuck(service)}", retry_s=refusing.CLOSED_RETRY_S)
         return
     if service.state is DeskState.READY:
         limit = service.declared.limit
@@ -148,4 +160,4 @@ def _waited_out(work: DeskWork, request: DeskRequest, service: DeskService) -> N
         work.refuse(request, RefusedFor.QUEUE_FULL, words, retry_s=QUEUE_RETRY_S)
         return
     words, left = holders.holders(work, service)
-    work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {words}", retry_s=left or CLOSED_RETRY_S)
+    work.refuse(request, RefusedFor.WAITED_OUT, f"{waited}: {words}", retry_s=left or refusing.CLOSED_RETRY_S)

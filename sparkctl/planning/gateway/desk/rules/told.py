@@ -17,6 +17,7 @@ from sparkctl.planning.gateway.desk.events import (
     RequestLeft,
     RequestRests,
     SeenAtDesk,
+    ServerLost,
     ServicePinned,
     ServicesSeen,
     ServiceStarted,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.events import DeskEvent
     from sparkctl.planning.gateway.desk.state import DeskWork
 
+LOST: Final = "its server takes no connection"
 AGAIN_S: Final = 10.0
 """After a refusal by admission memory is looked at again after so long at the latest, a choice."""
 
@@ -209,11 +211,12 @@ def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:
         state = DeskState.DRAINING if service.state is DeskState.DRAINING else state
         elsewhere = look.busy and not work.serving(service.name)
         used_at = work.now if elsewhere else now_ready.used_at
-        work.put(replace(now_ready, state=state, why=look.why, busy=elsewhere, used_at=used_at))
+        work.put(replace(now_ready, state=state, why=look.why, busy=elsewhere, used_at=used_at, seen_at=work.now))
         if service.busy and not elsewhere:
             work.look_soon()
         return
     eta = None if look.eta_s is None else work.now + look.eta_s
+    died = (service.up or service.died) and look.state in {DeskState.OFF, DeskState.STOPPING}
     wanted = (service.wanted_at if service.wanted_at is not None else work.now) if look.wanted else None
     not_before = max(service.not_before, work.now + look.wait_s) if look.wait_s else service.not_before
     work.put(
@@ -224,6 +227,7 @@ def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:
             phase=look.phase,
             eta_at=eta,
             busy=False,
+            died=died,
             wanted_at=wanted,
             not_before=not_before,
         )
@@ -241,6 +245,7 @@ def _ready(work: DeskWork, service: DeskService) -> DeskService:
         why="",
         phase="",
         eta_at=None,
+        died=False,
         wanted_at=None,
         ready_at=work.now,
         used_at=work.now,
@@ -250,6 +255,13 @@ def _ready(work: DeskWork, service: DeskService) -> DeskService:
     work.put(ready)
     work.look_soon()
     return ready
+
+
+@note.register(ServerLost)
+def _(event: ServerLost, work: DeskWork) -> None:
+    service = work.services.get(event.service)
+    if service is not None and service.state is DeskState.READY:
+        work.put(replace(service, state=DeskState.STUCK, why=LOST))
 
 
 @note.register(ServicePinned)
@@ -271,7 +283,7 @@ def _(event: MemoryLooked, work: DeskWork) -> None:
 
 @note.register(GuardClosed)
 def _(event: GuardClosed, work: DeskWork) -> None:
-    work.closed = event.why
+    work.closed, work.closed_waits = event.why, event.waits
     work.look_soon()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.units import format_duration
 from sparkctl.planning.gateway.desk.effects import TellWaiter
 from sparkctl.planning.gateway.desk.request import RequestPlace
+from sparkctl.planning.gateway.desk.rules import before
 from sparkctl.planning.gateway.desk.rules.holders import holders
 from sparkctl.planning.gateway.desk.rules.queueing import stuck
 from sparkctl.planning.gateway.desk.service import DeskState
@@ -19,6 +20,7 @@ from sparkctl.planning.gateway.desk.state import Desk, DeskWork
 
 if TYPE_CHECKING:
     from sparkctl.planning.gateway.desk.request import DeskRequest
+    from sparkctl.planning.gateway.desk.room import MakingRoom
 from sparkctl.planning.gateway.desk.service import DeskService
 
 FIRST_S: Final = 5.0
@@ -61,16 +63,36 @@ def _words(work: DeskWork, request: DeskRequest) -> str:
 
 
 def _cold(work: DeskWork, service: DeskService) -> str:
+    first = before.missing(work, service)
+    if not first:
+        return _alone(work, service)
+    one = first[0]
+    doing = _starting(one, work.now) if one.state is DeskState.STARTING else _alone(work, one)
+    return f"waiting for {service.name}, which comes after {one.name}: {doing}"
+
+
+def _alone(work: DeskWork, service: DeskService) -> str:
+    """Return what a service that is not there waits for, but for those that it comes after."""
     making, name = work.making, service.name
     if making is not None and making.coming == name:
-        those = ", ".join(sorted(making.victims))
-        if making.stopping:
-            return f"making room for {name}: stopping {those}"
-        number = sum(work.serving(one) for one in making.victims)
-        return f"making room for {name}: {those} ends {number} answer{'s' if number != 1 else ''} first"
+        return _making_room(work, making)
     if service.state in {DeskState.DRAINING, DeskState.STOPPING}:
         return f"waiting for {name}: it is being stopped, and is started again"
+    if work.closed:
+        return f"waiting for {name}: {work.closed}"
+    if service.died and service.not_before > work.now:
+        why = f" ({service.why})" if service.why else ""
+        left = format_duration(service.not_before - work.now)
+        return f"waiting for {name}: it ended{why}, and is started again in {left}"
     return f"waiting for room for {name}: {holders(work, service)[0]}"
+
+
+def _making_room(work: DeskWork, making: MakingRoom) -> str:
+    those, name = ", ".join(sorted(making.victims)), making.coming
+    if making.stopping:
+        return f"making room for {name}: stopping {those}"
+    number = sum(work.serving(one) for one in making.victims)
+    return f"making room for {name}: {those} ends {number} answer{'s' if number != 1 else ''} first"
 
 
 def _starting(service: DeskService, now: float) -> str:

@@ -10,15 +10,16 @@ of some GB a token is held up between its layers, and so are experts, which are 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.memory import roofline
+from sparkctl.memory.pace import roofline
 from sparkctl.memory.weights.parameters import is_tied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.memory.model.geometry import Geometry
+    from sparkctl.memory.footprint import Once
+    from sparkctl.memory.pace.roofline import Reading
     from sparkctl.memory.weights.loaded import Weights
 
 
@@ -66,12 +67,15 @@ class Speed(NamedTuple):
     """How fast one reader gets tokens without drafts.
 
     ``bytes_per_token`` is what is read for one, ``most`` the roofline in tokens per second, of which ``reached`` says
-    the share to expect.
+    the share to expect. ``reading`` is what of it are weights, ``cached`` what is cache; ``layers`` are the model's.
     """
 
     bytes_per_token: int
     most: float
     reached: ReachedShare
+    reading: Reading
+    cached: int
+    layers: int
 
     @property
     def expected(self) -> float:
@@ -107,32 +111,29 @@ def _between(small: float, large: float, place: float) -> float:
     return small + place * (large - small)
 
 
-def speed(
-    weights: Weights,
-    shape: Geometry,
-    config: Mapping[str, Any],
-    cache_dtype: str,
-    tokens: int,
-    bytes_per_second: float,
-) -> Speed | None:
+def speed(weights: Weights, once: Once, cache_dtype: str, tokens: int, bytes_per_second: float) -> Speed | None:
     """Return how fast a model writes behind ``tokens`` tokens; None where only the sum of its weights is known.
 
     So it is where a checkpoint's logged size tells that it is quantized, and nothing tells what in it is.
 
-    ``cache_dtype`` is the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the card's memory.
+    ``once`` is of the model, ``cache_dtype`` the recipe's kv-cache-dtype, ``bytes_per_second`` the bandwidth of the
+    card's memory.
 
     Raises:
         InputError: a number of the config that is missing, is none, or is impossible.
     """
+    shape, config = once.shape, once.facts.config
     tied = is_tied(config) if weights.by_component else True
     unexplained = abs(weights.by_component.get(LESS, 0))
     if unexplained > LEAST_KNOWN * max(weights.bytes, 1):
         return None
-    read = roofline.weights_read(weights.by_component, shape.experts, shape.experts_per_token, tied=tied)
-    if read is None:
+    reading = roofline.reading(weights.by_component, shape.experts, shape.experts_per_token, tied=tied)
+    if reading is None:
         return None
-    cached = shape.kv_cache_dtype or cache_dtype if cache_dtype == "auto" else cache_dtype
-    read += roofline.cache_read(config, cached, tokens)
+    dtype = shape.kv_cache_dtype or cache_dtype if cache_dtype == "auto" else cache_dtype
+    cached = roofline.cache_read(once.read_shape, dtype, tokens)
+    read = reading.bytes_for(1) + cached
     sparse = shape.experts and shape.experts_per_token and weights.by_component.get("experts")
     bits = bits_of_experts(weights.by_dtype) if sparse else None
-    return Speed(read, roofline.tokens_per_second(read, bytes_per_second), reached(read, bits))
+    most = roofline.tokens_per_second(read, bytes_per_second)
+    return Speed(read, most, reached(read, bits), reading, cached, shape.layers)

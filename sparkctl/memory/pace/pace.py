@@ -1,0 +1,106 @@
+"""How fast a server writes for one reader, drafts counted, and for one reader of each of several servers. Pure.
+
+    a step      = what its tokens read / (bandwidth x share)            drafts, the tokens that are checked, the cache
+    tokens/s    = (1 + drafts that are accepted) / a step
+
+Of two servers that are busy the GPU computes one at a time. They get through their layers by turns, so that a step of
+a model of more layers waits more often:
+
+    layers a second of each = 1 / the sum over all servers of (a step / its layers)
+
+That is an assumption, held against the one published pair (docs/speed.md); equal turns by time are further from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.memory.pace.speed import Speed
+
+
+class DraftReading(NamedTuple):
+    """What drafting reads in a step: ``tokens`` are drafted by so many ``passes``, of ``bytes`` each."""
+
+    tokens: int
+    passes: int
+    bytes: int
+
+
+class Accepted(NamedTuple):
+    """Which share of the drafts is accepted, by their position, and who saw that."""
+
+    shares: tuple[float, ...]
+    source: str
+
+    def tokens(self, drafted: int) -> float:
+        """Return how many tokens a step writes that drafts so many; of a position that nobody saw none is accepted."""
+        return 1 + sum(self.shares[:drafted])
+
+
+class Pace(NamedTuple):
+    """How fast a server writes for one reader.
+
+    ``plain`` is its speed without drafts, ``drafting`` what drafts read (None: it drafts nothing), ``accepted`` is None
+    where nobody said how many are accepted. ``factor`` is by how much this host is faster than the shares of
+    ``plain`` say, by its own benchmarks.
+    """
+
+    plain: Speed
+    drafting: DraftReading | None = None
+    accepted: Accepted | None = None
+    factor: float = 1.0
+
+    @property
+    def bytes_of_step(self) -> int:
+        """What a step reads."""
+        if self.drafting is None:
+            return self.plain.bytes_per_token
+        own = self.plain.reading.bytes_for(1 + self.drafting.tokens) + self.plain.cached
+        return own + self.drafting.passes * self.drafting.bytes
+
+    @property
+    def step_s(self) -> float:
+        """How long a step takes, in seconds."""
+        return self.bytes_of_step / (self.plain.bytes_per_token * self.plain.expected * self.factor)
+
+    @property
+    def tokens_of_step(self) -> float | None:
+        """How many tokens a step writes, None where it drafts and nobody said how many are accepted."""
+        if self.drafting is None:
+            return 1.0
+        return None if self.accepted is None else self.accepted.tokens(self.drafting.tokens)
+
+    @property
+    def expected(self) -> float | None:
+        """The speed to expect, in tokens per second; None as for ``tokens_of_step``."""
+        tokens = self.tokens_of_step
+        return None if tokens is None else tokens / self.step_s
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The least and the most in tokens per second: with none and with all of its drafts accepted."""
+        drafted = 0 if self.drafting is None else self.drafting.tokens
+        return 1 / self.step_s, (1 + drafted) / self.step_s
+
+
+def together(paces: Mapping[str, Pace]) -> dict[str, tuple[float, float]]:
+    """Return by name the least and the most tokens per second while each of the servers writes for one reader.
+
+    Both are the expected speed where it is known how many drafts are accepted, or nothing is drafted.
+    """
+    a_layer_of_each = sum(one.step_s / max(1, one.plain.layers) for one in paces.values())
+    found = {}
+    for name, one in paces.items():
+        steps = 1 / (a_layer_of_each * max(1, one.plain.layers))
+        least, most = (speed * one.step_s for speed in one.span)
+        tokens = one.tokens_of_step
+        found[name] = (steps * least, steps * most) if tokens is None else (steps * tokens, steps * tokens)
+    return found
+
+
+def error(expected: float, measured: float) -> float:
+    """Return by what share of the measured one an expected speed is more (+) or less (-)."""
+    return expected / measured - 1

@@ -1,0 +1,57 @@
+"""What the Python API says of a recipe's command; ``Spark`` has these methods beside its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.base.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.exchange import explain as explaining
+    from sparkctl.operations.exchange import upgrade as upgrading
+    from sparkctl.operations.exchange.upgrade import UpgradedService
+    from sparkctl.recipes.explained.explanation import Explained
+else:
+    explaining = LazyModule("sparkctl.operations.exchange.explain")
+    upgrading = LazyModule("sparkctl.operations.exchange.upgrade")
+
+
+class RecipeMethods:
+    """The methods of a Spark that are about recipes alone: they need no engine."""
+
+    _world: World
+
+    def explain(
+        self, name: str, subject: str | None = None, overrides: Sequence[str] = (), *, strict: bool = False
+    ) -> Explained:
+        """Return of each word of a recipe's command where it comes from, what it does and costs, and what hurts.
+
+        Args:
+            name: a recipe, or a service of a stack.
+            subject: a flag, a variable or a key of the recipe; None: every word.
+            overrides: what is laid over it, as for ``plan``.
+            strict: a flag that the recipe's vLLM does not have is an error.
+
+        Raises:
+            InputError: a name that is none or a stack's, a file that cannot be used, or a subject that nothing has.
+        """
+        return explaining.explain(self._world, name, subject, overrides, strict=strict)
+
+    def upgrade(
+        self, name: str, to: str, *, vllm: str | None = None, overrides: Sequence[str] = ()
+    ) -> list[UpgradedService]:
+        """Return what another release changes for a recipe, or for each service of a stack. Nothing is pulled.
+
+        Args:
+            name: a recipe, a stack, or a service of one.
+            to: a version of vLLM, or an image.
+            vllm: the version in that image, where its tag does not say it.
+            overrides: what is laid over both sides, as for ``plan``.
+
+        Raises:
+            InputError: a name that is none, a file that cannot be used, or an image whose vLLM is not known.
+        """
+        return upgrading.upgrade(self._world, name, to, vllm=vllm, overrides=overrides)

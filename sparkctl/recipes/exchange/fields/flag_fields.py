@@ -1,0 +1,280 @@
+"""The flags of vLLM: a field of the recipe where one says the same, else ``args``; and what one Spark cannot be."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.base import shown
+from sparkctl.base.bounded import UnreadableError, read_json
+from sparkctl.recipes import values
+from sparkctl.recipes.exchange.fields.draft import SourceItem
+from sparkctl.recipes.exchange.fields.options import given_by, without_value
+from sparkctl.recipes.exchange.material import as_written, unknowns
+from sparkctl.vllm.command import words as serve_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from packaging.version import Version
+
+    from sparkctl.recipes.exchange.fields.draft import Draft
+    from sparkctl.recipes.exchange.launch import Word
+
+_RANKS: Final = frozenset({
+    "data-parallel-size", "data-parallel-size-local", "decode-context-parallel-size", "pipeline-parallel-size",
+    "prefill-context-parallel-size",
+    "tensor-parallel-size",
+})  # fmt: skip
+_SEVERAL_HOSTS: Final = {
+    "headless": "it is a part of a group of servers on several hosts",
+    "node-rank": "it is a part of a group of servers on several hosts",
+    "master-addr": "it is a part of a group of servers on several hosts",
+    "data-parallel-address": "it is a part of a group of servers on several hosts",
+    "data-parallel-external-lb": "it is a part of a group of servers on several hosts",
+    "data-parallel-hybrid-lb": "it is a part of a group of servers on several hosts",
+}
+SEVERAL_HOSTS: Final = "several hosts"
+"""The reason of what a group of hosts serves together."""
+_ALIASES: Final = {
+    "device-memory-utilization": "gpu-memory-utilization",
+    "spec-method": "speculative-config.method",
+    "spec-model": "speculative-config.model",
+    "spec-tokens": "speculative-config.num_speculative_tokens",
+}
+_BACKENDS: Final = {"moe-backend": "moe", "linear-backend": "linear", "attention-backend": "attention"}
+_LIMITS: Final = {"max-num-seqs": "sequences", "max-num-batched-tokens": "batched-tokens"}
+_FRACTION: Final = re.compile(r"[0-9]{0,3}\.?[0-9]{1,9}")
+_ITEMS: Final = re.compile(r"(\w+)=(\d{1,9})(?:,|$)")
+_MOST_SHOWN: Final = 200
+
+
+class GivenFlag(NamedTuple):
+    """A flag of the source: its value as a recipe would write it, and as it was read."""
+
+    name: str
+    value: Any
+    raw: bool | str | tuple[str, ...]
+    item: SourceItem
+
+
+class Serving(NamedTuple):
+    """What only the whole launch can place: the model's word, and flags by their name."""
+
+    model: Word | None
+    late: Mapping[str, GivenFlag]
+
+
+_LATE: Final = frozenset({"host", "max-model-len", "model", "port", "revision", "served-model-name"})
+
+
+def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving:
+    """Put a server's flags into fields and ``args``."""
+    texts = [word.text for word in words]
+    read = serve_words.read(texts, version)
+    given: dict[str, GivenFlag] = {}
+    for flag in read.flags:
+        item = SourceItem(words[flag.start].place, _shown(flag.name, texts[flag.start : flag.end]))
+        if texts[flag.start].startswith("-") and f"-{flag.name}" == texts[flag.start].partition("=")[0]:
+            draft.leave(item, "vLLM has no such short flag", None)
+            continue
+        one = GivenFlag(
+            _ALIASES.get(flag.name, flag.name), serve_words.plain_value(flag.name, flag.value), flag.value, item
+        )
+        before = given.pop(one.name, None)
+        if before is not None:
+            draft.explain(before.item, f"it is given again in line {item.place.line}, and the last counts")
+        given[one.name] = one
+    model, *others = (words[at] for at in read.positional) if read.positional else (None,)
+    for other in others:
+        if other is not None:
+            text = as_written(other.text)[:_MOST_SHOWN]
+            draft.leave(SourceItem(other.place, text), "vLLM takes one model, and this word belongs to no flag", None)
+    late: dict[str, GivenFlag] = {}
+    for one in list(given.values()):
+        if one.name in _LATE:
+            late[one.name] = one
+        else:
+            _place(draft, one)
+    _speculative(draft)
+    return Serving(model, late)
+
+
+def _shown(name: str, texts: Sequence[str]) -> str:
+    """Return a flag as it may be shown, as the source writes it."""
+    if name in values.SECRET_FLAGS or shown.looks_secret(name):
+        return texts[0].partition("=")[0]
+    return as_written(" ".join(texts))[:_MOST_SHOWN]
+
+
+def _place(draft: Draft, one: GivenFlag) -> None:
+    head, _, path = one.name.partition(".")
+    missing = unknowns(" ".join(one.raw) if isinstance(one.raw, tuple) else str(one.raw))
+    if head in values.SECRET_FLAGS:
+        _secret(draft, head, one)
+    elif missing:
+        draft.leave(one.item, without_value(missing), given_by(missing))
+    elif head in _SEVERAL_HOSTS or (head == "nnodes" and one.value != 1):
+        why = _SEVERAL_HOSTS.get(head, "it needs several hosts")
+        draft.refuse(SEVERAL_HOSTS, f"{one.item.text}: {why}", one.item.place)
+    elif head == "speculative-config":
+        _draft_key(draft, path, one)
+    elif head == "limit-mm-per-prompt":
+        _multimodal(draft, path, one)
+    else:
+        _FIELDS.get(head, _argument)(draft, one)
+
+
+def _executor(draft: Draft, one: GivenFlag) -> None:
+    if one.value in {"ray", "mp"}:
+        draft.explain(one.item, "one GPU needs no other processes")
+    else:
+        _argument(draft, one)
+
+
+def _secret(draft: Draft, head: str, one: GivenFlag) -> None:
+    name = values.SECRET_FLAGS[head]
+    before = draft.values.get(("secrets",), [])
+    names = [*before, name] if isinstance(before, list) and name not in before else before
+    draft.put(("secrets",), names, one.item)
+
+
+def _ranks(draft: Draft, one: GivenFlag) -> None:
+    if one.value == 1:
+        draft.explain(one.item, "1 is vLLM's default")
+        return
+    draft.explain(one.item, "a Spark has one GPU: served on it alone")
+    draft.note(f"{one.item.text}: on one Spark the model is served by its one GPU, as the community's runners do it")
+
+
+def _utilization(draft: Draft, one: GivenFlag) -> None:
+    if ("memory", "kv") in draft.values:
+        draft.explain(one.item, "kv-cache-memory-bytes decides, and vLLM then takes no fraction")
+    elif _FRACTION.fullmatch(str(one.raw)) and 0 < float(str(one.raw)) <= 1:
+        draft.put(("memory", "utilization"), float(str(one.raw)), one.item)
+    else:
+        _unusable(draft, one, "a number above 0 and at most 1")
+
+
+def _kv(draft: Draft, one: GivenFlag) -> None:
+    if not _is_count(one.value):
+        _unusable(draft, one, "a number of bytes")
+        return
+    if draft.values.pop(("memory", "utilization"), None) is not None:
+        why = "kv-cache-memory-bytes decides, and vLLM then takes no fraction"
+        draft.accounts = [
+            account._replace(path=None, why=why) if account.path == ("memory", "utilization") else account
+            for account in draft.accounts
+        ]
+    draft.put(("memory", "kv"), one.value, one.item)
+
+
+def _limit(draft: Draft, one: GivenFlag) -> None:
+    if _is_count(one.value):
+        draft.put(("limits", _LIMITS[one.name]), one.value, one.item)
+    else:
+        _unusable(draft, one, "a whole number above 0")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _backend(draft: Draft, one: GivenFlag) -> None:
+    if isinstance(one.value, str) and one.value:
+        draft.put(("backend", _BACKENDS[one.name]), one.value, one.item)
+    else:
+        _unusable(draft, one, "the name of a backend")
+
+
+def _config(draft: Draft, one: GivenFlag) -> None:
+    draft.leave(one.item, "the flags in its file are not read", "write them behind the command")
+
+
+def _unusable(draft: Draft, one: GivenFlag, expected: str) -> None:
+    draft.leave(one.item, f"expected {expected}, as vLLM does", None)
+
+
+def _multimodal(draft: Draft, path: str, one: GivenFlag) -> None:
+    limits: object = {path: one.value} if path else one.value
+    if isinstance(limits, str):
+        found = _ITEMS.findall(limits)
+        limits = {name: int(count) for name, count in found} if _ITEMS.sub("", limits) == "" else limits
+    before = draft.values.get(("limits", "multimodal"))
+    if isinstance(limits, dict) and all(type(count) is int and count >= 0 for count in limits.values()):
+        merged = {**before, **limits} if isinstance(before, dict) else limits
+        draft.put(("limits", "multimodal"), merged, one.item)
+    else:
+        draft.leave(one.item, "limits.multimodal takes a whole number for each input", None)
+
+
+def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:
+    """Gather the keys of ``--speculative-config``, whole or dotted."""
+    given: object = one.value
+    if path:
+        for key in reversed(path.split(".")):
+            given = {key: given}
+    elif isinstance(given, str):
+        try:
+            given = read_json(given)
+        except UnreadableError as error:
+            draft.leave(one.item, f"expected JSON, found {error.message}", None)
+            return
+    if not isinstance(given, dict):
+        draft.leave(one.item, "expected a map of JSON", None)
+        return
+    before = draft.values.get(("speculative",), {})
+    draft.put(("speculative",), {**before, **given} if isinstance(before, dict) else given, one.item)
+
+
+def _speculative(draft: Draft) -> None:
+    """Check what was gathered of drafting: what no recipe can say stays over as a whole."""
+    given = draft.values.get(("speculative",))
+    if not isinstance(given, dict):
+        return
+    model, tokens = given.get("model"), given.get("num_speculative_tokens")
+    problem = None
+    if type(tokens) is not int or tokens < 1:
+        problem = "it does not say num_speculative_tokens, and the draft's own number is not known here"
+    elif isinstance(model, str) and not values.is_repository(model):
+        problem = f"the draft {model} is a folder of the container"
+    elif any("-" in key for key in given):
+        problem = "vLLM's own keys have underscores"
+    elif not all(isinstance(given.get(key), str | None) for key in ("method", "model")):
+        problem = "its method and its model are texts"
+    else:
+        found = values.speculative(given.get("method"), model, None, given)
+        problem = found[0].message if found else None
+    if problem is None:
+        return
+    del draft.values["speculative",]
+    accounts = [account for account in draft.accounts if account.path == ("speculative",)]
+    draft.accounts = [account for account in draft.accounts if account.path != ("speculative",)]
+    for account in accounts:
+        draft.leave(
+            SourceItem(account.place, account.text), problem, "speculative: with method, model and their number"
+        )
+
+
+def _argument(draft: Draft, one: GivenFlag) -> None:
+    try:
+        values.argument(one.name)
+    except ValueError as error:
+        draft.leave(one.item, str(error) or "it is no flag's name", None)
+        return
+    draft.put(("args", one.name), one.value, one.item)
+
+
+_FIELDS: Final[dict[str, Callable[[Draft, GivenFlag], None]]] = {
+    "attention-backend": _backend,
+    "config": _config,
+    "distributed-executor-backend": _executor,
+    "gpu-memory-utilization": _utilization,
+    "kv-cache-memory-bytes": _kv,
+    "linear-backend": _backend,
+    "max-num-batched-tokens": _limit,
+    "max-num-seqs": _limit,
+    "moe-backend": _backend,
+    "nnodes": _ranks,
+    **dict.fromkeys(_RANKS, _ranks),
+}

@@ -1,0 +1,34 @@
+"""What a source leaves open, and vLLM decides: written out where sparkctl's own default is another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from packaging.version import Version
+
+    from sparkctl.recipes.exchange.fields.draft import Draft
+
+_SEQUENCES: Final = 256
+_BATCHED_TOKENS: Final = 2048
+"""What an API server takes on a GB10. ``get_batch_defaults`` goes by the device's memory (vLLM 0.17.1 to 0.33.0
+engine/arg_utils.py), which NVML does not tell on a GB10, and counts as 0; 0.33.0 knows it, and has the same for it."""
+_DOUBLED: Final = "throughput"
+_WHY: Final = "open in the source: what vLLM takes on a GB10 (engine/arg_utils.py, get_batch_defaults)"
+
+
+def write_out(draft: Draft, version: Version) -> None:
+    """Write out the limits that the source leaves to vLLM; ``version`` is its release."""
+    del version  # the figures are the same in every release that is known
+    doubled = 2 if draft.values.get(("args", "performance-mode")) == _DOUBLED else 1
+    batched = draft.values.get(("limits", "batched-tokens"))
+    if ("limits", "sequences") not in draft.values:
+        most = batched if isinstance(batched, int) else _BATCHED_TOKENS * doubled
+        draft.put(("limits", "sequences"), min(_SEQUENCES * doubled, most), comment=_WHY)
+    if batched is None:
+        context = draft.values.get(("limits", "context"))
+        taken = _BATCHED_TOKENS * doubled
+        whole = draft.values.get(("args", "enable-chunked-prefill")) is False
+        if whole and isinstance(context, int):
+            taken = max(taken, context)
+        draft.put(("limits", "batched-tokens"), taken, comment=_WHY)

@@ -1,0 +1,53 @@
+"""The forms of files that can be imported: how each is recognised, and who reads it.
+
+The first form of the table that recognises a file reads it. A reader returns one ``Launch`` for each server, those
+that cannot become a recipe with the reason in ``refused``; it raises only where the whole file cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources.compose import reader as compose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.recipes.exchange.launch import Launch
+    from sparkctl.recipes.exchange.material import Material
+    from sparkctl.recipes.exchange.stacked import SourceStack
+
+
+class Form(NamedTuple):
+    """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
+
+    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
+    ``stack`` says what runs together, of a form that can say so.
+    """
+
+    name: str
+    recognises: Callable[[Material], bool]
+    read: Callable[[Material], list[Launch]]
+    stack: Callable[[Material], SourceStack] | None = None
+    of_yaml: bool = True
+
+
+_OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
+
+FORMS: Final = (
+    Form("compose", compose.recognises, compose.read),
+    Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
+    Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
+    Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
+    Form(eugr.FORM, eugr.recognises, eugr.read),
+    Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
+    Form("shell commands", commands.recognises, commands.read, of_yaml=False),
+)
+"""In their order: the particular before the general."""
+
+
+def form_of(material: Material) -> Form | None:
+    """Return the form of a file, None where nobody knows it."""
+    other = material.file.lower().endswith(_OTHER_TEXTS)
+    return next((form for form in FORMS if not (form.of_yaml and other) and form.recognises(material)), None)

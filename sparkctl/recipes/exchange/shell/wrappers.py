@@ -1,0 +1,116 @@
+"""What stands before a command and does not change it: sudo, env, nohup, ``bash -c``, ssh and others."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.recipes.exchange.launch import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+_WITH_VALUE: Final = {
+    "sudo": frozenset({"-u", "-g", "-h", "-p", "-C", "-D", "-r", "-t", "--user", "--group"}),
+    "doas": frozenset({"-u", "-C"}),
+    "env": frozenset({"-u", "-C", "--unset", "--chdir"}),
+    "nice": frozenset({"-n"}),
+    "ionice": frozenset({"-c", "-n"}),
+    "stdbuf": frozenset[str](),
+    "timeout": frozenset({"-s", "-k"}),
+    "numactl": frozenset[str](),
+    "taskset": frozenset({"-c"}),
+    "nohup": frozenset[str](),
+    "exec": frozenset({"-a"}),
+    "command": frozenset[str](),
+    "setsid": frozenset[str](),
+    "time": frozenset[str](),
+    "unbuffer": frozenset[str](),
+}
+_ONE_MORE: Final = frozenset({"timeout", "taskset"})
+"""Those with one word of their own before the command."""
+_SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
+_TEXT_OPTION: Final = re.compile(r"-[a-z]*c")
+_SSH_WITH_VALUE: Final = frozenset(
+    [
+        "-b",
+        "-c",
+        "-D",
+        "-E",
+        "-e",
+        "-F",
+        "-I",
+        "-i",
+        "-J",
+        "-L",
+        "-l",
+        "-m",
+        "-O",
+        "-o",
+        "-p",
+        "-Q",
+        "-R",
+        "-S",
+        "-W",
+        "-w",
+    ]
+)
+_MULTIPLEXERS: Final = frozenset({"tmux", "screen"})
+
+
+class Unwrapped(NamedTuple):
+    """A command without what stands before it; ``text`` is what another shell would read instead of it."""
+
+    words: tuple[Word, ...]
+    environment: tuple[tuple[str, Word], ...] = ()
+    text: Word | None = None
+
+
+def unwrapped(words: Sequence[Word]) -> Unwrapped:
+    """Return the command that the words start."""
+    rest = list(words)
+    environment: list[tuple[str, Word]] = []
+    while rest:
+        name = base_name(rest[0].text)
+        if name in _WITH_VALUE:
+            rest = _behind_options(rest, name)
+            rest = rest[1:] if name in _ONE_MORE else rest
+        elif _ASSIGNMENT.match(rest[0].text):
+            key, _, value = rest[0].text.partition("=")
+            environment.append((key, Word(value, rest[0].place)))
+            rest = rest[1:]
+        else:
+            break
+    return Unwrapped(tuple(rest), tuple(environment), shell_text(rest))
+
+
+def base_name(text: str) -> str:
+    """Return the last part of a command's path."""
+    return text.rpartition("/")[2]
+
+
+def _behind_options(rest: list[Word], name: str) -> list[Word]:
+    at = 1
+    while at < len(rest) and rest[at].text.startswith("-"):
+        takes = rest[at].text in _WITH_VALUE[name]
+        at += 2 if takes else 1
+    # `taskset -c 0-3` has its word behind the option.
+    return rest[at - 1 :] if name == "taskset" and at > 1 else rest[at:]
+
+
+def shell_text(words: Sequence[Word]) -> Word | None:
+    """Return the text that ``bash -c TEXT``, ``ssh HOST TEXT`` or ``tmux new TEXT`` gives to another shell."""
+    name = base_name(words[0].text) if words else ""
+    if name in _SHELLS:
+        at = next((at for at, word in enumerate(words) if at and _TEXT_OPTION.fullmatch(word.text)), None)
+        return words[at + 1] if at is not None and at + 1 < len(words) else None
+    if name == "ssh":
+        at = 1
+        while at < len(words) and words[at].text.startswith("-"):
+            at += 2 if words[at].text in _SSH_WITH_VALUE else 1
+        text = " ".join(word.text for word in words[at + 1 :])
+        return Word(text, words[at + 1].place) if text else None
+    if name in _MULTIPLEXERS:
+        return next((word for word in reversed(words) if " " in word.text), None)
+    return None

@@ -1,0 +1,1 @@
+"""Readers of foreign files: a module a form, each from a ``Material`` to launches."""

@@ -1,0 +1,125 @@
+"""The reader of compose files: launches for what runs vLLM, and the stack that they are together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.recipes.exchange.launch import Launch, Leftover
+from sparkctl.recipes.exchange.sources.compose.files import project
+from sparkctl.recipes.exchange.sources.compose.service import launch_of
+from sparkctl.recipes.exchange.sources.compose.told import entries, items
+from sparkctl.recipes.exchange.stacked import SourceService, SourceStack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.base.document import Node
+    from sparkctl.recipes.exchange.material import Material
+
+_SERVICES: Final = re.compile(r"^(?:services|\"services\"|'services')[ \t]*:", re.MULTILINE)
+_A_SERVICE: Final = re.compile(r"^[ \t]+(?:image|build|extends|command)[ \t]*:", re.MULTILINE)
+PROFILES: Final = "COMPOSE_PROFILES"
+"""The variable by which docker compose, and ``--var``, name profiles: names with commas between them, or ``*``."""
+
+
+class ComposeFile(NamedTuple):
+    """What a compose file is: a launch for each service that runs vLLM, and what concerns no service.
+
+    ``after`` says for each of these which others of them come before it; ``started`` are those that
+    ``docker compose up`` starts, with the profiles that are chosen.
+    """
+
+    name: str
+    launches: Mapping[str, Launch]
+    after: Mapping[str, tuple[str, ...]]
+    started: tuple[str, ...]
+    leftovers: tuple[Leftover, ...]
+
+
+def recognises(material: Material) -> bool:
+    """Return whether a file is a compose file: by its services, whatever it is called."""
+    if not material.file.endswith((".yml", ".yaml")) and "services" not in material.text[:4096]:
+        return False
+    return _SERVICES.search(material.text) is not None and _A_SERVICE.search(material.text) is not None
+
+
+def read(material: Material) -> list[Launch]:
+    """Return a launch for each service that runs vLLM; the first one has what concerns the whole file.
+
+    Raises:
+        InputError: the file is no YAML, or no compose file.
+    """
+    found = compose_file(material)
+    launches = list(found.launches.values())
+    if launches and found.leftovers:
+        launches[0] = _with(launches[0], found.leftovers)
+    return launches
+
+
+def compose_file(material: Material) -> ComposeFile:
+    """Return all of a compose file.
+
+    Raises:
+        InputError: as for ``read``.
+    """
+    whole = project(material)
+    launches: dict[str, Launch] = {}
+    leftovers = list(whole.leftovers)
+    for name, service in whole.services.items():
+        found = launch_of(name, service, whole, material)
+        if isinstance(found, Leftover):
+            leftovers.append(found)
+        else:
+            launches[name] = found
+    chosen = frozenset(filter(None, material.variables.get(PROFILES, "").split(",")))
+    after: dict[str, tuple[str, ...]] = {}
+    for name, launch in launches.items():
+        before = _before(whole.services[name])
+        after[name] = tuple(one for one in before if one in launches)
+        others = [one for one in before if one not in launches]
+        if others:
+            why = "sparkctl starts servers of vLLM alone, and waits for no others"
+            launches[name] = _with(launch, (Leftover(launch.place, f"depends_on: {', '.join(others)}", why),))
+    started = tuple(name for name in launches if _starts(whole.services[name], chosen))
+    return ComposeFile(whole.name, launches, after, started, tuple(leftovers))
+
+
+def stack(material: Material) -> SourceStack:
+    """Return the services of a compose file that start together, each after those that it waits for.
+
+    Raises:
+        InputError: as for ``read``.
+    """
+    found = compose_file(material)
+    names = {service: launch.name for service, launch in found.launches.items()}
+    services = tuple(
+        SourceService(
+            launch.place,
+            {"after": [names[one] for one in found.after[service]]} if found.after[service] else {},
+            launch=launch.name,
+        )
+        for service, launch in found.launches.items()
+        if service in found.started and launch.refused is None
+    )
+    left = [name for name in found.launches if name not in found.started]
+    note = f"not in the stack, as their profiles are not chosen (--var {PROFILES}=NAME): {', '.join(left)}"
+    return SourceStack(found.name, services, notes=(note,) if left else ())
+
+
+def _before(service: Node) -> list[str]:
+    node = entries(service).get("depends_on")
+    if node is None:
+        return []
+    return list(entries(node)) or [one.text for one in items(node)]
+
+
+def _starts(service: Node, chosen: frozenset[str]) -> bool:
+    node = entries(service).get("profiles")
+    own = {one.text for one in items(node)} if node is not None else set()
+    return not own or "*" in chosen or bool(own & chosen)
+
+
+def _with(launch: Launch, leftovers: tuple[Leftover, ...]) -> Launch:
+    return replace(launch, leftovers=(*launch.leftovers, *leftovers))

@@ -1,0 +1,43 @@
+"""A server as it is to start: what known pains and changed defaults depend on."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sparkctl.base import yaml_nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.version import Version
+
+TRUE: Final = "true"
+FALSE: Final = "false"
+"""The values of a switch: on by its name, off by its ``--no-`` form."""
+WINDOWS: Final = "windows"
+STATES: Final = "states"
+"""What of a model's layers matters: a sliding window, a recurrent state."""
+
+
+class Launched(NamedTuple):
+    """A server that is to start. ``flags`` are by their names without dashes, a switch is ``true`` or ``false``.
+
+    ``options`` are those of ``docker run`` with all their values. ``model_type`` is as in config.json, "" where it is
+    not known; ``types`` is what layers the model has: windows, states.
+    """
+
+    version: Version
+    image: str
+    flags: Mapping[str, str]
+    variables: Mapping[str, str]
+    options: Mapping[str, tuple[str, ...]]
+    model_type: str = ""
+    types: frozenset[str] = frozenset()
+
+
+@cache
+def data(name: str) -> Any:  # noqa: ANN401  (whatever the file says)
+    """Return a data file of this package as plain values."""
+    return yaml_nodes.of_the_package(resources.files("sparkctl.vllm").joinpath("data", name).read_text("utf-8"))

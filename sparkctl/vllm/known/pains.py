@@ -1,0 +1,89 @@
+"""What is known to go wrong, or to surprise, on a GB10, and for which servers it holds. The data has its sources."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from packaging.specifiers import SpecifierSet
+
+from sparkctl.vllm.known.given import data
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sparkctl.vllm.known.given import Launched
+
+
+class Pain(NamedTuple):
+    """One thing that is known. ``kind`` is flag, variable, docker, or release where it is about the vLLM itself.
+
+    ``says`` is a sentence, ``todo`` what helps ("": nothing is known), ``source`` public. The other fields say for
+    which servers it holds; what is empty does not matter.
+    """
+
+    id: str
+    kind: str
+    name: str
+    says: str
+    source: str
+    todo: str = ""
+    value: str = ""
+    versions: str = ""
+    models: tuple[str, ...] = ()
+    image: str = ""
+    unless_image: str = ""
+    beside: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def holds(self, server: Launched) -> bool:
+        """Return whether it is to be expected of a server."""
+        return (
+            self._has_value(server)
+            and (not self.versions or SpecifierSet(self.versions).contains(server.version, prereleases=True))
+            and (not self.models or server.model_type.partition("_")[0] in self.models)
+            and self.image in server.image
+            and not (self.unless_image and self.unless_image in server.image)
+            and all(flag in server.flags for flag in self.beside)
+            and not any(flag in server.flags for flag in self.without)
+        )
+
+    def _has_value(self, server: Launched) -> bool:
+        if self.kind == "release":
+            return True
+        if self.kind == "docker":
+            found = server.options.get(self.name, ())
+        else:
+            given = server.flags if self.kind == "flag" else server.variables
+            found = (given[self.name],) if self.name in given else ()
+        return any(map(self.fits, found))
+
+    def fits(self, value: str) -> bool:
+        """Return whether it is about this value."""
+        return not self.value or re.fullmatch(self.value, value) is not None
+
+
+@cache
+def every() -> tuple[Pain, ...]:
+    """Return all that is known."""
+    return tuple(_pain(entry) for entry in data("known-pains.yaml"))
+
+
+def of(server: Launched) -> tuple[Pain, ...]:
+    """Return what is to be expected of a server, in the order of the data."""
+    return tuple(pain for pain in every() if pain.holds(server))
+
+
+def about(kind: str, name: str) -> tuple[Pain, ...]:
+    """Return all that is known of a flag, a variable or an option, whichever servers it holds for."""
+    return tuple(pain for pain in every() if (pain.kind, pain.name) == (kind, name))
+
+
+def _pain(entry: Mapping[str, Any]) -> Pain:
+    """Return an entry of the data; a test checks that each has what it needs."""
+    fields: dict[str, Any] = {
+        key.replace("-", "_"): tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    kind = next((one for one in ("flag", "variable", "docker") if one in fields), "release")
+    return Pain(kind=kind, name=fields.pop(kind, ""), **fields)
