@@ -149,14 +149,6 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["download", name]
 
 
-def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]:
-    """Yield an export for each tool: of a recipe that is refused for what its `env` says, and of one that is not."""
-    for one in (name, f"{STACK}:{name}", "executor"):
-        for target in ExportTarget:
-            yield ["export", one, "--as", target.value, "--json"]
-    yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
-
-
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
     """Yield the commands that explain a recipe, and the one that makes one of a container."""
     for container in (name, AUTH):
@@ -167,6 +159,14 @@ def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
         yield [*asked, *sets, "--json"]
     yield ["explain", name, AUTH]
     yield ["upgrade", name, "--to", AUTH]
+
+
+def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]:
+    """Yield an export for each tool: of a recipe that is refused for what its `env` says, and of one that is not."""
+    for one in (name, f"{STACK}:{name}", "executor"):
+        for target in ExportTarget:
+            yield ["export", one, "--as", target.value, "--json"]
+    yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
 
 
 def _of_generations() -> Iterator[list[str]]:

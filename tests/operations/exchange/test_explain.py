@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from sparkctl.base.units import GIB
+from sparkctl.cli.exchange import explain
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.vllm.known import words
 from tests.support.fake_world import FakeSpark
@@ -199,3 +201,12 @@ def test_every_flag_of_the_shipped_recipes_has_a_sentence(spark: FakeSpark) -> N
     for name in ("e4b-nvfp4", "26b-a4b-nvfp4", "26b-a4b-fp8-mtp"):
         explained = spark.run("explain", name, "--json").expect(0).json["words"]
         assert [one["name"] for one in explained if one["does"] is None] == []
+
+
+def test_a_shell_completes_flags_without_their_dashes() -> None:
+    (_, flag, *_) = explain.command.params
+    context = click.Context(explain.command)
+    assert [item.value for item in flag.shell_complete(context, "max-num-s")] == [
+        "max-num-scheduled-tokens",
+        "max-num-seqs",
+    ]
