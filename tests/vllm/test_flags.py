@@ -45,6 +45,7 @@ def test_any_version_counts_as_a_known_release_that_is_not_later(parts: tuple[in
         ("kv-cache-dtype", "fp8", None),
         ("kv-cache-dtype", "fp88", "vLLM 0.19.1: --kv-cache-dtype has no 'fp88'; the nearest that it has is fp8"),
         ("kv-cache-dtyp", "fp8", "vLLM 0.19.1 has no --kv-cache-dtyp; the nearest that it has is --kv-cache-dtype"),
+        ("task", "embed", "vLLM 0.19.1 has no --task; runner and convert (vllm-project/vllm#21470)"),
         ("kernel-confg", None, "vLLM 0.19.1 has no --kernel-confg; the nearest that it has is --kernel-config"),
         ("watermark", 1, "vLLM 0.19.1 has no --watermark (it exists from 0.24.0)"),
         ("swap-space", 4, "vLLM 0.19.1 has no --swap-space (it existed until 0.17.1)"),
