@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +117,13 @@ def test_every_owned_flag_is_a_flag_and_so_are_all_its_names() -> None:
                 assert aliases <= owned, f"{name} of {release}"
     every = {name[2:] for release in flags.releases() for name in flags.flags_of(release)}
     assert owned <= every
+
+
+def test_what_took_a_flags_place_has_a_public_source() -> None:
+    path = Path(flags.__file__).parent / "data" / "replaced-flags.json"
+    for name, entry in json.loads(path.read_text())["flags"].items():
+        assert name.startswith("--")
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+#\d+", source) for source in entry["source"].split("; ")), name
+        told = flags.check_flag(name[2:], None, Version("0.32.0"))
+        assert told is not None
+        assert entry["instead"] in told
