@@ -36,6 +36,8 @@ FITS: Final = 40
 """2 s where the import of click takes 50 ms."""
 PLAN: Final = 8
 """A third of a plan is the import of pydantic and YAML."""
+EXPLAIN: Final = 11
+"""As a plan, with Jinja, which makes the words."""
 
 
 class Figure(NamedTuple):
@@ -91,6 +93,12 @@ def plan(environ: dict[str, str]) -> Figure:
     """Measure the CPU time of a plan of two recipes against importing click."""
     ratio, note = against_click(cpu, ["plan", RECIPE, "26b-a4b-fp8"], environ)
     return Figure("sparkctl plan of two recipes / import click", ratio, PLAN, "times", note)
+
+
+def explaining(environ: dict[str, str]) -> Figure:
+    """Measure the CPU time of explaining every word of a command against importing click."""
+    ratio, note = against_click(cpu, ["explain", "26b-a4b-fp8-mtp"], environ)
+    return Figure("sparkctl explain / import click", ratio, EXPLAIN, "times", note)
 
 
 def sizes(environ: dict[str, str], home: Path) -> list[Figure]:
@@ -229,7 +237,8 @@ def main() -> int:
         own = {"HOME": home, "XDG_STATE_HOME": f"{home}/state", "XDG_CONFIG_HOME": f"{home}/config"}
         environ = os.environ | own | {"SPARKCTL_ENGINE": "sim", "SPARKCTL_SIM_DIR": f"{home}/sim"}
         environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
-        figures = [help_page(environ), plan(environ), *sizes(environ, Path(home)), *planning(), *waiting(environ)]
+        figures = [help_page(environ), plan(environ), explaining(environ), *sizes(environ, Path(home)), *planning()]
+        figures += waiting(environ)
         figures += [*overlays(Path(home)), *together(Path(home)), *honest(), *whole_stacks(environ, Path(home))]
         figures += catalog(environ, Path(home))
     for figure in figures:

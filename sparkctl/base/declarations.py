@@ -117,6 +117,12 @@ def _host_path(text: str) -> str:
     return text
 
 
+def _near_path(text: str) -> str:
+    if not text.strip() or any(not one.isprintable() for one in text):
+        raise wrong(f"expected the path of a file, found {text!r}", "from /, from ~/, or from the folder of this file")
+    return text
+
+
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     twice = [Finding((i,), f"{name!r} is listed twice") for i, name in enumerate(names) if name in names[:i]]
     complain(twice)
@@ -138,6 +144,8 @@ Duration = Annotated[float, BeforeValidator(_duration, json_schema_input_type=fl
 """Seconds; in YAML a number or a text such as ``20m``."""
 HostPath = Annotated[str, AfterValidator(_host_path)]
 """A path on this host, absolute or from the operator's home."""
+NearPath = Annotated[str, AfterValidator(_near_path)]
+"""A path on this host, absolute, from the operator's home, or from the folder of the file that says it."""
 Names = Annotated[tuple[Annotated[str, AfterValidator(is_name)], ...], Field(strict=False), AfterValidator(_names)]
 """Names, each once."""
 Scalar = str | int | float | bool

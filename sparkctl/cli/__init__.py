@@ -51,6 +51,8 @@ COMMANDS: Final = {
     "measurements": ("memory", "List what starts really took, beside the prediction."),
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
+    "adopt": ("exchange", "Make a recipe of a container that somebody else started."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
     "new": ("exchange", "Write a recipe for a model out of its own files, with the reason for each line."),
     "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
@@ -89,7 +91,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         folder, _ = COMMANDS[cmd_name]
-        module = importlib.import_module(f"sparkctl.cli.{folder}.{cmd_name.replace('-', '_')}")
+        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")  # a word of Python names no module
+        module = importlib.import_module(f"sparkctl.cli.{folder}.{name}")
         command: click.Command = module.command
         return command
 

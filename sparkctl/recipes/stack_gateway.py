@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from sparkctl.base.declarations import Declaration, Duration, Finding, HostPath, is_name, wrong
+from sparkctl.base.declarations import Declaration, Duration, Finding, NearPath, is_name, wrong
 from sparkctl.base.validation import nearest
 from sparkctl.recipes import values
 
@@ -82,8 +82,10 @@ class StackGateway(Declaration):
     wait: Duration = Field(540.0, description="how long a request waits at most; official clients give up after 600 s")
     queue: int = Field(16, ge=0, description="so many requests wait for one service; each further one gets 429")
     comments: bool = Field(default=True, description="a stream that waits is told what for, as comments")
-    certificate: HostPath | None = Field(None, description="for https: a file with the certificate and its chain (PEM)")
-    certificate_key: HostPath | None = Field(None, description="its private key, where that is in a file of its own")
+    certificate: NearPath | None = Field(
+        None, description="for https: a file with the certificate and its chain (PEM), from /, ~/ or the stack's folder"
+    )
+    certificate_key: NearPath | None = Field(None, description="its private key, where that is in a file of its own")
     open: bool = Field(default=False, description="true: other hosts are served without a key")
 
     def findings(self) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ def documented(command: str) -> list[str]:
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
         ("explain NAME [FLAG]", ["explain", "e4b-nvfp4"]),
+        ("export NAME --as TOOL", ["export", "e4b-nvfp4", "--as", "compose"]),
         ("job list", ["job", "list"]),
         ("job show NAME", ["job", "show", "quantize-26b-fp8"]),
         ("recipes", ["recipes"]),

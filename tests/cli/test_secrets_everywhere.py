@@ -24,6 +24,7 @@ import pytest
 
 from sparkctl.base.shown import HIDDEN
 from sparkctl.cli import COMMANDS
+from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.thorough import THOROUGH
 
@@ -137,11 +138,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
-    yield ["guard", "status", "--run-folder", str(report.parent)]
-    yield ["guard", "test", "--run-folder", str(report.parent)]
-    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
+    yield from _of_the_guard(report)
     yield ["completion", "bash"]
     yield from _of_generations()
     yield ["down", name]
@@ -150,12 +150,23 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
 
 
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
-    """Yield the commands that explain a recipe."""
+    """Yield the commands that explain a recipe, and the one that makes one of a container."""
+    for container in (name, AUTH):
+        yield ["adopt", container]
+        yield ["adopt", container, "--json"]
     for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
         yield [*asked, *sets]
         yield [*asked, *sets, "--json"]
     yield ["explain", name, AUTH]
     yield ["upgrade", name, "--to", AUTH]
+
+
+def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]:
+    """Yield an export for each tool: of a recipe that is refused for what its `env` says, and of one that is not."""
+    for one in (name, f"{STACK}:{name}", "executor"):
+        for target in ExportTarget:
+            yield ["export", one, "--as", target.value, "--json"]
+    yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
 
 
 def _of_generations() -> Iterator[list[str]]:
@@ -168,6 +179,12 @@ def _of_generations() -> Iterator[list[str]]:
             yield ["history", *asked, *more]
         yield ["rollback", "1", "--dry-run", *more]
         yield ["rollback", "1", *more]
+
+
+def _of_the_guard(report: Path) -> Iterator[list[str]]:
+    yield ["guard", "status", "--run-folder", str(report.parent)]
+    yield ["guard", "test", "--run-folder", str(report.parent)]
+    yield ["guard", "run", "--run-folder", f"not/{AUTH}"]
 
 
 def _of_the_gateway() -> Iterator[list[str]]:

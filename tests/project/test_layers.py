@@ -28,7 +28,7 @@ MODULES = {
     for path in PACKAGE.rglob("*.py")
 }
 _TOP = {
-    *("builder", "door_ports", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
+    *("builder", "certificate", "door_ports", "engine", "host", "job_labels", "labels", "partial_folder", "ports"),
     *("settings", "spec", "throwaway", "web", "workbench"),
 }
 WORLD = {f"world.{name}" for name in _TOP}

@@ -97,6 +97,7 @@ STARTS = {"sparkctl.operations.changes", "sparkctl.operations.stack.effect", "sp
         (["history"], 0, SERVERS | STARTS | {"jinja2", "sparkctl.mods", "sparkctl.recipes.service"}),
         (["diff"], 2, SERVERS | STARTS | {"jinja2", "sparkctl.recipes.service"}),
         (["guard", "status"], 9, SERVERS | STARTS | RECIPES | {"sqlite3", "sparkctl.operations.agent"}),
+        (["explain", "e4b-nvfp4"], 0, SERVERS | {"sparkctl.operations.changes", "sqlite3"}),
         (["agent", "--help"], 0, SERVERS | STARTS | RECIPES | {"sqlite3", "sparkctl.operations.agent"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

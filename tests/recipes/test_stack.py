@@ -419,7 +419,8 @@ def test_everything_that_is_wrong_with_names_and_routes_is_told_at_once_and_at_i
         ("routes: {r s: {first: a, then: b}}", "expected a name without spaces"),
         ("gateway: {port: 0}", "expected at least 1, found the number 0"),
         ("gateway: {bind: spark}", "expected an IP address"),
-        ("gateway: {certificate: cert.pem}", "gateway.certificate"),
+        ('gateway: {certificate: ""}', "expected the path of a file, found ''"),
+        ('gateway: {certificate: "a\\nb"}', "expected the path of a file"),
     ],
 )
 def test_a_part_of_the_gateway_that_cannot_be_is_told(part: str, message: str) -> None:

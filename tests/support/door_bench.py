@@ -10,10 +10,13 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sparkctl.world.door.server import HttpDoor, open_door
 from sparkctl.world.door_ports import Arrival, Bounds, Decision, DoorPlace, Ended, Forward, Pages
+
+if TYPE_CHECKING:
+    import ssl
 
 SOON_S = 5.0
 """How long a test waits for what must happen at once."""
@@ -250,11 +253,12 @@ async def bench(
     decide: Callable[[Arrival, str], Decision] | None = None,
     bounds: Bounds | None = None,
     pages: Pages | None = None,
+    encrypted: ssl.SSLContext | None = None,
 ) -> AsyncIterator[DoorBench]:
     """Open a door; ``decide`` is given the URL of the scripted server, to which everything goes without it."""
     server = ScriptedServer(script)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=encrypted)
+    url = f"http{'s' if encrypted is not None else ''}://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     handler = ScriptedHandler(lambda arrival: decide(arrival, url) if decide is not None else Forward(url))
     door = await open_door(DoorPlace("127.0.0.1", 0), handler, pages, bounds)
     try:

@@ -137,7 +137,9 @@ class FakeRequest:
         """Let its server take no connection, or break one off, and do not wait for what is decided then."""
         lost = self.forwarded().lost
         assert lost is not None
-        self._done = asyncio.run_coroutine_threadsafe(self._judged(lost(unsent)), self._loop)
+        self._done = asyncio.run_coroutine_threadsafe(
+            self._judged(lost(unsent, "broke the connection off")), self._loop
+        )
 
     async def _judged(self, asked: Awaitable[Decision | None]) -> Decision | None:
         found = await asked

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import boot_image, engine, images, job_images, job_models, registry, tiny_model, vllm_image
+from . import boot_image, engine, images, job_images, job_models, registry, tiny_model, tools, vllm_image
 from .state import State, TestbedError, only_one
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ def model(state: State, options: argparse.Namespace) -> None:
     print(folder)
 
 
+def fetch_tools(state: State, _: argparse.Namespace) -> None:
+    """Fetch docker compose and podman's Quadlet generator, which judge what is exported to them."""
+    with only_one(state):
+        print(*tools.fetch(state).values(), sep="\n")
+
+
 def start_registry(state: State, options: argparse.Namespace) -> None:
     """Start a registry on a port of 127.0.0.1 with a storage of its own; print its address."""
     if options.stop:
@@ -101,6 +107,8 @@ def env(state: State, _: argparse.Namespace) -> None:
                 print(f"# {tag}: {images.image_id(each, tag) or 'not built'}")
         else:
             print(f"# no engine answers at {each.docker_host}: run `testbed up{' --new' if each.new else ''}`")
+    for variable, path in tools.there(state).items():
+        print(f"export {variable}={path}")
     if state.model.exists():
         print(f"export SPARKCTL_TEST_MODEL={state.model}")
     if state.tiny.exists():
@@ -117,6 +125,7 @@ COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
     "vllm": vllm,
     "jobs": jobs,
     "model": model,
+    "tools": fetch_tools,
     "registry": start_registry,
     "env": env,
 }

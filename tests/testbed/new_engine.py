@@ -10,37 +10,24 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .state import NEW_VARIABLE, State, TestbedError, run, say
+from . import debian
+from .debian import SUITE
+from .state import State, TestbedError, run
 
-SUITE = "trixie"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PACKAGES = ("docker.io", "containerd")
 OLDEST = 25
 """Docker 25 was the first with CDI."""
 
 BRIDGE = "sparkctl-new"
 BRIDGE_ADDRESS = "10.226.0.1/24"
-
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-APT_CONFIGURATION = """\
-// Of the machine's own configuration everything holds but its sources, its preferences and what it has installed.
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-APT::Sandbox::User "root";
-Dir::Etc::sourcelist "{folder}/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-Dir::State "{folder}/state";
-Dir::State::status "{folder}/status";
-Dir::Cache "{folder}/cache";
-"""
 
 HOOK = """\
 #!/bin/sh
@@ -81,49 +68,9 @@ def _programs(state: State) -> list[Path]:
     found = re.search(r"version (\d+)", run("dockerd", "--version"))
     if found and int(found[1]) >= OLDEST:
         return []
-    root = state.cache / f"docker-{SUITE}"
-    if not root.exists():
-        unfinished = root.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            for package in _download(Path(scratch)):
-                run("dpkg-deb", "--extract", str(package), str(unfinished))
-        unfinished.rename(root)
+    root = debian.unpacked(state, f"docker-{SUITE}", PACKAGES)
     # The machine's runc is used: a newer one needs a newer libc, which dockerd and containerd do not.
     return [root / "usr" / "sbin", root / "usr" / "bin"]
-
-
-def _download(folder: Path) -> list[Path]:
-    """Fetch the packages from the machine's own mirror, without making it a source of the machine's."""
-    say(f"fetching {' and '.join(PACKAGES)} of Debian {SUITE} (60 MB)")
-    mirror = _mirror()
-    for name in ("state/lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True)
-    (folder / "status").touch()
-    signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-    (folder / "sources.list").write_text(f"deb {signed}{mirror} {SUITE} main\n")
-    (folder / "apt.conf").write_text(APT_CONFIGURATION.format(folder=folder))
-    apt = ("apt-get", f"--config-file={folder / 'apt.conf'}", "--quiet", "--quiet")
-    run(*apt, "update")
-    run(*apt, "download", *PACKAGES, folder=folder)
-    return sorted(folder.glob("*.deb"))
-
-
-def _mirror() -> str:
-    """Return where this machine gets its Debian from."""
-    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    if shutil.which("apt-get"):
-        form = "$(RELEASE) $(COMPONENT) $(REPO_URI)"
-        targets = run("apt-get", "indextargets", "--no-release-info", "--format", form, "Created-By: Packages")
-        for line in targets.splitlines():
-            release, component, mirror = line.split(maxsplit=2)
-            if (release, component) == (codename, "main"):
-                return mirror
-    raise TestbedError(
-        "this machine has neither Docker 25 nor a mirror of Debian to fetch it from; "
-        f"set {NEW_VARIABLE} to an engine of Docker 25 or newer with CDI (see tests/testbed/README.md)"
-    )
 
 
 def _configure(state: State) -> Path:

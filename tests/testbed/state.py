@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_ROOT = "/var/tmp/sparkctl-testbed"  # noqa: S108 (kept between runs; what is in it is rebuilt at will)
 FIRST_VARIABLE = "SPARKCTL_TEST_DOCKER_HOST"
 NEW_VARIABLE = "SPARKCTL_TEST_DOCKER_HOST_NEW"
+COMPOSE_VARIABLE = "SPARKCTL_TEST_COMPOSE"
+QUADLET_VARIABLE = "SPARKCTL_TEST_QUADLET"
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 

@@ -41,6 +41,7 @@ def _word(one: ExplainedWord) -> dict[str, object]:
         "since": None if releases is None or releases.first is None else str(releases.first),
         "until": None if releases is None or releases.last is None else str(releases.last),
         "here": None if releases is None else releases.here,
+        "default": None if releases is None else releases.default,
         "choices": [] if releases is None else list(releases.choices),
         "memory": {
             "instead": costs.instead or None,

@@ -45,6 +45,9 @@ def _of_word(one: ExplainedWord, count: int) -> Iterator[str]:
         yield f"  does    {one.does}"
     if one.releases is not None:
         yield f"  since   {_since(one.releases)}"
+    if one.releases is not None and one.releases.default is not None:
+        default = one.releases.default
+        yield f"  else    {'vLLM works it out when it starts' if default == 'None' else default}"
     if one.releases is not None and one.releases.choices:
         yield f"  may be  {', '.join(one.releases.choices)}"
     if one.help is not None:

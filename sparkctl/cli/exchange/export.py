@@ -9,7 +9,7 @@ import click
 from sparkctl.cli import options
 from sparkctl.cli.options import as_json, overrides, strict
 from sparkctl.operations.exchange import export
-from sparkctl.recipes.exchange.exports.exported import Target
+from sparkctl.recipes.exchange.exports.exported import ExportTarget
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.command
 @options.name
 @click.option(
-    "--as", "target", required=True, type=click.Choice([one.value for one in Target]), help="The tool that it is for."
+    "--as",
+    "target",
+    required=True,
+    type=click.Choice([one.value for one in ExportTarget]),
+    help="The tool that it is for.",
 )
 @click.option("--out", "folder", metavar="FOLDER", help="Write the files there, with verified copies of mods.")
 @click.option("--replace", is_flag=True, help="Write over files of the same names.")
@@ -43,7 +47,7 @@ def command(
     where = None if folder is None else export.absolute(folder)
     if given["replace"] and where is None:
         raise click.UsageError("--replace is for --out FOLDER")
-    made = export.export(session.world, name, Target(target), overrides, strict=given["strict"], folder=where)
+    made = export.export(session.world, name, ExportTarget(target), overrides, strict=given["strict"], folder=where)
     written = [] if where is None else export.write(session.world, made, where, over=given["replace"])
     for note in (*made.notes, *made.lost):
         session.out.say(note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sparkctl.base.systemd_words import joined, quoted
+from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 
 AGENT_UNIT: Final = "sparkctl-agent.service"
 GUARD_UNIT: Final = "sparkctl-guard.service"

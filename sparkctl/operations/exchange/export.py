@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
+from sparkctl.base.shown import is_plain, sounds_secret
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
 from sparkctl.operations.files import render
@@ -21,8 +22,8 @@ from sparkctl.recipes.exchange.exports.exported import (
     ExportedFile,
     ExportedService,
     ExportedSet,
+    ExportTarget,
     ServedModel,
-    Target,
 )
 from sparkctl.recipes.service import model_argument
 
@@ -46,7 +47,7 @@ _MODE: Final = 0o644
 class ExportedFiles(NamedTuple):
     """The files of an export, what its tool does not do (``lost``), and what is assumed or missing (``notes``)."""
 
-    target: Target
+    target: ExportTarget
     files: tuple[ExportedFile, ...]
     lost: tuple[str, ...]
     notes: tuple[str, ...]
@@ -73,7 +74,7 @@ def text_of(file: ExportedFile) -> str:
 def export(
     world: World,
     name: str,
-    target: Target,
+    target: ExportTarget,
     overrides: Sequence[str] = (),
     *,
     strict: bool = False,
@@ -85,13 +86,14 @@ def export(
 
     Raises:
         InputError: a file that cannot be used, a name that is none; the tool cannot take a word, or two services
-            publish one port; or the value of a secret stands in a recipe.
+            publish one port; or what is or may be the value of a secret stands in a recipe.
         ModError: with ``folder``, a mod's file is not what it has to be.
     """
     exported, services = _exported(world, name, target, overrides, strict=strict, folder=folder)
     made = written.written(exported, target)
     files = [*made.files, *_copies(exported, target)]
     for service in services:
+        _refuse_values(world, service)
         values = {**world.stored_secrets, **world.secret_values(service)[0]}
         hint = "no exported file has the value of a secret"
         secrets.refuse_written(service.name, values, [text_of(one) for one in made.files], hint)
@@ -100,8 +102,20 @@ def export(
     return ExportedFiles(target, tuple(files), made.notes, tuple(dict.fromkeys(notes)))
 
 
+def _refuse_values(world: World, service: Service) -> None:
+    """Refuse variables whose values may be secrets: `render` shows what its recipe says, and a file is passed on."""
+    for name, value in service.spec.env:
+        if value is None or is_plain(value):
+            continue
+        if sounds_secret(name) or world.boundary.hidden(value) != value:
+            message = f"{service.name}: the value of {name} may be a secret, and no exported file has one"
+            raise InputError(
+                message, hint=f"write secrets: [{name}] in place of env, and give its value in secrets.env"
+            )
+
+
 def _exported(
-    world: World, name: str, target: Target, overrides: Sequence[str], *, strict: bool, folder: Path | None
+    world: World, name: str, target: ExportTarget, overrides: Sequence[str], *, strict: bool, folder: Path | None
 ) -> tuple[ExportedSet, list[Service]]:
     loader = world.loader(world.disk_models)
     located = loader.located([name], overrides, strict=strict)
@@ -183,9 +197,9 @@ def _carried(mod: MountedMod, every: Sequence[MountedMod], *, carried: bool) -> 
     return CarriedMod(mod.mod, mod.target, str(mod.source), name, on_disk.verified(mod))
 
 
-def _copies(exported: ExportedSet, target: Target) -> list[ExportedFile]:
+def _copies(exported: ExportedSet, target: ExportTarget) -> list[ExportedFile]:
     """Return the copies of mods' files that go along; a ConfigMap has them in it."""
-    if target is Target.KUBERNETES:
+    if target is ExportTarget.KUBERNETES:
         return []
     every = [mod for service in exported.services for mod in service.mods]
     found = {mod.file: mod.content for mod in every if mod.content is not None}

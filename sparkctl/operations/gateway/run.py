@@ -56,7 +56,7 @@ def run(world: World, stack: str | None, asked: AskedGateway, ends: Callable[[],
     try:
         if stack is not None:
             loaded = stack_of(world, stack)
-            gateway.expect(loaded.name, declared_gateway(loaded))
+            gateway.expect(loaded.name, declared_gateway(loaded, world.operator))
         generation = apply(world, stack).generation if stack is not None else Generations(world).applied()
         if generation is None:
             raise InputError("nothing is applied, so that there is nothing to serve", hint="sparkctl gateway run STACK")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.services import pulling, startable
+    from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.service import Service, Source
     from sparkctl.recipes.stack import LoadedStack, StackService
 else:
@@ -106,12 +107,18 @@ def declared_routes(loaded: LoadedStack) -> tuple[DeclaredRoute, ...]:
     )
 
 
-def declared_gateway(loaded: LoadedStack) -> DeclaredGateway | None:
-    """Return where a stack's gateway listens, None where it has none; the paths are as they were written."""
+def declared_gateway(loaded: LoadedStack, operator: Operator) -> DeclaredGateway | None:
+    """Return where a stack's gateway listens, None where it has none.
+
+    Its paths are absolute: an agent has another folder, and may have another home.
+    """
     one = loaded.stack.gateway
     if one is None:
         return None
-    certificate, key = one.certificate or "", one.certificate_key or ""
+    folder = real(loaded.entry.path).parent
+    certificate, key = (
+        "" if path is None else str(folder / operator.expand(path)) for path in (one.certificate, one.certificate_key)
+    )
     return DeclaredGateway(one.bind, one.port, one.wait, one.queue, one.comments, certificate, key, one.open)
 
 
@@ -155,7 +162,7 @@ def kept(
         act_bytes=host.guard.act,
         floor_bytes=host.guard.floor,
         routes=declared_routes(stack.loaded),
-        gateway=declared_gateway(stack.loaded),
+        gateway=declared_gateway(stack.loaded, world.operator),
     )
 
 

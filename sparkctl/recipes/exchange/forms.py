@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, systemd, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
+from sparkctl.recipes.exchange.sources.compose import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class Form(NamedTuple):
     """A form of file: ``recognises`` looks at its name and text alone, ``read`` makes launches of it.
 
+    ``of_yaml``: a file whose name says that it is another kind of text is none of this form.
     ``stack`` says what runs together, of a form that can say so.
     """
 
@@ -29,20 +31,25 @@ class Form(NamedTuple):
     recognises: Callable[[Material], bool]
     read: Callable[[Material], list[Launch]]
     stack: Callable[[Material], SourceStack] | None = None
+    of_yaml: bool = True
 
+
+_OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
-    Form("compose", compose.recognises, compose.read),
+    Form("compose", compose.recognises, compose.read, stacked.stack),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),
     Form(eugr.FORM, eugr.recognises, eugr.read),
     Form(sparkrun.FORM, sparkrun.recognises, sparkrun.read),
-    Form("shell commands", commands.recognises, commands.read),
+    Form(systemd.FORM, systemd.recognises, systemd.read, of_yaml=False),
+    Form("shell commands", commands.recognises, commands.read, of_yaml=False),
 )
 """In their order: the particular before the general."""
 
 
 def form_of(material: Material) -> Form | None:
     """Return the form of a file, None where nobody knows it."""
-    return next((form for form in FORMS if form.recognises(material)), None)
+    other = material.file.lower().endswith(_OTHER_TEXTS)
+    return next((form for form in FORMS if not (form.of_yaml and other) and form.recognises(material)), None)

@@ -12,7 +12,7 @@ from sparkctl.recipes.explained.rendered import CommandPart, RenderedWord, launc
 from sparkctl.recipes.explained.sums import sums
 from sparkctl.vllm import flags
 from sparkctl.vllm.command.spelling import spelled
-from sparkctl.vllm.known import pains, words
+from sparkctl.vllm.known import defaults, pains, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,14 +27,15 @@ class InReleases(NamedTuple):
     """What the known releases say of a flag or a variable.
 
     ``first`` and ``last`` are the known releases that have it, None where none does. ``here``: this release has it.
-    ``oldest``: the first is the oldest known one, so that it may be older. ``choices`` are what it may be here, () for
-    anything.
+    ``choices`` are what it may be here, () for anything; ``default`` what it is where it is not given, as Python writes
+    it, None where that is not known.
     """
 
     first: Version | None
     last: Version | None
     here: bool
     choices: tuple[str, ...] = ()
+    default: str | None = None
 
     @property
     def oldest(self) -> bool:
@@ -142,11 +143,14 @@ def _releases(word: RenderedWord, version: Version) -> InReleases | None:
         if life is None and not word.name.startswith("VLLM_"):
             return None  # a variable of another program
         first, last = life or (None, None)
-        return InReleases(first, last, word.name in flags.variables_of(version))
+        here = word.name in flags.variables_of(version)
+        return InReleases(first, last, here, default=defaults.of(word.name, version) if here else None)
     name = f"--{word.name.partition('.')[0]}"
     first, last = flags.lifetime(name) or (None, None)
     flag = flags.flags_of(version).get(name)
-    return InReleases(first, last, flag is not None, flag.choices if flag is not None and "." not in word.name else ())
+    if flag is None or "." in word.name:
+        return InReleases(first, last, flag is not None)
+    return InReleases(first, last, here=True, choices=flag.choices, default=defaults.of(name, version))
 
 
 def _chosen(

@@ -1,16 +1,26 @@
-"""Which defaults that matter are others in another release. The data has its sources."""
+"""What a release does where nothing is said, and what of that is otherwise in another release."""
 
 from __future__ import annotations
 
+import json
+import re
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.vllm.known.given import data
+from sparkctl.vllm.known.given import STATES, data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from sparkctl.vllm.known.given import Launched
+
+_LEFT: Final = "None"
+"""As vLLM's sources write a default that is worked out when the server starts."""
+_ELSEWHERE: Final = re.compile(r"ROCM|AITER|DEEPEP|ALLREDUCE|RAY|^--(?:dcp|cp)-")
+"""What only other makers' GPUs, or several GPUs together, have."""
 
 
 class ChangedDefault(NamedTuple):
@@ -33,7 +43,7 @@ class ChangedDefault(NamedTuple):
 
 @cache
 def every() -> tuple[ChangedDefault, ...]:
-    """Return all that is known."""
+    """Return those of which it is known what follows."""
     return tuple(
         ChangedDefault(
             name=entry["name"],
@@ -49,6 +59,20 @@ def every() -> tuple[ChangedDefault, ...]:
     )
 
 
+def of(name: str, version: Version) -> str | None:
+    """Return what a flag (``--dtype``) or a variable is where it is not given, None where that is not known.
+
+    It is as Python writes it; "None" is what vLLM works out when it starts. Of a release between two known ones it is
+    the older one's.
+    """
+    table = _table()["flags" if name.startswith("--") else "variables"]
+    found = None
+    for since, default in table.get(name, {}).items():
+        if Version(since) <= version:
+            found = default
+    return found
+
+
 def between(before: Launched, after: Launched) -> list[str]:
     """Return in sentences which defaults a server meets otherwise in another release; either may be the newer one."""
     found = []
@@ -58,4 +82,30 @@ def between(before: Launched, after: Launched) -> list[str]:
             was, now = (one.before, one.after) if new else (one.after, one.before)
             why = one.says if new else f"no longer: {one.says}"
             found.append(f"{one.name}: {now} where it was {was}; {why} ({one.source})")
-    return found
+    return [*found, *_bare(before, after)]
+
+
+def _bare(before: Launched, after: Launched) -> Iterator[str]:
+    """Yield the defaults of the table that differ, but for those of which it is known what follows."""
+    said = {one.name for one in every()} | after.flags.keys() | after.variables.keys()
+    for kind in ("flags", "variables"):
+        for name, defaults in _table()[kind].items():
+            if len(defaults) == 1 or name.removeprefix("--") in said or _ELSEWHERE.search(name):
+                continue
+            if "mamba" in name and STATES not in after.types:
+                continue
+            was, now = of(name, before.version), of(name, after.version)
+            if was != now and was is not None and now is not None:
+                yield f"{name.removeprefix('--')}: {_shown(now)} where it was {_shown(was)}"
+
+
+def _shown(default: str) -> str:
+    return "what vLLM works out at its start" if default == _LEFT else default
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    """Return the table, the releases of each default in their order."""
+    text = resources.files("sparkctl.vllm").joinpath("data", "vllm-defaults.json").read_text("utf-8")
+    read: dict[str, Any] = json.loads(text)
+    return read

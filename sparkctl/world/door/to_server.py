@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from sparkctl.base.errors import InputError
 from sparkctl.base.units import MIB
+from sparkctl.world.certificate import certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from sparkctl.world.door_ports import Bounds
+    from sparkctl.world.door_ports import Body, Bounds
 
 _AT_ONCE: Final = MIB
 _SLICE: Final = 256 << 10
@@ -22,6 +26,7 @@ FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 _NOT_CONNECTED: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 _WORDS: Final = (
+    (aiohttp.ServerFingerprintMismatch, "shows another certificate than its recipe names"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off before the end of its answer"),
     ((ConnectionError, aiohttp.ClientOSError), "broke the connection off"),
@@ -45,6 +50,7 @@ class Servers:
     """The client side of the door: one pool of connections for all servers."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s),
             timeout=aiohttp.ClientTimeout(total=_NO_LIMIT, sock_read=_NO_LIMIT, sock_connect=bounds.connect_s),
@@ -57,23 +63,51 @@ class Servers:
         """Close all connections."""
         await self._session.close()
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> aiohttp.ClientResponse:
-        """Send a request, and return its answer as far as its head.
+    def _shown(self, url: str, path: str) -> aiohttp.Fingerprint | bool:
+        """Return what a server has to show: the certificate in a file, as for every other question to it; or any.
+
+        Raises:
+            ServerDiedError: the file cannot be used.
+        """
+        if not path or not url.startswith("https:"):
+            return not url.startswith("https:")
+        try:
+            one = Path(path).stat()
+            known = self._certificates.get(path)
+            if known is None or known[0] != (one.st_mtime_ns, one.st_size):
+                shown = aiohttp.Fingerprint(hashlib.sha256(certificate(path)).digest())
+                known = self._certificates[path] = (one.st_mtime_ns, one.st_size), shown
+        except (OSError, InputError) as error:
+            message = error.message if isinstance(error, InputError) else f"{path}: {error.strerror}"
+            raise ServerDiedError(f"is not asked, since its certificate cannot be read ({message})") from error
+        return known[1]
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, shows: str = ""
+    ) -> aiohttp.ClientResponse:
+        """Send a request, and return its answer as far as its head; ``shows`` is ``Forward.certificate``.
 
         Raises:
             ServerDiedError: there is none.
         """
-        sent = body if len(body) <= _AT_ONCE else _slices(body)
-        size = {"Content-Length": str(len(body))} if body else {}
+        pieces = body if isinstance(body, tuple) else (memoryview(body),)
+        length = sum(map(len, pieces))
+        sent = b"".join(pieces) if length <= _AT_ONCE else _slices(pieces)
+        size = {"Content-Length": str(length)} if length else {}
         try:
             return await self._session.request(
-                method, url, data=sent or None, headers={**headers, **size}, allow_redirects=False
+                method,
+                url,
+                data=sent or None,
+                headers={**headers, **size},
+                allow_redirects=False,
+                ssl=self._shown(url, shows),
             )
         except FAULTS as error:
             raise _died(error) from error
 
     async def socket(
-        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int
+        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int, shows: str = ""
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket to a server; ``most`` bytes has a message.
 
@@ -82,7 +116,11 @@ class Servers:
         """
         try:
             return await self._session.ws_connect(
-                f"ws{url.removeprefix('http')}", headers=headers, protocols=protocols, max_msg_size=most
+                f"ws{url.removeprefix('http')}",
+                headers=headers,
+                protocols=protocols,
+                max_msg_size=most,
+                ssl=self._shown(url, shows),
             )
         except FAULTS as error:
             raise _died(error) from error
@@ -133,7 +171,7 @@ def why(error: BaseException) -> str:
     return f"did not answer as HTTP has it ({type(error).__name__})"
 
 
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    view = memoryview(body)
-    for place in range(0, len(view), _SLICE):
-        yield bytes(view[place : place + _SLICE])
+async def _slices(pieces: tuple[memoryview, ...]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        for place in range(0, len(piece), _SLICE):
+            yield bytes(piece[place : place + _SLICE])

@@ -8,16 +8,9 @@ from __future__ import annotations
 
 import ssl
 from functools import cache
-from pathlib import Path
-from typing import Final
 
-from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
-from sparkctl.base.units import MIB
-
-_MOST_BYTES: Final = MIB
-_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
-_END: Final = "-----END CERTIFICATE-----"
+from sparkctl.world.certificate import certificate
 
 
 @cache
@@ -27,20 +20,6 @@ def context() -> ssl.SSLContext:
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     return made
-
-
-def certificate(path: str) -> bytes:
-    """Return the first certificate of a PEM file: the server's own, those that signed it come after it.
-
-    Raises:
-        InputError: it cannot be read, or there is none in it.
-    """
-    text = regular_file.read_text(Path(path), _MOST_BYTES)
-    try:
-        begin = text.index(_BEGIN)
-        return ssl.PEM_cert_to_DER_cert(text[begin : text.index(_END, begin) + len(_END)])
-    except ValueError:
-        raise InputError(f"{path}: expected a certificate in PEM ({_BEGIN} …), found none") from None
 
 
 def refuse_another(shown: bytes | None, path: str | None) -> None:

@@ -21,7 +21,7 @@ from sparkctl.base.real_path import real
 from sparkctl.world import settings
 from sparkctl.world.engine import Container, Creation, EngineInfo, Image, ImportedFile, OfferedImage, PullProgress
 from sparkctl.world.labels import LABEL_RECIPE, LABEL_SERVICE
-from sparkctl.world.sim import addresses, created, data, mounts, orders, pool
+from sparkctl.world.sim import addresses, data, mounts, orders, pool
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.sim.flags import parse_arguments
 from sparkctl.world.sim.folders import ContainerFolder, Record, containers, kill, locked, signalled, text_of
@@ -122,7 +122,7 @@ class SimEngine:
         """Return how the container with this name or id was created, or None where there is no such container."""
         folder = self._find(name)
         record = None if folder is None else folder.record()
-        return None if record is None else created.creation_of(record)
+        return None if record is None else mounts.creation_of(record)
 
     def logs(self, container: str, *, tail: int | None = None) -> list[str]:
         """Return the last ``tail`` lines of the log (None: all); [] of a container that is not there any more."""
@@ -205,7 +205,7 @@ class SimEngine:
             ports=tuple((p.container_port, p.host_port or 0, p.host_ip) for p in spec.ports if p.protocol == "tcp"),
             network=spec.network,
             settings=tuple(settings.of_spec(spec).items()),
-            order=created.order_of(spec, name, env),
+            order=mounts.order_of(spec, name, env),
         )
         unfinished = self._sim / "containers" / f".{identity}"
         private_folder.make(unfinished)
@@ -371,8 +371,8 @@ def _names(record: Record) -> list[str]:
 def _model_names(record: Record) -> list[str]:
     """Return what the model goes by: its recipe, and the folder mounted where the server looks, or the repository."""
     wanted = parse_arguments(record.command).get("model", "")
-    folders = [Path(source).name for source, target, _ in record.mounts if target == wanted]
-    return [*(folders or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
+    named = [Path(source).name for source, target, _ in record.mounts if target == wanted]
+    return [*(named or [wanted.rpartition("/")[2]]), dict(record.labels).get(LABEL_RECIPE, "")]
 
 
 def _context(record: Record) -> int | None:

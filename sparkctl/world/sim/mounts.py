@@ -1,8 +1,9 @@
-"""What a simulated container sees: its mounts and its environment, as docker would make them."""
+"""What a simulated container sees, its mounts and its environment as docker would make them, and what was ordered."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -13,10 +14,16 @@ from sparkctl.world.sim.flags import parse_arguments
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pydantic
+
+    from sparkctl.world import engine as engines
     from sparkctl.world import spec as specs
+    from sparkctl.world.engine import Creation
     from sparkctl.world.sim.folders import Record
     from sparkctl.world.spec import ContainerSpec
 else:
+    engines = LazyModule("sparkctl.world.engine")
+    pydantic = LazyModule("pydantic")
     specs = LazyModule("sparkctl.world.spec")
 
 CACHE: Final = "huggingface"
@@ -82,3 +89,15 @@ def _model_targets(spec: ContainerSpec) -> set[str]:
     except (ValueError, AttributeError):
         draft = ""
     return {flags.get("model", ""), draft}
+
+
+def order_of(spec: ContainerSpec, name: str, env: tuple[tuple[str, str], ...]) -> str:
+    """Return what was ordered as JSON, with the name and the environment that the container got."""
+    return json.dumps(asdict(replace(spec, name=name, env=env, env_files=())))
+
+
+def creation_of(record: Record) -> Creation:
+    """Return how a container was created; of one of a simulator that kept no order, what its record has."""
+    spec = specs.ContainerSpec(record.image, record.command, env=record.env, labels=record.labels)
+    spec = pydantic.TypeAdapter(specs.ContainerSpec).validate_json(record.order) if record.order else spec
+    return engines.Creation(replace(spec, name=record.name), () if spec.entrypoint is None else (spec.entrypoint,))

@@ -22,7 +22,8 @@ from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
-from tests.support.fake_world import FakeSpark
+from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
+from tests.support.fake_world import HOME, FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.gateway_bench import E4B, FP8, PATIENCE_S, STACK, GatewayBench
 
@@ -64,6 +65,17 @@ def test_defaults_and_force_are_laid_in_and_every_other_byte_stays_s21(bench: Ga
     document = json.loads(body)
     found = bench.up().ask("small", body=body, document=document).forwarded()
     assert found.body == (b'{ "model" : "gemma-4-e4b","top_k":5, "seed": 1.00 , "messages":[], "temperature": 0.7 }')
+
+
+def test_a_body_of_megabytes_is_changed_beside_the_loop_and_its_picture_is_not_copied(bench: GatewayBench) -> None:
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 200_000
+    document = {"model": "small", "messages": [], "picture": picture, "top_k": 1}
+    body = json.dumps(document).encode()
+    request = bench.up().ask("small", body=body, document={**document, "picture": picture[:256]})
+    found = request.forwarded().body
+    assert isinstance(found, tuple)
+    assert json.loads(b"".join(found)) == {**document, "model": "gemma-4-e4b", "top_k": 5, "temperature": 0.7}
+    assert any(one.obj is body for one in found)
 
 
 def test_a_body_that_says_everything_already_goes_on_as_it_came_s21(bench: GatewayBench) -> None:
@@ -116,6 +128,16 @@ def test_what_comes_after_others_is_started_when_these_are_there(tmp_path: Path)
     started = [call for call in bench.spark.engine.calls if call.startswith("start ")]
     assert started == [f"start {E4B}", f"start {FP8}"]
     bench.close()
+
+
+def test_a_server_with_a_certificate_of_its_own_is_asked_as_one_that_has_to_show_it(bench: GatewayBench) -> None:
+    container = bench.up().spark.engine.container(E4B)
+    assert container is not None
+    told = {**container.labels, LABEL_CERTIFICATE: "/tls/cert.pem", LABEL_URL: "https://127.0.0.1:8003"}
+    bench.spark.engine.there[container.id] = container._replace(labels=told)
+    bench.tick()
+    found = bench.ask(E4B).forwarded()
+    assert (found.url, found.certificate) == ("https://127.0.0.1:8003", "/tls/cert.pem")
 
 
 def test_a_start_goes_on_when_nobody_waits_any_more_and_the_client_is_a_499_s6(bench: GatewayBench) -> None:
@@ -454,6 +476,26 @@ def test_what_is_wrong_with_a_door_is_told_before_a_model_is_started(tmp_path: P
     with pytest.raises(InputError, match="a certificate and its private key"):
         run(spark.world(FakeReport()), "box", AskedGateway(port=0))
     assert spark.engine.there == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "certificate", "key"),
+    [
+        ("certificate: tls/cert.pem, certificate-key: ../key.pem", "{stack}/tls/cert.pem", "{stack}/../key.pem"),
+        ("certificate: ~/cert.pem", f"{HOME}/cert.pem", ""),
+        ("certificate: /tls/cert.pem", "/tls/cert.pem", ""),
+    ],
+)
+def test_a_certificate_is_found_from_the_folder_of_the_stack_or_from_home(
+    tmp_path: Path, said: str, certificate: str, key: str
+) -> None:
+    bench = GatewayBench(tmp_path, STACK.replace("gateway: {}", f"gateway: {{{said}}}"))
+    bench.tick()
+    assert bench.door.place is not None
+    stack = tmp_path.resolve() / "recipes" / "stacks"
+    found = bench.door.place.certificate, bench.door.place.certificate_key
+    assert found == (certificate.format(stack=stack), key.format(stack=stack))
+    bench.close()
 
 
 def test_other_hosts_are_served_with_a_key_or_when_it_is_said_alone_s3(tmp_path: Path) -> None:

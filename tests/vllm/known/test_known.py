@@ -65,8 +65,8 @@ def test_a_pain_holds_for_its_value_release_model_and_neighbours() -> None:
     fraction = {"gpu-memory-utilization": "0.80"}
     assert "sized-by-fraction" in ids(flags=fraction)
     assert "sized-by-fraction" not in ids(flags={**fraction, "kv-cache-memory-bytes": "1"})
-    assert "graphs-taken-off" not in ids(flags=fraction)
-    assert "graphs-taken-off" in ids(flags=fraction, version=Version("0.21.0"))
+    assert "graphs-taken-off" not in ids(flags=fraction, version=Version("0.19.1"))
+    assert "graphs-taken-off" in ids(flags=fraction)
     drafts = {"speculative-config": '{"method":"mtp","num_speculative_tokens":4}'}
     mended = {"flags": drafts, "model_type": "gemma4", "version": Version("0.26.0")}
     assert "gemma4-mtp-025" in ids(**{**mended, "version": Version("0.25.1")})
@@ -76,6 +76,9 @@ def test_a_pain_holds_for_its_value_release_model_and_neighbours() -> None:
     assert "gemma4-draft-depth" not in ids(
         **{**mended, "flags": {"speculative-config": '{"num_speculative_tokens":1}'}}
     )
+    assert "gemma4-mtp-025" in ids(flags=drafts, version=Version("0.25.1"), model_type="gemma4_text")
+    assert "gpt-oss-marlin" in ids(flags={"moe-backend": "marlin"}, model_type="gpt_oss")
+    assert "gpt-oss-marlin" not in ids(flags={"moe-backend": "marlin"}, model_type="gpt")
     preview = {"flags": drafts, "model_type": "gemma4", "image": "vllm/vllm-openai:gemma4-0505-cu130"}
     assert "gemma4-mtp-preview" in ids(**preview)
     assert "gemma4-mtp-absent" not in ids(**preview)
@@ -90,13 +93,18 @@ def test_what_is_known_of_a_flag_is_found_by_its_name() -> None:
 
 
 def test_a_changed_default_matters_where_nothing_decides_it() -> None:
-    old, new = SERVER, SERVER._replace(version=Version("0.26.0"))
-    told = defaults.between(old, new)
-    assert [line.partition(":")[0] for line in told] == ["VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS"]
-    assert "1 where it was 0" in told[0]
-    assert "0 where it was 1; no longer:" in defaults.between(new, old)[0]
-    sized = {"kv-cache-memory-bytes": "1"}
-    assert defaults.between(old._replace(flags=sized), new._replace(flags=sized)) == []
+    given = {"gpu-memory-utilization": "0.5"}
+    old = SERVER._replace(version=Version("0.19.1"), flags=given)
+    new = old._replace(version=Version("0.26.0"))
+    told = "\n".join(defaults.between(old, new))
+    assert "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS: 1 where it was 0; an estimate" in told
+    assert "0 where it was 1; no longer: an estimate" in "\n".join(defaults.between(new, old))
+    assert "gpu-memory-utilization" not in told
+    assert "gpu-memory-utilization: 0.92 where it was 0.9" in "\n".join(
+        defaults.between(old._replace(flags={}), new._replace(flags={}))
+    )
+    sized = {**given, "kv-cache-memory-bytes": "1"}
+    assert "estimate" not in "\n".join(defaults.between(old._replace(flags=sized), new._replace(flags=sized)))
     windows = frozenset({"windows"})
     assert "two batches" in "".join(defaults.between(old._replace(types=windows), new._replace(types=windows)))
     assert defaults.between(new, new) == []
@@ -106,6 +114,36 @@ def test_a_changed_default_matters_where_nothing_decides_it() -> None:
 def test_each_changed_default_has_a_source(one: defaults.ChangedDefault) -> None:
     assert SOURCE.fullmatch(one.source)
     assert flags.lifetime(one.name) is not None or flags.lifetime(f"--{one.name}") is not None
+
+
+def test_a_default_that_the_table_alone_knows_is_told_too() -> None:
+    old, new = SERVER._replace(version=Version("0.21.0")), SERVER._replace(version=Version("0.33.0"))
+    told = defaults.between(old, new)
+    assert "VLLM_USE_V2_MODEL_RUNNER: what vLLM works out at its start where it was 0" in told
+    set_by_hand = {"VLLM_USE_V2_MODEL_RUNNER": "0"}
+    assert not any(
+        line.startswith("VLLM_USE_V2") for line in defaults.between(old, new._replace(variables=set_by_hand))
+    )
+    assert not any("ROCM" in line or "ALLREDUCE" in line for line in told)
+
+
+def test_the_default_of_a_flag_is_that_of_its_release() -> None:
+    shares = [
+        defaults.of("--gpu-memory-utilization", Version(text)) for text in ("0.17.1", "0.19.1", "0.20.2", "0.33.0")
+    ]
+    assert shares == ["0.9", "0.9", "0.92", "0.92"]
+    assert defaults.of("--nobody-knows", Version("0.33.0")) is None
+    assert defaults.of("VLLM_RPC_TIMEOUT", Version("0.10.0")) is None
+
+
+@pytest.mark.parametrize("one", defaults.every(), ids=lambda one: one.name)
+def test_what_follows_of_a_default_agrees_with_the_releases(one: defaults.ChangedDefault) -> None:
+    name = one.name if one.name.isupper() else f"--{one.name}"
+    known = {defaults.of(name, release) for release in flags.releases()} - {None, "None"}
+    assert not known or known == {one.before, one.after}
+    for release in flags.releases():
+        if known and defaults.of(name, release) is not None:
+            assert defaults.of(name, release) == (one.after if release >= one.since else one.before)
 
 
 def test_the_life_of_a_flag_and_what_is_announced_of_a_variable() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import socket
 import ssl
-import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.world.door.server import open_door
 from sparkctl.world.door_ports import DoorPlace, Forward, host_is_ours, why_not_bound
+from tests.support.certificates import self_signed
 from tests.support.door_bench import CHAT, SOON_S, ScriptedHandler, bench, got, request
 
 if TYPE_CHECKING:
@@ -62,24 +62,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificate")
-    options = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=spark",
-    ]
-    subprocess.run(
-        ["openssl", "req", "-x509", *options, "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-        check=True,
-        capture_output=True,
-    )
-    return folder
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 def test_with_a_certificate_it_speaks_tls_alone(certificate: Path) -> None:

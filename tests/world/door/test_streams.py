@@ -124,8 +124,9 @@ def test_the_handler_is_asked_about_a_server_that_gave_nothing_and_knows_whether
         for there in (False, True):
             told: list[bool] = []
 
-            async def lost(unsent: bool, told: list[bool] = told) -> Decision:
+            async def lost(unsent: bool, words: str, told: list[bool] = told) -> Decision:
                 told.append(unsent)
+                assert words
                 return Refuse(503, "paused", "ada stopped it", should_retry=False)
 
             def decide(_: Arrival, url: str, there: bool = there, lost: object = lost) -> Decision:

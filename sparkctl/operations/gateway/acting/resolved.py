@@ -42,7 +42,9 @@ def made_ready(world: World, generation: KeptGeneration, gateway: DeclaredGatewa
         told = declared_at_desk(kept.declared, limit=limit, queue=gateway.queue, load_s=usual_s, after=after[kept.name])
         declared.append(told)
     servers = {
-        kept.name: ServerAt(one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "")
+        kept.name: ServerAt(
+            one.url, _own_key(world, kept.name) if secrets.API_KEY in kept.secrets else "", one.certificate or ""
+        )
         for kept in generation.services
         if (one := found.servers[kept.name]).url
     }
@@ -56,7 +58,7 @@ def servers_now(known: dict[str, ServerAt], look: BoxLook) -> dict[str, ServerAt
     for one in look.ours:
         if one.record.url and one.container.state == "running":
             key = dict(one.container.env).get(secrets.API_KEY, "")
-            found[one.name] = ServerAt(one.record.url, key)
+            found[one.name] = ServerAt(one.record.url, key, one.record.certificate or "")
     return {name: one for name, one in found.items() if look.generation.service(name) is not None}
 
 

@@ -15,8 +15,8 @@ from sparkctl.operations.gateway.requests.directing import Direction, both, dire
 from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
-from sparkctl.planning.gateway.body import changed, edited
-from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefuseRequest
+from sparkctl.planning.gateway.body import LONG, changed, edited, edited_pieces
+from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefusedFor, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
 from sparkctl.planning.gateway.desk.request import DeskRequest
 from sparkctl.planning.gateway.desk.rules.refusing import KNOWN_WITHIN_S
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
     from sparkctl.operations.gateway.requests.expected import ExpectedStack
     from sparkctl.operations.gateway.requests.served import ServedStack
+    from sparkctl.planning.gateway.body import BodyChanges
     from sparkctl.planning.gateway.routes import Chosen
     from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
 
@@ -46,7 +47,7 @@ ROUTE_HEADER: Final = "x-sparkctl-route"
 class _Open:
     """A request that is not over. ``turn`` is its id at the desk, "" while it is not there.
 
-    ``starts``: its service may be started for it.
+    ``starts``: its service may be started for it. ``died`` is how its server gave nothing, "" while it did not.
     """
 
     arrival: Arrival
@@ -59,6 +60,7 @@ class _Open:
     forwarded_at: float | None = None
     first_byte_at: float | None = None
     starts: bool = False
+    died: str = ""
 
     @property
     def key(self) -> str:
@@ -233,7 +235,10 @@ class GatewayHandler:
         return self._decided(one, await answer)
 
     def _decided(self, one: _Open, effect: ForwardRequest | RefuseRequest) -> Decision:
-        return refusal(effect) if isinstance(effect, RefuseRequest) else self._forward(one)
+        if isinstance(effect, RefuseRequest):
+            died = effect.kind is RefusedFor.DIED and one.died
+            return refusal(effect._replace(words=f"the server of {one.service} {one.died}") if died else effect)
+        return self._forward(one)
 
     # --- handing it on -----------------------------------------------------------------------------------------------
 
@@ -251,15 +256,16 @@ class GatewayHandler:
         named = stack.names.services[one.service]
         # A service is asked by what it serves; the name of a route, or of the service, it does not know.
         changes = named.changes(arrival.model, arrival.path)
-        body, model = None, ""
-        if arrival.form == "json" and arrival.model and changed(arrival.document, changes):
-            body = edited(arrival.body, changes)
-        elif arrival.form == "form":
-            model = changes.model
+        edits = arrival.form == "json" and bool(arrival.model) and changed(arrival.document, changes)
+        model = changes.model if arrival.form == "form" else ""
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
-        return Forward(server.url, headers, body, model, told, partial(self._gone, one), judge)
+        gone = partial(self._gone, one)
+        forward = Forward(server.url, headers, None, model, told, server.certificate, gone, judge)
+        if edits and len(arrival.body) > LONG:
+            return Wait(_later_edited(forward, arrival.body, changes))
+        return forward._replace(body=edited(arrival.body, changes)) if edits else forward
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
         """Say whether the second service of a route is asked, now that the first one has answered."""
@@ -274,10 +280,11 @@ class GatewayHandler:
         one.chosen, one.service, one.first_byte_at = chosen, route.then, None
         return self._asked(one, may_start=one.may_start and route.start)
 
-    async def _gone(self, one: _Open, unsent: bool) -> Decision | None:
+    async def _gone(self, one: _Open, unsent: bool, words: str) -> Decision | None:
         """Bring a request back to the desk whose server gave nothing: it waits as for a start, or is told why not."""
         if one.arrival.id not in self._open:
             return None
+        one.died = words
         self._lost(one.service)
         if unsent:
             self._clerk.tell(ServerLost(one.service))
@@ -302,3 +309,8 @@ class GatewayHandler:
             "" if chosen is None or chosen.why is None else str(chosen.why),
             self._words(one) if one.forwarded_at is None else "",
         )
+
+
+async def _later_edited(forward: Forward, body: bytes, changes: BodyChanges) -> Decision:
+    """Change a long body in a thread, so that the streams of others go on meanwhile."""
+    return forward._replace(body=await asyncio.to_thread(edited_pieces, body, changes))

@@ -19,10 +19,11 @@ _COMES: Final = frozenset({DeskState.OFF, DeskState.DRAINING, DeskState.STOPPING
 
 
 class ServerAt(NamedTuple):
-    """Where a service's server is, and the key that it wants, "" for none."""
+    """Where a service's server is, the key that it wants ("": none), and the file with its certificate ("": any)."""
 
     url: str
     key: str = ""
+    certificate: str = ""
 
     def __repr__(self) -> str:
         """Say where, without the key."""

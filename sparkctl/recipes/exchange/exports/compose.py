@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from sparkctl.recipes.exchange.exports import health, promises
+from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.yaml_text import document, noted
 from sparkctl.world.docker_run import resources, values
@@ -147,7 +147,7 @@ def _request(gpus: GpuRequest) -> Mapping[str, object]:
 def _reached(spec: ContainerSpec) -> Iterator[tuple[str, object]]:
     if spec.network in _ALONE or spec.network.startswith("container:"):
         told = [] if spec.network else ["docker run's own network, and not one of compose's."]
-        yield "network_mode", noted(spec.network or "bridge", *told)
+        yield "network_mode", noted(spec.network or "default", *told)
     else:
         aliases = {"aliases": list(spec.network_aliases)} if spec.network_aliases else None
         yield "networks", {spec.network: aliases}
@@ -176,7 +176,7 @@ def _mounted(service: ExportedService) -> Iterator[tuple[str, object]]:
         if mount.target in mods:
             written = noted(written, promises.of_mod(service))
             mods = set()
-        elif health.is_by_tag(mount):
+        elif promises.is_by_tag(mount):
             written = noted(written, promises.of_caches(service))
         found.append(written)
     if found:
@@ -262,7 +262,7 @@ def _health(exported: ExportedSet, service: ExportedService) -> object | None:
     if not waited:
         return None
     check = {
-        "test": ["CMD", *(_text(word) for word in health.asking(service))],
+        "test": ["CMD", *(_text(word) for word in promises.asking(service))],
         "interval": f"{promises.HEALTH_PERIOD_S}s",
         "timeout": f"{promises.HEALTH_PERIOD_S}s",
         "start_period": f"{round(service.ready_s)}s",

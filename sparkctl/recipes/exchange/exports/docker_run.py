@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.recipes.exchange.exports import health, promises
+from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
@@ -37,7 +37,7 @@ def _service(exported: ExportedSet, service: ExportedService) -> Iterator[str]:
     yield text
     if any(service.name == name for one in exported.services for name, _ in exported.waits_for(one)):
         yield from comment(promises.of_proof(service))
-        ask = " ".join(map(quote, ("docker", "exec", service.name, *health.asking(service))))
+        ask = " ".join(map(quote, ("docker", "exec", service.name, *promises.asking(service))))
         yield f"until {ask} 2>/dev/null; do sleep 5; done"
 
 

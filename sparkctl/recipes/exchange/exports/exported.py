@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EVERY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  (compared)
 
 
-class Target(StrEnum):
+class ExportTarget(StrEnum):
     """The tools that files can be written for."""
 
     COMPOSE = "compose"

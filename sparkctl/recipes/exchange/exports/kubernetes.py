@@ -1,8 +1,8 @@
 """Objects of Kubernetes for one node: a Deployment and a Service for each service, and its mods as a ConfigMap.
 
 They are of the versions ``apps/v1`` and ``v1``. What is on this host comes in by ``hostPath``: models, caches and
-certificates are where they are, so the pods belong on this node. Secrets are named, and made by a command in
-a comment. What Kubernetes has no word for stands in a comment, too.
+certificates are where they are, so the pods belong on this node. Secrets are named, and made by a command that stands
+in a comment. What Kubernetes has no word for stands in a comment, too.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def config(exported: ExportedSet) -> Export:
         value["router_settings"] = noted(settings, *([told] if lost else []))
     about = [
         f"Written by `{exported.asked}`: change the recipe and write it again, rather than this file.",
-        "LiteLLM starts nothing, nor knows that a service loads: `sparkctl up`, or sparkctl's agent, starts them.",
+        "LiteLLM starts nothing, and does not know that a service loads: `sparkctl up` or its agent starts them.",
         "$ litellm --config litellm.yaml",
     ]
     return Export((ExportedFile("litellm.yaml", document(value, *about)),))

@@ -1,18 +1,27 @@
-"""What sparkctl does and another tool does not, in sentences for the place where it would have been done."""
+"""What sparkctl does and another tool does not, in sentences for its place; how others ask whether a server serves."""
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
+from sparkctl.recipes.host.caches import COMPILED
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.exports.exported import ExportedService, ExportedSet
+    from sparkctl.world.spec import Mount
 
 HEALTH: Final = "/health"
 """Where a vLLM says that it serves; it asks for no key there (vLLM 0.32.0, entrypoints/openai/server_utils.py)."""
 HEALTH_PERIOD_S: Final = 10
 """How often it is asked: a choice."""
+
+
+_ASK: Final = 'import urllib.request as r; r.urlopen("{url}", timeout=5)'
+_ASK_TLS: Final = (
+    'import ssl, urllib.request as r; r.urlopen("{url}", timeout=5, context=ssl._create_unverified_context())'
+)
 
 
 def header(exported: ExportedSet, tool: str, *more: str) -> tuple[str, ...]:
@@ -87,3 +96,17 @@ def of_stack(service: ExportedService) -> tuple[str, ...]:
         if declared.start.value == "manual":
             found = ["start: manual. It starts when you say so."]
     return tuple(found)
+
+
+def asking(service: ExportedService) -> tuple[str, ...]:
+    """Return the words that ask from inside of the container, by the Python that every image of a vLLM has.
+
+    They end with 0 where the server says that it serves. Its certificate need not be for the address inside.
+    """
+    program = _ASK_TLS if service.encrypted else _ASK
+    return ("python3", "-c", program.format(url=f"{service.inside}{HEALTH}"))
+
+
+def is_by_tag(mount: Mount) -> bool:
+    """Return whether a mount is the folder of what a server compiled, by the image's tag."""
+    return mount.target == COMPILED and mount.source is not None and PurePosixPath(mount.source).name == "by-tag"

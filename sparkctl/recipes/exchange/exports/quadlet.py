@@ -11,10 +11,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.systemd_words import joined, quoted
-from sparkctl.recipes.exchange.exports import health, promises, systemd
+from sparkctl.base.errors import InputError
+from sparkctl.recipes.exchange.exports import promises, systemd
 from sparkctl.recipes.exchange.exports.docker_run import about
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar, resources
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.docker_run.values import write_duration, write_size, write_tmpfs, write_ulimit
@@ -49,7 +50,15 @@ _LISTS: Final = {
 
 
 def containers(exported: ExportedSet) -> Export:
-    """Return a ``.container`` file for each service."""
+    """Return a ``.container`` file for each service.
+
+    Raises:
+        InputError: a command has an empty word: podman's generator (5.4.2) leaves out what follows one.
+    """
+    for service in exported.services:
+        if "" in service.spec.command:
+            message = f"{service.name}: podman's generator leaves out what follows an empty word"
+            raise InputError(message, hint="remove it from the command, or export it --as systemd")
     exported = exported.with_copies(f"{exported.folder}/") if exported.folder else exported
     files = [ExportedFile(f"{systemd.unit(one.name)}.container", _file(exported, one)) for one in exported.services]
     names = [one.spec.image for one in exported.services]
@@ -167,7 +176,7 @@ def _health(service: ExportedService) -> Iterator[str]:
     if own is not None and own.disable:
         yield "HealthCmd=none"
         return
-    words = ["CMD", *health.asking(service)] if own is None or not own.command else ["CMD-SHELL", own.command]
+    words = ["CMD", *promises.asking(service)] if own is None or not own.command else ["CMD-SHELL", own.command]
     yield f"HealthCmd={_raw(json.dumps(words))}"
     period = f"{promises.HEALTH_PERIOD_S}s"
     yield f"HealthInterval={period if own is None or not own.interval_ns else write_duration(own.interval_ns)}"

@@ -110,15 +110,17 @@ def _command(service: ExportedService, defaults: dict[str, object]) -> str:
         flag, *rest = line
         if flag in _ITS_OWN:
             continue
-        if flag in _DEFAULTS and len(rest) == 1 and _DEFAULTS[flag] not in defaults:
-            defaults[_DEFAULTS[flag]] = _number(rest[0])
+        number = _number(rest[0]) if len(rest) == 1 else None
+        if number is not None and flag in _DEFAULTS and _DEFAULTS[flag] not in defaults:
+            defaults[_DEFAULTS[flag]] = number
             found.append([flag, f"{{{_DEFAULTS[flag]}}}"])
         else:
             found.append([quote(flag), *map(quote, rest)])
     return " \\\n    ".join(" ".join(line) for line in found) + "\n"
 
 
-def _number(text: str) -> object:
+def _number(text: str) -> float | None:
+    """Return a number that is written as this text, None where there is none."""
     for kind in (int, float):
         try:
             value = kind(text)
@@ -126,7 +128,7 @@ def _number(text: str) -> object:
             continue
         if str(value) == text:
             return value
-    return text
+    return None
 
 
 def _variables(spec: ContainerSpec) -> Iterator[tuple[str, str | None]]:

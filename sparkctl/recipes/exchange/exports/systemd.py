@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.shown import one_line
-from sparkctl.base.systemd_words import joined, quoted
-from sparkctl.recipes.exchange.exports import health, promises
+from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.docker_run import about, foreground
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
 
@@ -109,7 +109,7 @@ def _process(service: ExportedService) -> Iterator[str]:
     first = lines[0].removeprefix("docker")
     yield " \\\n  ".join([f"ExecStart={_DOCKER}{first}", *lines[1:]])
     yield from comment(promises.of_proof(service))
-    ask = " ".join(map(quote, (_DOCKER, "exec", service.name, *health.asking(service))))
+    ask = " ".join(map(quote, (_DOCKER, "exec", service.name, *promises.asking(service))))
     waiting = f"until {ask} 2>/dev/null; do sleep 5; done"
     yield f"ExecStartPost=/bin/sh -c {quoted(waiting, command=True)}"
     stop = service.spec.stop_timeout if service.spec.stop_timeout is not None else _STOP_S

@@ -14,28 +14,28 @@ from sparkctl.recipes.exchange.exports import (
     sparkrun,
     systemd,
 )
-from sparkctl.recipes.exchange.exports.exported import Target, refuse_unwritable
+from sparkctl.recipes.exchange.exports.exported import ExportTarget, refuse_unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sparkctl.recipes.exchange.exports.exported import Export, ExportedSet
 
-WRITERS: Final[Mapping[Target, Callable[[ExportedSet], Export]]] = {
-    Target.COMPOSE: compose.compose,
-    Target.SYSTEMD: systemd.units,
-    Target.QUADLET: quadlet.containers,
-    Target.KUBERNETES: kubernetes.manifests,
-    Target.LITELLM: litellm.config,
-    Target.LLAMA_SWAP: llama_swap.config,
-    Target.SPARKRUN: sparkrun.recipes,
-    Target.DOCKER_RUN: docker_run.script,
+WRITERS: Final[Mapping[ExportTarget, Callable[[ExportedSet], Export]]] = {
+    ExportTarget.COMPOSE: compose.compose,
+    ExportTarget.SYSTEMD: systemd.units,
+    ExportTarget.QUADLET: quadlet.containers,
+    ExportTarget.KUBERNETES: kubernetes.manifests,
+    ExportTarget.LITELLM: litellm.config,
+    ExportTarget.LLAMA_SWAP: llama_swap.config,
+    ExportTarget.SPARKRUN: sparkrun.recipes,
+    ExportTarget.DOCKER_RUN: docker_run.script,
 }
-STARTS_NOTHING: Final = frozenset({Target.LITELLM})
+STARTS_NOTHING: Final = frozenset({ExportTarget.LITELLM})
 """Tools that start no containers, and need no files of mods."""
 
 
-def written(exported: ExportedSet, target: Target) -> Export:
+def written(exported: ExportedSet, target: ExportTarget) -> Export:
     """Return the files of services for a tool.
 
     Raises:

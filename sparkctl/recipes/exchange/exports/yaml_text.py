@@ -28,17 +28,17 @@ class Noted(NamedTuple):
     sentences: tuple[str, ...]
 
 
-class Block(NamedTuple):
+class YamlBlock(NamedTuple):
     """A text of several lines, which is written line by line as it is."""
 
     text: str
 
 
-def lines(text: str) -> Block | str:
+def lines(text: str) -> YamlBlock | str:
     """Return a text to be written line by line, where a block of YAML holds it unchanged; else the text as it is."""
     every = text.split("\n")
     kept = all(one == one.rstrip() and not unseen(one) for one in every) and not text.startswith((" ", "\n"))
-    return Block(text) if kept and len(every) > 1 and not text.endswith("\n\n") else text
+    return YamlBlock(text) if kept and len(every) > 1 and not text.endswith("\n\n") else text
 
 
 def noted(value: object, *sentences: str) -> Noted:
@@ -82,7 +82,7 @@ def _map(value: Mapping[str, object], depth: int) -> Iterator[str]:
 def _pair(head: str, value: object, depth: int) -> Iterator[str]:
     """Yield a key with its value; ``head`` is the key with its colon, or the dash of a list."""
     indent = "  " * (depth + 1)
-    if isinstance(value, Block):
+    if isinstance(value, YamlBlock):
         yield f"{head} |{'' if value.text.endswith(chr(10)) else '-'}"
         yield from (f"{indent}{line}".rstrip() for line in value.text.removesuffix("\n").split("\n"))
     elif isinstance(value, Mapping) and value:

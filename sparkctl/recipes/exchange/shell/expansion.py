@@ -67,7 +67,8 @@ class _OpenWords:
         for index, item in enumerate(items):
             if index or not joins_left:
                 self._close()
-            self._open = item if self._open is None else self._open._replace(text=self._open.text + item.text)
+            before = self._open
+            self._open = item if before is None or not before.text else before._replace(text=before.text + item.text)
         if items and not joins_right:
             self._close()
 
@@ -137,7 +138,7 @@ class Expander:
 
     def _items(self, part: Parameter) -> Sequence[Word] | None:
         """Return the items of ``"${NAME[@]}"`` or ``"$@"``; None for what is one text."""
-        if part.length:
+        if part.length or (part.quoted and "*" in {part.name, part.item}):
             return None
         if part.name in _ALL and not part.operator:
             return self.positional

@@ -9,9 +9,9 @@ from sparkctl.recipes.exchange.shell import scanner
 from sparkctl.recipes.exchange.shell.scanner import Scanner, ShellError
 from sparkctl.recipes.exchange.shell.tree import (
     Assignment,
-    Block,
     Case,
     Choice,
+    CommandBlock,
     Function,
     Literal,
     Loop,
@@ -36,7 +36,7 @@ _ENDS: Final = frozenset({";", "&", "\n"})
 class Script(NamedTuple):
     """What was read; ``error`` is what no shell would read, behind which nothing was read."""
 
-    block: Block
+    block: CommandBlock
     error: ShellError | None = None
 
 
@@ -58,12 +58,12 @@ class _ScriptParser:
             self._block(steps, frozenset())
             token = self._token
         except ShellError as error:
-            return Script(Block(tuple(steps)), error)
+            return Script(CommandBlock(tuple(steps)), error)
         if self._end:
-            return Script(Block(tuple(steps)))
+            return Script(CommandBlock(tuple(steps)))
         # A word or an operator that closes nothing here: a shell would stop, as this does.
         found = token.operator or (token.word.plain if token.word else "")
-        return Script(Block(tuple(steps)), ShellError(f"{found!r} closes what nothing has opened", token.place))
+        return Script(CommandBlock(tuple(steps)), ShellError(f"{found!r} closes what nothing has opened", token.place))
 
     @property
     def _token(self) -> Token:
@@ -103,10 +103,10 @@ class _ScriptParser:
             joint = ";"
         self._depth -= 1
 
-    def _body(self, *until: str) -> Block:
+    def _body(self, *until: str) -> CommandBlock:
         steps: list[tuple[str, Node]] = []
         self._block(steps, until)
-        return Block(tuple(steps))
+        return CommandBlock(tuple(steps))
 
     def _expect(self, word: str) -> None:
         if self._plain() != word:
@@ -119,7 +119,7 @@ class _ScriptParser:
         compound = self._COMPOUND.get(self._plain() or "")
         return compound(self) if compound is not None else self._simple()
 
-    def _braces(self) -> Block:
+    def _braces(self) -> CommandBlock:
         self._take()
         body = self._body("}")
         self._expect("}")
@@ -130,7 +130,7 @@ class _ScriptParser:
         until = self._take().word
         condition = self._body("do")
         body = self._do()
-        return Loop(body, condition=condition if until and until.plain == "while" else Block())
+        return Loop(body, condition=condition if until and until.plain == "while" else CommandBlock())
 
     def _keyword_function(self) -> Node:
         self._take()
@@ -140,9 +140,9 @@ class _ScriptParser:
             self._take()
         return self._function((name.plain if name else None) or "")
 
-    def _not(self) -> Block:
+    def _not(self) -> CommandBlock:
         self._take()
-        return Block((("!", self._command()),))
+        return CommandBlock((("!", self._command()),))
 
     def _parentheses(self) -> Node:
         self._take()
@@ -154,7 +154,7 @@ class _ScriptParser:
         return body
 
     def _if(self) -> Choice:
-        branches: list[tuple[Block | None, Block]] = []
+        branches: list[tuple[CommandBlock | None, CommandBlock]] = []
         while self._plain() in {"if", "elif"}:
             self._take()
             condition = self._body("then")
@@ -172,7 +172,7 @@ class _ScriptParser:
         subject = self._take().word or WrittenWord((), place)
         self._lines()
         self._expect("in")
-        arms: list[tuple[tuple[WrittenWord, ...], Block]] = []
+        arms: list[tuple[tuple[WrittenWord, ...], CommandBlock]] = []
         self._lines()
         while self._plain() != "esac":
             patterns: list[WrittenWord] = []
@@ -194,7 +194,7 @@ class _ScriptParser:
         while self._token.operator == "\n":
             self._take()
 
-    def _do(self) -> Block:
+    def _do(self) -> CommandBlock:
         while self._token.operator in {"\n", ";"}:
             self._take()
         if self._plain() == "{":
@@ -213,7 +213,7 @@ class _ScriptParser:
         if self._token.operator == "(":
             while not self._end and self._token.operator not in {";", "\n"} and self._plain() != "do":
                 self._skip_parentheses()
-            return Loop(self._do(), condition=Block())
+            return Loop(self._do(), condition=CommandBlock())
         name = self._take().word
         items: list[WrittenWord] = []
         self._lines()
@@ -233,7 +233,7 @@ class _ScriptParser:
 
     def _function(self, name: str) -> Node:
         self._lines()
-        return Function(name, Block(((";", self._command()),)))
+        return Function(name, CommandBlock(((";", self._command()),)))
 
     def _test(self) -> Simple:
         """Read ``[[ … ]]``: inside, operators are words."""

@@ -17,7 +17,7 @@ from sparkctl.recipes.exchange.shell import conditions
 from sparkctl.recipes.exchange.shell.expansion import Expander, TooMuchError
 from sparkctl.recipes.exchange.shell.parser import parse
 from sparkctl.recipes.exchange.shell.scanner import ShellError
-from sparkctl.recipes.exchange.shell.tree import Block, Case, Choice, Function, Loop, Simple, Substitution
+from sparkctl.recipes.exchange.shell.tree import Case, Choice, CommandBlock, Function, Loop, Simple, Substitution
 from sparkctl.recipes.exchange.shell.variables import Variables
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 
@@ -65,6 +65,11 @@ class Read(NamedTuple):
     doubts: dict[str, Doubt]
     unread: tuple[Word, ...] = ()
     errors: tuple[ShellError, ...] = ()
+
+    @property
+    def error(self) -> ShellError | None:
+        """The first of them."""
+        return self.errors[0] if self.errors else None
 
 
 class ShellText(NamedTuple):
@@ -115,7 +120,7 @@ class _ScriptReading:
         self.expander = Expander(self.variables, self._look_into)
         self.commands: list[ShellCommand] = []
         self.unread: list[Word] = []
-        self._functions: dict[str, Block] = {}
+        self._functions: dict[str, CommandBlock] = {}
         self._called: set[str] = set()
         self._exported: dict[str, Word] = {}
         self._calls: list[dict[str, Value | None]] = []
@@ -129,13 +134,13 @@ class _ScriptReading:
             if name not in self._called:
                 self._maybe(self._functions[name], 0)
 
-    def block(self, block: Block) -> _Outcome:
+    def block(self, block: CommandBlock) -> _Outcome:
         last, ends = _Outcome(True), False
         for joint, node in block.steps:
             if (joint == "&&" and last.status is False) or (joint == "||" and last.status is True):
                 continue
             if joint in {"&&", "||"} and last.status is None:
-                last = _Outcome(None, self._maybe(Block(((";", node),)), _line(node)) and False)
+                last = _Outcome(None, self._maybe(CommandBlock(((";", node),)), _line(node)) and False)
                 continue
             last = self._node(node)
             if joint == "!":
@@ -143,19 +148,19 @@ class _ScriptReading:
             ends = ends or last.ends
         return _Outcome(last.status, ends)
 
-    def _maybe(self, block: Block, line: int) -> bool:
+    def _maybe(self, block: CommandBlock, line: int) -> bool:
         """Read a way that may not be taken; return whether it ends what it stands in."""
         assigned, ends = self._way(block)
         if not ends:
             self.variables.merge([assigned, {}], line)
         return ends
 
-    def _way(self, block: Block) -> tuple[dict[str, Value | None], bool]:
+    def _way(self, block: CommandBlock) -> tuple[dict[str, Value | None], bool]:
         self.variables.begin()
         ends = self.block(block).ends
         return self.variables.end(), ends
 
-    def _certain(self, block: Block) -> _Outcome:
+    def _certain(self, block: CommandBlock) -> _Outcome:
         """Read a way that is taken; where it ends the script, go on behind it as if it were not."""
         assigned, ends = self._way(block)
         if not ends:
@@ -165,7 +170,7 @@ class _ScriptReading:
     def _node(self, node: Node) -> _Outcome:
         if isinstance(node, Simple):
             return self._simple(node)
-        if isinstance(node, Block):
+        if isinstance(node, CommandBlock):
             return self.block(node)
         if isinstance(node, Choice):
             return self._choice(node)
@@ -213,7 +218,9 @@ class _ScriptReading:
 
     def _loop(self, loop: Loop) -> _Outcome:
         if not loop.name:
-            said = self.block(loop.condition or Block()).status if loop.condition and loop.condition.steps else None
+            said = (
+                self.block(loop.condition or CommandBlock()).status if loop.condition and loop.condition.steps else None
+            )
             if said is not False:
                 self._maybe(loop.body, _line(loop.body))
             return _Outcome(None)
@@ -377,7 +384,7 @@ def _line(node: Node) -> int:
         one = waiting.pop()
         if isinstance(one, Simple):
             return one.place.line
-        if isinstance(one, Block) and one.steps:
+        if isinstance(one, CommandBlock) and one.steps:
             waiting.append(one.steps[0][1])
         elif isinstance(one, Case):
             return one.subject.place.line

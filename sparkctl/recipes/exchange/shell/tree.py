@@ -81,7 +81,7 @@ class HereDocument(NamedTuple):
     expands: bool
 
 
-class Block(NamedTuple):
+class CommandBlock(NamedTuple):
     """Commands in their order, each with what stands before it: ``;``, ``&&``, ``||`` or ``|``."""
 
     steps: tuple[tuple[str, Node], ...] = ()
@@ -90,30 +90,30 @@ class Block(NamedTuple):
 class Choice(NamedTuple):
     """``if``: conditions with their blocks; a condition of None is ``else``."""
 
-    branches: tuple[tuple[Block | None, Block], ...]
+    branches: tuple[tuple[CommandBlock | None, CommandBlock], ...]
 
 
 class Case(NamedTuple):
     """``case``: a word, and for each arm its patterns and its block."""
 
     subject: WrittenWord
-    arms: tuple[tuple[tuple[WrittenWord, ...], Block], ...]
+    arms: tuple[tuple[tuple[WrittenWord, ...], CommandBlock], ...]
 
 
 class Loop(NamedTuple):
     """``for NAME in items`` with a name; ``while`` and ``until`` without one, and with a condition."""
 
-    body: Block
+    body: CommandBlock
     name: str = ""
     items: tuple[WrittenWord, ...] | None = None
-    condition: Block | None = None
+    condition: CommandBlock | None = None
 
 
 class Function(NamedTuple):
     """A function's definition."""
 
     name: str
-    body: Block
+    body: CommandBlock
 
 
-Node = Simple | Block | Choice | Case | Loop | Function
+Node = Simple | CommandBlock | Choice | Case | Loop | Function

@@ -108,15 +108,22 @@ def _may_be_name(text: str) -> bool:
 
 
 def _is_here(base: Word) -> bool:
-    """Return whether an address is one of this host; what a variable holds nobody knows."""
+    """Return whether an address is of this host, or of a container of it: names without dots are those."""
+    host = _host(base)
+    return host is not None and (host in _HERE or ("." not in host and ":" not in host))
+
+
+def _host(base: Word) -> str | None:
     try:
-        host = urlsplit(base.text).hostname
+        return urlsplit(base.text).hostname
     except ValueError:
-        return False
-    return host in _HERE
+        return None
 
 
 def _port(base: Word) -> int | None:
+    """Return the port on this host; that of a container's own network says nothing of it."""
+    if _host(base) not in _HERE:
+        return None
     try:
         parts = urlsplit(base.text)
         return parts.port or {"http": 80, "https": 443}.get(parts.scheme)

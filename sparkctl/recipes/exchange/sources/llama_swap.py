@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.recipes.exchange.fields.server import serving
 from sparkctl.recipes.exchange.launch import Launch, Refused, Word
-from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.material import Material, as_written
 from sparkctl.recipes.exchange.shell import script
 from sparkctl.recipes.exchange.shell.script import ShellCommand
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
@@ -34,6 +34,10 @@ FORM: Final = "llama-swap configuration"
 _MODELS: Final = re.compile(r"^models\s*:", re.MULTILINE)
 _COMMAND: Final = re.compile(r"^\s+[\"']?cmd[\"']?\s*:", re.MULTILINE)
 _MACRO: Final = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
+_SCRIPTS: Final = (".sh", ".bash", ".py")
+_OTHER_SERVER: Final = re.compile(
+    r"llama[.-]?cpp|llama-server|sglang|ollama|text-generation-inference|tensorrt|whisper\.cpp"
+)
 _FIRST_PORT: Final = 5800
 """Its own default of startPort."""
 _OWN: Final = frozenset({"PORT", "MODEL_ID", "PID"})
@@ -240,7 +244,10 @@ def _started(
     found = docker_run.launch(command, material) or serve.launch(command)
     if found is None:
         shown = base_name(command.words[0].text) if command.words else "nothing"
-        return _refused(material, runner.NOT_VLLM, f"its cmd starts {shown}")
+        reason = runner.OWN_SCRIPT if shown.endswith(_SCRIPTS) else runner.NOT_VLLM
+        return _refused(material, reason, f"its cmd starts {shown}")
+    if found.image is not None and _OTHER_SERVER.search(found.image.text):
+        return _refused(material, runner.NOT_VLLM, f"its image is of another server: {as_written(found.image.text)}")
     return found
 
 

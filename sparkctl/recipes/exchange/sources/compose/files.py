@@ -61,11 +61,11 @@ def project(material: Material) -> Project:
     values = {**environment_file(own, material.variables).values, **material.variables}
     reading = _ProjectReading(material, Filler(values))
     content = reading.content(material.text, material.file)
-    override = next(
-        (name for name in _OVERRIDES.get(posixpath.basename(material.file), ()) if name in material.beside), None
-    )
-    if override is not None:
-        content = merged_files(content, reading.content(material.beside[override], reading.named(override)))
+    for name in _OVERRIDES.get(posixpath.basename(material.file), ()):
+        text = material.beside.get(name)
+        if text is not None:
+            content = merged_files(content, reading.content(text, reading.named(name)))
+            break
     reading.take(content, "")
     for name in reading.services:
         try:

@@ -10,6 +10,7 @@ from sparkctl.recipes.exchange.launch import Launch, Leftover
 from sparkctl.recipes.exchange.sources.compose.files import project
 from sparkctl.recipes.exchange.sources.compose.service import launch_of
 from sparkctl.recipes.exchange.sources.compose.told import entries, items
+from sparkctl.recipes.exchange.stacked import SourceService, SourceStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ class ComposeFile(NamedTuple):
     ``docker compose up`` starts, with the profiles that are chosen.
     """
 
+    name: str
     launches: Mapping[str, Launch]
     after: Mapping[str, tuple[str, ...]]
     started: tuple[str, ...]
@@ -81,7 +83,29 @@ def compose_file(material: Material) -> ComposeFile:
             why = "sparkctl starts servers of vLLM alone, and waits for no others"
             launches[name] = _with(launch, (Leftover(launch.place, f"depends_on: {', '.join(others)}", why),))
     started = tuple(name for name in launches if _starts(whole.services[name], chosen))
-    return ComposeFile(launches, after, started, tuple(leftovers))
+    return ComposeFile(whole.name, launches, after, started, tuple(leftovers))
+
+
+def stack(material: Material) -> SourceStack:
+    """Return the services of a compose file that start together, each after those that it waits for.
+
+    Raises:
+        InputError: as for ``read``.
+    """
+    found = compose_file(material)
+    names = {service: launch.name for service, launch in found.launches.items()}
+    services = tuple(
+        SourceService(
+            launch.place,
+            {"after": [names[one] for one in found.after[service]]} if found.after[service] else {},
+            launch=launch.name,
+        )
+        for service, launch in found.launches.items()
+        if service in found.started and launch.refused is None
+    )
+    left = [name for name in found.launches if name not in found.started]
+    note = f"not in the stack, as their profiles are not chosen (--var {PROFILES}=NAME): {', '.join(left)}"
+    return SourceStack(found.name, services, notes=(note,) if left else ())
 
 
 def _before(service: Node) -> list[str]:

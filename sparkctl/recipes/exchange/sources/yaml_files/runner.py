@@ -23,6 +23,7 @@ SEVERAL_NODES: Final = "several nodes"
 NOT_VLLM: Final = "no vLLM"
 NO_SERVER: Final = "no command that starts a server"
 UNREADABLE: Final = "unreadable"
+OWN_SCRIPT: Final = "a script of its own"
 TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
 

@@ -1,0 +1,97 @@
+"""``sparkctl import``: recipes out of files of other tools."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sparkctl.base.errors import InputError
+from sparkctl.base.shown import looks_secret
+from sparkctl.cli import options
+from sparkctl.cli.exchange import import_json, import_lines
+from sparkctl.operations.exchange import importing, looked_at
+from sparkctl.operations.exchange.import_stacks import known_recipes
+from sparkctl.recipes.exchange.fields.made import Choices
+from sparkctl.recipes.exchange.fields.options import ALLOWABLE
+
+if TYPE_CHECKING:
+    from sparkctl.cli.session import Session
+    from sparkctl.operations.exchange.importing import Imports
+
+
+def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables that an operator gives; the value of one that may be a secret is hidden from now on."""
+    found = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, found {name!r}")
+        found[name] = value
+    session: Session = ctx.obj
+    session.out.boundary.know([value for name, value in found.items() if looks_secret(name)])
+    return found
+
+
+@click.command("import")
+@click.argument("source", metavar="FILE|FOLDER|-")
+@click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", callback=_variables, help="Give a variable.")
+@click.option("--name", help="The recipe's name, where the source has one server.")
+@click.option("--image", help="The image, where the source names none.")
+@click.option("--out", "folder", metavar="FOLDER", help="Write there, and not into your own recipes.")
+@click.option("--allow", multiple=True, type=click.Choice(sorted(ALLOWABLE)), help="Take over power over this host.")
+@click.option("--replace", is_flag=True, help="Write over recipes of the same names.")
+@click.option("--check", is_flag=True, help="Write nothing: print what a folder has, and why some is not imported.")
+@options.as_json
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    source: str,
+    variables: dict[str, str],
+    folder: str | None,
+    **given: Any,  # noqa: ANN401  (options, checked by click)
+) -> None:
+    """Make recipes of docker run commands, scripts, compose files, units and recipes of other tools.
+
+    Nothing of the source is executed. What no recipe can say is listed with its line, secrets become names, and every
+    word that is rendered otherwise is explained. Then the recipe is checked and planned.
+    """
+    name: str | None = given["name"]
+    choices = Choices(frozenset(given["allow"]), name, given["image"])
+    piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
+    mods = {entry.name for entry in session.world.catalog.entries("mod")}
+    found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world))
+    if given["check"]:
+        import_lines.table(session.out, found, as_json=given["as_json"])
+        return
+    if name and len(found.usable) > 1:
+        raise click.UsageError(f"--name is for one server, and {source} has {len(found.usable)}")
+    _refuse_nothing(source, found)
+    paths = importing.write(session.world, found, folder, over=given["replace"])
+    if given["as_json"]:
+        session.out.json(import_json.rows(found, paths))
+        return
+    import_lines.refused(session.out, found)
+    for recipe, path in zip(found.usable, paths, strict=False):
+        with session.out.reporting():
+            seen = looked_at.looked_at(session.world, recipe, path) if len(paths) == 1 else None
+        import_lines.recipe(session.out, recipe, path, seen)
+    import_lines.stacks(session.out, found, paths[len(found.usable) :])
+    import_lines.problems(session.out, looked_at.linted(session.world, paths))
+
+
+def _refuse_nothing(source: str, found: Imports) -> None:
+    """Refuse a source of which nothing becomes a recipe.
+
+    Raises:
+        InputError: with the reason of each server.
+    """
+    if found.usable or any(one.usable for one in found.stacks):
+        return
+    reasons = [f"{one.made.refused.reason}: {one.made.refused.message}" for one in found.recipes if one.made.refused]
+    reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
+    message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
+    raise InputError(message, hint="--check lists what a folder has")

@@ -1,0 +1,100 @@
+"""How imports are shown: a recipe with what stays over and how its words differ, a folder as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.operations.exchange import importing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sparkctl.cli.output import Output
+    from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
+    from sparkctl.operations.exchange.looked_at import LookedAt
+    from sparkctl.operations.files.recipes import Linted
+
+
+def table(out: Output, found: Imports, *, as_json: bool) -> None:
+    """Print what a folder has, by form."""
+    counts = importing.counted(found)
+    if as_json:
+        out.json(
+            {
+                "forms": [one._asdict() for one in counts],
+                "unknown": list(found.unknown),
+                "unread": [{"file": file, "why": why} for file, why in found.refused],
+            }
+        )
+        return
+    rows = [[one.form, str(one.files), str(one.imported), str(sum(one.refused.values()))] for one in counts]
+    out.table(["form", "files", "imported", "refused"], rows)
+    for one in counts:
+        _reasons(out, f"{one.form}: refused", one.refused)
+        _reasons(out, f"{one.form}: stays over", one.leftovers)
+    for file, why in found.refused:
+        out.warn(f"{file}: {why}")
+    out.say(f"files of no known form: {len(found.unknown)}")
+
+
+def _reasons(out: Output, title: str, counts: Mapping[str, int]) -> None:
+    if counts:
+        out.result(f"\n{title}")
+        out.table(["times", "why"], [[str(count), why] for why, count in _most(counts)])
+
+
+def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def refused(out: Output, found: Imports) -> None:
+    """Say which servers of a source are no recipes, and why."""
+    for one in found.recipes:
+        why = one.made.refused
+        if why is not None:
+            place = f"{why.place}: " if why.place is not None else ""
+            out.warn(f"{place}{one.form} is not imported: {why.reason}: {why.message}")
+
+
+def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | None) -> None:
+    """Print what became of one server."""
+    made = imported.made
+    out.result(str(path))
+    for number, left in enumerate(made.leftovers, start=1):
+        needs = f" → {left.needs}" if left.needs else ""
+        out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+    for note in made.notes:
+        out.say(f"{imported.name}: {note}")
+    if seen is None:
+        return
+    rows = [
+        [one.source or "", one.rendered or "", one.why] for one in seen.differences if one.why or one.source is None
+    ]
+    if rows:
+        out.result("\nwords of the source, and of `sparkctl render`, where they differ:")
+        out.table(["source", "rendered", "why"], rows)
+    if seen.unrendered is not None:
+        out.warn(f"{imported.name} is not rendered: {seen.unrendered}")
+    out.say(f"{imported.name}: {seen.fits}")
+
+
+def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
+    """Print what the servers of a file are together, and what of that stays over."""
+    written = iter(paths)
+    for stack in found.stacks:
+        out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
+        for number, left in enumerate(stack.made.leftovers, start=1):
+            needs = f" → {left.needs}" if left.needs else ""
+            out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+        for note in stack.made.notes:
+            out.say(f"{stack.name}: {note}")
+
+
+def problems(out: Output, linted: Linted) -> None:
+    """Say what `recipes lint` says of what was written."""
+    for problem in linted.reaches:
+        out.say(f"reaches: {problem}")
+    for problem in (*linted.errors, *linted.warnings):
+        out.warn(str(problem))
+    out.say(f"checked {len(linted.names)}, errors {len(linted.errors)}, warnings {len(linted.warnings)}")

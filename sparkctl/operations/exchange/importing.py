@@ -1,0 +1,320 @@
+"""Files of other tools, read and made into recipes of the operator: all of them are written, or none."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base import document, named_file, regular_file
+from sparkctl.base.errors import InputError, Place, ProblemsError
+from sparkctl.base.real_path import real
+from sparkctl.base.units import MIB
+from sparkctl.base.validation import validate
+from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
+from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
+from sparkctl.operations.exchange.source_mods import SourceMods
+from sparkctl.recipes import layers
+from sparkctl.recipes.exchange.fields.file_text import recipe_text
+from sparkctl.recipes.exchange.fields.made import Choices, Made
+from sparkctl.recipes.exchange.fields.recipe import named_after, recipe_of
+from sparkctl.recipes.exchange.forms import form_of
+from sparkctl.recipes.exchange.launch import Launch, Refused
+from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.minimal.completed import completed
+from sparkctl.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.import_stacks import ImportedStack
+    from sparkctl.recipes.exchange.forms import Form
+    from sparkctl.recipes.exchange.launch import Leftover
+    from sparkctl.recipes.exchange.stacked import KnownRecipe
+
+STDIN: Final = "-"
+MOST_BYTES: Final = 10 * MIB
+"""Bytes of one file that is read."""
+UNUSABLE: Final = "no usable recipe"
+"""The reason of what makes a recipe that sparkctl's own check refuses."""
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_MODE: Final = 0o644
+_STACKS: Final = "stacks"
+_NOTHING: Final = Choices()
+_MOST_ALIKE: Final = 1000
+
+
+class ImportedRecipe(NamedTuple):
+    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused).
+
+    ``launch`` is what the source calls it.
+    """
+
+    form: str
+    file: str
+    made: Made
+    text: str = ""
+    launch: str = ""
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.made.name
+
+
+class Imports(NamedTuple):
+    """All that was read: what became of each server, and the files that nobody knows the form of, or may not read."""
+
+    recipes: tuple[ImportedRecipe, ...]
+    unknown: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
+    stacks: tuple[ImportedStack, ...] = ()
+
+    @property
+    def usable(self) -> list[ImportedRecipe]:
+        """Those that are recipes."""
+        return [one for one in self.recipes if one.made.refused is None]
+
+
+class FormCount(NamedTuple):
+    """What a folder has of one form: files, servers imported, refused by reason, and what stays over by reason."""
+
+    form: str
+    files: int
+    imported: int
+    refused: Mapping[str, int]
+    leftovers: Mapping[str, int]
+
+
+def materials(source: str, piped: str, variables: Mapping[str, str]) -> tuple[list[Material], ReadFolder | None]:
+    """Return the files that a source is: one, ``piped`` for ``-``, or all of a folder.
+
+    Raises:
+        InputError: it is not there, cannot be read, or is too large.
+    """
+    if source == STDIN:
+        return [Material(piped, STDIN, {**_said(Path.cwd()), **variables})], None
+    path = named_file.from_home(source)
+    if regular_file.is_folder(path):
+        found = read_folder(path)
+        return [
+            Material(
+                text, file, {**_said(found.root / posixpath.dirname(file)), **variables}, TextsBeside(found.texts, file)
+            )
+            for file, text in found.texts.items()
+        ], found
+    text = regular_file.read_text(path, MOST_BYTES)
+    here = real(path.parent)
+    return [Material(text, source, {**_said(here), **variables}, _Siblings(here))], None
+
+
+def _said(folder: Path) -> dict[str, str]:
+    """Return the variables that the host says: the home as every recipe writes it, and where the file is."""
+    return {"HOME": "~", "PWD": str(folder), "UID": str(os.getuid()), "GID": str(os.getgid())}
+
+
+class _Siblings(dict[str, str]):
+    """The files beside one that is imported, read when they are asked for: never one from outside its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        """Return the text of a file."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def __missing__(self, key: str) -> str:
+        path = self._folder / key
+        if key.startswith(("/", "~", "..")) or not regular_file.is_there(path) or path.is_symlink():
+            raise KeyError(key)
+        try:
+            self[key] = regular_file.read_text(path, MOST_BYTES)
+        except InputError:
+            raise KeyError(key) from None
+        return self[key]
+
+
+def read(
+    source: str,
+    piped: str = "",
+    variables: Mapping[str, str] | None = None,
+    choices: Choices = _NOTHING,
+    mods: Collection[str] = (),
+    known: Callable[[], Sequence[KnownRecipe]] = tuple,
+) -> Imports:
+    """Return the recipes of a source. Nothing of it is executed, and nothing is written.
+
+    ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here, ``known`` returns the recipes
+    that are here, for a source that only names servers.
+
+    Raises:
+        InputError: the source cannot be read, or nothing in one file is known.
+    """
+    found, folder = materials(source, piped, variables or {})
+    of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {})
+    together: list[tuple[Form, Material]] = []
+    recipes: list[ImportedRecipe] = []
+    unknown: list[str] = []
+    for material in found:
+        form = form_of(material)
+        if form is None:
+            unknown.append(material.file)
+            continue
+        launches = [of_mods.settled(launch, material.file) for launch in _launches(form.read, material)]
+        recipes += [imported(launch, material.file, choices) for launch in launches]
+        together += [(form, material)] if form.stack is not None else []
+    if folder is None and unknown:
+        hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
+        raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
+    named = _named(recipes)
+    refused = folder.refused if folder is not None else ()
+    return Imports(named, tuple(unknown), refused, tuple(_stacks(together, named, known)))
+
+
+def _stacks(
+    together: Sequence[tuple[Form, Material]],
+    recipes: Sequence[ImportedRecipe],
+    known: Callable[[], Sequence[KnownRecipe]],
+) -> Iterator[ImportedStack]:
+    """Yield what the servers of each file are together, where that is a stack, or where something of it stays over."""
+    usable = [one for one in recipes if one.made.refused is None]
+    taken = {one.name for one in usable}
+    here = [made_recipe(one.name, one.made) for one in usable]
+    here += [one for one in known() if one.name not in taken] if together else []
+    for form, material in together:
+        own = {one.launch: one.name for one in usable if one.file == material.file}
+        found = form.stack and imported_stack(form.name, form.stack, material, own, here, taken)
+        if found and (found.usable or found.made.leftovers):
+            taken.add(found.name)
+            yield found
+
+
+def _launches(reader: Callable[[Material], list[Launch]], material: Material) -> list[Launch]:
+    """Return what a reader makes of a file; a file that it cannot read is one refusal."""
+    try:
+        return reader(material)
+    except InputError as error:
+        place = error.problems[0].place if isinstance(error, ProblemsError) and error.problems else None
+        told = error.problems[0].message if isinstance(error, ProblemsError) and error.problems else error.message
+        refused = Refused("unreadable file", told, place)
+        return [Launch("", "file", place or Place(material.file, 1, 1), refused=refused)]
+
+
+def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
+    """Return what becomes of one server; ``file`` is where it is from. Never raises."""
+    made = recipe_of(launch, choices)
+    text = "" if made.refused is not None else recipe_text(made, str(launch.place))
+    problem = _problem(made.name, text) if text else None
+    if problem is not None:
+        made = replace(made, refused=Refused(UNUSABLE, problem, launch.place))
+        return ImportedRecipe(launch.form, file, made, launch=launch.name)
+    return ImportedRecipe(launch.form, file, made, text, launch.name)
+
+
+def _problem(name: str, text: str) -> str | None:
+    """Return why a file is no recipe, None where it is one."""
+    try:
+        loaded = document.load(text, f"{name}.yaml")
+        if "extends" in loaded.root.children:  # its image is the base's
+            loaded = layers.with_overrides(loaded, ["image=vllm/vllm-openai:latest", "extends=null"])
+        validate(completed(layers.with_whole_names(loaded), name)[0], Recipe)
+    except ProblemsError as error:
+        return "; ".join(problem.message for problem in error.problems)
+    except InputError as error:
+        return error.message
+    return None
+
+
+def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
+    """Return the recipes, each with a name of its own: a second of one name is called after its model, or numbered."""
+    taken: set[str] = set()
+    found: list[ImportedRecipe] = []
+    for one in recipes:
+        name = one.made.name
+        if one.made.refused is None:
+            name = next(candidate for candidate in _candidates(one.made) if candidate not in taken)
+            taken.add(name)
+        found.append(one if name == one.made.name else one._replace(made=replace(one.made, name=name)))
+    return tuple(found)
+
+
+def _candidates(made: Made) -> Iterator[str]:
+    name = made.name if _SERVICE.fullmatch(made.name) else f"model-{made.name}"
+    name = name if _SERVICE.fullmatch(name) else "imported"
+    yield name
+    model = made.keys.get("model")
+    of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
+    yield of_model
+    yield from (f"{of_model}-{number}" for number in range(2, _MOST_ALIKE))
+
+
+def counted(imports: Imports) -> list[FormCount]:
+    """Return what a folder has, by form: the table of ``--check``."""
+    forms = list(dict.fromkeys([one.form for one in imports.recipes] + [one.form for one in imports.stacks]))
+    return [_count(form, imports) for form in forms]
+
+
+def _count(form: str, imports: Imports) -> FormCount:
+    recipes = [one for one in imports.recipes if one.form == form]
+    usable = [one for one in recipes if one.made.refused is None]
+    stacks = [one for one in imports.stacks if one.form == form]
+    return FormCount(
+        form,
+        files=len({one.file for one in recipes} | {one.file for one in stacks}),
+        imported=len(usable),
+        refused=Counter(one.made.refused.reason for one in recipes if one.made.refused is not None),
+        leftovers=Counter(left.why for left in _leftovers(usable, stacks)),
+    )
+
+
+def _leftovers(recipes: Sequence[ImportedRecipe], stacks: Sequence[ImportedStack]) -> Iterator[Leftover]:
+    for recipe in recipes:
+        yield from recipe.made.leftovers
+    for stack in stacks:
+        yield from stack.made.leftovers
+
+
+def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
+    """Write the recipes, and the stacks below them, into the operator's folder, or into ``folder``; all, or none.
+
+    ``over``: in the place of files of the same names.
+
+    Raises:
+        InputError: one of them is there already, there is no permission, or the disk is full; then nothing is changed.
+    """
+    root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
+    contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
+    for stack in imports.stacks:
+        if stack.usable:
+            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
+    there = [path for path in contents if os.path.lexists(path)]
+    if there and not over:
+        message = f"{', '.join(path.name for path in there)}: there already, in {root}"
+        raise InputError(message, hint="--replace writes over them, --name gives another name")
+    before = {path: world.files.content(path) for path in contents}
+    done: list[Path] = []
+    try:
+        for path, content in contents.items():
+            world.files.write(path, content, mode=_MODE)
+            done.append(path)
+    except InputError:
+        for path in done:
+            _restore(world, path, before[path])
+        raise
+    return done
+
+
+def _restore(world: World, path: Path, content: bytes | None) -> None:
+    if content is None:
+        world.files.remove(path)
+    else:
+        world.files.write(path, content, mode=_MODE)

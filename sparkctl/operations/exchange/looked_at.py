@@ -1,0 +1,57 @@
+"""What sparkctl says of recipes that were imported: the words that they render, what is doubtful, whether one fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import SparkctlError
+from sparkctl.operations.files import recipes, render
+from sparkctl.operations.memory import plan
+from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.recipes.exchange.fields.differences import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.importing import ImportedRecipe
+    from sparkctl.operations.files.recipes import Linted
+    from sparkctl.recipes.exchange.fields.differences import WordDifference
+
+
+class LookedAt(NamedTuple):
+    """What is said of one recipe: its words beside the source's, and in a sentence whether it fits beside what runs.
+
+    ``unrendered`` is why there are no words, such as a model of which nothing is known here.
+    """
+
+    differences: tuple[WordDifference, ...]
+    unrendered: str | None
+    fits: str
+
+
+def linted(world: World, paths: Sequence[Path]) -> Linted:
+    """Return what is wrong or doubtful with recipes.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    return recipes.lint(world, [str(path) for path in paths])
+
+
+def looked_at(world: World, recipe: ImportedRecipe, path: Path) -> LookedAt:
+    """Return what is said of one recipe; never raises for what is wrong with it."""
+    try:
+        words, unrendered = render.render(world, str(path)).words, None
+    except SparkctlError as error:
+        words, unrendered = (), error.message
+    return LookedAt(tuple(differences(recipe.made, words)), unrendered, _fits(world, path))
+
+
+def _fits(world: World, path: Path) -> str:
+    try:
+        planned = plan.plan(world, AskedSet((str(path),)))
+    except SparkctlError as error:
+        return f"not planned: {error.message}"
+    return "it fits beside what runs" if planned.fits else f"it does not fit now: {planned.plan.reasons[0]}"
