@@ -67,7 +67,13 @@ class GatewayDesk(ByHand):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway.world, gateway.worker.start)
         self._gateway = gateway
-        self.escalated: Counter[tuple[str, str]] = Counter()
+        self._escalated: Counter[tuple[str, str]] = Counter()
+        self._last: dict[str, tuple[float, str]] = {}
+
+    def escalated(self, route: str, why: str) -> None:
+        """Take note of a request that went on to a route's second service."""
+        self._escalated[route, why] += 1
+        self._last[route] = self._gateway.world.ports.clock.epoch(), why
 
     def gateway(self) -> GatewayOnPage:
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
@@ -81,7 +87,8 @@ class GatewayDesk(ByHand):
                 route.name,
                 route.first,
                 route.then,
-                tuple((why, count) for (name, why), count in sorted(self.escalated.items()) if name == route.name),
+                tuple((why, count) for (name, why), count in sorted(self._escalated.items()) if name == route.name),
+                *self._last.get(route.name, (None, "")),
             )
             for route in stack.names.routes.values()
         ]
@@ -193,7 +200,7 @@ class GatewayPage:
         self.metrics.over(counted)
         if now.reason:
             self.metrics.escalated(now.model, now.reason)
-            self.desk.escalated[now.model, now.reason] += 1
+            self.desk.escalated(now.model, now.reason)
 
     def did(self, effect: DeskEffect) -> None:
         """Count what the desk wants done."""
