@@ -1,11 +1,13 @@
 """What the gateway's door adds to a stream: CPU and latency, beside a direct connection and beside LiteLLM's proxy.
 
     python benchmarks/gateway_latency.py [--litellm PATH/TO/litellm] [--seconds 2] [--turns 5] [--streams 16,64]
+        [--picture 32]
 
 A server writes 100 events a second into each stream, each with the moment of its writing; a client reads them, directly
 and through each proxy by turns. All of them have a process of their own. Of all turns the best counts, since other work
 on the machine only adds; CPU is the median. ``litellm`` is the program of an environment in which
-`pip install 'litellm[proxy]'` was done.
+`pip install 'litellm[proxy]'` was done. With ``--picture MIB`` it is measured, too, while somebody else sends one body
+after another with a picture of so many MiB, whose model's name is changed on its way.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
+from sparkctl.planning.gateway.body import BodyChanges, edited_pieces
 from sparkctl.world.door.server import open_door
-from sparkctl.world.door_ports import DoorPlace, Forward
+from sparkctl.world.door_ports import DoorPlace, Forward, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +58,7 @@ class Measured(NamedTuple):
     cpu: float
     mib: float
     events: int
+    worst: float
 
 
 def _event(number: int) -> bytes:
@@ -98,14 +102,59 @@ async def _upstream(told: Connection) -> None:
     await server.serve_forever()
 
 
+async def _swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read requests, however long, and answer nothing that takes time."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            left = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+            while left > 0:
+                piece = await reader.read(min(left, 1 << 18))
+                if not piece:
+                    return
+                left -= len(piece)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}")
+    writer.close()
+
+
+async def _sink(told: Connection) -> None:
+    server = await asyncio.start_server(_swallow, "127.0.0.1", 0)
+    told.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+async def _pictures(told: Connection, port: int, mib: int) -> None:
+    """Send one body after another, half a second apart; there are none of 0 MiB."""
+    url = "data:image/png;base64," + "iVBORw0KGgoA" * ((mib << 20) // 12)
+    message = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    body = json.dumps({"model": "pictures", "messages": [message]}).encode()
+    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    told.send(0)
+    while True:
+        writer.write(head.encode())
+        for place in range(0, len(body), 1 << 18):
+            writer.write(body[place : place + (1 << 18)])
+            await writer.drain()
+        answer = await reader.readuntil(b"{}")
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise ValueError(answer)
+        await asyncio.sleep(0.5)
+
+
 class _Through:
-    """A handler that sends everything to one server."""
+    """A handler that sends everything to one server, and what has pictures to another, with another name in it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pictures: str) -> None:
         self._forward = Forward(url)
+        self._pictures = Forward(pictures)
 
-    async def arrive(self, _: Arrival) -> Decision:
-        return self._forward
+    async def arrive(self, arrival: Arrival) -> Decision:
+        return Wait(self._changed(arrival)) if arrival.model == "pictures" else self._forward
+
+    async def _changed(self, arrival: Arrival) -> Decision:
+        pieces = await asyncio.to_thread(edited_pieces, arrival.body, BodyChanges("served", {"top_k": 5}))
+        return self._pictures._replace(body=pieces)
 
     def first_byte(self, request: str, status: int, piece: bytes) -> None:
         """Take no note."""
@@ -117,8 +166,8 @@ class _Through:
         """Take no note."""
 
 
-async def _door(told: Connection, url: str) -> None:
-    door = await open_door(DoorPlace("127.0.0.1", 0), _Through(url))
+async def _door(told: Connection, url: str, pictures: str) -> None:
+    door = await open_door(DoorPlace("127.0.0.1", 0), _Through(url, pictures))
     told.send(int(door.url.rpartition(":")[2]))
     await asyncio.Event().wait()
 
@@ -127,8 +176,16 @@ def _run_upstream(told: Connection) -> None:
     asyncio.run(_upstream(told))
 
 
-def _run_door(told: Connection, url: str) -> None:
-    asyncio.run(_door(told, url))
+def _run_door(told: Connection, url: str, pictures: str) -> None:
+    asyncio.run(_door(told, url, pictures))
+
+
+def _run_sink(told: Connection) -> None:
+    asyncio.run(_sink(told))
+
+
+def _run_pictures(told: Connection, port: int, mib: int) -> None:
+    asyncio.run(_pictures(told, port, mib))
 
 
 @contextmanager
@@ -209,7 +266,7 @@ def measure(port: int, pid: int, streams: int, seconds: float) -> Measured:
     computed = after.user + after.system - before.user - before.system
     last = delays[int(len(delays) * 0.99)] / 1e6
     mib = process.memory_info().rss / 2**20
-    return Measured(statistics.median(delays) / 1e6, last, 100 * computed / took, mib, len(delays))
+    return Measured(statistics.median(delays) / 1e6, last, 100 * computed / took, mib, len(delays), delays[-1] / 1e6)
 
 
 def main() -> None:
@@ -219,11 +276,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--streams", default="16,64")
+    parser.add_argument("--picture", type=int, default=0)
     given = parser.parse_args()
     with ExitStack() as stack:
         port, pid = stack.enter_context(_process(_run_upstream))
         url = f"http://127.0.0.1:{port}"
-        ways = {"direct": (port, pid), "sparkctl": stack.enter_context(_process(_run_door, url))}
+        sink = f"http://127.0.0.1:{stack.enter_context(_process(_run_sink))[0]}"
+        ways = {"direct": (port, pid), "sparkctl": stack.enter_context(_process(_run_door, url, sink))}
         if given.litellm:
             ways["litellm"] = stack.enter_context(_litellm(given.litellm, url))
         print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -235,6 +294,11 @@ def main() -> None:
             best = {name: _best(found) for name, found in turns.items()}
             for name, found in best.items():
                 print(_row(name, streams, found, best["direct"], given.turns * given.seconds))
+            if given.picture:
+                at, of = ways["sparkctl"]
+                with _process(_run_pictures, at, given.picture):
+                    found = _best([measure(at, of, streams, given.seconds) for _ in range(given.turns)])
+                print(_row("+ pictures", streams, found, best["direct"], given.turns * given.seconds))
 
 
 def _best(turns: list[Measured]) -> Measured:
@@ -244,6 +308,7 @@ def _best(turns: list[Measured]) -> Measured:
         statistics.median(one.cpu for one in turns),
         turns[-1].mib,
         sum(one.events for one in turns),
+        min(one.worst for one in turns),
     )
 
 
@@ -251,6 +316,7 @@ def _row(name: str, streams: int, found: Measured, direct: Measured, seconds: fl
     added = (found.p50 - direct.p50, found.p99 - direct.p99)
     lost = int(streams * seconds * EVENTS_A_SECOND) - found.events
     row = f"{streams:4} streams  {name:10} CPU {found.cpu:6.1f} %  p50 +{added[0]:.2f} ms  p99 +{added[1]:.2f} ms"
+    row += f"  worst {found.worst:.0f} ms"
     row += f"  {found.mib:6.0f} MiB  {lost} events lost"
     most, p50, p99 = GOALS.get(streams, (None, None, None))
     if name == "sparkctl" and most is not None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, TypeAlia
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+Body: TypeAlias = "bytes | tuple[memoryview, ...]"
+"""A body to send: whole, or in pieces, so that one of many megabytes is not copied."""
 Form: TypeAlias = Literal["json", "form", "nothing", "socket"]
 """How a request brings what it has: JSON, a multipart form, no body, a websocket that asks to be opened."""
 How: TypeAlias = Literal["done", "refused", "left", "cancelled", "died"]
@@ -39,7 +41,10 @@ class Arrival(NamedTuple):
     form: Form
     body: bytes
     document: Mapping[str, object]
-    """The body's JSON, read; of a form its short fields, as texts. {} where there is none. Not to be changed."""
+    """The body's JSON, read; of a form its short fields, as texts. {} where there is none. Not to be changed.
+
+    Of a long body its long texts (pictures, recordings) are only begun here; ``body`` has them whole.
+    """
     wishes: Mapping[str, str]
     """The headers ``x-sparkctl-…``, by their lower-case names."""
     query: Mapping[str, str]
@@ -88,7 +93,7 @@ class Forward(NamedTuple):
     """http://127.0.0.1:8001, without a path: the request's own is appended."""
     headers: Mapping[str, str] = {}
     """What the server is told beside the client's own: ``{"Authorization": …}``, since the client's never goes on."""
-    body: bytes | None = None
+    body: Body | None = None
     """Another body in the place of the one that came; None: that one, byte for byte, but for ``model``."""
     model: str = ""
     """Of a form: the name in the place of its field ``model``, and nothing else changes; "": as it came."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,8 +11,9 @@ import click
 from sparkctl.base.errors import InputError
 from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
-from sparkctl.cli.exchange import import_lines
+from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import importing, looked_at
+from sparkctl.operations.exchange.import_stacks import known_recipes
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
 
@@ -61,7 +63,7 @@ def command(
     choices = Choices(frozenset(given["allow"]), name, given["image"])
     piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
-    found = importing.read(source, piped, variables, choices, mods)
+    found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world))
     if given["check"]:
         import_lines.table(session.out, found, as_json=given["as_json"])
         return
@@ -70,13 +72,14 @@ def command(
     _refuse_nothing(source, found)
     paths = importing.write(session.world, found, folder, over=given["replace"])
     if given["as_json"]:
-        session.out.json(import_lines.rows(found, paths))
+        session.out.json(import_json.rows(found, paths))
         return
     import_lines.refused(session.out, found)
-    for recipe, path in zip(found.usable, paths, strict=True):
+    for recipe, path in zip(found.usable, paths, strict=False):
         with session.out.reporting():
             seen = looked_at.looked_at(session.world, recipe, path) if len(paths) == 1 else None
         import_lines.recipe(session.out, recipe, path, seen)
+    import_lines.stacks(session.out, found, paths[len(found.usable) :])
     import_lines.problems(session.out, looked_at.linted(session.world, paths))
 
 
@@ -86,8 +89,9 @@ def _refuse_nothing(source: str, found: Imports) -> None:
     Raises:
         InputError: with the reason of each server.
     """
-    if found.usable:
+    if found.usable or any(one.usable for one in found.stacks):
         return
     reasons = [f"{one.made.refused.reason}: {one.made.refused.message}" for one in found.recipes if one.made.refused]
+    reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
     message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
     raise InputError(message, hint="--check lists what a folder has")

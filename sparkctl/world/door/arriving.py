@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from aiohttp import web
 
-from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json
+from sparkctl.base.bounded import JsonBounds, UnreadableError, read_json, shortened
 from sparkctl.base.units import MIB
 from sparkctl.world.door import forms, headers
 from sparkctl.world.door_ports import Arrival, Refuse
@@ -29,6 +29,8 @@ _LONGEST_NAME: Final = 1000
 _DEEP: Final = 200
 _PARTS: Final = 4_000_000
 """Values of one body: a batch of embeddings as token numbers has one for each token."""
+LONG: Final = MIB
+"""A body that is longer is read in a thread, and its pictures are not read, a choice: below it takes some 10 ms."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RETRY_S: Final = 5
 
@@ -115,7 +117,7 @@ async def whole_body(request: web.BaseRequest, most: int, bounds: Bounds, held: 
     if announced > most:
         _too_long(most)
     _continue(request)
-    pieces: list[bytes] = []
+    body = bytearray()  # grows in place: many pieces of one of 64 MiB would be copied at once, and hold up the loop
     length = 0
     try:
         async with asyncio.timeout(bounds.body_all_s), asyncio.timeout(bounds.body_s) as silence:
@@ -124,7 +126,7 @@ async def whole_body(request: web.BaseRequest, most: int, bounds: Bounds, held: 
                     _too_long(most)
                 held.take(len(piece))
                 length += len(piece)
-                pieces.append(piece)
+                body += piece
                 silence.reschedule(asyncio.get_running_loop().time() + bounds.body_s)
     except TimeoutError:
         held.give_back(length)
@@ -133,7 +135,7 @@ async def whole_body(request: web.BaseRequest, most: int, bounds: Bounds, held: 
     except BaseException:
         held.give_back(length)
         raise
-    return b"".join(pieces)
+    return bytes(body) if length <= LONG else body  # type: ignore[return-value]  # (read as bytes are, and not copied)
 
 
 def _too_long(most: int) -> NoReturn:
@@ -147,6 +149,17 @@ def _continue(request: web.BaseRequest) -> None:
         request.transport.write(_CONTINUE)
     elif expected and expected != "100-continue":
         refused(417, "unknown_expectation", "Expect: expected 100-continue", closes=True)
+
+
+async def read(request: web.BaseRequest, known: KnownPath, body: bytes, request_id: str) -> Arrival:
+    """Return a request as a value; a long body is read in a thread, so that the streams of others go on.
+
+    Raises:
+        NotTakenError: as for ``arrival``.
+    """
+    if len(body) <= LONG:
+        return arrival(request, known, body, request_id)
+    return await asyncio.to_thread(arrival, request, known, body, request_id)
 
 
 def arrival(request: web.BaseRequest, known: KnownPath, body: bytes, request_id: str) -> Arrival:
@@ -189,6 +202,8 @@ def _named(request: web.BaseRequest, known: KnownPath, body: bytes) -> _SaidByBo
 def _of_json(body: bytes) -> _SaidByBody:
     if not body.strip():
         refused(400, "no_body", "the body is empty: expected JSON with a model's name")
+    if len(body) > LONG:
+        body = shortened(body).data
     try:
         document = read_json(body, JsonBounds(size=len(body), depth=_DEEP, parts=_PARTS))
     except UnreadableError as error:

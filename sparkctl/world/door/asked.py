@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from sparkctl.world.door import forms, headers, paths, realtime, tokens
+from sparkctl.world.door.arriving import LONG
 from sparkctl.world.door.errors_of_apis import error_body, error_event, error_headers
 from sparkctl.world.door.to_client import ClientGoneError, ToClient
 from sparkctl.world.door.to_server import ServerDiedError, Servers, begin_of, piece_of
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from sparkctl.world.door_ports import Arrival, Bounds, Decision, DoorHandler, How
+    from sparkctl.world.door_ports import Arrival, Body, Bounds, Decision, DoorHandler, How
 
 _LOG: Final = logging.getLogger("sparkctl")
 _EVENTS: Final = "text/event-stream"
@@ -157,7 +158,8 @@ class Asked:
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
             url = f"{to.url}{arrival.path}{query}"
-            answer = await self._servers.ask(arrival.method, url, told, self._body(to), to.certificate)
+            body = await self._body(to)
+            answer = await self._servers.ask(arrival.method, url, told, body, to.certificate)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         try:
@@ -165,12 +167,16 @@ class Asked:
         finally:
             answer.close()
 
-    def _body(self, to: Forward) -> bytes:
+    async def _body(self, to: Forward) -> Body:
         if to.body is not None:
             return to.body
         body = self._arrival.body
         if not to.model or self._arrival.form != "form":
             return body
+        return await asyncio.to_thread(self._renamed, body, to) if len(body) > LONG else self._renamed(body, to)
+
+    def _renamed(self, body: bytes, to: Forward) -> bytes:
+        """Return a form with the name that its server has."""
         boundary = forms.boundary_of(self._request.headers.get("Content-Type", ""))
         part = next(part for part in forms.parts(body, boundary) if part.name == "model")
         return forms.with_value(body, part, to.model)

@@ -196,10 +196,11 @@ class HttpDoor:
             _wrong_method(request.method, known.methods)
         arriving.refuse_wrong_head(request, known, headers.key_of(request.headers))
         body = await arriving.whole_body(request, self._bounds.body_bytes, self._bounds, self._held)
-        # Another one of this id may have come whole while this one's body came.
-        request_id = headers.request_id(request_id, self._asked)
         try:
-            arrival = arriving.arrival(request, known, body, request_id)
+            arrival = await arriving.read(request, known, body, request_id)
+            # Another one of this id may have come whole while this one's body came.
+            request_id = headers.request_id(request_id, self._asked)
+            arrival = arrival._replace(id=request_id)
             asked = Asked(arrival, request, (self._handler, self._servers, self._bounds))
             self._asked[request_id] = asked
             self._idle.clear()

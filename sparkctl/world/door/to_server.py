@@ -15,7 +15,7 @@ from sparkctl.world.certificate import certificate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from sparkctl.world.door_ports import Bounds
+    from sparkctl.world.door_ports import Body, Bounds
 
 _AT_ONCE: Final = MIB
 _SLICE: Final = 256 << 10
@@ -83,15 +83,17 @@ class Servers:
         return known[1]
 
     async def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, shows: str = ""
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, shows: str = ""
     ) -> aiohttp.ClientResponse:
         """Send a request, and return its answer as far as its head; ``shows`` is ``Forward.certificate``.
 
         Raises:
             ServerDiedError: there is none.
         """
-        sent = body if len(body) <= _AT_ONCE else _slices(body)
-        size = {"Content-Length": str(len(body))} if body else {}
+        pieces = body if isinstance(body, tuple) else (memoryview(body),)
+        length = sum(map(len, pieces))
+        sent = b"".join(pieces) if length <= _AT_ONCE else _slices(pieces)
+        size = {"Content-Length": str(length)} if length else {}
         try:
             return await self._session.request(
                 method,
@@ -169,7 +171,7 @@ def why(error: BaseException) -> str:
     return f"did not answer as HTTP has it ({type(error).__name__})"
 
 
-async def _slices(body: bytes) -> AsyncIterator[bytes]:
-    view = memoryview(body)
-    for place in range(0, len(view), _SLICE):
-        yield bytes(view[place : place + _SLICE])
+async def _slices(pieces: tuple[memoryview, ...]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        for place in range(0, len(piece), _SLICE):
+            yield bytes(piece[place : place + _SLICE])

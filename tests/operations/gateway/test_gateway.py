@@ -67,6 +67,17 @@ def test_defaults_and_force_are_laid_in_and_every_other_byte_stays_s21(bench: Ga
     assert found.body == (b'{ "model" : "gemma-4-e4b","top_k":5, "seed": 1.00 , "messages":[], "temperature": 0.7 }')
 
 
+def test_a_body_of_megabytes_is_changed_beside_the_loop_and_its_picture_is_not_copied(bench: GatewayBench) -> None:
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 200_000
+    document = {"model": "small", "messages": [], "picture": picture, "top_k": 1}
+    body = json.dumps(document).encode()
+    request = bench.up().ask("small", body=body, document={**document, "picture": picture[:256]})
+    found = request.forwarded().body
+    assert isinstance(found, tuple)
+    assert json.loads(b"".join(found)) == {**document, "model": "gemma-4-e4b", "top_k": 5, "temperature": 0.7}
+    assert any(one.obj is body for one in found)
+
+
 def test_a_body_that_says_everything_already_goes_on_as_it_came_s21(bench: GatewayBench) -> None:
     assert bench.up().ask(FP8).forwarded().body is not None
     document = {"model": "gemma-4-26b-a4b-fp8", "messages": []}

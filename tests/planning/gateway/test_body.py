@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
-from sparkctl.planning.gateway.body import BodyChanges, changed, edited
+from sparkctl.planning.gateway.body import LONG, BodyChanges, changed, edited, edited_pieces
 from tests.support.thorough import examples
 
 CHAT = (
@@ -132,3 +132,19 @@ def test_every_byte_of_what_is_not_laid_stays_s21(body: dict[str, Any], force: d
     raw = json.dumps({**kept, **dict.fromkeys(force, 0)}, indent=1).encode()
     found = edited(raw, BodyChanges("", {}, dict.fromkeys(force, 1)))
     assert found == json.dumps({**kept, **dict.fromkeys(force, 1)}, indent=1).encode()
+
+
+def test_a_body_of_megabytes_is_changed_around_its_pictures_which_are_not_copied() -> None:
+    url = "data:image/png;base64," + "iVBORw0KGgo" * 200_000
+    said = {"messages": [{"url": url}], "model": "small", "top_k": 1, "user": url, "seed": None}
+    body = json.dumps(said).encode()
+    assert len(body) > LONG
+    changes = BodyChanges("served", {"seed": 7, "user": "nobody"}, {"top_k": 5, "stop": ["x"]})
+    expected = {**said, "model": "served", "top_k": 5, "seed": 7, "stop": ["x"]}
+    assert json.loads(edited(body, changes)) == expected
+    assert json.loads(edited(bytearray(body), changes)) == expected
+    pieces = edited_pieces(body, changes)
+    assert sum(len(one) for one in pieces if one.obj is body) > len(body) - 100
+    forced = BodyChanges(force={"messages": [], "user": "me"})
+    assert json.loads(edited(body, forced)) == {**said, "messages": [], "user": "me"}
+    assert edited(body, BodyChanges("small")) is body

@@ -259,6 +259,25 @@ def test_a_body_of_megabytes_goes_on_with_its_length() -> None:
     asyncio.run(run())
 
 
+def test_a_body_in_pieces_goes_on_as_one_and_a_picture_is_only_begun_in_the_document() -> None:
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 200_000
+    body = json.dumps({**HELLO, "stream": True, "picture": picture}).encode()
+
+    def decide(arrival: Arrival, url: str) -> Decision:
+        assert arrival.document["picture"] == picture[:256]
+        assert (arrival.model, arrival.stream, len(arrival.body)) == ("small", True, len(body))
+        return Forward(url, body=(memoryview(b'{"model": "served", '), memoryview(arrival.body)[1:]))
+
+    async def run() -> None:
+        async with bench(decide=decide) as door:
+            assert (await door.post(CHAT, body)).status == 200
+            seen = door.server.seen[0]
+            assert int(seen.headers["content-length"]) == len(seen.body)
+            assert seen.body == b'{"model": "served", ' + body[1:]
+
+    asyncio.run(run())
+
+
 def test_one_connection_to_a_server_serves_one_request_after_the_other() -> None:
     connections = 0
 

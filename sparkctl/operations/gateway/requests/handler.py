@@ -15,7 +15,7 @@ from sparkctl.operations.gateway.requests.directing import Direction, both, dire
 from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
-from sparkctl.planning.gateway.body import changed, edited
+from sparkctl.planning.gateway.body import LONG, changed, edited, edited_pieces
 from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefusedFor, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
 from sparkctl.planning.gateway.desk.request import DeskRequest
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.gateway.callers import Caller, Doorkeeper
     from sparkctl.operations.gateway.requests.expected import ExpectedStack
     from sparkctl.operations.gateway.requests.served import ServedStack
+    from sparkctl.planning.gateway.body import BodyChanges
     from sparkctl.planning.gateway.routes import Chosen
     from sparkctl.world.door_ports import Answered, Arrival, Decision, Ended
 
@@ -255,16 +256,16 @@ class GatewayHandler:
         named = stack.names.services[one.service]
         # A service is asked by what it serves; the name of a route, or of the service, it does not know.
         changes = named.changes(arrival.model, arrival.path)
-        body, model = None, ""
-        if arrival.form == "json" and arrival.model and changed(arrival.document, changes):
-            body = edited(arrival.body, changes)
-        elif arrival.form == "form":
-            model = changes.model
+        edits = arrival.form == "json" and bool(arrival.model) and changed(arrival.document, changes)
+        model = changes.model if arrival.form == "form" else ""
         direction, judge = one.direction, None
         if direction is not None and direction.route is not None and one.service == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
         gone = partial(self._gone, one)
-        return Forward(server.url, headers, body, model, told, server.certificate, gone, judge)
+        forward = Forward(server.url, headers, None, model, told, server.certificate, gone, judge)
+        if edits and len(arrival.body) > LONG:
+            return Wait(_later_edited(forward, arrival.body, changes))
+        return forward._replace(body=edited(arrival.body, changes)) if edits else forward
 
     async def _judged(self, one: _Open, direction: Direction, answered: Answered) -> Decision | None:
         """Say whether the second service of a route is asked, now that the first one has answered."""
@@ -308,3 +309,8 @@ class GatewayHandler:
             "" if chosen is None or chosen.why is None else str(chosen.why),
             self._words(one) if one.forwarded_at is None else "",
         )
+
+
+async def _later_edited(forward: Forward, body: bytes, changes: BodyChanges) -> Decision:
+    """Change a long body in a thread, so that the streams of others go on meanwhile."""
+    return forward._replace(body=await asyncio.to_thread(edited_pieces, body, changes))
