@@ -51,5 +51,7 @@ def take_executor(draft: ReadRecipe) -> None:
     entry = keys.take("entrypoint")
     if entry is not None:
         draft.options += [Word("--entrypoint", bare(entry.place)), Word(str(entry.content), bare(entry.place))]
+    for mount in draft.keys.texts("volumes"):  # no key of sparkrun's, and what some write for their own runtime
+        draft.options += [Word("--volume", mount.place), mount]
     keys.take("auto_remove")  # --rm, or not: sparkctl keeps the container until it is taken down
     keys.rest("sparkrun's executor has this key, or it has no effect there")
