@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from sparkctl.operations.files.recipes import Linted
 
 
-def table(out: Output, found: Imports) -> None:
+def table(out: Output, found: Imports, *, as_json: bool) -> None:
     """Print what a folder has, by form."""
     counts = importing.counted(found)
+    if as_json:
+        out.json(
+            {
+                "forms": [one._asdict() for one in counts],
+                "unknown": list(found.unknown),
+                "unread": [{"file": file, "why": why} for file, why in found.refused],
+            }
+        )
+        return
     rows = [[one.form, str(one.files), str(one.imported), str(sum(one.refused.values()))] for one in counts]
     out.table(["form", "files", "imported", "refused"], rows)
     for one in counts:
@@ -71,14 +80,15 @@ def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | N
 
 
 def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
-    """Print the stacks that a source became."""
-    for one, path in zip(found.stacks, paths, strict=True):
-        out.result(str(path))
-        for number, left in enumerate(one.made.leftovers, start=1):
+    """Print what the servers of a file are together, and what of that stays over."""
+    written = iter(paths)
+    for stack in found.stacks:
+        out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
+        for number, left in enumerate(stack.made.leftovers, start=1):
             needs = f" → {left.needs}" if left.needs else ""
             out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
-        for note in one.made.notes:
-            out.say(f"{one.made.name}: {note}")
+        for note in stack.made.notes:
+            out.say(f"{stack.name}: {note}")
 
 
 def problems(out: Output, linted: Linted) -> None:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
-from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import InputError, Place, ProblemsError
 from sparkctl.base.real_path import real
 from sparkctl.base.units import MIB
 from sparkctl.base.validation import validate
 from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
+from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes import layers
-from sparkctl.recipes.exchange.fields.file_text import recipe_text, stack_text
+from sparkctl.recipes.exchange.fields.file_text import recipe_text
 from sparkctl.recipes.exchange.fields.made import Choices, Made
 from sparkctl.recipes.exchange.fields.recipe import named_after, recipe_of
 from sparkctl.recipes.exchange.forms import form_of
 from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import Material
-from sparkctl.recipes.exchange.stacked import KnownRecipe, MadeStack, stack_of
 from sparkctl.recipes.minimal.completed import completed
 from sparkctl.recipes.recipe import Recipe
 
@@ -33,14 +32,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.baking import ModBaker
+    from sparkctl.operations.exchange.import_stacks import ImportedStack
     from sparkctl.recipes.exchange.forms import Form
+    from sparkctl.recipes.exchange.launch import Leftover
+    from sparkctl.recipes.exchange.stacked import KnownRecipe
 
 STDIN: Final = "-"
 MOST_BYTES: Final = 10 * MIB
 """Bytes of one file that is read."""
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _MODE: Final = 0o644
+_STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
 _MOST_ALIKE: Final = 1000
 
@@ -48,7 +53,7 @@ _MOST_ALIKE: Final = 1000
 class ImportedRecipe(NamedTuple):
     """What became of one server of a source: ``made``, and the text of its file ("" where it was refused).
 
-    ``launch`` is what its source calls it.
+    ``launch`` is what the source calls it.
     """
 
     form: str
@@ -63,22 +68,13 @@ class ImportedRecipe(NamedTuple):
         return self.made.name
 
 
-class ImportedStack(NamedTuple):
-    """What a source runs together, as a stack of the recipes that it became, and the text of its file."""
-
-    form: str
-    file: str
-    made: MadeStack
-    text: str
-
-
 class Imports(NamedTuple):
     """All that was read: what became of each server, and the files that nobody knows the form of, or may not read."""
 
     recipes: tuple[ImportedRecipe, ...]
-    stacks: tuple[ImportedStack, ...] = ()
     unknown: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    stacks: tuple[ImportedStack, ...] = ()
 
     @property
     def usable(self) -> list[ImportedRecipe]:
@@ -148,71 +144,61 @@ class _Siblings(dict[str, str]):
         return self[key]
 
 
-class Known(NamedTuple):
-    """What is here already: the names of mods, and recipes by the names under which they are served."""
-
-    mods: Collection[str] = ()
-    recipes: Sequence[KnownRecipe] = ()
-
-
-def known(world: World) -> Known:
-    """Return what is here already; recipes that cannot be read are left out."""
-    catalog = world.catalog
-    found: list[KnownRecipe] = []
-    for entry in catalog.recipes():
-        with suppress(InputError):
-            serve = catalog.recipe(entry.name).recipe.serve
-            found.append(KnownRecipe(entry.name, (serve.name, *serve.aliases), serve.port))
-    return Known({entry.name for entry in catalog.entries("mod")}, found)
-
-
 def read(
     source: str,
     piped: str = "",
     variables: Mapping[str, str] | None = None,
     choices: Choices = _NOTHING,
-    known: Known = Known(),  # noqa: B008  (a value that nobody changes)
+    mods: Collection[str] = (),
+    known: Callable[[], Sequence[KnownRecipe]] = tuple,
+    baker: ModBaker | None = None,
 ) -> Imports:
     """Return the recipes of a source. Nothing of it is executed, and nothing is written.
 
-    ``piped`` is the text for ``-``.
+    ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here, ``known`` returns the recipes
+    that are here, for a source that only names servers. With a ``baker`` the mods that it names are baked: that alone
+    runs something of the source, in a throwaway container.
 
     Raises:
         InputError: the source cannot be read, or nothing in one file is known.
     """
     found, folder = materials(source, piped, variables or {})
-    mods = SourceMods(known.mods, folder and folder.root, folder.texts if folder is not None else {})
-    recipes: list[ImportedRecipe] = []
+    of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {}, baker)
     together: list[tuple[Form, Material]] = []
+    recipes: list[ImportedRecipe] = []
     unknown: list[str] = []
     for material in found:
         form = form_of(material)
         if form is None:
             unknown.append(material.file)
             continue
-        launches = [mods.settled(launch, material.file) for launch in _launches(form.read, material)]
+        launches = [of_mods.settled(launch, material.file) for launch in _launches(form.read, material)]
         recipes += [imported(launch, material.file, choices) for launch in launches]
         together += [(form, material)] if form.stack is not None else []
     if folder is None and unknown:
         hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
         raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
     named = _named(recipes)
-    stacks = [stack for form, material in together if (stack := _stack(form, material, named, known)) is not None]
-    return Imports(named, tuple(stacks), tuple(unknown), folder.refused if folder is not None else ())
+    refused = folder.refused if folder is not None else ()
+    return Imports(named, tuple(unknown), refused, tuple(_stacks(together, named, known)))
 
 
-def _stack(form: Form, material: Material, recipes: Sequence[ImportedRecipe], known: Known) -> ImportedStack | None:
-    """Return what a file runs together; None where that is no stack."""
-    if form.stack is None:
-        return None
-    of_file = {one.launch: one.name for one in recipes if one.file == material.file and one.made.refused is None}
-    try:
-        made = stack_of(form.stack(material), of_file, known.recipes)
-    except InputError:  # the file cannot be read, which its launches say
-        return None
-    if not made.keys:
-        return None
-    return ImportedStack(form.name, material.file, made, stack_text(made, material.file))
+def _stacks(
+    together: Sequence[tuple[Form, Material]],
+    recipes: Sequence[ImportedRecipe],
+    known: Callable[[], Sequence[KnownRecipe]],
+) -> Iterator[ImportedStack]:
+    """Yield what the servers of each file are together, where that is a stack, or where something of it stays over."""
+    usable = [one for one in recipes if one.made.refused is None]
+    taken = {one.name for one in usable}
+    here = [made_recipe(one.name, one.made) for one in usable]
+    here += [one for one in known() if one.name not in taken] if together else []
+    for form, material in together:
+        own = {one.launch: one.name for one in usable if one.file == material.file}
+        found = form.stack and imported_stack(form.name, form.stack, material, own, here, taken)
+        if found and (found.usable or found.made.leftovers):
+            taken.add(found.name)
+            yield found
 
 
 def _launches(reader: Callable[[Material], list[Launch]], material: Material) -> list[Launch]:
@@ -232,7 +218,8 @@ def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
     text = "" if made.refused is not None else recipe_text(made, str(launch.place))
     problem = _problem(made.name, text) if text else None
     if problem is not None:
-        return ImportedRecipe(launch.form, file, replace(made, refused=Refused(UNUSABLE, problem, launch.place)))
+        made = replace(made, refused=Refused(UNUSABLE, problem, launch.place))
+        return ImportedRecipe(launch.form, file, made, launch=launch.name)
     return ImportedRecipe(launch.form, file, made, text, launch.name)
 
 
@@ -264,8 +251,9 @@ def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
 
 
 def _candidates(made: Made) -> Iterator[str]:
-    if NAME.fullmatch(made.name) and len(made.name) > 1:  # docker wants two characters of a name
-        yield made.name
+    name = made.name if _SERVICE.fullmatch(made.name) else f"model-{made.name}"
+    name = name if _SERVICE.fullmatch(name) else "imported"
+    yield name
     model = made.keys.get("model")
     of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
     yield of_model
@@ -274,23 +262,32 @@ def _candidates(made: Made) -> Iterator[str]:
 
 def counted(imports: Imports) -> list[FormCount]:
     """Return what a folder has, by form: the table of ``--check``."""
-    forms = list(dict.fromkeys(one.form for one in imports.recipes))
-    return [_count(form, [one for one in imports.recipes if one.form == form]) for form in forms]
+    forms = list(dict.fromkeys([one.form for one in imports.recipes] + [one.form for one in imports.stacks]))
+    return [_count(form, imports) for form in forms]
 
 
-def _count(form: str, recipes: Sequence[ImportedRecipe]) -> FormCount:
+def _count(form: str, imports: Imports) -> FormCount:
+    recipes = [one for one in imports.recipes if one.form == form]
     usable = [one for one in recipes if one.made.refused is None]
+    stacks = [one for one in imports.stacks if one.form == form]
     return FormCount(
         form,
-        files=len({one.file for one in recipes}),
+        files=len({one.file for one in recipes} | {one.file for one in stacks}),
         imported=len(usable),
         refused=Counter(one.made.refused.reason for one in recipes if one.made.refused is not None),
-        leftovers=Counter(left.why for one in usable for left in one.made.leftovers),
+        leftovers=Counter(left.why for left in _leftovers(usable, stacks)),
     )
 
 
+def _leftovers(recipes: Sequence[ImportedRecipe], stacks: Sequence[ImportedStack]) -> Iterator[Leftover]:
+    for recipe in recipes:
+        yield from recipe.made.leftovers
+    for stack in stacks:
+        yield from stack.made.leftovers
+
+
 def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
-    """Write the recipes, and the stacks, into the operator's folder or into ``folder``; all of them, or none.
+    """Write the recipes, and the stacks below them, into the operator's folder, or into ``folder``; all, or none.
 
     ``over``: in the place of files of the same names.
 
@@ -299,7 +296,9 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     """
     root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
     contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
-    contents |= {root / "stacks" / f"{one.made.name}.yaml": one.text.encode() for one in imports.stacks}
+    for stack in imports.stacks:
+        if stack.usable:
+            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
     there = [path for path in contents if os.path.lexists(path)]
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"
