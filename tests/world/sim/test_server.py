@@ -13,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import anthropic
 import httpx
+import openai
 import psutil
 import pytest
 from hypothesis import given
@@ -364,3 +366,33 @@ def test_faults_are_the_same_as_names_and_as_json(faults: dict[str, object]) -> 
 
     assert parse_faults(named) == {name: str(value) for name, value in faults.items()}
     assert parse_faults(json.dumps(faults)) == faults
+
+
+def test_the_official_clients_are_answered_in_each_form() -> None:
+    say: Any = [{"role": "user", "content": "say a few words"}]
+    text = "Simulated text: 1 2 3"
+    with standin() as seen:
+        seen.read_until("Application startup complete")
+        name = seen.get("/v1/models").json()["data"][0]["id"]
+        claude = anthropic.Anthropic(base_url=seen.url, auth_token="none", max_retries=0)  # noqa: S106
+        asked: Any = {"model": name, "max_tokens": 5, "messages": say}
+        message = claude.messages.create(**asked)
+        assert (message.content[0].text, message.stop_reason) == (text, "max_tokens")  # type: ignore[union-attr]
+        assert message.usage.output_tokens == 5
+        with claude.messages.stream(**asked) as stream:
+            assert "".join(stream.text_stream) == text
+            assert stream.get_final_message().usage.output_tokens == 5
+        counted = claude.messages.count_tokens(model=name, messages=say)
+        assert counted.input_tokens == message.usage.input_tokens
+        with pytest.raises(anthropic.NotFoundError, match="does not exist"):
+            claude.messages.create(**{**asked, "model": "nobody"})
+        assert seen.post("/v1/messages", {"model": name, "messages": say}).json()["error"]["type"] == "Bad Request"
+
+        client = openai.OpenAI(base_url=f"{seen.url}/v1", api_key="none", max_retries=0)
+        response = client.responses.create(model=name, input="say a few words", max_output_tokens=5)
+        assert (response.output_text, response.status) == (text, "incomplete")
+        assert client.responses.create(model=name, input=say).status == "completed"
+        kinds = [one.type for one in client.responses.create(model=name, input=say, max_output_tokens=5, stream=True)]
+        assert kinds[0] == "response.created"
+        assert kinds.count("response.output_text.delta") == 5
+        assert kinds[-1] == "response.completed"
