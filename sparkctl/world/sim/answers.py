@@ -29,6 +29,9 @@ ENOUGH: Final = 16
 """The tokens after which a text ends, in a completion without a limit (vLLM's own) and in a chat."""
 _WORD: Final = re.compile(r"\S+")
 _LETTERS: Final = re.compile(r"\w+")
+_FIELD: Final = re.compile(rb'name="(\w+)"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)\r\n--', re.DOTALL)
+_WAV_SECOND: Final = 32_000
+"""Bytes of a second of sound at 16 kHz with 16 bits, as Whisper takes it."""
 WIDTH: Final = 64
 """Numbers of a simulated vector."""
 _JSON: Final = ('{"simulated"', ": true}")
@@ -276,6 +279,23 @@ def _response_events(one: SimulatedAnswer, tokens: Iterator[str], name: str, cre
     yield {"type": "response.content_part.done", **place, "part": item["content"][0]}
     yield {"type": "response.output_item.done", "output_index": 0, "item": item}
     yield {"type": "response.completed", "response": _response(one, name, created, [item], done=True)}
+
+
+def heard(form: bytes, *, names: Sequence[str]) -> dict[str, Any]:
+    """Return what a server that transcribes answers to a multipart form, whatever is said in its recording.
+
+    Raises:
+        RequestRefusedError: another model, or no recording.
+    """
+    fields: dict[bytes, bytes] = dict(_FIELD.findall(form))
+    model = fields.get(b"model", b"").decode("utf-8", "replace")
+    if model and model not in names:
+        message = f"The model `{model}` does not exist. Valid aliases: {', '.join(names)}."
+        raise RequestRefusedError(message, param="model", kind="NotFoundError", status=404)
+    if b"file" not in fields:
+        raise _invalid("missing", "body.file", "Field required", "None")
+    seconds = max(1, math.ceil(len(fields[b"file"]) / _WAV_SECOND))
+    return {"text": "Simulated text: what was said.", "usage": {"type": "duration", "seconds": seconds}}
 
 
 def pooled(path: str, body: Mapping[str, Any], *, names: Sequence[str]) -> dict[str, Any]:

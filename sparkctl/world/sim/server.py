@@ -59,6 +59,7 @@ MOST_BODY: Final = 16 * 1024**2  # bytes of one request: the stand-in's own limi
 TOGETHER: Final = 1024  # tokens that are sent at once, of an answer that is no stream
 _GETS: Final = ("/health", "/ping", "/version", "/metrics", "/v1/models")
 _POSTS: Final = (*answers.FORMS, answers.COUNT)
+_HEARS: Final = ("/v1/audio/transcriptions", "/v1/audio/translations")
 _POOLS: Final = ("/v1/embeddings", "/v1/rerank", "/rerank")
 
 
@@ -69,7 +70,7 @@ class SimulatedServer(ThreadingHTTPServer):
         self.boot, self.faults, self.flags = boot, boot.faults, boot.flags
         self.names = self.flags.get("served-model-name", boot.model).split()
         pools = self.flags.get("runner") == "pooling" or self.flags.get("convert", "auto") not in {"auto", "none"}
-        self.posts = _POOLS if pools else _POSTS
+        self.posts = _POOLS if pools else _HEARS if "whisper" in boot.model.lower() else _POSTS
         self.drafted = int(json.loads(self.flags.get("speculative-config", "{}")).get("num_speculative_tokens", 0))
         first = float(self.faults.get("acceptance", ACCEPTANCE))
         self.accepted = [first * ACCEPTANCE_FALL**position for position in range(self.drafted)]
@@ -191,7 +192,10 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(path in _GETS)
         elif self._allowed():
             try:
-                self._post(path, answers.parse(raw))
+                if path in _HEARS:
+                    self._send(answers.heard(raw, names=self.server.names))
+                else:
+                    self._post(path, answers.parse(raw))
             except answers.RequestRefusedError as error:
                 self._send(answers.refused(path, error), status=error.status)
 

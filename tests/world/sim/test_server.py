@@ -86,11 +86,13 @@ def _headers(key: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def standin(*flags: str, faults: str = "load_s=0", env: dict[str, str] | None = None) -> Iterator[Standin]:
+def standin(
+    *flags: str, faults: str = "load_s=0", env: dict[str, str] | None = None, model: str = "/models/tiny"
+) -> Iterator[Standin]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = ("serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port), *flags)
+    words = ("serve", model, "--host", "127.0.0.1", "--port", str(port), *flags)
     with TemporaryDirectory() as folder:
         copy_server(Path(folder))
         # -I and -S: as in an image, with nothing but these files and the standard library.
@@ -396,3 +398,20 @@ def test_the_official_clients_are_answered_in_each_form() -> None:
         assert kinds[0] == "response.created"
         assert kinds.count("response.output_text.delta") == 5
         assert kinds[-1] == "response.completed"
+
+
+def test_a_server_of_a_whisper_transcribes_and_nothing_else() -> None:
+    with standin("--served-model-name", "whisper", model="/models/whisper-large-v3") as seen:
+        seen.read_until("Application startup complete")
+        client = openai.OpenAI(base_url=f"{seen.url}/v1", api_key="none", max_retries=0)
+        sound = ("probe.wav", b"RIFF" + b"\0" * 70_000)
+        said = client.audio.transcriptions.create(model="whisper", file=sound)
+        assert said.text == "Simulated text: what was said."
+        other = httpx.post(f"{seen.url}/v1/audio/translations", files={"file": sound}, trust_env=False)
+        assert other.json()["text"] == said.text
+        with pytest.raises(openai.NotFoundError, match="does not exist"):
+            client.audio.transcriptions.create(model="nobody", file=sound)
+        nothing = httpx.post(f"{seen.url}/v1/audio/transcriptions", files={"model": (None, "whisper")}, trust_env=False)
+        assert nothing.status_code == 400
+        assert "body.file" in nothing.json()["error"]["message"]
+        assert seen.post("/v1/chat/completions", {}).status_code == 404
