@@ -68,9 +68,14 @@ _OWN_HEADS: Final = {"mtp", "dspark", "extract_hidden_states"}
 """Methods that may find their layers in the served checkpoint (the same); so does every ``*_mtp``, which is mtp."""
 
 
+def is_image(text: str) -> bool:
+    """Return whether a text may be an image's name, as Docker has it."""
+    return _IMAGE.fullmatch(text) is not None
+
+
 def image(text: str) -> str:
     """Accept an image's name as Docker does."""
-    if not _IMAGE.fullmatch(text):
+    if not is_image(text):
         raise wrong(f"expected an image such as vllm/vllm-openai:v0.20.2, found {text!r}")
     return text
 

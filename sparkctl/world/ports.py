@@ -161,6 +161,12 @@ class Hub(Protocol):
         Of the weights, the headers alone are read. A hub that does not answer is an error after some seconds.
         """
 
+    def texts(self, repo: str, revision: str | None, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return small files of a repository at a revision, None for its main branch; without those that it has not.
+
+        Of each no more than a mebibyte is read. A hub that does not answer is an error after some seconds.
+        """
+
     def listed(self, repo: str, revision: str | None) -> ModelRecord:
         """Return the commit of a revision, None for the main branch, and its files with their sums.
 

@@ -52,7 +52,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, guard, inside, jobs, kept, simulated
+from tests.fuzz import evaluated, guard, imported, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -344,6 +344,7 @@ TARGETS: Final[dict[str, Target]] = {
     "constraints": Target(_files("jobs/*.txt"), jobs.fixed, 20),
     "job-log": Target(_these(*jobs.LOGS), jobs.printed, 20),
     "pip": Target(_these(*jobs.PIP), jobs.pip, 20),
+    "imported": Target(imported.seeds, imported.read, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),

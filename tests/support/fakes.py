@@ -245,6 +245,12 @@ class FakeHub:
     lists: dict[str, ModelRecord] = field(default_factory=dict)
     """The files of repositories at their main branch, or at REPO@REVISION."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    """Small files of repositories, by repository and name."""
+
+    def texts(self, repo: str, revision: str | None, names: Sequence[str]) -> dict[str, bytes]:
+        del revision
+        return {name: self.files[repo][name] for name in names if name in self.files.get(repo, {})}
 
     def listed(self, repo: str, revision: str | None) -> ModelRecord:
         self.asked.append((repo, revision))

@@ -9,3 +9,5 @@ TESTS: Final = Path(__file__).resolve().parent.parent
 REPOSITORY: Final = TESTS.parent
 FIXTURES: Final = TESTS / "fixtures"
 GOLDEN: Final = TESTS / "golden"
+EXCHANGE: Final = FIXTURES / "exchange"
+"""Files of other tools, written for these tests."""

@@ -21,8 +21,8 @@ def lines(found: UpgradedService) -> Iterator[str]:
     before, after = change.before.loaded, change.after.loaded
     yield f"{found.service}: vLLM {_pair(str(change.before.version), str(change.after.version))}"
     yield f"  image     {found.note or _pair(before.recipe.image, after.recipe.image)}"
-    if after.version.note:
-        yield f"  counted   {after.version.note}"
+    for note in dict.fromkeys(filter(None, [before.version.note, after.version.note])):
+        yield f"  counted   {note}"
     for label, told in (
         ("gone", change.gone),
         ("there", tuple(f"no longer: {text}" for text in change.found)),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.operations.exchange.side import side
 from sparkctl.recipes.explained.release import compared
+from sparkctl.recipes.values import is_image
 from sparkctl.vllm import image_version
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.recipes.explained.release import ReleaseChange
+
+
+_LONGEST: Final = 512
+"""Characters of an image's name, a choice: a registry's takes 255, and a tag 128."""
+_SHOWN: Final = 60
+"""Characters of what is no version and no image; a version is never as long."""
 
 
 class UpgradedService(NamedTuple):
@@ -64,13 +71,23 @@ def _services(world: World, name: str) -> list[tuple[str, str]]:
 
 
 def _target(world: World, to: str, vllm: str | None) -> _Target:
-    try:
-        Version(to)
-    except InvalidVersion:
+    if vllm is not None and not _is_version(vllm):
+        raise InputError(f"--vllm: expected a version of vLLM, found {vllm[:_SHOWN]!r}", hint="such as 0.30")
+    if not _is_version(to):
+        if len(to) > _LONGEST or not is_image(to):
+            message = f"--to: expected a version of vLLM or an image, found {to[:_SHOWN]!r}"
+            raise InputError(message, hint="such as 0.33, or vllm/vllm-openai:v0.33.0")
         return _Target(vllm or _of_image(world, to), to)
     if vllm is not None and vllm != to:
         raise InputError(f"--vllm {vllm} is for an image, found --to {to}", hint="name the image: --to IMAGE")
     return _Target(to, None)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return len(text) <= _SHOWN and bool(Version(text))
+    except InvalidVersion:
+        return False
 
 
 def _of_image(world: World, image: str) -> str:
@@ -92,7 +109,7 @@ def _image(image: str, target: _Target) -> tuple[str, str | None]:
     if target.image is not None:
         return target.image, None
     tag = image_version.of_tag(image)
-    if tag is None or tag not in image:
+    if tag is None or Version(target.vllm).local is not None:
         return image, f"the image stays {image}: which image has vLLM {target.vllm} is for you to name, by --to IMAGE"
     name, _, rest = image.partition("@")[0].rpartition(":")
     return f"{name}:{rest.replace(tag, target.vllm, 1)}", None

@@ -65,8 +65,6 @@ _SERVER: Final[dict[str, tuple[KeyPath, ...]]] = {
     "ssl-keyfile": (("serve", "tls", "key"),),
 }
 _DOCKER: Final[dict[str, tuple[KeyPath, ...]]] = {
-    "cap-add": (("container", "capabilities"),),
-    "device": (("container", "devices"), ("gpus",)),
     "entrypoint": (("container", "entrypoint"),),
     "env-file": (("secrets",),),
     "gpus": (("gpus",),),
@@ -79,7 +77,6 @@ _DOCKER: Final[dict[str, tuple[KeyPath, ...]]] = {
     "restart": (("container", "restart"),),
     "runtime": (("container", "runtime"),),
     "shm-size": (("container", "shm-size"),),
-    "ulimit": (("container", "ulimits"),),
     "user": (("container", "user"),),
     "volume": (("container", "caches"),),
 }
@@ -118,11 +115,11 @@ def _paths(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
     """Yield the keys of the recipe that a word may come from."""
     recipe = service.recipe
     if word.part is CommandPart.IMAGE:
-        yield ("image",)
+        yield from (("image",), ("vllm",))
     elif word.part is CommandPart.VARIABLE:
         yield from _of_variable(word.name, service)
     elif word.part is CommandPart.DOCKER:
-        yield from _of_mount(word.value, service) if word.name == "mount" else _DOCKER.get(word.name, ())
+        yield from _of_option(word, service)
     elif word.name == "model":
         yield ("model", "repo")
         if service.model.folder is not None:
@@ -133,6 +130,21 @@ def _paths(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
         yield ("serve", "port")
     else:
         yield from _SERVER.get(word.name, ())
+
+
+def _of_option(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
+    """Yield the keys of an option of docker's; of one that may be given several times, those of its value."""
+    setup = service.recipe.container
+    several = {"cap-add": ("capabilities", setup.capabilities), "device": ("devices", setup.devices)}
+    if word.name == "mount":
+        yield from _of_mount(word.value, service)
+    elif word.name == "ulimit":
+        yield ("container", "ulimits", word.value.partition("=")[0])
+    elif word.name in several:
+        key, values = several[word.name]
+        yield ("container", key, values.index(word.value)) if word.value in values else ("gpus",)
+    else:
+        yield from _DOCKER.get(word.name, ())
 
 
 def _of_variable(name: str, service: Service) -> Iterator[KeyPath]:
@@ -192,7 +204,7 @@ def _origin(path: KeyPath, node: Node, own: str, stack_files: Collection[str]) -
         writer = Writer.STACK
     else:
         writer = Writer.RECIPE if place.file == own else Writer.PARENT
-    text = node.text or json.dumps(node.plain(), ensure_ascii=False)
+    text = node.text if node.text.isprintable() and node.text else json.dumps(node.plain(), ensure_ascii=False)
     return WordOrigin(writer, shown(path), text, str(place))
 
 

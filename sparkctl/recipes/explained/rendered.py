@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparkctl.vllm.known.given import FALSE, TRUE, Launched
+from sparkctl.vllm.command.spelling import spelled
+from sparkctl.vllm.known.given import FALSE, STATES, TRUE, WINDOWS, Launched
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -58,14 +59,25 @@ def _of(parts: grammar.CommandParts) -> Iterator[RenderedWord]:
             yield RenderedWord(CommandPart.DOCKER, option.name, option.value, option.words)
     yield RenderedWord(CommandPart.IMAGE, "image", parts.image, (parts.image,))
     for words in parts.command:
-        first, *values = words
+        first = words[0]
         if not first.startswith("-"):  # `vllm serve MODEL`, or the model alone
             yield RenderedWord(CommandPart.SERVER, "model", words[-1], words)
             continue
-        name, equals, value = first.lstrip("-").partition("=")
-        off = name.startswith("no-") and not values and not equals
-        text = value if equals else " ".join(values) or (FALSE if off else TRUE)
-        yield RenderedWord(CommandPart.SERVER, name.removeprefix("no-") if off else name, text, words)
+        yield _flag(words)
+
+
+def _flag(words: tuple[str, ...]) -> RenderedWord:
+    """Return a flag of the server by its long name, as vLLM's parser reads it."""
+    first, *values = words
+    written, equals, value = first.removeprefix("--").partition("=")
+    off = written.startswith("no-") and not values and not equals
+    text = value if equals else " ".join(values) or (FALSE if off else TRUE)
+    meant = spelled(written.removeprefix("no-") if off else written)
+    if meant.level is not None:
+        text = meant.level
+    if meant.opposite:
+        text = {TRUE: FALSE, FALSE: TRUE}.get(text, text)
+    return RenderedWord(CommandPart.SERVER, meant.key, text, words)
 
 
 def launched(service: Service, words: Sequence[RenderedWord]) -> Launched:
@@ -76,8 +88,8 @@ def launched(service: Service, words: Sequence[RenderedWord]) -> Launched:
             options[word.name] = (*options.get(word.name, ()), word.value)
     resizer = service.resizer
     layers = resizer.once.shape.groups
-    types = {"windows": any(layer.window is not None for layer in layers)}
-    types["states"] = any(layer.state is not None for layer in layers)
+    types = {WINDOWS: any(layer.window is not None for layer in layers)}
+    types[STATES] = any(layer.state is not None for layer in layers)
     return Launched(
         version=resizer.loaded.version.asked,
         image=service.recipe.image,

@@ -35,9 +35,14 @@ def sums(word: RenderedWord, service: Service) -> tuple[str, ...]:
 def _kv_bytes(service: Service) -> Iterator[str]:
     taken, recipe = service.footprint, service.recipe
     cache, sequences = taken.kv, recipe.limits.sequences
-    if recipe.memory != "auto" or not cache.groups:
+    if not cache.groups:
         return
-    if taken.kv_bytes == cache.bytes_for(sequences):
+    if recipe.memory != "auto":
+        yield (
+            f"{taken.kv_bytes:,} bytes are {cache.blocks_in(taken.kv_bytes):,} blocks of {cache.bytes_per_block:,} "
+            f"bytes, enough for {cache.concurrency(taken.kv_bytes):.2f} sequences of {cache.context:,} tokens at once"
+        )
+    elif taken.kv_bytes == cache.bytes_for(sequences):
         blocks = sequences * cache.blocks_per_request + 1
         yield (
             f"({sequences} sequences x {cache.blocks_per_request:,} blocks + 1 that vLLM keeps back) x "
@@ -54,16 +59,21 @@ def _kv_bytes(service: Service) -> Iterator[str]:
 
 
 def _fraction(service: Service) -> Iterator[str]:
-    taken = service.footprint
+    taken, profile = service.footprint, service.resizer.own_profile
+    whole = f"{profile.total / GIB:.2f} GiB of the host profile ({profile.gpu})"
     if taken.utilization is not None:
+        asked = taken.utilization * profile.total / GIB
+        yield (
+            f"{taken.utilization} x {whole} = {asked:.2f} GiB, of which the other items are estimated to leave "
+            f"{taken.kv_bytes / GIB:.2f} GiB to the KV cache"
+        )
         return
-    profile = service.resizer.own_profile
     items = counted_items(taken.items, by_bytes=taken.by_bytes)
     shown = [f"{item.name} {item.bytes / GIB:.2f}" for item in items if item.bytes >= _SHOWN_BYTES]
     total = sum(item.bytes for item in items)
     yield (
-        f"({' + '.join(shown)} = {total / GIB:.2f} GiB) / {profile.total / GIB:.2f} GiB of this host's profile, "
-        f"rounded up to a hundredth = {service.sizing.gpu_memory_utilization:.2f}"
+        f"({' + '.join(shown)} = {total / GIB:.2f} GiB) / {whole}, rounded up to a hundredth = "
+        f"{service.sizing.gpu_memory_utilization:.2f}"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.vllm.known.given import data
+from sparkctl.vllm.known.given import STATES, data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,6 +91,8 @@ def _bare(before: Launched, after: Launched) -> Iterator[str]:
     for kind in ("flags", "variables"):
         for name, defaults in _table()[kind].items():
             if len(defaults) == 1 or name.removeprefix("--") in said or _ELSEWHERE.search(name):
+                continue
+            if "mamba" in name and STATES not in after.types:
                 continue
             was, now = of(name, before.version), of(name, after.version)
             if was != now and was is not None and now is not None:

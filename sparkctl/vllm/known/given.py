@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TRUE: Final = "true"
 FALSE: Final = "false"
 """The values of a switch: on by its name, off by its ``--no-`` form."""
+WINDOWS: Final = "windows"
+STATES: Final = "states"
+"""What of a model's layers matters: a sliding window, a recurrent state."""
 
 
 class Launched(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from sparkctl.base.units import GIB
+from sparkctl.cli.exchange import explain
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.vllm.known import words
 from tests.support.fake_world import FakeSpark
@@ -85,13 +87,30 @@ def test_which_key_asks_for_a_mount(spark: FakeSpark) -> None:
     assert "gemma4_mtp.py" in shipped[0]["value"]
 
 
+def test_an_option_that_is_given_several_times_comes_from_its_own_value(spark: FakeSpark) -> None:
+    setup = "container={ulimits: {memlock: -1, stack: 9}, capabilities: [SYS_NICE, SYS_PTRACE], devices: [/dev/fuse]}"
+    found = spark.run("explain", "tiny", "--set", setup, "--set", "gpus=cdi:nvidia.com/gpu=0", "--json").expect(0).json
+    keys = {one["value"]: [key["key"] for key in one["from"]] for one in found["words"] if one["part"] == "docker"}
+    assert keys["memlock=-1"] == ["container.ulimits.memlock"]
+    assert keys["SYS_PTRACE"] == ["container.capabilities[1]"]
+    assert keys["/dev/fuse"] == ["container.devices[0]"]
+    assert keys["nvidia.com/gpu=0"] == ["gpus"]
+
+
+def test_a_text_of_several_lines_stays_one(spark: FakeSpark) -> None:
+    given = 'args.chat-template="one\\ntwo"'
+    (word,) = spark.run("explain", "tiny", "chat-template", "--set", given, "--json").expect(0).json["words"]
+    assert word["from"][0]["value"] == '"one\\ntwo"'
+
+
 def test_a_template_of_ones_own_is_where_its_words_come_from(tmp_path: Path) -> None:
     spark = FakeSpark(tmp_path)
     (tmp_path / "templates").mkdir()
     text = (shipped_root() / "templates/vllm-openai.j2").read_text()
-    (tmp_path / "templates/mine.j2").write_text(text.rstrip() + "\n--seed 7\n")
-    found = words_of(spark, "e4b-nvfp4", "seed", "--set", "template=mine")
+    (tmp_path / "templates/mine.j2").write_text(text.rstrip() + "\n--seed 7 -q fp8\n")
+    found = words_of(spark, "e4b-bf16", "--set", "template=mine")
     assert origins(found["seed"]) == ["the template template=mine "]
+    assert origins(found["quantization"]) == ["the template template=mine "]
 
 
 def test_the_sums_are_shown_and_come_out(spark: FakeSpark) -> None:
@@ -103,6 +122,12 @@ def test_the_sums_are_shown_and_come_out(spark: FakeSpark) -> None:
     assert fraction.startswith("(weights ")
     assert fraction.endswith(f"rounded up to a hundredth = {found['gpu-memory-utilization']['value']}")
     assert found["max-num-seqs"]["sums"] == []
+    given = words_of(spark, "tiny", "--set", "memory={kv: 2 GiB}")
+    assert "sequences of 8,192 tokens at once" in given["kv-cache-memory-bytes"]["sums"][0]
+    sized = words_of(spark, "tiny", "--set", "memory={utilization: 0.5}")
+    assert sized["gpu-memory-utilization"]["sums"][0].startswith(
+        "0.5 x 119.60 GiB of the host profile (gb10) = 59.80 GiB"
+    )
 
 
 def test_what_a_word_costs(spark: FakeSpark) -> None:
@@ -178,3 +203,12 @@ def test_every_flag_of_the_shipped_recipes_has_a_sentence(spark: FakeSpark) -> N
     for name in ("e4b-nvfp4", "26b-a4b-nvfp4", "26b-a4b-fp8-mtp"):
         explained = spark.run("explain", name, "--json").expect(0).json["words"]
         assert [one["name"] for one in explained if one["does"] is None] == []
+
+
+def test_a_shell_completes_flags_without_their_dashes() -> None:
+    (_, flag, *_) = explain.command.params
+    context = click.Context(explain.command)
+    assert [item.value for item in flag.shell_complete(context, "max-num-s")] == [
+        "max-num-scheduled-tokens",
+        "max-num-seqs",
+    ]

@@ -120,6 +120,14 @@ def test_the_release_of_an_image_is_its_tags_or_the_engines_or_has_to_be_said(sp
     assert "which vLLM mine/build:7 has is not known before it is pulled" in told.err
     said = changes(spark, "plain", "--to", "mine/build:7", "--vllm", "0.30", code=0)
     assert (said["after"]["image"], said["after"]["vllm"]) == ("mine/build:7", "0.30.0")
+    assert (
+        "expected a version of vLLM, found 'nope'"
+        in spark.run("upgrade", "plain", "--to", "x:1", "--vllm", "nope").expect(2).err
+    )
+    for odd in ("", "Bad Image!", "9" * 5000):
+        assert "expected a version of vLLM or an image" in spark.run("upgrade", "plain", "--to", odd).expect(2).err
+    fork = changes(spark, "plain", "--to", "0.28+b12x", code=0)
+    assert (fork["after"]["image"], fork["after"]["vllm"]) == ("vllm/vllm-openai:v0.26.0", "0.28.0")
     assert "is for an image" in spark.run("upgrade", "plain", "--to", "0.30", "--vllm", "0.31").expect(2).err
 
 

@@ -134,14 +134,6 @@ def test_the_page_is_as_wide_as_its_window(
         page.screenshot(path=tmp_path / "page.png", full_page=True)
         assert (tmp_path / "page.png").stat().st_size > 10_000
         assert not complaints
-        seen = page.locator("body").aria_snapshot()
-        for one in ('heading "Services"', 'button "stop"', 'columnheader "state"', 'rowheader "small"', "status:"):
-            assert one in seen or width == 360, one
-        focused = set()
-        for _ in range(12):
-            page.keyboard.press("Tab")
-            focused.add(page.evaluate("document.activeElement.textContent"))
-        assert {"stop", "pin", "log"} <= focused
 
 
 def test_it_works_without_a_script(browser: Any, stack: AppliedStack) -> None:  # noqa: ANN401

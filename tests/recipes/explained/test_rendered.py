@@ -28,8 +28,9 @@ def test_all_words_are_kept_in_their_order(
 
 
 def test_what_each_word_is() -> None:
-    words = "docker run -d -e A=b=c --shm-size 8g img vllm serve /m --dtype auto --no-x --served-model-name a b --y=1"
-    found = [(one.part.value, one.name, one.value, one.text) for one in rendered(words.split())]
+    words = "docker run -d -e A=b=c --shm-size 8g img vllm serve /m"
+    flags = "--dtype auto --no-x --served-model-name a b --y=1 -q fp8 -O2"
+    found = [(one.part.value, one.name, one.value, one.text) for one in rendered([*words.split(), *flags.split()])]
     assert found == [
         ("docker", "detach", "true", "--detach"),
         ("variable", "A", "b=c", "A"),
@@ -40,7 +41,15 @@ def test_what_each_word_is() -> None:
         ("server", "x", "false", "--x"),
         ("server", "served-model-name", "a b", "--served-model-name"),
         ("server", "y", "1", "--y"),
+        ("server", "quantization", "fp8", "--quantization"),
+        ("server", "optimization-level", "2", "--optimization-level"),
     ]
+
+
+def test_a_switch_by_its_other_name_is_the_same_switch() -> None:
+    words = "docker run img --disable-prefix-caching --no-enable-prefix-caching --enable-prefix-caching"
+    found = [(one.name, one.value) for one in rendered(words.split())[1:]]
+    assert found == [("enable-prefix-caching", value) for value in ("false", "false", "true")]
 
 
 def test_what_is_no_command_is_refused() -> None:

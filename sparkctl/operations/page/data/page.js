@@ -83,7 +83,15 @@
     }));
   };
 
+  /* A screen reader is told of a new sentence, and not of each figure in it that goes on. */
+  const announced = (text) => {
+    const without = (one) => one.replace(/[\d.]+/g, "");
+    const shown = document.querySelector('[data-text="health"]').textContent;
+    if (without(shown) !== without(text)) document.getElementById("announced").textContent = text;
+  };
+
   const show = (at) => {
+    announced(at.texts.health);
     body.dataset.level = at.level;
     for (const [name, text] of Object.entries(at.texts)) {
       document.querySelectorAll(`[data-text="${name}"]`).forEach((one) => set(one, text));

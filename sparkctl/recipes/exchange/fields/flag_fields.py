@@ -75,6 +75,9 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
     given: dict[str, GivenFlag] = {}
     for flag in read.flags:
         item = SourceItem(words[flag.start].place, _shown(flag.name, texts[flag.start : flag.end]))
+        if texts[flag.start].startswith("-") and f"-{flag.name}" == texts[flag.start].partition("=")[0]:
+            draft.leave(item, "vLLM has no such short flag", None)
+            continue
         one = GivenFlag(
             _ALIASES.get(flag.name, flag.name), serve_words.plain_value(flag.name, flag.value), flag.value, item
         )
@@ -237,6 +240,8 @@ def _speculative(draft: Draft) -> None:
         problem = f"the draft {model} is a folder of the container"
     elif any("-" in key for key in given):
         problem = "vLLM's own keys have underscores"
+    elif not all(isinstance(given.get(key), str | None) for key in ("method", "model")):
+        problem = "its method and its model are texts"
     else:
         found = values.speculative(given.get("method"), model, None, given)
         problem = found[0].message if found else None

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.fields.options import HOME, allowed
-from sparkctl.recipes.host.caches import MODELS, MODELS_OF_USERS, VARIABLES
+from sparkctl.recipes.host.caches import COMPILED, MODELS, MODELS_OF_USERS, VARIABLES
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
@@ -21,6 +21,7 @@ _COMPILED: Final = re.compile(
     r"\.triton|\.nv|\.tilelang|\.cutlass|\.cache/cuda)(?:/.*)?"
 )
 _OF_COMPILERS: Final = frozenset({*VARIABLES, "CUDA_CACHE_PATH", "TORCH_EXTENSIONS_DIR", "VLLM_CONFIG_ROOT"})
+_KEPT: Final = "sparkctl keeps what a server compiles itself, by image: container.caches"
 _SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
 _PACKAGES: Final = re.compile(r".*/(?:dist|site)-packages/.+")
 _HUB_VARIABLES: Final = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
@@ -29,24 +30,43 @@ _HUB_VARIABLES: Final = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TR
 def place_mounts(draft: Draft, setup: Setup, model: str | None) -> str | None:
     """Put the mounts into ``cache``, ``model``, ``container``; return the host's folder of a model that is a path."""
     folder: str | None = None
+    for name, value in VARIABLES.items():
+        if name in setup.env and setup.env[name][0] == value:
+            draft.explain(setup.env.pop(name)[1], _KEPT)
     for mount, item in setup.mounts:
         source = _of_host(mount)
-        if source is None:
-            _no_folder(draft, setup, mount, item)
-        elif source in _SOCKETS:
-            if allowed(draft, "docker-socket", item):
-                _other(draft, mount, source, item)
-        elif _is_hub(setup, mount.target):
-            _hub(draft, setup, mount, source, item)
-        elif _is_compiled(setup, mount.target):
-            draft.explain(item, "sparkctl keeps what a server compiles itself, by image: container.caches")
-        elif model is not None and _below(model, mount.target):
-            folder = posixpath.join(source, posixpath.relpath(model, mount.target)) if model != mount.target else source
-            draft.put(("model", "path"), folder, item)
-            draft.put(("model", "mount"), model)
+        if source is not None and _is_models(setup, mount, model, source):
+            folder = _model(draft, mount, str(model), source, item)
+        elif source is not None:
+            _place(draft, setup, mount, source, item)
         else:
-            _other(draft, mount, source, item)
+            _no_folder(draft, setup, mount, item)
     return folder
+
+
+def _is_models(setup: Setup, mount: Mount, model: str | None, source: str) -> bool:
+    other = source in _SOCKETS or _is_hub(setup, mount.target) or _is_compiled(setup, mount.target)
+    return model is not None and _below(model, mount.target) and not other
+
+
+def _model(draft: Draft, mount: Mount, model: str, source: str, item: SourceItem) -> str:
+    rest = posixpath.relpath(model, mount.target)
+    folder = source if rest == "." else posixpath.join(source, rest)
+    draft.put(("model", "path"), folder, item)
+    draft.put(("model", "mount"), model)
+    return folder
+
+
+def _place(draft: Draft, setup: Setup, mount: Mount, source: str, item: SourceItem) -> None:
+    if source in _SOCKETS:
+        if allowed(draft, "docker-socket", item):
+            _other(draft, mount, source, item)
+    elif _is_hub(setup, mount.target):
+        _hub(draft, setup, mount, source, item)
+    elif _is_compiled(setup, mount.target):
+        draft.explain(item, _KEPT)
+    else:
+        _other(draft, mount, source, item)
 
 
 def _of_host(mount: Mount) -> str | None:
@@ -64,7 +84,7 @@ def _no_folder(draft: Draft, setup: Setup, mount: Mount, item: SourceItem) -> No
             item, "its models are in a volume of docker's; the cache of the recipe is a folder", "cache: FOLDER"
         )
     elif _is_compiled(setup, mount.target):
-        draft.explain(item, "sparkctl keeps what a server compiles itself, by image: container.caches")
+        draft.explain(item, _KEPT)
     else:
         draft.leave(item, "it is a volume of docker's, and a recipe mounts folders of this host", "container.mounts")
 
@@ -76,6 +96,8 @@ def _is_hub(setup: Setup, target: str) -> bool:
 
 
 def _is_compiled(setup: Setup, target: str) -> bool:
+    if target == COMPILED:
+        return True
     named = [setup.env[name][0] for name in _OF_COMPILERS if name in setup.env]
     return _COMPILED.fullmatch(target) is not None or any(one and _below(one, target) for one in named)
 

@@ -12,6 +12,7 @@ from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
 from sparkctl.recipes.exchange.material import as_written, shown_name, unknowns
 from sparkctl.world.docker_run import grammar
+from sparkctl.world.labels import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,6 +117,9 @@ def _read(draft: Draft, setup: Setup, option: Given, item: SourceItem) -> None:
     missing = unknowns(option.text)
     if missing and option.name != "name":
         draft.leave(item, without_value(missing), given_by(missing))
+        return
+    if option.name == "label" and option.text.startswith(PREFIX):
+        draft.explain(item, "sparkctl writes its own labels")
         return
     if option.name in _EXPLAINED:
         draft.explain(item, _EXPLAINED[option.name])

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion
 
-from sparkctl.base.errors import Place
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
 from sparkctl.recipes.exchange.fields.flag_fields import Serving, read_flags
 from sparkctl.recipes.exchange.fields.made import Choices, Made
-from sparkctl.recipes.exchange.fields.mounts import place_mounts
+from sparkctl.recipes.exchange.fields.model import place_model
 from sparkctl.recipes.exchange.fields.open import write_out
 from sparkctl.recipes.exchange.fields.options import given_by, place_env, read_options, without_value
 from sparkctl.recipes.exchange.fields.server import server_of
-from sparkctl.recipes.exchange.material import as_written, unknowns
+from sparkctl.recipes.exchange.material import unknowns
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.exchange.fields.flag_fields import GivenFlag
     from sparkctl.recipes.exchange.fields.options import Setup
-    from sparkctl.recipes.exchange.fields.server import ServerWords
     from sparkctl.recipes.exchange.launch import Launch, Word
 
 BARE: Final = "vllm serve"
@@ -63,7 +61,7 @@ def _read(draft: Draft, launch: Launch) -> None:
         return
     draft.put(("template",), server.template)
     serving = read_flags(draft, server.words, version)
-    _model(draft, setup, serving, server)
+    place_model(draft, setup, serving, server.words, bare=launch.form == BARE)
     _names(draft, serving)
     _address(draft, setup, serving, launch)
     place_env(draft, setup)
@@ -113,64 +111,6 @@ def _version(draft: Draft, launch: Launch) -> Version:
     except InvalidVersion:
         draft.values.pop(("vllm",), None)
         return flags.releases()[-1]
-
-
-def _model(draft: Draft, setup: Setup, serving: Serving, server: ServerWords) -> None:
-    flag = serving.late.get("model")
-    word = serving.model
-    if word is None and flag is None:
-        place = server.words[0].place if server.words else None
-        draft.refuse("no model", "the server's command names no model", place)
-        return
-    text = word.text if word is not None else str(flag.value if flag else "")
-    item = (
-        SourceItem(word.place, as_written(text))
-        if word is not None
-        else (flag.item if flag else SourceItem(_nowhere(), text))
-    )
-    if word is not None and flag is not None:
-        draft.explain(flag.item, "the model is named by its position, too")
-    missing = unknowns(text)
-    if missing:
-        draft.refuse(
-            "a value is missing", f"the model: {without_value(missing)}; give it: {given_by(missing)}", item.place
-        )
-        return
-    _named(draft, setup, serving, text, item)
-
-
-def _named(draft: Draft, setup: Setup, serving: Serving, text: str, item: SourceItem) -> None:
-    revision = serving.late.get("revision")
-    path = text if text.startswith(("/", "~", ".")) else None
-    folder = place_mounts(draft, setup, path)
-    if path is None:
-        try:
-            values.repository(text)
-        except ValueError:
-            draft.refuse("no model", f"{text!r} is neither a repository nor a folder", item.place)
-            return
-        draft.put(("model", "repo"), text, item)
-        if revision is not None:
-            draft.put(("model", "revision"), str(revision.raw), revision.item)
-        return
-    repo = path.rstrip("/").rpartition("/")[2]
-    cached = re.search(r"models--([^/]+?)--([^/]+)", path)
-    repo = f"{cached[1]}/{cached[2]}" if cached else repo
-    if not values.is_repository(repo):
-        draft.refuse("no model", f"the folder {path} does not say which model is in it", item.place)
-        return
-    if folder is None and setup.mounts and not path.startswith("~"):
-        draft.refuse("no model", f"nothing is mounted where the model is: {path}", item.place)
-        return
-    draft.put(("model", "repo"), repo, item, "guessed from the name of its folder, which is what counts")
-    if folder is None:
-        draft.put(("model", "path"), path)
-    if revision is not None:
-        draft.explain(revision.item, "a folder has no revision")
-
-
-def _nowhere() -> Place:
-    return Place("the command", 0, 0)
 
 
 def _names(draft: Draft, serving: Serving) -> None:

@@ -35,6 +35,7 @@ _GENERATION: Final = ("blackwell", "nvidia")
 _ONE_HOST: Final = "single_node_tp"
 _PARALLEL: Final = "--tensor-parallel-size"
 _IMAGE: Final = "vllm/vllm-openai"
+_MOST_DIGITS: Final = 9
 _NEWEST: Final = "the newest release whose flags are known here"
 _NIGHTLY: Final = "vllm/vllm-openai:nightly"
 _CUDA: Final = ("nvidia", "cu130", "cu129")
@@ -119,7 +120,7 @@ class _Chosen:
 
     def _needs(self, name: str) -> int:
         found = _peek(self._variants, name, "vram_minimum_gb")
-        return int(found) if found.isdecimal() else 0
+        return int(found) if found.isdecimal() and len(found) <= _MOST_DIGITS else 0
 
     def _fits(self, name: str) -> bool:
         if self._hardware != SPARK:
@@ -142,7 +143,7 @@ class _Chosen:
         others = [name for name in names if name != self._name]
         if others:
             text = f"this is the variant {self._name}; others: {', '.join(others)}"
-            self._draft.notes.append(f"{text} (--var {VARIANT}=NAME)")
+            self._draft.notes.append(f"{text} (--variant NAME)")
 
     def check(self) -> None:
         """Refuse what no vLLM serves, or no single host."""

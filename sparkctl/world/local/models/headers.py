@@ -27,7 +27,7 @@ from sparkctl.world.local.models import recorded
 from sparkctl.world.ports import HubModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 PATIENCE: Final = 5.0
 """Seconds for which nothing may come."""
@@ -88,6 +88,23 @@ def listed(repo: str, revision: str | None, endpoint: str | None, patience: floa
     return ModelRecord(recorded.commit_of(info.sha or ""), tuple(sorted(files)))
 
 
+def texts(
+    repo: str, revision: str | None, wanted: Sequence[str], endpoint: str | None, patience: float
+) -> dict[str, bytes]:
+    """Return small files of a repository, those that it has; ``patience`` is in seconds.
+
+    Raises:
+        NoAnswerError: nothing came for so long.
+        Exception: what the library and its HTTP client raise.
+    """
+    api = HfApi(endpoint=endpoint)
+    (info,) = _each(lambda name: api.model_info(name, revision=revision, timeout=patience), [repo], patience)
+    names = frozenset(sibling.rfilename for sibling in info.siblings or ())
+    there = [name for name in wanted if name in names]
+    at = _Repository(repo, info.sha or revision or "main", endpoint, names, patience)
+    return dict(zip(there, _each(at.text, there, patience), strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Repository:
     """A repository at a commit, and the names of its files."""
@@ -119,6 +136,10 @@ class _Repository:
         answer = get_session().get(url, headers=headers, timeout=self.patience)
         hf_raise_for_status(answer)
         return bytes(answer.content)
+
+    def text(self, name: str) -> bytes:
+        """Return a file of at most a mebibyte; of a longer one, its beginning."""
+        return self._get(name, f"0-{MIB - 1}")[:MIB]
 
     def _shards(self) -> list[str]:
         """Return the safetensors that are loaded: those of the index, else all but a second copy in another format."""

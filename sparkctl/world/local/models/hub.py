@@ -25,7 +25,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.world.local.models import headers, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.world.host import ModelRecord
@@ -94,6 +94,16 @@ class HuggingFaceHub:
         _refuse_odd(self._endpoint)
         with _told(repo, "read"), _drawn(bars=False), _silent():
             return headers.described(repo, revision, self._endpoint, self._patience)
+
+    def texts(self, repo: str, revision: str | None, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return small files of a repository at a revision; without those that it has not, and at most a MiB of each.
+
+        Raises:
+            InputError: no such repository, no permission, no network, or a hub that does not answer.
+        """
+        _refuse_odd(self._endpoint)
+        with _told(repo, "read"), _drawn(bars=False), _silent():
+            return headers.texts(repo, revision, names, self._endpoint, self._patience)
 
     def listed(self, repo: str, revision: str | None) -> ModelRecord:
         """Return the commit of a revision and the files that a server may read, with their sums; one question.

@@ -8,34 +8,9 @@ from sparkctl.base.errors import ProblemsError
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.eugr import read, recognises
 from tests.support.launches import command, left, only, options
+from tests.support.paths import EXCHANGE
 
-SOLO = """\
-# A recipe for one host
-recipe_version: "1"
-name: Example 7B
-description: An example
-  on one Spark
-model: org/Example-7B
-container: vllm-node
-build_args: [--exp-b12x]
-solo_only: true
-mods:
-  - mods/fix-example
-defaults:
-  port: 8001
-  host: 0.0.0.0
-  gpu_memory_utilization: 0.70
-  drafts: 3
-  unused: 1
-env:
-  VLLM_EXAMPLE: "1"
-  CACHE: $HOME/x
-command: |
-  vllm serve org/Example-7B \\
-      --host {host} --port {port} \\
-      --gpu-memory-utilization {gpu_memory_utilization} \\
-      --speculative-config '{{"method":"mtp","num_speculative_tokens":{drafts}}}'
-"""
+SOLO = (EXCHANGE / "eugr.yaml").read_text()
 
 
 def test_a_recipe_becomes_a_launch() -> None:

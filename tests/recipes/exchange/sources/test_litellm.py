@@ -7,31 +7,9 @@ import pytest
 from sparkctl.base.errors import ProblemsError
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.litellm import read, recognises, stack
+from tests.support.paths import EXCHANGE
 
-CONFIG = """\
-model_list:
-  - model_name: fast
-    litellm_params:
-      model: hosted_vllm/org/Model-A
-      api_base: http://localhost:8001/v1
-      api_key: sk-0123456789abcdef
-      temperature: 0.2
-      rpm: 10
-    model_info: {mode: chat}
-  - model_name: claude-*
-    litellm_params: {model: openai/served, api_base: "http://127.0.0.1:8002/v1"}
-  - model_name: gpt
-    litellm_params: {model: gpt-4o, api_key: os.environ/OPENAI_API_KEY}
-  - model_name: other
-    litellm_params: {model: openai/x, api_base: "http://192.168.1.9:8000/v1"}
-  - model_name: bad
-    litellm_params: {model: openai/x, api_base: "http://[oops"}
-  - text
-  - model_name: in-a-container
-    litellm_params: {model: hosted_vllm/org/Model-B, api_base: "http://vllm-b:8000/v1"}
-general_settings:
-  master_key: sk-0123456789abcdef
-"""
+CONFIG = (EXCHANGE / "litellm.yaml").read_text()
 
 
 def test_servers_of_this_host_are_services() -> None:

@@ -8,48 +8,9 @@ from sparkctl.base.errors import ProblemsError
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.llama_swap import read, recognises, stack
 from tests.support.launches import HOST, command, left, options
+from tests.support.paths import EXCHANGE
 
-CONFIG = """\
-healthCheckTimeout: 900
-globalTTL: 600
-startPort: 10001
-logLevel: info
-macros:
-  image: vllm/vllm-openai:v0.20.2
-  run: docker run --rm --gpus all ${image}
-models:
-  "org/Model-A":
-    aliases: [a, "two words"]
-    description: The first
-    env: [HF_HOME=/data]
-    cmd: |
-      # a comment with 'an unclosed quote
-      docker run --rm --name a-${PORT} --gpus all -p ${PORT}:8000 \\
-        -e LIMIT=${limit} ${image}
-        --model org/Model-A --chat-template-kwargs '{"x": 1}'
-    cmdStop: docker stop a-${PORT}
-    macros: {limit: 5}
-    filters: {stripParams: temperature, setParams: {top_p: 0.9}}
-    concurrencyLimit: 4
-    later: 1
-  b:
-    ttl: 0
-    cmd: >-
-      vllm serve org/B --port ${PORT} --note "$HOME # ${MODEL_ID}"
-    metadata: {size: 7}
-  c:
-    ttl: 60
-    cmd: bash -c 'exec vllm serve org/C --port ${PORT}'
-  gguf:
-    cmd: llama-server -m x.gguf
-  broken:
-    cmd: vllm serve 'x
-groups:
-  g: {swap: true, members: [b], persistent: true}
-hooks: {on_startup: {preload: [b]}}
-apiKeys: [sk-0123456789abcdef]
-peers: {x: {}}
-"""
+CONFIG = (EXCHANGE / "llama-swap.yaml").read_text()
 
 
 def test_each_model_is_a_launch() -> None:

@@ -8,46 +8,9 @@ from sparkctl.base.errors import ProblemsError
 from sparkctl.recipes.exchange.material import Material, unknowns
 from sparkctl.recipes.exchange.sources.sparkrun import read, recognises
 from tests.support.launches import command, left, only, options
+from tests.support.paths import EXCHANGE
 
-RECIPE = """\
-recipe_version: "2"
-model: org/Example-7B
-model_revision: 0123abc
-runtime: vllm
-runtime_version: v0.20.2
-container: vllm/vllm-openai:v0.20.2
-min_nodes: 1
-max_nodes: 1
-metadata:
-  description: |
-    An example.
-    Two lines.
-  maintainer: someone <a@example.org>
-  model_params: 7B
-defaults:
-  port: 8001
-  host: 127.0.0.1
-  served_model_name: example
-  speculative_config: {method: mtp, num_speculative_tokens: 2}
-env:
-  TOKENIZERS_PARALLELISM: "false"
-  FROM_HOST: "${ELSEWHERE}/x"
-executor_config:
-  shm_size: 16gb
-  ulimit: [memlock=-1:-1]
-  cap_add: IPC_LOCK
-  restart_policy: unless-stopped
-  entrypoint: ""
-  novelty: 1
-benchmark:
-  framework: llama-benchy
-pre_exec:
-  - mkdir -p /cache/x
-builder: eugr
-command: |
-  vllm serve {model} --host {host} --port {port} \\ \n    --speculative-config '{speculative_config}' \\
-    --default-chat-template-kwargs '{"enable_thinking": false}'
-"""
+RECIPE = (EXCHANGE / "sparkrun.yaml").read_text()
 
 
 def test_a_recipe_becomes_a_launch() -> None:

@@ -10,63 +10,12 @@ from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.vllm_recipes import read, recognises
 from sparkctl.vllm.flags import releases
 from tests.support.launches import command, left, options
+from tests.support.paths import EXCHANGE
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.launch import Launch
 
-FILE = """\
-meta:
-  title: Example 7B
-  hardware: {dgx_spark_gb10: verified}
-model:
-  model_id: org/Example-7B
-  min_vllm_version: "0.20.0"
-  parameter_count: 7B
-  base_args: [--trust-remote-code, --max-num-seqs, "256"]
-  base_env: {A: "1", B: "1"}
-features:
-  tools:
-    args: [--enable-auto-tool-choice, --tool-call-parser, example]
-  drafts:
-    args: [--speculative-config, '{"method":"mtp"}']
-  modal:
-    default_mode: two
-    modes:
-      one: {args: [--one]}
-      two:
-        args: [--two]
-        hardware_overrides: {blackwell: {args: [--two-blackwell]}}
-opt_in_features: [drafts]
-variants:
-  default:
-    vram_minimum_gb: 200
-    description: BF16
-  fp8:
-    model_id: org/Example-7B-FP8
-    vram_minimum_gb: 100
-    description: FP8
-    extra_args: [--kv-cache-dtype, fp8]
-    extra_env: {B: "2"}
-    hardware_overrides:
-      dgx_spark_gb10:
-        extra_args: [--max-num-seqs, "8"]
-        extra_env: {C: "3"}
-      rtx_5090:
-        extra_args: [--never]
-  nvfp4: {vram_minimum_gb: 50, precision: nvfp4, default_modes: {drafts: x}}
-  amd_fp8: {vram_minimum_gb: 120, precision_hardware: {brand: AMD}}
-  other: {vram_minimum_gb: 110, supported_hardware: [h200]}
-compatible_strategies: [single_node_tp, multi_node_tp]
-strategy_overrides:
-  single_node_tp: {tp: 2, extra_args: [--from-strategy]}
-  multi_node_tp: {extra_args: [--never]}
-hardware_overrides:
-  nvidia: {extra_args: [--from-nvidia]}
-  amd: {extra_args: [--never]}
-later: 1
-guide: |
-  Text.
-"""
+FILE = (EXCHANGE / "vllm-recipe.yaml").read_text()
 
 
 def launch(text: str = FILE, **variables: str) -> Launch:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base import document
 from sparkctl.base.errors import Problem, ProblemsError
-from sparkctl.recipes.exchange.sources.yaml_files.keys import scalar
+from sparkctl.recipes.exchange.sources.yaml_files.keys import load, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +80,7 @@ def resolved(found: Document, material: Material) -> Document:
         if file in seen:
             raise ProblemsError([Problem(f"{name} includes itself in a circle", node.place)])
         seen.add(file)
-        base = document.load(material.beside[file], file)
+        base = load(material.beside[file], file)
         problems += base.problems
         layers.append(base.root)
     while len(layers) > 1:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import document
+from sparkctl.base.errors import Problem, ProblemsError
 from sparkctl.base.shown import sounds_secret
 from sparkctl.recipes.exchange.launch import Leftover, Word
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
 
 _LONGEST: Final = 100
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _MANY_SECRETS: Final = {"apikeys", "api_keys", "keys", "secrets", "tokens"}
 UNKNOWN: Final = "this importer does not know the key"
 
@@ -25,9 +28,25 @@ def read(material: Material) -> Document:
     """Return a file's document.
 
     Raises:
-        ProblemsError: it is no YAML: syntax, size, depth, aliases that grow beyond bounds.
+        ProblemsError: as for ``load``.
     """
-    return document.load(material.text, material.file)
+    return load(material.text, material.file)
+
+
+def load(text: str, file: str) -> Document:
+    """Return the document of a foreign text.
+
+    Raises:
+        ProblemsError: it is no YAML: syntax, size, depth, aliases that grow beyond bounds; or it holds half of a
+            surrogate pair, which no file can.
+    """
+    found = document.load(text, file)
+    if "\\" in text:  # the only way to write one
+        for path, node in found.root.walk():
+            for part in (*path, node.content):
+                if isinstance(part, str) and _HALF.search(part):
+                    raise ProblemsError([Problem("found half of a surrogate pair, which is no character", node.place)])
+    return found
 
 
 def bare(place: Place) -> Place:

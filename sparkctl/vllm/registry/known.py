@@ -1,0 +1,61 @@
+"""Which release of vLLM has a class for an architecture, and which parsers it has.
+
+The facts are a data file, read out of released wheels by scripts/read_vllm_registry.py.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TOOLS: Final = "tool_parsers"
+THOUGHTS: Final = "reasoning_parsers"
+_ARCHITECTURES: Final = "architectures"
+
+
+def releases_of(architecture: str) -> tuple[Version, ...]:
+    """Return the known releases that have a class for an architecture, oldest first."""
+    return _releases(_ARCHITECTURES, architecture)
+
+
+def has_parser(kind: str, name: str, version: Version) -> bool:
+    """Return whether a release has a parser; of one between two known releases, whether the older of them has it.
+
+    ``kind`` is ``TOOLS`` or ``THOUGHTS``.
+    """
+    before = [release for release in _versions() if release <= version]
+    return bool(before) and before[-1] in _releases(kind, name)
+
+
+def parsers(kind: str, version: Version) -> tuple[str, ...]:
+    """Return the parsers that a release has, by name."""
+    return tuple(name for name in _data()[kind] if has_parser(kind, name, version))
+
+
+@cache
+def _versions() -> tuple[Version, ...]:
+    return tuple(Version(text) for text in _data()["versions"])
+
+
+@cache
+def _releases(kind: str, name: str) -> tuple[Version, ...]:
+    return tuple(_within(_data()[kind].get(name, ())))
+
+
+def _within(ranges: Iterable[str]) -> list[Version]:
+    ends = [(Version(first), Version(last or first)) for first, _, last in (one.partition("..") for one in ranges)]
+    return [release for release in _versions() if any(first <= release <= last for first, last in ends)]
+
+
+@cache
+def _data() -> dict[str, Any]:
+    text = resources.files("sparkctl.vllm.data").joinpath("vllm-registry.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found

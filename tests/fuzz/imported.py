@@ -1,0 +1,42 @@
+"""Files of other tools, read by every reader of YAML and made recipes; nothing of them is executed or written."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.errors import SparkctlError
+from sparkctl.base.yaml_nodes import text_of
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
+from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.sources import eugr, litellm, llama_swap, registry, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.stacked import stack_of
+from tests.support.paths import EXCHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm)
+_STACKS: Final = (llama_swap, litellm)
+
+
+def seeds() -> Sequence[bytes]:
+    """Return a file of each form."""
+    return tuple(path.read_bytes() for path in sorted(EXCHANGE.glob("*.yaml")))
+
+
+def read(data: bytes) -> object:
+    """Read a text as each form, make recipes and stacks of it, and write them as YAML."""
+    text = data.decode(errors="replace")
+    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text})
+    made = [registry.parts_of({registry.MANIFEST: text})]
+    for reader in _READERS:
+        reader.recognises(material)
+        with suppress(SparkctlError):
+            for launch in reader.read(material):
+                text_of(dict(recipe_of(launch).keys))
+    for form in _STACKS:
+        with suppress(SparkctlError):
+            source = form.stack(material)
+            text_of(dict(stack_of(source, {str(one.launch): "a" for one in source.services}).keys))
+    return made
