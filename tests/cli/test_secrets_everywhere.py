@@ -349,7 +349,7 @@ def test_no_key_that_sparkctl_made_is_found(tmp_path: Path) -> None:
     caller = operator.run("keys", "add", "laptop").expect(0).out.strip()
     gateway = operator.start("gateway", "run", STACK)
     try:
-        wait_for(lambda: "the gateway listens at" in gateway.told())
+        wait_for(lambda: "keeps generation" in gateway.told())
         (file,) = operator.home.rglob("server-keys/mine")
         keys = {"the caller's": caller, "the server's": file.read_text().strip()}
         print_environment(operator, "mine")
