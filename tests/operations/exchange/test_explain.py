@@ -125,7 +125,9 @@ def test_the_sums_are_shown_and_come_out(spark: FakeSpark) -> None:
     given = words_of(spark, "tiny", "--set", "memory={kv: 2 GiB}")
     assert "sequences of 8,192 tokens at once" in given["kv-cache-memory-bytes"]["sums"][0]
     sized = words_of(spark, "tiny", "--set", "memory={utilization: 0.5}")
-    assert sized["gpu-memory-utilization"]["sums"][0].startswith("0.5 x 119.60 GiB of this host's profile = 59.80 GiB")
+    assert sized["gpu-memory-utilization"]["sums"][0].startswith(
+        "0.5 x 119.60 GiB of the host profile (gb10) = 59.80 GiB"
+    )
 
 
 def test_what_a_word_costs(spark: FakeSpark) -> None:
