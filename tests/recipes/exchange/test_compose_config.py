@@ -150,5 +150,5 @@ def test_what_no_word_of_docker_run_says_stays_over_with_a_reason() -> None:
         "embed": {"healthcheck", "profiles", "env_file missing.env"},
         "two-gpus": {"profiles"},
     }
-    assert [one.what for one in found.leftovers] == ["service proxy"]
+    assert [one.what for one in found.leftovers] == ["service proxy (nginx:1.27-alpine)"]
     assert all(one.why for launch in found.launches.values() for one in launch.leftovers)
