@@ -1,4 +1,4 @@
-"""Read the architectures and the parsers of a released vLLM out of its wheel, into sparkctl/vllm/data/vllm-registry.json.
+"""Read the architectures and the parsers of released vLLMs out of their wheels, into vllm-registry.json.
 
     python scripts/read_vllm_registry.py WHEEL...   add these releases to the data file, or read them again
 

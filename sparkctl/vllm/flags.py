@@ -251,6 +251,11 @@ def _flag_finding(name: str, value: FlagValue, version: Version) -> Finding | No
 def _unknown_flag(name: str, version: Version) -> Finding:
     ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
     message = f"vLLM {_counts_as(version)} has no {name}{_when(ranges)}"
+    replaced = _data("replaced-flags.json")["flags"].get(name)
+    if replaced is not None:
+        return Finding((), message, f"{replaced['instead']} ({replaced['source']})")
+    if ranges and _ends(ranges[-1])[1] < version:
+        return Finding((), message)  # it is no typing error, and nothing took its place
     long = sorted(flag for flag in flags_of(version) if flag.startswith("--") and not flag.startswith("--no-"))
     close = nearest(name, long)
     return Finding((), message, f"the nearest that it has is {close}" if close else None)

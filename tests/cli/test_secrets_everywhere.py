@@ -24,6 +24,7 @@ import pytest
 
 from sparkctl.base.shown import HIDDEN
 from sparkctl.cli import COMMANDS
+from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.thorough import THOROUGH
 
@@ -98,9 +99,6 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["render", name]
     yield ["render", name, "--json"]
     yield ["render", name, "--stage"]
-    for target in ("compose", "systemd", "quadlet", "kubernetes", "litellm", "llama-swap", "sparkrun", "docker-run"):
-        yield ["export", name, "--as", target]
-    yield ["export", name, "--as", "compose", "--out", str(report.parent / "exported"), *sets]
     for more in (
         [],
         ["--set", "nonsense"],
@@ -140,6 +138,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
     yield from _of_the_guard(report)
@@ -160,6 +159,14 @@ def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
         yield [*asked, *sets, "--json"]
     yield ["explain", name, AUTH]
     yield ["upgrade", name, "--to", AUTH]
+
+
+def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]:
+    """Yield an export for each tool: of a recipe that is refused for what its `env` says, and of one that is not."""
+    for one in (name, f"{STACK}:{name}", "executor"):
+        for target in ExportTarget:
+            yield ["export", one, "--as", target.value, "--json"]
+    yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
 
 
 def _of_generations() -> Iterator[list[str]]:
@@ -204,6 +211,7 @@ def _of_exchange() -> Iterator[list[str]]:
     """Yield the commands that bring recipes in and look at all of them."""
     yield ["fits", "--speed", "--json"]
     yield ["fits", "--beside", AUTH]
+    yield ["new", f"nobody/{AUTH}"]
 
 
 def _of_jobs() -> Iterator[list[str]]:

@@ -18,6 +18,26 @@ from sparkctl.world.spec import ContainerSpec, GpuRequest, Port
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ODD = (
+    "$HOME",
+    "${X}",
+    "$$",
+    "$(id)",
+    "%h",
+    "%%",
+    "a b",
+    "'",
+    '"',
+    "\\",
+    "#x",
+    "yes",
+    "0x1f",
+    "12:30",
+    "~",
+    "",
+    "- a: b",
+)
+"""Words that one of the tools takes for something else where they are not written for it."""
 IMAGE = "vllm/vllm-openai:v0.29.0"
 
 
@@ -51,6 +71,13 @@ def service(name: str = "one", port: int = 8001, **changes: Any) -> ExportedServ
         claim_bytes=2**30,
     )
     return replace(plain, **own)
+
+
+def odd(texts: list[str], **changes: Any) -> ExportedService:  # noqa: ANN401  (any field)
+    """Return a service with these texts in all places where an operator writes some."""
+    env = tuple((f"V{number}", text) for number, text in enumerate(texts))
+    labels = tuple((f"l{number}", text) for number, text in enumerate(texts))
+    return service(command=("--model", "m", *texts), env=env, labels=labels, **changes)
 
 
 def declared(name: str, start: StartMode = StartMode.ALWAYS, **changes: Any) -> DeclaredService:  # noqa: ANN401

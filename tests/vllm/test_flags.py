@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +49,7 @@ def test_any_version_counts_as_a_known_release_that_is_not_later(parts: tuple[in
         ("kv-cache-dtype", "fp8", None),
         ("kv-cache-dtype", "fp88", "vLLM 0.19.1: --kv-cache-dtype has no 'fp88'; the nearest that it has is fp8"),
         ("kv-cache-dtyp", "fp8", "vLLM 0.19.1 has no --kv-cache-dtyp; the nearest that it has is --kv-cache-dtype"),
+        ("task", "embed", "vLLM 0.19.1 has no --task; runner and convert (vllm-project/vllm#21470)"),
         ("kernel-confg", None, "vLLM 0.19.1 has no --kernel-confg; the nearest that it has is --kernel-config"),
         ("watermark", 1, "vLLM 0.19.1 has no --watermark (it exists from 0.24.0)"),
         ("swap-space", 4, "vLLM 0.19.1 has no --swap-space (it existed until 0.17.1)"),
@@ -112,3 +117,13 @@ def test_every_owned_flag_is_a_flag_and_so_are_all_its_names() -> None:
                 assert aliases <= owned, f"{name} of {release}"
     every = {name[2:] for release in flags.releases() for name in flags.flags_of(release)}
     assert owned <= every
+
+
+def test_what_took_a_flags_place_has_a_public_source() -> None:
+    path = Path(flags.__file__).parent / "data" / "replaced-flags.json"
+    for name, entry in json.loads(path.read_text())["flags"].items():
+        assert name.startswith("--")
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+#\d+", source) for source in entry["source"].split("; ")), name
+        told = flags.check_flag(name[2:], None, Version("0.32.0"))
+        assert told is not None
+        assert entry["instead"] in told

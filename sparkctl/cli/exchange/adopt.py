@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sparkctl.cli import options
-from sparkctl.cli.exchange import import_lines
+from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import looked_at
 from sparkctl.operations.exchange.adopt import adopt
 from sparkctl.operations.exchange.importing import Imports
@@ -41,7 +41,7 @@ def command(
     choices = Choices(frozenset(given["allow"]), given["name"])
     done = adopt(session.world, container, choices, folder, over=given["replace"])
     if given["as_json"]:
-        session.out.json({**import_lines.rows(Imports((done.recipe,)), [done.path]), "known": done.known})
+        session.out.json({**import_json.rows(Imports((done.recipe,)), [done.path]), "known": done.known})
         return
     with session.out.reporting():
         seen = looked_at.looked_at(session.world, done.recipe, done.path)

@@ -10,14 +10,20 @@ from sparkctl.cli import options
 from sparkctl.cli.exchange import explained_json, explained_lines
 from sparkctl.cli.options import as_json, named, overrides, strict
 from sparkctl.operations.exchange.explain import explain
+from sparkctl.vllm import flags
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
 
 
+def _flags(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the flags of any known release that begin so, without their dashes, for a shell."""
+    return [name[2:] for name in flags.names() if name.startswith(f"--{incomplete.lstrip('-')}")]
+
+
 @click.command(context_settings={"ignore_unknown_options": True})
 @options.name
-@click.argument("flag", required=False)
+@click.argument("flag", required=False, shell_complete=_flags)
 @named
 @overrides
 @strict

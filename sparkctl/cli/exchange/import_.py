@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +11,13 @@ import click
 from sparkctl.base.errors import InputError
 from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
-from sparkctl.cli.exchange import import_lines
+from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import importing, looked_at
+from sparkctl.operations.exchange.baking import ModBaker
+from sparkctl.operations.exchange.import_stacks import known_recipes
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
+from sparkctl.recipes.exchange.sources import vllm_recipes
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -41,6 +45,9 @@ def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ..
 @click.option("--out", "folder", metavar="FOLDER", help="Write there, and not into your own recipes.")
 @click.option("--allow", multiple=True, type=click.Choice(sorted(ALLOWABLE)), help="Take over power over this host.")
 @click.option("--replace", is_flag=True, help="Write over recipes of the same names.")
+@click.option("--bake", is_flag=True, help="Bake the mods that it names, in its image: that runs their scripts.")
+@click.option("--variant", help="Which variant of a file of vllm-project/recipes; the one that fits unless given.")
+@click.option("--hardware", help="Which hardware of such a file; a Spark unless given.")
 @click.option("--check", is_flag=True, help="Write nothing: print what a folder has, and why some is not imported.")
 @options.as_json
 @click.pass_obj
@@ -61,7 +68,10 @@ def command(
     choices = Choices(frozenset(given["allow"]), name, given["image"])
     piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
-    found = importing.read(source, piped, variables, choices, mods)
+    variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
+    baker = ModBaker(session.world) if given["bake"] and not given["check"] else None
+    with session.out.reporting():
+        found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world), baker)
     if given["check"]:
         import_lines.table(session.out, found, as_json=given["as_json"])
         return
@@ -70,13 +80,14 @@ def command(
     _refuse_nothing(source, found)
     paths = importing.write(session.world, found, folder, over=given["replace"])
     if given["as_json"]:
-        session.out.json(import_lines.rows(found, paths))
+        session.out.json(import_json.rows(found, paths))
         return
     import_lines.refused(session.out, found)
-    for recipe, path in zip(found.usable, paths, strict=True):
+    for recipe, path in zip(found.usable, paths, strict=False):
         with session.out.reporting():
             seen = looked_at.looked_at(session.world, recipe, path) if len(paths) == 1 else None
         import_lines.recipe(session.out, recipe, path, seen)
+    import_lines.stacks(session.out, found, paths[len(found.usable) :])
     import_lines.problems(session.out, looked_at.linted(session.world, paths))
 
 
@@ -86,8 +97,9 @@ def _refuse_nothing(source: str, found: Imports) -> None:
     Raises:
         InputError: with the reason of each server.
     """
-    if found.usable:
+    if found.usable or any(one.usable for one in found.stacks):
         return
     reasons = [f"{one.made.refused.reason}: {one.made.refused.message}" for one in found.recipes if one.made.refused]
+    reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
     message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
     raise InputError(message, hint="--check lists what a folder has")

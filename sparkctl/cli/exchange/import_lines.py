@@ -79,6 +79,18 @@ def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | N
     out.say(f"{imported.name}: {seen.fits}")
 
 
+def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
+    """Print what the servers of a file are together, and what of that stays over."""
+    written = iter(paths)
+    for stack in found.stacks:
+        out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
+        for number, left in enumerate(stack.made.leftovers, start=1):
+            needs = f" → {left.needs}" if left.needs else ""
+            out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+        for note in stack.made.notes:
+            out.say(f"{stack.name}: {note}")
+
+
 def problems(out: Output, linted: Linted) -> None:
     """Say what `recipes lint` says of what was written."""
     for problem in linted.reaches:
@@ -86,39 +98,3 @@ def problems(out: Output, linted: Linted) -> None:
     for problem in (*linted.errors, *linted.warnings):
         out.warn(str(problem))
     out.say(f"checked {len(linted.names)}, errors {len(linted.errors)}, warnings {len(linted.warnings)}")
-
-
-def rows(found: Imports, paths: Sequence[Path]) -> dict[str, object]:
-    """Return what was imported, for a program."""
-    written = dict(zip((one.name for one in found.usable), paths, strict=True))
-    return {
-        "recipes": [
-            {
-                "name": one.name,
-                "form": one.form,
-                "file": one.file,
-                "path": str(written[one.name]),
-                "leftovers": [
-                    {"place": str(left.place), "what": left.what, "why": left.why, "needs": left.needs}
-                    for left in one.made.leftovers
-                ],
-                "notes": list(one.made.notes),
-            }
-            for one in found.usable
-        ],
-        "refused": [
-            {
-                "form": one.form,
-                "file": one.file,
-                "reason": why.reason,
-                "message": why.message,
-                "place": _place(why.place),
-            }
-            for one in found.recipes
-            if (why := one.made.refused) is not None
-        ],
-    }
-
-
-def _place(place: object) -> str | None:
-    return None if place is None else str(place)

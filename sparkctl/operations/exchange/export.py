@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
+from sparkctl.base.shown import is_plain, sounds_secret
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
 from sparkctl.operations.files import render
@@ -85,19 +86,32 @@ def export(
 
     Raises:
         InputError: a file that cannot be used, a name that is none; the tool cannot take a word, or two services
-            publish one port; or the value of a secret stands in a recipe.
+            publish one port; or what is or may be the value of a secret stands in a recipe.
         ModError: with ``folder``, a mod's file is not what it has to be.
     """
     exported, services = _exported(world, name, target, overrides, strict=strict, folder=folder)
     made = written.written(exported, target)
     files = [*made.files, *_copies(exported, target)]
     for service in services:
+        _refuse_values(world, service)
         values = {**world.stored_secrets, **world.secret_values(service)[0]}
         hint = "no exported file has the value of a secret"
         secrets.refuse_written(service.name, values, [text_of(one) for one in made.files], hint)
         render.warn_of_words(world, service.words)
     notes = [note for service in services for note in command.notes(service._replace(mods=()) if folder else service)]
     return ExportedFiles(target, tuple(files), made.notes, tuple(dict.fromkeys(notes)))
+
+
+def _refuse_values(world: World, service: Service) -> None:
+    """Refuse variables whose values may be secrets: `render` shows what its recipe says, and a file is passed on."""
+    for name, value in service.spec.env:
+        if value is None or is_plain(value):
+            continue
+        if sounds_secret(name) or world.boundary.hidden(value) != value:
+            message = f"{service.name}: the value of {name} may be a secret, and no exported file has one"
+            raise InputError(
+                message, hint=f"write secrets: [{name}] in place of env, and give its value in secrets.env"
+            )
 
 
 def _exported(

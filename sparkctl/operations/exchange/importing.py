@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
-from sparkctl.base.declarations import NAME
 from sparkctl.base.errors import InputError, Place, ProblemsError
 from sparkctl.base.real_path import real
 from sparkctl.base.units import MIB
 from sparkctl.base.validation import validate
 from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
+from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes import layers
 from sparkctl.recipes.exchange.fields.file_text import recipe_text
@@ -31,24 +32,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.baking import ModBaker
+    from sparkctl.operations.exchange.import_stacks import ImportedStack
+    from sparkctl.recipes.exchange.forms import Form
+    from sparkctl.recipes.exchange.launch import Leftover
+    from sparkctl.recipes.exchange.stacked import KnownRecipe
 
 STDIN: Final = "-"
 MOST_BYTES: Final = 10 * MIB
 """Bytes of one file that is read."""
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _MODE: Final = 0o644
+_STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
 _MOST_ALIKE: Final = 1000
 
 
 class ImportedRecipe(NamedTuple):
-    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused)."""
+    """What became of one server of a source: ``made``, and the text of its file ("" where it was refused).
+
+    ``launch`` is what the source calls it.
+    """
 
     form: str
     file: str
     made: Made
     text: str = ""
+    launch: str = ""
 
     @property
     def name(self) -> str:
@@ -62,6 +74,7 @@ class Imports(NamedTuple):
     recipes: tuple[ImportedRecipe, ...]
     unknown: tuple[str, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    stacks: tuple[ImportedStack, ...] = ()
 
     @property
     def usable(self) -> list[ImportedRecipe]:
@@ -137,16 +150,21 @@ def read(
     variables: Mapping[str, str] | None = None,
     choices: Choices = _NOTHING,
     mods: Collection[str] = (),
+    known: Callable[[], Sequence[KnownRecipe]] = tuple,
+    baker: ModBaker | None = None,
 ) -> Imports:
     """Return the recipes of a source. Nothing of it is executed, and nothing is written.
 
-    ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here.
+    ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here, ``known`` returns the recipes
+    that are here, for a source that only names servers. With a ``baker`` the mods that it names are baked: that alone
+    runs something of the source, in a throwaway container.
 
     Raises:
         InputError: the source cannot be read, or nothing in one file is known.
     """
     found, folder = materials(source, piped, variables or {})
-    known = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {})
+    of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {}, baker)
+    together: list[tuple[Form, Material]] = []
     recipes: list[ImportedRecipe] = []
     unknown: list[str] = []
     for material in found:
@@ -154,12 +172,33 @@ def read(
         if form is None:
             unknown.append(material.file)
             continue
-        launches = [known.settled(launch, material.file) for launch in _launches(form.read, material)]
+        launches = [of_mods.settled(launch, material.file) for launch in _launches(form.read, material)]
         recipes += [imported(launch, material.file, choices) for launch in launches]
+        together += [(form, material)] if form.stack is not None else []
     if folder is None and unknown:
         hint = "docker run, vllm serve, compose, systemd units, recipes of eugr's, sparkrun's and vLLM's collections"
         raise InputError(f"nobody knows what {source} is: nothing in it starts a server", hint=f"it reads {hint}")
-    return Imports(_named(recipes), tuple(unknown), folder.refused if folder is not None else ())
+    named = _named(recipes)
+    refused = folder.refused if folder is not None else ()
+    return Imports(named, tuple(unknown), refused, tuple(_stacks(together, named, known)))
+
+
+def _stacks(
+    together: Sequence[tuple[Form, Material]],
+    recipes: Sequence[ImportedRecipe],
+    known: Callable[[], Sequence[KnownRecipe]],
+) -> Iterator[ImportedStack]:
+    """Yield what the servers of each file are together, where that is a stack, or where something of it stays over."""
+    usable = [one for one in recipes if one.made.refused is None]
+    taken = {one.name for one in usable}
+    here = [made_recipe(one.name, one.made) for one in usable]
+    here += [one for one in known() if one.name not in taken] if together else []
+    for form, material in together:
+        own = {one.launch: one.name for one in usable if one.file == material.file}
+        found = form.stack and imported_stack(form.name, form.stack, material, own, here, taken)
+        if found and (found.usable or found.made.leftovers):
+            taken.add(found.name)
+            yield found
 
 
 def _launches(reader: Callable[[Material], list[Launch]], material: Material) -> list[Launch]:
@@ -179,8 +218,9 @@ def imported(launch: Launch, file: str, choices: Choices) -> ImportedRecipe:
     text = "" if made.refused is not None else recipe_text(made, str(launch.place))
     problem = _problem(made.name, text) if text else None
     if problem is not None:
-        return ImportedRecipe(launch.form, file, replace(made, refused=Refused(UNUSABLE, problem, launch.place)))
-    return ImportedRecipe(launch.form, file, made, text)
+        made = replace(made, refused=Refused(UNUSABLE, problem, launch.place))
+        return ImportedRecipe(launch.form, file, made, launch=launch.name)
+    return ImportedRecipe(launch.form, file, made, text, launch.name)
 
 
 def _problem(name: str, text: str) -> str | None:
@@ -211,8 +251,9 @@ def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
 
 
 def _candidates(made: Made) -> Iterator[str]:
-    if NAME.fullmatch(made.name) and len(made.name) > 1:  # docker wants two characters of a name
-        yield made.name
+    name = made.name if _SERVICE.fullmatch(made.name) else f"model-{made.name}"
+    name = name if _SERVICE.fullmatch(name) else "imported"
+    yield name
     model = made.keys.get("model")
     of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
     yield of_model
@@ -221,23 +262,32 @@ def _candidates(made: Made) -> Iterator[str]:
 
 def counted(imports: Imports) -> list[FormCount]:
     """Return what a folder has, by form: the table of ``--check``."""
-    forms = list(dict.fromkeys(one.form for one in imports.recipes))
-    return [_count(form, [one for one in imports.recipes if one.form == form]) for form in forms]
+    forms = list(dict.fromkeys([one.form for one in imports.recipes] + [one.form for one in imports.stacks]))
+    return [_count(form, imports) for form in forms]
 
 
-def _count(form: str, recipes: Sequence[ImportedRecipe]) -> FormCount:
+def _count(form: str, imports: Imports) -> FormCount:
+    recipes = [one for one in imports.recipes if one.form == form]
     usable = [one for one in recipes if one.made.refused is None]
+    stacks = [one for one in imports.stacks if one.form == form]
     return FormCount(
         form,
-        files=len({one.file for one in recipes}),
+        files=len({one.file for one in recipes} | {one.file for one in stacks}),
         imported=len(usable),
         refused=Counter(one.made.refused.reason for one in recipes if one.made.refused is not None),
-        leftovers=Counter(left.why for one in usable for left in one.made.leftovers),
+        leftovers=Counter(left.why for left in _leftovers(usable, stacks)),
     )
 
 
+def _leftovers(recipes: Sequence[ImportedRecipe], stacks: Sequence[ImportedStack]) -> Iterator[Leftover]:
+    for recipe in recipes:
+        yield from recipe.made.leftovers
+    for stack in stacks:
+        yield from stack.made.leftovers
+
+
 def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
-    """Write the recipes into the operator's folder, or into ``folder``; all of them, or none.
+    """Write the recipes, and the stacks below them, into the operator's folder, or into ``folder``; all, or none.
 
     ``over``: in the place of files of the same names.
 
@@ -246,6 +296,9 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     """
     root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
     contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
+    for stack in imports.stacks:
+        if stack.usable:
+            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
     there = [path for path in contents if os.path.lexists(path)]
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"

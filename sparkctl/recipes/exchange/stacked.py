@@ -12,14 +12,16 @@ if TYPE_CHECKING:
 
     from sparkctl.base.errors import Place
 
+LOOPBACK: Final = "127.0.0.1"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class SourceService(NamedTuple):
     """One server of several: ``keys`` are those of a stack's service, beside its recipe.
 
-    ``launch`` is the name of its launch in the same source. A source that starts none of it has None, and the recipe is
-    found by the name under which it is ``served`` or by its ``port`` on this host.
+    Those under ``after`` are names of launches. ``launch`` is the name of its own launch in the same source. A source
+    that starts none of it has None, and the recipe is found by the name under which it is ``served`` or by its ``port``
+    on this host.
     """
 
     place: Place
@@ -40,11 +42,12 @@ class SourceStack(NamedTuple):
 
 
 class KnownRecipe(NamedTuple):
-    """A recipe that is here: its name, the names under which it is served, and its port on this host."""
+    """A recipe that is here: its name, the names under which it is served, and where it listens on this host."""
 
     name: str
     served: tuple[str, ...] = ()
     port: int | None = None
+    bind: str = LOOPBACK
 
 
 class MadeStack(NamedTuple):
@@ -73,6 +76,11 @@ def stack_of(source: SourceStack, recipes: Mapping[str, str], known: Sequence[Kn
             services[name] = {"recipe": name, **_after(one.keys, recipes)}
     for name, keys in services.items():
         _without_its_own(name, keys, known)
+        after = [recipes[one] for one in keys.pop("after", ()) if recipes.get(one) in services]
+        if after:
+            keys["after"] = after
+    if "gateway" in source.further:
+        _behind_the_gateway(services, known)
     keys = {"services": services, **source.further} if services else {}
     return MadeStack(source.name, keys, tuple(leftovers), source.notes)
 
@@ -112,6 +120,13 @@ def _join(keys: dict[str, Any], more: Mapping[str, Any]) -> None:
             keys[key] = list(dict.fromkeys([*keys.get(key, []), *value]))
         else:
             keys.setdefault(key, value)
+
+
+def _behind_the_gateway(services: Mapping[str, dict[str, Any]], known: Sequence[KnownRecipe]) -> None:
+    """Have each service listen at this host alone: clients ask the gateway, which has its key."""
+    for name, keys in services.items():
+        if any(recipe.name == name and recipe.bind != LOOPBACK for recipe in known):
+            keys["set"] = {"serve.bind": LOOPBACK}
 
 
 def _without_its_own(name: str, keys: dict[str, Any], known: Sequence[KnownRecipe]) -> None:

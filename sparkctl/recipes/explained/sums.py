@@ -60,19 +60,20 @@ def _kv_bytes(service: Service) -> Iterator[str]:
 
 def _fraction(service: Service) -> Iterator[str]:
     taken, profile = service.footprint, service.resizer.own_profile
+    whole = f"{profile.total / GIB:.2f} GiB of the host profile ({profile.gpu})"
     if taken.utilization is not None:
         asked = taken.utilization * profile.total / GIB
         yield (
-            f"{taken.utilization} x {profile.total / GIB:.2f} GiB of this host's profile = {asked:.2f} GiB, of which "
-            f"the other items are estimated to leave {taken.kv_bytes / GIB:.2f} GiB to the KV cache"
+            f"{taken.utilization} x {whole} = {asked:.2f} GiB, of which the other items are estimated to leave "
+            f"{taken.kv_bytes / GIB:.2f} GiB to the KV cache"
         )
         return
     items = counted_items(taken.items, by_bytes=taken.by_bytes)
     shown = [f"{item.name} {item.bytes / GIB:.2f}" for item in items if item.bytes >= _SHOWN_BYTES]
     total = sum(item.bytes for item in items)
     yield (
-        f"({' + '.join(shown)} = {total / GIB:.2f} GiB) / {profile.total / GIB:.2f} GiB of this host's profile, "
-        f"rounded up to a hundredth = {service.sizing.gpu_memory_utilization:.2f}"
+        f"({' + '.join(shown)} = {total / GIB:.2f} GiB) / {whole}, rounded up to a hundredth = "
+        f"{service.sizing.gpu_memory_utilization:.2f}"
     )
 
 

@@ -20,7 +20,7 @@ class Pain(NamedTuple):
     """One thing that is known. ``kind`` is flag, variable, docker, or release where it is about the vLLM itself.
 
     ``says`` is a sentence, ``todo`` what helps ("": nothing is known), ``source`` public. The other fields say for
-    which servers it holds; what is empty does not matter.
+    which servers it holds; what is empty does not matter. The model type gemma4 is gemma4_text, too.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Pain(NamedTuple):
         return (
             self._has_value(server)
             and (not self.versions or SpecifierSet(self.versions).contains(server.version, prereleases=True))
-            and (not self.models or server.model_type.partition("_")[0] in self.models)
+            and (not self.models or any(f"{server.model_type}_".startswith(f"{model}_") for model in self.models))
             and self.image in server.image
             and not (self.unless_image and self.unless_image in server.image)
             and all(flag in server.flags for flag in self.beside)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from sparkctl.base.units import GIB
+from sparkctl.cli.exchange import explain
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.vllm.known import words
 from tests.support.fake_world import FakeSpark
@@ -123,7 +125,9 @@ def test_the_sums_are_shown_and_come_out(spark: FakeSpark) -> None:
     given = words_of(spark, "tiny", "--set", "memory={kv: 2 GiB}")
     assert "sequences of 8,192 tokens at once" in given["kv-cache-memory-bytes"]["sums"][0]
     sized = words_of(spark, "tiny", "--set", "memory={utilization: 0.5}")
-    assert sized["gpu-memory-utilization"]["sums"][0].startswith("0.5 x 119.60 GiB of this host's profile = 59.80 GiB")
+    assert sized["gpu-memory-utilization"]["sums"][0].startswith(
+        "0.5 x 119.60 GiB of the host profile (gb10) = 59.80 GiB"
+    )
 
 
 def test_what_a_word_costs(spark: FakeSpark) -> None:
@@ -199,3 +203,12 @@ def test_every_flag_of_the_shipped_recipes_has_a_sentence(spark: FakeSpark) -> N
     for name in ("e4b-nvfp4", "26b-a4b-nvfp4", "26b-a4b-fp8-mtp"):
         explained = spark.run("explain", name, "--json").expect(0).json["words"]
         assert [one["name"] for one in explained if one["does"] is None] == []
+
+
+def test_a_shell_completes_flags_without_their_dashes() -> None:
+    (_, flag, *_) = explain.command.params
+    context = click.Context(explain.command)
+    assert [item.value for item in flag.shell_complete(context, "max-num-s")] == [
+        "max-num-scheduled-tokens",
+        "max-num-seqs",
+    ]

@@ -138,6 +138,14 @@ def test_the_value_of_a_secret_in_a_recipe_is_refused(spark: FakeSpark) -> None:
     assert TOKEN not in refused
 
 
+@pytest.mark.parametrize("env", ["DB_URL: 'postgres://user:pass-word@host/db'", "MY_KEY: abcdef"])
+def test_what_may_be_a_secret_in_the_environment_is_refused(spark: FakeSpark, env: str) -> None:
+    own(spark, more=f"env: {{{env}}}\n")
+    refused = spark.run("export", "own", "--as", "compose").expect(2).err
+    assert f"the value of {env.partition(':')[0]} may be a secret, and no exported file has one" in refused
+    assert "pass-word" not in refused
+
+
 def test_json_has_the_files_and_what_the_tool_does_not_do(spark: FakeSpark) -> None:
     value = spark.run("export", "26b-a4b-fp8", "--as", "kubernetes", "--json").expect(0).json
     assert (value["target"], value["folder"]) == ("kubernetes", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from importlib import import_module
@@ -14,8 +15,9 @@ import yaml
 from sparkctl.operations.exchange.export import export, text_of
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
+from sparkctl.recipes.exchange.exports.written import written
 from tests.support.engine_fixtures import not_here
-from tests.support.exporting import as_systemd, entries
+from tests.support.exporting import ODD, as_compose, as_systemd, entries, odd, together
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.tools import done, tool
@@ -52,6 +54,23 @@ def test_compose_takes_every_export(tmp_path: Path) -> None:
         file.write_text(text.replace("/state/secrets/", f"{secrets}/"))
         done(program, "--file", str(file), "--profile", "*", "config", "--quiet")
         assert name in text
+
+
+def test_compose_and_podman_read_odd_words_as_they_are(tmp_path: Path) -> None:
+    texts = [text for text in ODD if text]
+    one = odd(texts, ports=())
+    for target in (ExportTarget.COMPOSE, ExportTarget.QUADLET):
+        (file,) = written(together(one), target).files
+        (tmp_path / file.name).write_text(str(file.content))
+    environ = {**os.environ, "X": "taken from outside", "QUADLET_UNIT_DIRS": str(tmp_path)}
+    compose = (tool("SPARKCTL_TEST_COMPOSE"), "--file", str(tmp_path / "compose.yaml"), "config", "--format", "json")
+    read = as_compose(json.loads(done(*compose, environ=environ).stdout)["services"]["one"])
+    assert read["command"][2:] == texts
+    assert read["environment"] == {f"V{number}": text for number, text in enumerate(texts)}
+    unit = done(tool("SPARKCTL_TEST_QUADLET"), "-dryrun", environ=environ).stdout
+    words = as_systemd(entries(unit)["ExecStart"][0].replace("%t/%N", ""))
+    assert words[-len(texts) :] == texts
+    assert {f"V{number}={text}" for number, text in enumerate(texts)} <= set(words)
 
 
 def test_systemd_takes_every_export(tmp_path: Path) -> None:

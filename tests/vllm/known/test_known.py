@@ -76,6 +76,9 @@ def test_a_pain_holds_for_its_value_release_model_and_neighbours() -> None:
     assert "gemma4-draft-depth" not in ids(
         **{**mended, "flags": {"speculative-config": '{"num_speculative_tokens":1}'}}
     )
+    assert "gemma4-mtp-025" in ids(flags=drafts, version=Version("0.25.1"), model_type="gemma4_text")
+    assert "gpt-oss-marlin" in ids(flags={"moe-backend": "marlin"}, model_type="gpt_oss")
+    assert "gpt-oss-marlin" not in ids(flags={"moe-backend": "marlin"}, model_type="gpt")
     preview = {"flags": drafts, "model_type": "gemma4", "image": "vllm/vllm-openai:gemma4-0505-cu130"}
     assert "gemma4-mtp-preview" in ids(**preview)
     assert "gemma4-mtp-absent" not in ids(**preview)

@@ -11,6 +11,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.exports import promises, systemd
 from sparkctl.recipes.exchange.exports.docker_run import about
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
@@ -49,7 +50,15 @@ _LISTS: Final = {
 
 
 def containers(exported: ExportedSet) -> Export:
-    """Return a ``.container`` file for each service."""
+    """Return a ``.container`` file for each service.
+
+    Raises:
+        InputError: a command has an empty word: podman's generator (5.4.2) leaves out what follows one.
+    """
+    for service in exported.services:
+        if "" in service.spec.command:
+            message = f"{service.name}: podman's generator leaves out what follows an empty word"
+            raise InputError(message, hint="remove it from the command, or export it --as systemd")
     exported = exported.with_copies(f"{exported.folder}/") if exported.folder else exported
     files = [ExportedFile(f"{systemd.unit(one.name)}.container", _file(exported, one)) for one in exported.services]
     names = [one.spec.image for one in exported.services]
