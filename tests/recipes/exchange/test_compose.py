@@ -240,7 +240,7 @@ def test_no_excerpt_of_a_file_is_kept_where_a_secret_may_stand() -> None:
 
 def test_a_named_volume_has_the_name_that_compose_gives_it() -> None:
     service = f"{SERVER}\n    volumes: [hf:/hf]"
-    assert options(one(service, **{"PWD": "/srv/My Models.v2"})) == ["--volume", "mymodelsv2_hf:/hf"]
+    assert options(one(service, PWD="/srv/My Models.v2")) == ["--volume", "mymodelsv2_hf:/hf"]  # noqa: S106  (a folder)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
