@@ -1,18 +1,27 @@
-"""Draw the pictures of the page in the documentation: of an example box, by Debian's chromium and playwright.
+"""Draw the pictures of the page in the documentation, by Debian's chromium and playwright.
 
-apt-get install chromium; .venv/bin/pip install playwright; python scripts/page_pictures.py
+Of an example box, and of the README's ten minutes on the simulated Spark, as they are: a gateway is started, asked, and
+looked at. apt-get install chromium; .venv/bin/pip install playwright; python scripts/page_pictures.py
 """
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import threading
+import time
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from socket import socket
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
 
 from sparkctl.base.units import GIB
 from sparkctl.operations.page import rendered
@@ -33,9 +42,14 @@ from sparkctl.operations.page.view import (
     ServiceOnPage,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "pictures"
 PICTURES: Final = {"page.png": (1280, "light"), "page-narrow.png": (360, "dark")}
-"""Each picture, with the width of the window and the colours."""
+"""Each picture of the example, with the width of the window and the colours."""
+ESCALATED: Final = "page-escalated.png"
+STACK: Final = "pair"
 NOW: Final = 1_793_000_000.0
 TOTAL: Final = int(119.6 * GIB)
 ARITHMETIC: Final = "stops it: it makes room for reasoner, which needs 44.9 GiB where 31.2 GiB are free to start"
@@ -104,7 +118,11 @@ def example() -> BoxView:
                 "req_91cc", "auto", "reasoner", "agent", 21.0, "waits for reasoner", None, "context", waits=True
             ),
         ),
-        routes=(RouteOnPage("auto", "executor", "reasoner", (("context", 7), ("tools-broken", 2), ("asked", 1))),),
+        routes=(
+            RouteOnPage(
+                "auto", "executor", "reasoner", (("context", 7), ("tools-broken", 2), ("asked", 1)), NOW - 21, "context"
+            ),
+        ),
         keys=(KeyOnPage("editor", 212, 801_233, 90_120), KeyOnPage("agent", 1044, 5_120_448, 402_001)),
     )
     happened = (
@@ -156,6 +174,61 @@ class _Page(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def ask(url: str, body: dict[str, object]) -> str:
+    """Ask the gateway, and return by which service and why it was answered."""
+    answer = httpx.post(url, json=body, timeout=60).raise_for_status()
+    return f"{answer.headers['x-sparkctl-model']}, {answer.headers['x-sparkctl-route']}"
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Serve the stack on a simulated Spark of its own, and yield its address."""
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    with TemporaryDirectory() as home:
+        environ = {"PATH": os.environ["PATH"], "HOME": home, "SPARKCTL_ENGINE": "sim"}
+        sparkctl = [sys.executable, "-m", "sparkctl"]
+        # What it says is shown: why it cannot serve is there.
+        gateway = subprocess.Popen([*sparkctl, "gateway", "run", STACK, "--port", port], env=environ)
+        try:
+            while not _loaded(f"http://127.0.0.1:{port}/v1/models"):
+                if gateway.poll() is not None:
+                    sys.exit("the gateway does not serve")
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            gateway.terminate()
+            gateway.wait(30)
+            subprocess.run([*sparkctl, "down", STACK], env=environ, capture_output=True, check=True)
+
+
+def _loaded(url: str) -> bool:
+    """Return whether the first service answers."""
+    with suppress(httpx.HTTPError):
+        return '"loaded"' in httpx.get(url).text
+    return False
+
+
+def draw_escalated(browser: Any, place: Path) -> None:  # noqa: ANN401  (playwright's, which has no types here)
+    """Draw a request through `auto` that was escalated, for its answer was cut: the reasoner was started for it."""
+    with served() as url:
+        print(ask(f"{url}/v1/chat/completions", {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}))
+        print(ask(f"{url}/v1/completions", {"model": "auto", "prompt": "1 2 3"}))
+        page = browser.new_page(viewport={"width": 1100, "height": 800}, color_scheme="light")
+        page.goto(url)
+        page.get_by_text("26b-a4b-fp8 answer").wait_for()
+        page.locator("#table-happened").get_by_text("1 request asks").wait_for()
+        # What does not differ from the example's picture is left out, and this machine's name.
+        hidden = "h-memory", "h-requests", "h-room", "h-machine", "h-call"
+        page.evaluate(
+            "ids => ids.forEach((id) => { document.getElementById(id).closest('section').hidden = true; })", hidden
+        )
+        page.evaluate("document.querySelector('h1').firstChild.textContent = 'spark '")
+        page.screenshot(path=place, full_page=True)
+        page.close()
+
+
 def main() -> int:
     """Draw the pictures into the folder of the documentation, or into another one that is named."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
@@ -169,6 +242,7 @@ def main() -> int:
             page.goto(f"http://127.0.0.1:{server.server_port}/")
             page.screenshot(path=folder / name, full_page=True)
             page.close()
+        draw_escalated(browser, folder / ESCALATED)
         browser.close()
     server.shutdown()
     return 0

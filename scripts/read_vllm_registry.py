@@ -1,4 +1,4 @@
-"""Read the architectures and the parsers of a released vLLM out of its wheel, into sparkctl/vllm/data/vllm-registry.json.
+"""Read the architectures and the parsers of released vLLMs out of their wheels, into vllm-registry.json.
 
     python scripts/read_vllm_registry.py WHEEL...   add these releases to the data file, or read them again
 
@@ -42,10 +42,14 @@ def keys(source: str, tables: tuple[str, ...]) -> set[str]:
     """Return the literal keys of a module's tables."""
     found: set[str] = set()
     for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         named = any(isinstance(target, ast.Name) and target.id in tables for target in targets)
         if named and isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
-            found |= {key.value for key in node.value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+            found |= {
+                key.value for key in node.value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            }
     return found
 
 
@@ -79,7 +83,7 @@ def main(wheels: list[str]) -> None:
     data: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {"versions": []}
     for wheel in wheels:
         data = updated(data, *read(Path(wheel)))
-    parts = [f' {json.dumps(name)}: {json.dumps(data[name])}' for name in ("about", "versions")]
+    parts = [f" {json.dumps(name)}: {json.dumps(data[name])}" for name in ("about", "versions")]
     for kind in KINDS:
         rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(held)}" for name, held in data[kind].items())
         parts.append(f' "{kind}": {{\n{rows}\n }}')

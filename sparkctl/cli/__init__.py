@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
     "adopt": ("exchange", "Make a recipe of a container that somebody else started."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
+    "new": ("exchange", "Write a recipe for a model out of its own files, with the reason for each line."),
     "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
     "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),
     "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),

@@ -211,6 +211,7 @@ def _of_exchange() -> Iterator[list[str]]:
     """Yield the commands that bring recipes in and look at all of them."""
     yield ["fits", "--speed", "--json"]
     yield ["fits", "--beside", AUTH]
+    yield ["new", f"nobody/{AUTH}"]
 
 
 def _of_jobs() -> Iterator[list[str]]:

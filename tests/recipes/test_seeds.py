@@ -192,6 +192,23 @@ def test_render_prints_the_words_that_were_reviewed(name: str) -> None:
     assert _run("render", name).expect(0).out == (HERE / "golden" / f"{name}.txt").read_text()
 
 
+def test_the_servers_of_published_recipes_have_the_words_that_were_reviewed() -> None:
+    """tests/golden/published.txt: a line a recipe of _spark, as words of a shell."""
+    published = [name for name in RECIPES if "_spark" in _bases(name)]
+    lines = [f"{name}: {shlex.join(_service(name).spec.command)}\n" for name in published]
+    assert "".join(lines) == (HERE / "golden" / "published.txt").read_text()
+
+
+def _bases(name: str) -> list[str]:
+    """Return what a recipe extends, the nearest first."""
+    found: list[str] = []
+    text = (shipped_root() / "recipes" / f"{name}.yaml").read_text()
+    while extended := re.search(r"^extends: (\S+)$", text, re.MULTILINE):
+        found.append(extended[1])
+        text = (shipped_root() / "recipes" / f"{found[-1]}.yaml").read_text()
+    return found
+
+
 # --- what holds for every shipped file -------------------------------------------------------------------------------
 
 

@@ -13,9 +13,11 @@ from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
 from sparkctl.cli.exchange import import_json, import_lines
 from sparkctl.operations.exchange import importing, looked_at
+from sparkctl.operations.exchange.baking import ModBaker
 from sparkctl.operations.exchange.import_stacks import known_recipes
 from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.recipes.exchange.fields.options import ALLOWABLE
+from sparkctl.recipes.exchange.sources import vllm_recipes
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -43,6 +45,9 @@ def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ..
 @click.option("--out", "folder", metavar="FOLDER", help="Write there, and not into your own recipes.")
 @click.option("--allow", multiple=True, type=click.Choice(sorted(ALLOWABLE)), help="Take over power over this host.")
 @click.option("--replace", is_flag=True, help="Write over recipes of the same names.")
+@click.option("--bake", is_flag=True, help="Bake the mods that it names, in its image: that runs their scripts.")
+@click.option("--variant", help="Which variant of a file of vllm-project/recipes; the one that fits unless given.")
+@click.option("--hardware", help="Which hardware of such a file; a Spark unless given.")
 @click.option("--check", is_flag=True, help="Write nothing: print what a folder has, and why some is not imported.")
 @options.as_json
 @click.pass_obj
@@ -63,7 +68,10 @@ def command(
     choices = Choices(frozenset(given["allow"]), name, given["image"])
     piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
-    found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world))
+    variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
+    baker = ModBaker(session.world) if given["bake"] and not given["check"] else None
+    with session.out.reporting():
+        found = importing.read(source, piped, variables, choices, mods, partial(known_recipes, session.world), baker)
     if given["check"]:
         import_lines.table(session.out, found, as_json=given["as_json"])
         return

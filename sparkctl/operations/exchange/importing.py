@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.exchange.baking import ModBaker
     from sparkctl.operations.exchange.import_stacks import ImportedStack
     from sparkctl.recipes.exchange.forms import Form
     from sparkctl.recipes.exchange.launch import Leftover
@@ -150,17 +151,19 @@ def read(
     choices: Choices = _NOTHING,
     mods: Collection[str] = (),
     known: Callable[[], Sequence[KnownRecipe]] = tuple,
+    baker: ModBaker | None = None,
 ) -> Imports:
     """Return the recipes of a source. Nothing of it is executed, and nothing is written.
 
     ``piped`` is the text for ``-``, ``mods`` are the names of the mods that are here, ``known`` returns the recipes
-    that are here, for a source that only names servers.
+    that are here, for a source that only names servers. With a ``baker`` the mods that it names are baked: that alone
+    runs something of the source, in a throwaway container.
 
     Raises:
         InputError: the source cannot be read, or nothing in one file is known.
     """
     found, folder = materials(source, piped, variables or {})
-    of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {})
+    of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {}, baker)
     together: list[tuple[Form, Material]] = []
     recipes: list[ImportedRecipe] = []
     unknown: list[str] = []

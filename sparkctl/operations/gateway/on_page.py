@@ -12,9 +12,7 @@ from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage, KeyOnPage, RequestOnPage, RouteOnPage
 from sparkctl.planning.gateway.desk.effects import StopService
 from sparkctl.planning.gateway.desk.events import ServicePinned
-from sparkctl.planning.gateway.desk.request import RequestPlace
 from sparkctl.planning.gateway.desk.rules.idle import idle_at
-from sparkctl.planning.gateway.desk.rules.waiting import waiting_words
 from sparkctl.planning.gateway.desk.service import UP, DeskState
 
 if TYPE_CHECKING:
@@ -67,21 +65,28 @@ class GatewayDesk(ByHand):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway.world, gateway.worker.start)
         self._gateway = gateway
-        self.escalated: Counter[tuple[str, str]] = Counter()
+        self._escalated: Counter[tuple[str, str]] = Counter()
+        self._last: dict[str, tuple[float, str]] = {}
+
+    def escalated(self, route: str, why: str) -> None:
+        """Take note of a request that went on to a route's second service."""
+        self._escalated[route, why] += 1
+        self._last[route] = self._gateway.world.ports.clock.epoch(), why
 
     def gateway(self) -> GatewayOnPage:
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
         gateway, stack = self._gateway, self._gateway.handler.stack
+        requests = tuple(map(self._request, gateway.handler.requests()))
         if stack is None:
-            waits = tuple(map(self._request, gateway.handler.requests()))
-            return NOBODY._replace(url=gateway.url, requests=waits, applying=gateway.applying)
+            return NOBODY._replace(url=gateway.url, requests=requests, applying=gateway.applying)
         uses = {one.name: gateway.uses.of(one) for one in gateway.keys.keys}
         routes = [
             RouteOnPage(
                 route.name,
                 route.first,
                 route.then,
-                tuple((why, count) for (name, why), count in sorted(self.escalated.items()) if name == route.name),
+                tuple((why, count) for (name, why), count in sorted(self._escalated.items()) if name == route.name),
+                *self._last.get(route.name, (None, "")),
             )
             for route in stack.names.routes.values()
         ]
@@ -89,7 +94,7 @@ class GatewayDesk(ByHand):
             gateway.url,
             (*stack.names.routes, *stack.names.services),
             gateway.keys.needed,
-            tuple(map(self._request, gateway.handler.requests())),
+            requests,
             tuple(routes),
             tuple(
                 KeyOnPage(name, one.requests, one.prompt_tokens, one.completion_tokens) for name, one in uses.items()
@@ -119,16 +124,11 @@ class GatewayDesk(ByHand):
         return _as_the_desk_says(shown, known) if known.state in _SAID or behind else shown
 
     def _request(self, one: RequestNow) -> RequestOnPage:
-        desk, now = self._gateway.clerk.desk, self._gateway.now()
-        at_desk = next((each for each in desk.requests.values() if each.id.split("+", 1)[0] == one.id), None)
-        waits = at_desk is not None and at_desk.place is RequestPlace.WAITING
-        words = "is answered" if one.first_byte_at is not None else "waits for the first byte"
-        if at_desk is not None and waits:
-            words = waiting_words(desk, at_desk, now) or "waits"
-        elif one.words:  # for a whole stack
-            words, waits = one.words.removeprefix("sparkctl "), True
+        answered = "is answered" if one.first_byte_at is not None else "waits for the first byte"
+        words = one.words.removeprefix("sparkctl ") or answered
+        age_s = self._gateway.now() - one.at
         return RequestOnPage(
-            one.id, one.model, one.service, one.key, now - one.at, words, reason=one.reason, waits=waits
+            one.id, one.model, one.service, one.key, age_s, words, reason=one.reason, waits=bool(one.words)
         )
 
     async def pin(self, service: str, *, pinned: bool) -> str:
@@ -193,7 +193,7 @@ class GatewayPage:
         self.metrics.over(counted)
         if now.reason:
             self.metrics.escalated(now.model, now.reason)
-            self.desk.escalated[now.model, now.reason] += 1
+            self.desk.escalated(now.model, now.reason)
 
     def did(self, effect: DeskEffect) -> None:
         """Count what the desk wants done."""

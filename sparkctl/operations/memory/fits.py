@@ -91,8 +91,21 @@ class Fits(NamedTuple):
     asked: tuple[Service, ...] = ()
 
 
-def fits(world: World, beside: Sequence[str] = ()) -> Fits:
-    """Return how each recipe fits beside what runs now; beside those that are named, alone on this host, if any are.
+class FitLook(NamedTuple):
+    """One look at the engine and the host: what one more service would stand ``around``, and what reads recipes for it.
+
+    ``running`` are the services that have a container, ``asked`` those that were named in their place.
+    """
+
+    around: Around
+    running: tuple[Deployed, ...]
+    asked: tuple[Service, ...]
+    loader: Loader
+    history: History
+
+
+def look(world: World, beside: Sequence[str] = ()) -> FitLook:
+    """Look at what runs now; at the host alone with the services that are named, if any are.
 
     Raises:
         InputError: a name of ``beside`` that is none, or two of them that want one name or port.
@@ -111,20 +124,25 @@ def fits(world: World, beside: Sequence[str] = ()) -> Fits:
         lambda one: others.of(one.recipe.model.repo, one.resizer.own_profile.card.key),
         lambda: machine.total_bytes(world.host),
     )
-    asked: tuple[Service, ...] = ()
-    there: tuple[Deployed, ...] = ()
-    if beside:
-        services = loader.services(loader.located(beside, (), strict=False), later=True)
-        plans.refuse(services)
-        asked = tuple(history.expected(services))
-        running, pool = ended(running, pool, {one.name for one in running if job_named(one.name) is None})
-    else:
-        there = tuple(world.deployed())
-    around = Around(tuple(one.wanted for one in asked), tuple(running), pool)
-    reader = _Reader(loader, history, around, _taken(there, asked))
-    found = [reader.fit(entry.name) for entry in world.catalog.recipes()]
-    found.sort(key=_rank)
-    return Fits(tuple(found), pool, around.names, there, asked)
+    if not beside:
+        return FitLook(Around((), tuple(running), pool), tuple(world.deployed()), (), loader, history)
+    services = loader.services(loader.located(beside, (), strict=False), later=True)
+    plans.refuse(services)
+    asked = tuple(history.expected(services))
+    running, pool = ended(running, pool, {one.name for one in running if job_named(one.name) is None})
+    return FitLook(Around(tuple(one.wanted for one in asked), tuple(running), pool), (), asked, loader, history)
+
+
+def fits(world: World, beside: Sequence[str] = ()) -> Fits:
+    """Return how each recipe fits beside what runs now; beside those that are named, alone on this host, if any are.
+
+    Raises:
+        InputError, EngineError: as for ``look``; a recipe that cannot be read is no error.
+    """
+    seen = look(world, beside)
+    reader = _Reader(seen)
+    found = sorted((reader.fit(entry.name) for entry in world.catalog.recipes()), key=_rank)
+    return Fits(tuple(found), seen.around.pool, seen.around.names, seen.running, seen.asked)
 
 
 def _rank(one: RecipeFit) -> tuple[object, ...]:
@@ -153,7 +171,7 @@ def _step(service: Service) -> int:
     return STEP if _most(service) >= _SMALL_STEP * STEP else _SMALL_STEP
 
 
-def _longest(service: Service, beside: Around, known: Fitted | None = None) -> int:
+def longest_context(service: Service, beside: Around, known: Fitted | None = None) -> int:
     """Return the longest context of a service's model that fits, 0 where none does; ``known`` fits."""
 
     def margin(context: int) -> int:
@@ -164,14 +182,14 @@ def _longest(service: Service, beside: Around, known: Fitted | None = None) -> i
 
 
 class _Reader:
-    """Says of one recipe after another how it fits; ``ports`` are those of this host that somebody has."""
+    """Says of one recipe after another how it fits."""
 
-    def __init__(self, loader: Loader, history: History, around: Around, ports: dict[int, str]) -> None:
-        self._loader = loader
-        self._history = history
-        self._around = around
-        self._ports = ports
-        self._there = set(around.names)
+    def __init__(self, seen: FitLook) -> None:
+        self._loader = seen.loader
+        self._history = seen.history
+        self._around = seen.around
+        self._ports = _taken(seen.running, seen.asked)
+        self._there = set(seen.around.names)
 
     def fit(self, name: str) -> RecipeFit:
         """Return how a recipe fits; one that cannot be read says why."""
@@ -190,7 +208,7 @@ class _Reader:
         one, around = service.wanted, self._around
         left = around.margin(one)
         lacks, fitted = max(0, -left), Fitted(context, left) if left >= 0 else None
-        longest = context if fitted and context == _most(service) else _longest(service, around, fitted)
+        longest = context if fitted and context == _most(service) else longest_context(service, around, fitted)
         found = RecipeFit(name, FitKind.NOW, service, context, longest, notes=tuple(self._notes(service)))
         if not lacks:
             return found._replace(command=AskedSet((name,)).up)
@@ -204,7 +222,7 @@ class _Reader:
             gone = None if least is None else stops(one._replace(**least._asdict()), around)
         if gone is None:
             return found
-        longest = _longest(service, around.without(gone))
+        longest = longest_context(service, around.without(gone))
         shorter = () if longest >= context else (f"limits.context={longest}",)
         command = " && ".join([*stopping(gone), AskedSet((name,), shorter).up])
         return found._replace(kind=FitKind.AFTER, largest=longest, stops=gone, command=command)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 STREAMS: Final = 32
 """Streams of events at a time, a choice: each is a connection that stays."""
 CANCEL: Final = "cancel"
+NO_ADMIN: Final = (
+    "this is no key that may administer the gateway: that takes one for all models that may start services, "
+    "as sparkctl keys add NAME makes it without options; sparkctl keys shows which there are"
+)
 _SHOWN: Final = 100
 """Characters that are shown of what nobody knows."""
 HTML: Final = "text/html; charset=utf-8"
@@ -85,7 +89,7 @@ class BoxPages:
             return html(403, rendered.trouble_page("Not taken", "this login comes from another site"))
         cookie = self._visitors.log_in(asked.fields.get("key", ""), encrypted=asked.encrypted)
         if cookie is None:
-            return html(401, rendered.login_page("no key that may administer this gateway: sparkctl keys list"))
+            return html(401, rendered.login_page(NO_ADMIN))
         return PageAnswer(303, {**rendered.SECURITY, "Location": "/", "Set-Cookie": cookie}, b"")
 
     async def _logout(self, asked: PageAsked) -> PageAnswer:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import tzinfo
 
-    from sparkctl.operations.page.view import BoxView, MemoryNow, RequestOnPage, RoomOnPage, ServiceOnPage
+    from sparkctl.operations.page.view import BoxView, MemoryNow, RequestOnPage, RoomOnPage, RouteOnPage, ServiceOnPage
 
 NONE: Final = "-"
 """What stands for a value that there is none of."""
@@ -57,7 +57,7 @@ class ShownTable(NamedTuple):
 def tables(view: BoxView, zone: tzinfo | None = None) -> dict[str, ShownTable]:
     """Return the tables of a page by their names. ``zone`` is that of times, None: this host's."""
     found = (_memory(view), _services(view), _requests(view), _happened(view, zone), _room(view), _machine(view))
-    return {one.name: _shown(one) for one in (*found, _routes(view), _keys(view))}
+    return {one.name: _shown(one) for one in (*found, _routes(view, zone), _keys(view))}
 
 
 def _shown(table: ShownTable) -> ShownTable:
@@ -152,7 +152,8 @@ def _memory_of(one: ServiceOnPage) -> str:
 
 
 def _state(one: ServiceOnPage) -> str:
-    told = [one.phase if one.words in {"", one.phase} else f"{one.phase}: {one.words.removeprefix(f'{one.phase}: ')}"]
+    words = _beyond(one.phase, one.words)
+    told = [f"{one.phase}: {words}" if words else one.phase]
     if one.eta_s is not None:
         told.append(f"about {format_duration(max(1.0, one.eta_s))} left")
     told += one.doubts
@@ -199,7 +200,7 @@ def _happened(view: BoxView, zone: tzinfo | None) -> ShownTable:
     for one in latest:
         key = f"{one.at:.3f} {one.service} {one.kind}"
         keys[key] = keys.get(key, 0) + 1
-        cells = (when(one.at, zone), one.service or "the box", one.kind, one.words)
+        cells = (when(one.at, zone), one.service or "the box", one.kind, _beyond(one.kind, one.words))
         rows.append(ShownRow(f"{key} {keys[key]}", cells, one.kind))
     return ShownTable("happened", "What happened", columns, tuple(rows), "nothing that is known of")
 
@@ -258,16 +259,17 @@ def _machine(view: BoxView) -> ShownTable:
     return ShownTable("machine", "The machine", columns, rows, "nothing is known of it")
 
 
-def _routes(view: BoxView) -> ShownTable:
+def _routes(view: BoxView, zone: tzinfo | None) -> ShownTable:
     columns = (ShownColumn("name"), ShownColumn("first"), ShownColumn("then"), ShownColumn("went on to it, by reason"))
-    rows = tuple(
-        ShownRow(
-            one.name,
-            (one.name, one.first, one.then, ", ".join(f"{why} {count}" for why, count in one.taken) or NONE),
-        )
-        for one in view.gateway.routes
-    )
+    rows = tuple(ShownRow(one.name, (one.name, one.first, one.then, _taken(one, zone))) for one in view.gateway.routes)
     return ShownTable("routes", "Routes", columns, rows, "no route is declared")
+
+
+def _taken(one: RouteOnPage, zone: tzinfo | None) -> str:
+    if not one.taken:
+        return NONE
+    last = "" if one.last_at is None else f"; the last at {when(one.last_at, zone)}, by {one.last_why}"
+    return ", ".join(f"{why} {count}" for why, count in one.taken) + last
 
 
 def _keys(view: BoxView) -> ShownTable:
@@ -285,6 +287,11 @@ def _keys(view: BoxView) -> ShownTable:
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _beyond(word: str, words: str) -> str:
+    """Return what a sentence says beyond the word that it may begin with."""
+    return "" if words == word else words.removeprefix(f"{word}: ")
 
 
 def _gib(count: int | None) -> str:

@@ -157,12 +157,17 @@ class KeyOnPage(NamedTuple):
 
 
 class RouteOnPage(NamedTuple):
-    """A name that is answered by the first service, or by the other one; ``taken`` counts why, by reason."""
+    """A name that is answered by the first service, or by the other one; ``taken`` counts why, by reason.
+
+    ``last_at`` is when a request went on to the other one last, and ``last_why`` the reason.
+    """
 
     name: str
     first: str
     then: str
     taken: tuple[tuple[str, int], ...] = ()
+    last_at: float | None = None
+    last_why: str = ""
 
 
 class GatewayOnPage(NamedTuple):

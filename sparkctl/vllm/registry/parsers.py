@@ -43,21 +43,27 @@ def chosen(kind: str, model_type: str, template: str | None, version: Version) -
 
     ``template`` is its chat template, None where it was not read, "" where it has none.
     """
-    looked = None if template is None else template[:LONGEST]
-    if looked == "":
+    typed = [one for one in _known(kind) if model_type in one.types]
+    if template is None:
+        return _by_type(kind, typed, model_type, version)
+    if not template:
         return ChosenParser(None, "it has no chat template")
-    known = _known(kind)
-    typed = [one for one in known if model_type in one.types]
-    if looked is None:
-        if not typed:
-            return ChosenParser(None, f"no parser is known for the model type {model_type}")
-        why = f"goes with the model type {model_type}; its chat template was not read"
-        return _in(kind, typed[0], version, why, guessed=True)
-    spoken = (_ASKS_FOR_TOOLS if kind == TOOLS else _THINKS).search(looked) is not None
-    if not spoken and not any(one.mark is not None and one.mark.search(looked) for one in typed):
+    return _by_template(kind, typed, model_type, template[:LONGEST], version)
+
+
+def _by_type(kind: str, typed: list[KnownParser], model_type: str, version: Version) -> ChosenParser:
+    if not typed:
+        return ChosenParser(None, f"no parser is known for the model type {model_type}")
+    why = f"goes with the model type {model_type}; its chat template was not read"
+    return _in(kind, typed[0], version, why, guessed=True)
+
+
+def _by_template(kind: str, typed: list[KnownParser], model_type: str, template: str, version: Version) -> ChosenParser:
+    marked = [one for one in _known(kind) if one.mark is not None and one.mark.search(template)]
+    spoken = (_ASKS_FOR_TOOLS if kind == TOOLS else _THINKS).search(template) is not None
+    if not spoken and not any(one in marked for one in typed):
         what = "offers no tools" if kind == TOOLS else "speaks of no thoughts"
         return ChosenParser(None, f"its chat template {what}")
-    marked = [one for one in known if one.mark is not None and one.mark.search(looked)]
     both = next((one for one in typed if one.mark is None or one in marked), None)
     if both is not None:
         why = f"goes with the model type {model_type}"

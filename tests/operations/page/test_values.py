@@ -24,6 +24,7 @@ from sparkctl.operations.page.view import (
     MemoryNow,
     MemorySample,
     RoomOnPage,
+    RouteOnPage,
     ServiceOnPage,
     TroubleOnPage,
 )
@@ -192,6 +193,21 @@ def test_all_columns_of_a_service_are_there() -> None:
         "1m 05s, is stopped in 10m 00s",
     )  # fmt: skip
     assert (row.may, row.link) == (("stop", "pin"), "/services/a/log")
+
+
+def test_an_escalation_is_seen_with_its_reason_and_its_moment() -> None:
+    routes = (RouteOnPage("auto", "a", "b", (("asked", 1), ("cut", 2)), 60.0, "cut"), RouteOnPage("other", "a", "b"))
+    table = tables.tables(view(gateway=GatewayOnPage("http://x", routes=routes)), UTC)["routes"]
+    assert [row.cells[-1] for row in table.rows] == [
+        "asked 1, cut 2; the last at 1970-01-01 00:01:00, by cut",
+        "-",
+    ]
+
+
+def test_a_word_is_not_said_twice() -> None:
+    happened = (HappenedOnPage(2.0, "a", "running", "running"), HappenedOnPage(1.0, "a", "off", "off: on demand"))
+    table = tables.tables(view(happened=happened), UTC)["happened"]
+    assert [row.cells[2:] for row in table.rows] == [("running", ""), ("off", "on demand")]
 
 
 def test_what_runs_by_now_is_not_among_what_would_fit() -> None:

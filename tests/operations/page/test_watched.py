@@ -139,9 +139,21 @@ def test_each_memory_has_a_bar_of_its_own(tmp_path: Path) -> None:
     seen = BoxWatch(spark.world(FakeReport())).look()
     assert [one.total_bytes // GIB for one in seen.memories] == [120, 24]
     assert all(sum(part.bytes for part in bar.parts(one)) == one.total_bytes for one in seen.memories)
+    assert [one.name for one in seen.gpus] == ["NVIDIA GB10", "NVIDIA GeForce RTX 4090"]
     kept = sample(seen)
     assert kept is not None
     assert kept.available_bytes == 110 * GIB
+
+
+def test_two_gpus_of_one_kind_have_series_of_their_own(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    card = Gpu("NVIDIA RTX A6000", "580", "8.6", 48 * GIB, free_bytes=48 * GIB, power_w=20.0)
+    spark.host.gpu = [card._replace(number=number, uuid=f"GPU-{number}") for number in (0, 1)]
+    text = GatewayMetrics().text(BoxWatch(spark.world(FakeReport())).look()).decode()
+    for number in (0, 1):
+        assert f'sparkctl_gpu_power_watts{{gpu="NVIDIA RTX A6000 {number}"}} 20.0' in text
+    series = [line.rsplit(" ", 1)[0] for line in text.splitlines() if line.startswith("sparkctl_memory")]
+    assert len(series) == len(set(series))
 
 
 def test_a_store_that_cannot_be_read_is_a_warning_and_the_rest_is_shown(tmp_path: Path) -> None:

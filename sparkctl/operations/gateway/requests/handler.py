@@ -307,7 +307,7 @@ class GatewayHandler:
             one.forwarded_at,
             one.first_byte_at,
             "" if chosen is None or chosen.why is None else str(chosen.why),
-            self._words(one) if one.forwarded_at is None else "",
+            self._words(one),
         )
 
 

@@ -20,7 +20,7 @@ class RequestNow(NamedTuple):
     """A request that is not over. ``at`` and the others on the gateway's clock, in seconds; None: not yet.
 
     ``model`` is what the client asked for and ``service`` who answers, "" while that is not known; ``reason`` is why a
-    route chose another one than its first; ``words`` is what it waits for.
+    route chose another one than its first; ``words`` is what it waits for at the desk, "" where a server has it.
     """
 
     id: str

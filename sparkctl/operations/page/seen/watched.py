@@ -7,6 +7,7 @@ done in a thread.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.status.liveness import Look
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.planning.running import Running
+    from sparkctl.world.host import Gpu
 
 T = TypeVar("T")
 HAPPENED: Final = 100
@@ -121,13 +123,11 @@ class BoxWatch:
             services = self._services(told, generation)
         except SparkctlError as error:
             return replace(view, problem=_trouble(error))
-        gpus = [GpuOnPage(one.name or "GPU", one.power_w, one.temperature_c, one.utilization_percent)
-                for one in world.host.gpus()]  # fmt: skip
         return replace(
             view,
             memories=_memories(pool, running, guard, world.host.memory().free_bytes),
             services=tuple(services),
-            gpus=tuple(gpus),
+            gpus=_gpus(world.host.gpus()),
             large_blocks=self._large_blocks(),
         )
 
@@ -254,6 +254,20 @@ def _memories(
                 shown = shown._replace(act_bytes=says.act, floor_bytes=says.floor)
         found.append(shown)
     return tuple(found)
+
+
+def _gpus(found: Sequence[Gpu]) -> tuple[GpuOnPage, ...]:
+    """Return the GPUs, each with a name of its own: several of one kind have their number in it."""
+    names = Counter(one.name for one in found)
+    return tuple(
+        GpuOnPage(
+            (one.name or "GPU") + (f" {place if one.number is None else one.number}" if names[one.name] > 1 else ""),
+            one.power_w,
+            one.temperature_c,
+            one.utilization_percent,
+        )
+        for place, one in enumerate(found)
+    )
 
 
 def _holder(one: Running, key: str) -> MemoryHolder:

@@ -38,8 +38,8 @@ BATCHED: Final = 2048
 class Setting(NamedTuple):
     """What else decides: the ``image``, the ``template`` if it was asked for, and whether the GPU is a GB10.
 
-    ``version`` is what the image's vLLM counts as; ``written`` is what the recipe's ``vllm`` is to be, None: the image's
-    tag says it. ``drafts``: the model's own drafting layers are to be used.
+    ``version`` is what the image's vLLM counts as; ``written`` is what the recipe's ``vllm`` is to be, None: the
+    image's tag says it. ``drafts``: the model's own drafting layers are to be used.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 _WIDTH: Final = 110
 GUESSED: Final = "guessed: "
+_PLAIN: Final = re.compile(r"[A-Za-z/][\w./@+-]*(?::[\w.-]+)?(?: [A-Za-z][\w.-]*)*", re.ASCII)
+_WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+"""Texts that YAML, or some reading of it, takes for something else."""
 
 
 class FreshLine(NamedTuple):
@@ -73,11 +77,19 @@ def _comments(sentences: Sequence[str], depth: int) -> Iterator[str]:
 
 
 def _scalar(text: str) -> str:
-    return text if text.replace("-", "").replace("_", "").isalnum() and not text[:1].isdigit() else json.dumps(text)
+    """Return a text as it is where YAML reads it as a text, else in quotes, with no character that is not seen."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    shown = (char if char.isprintable() and char not in '"\\' else _escaped(char) for char in text)
+    return f'"{"".join(shown)}"'
+
+
+def _escaped(char: str) -> str:
+    return f"\\{char}" if char in '"\\' else f"\\U{ord(char):08x}"
 
 
 def _flow(value: object) -> str:
     """Return a value in one line, which JSON is; a map without quotes around its keys."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_scalar(str(key))}: {_flow(one)}" for key, one in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False)
+    return _scalar(value) if isinstance(value, str) else json.dumps(value)

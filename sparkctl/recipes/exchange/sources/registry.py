@@ -36,26 +36,35 @@ class RegistryPart(NamedTuple):
 
 
 def parts_of(texts: Mapping[str, str]) -> tuple[RegistryPart, ...]:
-    """Return what a folder's manifest declares; () without one, or where it cannot be read."""
-    text = texts.get(MANIFEST)
-    if text is None:
-        return ()
+    """Return what the manifests of a folder declare, its own and those of checkouts in it; () without one."""
+    found: list[RegistryPart] = []
+    for path in sorted(texts):
+        if path == MANIFEST or path.endswith(f"/{MANIFEST}"):
+            found += _declared(texts[path], path)
+    return tuple(found)
+
+
+def _declared(text: str, file: str) -> Iterator[RegistryPart]:
+    """Yield what one manifest declares; nothing where it cannot be read."""
     try:
-        root = load(text, MANIFEST).root
+        root = load(text, file).root
     except ProblemsError:
-        return ()
+        return
     declared = TakenKeys(root).take("registries")
-    items = declared.content if declared is not None and isinstance(declared.content, tuple) else ()
-    return tuple(filter(None, map(_part, items)))
+    for node in declared.content if declared is not None and isinstance(declared.content, tuple) else ():
+        part = _part(node, file.removesuffix(MANIFEST))
+        if part is not None:
+            yield part
 
 
-def _part(node: Node) -> RegistryPart | None:
+def _part(node: Node, checkout: str) -> RegistryPart | None:
     keys = TakenKeys(node)
     name, recipes, mods = (keys.text(key) for key in ("name", "recipes", "mods"))
-    if name is None or recipes is None:
+    folder = None if recipes is None else _inside(recipes.text)
+    if name is None or folder is None:
         return None
-    folder, folder_of_mods = _inside(recipes.text), None if mods is None else _inside(mods.text)
-    return None if folder is None else RegistryPart(name.text, folder, folder_of_mods)
+    folder_of_mods = None if mods is None else _inside(mods.text)
+    return RegistryPart(name.text, checkout + folder, folder_of_mods and checkout + folder_of_mods)
 
 
 def _inside(path: str) -> str | None:
@@ -91,6 +100,9 @@ def _candidates(name: str, recipe: str, parts: Collection[RegistryPart]) -> Iter
     yield posixpath.join(beside, _MODS, rest)
     own = [part for part in parts if part.mods and recipe.startswith(f"{part.recipes}/")]
     yield from (f"{part.mods}/{rest}" for part in own)
+    while beside:  # the checkout that the recipe lies in, and any folder above it
+        beside = posixpath.dirname(beside)
+        yield posixpath.join(beside, _MODS, rest)
     yield f"{_MODS}/{rest}"
     yield from (f"{part.mods}/{rest}" for part in parts if part.mods)
 

@@ -143,7 +143,7 @@ class _Chosen:
         others = [name for name in names if name != self._name]
         if others:
             text = f"this is the variant {self._name}; others: {', '.join(others)}"
-            self._draft.notes.append(f"{text} (--var {VARIANT}=NAME)")
+            self._draft.notes.append(f"{text} (--variant NAME)")
 
     def check(self) -> None:
         """Refuse what no vLLM serves, or no single host."""

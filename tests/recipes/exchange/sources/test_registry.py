@@ -40,6 +40,8 @@ registries:
     assert parts_of({}) == ()
     assert parts_of({MANIFEST: "a: [\n"}) == ()
     assert parts_of({MANIFEST: "registries: x\n"}) == ()
+    (nested, *_) = parts_of({f"checkouts/one/{MANIFEST}": text})
+    assert nested == RegistryPart("official", "checkouts/one/official-recipes", "checkouts/one/official-mods")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,7 @@ registries:
         ("@official/own/", "recipes/one.yaml", "official-mods/own"),
         ("@elsewhere/gone", "recipes/one.yaml", None),
         ("near", "recipes/one.yaml", "recipes/mods/near"),
+        ("near", "recipes/deep/er/one.yaml", "recipes/mods/near"),
         ("lonely", "recipes/one.yaml", "deep/inside/lonely"),
         ("twice", "recipes/one.yaml", None),
         ("../../fix/../../etc", "recipes/one.yaml", None),

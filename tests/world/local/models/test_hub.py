@@ -60,6 +60,16 @@ def test_of_the_weights_the_headers_of_the_index_alone_are_read() -> None:
     assert [name[:1] for name, *_ in found.tensors] == ["a", "b", "n"]
 
 
+def test_small_files_are_read_where_they_are_and_of_a_long_one_its_beginning() -> None:
+    files = {**SHARDS, "chat_template.jinja": b"{{ x }}", "tokenizer_config.json": b"x" * (2**20 + 5)}
+    with hub({"a/b": files}) as address:
+        found = HuggingFaceHub(address).texts(
+            "a/b", None, ["chat_template.jinja", "none.json", "tokenizer_config.json"]
+        )
+    assert list(found) == ["chat_template.jinja", "tokenizer_config.json"]
+    assert (found["chat_template.jinja"], len(found["tokenizer_config.json"])) == (b"{{ x }}", 2**20)
+
+
 def test_what_modelopt_says_beside_the_config_belongs_to_it() -> None:
     files = {"config.json": b'{"a": 1}', "hf_quant_config.json": b'{"quantization": {"quant_algo": "FP8"}}'}
     with hub({"a/b": files}) as address:

@@ -55,6 +55,8 @@ _FLAGS: Final = {
     "stdin_open": "interactive",
     "tty": "tty",
 }
+_OWN_NETWORK: Final = frozenset({"bridge", "default"})
+"""What a container of ``docker run`` has anyway."""
 _OWN_READINESS: Final = "sparkctl proves a server ready by its log and its answers, not by a health check"
 _LEFT: Final[dict[str, tuple[str, str | None]]] = {
     "annotations": ("docker run has no word for it in sparkctl's reading", None),
@@ -104,6 +106,8 @@ def _option(told: ServiceAccount, node: Node, *, name: str) -> None:
     text = told.text(node)
     if name == "network" and text.startswith("service:"):
         told.over(f"network_mode: {text}", node, "it shares the network of another service")
+        return
+    if name == "network" and text in _OWN_NETWORK:
         return
     told.option(name, text, node)
 

@@ -1,0 +1,13 @@
+vllm serve google/gemma-4-26B-A4B-it \
+  --max-model-len 262144 \
+  --kv-cache-dtype fp8 \
+  --gpu-memory-utilization 0.8 \
+  --host 0.0.0.0 --port 8000 \
+  --load-format fastsafetensors \
+  --enable-prefix-caching \
+  --tool-call-parser gemma4 --enable-auto-tool-choice --reasoning-parser gemma4 \
+  --async-scheduling \
+  --max-num-batched-tokens 8192 \
+  --trust-remote-code \
+  --quantization fp8 \
+  --tensor-parallel-size 1 --pipeline-parallel-size 1

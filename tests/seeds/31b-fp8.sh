@@ -1,0 +1,14 @@
+vllm serve google/gemma-4-31B-it \
+  --host 0.0.0.0 --port 8000 \
+  --download-dir /models \
+  --served-model-name gemma4-31b \
+  --max-model-len 262144 \
+  --gpu-memory-utilization 0.70 \
+  --load-format fastsafetensors \
+  --enable-prefix-caching \
+  --enable-auto-tool-choice --tool-call-parser gemma4 --reasoning-parser gemma4 \
+  --quantization fp8 \
+  --kv-cache-dtype fp8 \
+  --max-num-batched-tokens 8192 \
+  --tensor-parallel-size 1 \
+  --distributed-executor-backend ray

@@ -1,0 +1,13 @@
+vllm serve nvidia/Gemma-4-31B-IT-NVFP4 \
+  --served-model-name nvidia/gemma-4-31b \
+  --max-model-len 262144 \
+  --gpu-memory-utilization 0.7 \
+  --port 8000 --host 0.0.0.0 \
+  --load-format safetensors \
+  --enable-prefix-caching \
+  --enable-auto-tool-choice --tool-call-parser gemma4 --reasoning-parser gemma4 \
+  --quantization nvfp4 \
+  --kv-cache-dtype fp8 \
+  --max-num-batched-tokens 8192 \
+  --tensor-parallel-size 1 \
+  --distributed-executor-backend ray

@@ -1,0 +1,16 @@
+vllm serve --model openai/gpt-oss-120b \
+  --host 0.0.0.0 --port 8000 \
+  --download-dir /models \
+  --served-model-name gpt-oss-120b \
+  --quantization mxfp4 --mxfp4-backend CUTLASS --mxfp4-layers moe,qkv,o,lm_head \
+  --attention-backend FLASHINFER \
+  --kv-cache-dtype fp8 \
+  --tensor-parallel-size 1 \
+  --gpu-memory-utilization 0.80 \
+  --max-num-seqs 2 \
+  --max-num-batched-tokens 8192 \
+  --max-model-len 131072 \
+  --enable-prefix-caching \
+  --load-format fastsafetensors \
+  --disable-log-stats --disable-log-requests \
+  --enable-auto-tool-choice --tool-call-parser openai --reasoning-parser openai_gptoss

@@ -1,0 +1,11 @@
+vllm serve nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4 \
+  --moe-backend cutlass \
+  --max-model-len 262144 \
+  --port 8000 --host 0.0.0.0 \
+  --trust-remote-code \
+  --enable-auto-tool-choice --tool-call-parser qwen3_coder \
+  --reasoning-parser-plugin nano_v3_reasoning_parser.py --reasoning-parser nano_v3 \
+  --kv-cache-dtype fp8 \
+  --enable-prefix-caching \
+  --load-format fastsafetensors \
+  --gpu-memory-utilization 0.7

@@ -1,0 +1,14 @@
+HF_HUB_OFFLINE=1 vllm serve Qwen/Qwen3-Reranker-8B \
+  --host 0.0.0.0 --port 8000 \
+  --served-model-name qwen3-reranker-8b Qwen/Qwen3-Reranker-8B \
+  --runner pooling \
+  --dtype bfloat16 \
+  --max-model-len 40960 \
+  --max-num-batched-tokens 40960 \
+  --max-num-seqs 64 \
+  --gpu-memory-utilization 0.22 \
+  --kv-cache-memory-bytes 6102712320 \
+  --enforce-eager \
+  --chat-template /vllm-workspace/examples/pooling/score/template/qwen3_reranker.jinja \
+  --hf-overrides '{"architectures":["Qwen3ForSequenceClassification"],"classifier_from_token":["no","yes"],"is_original_qwen3_reranker":true}' \
+  --trust-remote-code

@@ -1,0 +1,14 @@
+VLLM_MARLIN_USE_ATOMIC_ADD=1 vllm serve Qwen/Qwen3.6-27B-FP8 \
+  --host 0.0.0.0 --port 8000 \
+  --max-model-len 262144 \
+  --max-num-batched-tokens 32768 \
+  --trust-remote-code \
+  --chat-template unsloth.jinja \
+  --gpu-memory-utilization 0.8 \
+  --enable-auto-tool-choice --tool-call-parser qwen3_coder --reasoning-parser qwen3 \
+  --kv-cache-dtype fp8 \
+  --load-format instanttensor \
+  --attention-backend flashinfer \
+  --speculative-config '{"method":"mtp","num_speculative_tokens":2}' \
+  --enable-prefix-caching \
+  --tensor-parallel-size 1 --pipeline-parallel-size 1

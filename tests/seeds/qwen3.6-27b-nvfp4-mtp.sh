@@ -1,0 +1,16 @@
+vllm serve nvidia/Qwen3.6-27B-NVFP4 \
+  --host 0.0.0.0 --port 8000 \
+  --served-model-name qwen3.6-27b \
+  --tensor-parallel-size 1 \
+  --trust-remote-code \
+  --quantization modelopt \
+  --load-format fastsafetensors \
+  --kv-cache-dtype fp8 \
+  --gpu-memory-utilization 0.5 \
+  --max-model-len 262144 \
+  --max-num-batched-tokens 32768 \
+  --max-num-seqs 16 \
+  --limit-mm-per-prompt '{"image":1,"video":0}' \
+  --enable-chunked-prefill --async-scheduling --enable-prefix-caching \
+  --enable-auto-tool-choice --tool-call-parser qwen3_xml --reasoning-parser qwen3 \
+  --speculative-config '{"method":"mtp","num_speculative_tokens":3}'
