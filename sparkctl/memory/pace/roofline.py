@@ -71,9 +71,9 @@ def reading(
 ) -> Reading | None:
     """Return what of weights is read in a step, None where the components (bytes) are not known.
 
-    Linear layers are read whole, of the experts those that a token goes to, and of the embedding the output's table: all
-    of it where input and output are tied, else what is beside the input's ``table`` (0: not known, and half of both).
-    What is not known by its name counts whole.
+    Linear layers are read whole, of the experts those that a token goes to, and of the embedding the output's table:
+    all of it where input and output are tied, else what is beside the input's ``table`` (0: not known, and half of
+    both). What is not known by its name counts whole.
     """
     always = head = of_experts = 0
     for component, size in by_component.items():
