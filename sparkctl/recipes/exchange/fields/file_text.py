@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.recipes.exchange.fields.made import Made, Path
-    from sparkctl.recipes.exchange.stacked import MadeStack
 
 _ORDER: Final = (
     *("description", "extends", "template", "image", "vllm", "model", "cache", "gpus", "secrets", "serve", "limits"),
@@ -27,12 +26,7 @@ def recipe_text(made: Made, source: str) -> str:
     return yaml_text.document(noted, *map(_safe, _head(made, source)))
 
 
-def stack_text(made: MadeStack, source: str) -> str:
-    """Return the file of a stack."""
-    return yaml_text.document(made.keys, *map(_safe, _head(made, source)))
-
-
-def _head(made: Made | MadeStack, source: str) -> Iterator[str]:
+def _head(made: Made, source: str) -> Iterator[str]:
     yield f"Imported from {source} by sparkctl import."
     if made.leftovers:
         yield "What the source says and this file does not:"
