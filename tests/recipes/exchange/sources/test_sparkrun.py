@@ -86,9 +86,7 @@ defaults:
     [
         (
             "{}",
-            [
-                "its runner starts every container privileged and on the host's network: here it is neither, and its port"
-            ],
+            ["its runner starts every container privileged and on the host's network: here it is neither"],
         ),
         ("{network: host}", ["its runner starts every container privileged: here it is not"]),
         ("{privileged: false, network: host}", []),
