@@ -139,6 +139,14 @@ def test_an_architecture_that_no_release_knows_needs_an_image(spark: FakeSpark) 
     spark.run("new", "acme/Strange", "--image", "vllm/vllm-openai:v0.33.0").expect(0)
 
 
+def test_a_draft_model_and_a_model_without_a_longest_context_are_refused(spark: FakeSpark) -> None:
+    spark.hub.models["acme/Draft"] = described("dflash-27b", size=3 * GIB)
+    assert "acme/Draft is a draft model" in spark.run("new", "acme/Draft").expect(2).err
+    spark.hub.models["acme/Mamba"] = described("mamba-2.8b", size=6 * GIB)
+    assert "→ say one: --context TOKENS" in spark.run("new", "acme/Mamba").expect(2).err
+    assert made(spark, "acme/Mamba", "--context", "4096")["context"] == 4096
+
+
 def test_drafting_layers_of_the_checkpoint_are_used(spark: FakeSpark) -> None:
     repo = "acme/Qwen3.6-35B"
     spark.hub.models[repo] = described("qwen3.6-35b-a3b", size=70_000_000_000)
@@ -177,7 +185,7 @@ def test_a_hub_that_does_not_answer_is_one_line_unless_the_model_is_known(spark:
 
 @pytest.mark.parametrize("name", ["gemma4-26b-mm", "gpt-oss-20b", "nemotron-3-nano-30b-a3b-nvfp4", "glm-4.7-flash"])
 def test_many_architectures_give_recipes_that_lint_and_plan(spark: FakeSpark, name: str) -> None:
-    repo = f"acme/{name}"
+    repo = f"acme/new-{name}"
     spark.hub.models[repo] = described(name, size=20 * GIB)
     row = made(spark, repo)
     spark.run("recipes", "lint", row["name"]).expect(0)
