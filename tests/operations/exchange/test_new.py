@@ -185,7 +185,7 @@ def test_a_hub_that_does_not_answer_is_one_line_unless_the_model_is_known(spark:
 
 @pytest.mark.parametrize("name", ["gemma4-26b-mm", "gpt-oss-20b", "nemotron-3-nano-30b-a3b-nvfp4", "glm-4.7-flash"])
 def test_many_architectures_give_recipes_that_lint_and_plan(spark: FakeSpark, name: str) -> None:
-    repo = f"acme/new-{name}"
+    repo = f"acme/own-{name}"
     spark.hub.models[repo] = described(name, size=20 * GIB)
     row = made(spark, repo)
     spark.run("recipes", "lint", row["name"]).expect(0)
