@@ -23,9 +23,10 @@ import httpx2
 import pytest
 
 from sparkctl.base.shown import HIDDEN
-from sparkctl.cli import COMMANDS
+from sparkctl.cli import COMMANDS, module_of
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from tests.support.command_line import Operator, free_port, wait_for
+from tests.support.paths import TESTS
 from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
     for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
         yield [*asked, *sets]
         yield [*asked, *sets, "--json"]
+    for more in ([], ["--json"], ["--check"], ["--replace", "--var", f"THE_TOKEN={HUB}"]):
+        yield ["import", str(TESTS / "fixtures/imports/run.sh"), *more]
+    yield ["import", AUTH]
     yield ["explain", name, AUTH]
     yield ["upgrade", name, "--to", AUTH]
 
@@ -262,9 +266,8 @@ def test_every_command_is_tried() -> None:
     """A command that is new has to be in the list above."""
     words_of = [[word for word in command if not word.startswith("-")] for command in commands("a", Path("r"))]
     assert {words[0] for words in words_of} == set(COMMANDS)
-    for name, (folder, _) in COMMANDS.items():
-        module = "import_" if name == "import" else name.replace("-", "_")
-        command = importlib.import_module(f"sparkctl.cli.{folder}.{module}").command
+    for name in COMMANDS:
+        command = importlib.import_module(module_of(name)).command
         below = set(getattr(command, "commands", ())) - {"list"}
         assert below <= {words[1] for words in words_of if words[0] == name and len(words) > 1}, name
 

@@ -29,7 +29,7 @@ def recipe_text(made: Made, source: str) -> str:
 def _head(made: Made, source: str) -> Iterator[str]:
     yield f"Imported from {source} by sparkctl import."
     if made.leftovers:
-        yield "What the source says and this recipe does not:"
+        yield "What the source says and this file does not:"
     for number, one in enumerate(made.leftovers, start=1):
         needs = f"; it would take {one.needs}" if one.needs else ""
         yield f"{number}. {one.place}: {one.what}: {one.why}{needs}"

@@ -123,6 +123,6 @@ def _template_in(text: bytes | None) -> str:
         return ""
     found = value.get("chat_template") if isinstance(value, dict) else None
     if isinstance(found, list):
-        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+        named = {str(one.get("name")): one.get("template") for one in found if isinstance(one, dict)}
         found = named.get("default") or next(iter(named.values()), "")
     return found if isinstance(found, str) else ""

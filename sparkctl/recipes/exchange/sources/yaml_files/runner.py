@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.recipes.exchange.fields.flag_fields import SEVERAL_HOSTS
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import unknown
 from sparkctl.recipes.exchange.sources.yaml_files import commands
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
     from sparkctl.recipes.exchange.sources.yaml_files.braces import Filled
 
-SEVERAL_NODES: Final = "several nodes"
-NOT_VLLM: Final = "no vLLM"
+SEVERAL_NODES: Final = SEVERAL_HOSTS
+NOT_VLLM: Final = "no vLLM server"
 NO_SERVER: Final = "no command that starts a server"
-UNREADABLE: Final = "unreadable"
+UNREADABLE: Final = "unreadable shell text"
 OWN_SCRIPT: Final = "a script of its own"
 TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
