@@ -139,6 +139,14 @@ def test_an_architecture_that_no_release_knows_needs_an_image(spark: FakeSpark) 
     spark.run("new", "acme/Strange", "--image", "vllm/vllm-openai:v0.33.0").expect(0)
 
 
+def test_a_draft_model_and_a_model_without_a_longest_context_are_refused(spark: FakeSpark) -> None:
+    spark.hub.models["acme/Draft"] = described("dflash-27b", size=3 * GIB)
+    assert "acme/Draft is a draft model" in spark.run("new", "acme/Draft").expect(2).err
+    spark.hub.models["acme/Mamba"] = described("mamba-2.8b", size=6 * GIB)
+    assert "→ say one: --context TOKENS" in spark.run("new", "acme/Mamba").expect(2).err
+    assert made(spark, "acme/Mamba", "--context", "4096")["context"] == 4096
+
+
 def test_drafting_layers_of_the_checkpoint_are_used(spark: FakeSpark) -> None:
     repo = "acme/Qwen3.6-35B"
     spark.hub.models[repo] = described("qwen3.6-35b-a3b", size=70_000_000_000)
