@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.world.spec import ContainerSpec
@@ -29,11 +29,12 @@ LABELS = ()
 """Of labels each reader keeps what is not sparkctl's, and here all are."""
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return FakeSpark(tmp_path).world(FakeReport())
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return FakeSpark(tmp_path_factory.mktemp("read-back")).world(FakeReport())
 
 
+@cache
 def specs(world: World, name: str) -> dict[str, ContainerSpec]:
     """Return the containers of a recipe or a stack, as its services render them."""
     loader = world.loader(world.disk_models)
