@@ -108,11 +108,15 @@ def test_fit_takes_a_smaller_setting_and_says_which(spark: Spark, fake: FakeSpar
     assert fake.engine.specs["26b-a4b-fp8"].command == planned.services[1].spec.command
 
 
-def test_what_needs_no_engine_asks_none(spark: Spark, fake: FakeSpark) -> None:
+def test_what_needs_no_engine_asks_none(spark: Spark, fake: FakeSpark, tmp_path: Path) -> None:
     rendered = spark.render("e4b-nvfp4", ["limits.context=8192"])
     assert rendered.text.startswith("docker run \\\n")
     assert "8192" in rendered.words
     assert rendered.spec.name == "e4b-nvfp4"
+    exported = spark.export("pair", "quadlet", folder=tmp_path / "units")
+    assert {path.name for path in (tmp_path / "units").iterdir()} == {file.name for file in exported.files}
+    with pytest.raises(sparkctl.errors.InputError, match="nothing can be exported for 'helm'"):
+        spark.export("pair", "helm")
     size = spark.size("e4b-nvfp4", sparkctl.Changes(max_model_len=8192))
     assert size.footprint.steady_bytes < spark.size("e4b-nvfp4").footprint.steady_bytes
     assert fake.engine.calls == []

@@ -66,6 +66,19 @@ class ExportedFiles(NamedTuple):
         return text_of(self.files[0])
 
 
+def target_of(tool: str) -> ExportTarget:
+    """Return the tool of a name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    try:
+        return ExportTarget(tool)
+    except ValueError:
+        names = ", ".join(one.value for one in ExportTarget)
+        raise InputError(f"nothing can be exported for {tool!r}", hint=f"expected one of {names}") from None
+
+
 def text_of(file: ExportedFile) -> str:
     """Return a file's content as text: what sparkctl wrote, or a mod's file."""
     return file.content if isinstance(file.content, str) else file.content.decode(errors="replace")

@@ -61,13 +61,10 @@ def test_a_command_is_found_as_it_was(world: World, target: ExportTarget) -> Non
         assert found == {one: spec for one, spec in wanted.items() if one not in on_demand}
 
 
-def test_compose_names_the_container_and_its_network(world: World) -> None:
+def test_compose_names_the_container(world: World) -> None:
     """An env-file is not beside the file, and is left over with the names that it lacks."""
     for name in NAMES:
-        wanted = {
-            one: replace(spec, name="", network=spec.network or "default", env_files=())
-            for one, spec in specs(world, name).items()
-        }
+        wanted = {one: replace(spec, name="", env_files=()) for one, spec in specs(world, name).items()}
         assert {one: replace(spec, name="") for one, spec in read_back(world, name, ExportTarget.COMPOSE)} == wanted
 
 
