@@ -77,6 +77,10 @@ class Loader(Locator):
     def _mounter(self) -> Mounter:
         return mods.Mounter(self._catalog, self._operator, self._images, self.warnings)
 
+    @cached_property
+    def _facts_by_repo(self) -> dict[str, str]:
+        return self._catalog.facts_by_repo()
+
     def located(
         self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
     ) -> list[Located]:
@@ -268,7 +272,7 @@ class Loader(Locator):
         # A simulated Spark has every model, and none of their files.
         if source.here is not None and regular_file.is_folder(source.here):
             return checkpoint.facts_of_folder(source.here)
-        known = self._catalog.facts_of(source.repo) if revision is None else None
+        known = self._facts_by_repo.get(source.repo) if revision is None else None
         if known is not None:
             return self._sheet(known)
         if self._hub is not None:

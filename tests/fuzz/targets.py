@@ -52,7 +52,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, guard, imported, inside, jobs, kept, simulated
+from tests.fuzz import evaluated, fresh, guard, imported, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -358,6 +358,8 @@ TARGETS: Final[dict[str, Target]] = {
     "config": Target(
         _files("configs/*/config.json", root=FIXTURES), _with_file("config.json", "size", "FOLDER", "--json"), COMMANDS
     ),
+    "new-config": Target(_files("configs/*/config.json", root=FIXTURES), fresh.of_config, 20),
+    "new-tokenizer": Target(_these(*fresh.TOKENIZERS), fresh.of_tokenizer, 20),
     "safetensors": Target(_these(_HEADER), _shard),
     "index": Target(_these(_INDEX), _index),
     "hub-header": Target(_these(_HEADER), lambda data: headers.tensors_of("a.safetensors", data)),

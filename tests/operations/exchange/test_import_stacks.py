@@ -32,7 +32,6 @@ services:
     image: vllm/vllm-openai:v0.20.2
     command: --model org/second
     depends_on: [first, database]
-    profiles: [more]
   database: {image: postgres}
 """
 
@@ -63,12 +62,12 @@ def test_models_of_llama_swap_become_a_stack(tmp_path: Path) -> None:
 
 
 def test_services_of_a_compose_file_come_after_each_other(tmp_path: Path) -> None:
-    """By the names of their recipes; one of a profile is started by hand."""
+    """By the names of their recipes; one service alone is no stack."""
     found = of("compose.yaml", COMPOSE, tmp_path)
     (stack,) = found.stacks
     assert stack.made.keys["services"] == {
         "first": {"recipe": "first"},
-        "second": {"recipe": "second", "start": "manual", "after": ["first"]},
+        "second": {"recipe": "second", "after": ["first"]},
     }
     alone = of("compose.yaml", COMPOSE[: COMPOSE.index("  second")], tmp_path)
     assert alone.stacks == ()

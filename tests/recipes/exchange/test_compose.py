@@ -74,12 +74,12 @@ def test_neighbours_stay_over_with_a_reason_and_no_launch_is_lost() -> None:
     found = compose_file(material(text))
     assert list(found.launches) == ["server"]
     assert [left.what for left in found.leftovers] == [
-        "service proxy",
-        "service ui",
-        "service router",
+        "service proxy (nginx)",
+        "service ui (open-webui/open-webui)",
+        "service router (org/vllm-router)",
         "service broken",
     ]
-    assert found.leftovers[0].why.startswith("it runs no vLLM (nginx)")
+    assert found.leftovers[0].why.startswith("it runs no vLLM")
     assert (found.leftovers[0].place.line, found.leftovers[0].place.column) == (5, 3)
 
 
@@ -236,6 +236,11 @@ def test_a_script_before_the_server_stays_over_and_the_server_comes_along() -> N
 def test_no_excerpt_of_a_file_is_kept_where_a_secret_may_stand() -> None:
     launch = one(f"{SERVER}\n    environment: [HF_TOKEN=hf_secret]")
     assert all(word.place.excerpt == "" for word in (*launch.options, *launch.command))
+
+
+def test_a_named_volume_has_the_name_that_compose_gives_it() -> None:
+    service = f"{SERVER}\n    volumes: [hf:/hf]"
+    assert options(one(service, PWD="/srv/My Models.v2")) == ["--volume", "mymodelsv2_hf:/hf"]  # noqa: S106  (a folder)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

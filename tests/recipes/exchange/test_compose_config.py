@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.compose.reader import ComposeFile, compose_file
 from sparkctl.world.docker_run import grammar
 from tests.support.paths import FIXTURES
+from tests.support.tools import done, tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,5 +153,15 @@ def test_what_no_word_of_docker_run_says_stays_over_with_a_reason() -> None:
         "embed": {"healthcheck", "profiles", "env_file missing.env"},
         "two-gpus": {"profiles"},
     }
-    assert [one.what for one in found.leftovers] == ["service proxy"]
+    assert [one.what for one in found.leftovers] == ["service proxy (nginx:1.27-alpine)"]
     assert all(one.why for launch in found.launches.values() for one in launch.leftovers)
+
+
+def test_what_docker_compose_prints_is_what_was_recorded(tmp_path: Path) -> None:
+    program = tool("SPARKCTL_TEST_COMPOSE")
+    environ = {"PATH": os.environ["PATH"], "HOME": HOME}
+    for folder in PROJECTS:
+        shutil.copytree(FOLDER / folder, tmp_path / folder)
+        words = (program, "--project-directory", str(tmp_path / folder), "--profile", "*", "config", "--format", "json")
+        printed = done(*words, environ=environ).stdout.replace(str(tmp_path), "/srv/models")
+        assert json.loads(printed) == json.loads((FOLDER / f"{folder}.json").read_text())

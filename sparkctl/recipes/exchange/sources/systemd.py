@@ -51,7 +51,17 @@ class _UnitLine(NamedTuple):
 
 def recognises(material: Material) -> bool:
     """Return whether a file is such a unit."""
-    return material.file.endswith(".service") or _SECTION.search(material.text) is not None
+    suffix = posixpath.splitext(material.file)[1]
+    named = suffix == ".service"
+    return named or (suffix in {"", ".conf", ".txt", ".unit"} and _SECTION.search(material.text) is not None)
+
+
+def in_document(text: ShellText, material: Material) -> list[Launch]:
+    """Return the launches of a unit that stands in a block of a document; none where the block is something else."""
+    if _SECTION.search(text.text) is None or "ExecStart" not in text.text:
+        return []
+    whole = "\n" * (text.first_line - 1) + text.text
+    return [launch for launch in read(replace(material, text=whole)) if launch.refused is None]
 
 
 def read(material: Material) -> list[Launch]:

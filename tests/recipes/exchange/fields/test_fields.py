@@ -196,6 +196,10 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     snapshot = f"{hub}/hub/models--org--name/snapshots/abc"
     made = usable(f"docker run --gpus all -v /hf:{hub} {IMAGE} --model {snapshot} --served-model-name q")
     assert (made.keys["model"], made.keys["cache"]) == ({"repo": "org/name", "revision": "abc"}, "/hf")
+    mounted = "-v ~/.cache/huggingface/hub/models--org--name:/m:ro"
+    made = usable(f"docker run --gpus all {mounted} {IMAGE} --model /m/snapshots/abc --served-model-name q")
+    assert made.keys["model"] == {"repo": "org/name", "revision": "abc"}
+    assert made.keys["cache"] == "~/.cache/huggingface"
 
 
 def test_no_value_of_a_secret_is_in_anything_that_is_made() -> None:

@@ -46,16 +46,15 @@ def recognises(material: Material) -> bool:
 
 
 def read(material: Material) -> list[Launch]:
-    """Return a launch for each service that runs vLLM; the first one has what concerns the whole file.
+    """Return a launch for each service that runs vLLM; the first good one has what concerns the whole file.
 
     Raises:
         InputError: the file is no YAML, or no compose file.
     """
     found = compose_file(material)
     launches = list(found.launches.values())
-    if launches and found.leftovers:
-        launches[0] = _with(launches[0], found.leftovers)
-    return launches
+    first = next((place for place, launch in enumerate(launches) if launch.refused is None), 0)
+    return [_with(launch, found.leftovers) if place == first else launch for place, launch in enumerate(launches)]
 
 
 def compose_file(material: Material) -> ComposeFile:
