@@ -10,25 +10,27 @@ from sparkctl.base.yaml_nodes import text_of
 from sparkctl.recipes.exchange.fields.recipe import recipe_of
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources import eugr, litellm, llama_swap, registry, sparkrun, vllm_recipes
+from sparkctl.recipes.exchange.sources.compose import reader as compose
 from sparkctl.recipes.exchange.stacked import stack_of
-from tests.support.paths import EXCHANGE
+from tests.support.paths import EXCHANGE, FIXTURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm)
-_STACKS: Final = (llama_swap, litellm)
+_READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm, compose)
+_STACKS: Final = (llama_swap, litellm, compose)
 
 
 def seeds() -> Sequence[bytes]:
     """Return a file of each form."""
-    return tuple(path.read_bytes() for path in sorted(EXCHANGE.glob("*.yaml")))
+    own = sorted(EXCHANGE.glob("*.yaml"))
+    return tuple(path.read_bytes() for path in (*own, *sorted((FIXTURES / "compose").rglob("*.y*ml"))))
 
 
 def read(data: bytes) -> object:
     """Read a text as each form, make recipes and stacks of it, and write them as YAML."""
     text = data.decode(errors="replace")
-    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text})
+    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text, ".env": text})
     made = [registry.parts_of({registry.MANIFEST: text})]
     for reader in _READERS:
         reader.recognises(material)

@@ -70,6 +70,7 @@ class Gateway:
         self._closed = GuardClosed("", waits=True)
         self._problem = ""
         self._lost: set[str] = set()
+        self._settled = False
         self._sign_at: float | None = None
         self._answered_at = 0.0
         self._kept_at = world.clock.monotonic()
@@ -128,6 +129,9 @@ class Gateway:
         self._hand_on(look)
         self._loop().call(self.handler.applied)
         self._keep_uses()
+        if self.url and not self._settled:
+            self._settled = True
+            self.parts.settle()
 
     def _await(self, begun: KeptGeneration) -> None:
         """Open the door for the first stack of a box, which a command puts into effect."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from dataclasses import replace
@@ -13,6 +14,7 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
 from sparkctl.operations.gateway.acting.resolved import USUAL
+from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.gateway.run import AskedGateway, run
 from sparkctl.operations.page import health
@@ -648,6 +650,20 @@ def test_the_page_has_requests_routes_and_keys_and_its_buttons_work(bench: Gatew
     bench.gateway.in_loop(page.desk.pin(FP8, pinned=False))
     bench.until(lambda: FP8 not in bench.running)
     assert 'sparkctl_evictions_total{reason="idle",service="26b-a4b-fp8"} 1.0' in page.metrics.text().decode()
+
+
+def test_python_looks_for_garbage_no_more_in_what_is_there_when_the_door_is_open(tmp_path: Path) -> None:
+    settled: list[str] = []
+    bench = GatewayBench(tmp_path, parts={"settle": lambda: settled.append(bench.gateway.url)})
+    bench.up().tick(3)
+    assert settled == ["http://127.0.0.1:8090"]
+    bench.close()
+    before = gc.get_freeze_count()
+    settle()
+    try:
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_a_loop_that_hangs_is_seen(bench: GatewayBench) -> None:

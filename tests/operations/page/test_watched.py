@@ -12,7 +12,6 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.gateway.metrics import GatewayMetrics
 from sparkctl.operations.page import bar, health
-from sparkctl.operations.page.ports import NoKeys
 from sparkctl.operations.page.seen.live import LiveBox
 from sparkctl.operations.page.seen.room import room
 from sparkctl.operations.page.seen.watched import BoxWatch, sample
@@ -24,7 +23,7 @@ from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.door_bench import soon
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
-from tests.support.page_bench import NamedKeys
+from tests.support.page_bench import NamedKeys, NoKeys
 
 if TYPE_CHECKING:
     from pathlib import Path

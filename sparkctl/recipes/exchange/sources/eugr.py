@@ -53,7 +53,7 @@ def read(material: Material) -> list[Launch]:
     sparkrun_keys.take_revision(draft)
     sparkrun_keys.take_around(draft)
     keys.rest()
-    draft.notes.append(runner.RUNS_PRIVILEGED)
+    runner.note_power(draft)
     return [draft.launch()]
 
 

@@ -81,6 +81,28 @@ defaults:
     assert found.command[-2].place.line == 10
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            "{}",
+            ["its runner starts every container privileged and on the host's network: here it is neither"],
+        ),
+        ("{network: host}", ["its runner starts every container privileged: here it is not"]),
+        ("{privileged: false, network: host}", []),
+        (
+            "{privileged: true}",
+            ["its runner starts every container on the host's network: here it is not, and its port"],
+        ),
+    ],
+)
+def test_what_power_its_runner_gives_is_told(config: str, told: list[str]) -> None:
+    """Unless the recipe itself says how it is."""
+    text = f"recipe_version: 2\nmodel: org/m\ncontainer: i\nexecutor_config: {config}\n"
+    notes = only(read, text).notes
+    assert [note[: len(one)] for note, one in zip(notes, told, strict=True)] == told
+
+
 def test_folders_of_this_host_may_stand_under_volumes() -> None:
     """No key of sparkrun's: recipes for a runtime of one's own have it, and their model lies there."""
     found = only(read, RECIPE + "volumes: [~/models/m:/model:ro]\n")

@@ -50,6 +50,7 @@ def take_executor(draft: ReadRecipe) -> None:
 
 def _take_rest(draft: ReadRecipe, keys: TakenKeys) -> None:
     """Take what is neither a value nor a list of values."""
+    draft.privileges_said = "privileged" in keys
     if keys.flag("privileged"):
         node = keys.take("privileged")
         draft.options.append(Word("--privileged", draft.place if node is None else bare(node.place)))

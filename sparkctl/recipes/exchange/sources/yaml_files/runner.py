@@ -35,10 +35,6 @@ _LOCAL_BUILD: Final = re.compile(
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _EVERY_ADDRESS: Final = {"0.0.0.0", "::", ""}  # noqa: S104  (what the source says)
 _OF_HOST: Final = {"HOME", "PWD", "USER", "UID", "GID", "HOSTNAME"}
-RUNS_PRIVILEGED: Final = (
-    "its runner starts the container privileged and on the host's network; here it has neither of them, and its "
-    "port is published"
-)
 
 
 def name_of(file: str) -> str:
@@ -65,6 +61,7 @@ class ReadRecipe:
         self.further: dict[str, object] = {}
         self.notes: list[str] = []
         self.refused: Refused | None = None
+        self.privileges_said = False
 
     def refuse(self, reason: str, message: str, place: Place | None = None) -> None:
         """Say why this is no recipe; the first reason counts."""
@@ -204,6 +201,16 @@ def publish(draft: ReadRecipe) -> None:
     address = "" if host is None or host.text in _EVERY_ADDRESS else f"{_address(host.text)}:"
     place = draft.command[0].place if port is None else port.place
     draft.options += [Word("--publish", place), Word(f"{address}{number}:{number}", place)]
+
+
+def note_power(draft: ReadRecipe) -> None:
+    """Say which power over the host the runner gives every container, and this recipe none."""
+    parts = [] if draft.privileges_said else ["privileged"]
+    parts += [] if any(word.text == "--network" for word in draft.options) else ["on the host's network"]
+    if parts:
+        published = ", and its port is published" if "on the host's network" in parts else ""
+        none = "neither" if len(parts) > 1 else "not"
+        draft.notes.append(f"its runner starts every container {' and '.join(parts)}: here it is {none}{published}")
 
 
 def _address(host: str) -> str:
