@@ -73,7 +73,7 @@ def _recipe(service: ExportedService) -> Mapping[str, object]:
         "defaults": defaults,
     }
     env: dict[str, object] = {name: f"${{{name}}}" for name in service.secrets}
-    told = ["Secrets come from the environment of whoever runs sparkrun."] if env else []
+    told = ["Secrets come from the environment of whoever runs sparkrun, where each has to be set."] if env else []
     env |= {name: value or "" for name, value in _variables(spec)}
     found |= {"env": noted(env, *told)} if env else {}
     copies = [
