@@ -30,7 +30,9 @@ def seeds() -> Sequence[bytes]:
 def read(data: bytes) -> object:
     """Read a text as each form, make recipes and stacks of it, and write them as YAML."""
     text = data.decode(errors="replace")
-    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text, ".env": text})
+    material = Material(
+        text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text, ".env": text}
+    )
     made = [registry.parts_of({registry.MANIFEST: text})]
     for reader in _READERS:
         reader.recognises(material)
