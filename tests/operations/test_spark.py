@@ -77,6 +77,13 @@ def test_a_service_from_its_plan_to_its_end_with_nothing_printed(
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_fits_beside_what_is_asked_without_a_plan_for_each(spark: Spark) -> None:
+    found = spark.fits("e4b-nvfp4")
+    kinds = {one.name: one.kind for one in found.recipes}
+    assert (kinds["e4b-nvfp4"], kinds["26b-a4b-fp8"]) == ("runs", "now")
+    assert found.beside == ("e4b-nvfp4",)
+
+
 def test_a_set_that_does_not_fit_is_an_answer_to_plan_and_an_error_of_up_with_the_ways(
     spark: Spark, fake: FakeSpark
 ) -> None:

@@ -203,12 +203,12 @@ def _service(world: World, ready: ReadyModel, seen: FitLook, text: str) -> Servi
 def _context(service: Service, seen: FitLook) -> FreshLine:
     """Return the line of the context: the longest that fits beside the others, else the longest that fits alone."""
     whole = service.resizer.once.shape.max_context
-    others = f"beside {', '.join(seen.around.names)}" if seen.around.names else "beside nothing else"
+    others = f"beside {', '.join(seen.around.names)}" if seen.around.names else "while nothing else runs"
     longest, own = longest_context(service, seen.around), service.recipe.limits.context
     if not longest:
         why = f"it does not fit {others}: this is the longest that fits this host alone"
         return FreshLine(_CONTEXT, own, why, "`sparkctl fits` says what would have to stop", guessed=True)
-    of = f"the model's own, and it fits {others}" if longest == whole else f"the longest that fits {others}"
     free = format_gib(seen.around.pool.available_bytes)
-    more = "" if longest == whole or whole is None else f" of the model's {whole:,}"
-    return FreshLine(_CONTEXT, longest, f"{of}{more}, with {free} available", "the plan of this host, as it was then")
+    of = "" if whole is None else f" of the model's {whole:,} tokens"
+    why = f"the model's own, and it fits {others}" if longest == whole else f"the longest{of} that fits {others}"
+    return FreshLine(_CONTEXT, longest, f"{why}, with {free} available", "the plan of this host, as it was then")

@@ -52,7 +52,7 @@ def test_a_repository_becomes_a_recipe_that_lints_plans_and_renders(spark: FakeS
     assert "reasoning-parser: qwen3\n" in text
     assert "tool-call-parser: hermes\n" in text
     assert "image: vllm/vllm-openai:v0.33.0\n" in text
-    assert "# the model's own, and it fits beside nothing else" in text
+    assert "# the model's own, and it fits while nothing else runs" in text
     spark.run("recipes", "lint", "qwen3-8b-law").expect(0)
     assert spark.run("plan", "qwen3-8b-law", "--json").expect(0).json["fits"]
     assert "--tool-call-parser hermes" in spark.run("render", "qwen3-8b-law").expect(0).out
@@ -102,7 +102,7 @@ def test_the_context_is_the_longest_that_fits_beside_what_runs_or_is_named(spark
     assert not none["fits"]
     (line,) = [line for line in none["lines"] if line["key"] == "limits.context"]
     assert line["guessed"]
-    assert "it does not fit beside nothing else" in line["why"]
+    assert "it does not fit while nothing else runs" in line["why"]
 
 
 def test_several_answers_are_told_and_a_flag_settles_them(spark: FakeSpark) -> None:
