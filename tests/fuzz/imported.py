@@ -30,9 +30,8 @@ def seeds() -> Sequence[bytes]:
 def read(data: bytes) -> object:
     """Read a text as each form, make recipes and stacks of it, and write them as YAML."""
     text = data.decode(errors="replace")
-    material = Material(
-        text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text, ".env": text}
-    )
+    beside = dict.fromkeys(("base.yaml", "one.yaml", ".env"), text)
+    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, beside)
     made = [registry.parts_of({registry.MANIFEST: text})]
     for reader in _READERS:
         reader.recognises(material)

@@ -147,9 +147,12 @@ def _exported(
     sets = [word for override in overrides for word in ("--set", secrets.shown(override))]
     asked = shlex.join(["sparkctl", "export", name, "--as", target.value, *sets])
     routes = () if whole is None else declared_routes(whole)
-    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem if "/" in name else name.replace(":", "-"))
+    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem if "/" in name else name).strip("-.") or "exported"
     where = "" if folder is None else str(folder)
-    return ExportedSet(title, asked, tuple(found), routes, where), [services[one.name] for one in found]
+    gateway = None if whole is None else whole.stack.gateway
+    address = "" if gateway is None else f"{gateway.bind}:{gateway.port}"
+    exported = ExportedSet(title, asked, tuple(found), routes, where, name, address)
+    return exported, [services[one.name] for one in found]
 
 
 def _service(

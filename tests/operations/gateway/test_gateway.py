@@ -13,7 +13,6 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.gateway.acting.resolved import USUAL
 from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.gateway.run import AskedGateway, run
@@ -22,6 +21,7 @@ from sparkctl.operations.page.view import BoxView
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import APPLYING
+from sparkctl.planning.box.declared import USUAL_GATEWAY
 from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
 from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
@@ -379,7 +379,7 @@ def test_a_stack_that_is_applied_while_it_runs_is_served_from_then_on(bench: Gat
 
 
 def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(bench: GatewayBench) -> None:
-    bench.gateway.expect("box", USUAL)
+    bench.gateway.expect("box", USUAL_GATEWAY)
     bench.gateway.world.report.progress(E4B, "loading weights", "", 0.5)
     request = bench.door.ask(E4B, more={"stream": True})
     listing = bench.door.get("/v1/models")
@@ -397,11 +397,11 @@ def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(ben
 
 
 def test_who_waits_for_a_stack_that_never_comes_is_told_so(bench: GatewayBench) -> None:
-    bench.gateway.expect("box", replace(USUAL, wait_s=0.02))
+    bench.gateway.expect("box", replace(USUAL_GATEWAY, wait_s=0.02))
     refused = bench.door.ask(E4B).refused()
     assert (refused.status, refused.code, refused.retry_after_s) == (503, "not_ready", 30)
     assert refused.message == "it was not there within 0s: the stack box is put into effect"
-    bench.gateway.expect("other", USUAL)
+    bench.gateway.expect("other", USUAL_GATEWAY)
     request = bench.door.ask(E4B)
     bench.gateway.close_door()
     assert request.refused().code == "nothing_applied"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.recipes.exchange.material import Material
-from sparkctl.recipes.exchange.sources.compose.reader import ComposeFile, compose_file
+from sparkctl.recipes.exchange.sources.compose.reader import PROFILES, ComposeFile, compose_file, stack
 from sparkctl.world.docker_run import grammar
 from tests.support.paths import FIXTURES
 from tests.support.tools import done, tool
@@ -143,6 +144,16 @@ def test_who_comes_after_whom_and_what_starts_by_itself_is_for_the_stack() -> No
     assert found.after == {"chat": (), "embed": ("chat",), "two-gpus": ()}
     assert found.started == ("chat",)
     assert [launch.name for launch in found.launches.values()] == ["chat-small", "embed", "two-gpus"]
+
+
+def test_a_stack_has_what_starts_by_itself_and_docker_starts_none_of_it_again() -> None:
+    material = material_of(FOLDER / "box", "compose.yaml")
+    found = stack(material)
+    (chat,) = found.services
+    assert (found.name, chat.launch, chat.keys) == ("box", "chat-small", {"set": {"container.restart": "no"}})
+    assert "embed, two-gpus" in found.notes[0]
+    every = stack(replace(material, variables={**material.variables, PROFILES: "*"}))
+    assert [dict(one.keys) for one in every.services[1:]] == [{"after": ["chat-small"]}, {}]
 
 
 def test_what_no_word_of_docker_run_says_stays_over_with_a_reason() -> None:

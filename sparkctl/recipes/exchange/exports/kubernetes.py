@@ -51,11 +51,11 @@ def manifests(exported: ExportedSet) -> Export:
 
 
 def _about(exported: ExportedSet) -> tuple[str, ...]:
-    made, _, up = promises.header(exported, _TOOL)
+    made, _, *up = promises.header(exported, _TOOL)
     found = [
         made,
         "Kubernetes adds up what pods request, and looks at no memory of a GPU: each requests what sparkctl admits.",
-        up,
+        *up,
         "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector.",
         "nvidia.com/gpu wants NVIDIA's device plugin (or GPU operator), which gives a whole GPU to one pod.",
     ]

@@ -47,7 +47,7 @@ def read(material: Material) -> list[Launch]:
         take_executor(draft)
     else:
         draft.options += [Word(text, draft.place) for text in ("--gpus", "all", "--ipc", "host")]
-    runner.take_env(draft)
+    runner.take_env(draft, by_shell=True)
     _take_command(draft)
     _take_model(draft)
     sparkrun_keys.take_revision(draft)

@@ -33,6 +33,7 @@ _LOCAL_BUILD: Final = re.compile(
     r"vllm-node(?:-[a-z0-9-]+)?(?::[\w.-]+)?|[a-z0-9-]*(?:local|custom)[a-z0-9-]*(?::[\w.-]+)?"
 )
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_RUNS: Final = re.compile(r"\$\(|`")
 _EVERY_ADDRESS: Final = {"0.0.0.0", "::", ""}  # noqa: S104  (what the source says)
 _OF_HOST: Final = {"HOME", "PWD", "USER", "UID", "GID", "HOSTNAME"}
 
@@ -126,8 +127,8 @@ def take_description(draft: ReadRecipe, *texts: Word | None) -> None:
         draft.further["description"] = " ".join(found.text.split())
 
 
-def take_env(draft: ReadRecipe) -> None:
-    """Take the variables of the server."""
+def take_env(draft: ReadRecipe, *, by_shell: bool = False) -> None:
+    """Take the variables of the server; ``by_shell``: a shell of the runner assigns them, and may run what is there."""
     env = draft.keys.below("env")
     for name in env:
         node = env.take(name)
@@ -136,6 +137,8 @@ def take_env(draft: ReadRecipe) -> None:
             env.leave(name, "it has no value")
         elif text is None:
             env.leave(name, "expected a text")
+        elif by_shell and _RUNS.search(text):
+            env.leave(name, "its runner has a shell run a command for its value", "the value itself")
         else:
             value = _expanded(text, draft.material.variables)
             draft.options += [Word("--env", bare(node.key)), Word(f"{name}={value}", bare(node.place))]
