@@ -346,6 +346,7 @@ TARGETS: Final[dict[str, Target]] = {
     "job-log": Target(_these(*jobs.LOGS), jobs.printed, 20),
     "pip": Target(_these(*jobs.PIP), jobs.pip, 20),
     "imported": Target(imported.seeds, imported.read, 20),
+    "imported-script": Target(imported.scripts, imported.read_script, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),
