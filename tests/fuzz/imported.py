@@ -32,9 +32,9 @@ from tests.support.paths import EXCHANGE, FIXTURES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCRIPTS: Final = FIXTURES / "imports"
 _READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm, compose)
 _STACKS: Final = (llama_swap, litellm, compose)
+SCRIPTS: Final = FIXTURES / "imports"
 
 
 def scripts() -> Sequence[bytes]:

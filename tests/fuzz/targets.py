@@ -36,6 +36,7 @@ from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, CatalogEntry, Root
+from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
@@ -398,6 +399,14 @@ TARGETS: Final[dict[str, Target]] = {
     "diagnosed": Target(_files("*.log", root=VLLM), _with_file("a.log", "diagnose", "FILE"), COMMANDS),
     "prompts": Target(_these(b"one\ntwo\n"), _with_file("p.txt", "bench", "a", "--prompts", "FILE"), COMMANDS),
     "rendered": Target(_files("recipes/*.yaml"), _with_file("a.yaml", "render", "FILE"), COMMANDS),
+    **{
+        f"exported-{tool.value}": Target(
+            _files("recipes/*.yaml", "recipes/stacks/*.yaml"),
+            _with_file("a.yaml", "export", "FILE", "--as", tool.value, "--json"),
+            COMMANDS,
+        )
+        for tool in ExportTarget
+    },
     "planned": Target(
         _files("recipes/*.yaml", "recipes/stacks/*.yaml"), _with_file("a.yaml", "plan", "FILE"), COMMANDS
     ),
