@@ -65,8 +65,8 @@ def command(
     word that is rendered otherwise is explained. Then the recipe is checked and planned.
     """
     name: str | None = given["name"]
-    choices = Choices(frozenset(given["allow"]), name, given["image"])
-    piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
+    choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"])
+    piped = importing.piped_text(sys.stdin.buffer) if source == importing.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
     variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
     baker = ModBaker(session.world) if given["bake"] and not given["check"] else None

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from sparkctl.base import document, named_file, regular_file
 from sparkctl.base.errors import InputError, Place, ProblemsError
@@ -45,6 +45,7 @@ MOST_BYTES: Final = 10 * MIB
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_LONGEST_NAME: Final = 100
 _MODE: Final = 0o644
 _STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
@@ -93,12 +94,30 @@ class FormCount(NamedTuple):
     leftovers: Mapping[str, int]
 
 
+def piped_text(stream: BinaryIO) -> str:
+    """Return the text that is piped.
+
+    Raises:
+        InputError: it is too large, or no text.
+    """
+    content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise InputError(f"more than {MOST_BYTES:,} bytes are piped, the most that is read", hint="pipe a part of it")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        message = f"what is piped is no text in UTF-8 (byte {error.start})"
+        raise InputError(message, hint="pipe a script, or a document with one") from None
+
+
 def materials(source: str, piped: str, variables: Mapping[str, str]) -> tuple[list[Material], ReadFolder | None]:
     """Return the files that a source is: one, ``piped`` for ``-``, or all of a folder.
 
     Raises:
         InputError: it is not there, cannot be read, or is too large.
     """
+    if not source:
+        raise InputError("the source has no name", hint="name a file or a folder, or - for what is piped")
     if source == STDIN:
         return [Material(piped, STDIN, {**_said(Path.cwd()), **variables})], None
     path = named_file.from_home(source)
@@ -255,13 +274,29 @@ def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
 
 
 def _candidates(made: Made) -> Iterator[str]:
-    name = made.name if _SERVICE.fullmatch(made.name) else f"model-{made.name}"
-    name = name if _SERVICE.fullmatch(name) else "imported"
-    yield name
+    yield _service(made.name)
     model = made.keys.get("model")
-    of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
+    of_model = _service(named_after(model.get("repo") if isinstance(model, dict) else model))
     yield of_model
     yield from (f"{of_model}-{number}" for number in range(2, _MOST_ALIKE))
+
+
+def _service(name: str) -> str:
+    """Return a name that a container and a file may have, made of another."""
+    short = name[:_LONGEST_NAME]
+    return next((one for one in (short, f"model-{short}") if _SERVICE.fullmatch(one)), "imported")
+
+
+def checked_name(name: str) -> str:
+    """Return a name that an operator gives.
+
+    Raises:
+        InputError: no container can be called so.
+    """
+    if _service(name) != name:
+        hint = f"two to {_LONGEST_NAME} letters, digits, _ . -, beginning with a letter or a digit"
+        raise InputError(f"{name!r} is no name of a recipe", hint=hint)
+    return name
 
 
 def counted(imports: Imports) -> list[FormCount]:
@@ -293,7 +328,8 @@ def _leftovers(recipes: Sequence[ImportedRecipe], stacks: Sequence[ImportedStack
 def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
     """Write the recipes, and the stacks below them, into the operator's folder, or into ``folder``; all, or none.
 
-    ``over``: in the place of files of the same names.
+    ``over``: in the place of files of the same names. A file that is there already as it would be written, such as
+    after an import that was killed, is none of them.
 
     Raises:
         InputError: one of them is there already, there is no permission, or the disk is full; then nothing is changed.
@@ -303,11 +339,11 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     for stack in imports.stacks:
         if stack.usable:
             contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
-    there = [path for path in contents if os.path.lexists(path)]
+    before = {path: world.files.content(path) for path in contents}
+    there = [path for path, content in contents.items() if os.path.lexists(path) and before[path] != content]
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"
         raise InputError(message, hint="--replace writes over them, --name gives another name")
-    before = {path: world.files.content(path) for path in contents}
     done: list[Path] = []
     try:
         for path, content in contents.items():
