@@ -55,6 +55,13 @@ files:
 """
 
 
+LAUNCH = "launch.sh"
+SCRIPT = f"""\
+export HF_TOKEN={WORD}
+docker run -d --name brought --gpus all -p 8123:8000 -e HF_TOKEN -e MY_AUTH={FLAG} \\
+  -e "DB=postgres://u:{ADDRESS}@h/db" vllm/vllm-openai:v0.20.2 --model Qwen/Qwen3-8B --api-key {DOUBLE}
+"""
+"""How somebody starts a server, with all that has to stay in that file alone."""
 JOB = "quantize-26b-fp8"
 STACK = "boxed"
 
@@ -79,6 +86,7 @@ def prepare(operator: Operator, name: str) -> None:
     file.write_text("".join(f"{key}={value}\n" for key, value in stored.items()))
     file.chmod(0o600)
     operator.write("mods/addressed/mod.yaml", MOD)
+    operator.write(LAUNCH, SCRIPT)
     for broken, more in BROKEN.items():
         operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
     operator.write(
@@ -139,6 +147,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
     yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from _of_other_tools(report.parent.parent / "folder" / LAUNCH)
     yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
@@ -171,6 +180,12 @@ def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]
         for target in ExportTarget:
             yield ["export", one, "--as", target.value, "--json"]
     yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
+
+
+def _of_other_tools(launch: Path) -> Iterator[list[str]]:
+    """Yield what reads the file of another tool."""
+    for more in ([], ["--check"], ["--json", "--replace"], ["--name", AUTH]):
+        yield ["import", str(launch), *more]
 
 
 def _of_generations() -> Iterator[list[str]]:
@@ -354,7 +369,7 @@ def test_no_key_that_sparkctl_made_is_found(tmp_path: Path) -> None:
     caller = operator.run("keys", "add", "laptop").expect(0).out.strip()
     gateway = operator.start("gateway", "run", STACK)
     try:
-        wait_for(lambda: "the gateway listens at" in gateway.told())
+        wait_for(lambda: "keeps generation" in gateway.told())
         (file,) = operator.home.rglob("server-keys/mine")
         keys = {"the caller's": caller, "the server's": file.read_text().strip()}
         print_environment(operator, "mine")

@@ -24,6 +24,7 @@ from sparkctl.recipes.exchange.sources import (
     systemd,
     vllm_recipes,
 )
+from sparkctl.recipes.exchange.sources.compose import reader as compose
 from sparkctl.recipes.exchange.stacked import stack_of
 from tests.recipes.exchange.shell.test_script import TRAPS
 from tests.support.paths import EXCHANGE, FIXTURES
@@ -31,9 +32,9 @@ from tests.support.paths import EXCHANGE, FIXTURES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm, compose)
+_STACKS: Final = (llama_swap, litellm, compose)
 SCRIPTS: Final = FIXTURES / "imports"
-_READERS: Final = (eugr, sparkrun, vllm_recipes, llama_swap, litellm)
-_STACKS: Final = (llama_swap, litellm)
 
 
 def scripts() -> Sequence[bytes]:
@@ -59,13 +60,15 @@ def read_script(data: bytes) -> object:
 
 def seeds() -> Sequence[bytes]:
     """Return a file of each form."""
-    return tuple(path.read_bytes() for path in sorted(EXCHANGE.glob("*.yaml")))
+    own = sorted(EXCHANGE.glob("*.yaml"))
+    return tuple(path.read_bytes() for path in (*own, *sorted((FIXTURES / "compose").rglob("*.y*ml"))))
 
 
 def read(data: bytes) -> object:
     """Read a text as each form, make recipes and stacks of it, and write them as YAML."""
     text = data.decode(errors="replace")
-    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, {"base.yaml": text, "one.yaml": text})
+    beside = dict.fromkeys(("base.yaml", "one.yaml", ".env"), text)
+    material = Material(text, "a/one.yaml", {"HOME": "~", "PWD": "/a"}, beside)
     made = [registry.parts_of({registry.MANIFEST: text})]
     for reader in _READERS:
         reader.recognises(material)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.engine_fixtures import ENGINES
-from tests.support.thorough import THOROUGH, pairs
+from tests.support.thorough import SHARE, THOROUGH, Share, pairs
 from tests.support.workers import ORDER, VLLM, rank, unit_of
 
 
@@ -53,4 +53,10 @@ def test_a_part_of_the_pairs_has_each_of_both() -> None:
 @pytest.mark.a_part(2)
 @pytest.mark.parametrize("case", range(5))
 def test_of_the_cases_of_a_part_two_are_tried(case: int) -> None:
-    assert THOROUGH or case in {0, 2}
+    assert THOROUGH or SHARE or case in {0, 2}
+
+
+def test_every_place_is_in_one_share() -> None:
+    shares = [Share(number, 4) for number in range(4)]
+    for place in range(40):
+        assert sum(share.has(place) for share in shares) == 1

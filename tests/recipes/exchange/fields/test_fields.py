@@ -108,6 +108,7 @@ def test_a_flag_of_vllm_goes_into_its_field_or_into_args(flags: str, path: str, 
         (f"--entrypoint vllm own:1 serve {REPO}", "vllm-serve", ""),
         (f"--entrypoint python3 own:1 -m vllm.entrypoints.openai.api_server --model {REPO}", "vllm-serve", ""),
         (f"--entrypoint bash own:1 -c 'exec vllm serve {REPO}'", "vllm-serve", ""),
+        (f"-e MODEL={REPO} own:1 bash -c 'vllm serve $MODEL'", "vllm-serve", None),
         (f"own:1 bash -lc 'export A=1 && cd /x && vllm serve {REPO}'", "vllm-serve", None),
     ],
 )
