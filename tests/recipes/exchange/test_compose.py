@@ -149,6 +149,13 @@ def test_a_bomb_of_variables_is_refused() -> None:
         Filler({}).filled("${A:-" * 100_000)
 
 
+def test_long_texts_are_read_in_a_time_that_grows_with_them() -> None:
+    assert Filler({"A": "x"}).filled("}" * 200_000 + "$A") == "}" * 200_000 + "x"
+    lines = "x\n" * 200_000
+    assert environment_file(f"A='{lines}'\nB=1\n", {}).values == {"A": lines, "B": "1"}
+    assert environment_file(f'A="{lines}', {"A": ""}).values["A"] == "x"
+
+
 def test_lines_of_an_environment_file() -> None:
     text = "\ufeff# why\r\nexport A=1\r\nB = two  # three\nC='$A #'\nD=\"$A\\n\nx\"\nE: 5\nBARE\n= no\nF=${A\n"
     read = environment_file(text, {"BARE": "given"})
@@ -203,6 +210,13 @@ def test_what_gives_a_container_power_over_the_host_comes_along_by_its_own_name(
         *("--cap-add", "SYS_ADMIN"),
         *("--volume", "/var/run/docker.sock:/var/run/docker.sock"),
     ]
+
+
+def test_gpus_that_are_asked_for_twice_are_asked_for_once() -> None:
+    devices = "deploy: {resources: {reservations: {devices: [{count: all, capabilities: [gpu]}]}}}"
+    launch = one(f"{SERVER}\n    {devices}\n    gpus: [{{device_ids: ['0', '1']}}]")
+    assert options(launch) == ["--gpus", "all"]
+    assert [left.what for left in launch.leftovers] == ['gpus: "device=0,1"']
 
 
 def test_a_key_that_nobody_knows_stays_over() -> None:

@@ -111,7 +111,7 @@ def take_image(draft: ReadRecipe) -> None:
     if draft.image is not None and _LOCAL_BUILD.fullmatch(draft.image.text):
         why = "an image of this name is built on the host, and no registry has it"
         draft.leave(
-            draft.image.place, f"container: {draft.image.text}", why, "build it, or set image to a published one"
+            draft.image.place, f"container: {draft.image.text}", why, "the image, built here, or a published one"
         )
 
 
