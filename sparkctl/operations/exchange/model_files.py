@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
+    from sparkctl.operations.memory.hub_models import HubAnswer
 
 _COMMIT: Final = 8
 
@@ -76,13 +77,15 @@ def _repository_of(folder: Path, facts: ModelFacts) -> str | None:
 
 def _of_hub(world: World, repo: str) -> ModelMaterial:
     try:
-        answer = hub_models.asked(world, repo, None)
+        answer: HubAnswer | None = hub_models.asked(world, repo, None)
     except InputError:
-        known = world.catalog.facts_by_repo().get(repo)
-        if known is None:
+        answer = hub_models.known(world, repo, None)
+        sheet = world.catalog.facts_by_repo().get(repo)
+        if answer is None and sheet is None:
             raise
-        facts = world.catalog.load("facts", known, ModelFacts)
-        return ModelMaterial(repo, facts, Once(facts), f"the model facts {known}; the hub did not answer")
+        if answer is None:
+            facts = world.catalog.load("facts", str(sheet), ModelFacts)
+            return ModelMaterial(repo, facts, Once(facts), f"the model facts {sheet}; the hub did not answer")
     try:
         texts = dict(world.hub.texts(repo, None, TEXTS))
     except InputError as error:
