@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.memory.hub_models import HubAnswer
 
 _COMMIT: Final = 8
 
@@ -77,15 +76,15 @@ def _repository_of(folder: Path, facts: ModelFacts) -> str | None:
 
 def _of_hub(world: World, repo: str) -> ModelMaterial:
     try:
-        answer: HubAnswer | None = hub_models.asked(world, repo, None)
+        answer = hub_models.asked(world, repo, None)
     except InputError:
-        answer = hub_models.known(world, repo, None)
-        sheet = world.catalog.facts_by_repo().get(repo)
-        if answer is None and sheet is None:
-            raise
-        if answer is None:
-            facts = world.catalog.load("facts", str(sheet), ModelFacts)
+        kept, sheet = hub_models.known(world, repo, None), world.catalog.facts_by_repo().get(repo)
+        if kept is None and sheet is not None:
+            facts = world.catalog.load("facts", sheet, ModelFacts)
             return ModelMaterial(repo, facts, Once(facts), f"the model facts {sheet}; the hub did not answer")
+        if kept is None:
+            raise
+        answer = kept
     try:
         texts = dict(world.hub.texts(repo, None, TEXTS))
     except InputError as error:
