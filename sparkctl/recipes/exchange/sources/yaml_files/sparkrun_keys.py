@@ -65,7 +65,10 @@ def take_around(draft: ReadRecipe) -> None:
     config = keys.below("runtime_config")
     config.leave("build_args", "the image is built with these arguments", "the image, built here, or a published one")
     config.rest("a setting of sparkrun's runtime")
-    for key in ("sparkrun_version", "executor", "capabilities", "unsupported_capabilities", "maintainer"):
+    executor = keys.text("executor")
+    if executor is not None and executor.text != "docker":
+        draft.leave(executor.place, f"executor: {executor.text}", "a server runs in a container of docker here")
+    for key in ("sparkrun_version", "capabilities", "unsupported_capabilities", "maintainer"):
         keys.take(key)
 
 
