@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.gateway.by_hand import ByHand
 from sparkctl.operations.gateway.metrics import GatewayMetrics
-from sparkctl.operations.page.by_hand import ByHand
 from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage
 from tests.support.door_bench import DoorBench, Got, bench

@@ -207,10 +207,15 @@ def _among(said: DeclaredService, beside: Sequence[str]) -> DeclaredService:
 def _carried(mod: MountedMod, every: Sequence[MountedMod], *, carried: bool) -> CarriedMod:
     if not carried:
         return CarriedMod(mod.mod, mod.target, str(mod.source))
-    name = f"{mod.mod}-{Path(mod.name).name}"
-    if len([one for one in every if f"{one.mod}-{Path(one.name).name}" == name]) > 1:
-        name = f"{mod.mod}-{mod.md5[:8]}-{Path(mod.name).name}"
+    name = _beside(mod)
+    if len([one for one in every if _beside(one) == name]) > 1:
+        name = f"{mod.md5[:8]}-{name}"
     return CarriedMod(mod.mod, mod.target, str(mod.source), name, on_disk.verified(mod))
+
+
+def _beside(mod: MountedMod) -> str:
+    """Return the name of a copy: what a ConfigMap takes for a key is a name of a file, too."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{mod.mod}-{Path(mod.name).name}")
 
 
 def _copies(exported: ExportedSet, target: ExportTarget) -> list[ExportedFile]:

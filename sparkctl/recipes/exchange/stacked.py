@@ -103,7 +103,7 @@ def _left(one: SourceService) -> list[Leftover]:
         return []
     where = f"{one.served or 'a server'} at port {one.port}" if one.port is not None else str(one.served)
     why = "no recipe here serves it under this name or at this port"
-    return [Leftover(one.place, where, why, "import what starts it, then this file again")]
+    return [Leftover(one.place, where, why, "an import of what starts it, and then of this file")]
 
 
 def _found(one: SourceService, known: Sequence[KnownRecipe]) -> str | None:

@@ -263,6 +263,33 @@ def test_a_look_that_is_held_up_keeps_nobody_waiting_and_is_said(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_a_defect_in_a_look_is_said_and_passes_with_the_next_one(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.run("up", E4B).expect(0)
+
+    class Defect(BoxWatch):
+        wrong = False
+
+        def look(self) -> BoxView:
+            if self.wrong:
+                raise KeyError("gone")
+            return super().look()
+
+    async def run() -> None:
+        watch = Defect(spark.world(FakeReport()))
+        live = LiveBox(watch, lambda: 0.0)
+        assert (await live.fresh(-1.0)).problem is None
+        watch.wrong = True
+        told = health.sentence(await live.fresh(-1.0))
+        assert "a defect of sparkctl kept it from looking (KeyError: 'gone')" in told.words
+        assert "please report it" in told.todo
+        assert live.view().service(E4B) is not None, "what was seen before is shown"
+        watch.wrong = False
+        assert (await live.fresh(-1.0)).problem is None
+
+    asyncio.run(run())
+
+
 # --- who may ---------------------------------------------------------------------------------------------------------
 
 

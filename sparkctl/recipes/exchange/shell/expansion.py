@@ -33,6 +33,7 @@ _FOLDER: Final = re.compile(
 _FIELDS: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s\ue000])+")
 """What a shell splits a value into; what is unknown stays in one piece."""
 _SAID: Final = {"id -u": "UID", "id -g": "GID", "whoami": "USER", "id -un": "USER", "hostname": "HOSTNAME"}
+_PLACE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _DEFAULTS: Final = frozenset({":-", "-", ":=", "="})
 _ALL: Final = frozenset({"@", "*"})
 
@@ -55,26 +56,31 @@ class _OpenWords:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._whole: list[Word] = []
-        self._open: Word | None = None
+        self._open: list[str] | None = None
+        self._at = place
 
     def text(self, text: str) -> None:
         """Append to the word that is open."""
-        before = self._open.text if self._open else ""
-        self._open = Word(before + text, self._open.place if self._open else self._place)
+        self._append(text, self._place)
 
     def items(self, items: Sequence[Word], *, joins_left: bool, joins_right: bool) -> None:
         """Append words: the first joins what is open, and the last stays open for what follows."""
         for index, item in enumerate(items):
             if index or not joins_left:
                 self._close()
-            before = self._open
-            self._open = item if before is None or not before.text else before._replace(text=before.text + item.text)
+            self._append(item.text, item.place)
         if items and not joins_right:
             self._close()
 
+    def _append(self, text: str, place: Place) -> None:
+        if self._open is None or self._open == [""]:  # the place is that of the first characters
+            self._open, self._at = [text], place
+        else:
+            self._open.append(text)
+
     def _close(self) -> None:
         if self._open is not None:
-            self._whole.append(self._open)
+            self._whole.append(Word("".join(self._open), self._at))
             self._open = None
 
     def all(self) -> list[Word]:
@@ -176,7 +182,7 @@ class Expander:
             return str(len(self.positional))
         if name in _ALL:
             return self.positional
-        if name.isdigit() and name != "0" and int(name) <= len(self.positional):
+        if _PLACE.fullmatch(name) and int(name) <= len(self.positional):
             return self.positional[int(name) - 1].text
         if name in {"BASH_SOURCE", "0"}:
             folder = self._variables.get("PWD")
@@ -188,6 +194,8 @@ class Expander:
 
     def _operated(self, part: Parameter, value: str | None) -> str:
         operator = part.operator
+        if operator == "@" and self._argument(part) == "Q" and value is not None:
+            return " ".join(_quoted(one) for one in self._each(part, value))
         empty = value is None or (operator.startswith(":") and value == "")
         if operator in _DEFAULTS:
             return self._default(part) if empty or value is None else value
@@ -198,6 +206,12 @@ class Expander:
         if value is None:
             return self._absent(part)
         return value if operator in {"", ":?", "?"} else self._cut(part, value)
+
+    def _each(self, part: Parameter, value: str) -> list[str]:
+        """Return the texts that are quoted one by one: those of a list, or the one."""
+        items = self._value(part)
+        every = part.item in _ALL or part.name in _ALL
+        return [word.text for word in items] if isinstance(items, tuple) and every else [value]
 
     def _default(self, part: Parameter) -> str:
         default = self._argument(part)
@@ -240,13 +254,18 @@ class Expander:
         return text
 
 
+def _quoted(text: str) -> str:
+    """Return a text as ``${NAME@Q}`` has it."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
 def _text(value: Value | None, part: Parameter) -> str | None:
     """Return the text of a value; of a list the item that is asked for, or all with a space between."""
     if not isinstance(value, tuple):
         return value
     if part.item in _ALL or part.name in _ALL:
         return " ".join(word.text for word in value)
-    index = int(part.item) if part.item.isdigit() else 0
+    index = int(part.item) if _PLACE.fullmatch(part.item) else 0
     return value[index].text if index < len(value) else None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _START: Final = re.compile(
     r"\b(?:docker|podman|nerdctl)\s+(?:container\s+)?(?:run|create)\b|\bvllm\s+serve\b|vllm\.entrypoints\.openai\.api_server"
 )
-MOST_CHARACTERS: Final = 2_000_000
+MOST_CHARACTERS: Final = 500_000
 """Of a script: the largest that were found have 200,000."""
 
 

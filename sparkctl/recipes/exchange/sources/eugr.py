@@ -42,7 +42,7 @@ def read(material: Material) -> list[Launch]:
     sparkrun_keys.take_metadata(draft)
     runner.take_image(draft)
     runner.take_mods(draft)
-    keys.leave("build_args", _BUILD, "build the image, or set image to a published one")
+    keys.leave("build_args", _BUILD, "the image, built here, or a published one")
     if "executor_config" in keys:  # of sparkrun, which reads these recipes too
         take_executor(draft)
     else:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
 
 FORM: Final = "systemd unit"
+_MOST_STARTS: Final = 8
+"""Commands of one unit that are read: only a unit of Type=oneshot may have several."""
 _SECTION: Final = re.compile(r"^\[Service\][ \t]*$", re.MULTILINE)
 _KEY: Final = re.compile(r"([A-Za-z]+)[ \t]*=[ \t]*(.*)", re.DOTALL)
 _PREFIX: Final = re.compile(r"^[-@:+!|]+")
@@ -68,10 +70,11 @@ def read(material: Material) -> list[Launch]:
     """Return the launch of a unit; a unit that starts something else is refused."""
     lines = list(_lines(cleaned(material.text)))
     host = {**material.variables, **_environment(lines, material)}
-    starts = [line for line in lines if line.key == "ExecStart" and line.value]
+    starts = [line for line in lines if line.key == "ExecStart" and line.value][:_MOST_STARTS]
     found: list[Launch] = []
+    given = _set_by(lines, material)
     for start in starts:
-        launch = _started(start, replace(material, variables=host), _set_by(lines, material))
+        launch = _started(start, replace(material, variables=host), given)
         if launch is not None:
             found.append(replace(launch, leftovers=(*launch.leftovers, *_leftovers(lines, material))))
     if not found:

@@ -259,8 +259,16 @@ def test_kubernetes_says_what_it_has_no_word_for() -> None:
     assert container["env"][0]["valueFrom"] == {"secretKeyRef": {"name": "one-secrets", "key": "HF_TOKEN"}}
     assert container["securityContext"]["capabilities"] == {"add": ["IPC_LOCK"], "drop": ["NET_RAW"]}
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
+    assert container["resources"]["requests"]["memory"] == "1024Mi"
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 600
     assert read_yaml(of_service)["spec"]["ports"][0]["port"] == 9000
+
+
+def test_kubernetes_asks_for_no_more_memory_than_the_limit() -> None:
+    deployment = read_yaml(only(ExportTarget.KUBERNETES, service(memory=2**29)).split("---\n")[1])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"] == {"memory": "512Mi"}
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": 1, "memory": str(2**29)}
 
 
 def test_quadlet_gives_podman_what_has_no_key_of_its_own() -> None:

@@ -63,6 +63,7 @@ def words(text: str, **variables: str) -> list[str]:
         ("a x`# a remark` b", ["a", "x", "b"]),
         ("\ufeffa b\r\n", ["a", "b"]),
         ("a\tb", ["a", "b"]),
+        ("a\rb\xa0c\x0bd", ["a\rb\xa0c\x0bd"]),
         ("a >/dev/null 2>&1 b", ["a", "b"]),
         ("X=a; X+=b; a $X", ["a", "ab"]),
         ("Y=X; X=v; a ${!Y}", ["a", "v"]),
@@ -198,7 +199,21 @@ def test_nothing_of_a_script_is_run(tmp_path: Path) -> None:
 
 PIECES = st.lists(
     st.sampled_from(
-        [*"'\"\\$`(){}[];&|<>#=~* \n\tab1", "$(", "${", "X=", "<<E\n", "if ", "fi", "do", "\\\n", "X", "$X"]
+        [
+            *"'\"\\$`(){}[];&|<>#=~* \n\tab1",
+            "$(",
+            "${",
+            "X=",
+            "<<E\n",
+            "if ",
+            "fi",
+            "do",
+            "\\\n",
+            "X",
+            "$X",
+            "\r",
+            "\xa0",
+        ]
     ),
     max_size=40,
 )
@@ -216,7 +231,7 @@ TRICKY = [
     '"${A[@]}"', "${A[@]}", '"${A[*]}"', "${A[1]}", "${#A[@]}", 'p"${A[@]}"s', "$'a\\tb'", "$((N+1))", '"$((N * 2))"',
     "a#b", "\\#c", '"\\n"', "\\\nz", '"a\\\nb"', "${X:+w}", "${Q:+w}", "{a", "a}", "--x=$X", "'{\"k\": 1}'",
     '"{\\"k\\": \\"$X\\"}"', "~x", "a~", "b 2>&1", "2 >&1 b2",
-    "'2'>&1", "$", '"$"', "a$", "$N$N", '"$N"$N', "$S", '"$S"', "x$S", "${S}y",
+    "'2'>&1", '"${A[*]@Q}"', '"${X@Q}"', "$", '"$"', "a$", "$N$N", '"$N"$N', "$S", '"$S"', "x$S", "${S}y",
 ]  # fmt: skip
 SETTING = "X=value; N=7; S='  one two  '; A=(first 'second third' ''); "
 

@@ -43,6 +43,14 @@ def test_what_a_model_says_besides_stays_over() -> None:
     ]
 
 
+def test_variables_of_dockers_own_command_are_told() -> None:
+    """They are not in the container, unless docker is told to take them there."""
+    first = read(Material(CONFIG.replace("-e LIMIT=${limit}", "-e HF_HOME"), "c.yaml", HOST))[0]
+    assert "--env=HF_HOME=/data" in options(first)
+    assert not any("env: HF_HOME" in line for line in left(first))
+    assert any("env: HF_HOME" in line for line in left(read(Material(CONFIG, "c.yaml", HOST))[0]))
+
+
 def test_the_models_are_a_stack() -> None:
     """Started on demand and stopped when idle, unless they are loaded at the start or never put aside."""
     found = stack(Material(CONFIG, "llama-swap.yaml", HOST))

@@ -103,6 +103,31 @@ def test_what_power_its_runner_gives_is_told(config: str, told: list[str]) -> No
     assert [note[: len(one)] for note, one in zip(notes, told, strict=True)] == told
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("executor: docker", False),
+        ("executor: local", True),
+        ("builder: docker-pull", False),
+        ("runtime_cache: false", True),
+        ("scheduler: greedy", True),
+        ("runtime_config: {build_args: [--x]}", True),
+        ("stop_after_post: true", True),
+    ],
+)
+def test_what_is_done_around_the_server_stays_over(line: str, *, told: bool) -> None:
+    """What one Spark has no use for, or what sparkctl does in its own way."""
+    found = only(read, f"recipe_version: 2\nmodel: org/m\ncontainer: i\n{line}\n")
+    assert any(one.startswith("4: ") for one in left(found)) is told
+
+
+def test_a_model_may_be_a_folder_of_the_host() -> None:
+    """It is mounted where it is there, as sparkrun does it."""
+    found = only(read, RECIPE.replace("model: org/Example-7B", "model: /models/m"))
+    assert "--volume /models/m:/models/m:ro" in options(found)
+    assert command(found).startswith("vllm serve /models/m ")
+
+
 def test_folders_of_this_host_may_stand_under_volumes() -> None:
     """No key of sparkrun's: recipes for a runtime of one's own have it, and their model lies there."""
     found = only(read, RECIPE + "volumes: [~/models/m:/model:ro]\n")

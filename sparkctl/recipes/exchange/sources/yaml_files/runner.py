@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.fields.flag_fields import SEVERAL_HOSTS
+from sparkctl.recipes.exchange.images import NO_REGISTRY, is_built_here
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import unknown
 from sparkctl.recipes.exchange.sources.yaml_files import commands
@@ -29,9 +30,6 @@ TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9.]+")
-_LOCAL_BUILD: Final = re.compile(
-    r"vllm-node(?:-[a-z0-9-]+)?(?::[\w.-]+)?|[a-z0-9-]*(?:local|custom)[a-z0-9-]*(?::[\w.-]+)?"
-)
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _RUNS: Final = re.compile(r"\$\(|`")
 _EVERY_ADDRESS: Final = {"0.0.0.0", "::", ""}  # noqa: S104  (what the source says)
@@ -108,11 +106,9 @@ def take_nodes(draft: ReadRecipe) -> None:
 def take_image(draft: ReadRecipe) -> None:
     """Take the image, and say where nobody but the source's author has it."""
     draft.image = draft.keys.text("container")
-    if draft.image is not None and _LOCAL_BUILD.fullmatch(draft.image.text):
-        why = "an image of this name is built on the host, and no registry has it"
-        draft.leave(
-            draft.image.place, f"container: {draft.image.text}", why, "build it, or set image to a published one"
-        )
+    if draft.image is not None and is_built_here(draft.image.text):
+        needs = "the image, built here, or a published one (--image)"
+        draft.leave(draft.image.place, f"container: {draft.image.text}", NO_REGISTRY, needs)
 
 
 def take_mods(draft: ReadRecipe) -> None:
