@@ -112,7 +112,7 @@ def test_what_cannot_become_a_recipe_says_why(service: str, reason: str) -> None
 
 def test_a_block_of_a_document_is_read_with_the_lines_of_the_document() -> None:
     block = f"```yaml\nservices:\n  server:\n    {SERVER}\n```\n"
-    text = f"# Title\n\n{block}text\n```yaml\nservices:\n  server: {{image: '\n```\n```yaml\na: 1\n```\n"
+    text = f"# Title\n\n{block}text\n```yaml\nservices:\n  server:\n    image: 'x\n```\n```yaml\na: 1\n```\n"
     document = Material(text, "README.md", {"HOME": "~", "PWD": "/srv"})
     form = form_of(document)
     assert form is not None
