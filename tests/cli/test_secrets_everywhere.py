@@ -132,6 +132,10 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     for more in (["--upgrade", *sets], ["--check", "--json"], []):
         yield ["lock", "executor", *more]
     yield ["recipes", "lint"]
+    yield ["hosts", "doctor", AUTH]
+    yield ["hosts", "check", AUTH, "b"]
+    yield ["hosts", "add", "b", f"-o{AUTH}"]
+    yield ["hosts", "list", "--json"]
     yield ["measurements", "export"]
     yield ["measurements", "import", str(report)]
     yield ["facts", f"nobody/{AUTH}"]
