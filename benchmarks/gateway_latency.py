@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -28,6 +29,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psutil
 
+from sparkctl.cli import OBJECTS
+from sparkctl.operations.gateway.loop import settle
 from sparkctl.planning.gateway.body import BodyChanges, edited_pieces
 from sparkctl.world.door.server import open_door
 from sparkctl.world.door_ports import DoorPlace, Forward, Wait
@@ -168,6 +171,7 @@ class _Through:
 
 async def _door(told: Connection, url: str, pictures: str) -> None:
     door = await open_door(DoorPlace("127.0.0.1", 0), _Through(url, pictures))
+    settle()
     told.send(int(door.url.rpartition(":")[2]))
     await asyncio.Event().wait()
 
@@ -177,6 +181,7 @@ def _run_upstream(told: Connection) -> None:
 
 
 def _run_door(told: Connection, url: str, pictures: str) -> None:
+    gc.set_threshold(OBJECTS)  # as every command does
     asyncio.run(_door(told, url, pictures))
 
 

@@ -85,6 +85,11 @@ BROKEN_PIPE: Final = 141
 """As a shell has it for a program that SIGPIPE ended."""
 
 
+def module_of(name: str) -> str:
+    """Return the module of a command; a word of Python's own names no module."""
+    return f"sparkctl.cli.{COMMANDS[name][0]}.{'import_' if name == 'import' else name.replace('-', '_')}"
+
+
 class LazyGroup(click.Group):
     """A group whose help comes from a table, and whose commands are imported when they run."""
 
@@ -96,9 +101,7 @@ class LazyGroup(click.Group):
         """Import the command's module and return its command."""
         if cmd_name not in COMMANDS:
             return None
-        folder, _ = COMMANDS[cmd_name]
-        name = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")  # a word of Python names no module
-        module = importlib.import_module(f"sparkctl.cli.{folder}.{name}")
+        module = importlib.import_module(module_of(cmd_name))
         command: click.Command = module.command
         return command
 

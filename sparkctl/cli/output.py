@@ -39,10 +39,11 @@ class Output:
     ``boundary`` knows no value until the session gives it that of the world.
     """
 
-    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, stdin: TextIO | None = None) -> None:
         self.boundary = Boundary()
         self._stdout = stdout or sys.stdout
         self._stderr = stderr or sys.stderr
+        self._stdin = stdin or sys.stdin
         self._teller: PlainLines = PlainLines(self)
         self.simulated = False
         self.verbose = False
@@ -56,6 +57,31 @@ class Output:
     def unicode(self) -> bool:
         """Whether stdout takes every character; what it does not take is written as an escape."""
         return (self._stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+    @property
+    def answered(self) -> bool:
+        """Whether a person can be asked: they read stderr, and type into stdin."""
+        return self._stdin is not None and self._stdin.isatty() and self._stderr.isatty()
+
+    def choice(self, asks: str, options: Sequence[str]) -> int:
+        """Ask a person for one of several options, and return its place; an empty line is the first.
+
+        Raises:
+            EOFError: nobody answers any more.
+        """
+        self.say(asks)
+        for number, option in enumerate(options, 1):
+            self.say(f"  {number}  {option}")
+        while True:
+            self._stderr.write(f"{self._prefix}which (1 to {len(options)}, 1 unless said)? ")
+            self._stderr.flush()
+            line = self._stdin.readline()
+            if not line:
+                raise EOFError
+            if not line.strip():
+                return 0
+            if line.strip().isdecimal() and 1 <= int(line.strip()[:9]) <= len(options):
+                return int(line) - 1
 
     def result(self, text: str = "") -> None:
         """Print a result to stdout."""

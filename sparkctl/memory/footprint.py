@@ -39,11 +39,24 @@ _KV_BYTES_FLAG: Final = Version("0.10.2")
 
 
 class PlacePart(NamedTuple):
-    """What of a service is in one place at most: once it serves, and at its peak; ``words`` are its items as a line."""
+    """What of a service is in one place at most: once it serves, and at its peak.
+
+    ``words`` are its items as a line, or ``held`` the items, of which the line is made when somebody wants it.
+    """
 
     steady_bytes: int
     peak_bytes: int
     words: str
+    held: tuple[Item, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """Its items as a line, "" where they are not known."""
+        if not self.held:
+            return self.words
+        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in self.held if item.bytes >= GIB // 20]
+        most = f"at most {format_gib(self.steady_bytes)}"
+        return f"{' + '.join(shown)}, {most}" if shown else most
 
 
 class Footprint(NamedTuple):
@@ -123,12 +136,10 @@ class Footprint(NamedTuple):
     def part(self, where: Where) -> PlacePart:
         """Return what of it is on the GPU, or the host's, as the plan counts it."""
         items = [item for item in self.items if item.where is where]
-        held = [item for item in items if item.when is not When.START]
+        held = tuple(item for item in items if item.when is not When.START)
         steady = bound(held)
         peak = max(bound([item for item in items if item.name != GROWTH]), steady)
-        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in held if item.bytes >= GIB // 20]
-        words = f"{' + '.join(shown)}, at most {format_gib(steady)}" if shown else f"at most {format_gib(steady)}"
-        return PlacePart(steady, peak, words)
+        return PlacePart(steady, peak, "" if held else f"at most {format_gib(steady)}", held)
 
     @property
     def summary(self) -> str:

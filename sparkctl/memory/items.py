@@ -72,5 +72,8 @@ def bound(items: Iterable[Item]) -> int:
     The causes of the spreads have nothing to do with each other, so that not all items are at their most at once. The
     sum of all spreads would be more than any start was seen to take.
     """
-    held = list(items)
-    return middle(held) + math.isqrt(sum(item.spread**2 for item in held))
+    total = squares = 0
+    for item in items:
+        total += item.bytes
+        squares += item.spread * item.spread
+    return total + math.isqrt(squares)

@@ -152,7 +152,7 @@ def _known_bytes(world: World, one: Located, source: Source) -> int | None:
     """Return what a repository's weights take on disk: as model facts have it, or the hub said before."""
     model, speculative = one.loaded.recipe.model, one.loaded.recipe.speculative
     named = model.facts if source is one.model else speculative and speculative.facts
-    sheet = named or world.catalog.facts_of(source.repo)
+    sheet = named or world.catalog.facts_by_repo().get(source.repo)
     facts = world.catalog.load("facts", sheet, ModelFacts) if sheet else None
     known = facts.checkpoints if facts else []
     sizes = [checkpoint.size for checkpoint in known if checkpoint.repo == source.repo and checkpoint.size]

@@ -172,7 +172,7 @@ def _parts(service: Wanted, pool: Pool, memory: str) -> str:
     """Return of what a service's part of a memory is the sum."""
     split = service.gpu is not None and len(service.need.parts(pool)) > 1
     if split and service.gpu is not None:
-        told = service.gpu.host.words if memory == HOST else service.gpu.gpu.words
+        told = service.gpu.host.said if memory == HOST else service.gpu.gpu.said
     else:
         told = service.parts
     return f": {told}" if told else ""

@@ -49,6 +49,7 @@ HUB: Final = "hub"
 """The label of what is no file: a hub name, which stands for a recipe."""
 FOLDERS: Final = ("recipes", "mods", "templates", "checks", "jobs")
 _SERVED: Final = ("recipe", "stack")
+_KNOWN_REPO: Final = re.compile(r"\brepo: *[\"']?([^\"'\s,}]+)[\"']?[ ,}]*$", re.MULTILINE)
 
 
 class Root(NamedTuple):
@@ -154,10 +155,10 @@ class Catalog:
                     found |= values.secret_names(named_file.text(path))
         return frozenset(found)
 
-    def facts_of(self, repo: str) -> str | None:
-        """Return the name of the model facts that know a repository, None where none do."""
-        line = re.compile(rf"\brepo: *[\"']?{re.escape(repo)}[\"']?[ ,}}]*$", re.MULTILINE)
-        return next((entry.name for entry in self.entries("facts") if line.search(named_file.text(entry.path))), None)
+    def facts_by_repo(self) -> dict[str, str]:
+        """Return the names of the model facts that know repositories, by repository."""
+        entries = reversed(self.entries("facts"))  # of two the first counts
+        return {repo: entry.name for entry in entries for repo in _KNOWN_REPO.findall(named_file.text(entry.path))}
 
     def knows(self, name: str) -> bool:
         """Return whether a recipe, a stack or a stack's service has this name."""

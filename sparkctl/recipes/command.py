@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
-from sparkctl.mods import placed
+from sparkctl.base.lazy import LazyModule
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.recipes.host import caches
 from sparkctl.recipes.service import CERTIFICATE, KEY, Command, draft_argument, model_argument, url_of
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sparkctl.mods import placed
     from sparkctl.recipes.host.side import HostSide
     from sparkctl.recipes.recipe import FlagValue, Recipe, Scalar
     from sparkctl.recipes.service import Inputs, Service
     from sparkctl.world.spec import ContainerSpec
+else:
+    placed = LazyModule("sparkctl.mods.placed")
 
 
 def made(inputs: Inputs) -> Command:
@@ -127,7 +130,7 @@ def _record(inputs: Inputs) -> ServiceLabels:
         served_names=(recipe.serve.name, *recipe.serve.aliases),
         url=url_of(recipe),
         certificate=_certificate(recipe, inputs.host),
-        mods=placed.recorded(inputs.mods),
+        mods=placed.recorded(inputs.mods) if inputs.mods else (),
         ready=ReadySettings(ready.timeout, ready.probe, dict(ready.acceptance), tuple(recipe.checks)),
         claim_bytes=inputs.footprint.steady_bytes,
         peak_bytes=inputs.footprint.peak_bound_bytes,

@@ -72,10 +72,15 @@ class Loader(Locator):
         self._sheets: dict[str, ModelFacts] = {}
         self._onces: dict[int, Once] = {}
         self._templates: dict[str, Template] = {}
+        self._own_facts: dict[tuple[str, str | None], ModelFacts] = {}
 
     @cached_property
     def _mounter(self) -> Mounter:
         return mods.Mounter(self._catalog, self._operator, self._images, self.warnings)
+
+    @cached_property
+    def _facts_by_repo(self) -> dict[str, str]:
+        return self._catalog.facts_by_repo()
 
     def located(
         self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
@@ -268,13 +273,13 @@ class Loader(Locator):
         # A simulated Spark has every model, and none of their files.
         readable = self._models.readable(source.here) if source.here is not None else None
         if readable is not None:
-            return checkpoint.facts_of_folder(readable)
-        known = self._catalog.facts_of(source.repo) if revision is None else None
+            return self._read_once(("folder", str(source.here)), partial(checkpoint.facts_of_folder, readable))
+        known = self._facts_by_repo.get(source.repo) if revision is None else None
         if known is not None:
             return self._sheet(known)
         if self._hub is not None:
             try:
-                return self._hub(source.repo, revision)
+                return self._read_once((source.repo, revision), partial(self._hub, source.repo, revision))
             except InputError as error:
                 # What lies here damaged is the first that an operator has to know.
                 told = f"{source.missing}; {error.message}" if source.damaged else error.message
@@ -282,6 +287,12 @@ class Loader(Locator):
         absent = source.missing or f"{source.here} is not there"
         message = f"nothing is known of {source.repo} to plan with: no model facts are named, and {absent}"
         raise InputError(message, hint="name some in model.facts (recipes/models), or download it: sparkctl download")
+
+    def _read_once(self, of: tuple[str, str | None], read: Callable[[], ModelFacts]) -> ModelFacts:
+        """Return what a folder or the hub says, read once: headers of a large model take a third of a second."""
+        if of not in self._own_facts:
+            self._own_facts[of] = read()
+        return self._own_facts[of]
 
     def _sheet(self, name: str) -> ModelFacts:
         """Return what a file of model facts says, read once: services of one model share it."""

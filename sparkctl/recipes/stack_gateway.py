@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sparkctl.base.declarations import Declaration, Duration, Finding, NearPath, is_name, wrong
 from sparkctl.base.validation import nearest
+from sparkctl.planning.box.declared import USUAL_GATEWAY
 from sparkctl.recipes import values
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ REASONS: Final[tuple[Escalates, ...]] = (
     "down",
     "asked",
 )
-PORT: Final = 8090
-"""A choice: ports that follow from a service's name are 8100 to 8899, and 8000 and 8080 are what other servers take."""
 _OWN: Final = {
     "model": "the gateway fills in the name that the server has",
     "stream": "the client alone knows how it reads the answer",
@@ -76,11 +75,15 @@ class StackGateway(Declaration):
     """Where the gateway listens, and how long and how many wait at it."""
 
     bind: Annotated[str, AfterValidator(values.address)] = Field(
-        "127.0.0.1", description="the address on this host; others than its own want keys (`sparkctl keys`)"
+        USUAL_GATEWAY.bind, description="the address on this host; others than its own want keys (`sparkctl keys`)"
     )
-    port: int = Field(PORT, ge=1, le=65535, description="the port on this host")
-    wait: Duration = Field(540.0, description="how long a request waits at most; official clients give up after 600 s")
-    queue: int = Field(16, ge=0, description="so many requests wait for one service; each further one gets 429")
+    port: int = Field(USUAL_GATEWAY.port, ge=1, le=65535, description="the port on this host")
+    wait: Duration = Field(
+        USUAL_GATEWAY.wait_s, description="how long a request waits at most; official clients give up after 600 s"
+    )
+    queue: int = Field(
+        USUAL_GATEWAY.queue, ge=0, description="so many requests wait for one service; each further one gets 429"
+    )
     comments: bool = Field(default=True, description="a stream that waits is told what for, as comments")
     certificate: NearPath | None = Field(
         None, description="for https: a file with the certificate and its chain (PEM), from /, ~/ or the stack's folder"

@@ -14,7 +14,7 @@ from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport, FakeStore
 from tests.support.job_bench import JOB, JobBench
 from tests.support.measured import MEASURED
-from tests.support.paths import FIXTURES, REPOSITORY
+from tests.support.paths import FIXTURES, REPOSITORY, TESTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,8 @@ def documented(command: str) -> list[str]:
         ("mods show NAME", ["mods", "show", "gemma4-mtp-fix-only"]),
         ("render NAME", ["render", "e4b-nvfp4"]),
         ("explain NAME [FLAG]", ["explain", "e4b-nvfp4"]),
+        ("import FILE", ["import", str(TESTS / "fixtures/imports/run.sh")]),
+        ("import FOLDER --check", ["import", str(TESTS / "fixtures/imports"), "--check"]),
         ("export NAME --as TOOL", ["export", "e4b-nvfp4", "--as", "compose"]),
         ("job list", ["job", "list"]),
         ("job show NAME", ["job", "show", "quantize-26b-fp8"]),

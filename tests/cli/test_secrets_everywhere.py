@@ -23,9 +23,10 @@ import httpx2
 import pytest
 
 from sparkctl.base.shown import HIDDEN
-from sparkctl.cli import COMMANDS
+from sparkctl.cli import COMMANDS, module_of
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from tests.support.command_line import Operator, free_port, wait_for
+from tests.support.paths import TESTS
 from tests.support.thorough import THOROUGH
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ files:
 """
 
 
+LAUNCH = "launch.sh"
+SCRIPT = f"""\
+export HF_TOKEN={WORD}
+docker run -d --name brought --gpus all -p 8123:8000 -e HF_TOKEN -e MY_AUTH={FLAG} \\
+  -e "DB=postgres://u:{ADDRESS}@h/db" vllm/vllm-openai:v0.20.2 --model Qwen/Qwen3-8B --api-key {DOUBLE}
+"""
+"""How somebody starts a server, with all that has to stay in that file alone."""
 JOB = "quantize-26b-fp8"
 STACK = "boxed"
 
@@ -78,6 +86,7 @@ def prepare(operator: Operator, name: str) -> None:
     file.write_text("".join(f"{key}={value}\n" for key, value in stored.items()))
     file.chmod(0o600)
     operator.write("mods/addressed/mod.yaml", MOD)
+    operator.write(LAUNCH, SCRIPT)
     for broken, more in BROKEN.items():
         operator.write(f"recipes/{broken}.yaml", f"extends: {name}\n{more}")
     operator.write(
@@ -132,16 +141,13 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     for more in (["--upgrade", *sets], ["--check", "--json"], []):
         yield ["lock", "executor", *more]
     yield ["recipes", "lint"]
-    yield ["hosts", "doctor", AUTH]
-    yield ["hosts", "check", AUTH, "b"]
-    yield ["hosts", "add", "b", f"-o{AUTH}"]
-    yield ["hosts", "list", "--json"]
     yield ["measurements", "export"]
     yield ["measurements", "import", str(report)]
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_hosts(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from _of_other_tools(report.parent.parent / "folder" / LAUNCH)
     yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
     yield from _of_the_gateway()
@@ -153,6 +159,14 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["download", name]
 
 
+def _of_hosts() -> Iterator[list[str]]:
+    """Yield the commands about several hosts; none of them is there."""
+    yield ["hosts", "doctor", AUTH]
+    yield ["hosts", "check", AUTH, "b"]
+    yield ["hosts", "add", "b", f"-o{AUTH}"]
+    yield ["hosts", "list", "--json"]
+
+
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
     """Yield the commands that explain a recipe, and the one that makes one of a container."""
     for container in (name, AUTH):
@@ -161,6 +175,9 @@ def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:
     for asked in (["explain", name], ["upgrade", name, "--to", "0.33"]):
         yield [*asked, *sets]
         yield [*asked, *sets, "--json"]
+    for more in ([], ["--json"], ["--check"], ["--replace", "--var", f"THE_TOKEN={HUB}"]):
+        yield ["import", str(TESTS / "fixtures/imports/run.sh"), *more]
+    yield ["import", AUTH]
     yield ["explain", name, AUTH]
     yield ["upgrade", name, "--to", AUTH]
 
@@ -171,6 +188,12 @@ def _of_exports(name: str, folder: Path, sets: list[str]) -> Iterator[list[str]]
         for target in ExportTarget:
             yield ["export", one, "--as", target.value, "--json"]
     yield ["export", name, "--as", "compose", "--out", str(folder), *sets]
+
+
+def _of_other_tools(launch: Path) -> Iterator[list[str]]:
+    """Yield what reads the file of another tool."""
+    for more in ([], ["--check"], ["--json", "--replace"], ["--name", AUTH]):
+        yield ["import", str(launch), *more]
 
 
 def _of_generations() -> Iterator[list[str]]:
@@ -251,8 +274,8 @@ def test_every_command_is_tried() -> None:
     """A command that is new has to be in the list above."""
     words_of = [[word for word in command if not word.startswith("-")] for command in commands("a", Path("r"))]
     assert {words[0] for words in words_of} == set(COMMANDS)
-    for name, (folder, _) in COMMANDS.items():
-        command = importlib.import_module(f"sparkctl.cli.{folder}.{name.replace('-', '_')}").command
+    for name in COMMANDS:
+        command = importlib.import_module(module_of(name)).command
         below = set(getattr(command, "commands", ())) - {"list"}
         assert below <= {words[1] for words in words_of if words[0] == name and len(words) > 1}, name
 
@@ -354,7 +377,7 @@ def test_no_key_that_sparkctl_made_is_found(tmp_path: Path) -> None:
     caller = operator.run("keys", "add", "laptop").expect(0).out.strip()
     gateway = operator.start("gateway", "run", STACK)
     try:
-        wait_for(lambda: "the gateway listens at" in gateway.told())
+        wait_for(lambda: "keeps generation" in gateway.told())
         (file,) = operator.home.rglob("server-keys/mine")
         keys = {"the caller's": caller, "the server's": file.read_text().strip()}
         print_environment(operator, "mine")

@@ -36,6 +36,7 @@ from sparkctl.planning.known_starts import KnownStarts
 from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, CatalogEntry, Root
+from sparkctl.recipes.exchange.exports.exported import ExportTarget
 from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
@@ -52,7 +53,7 @@ from sparkctl.world.local.store import SqliteStore
 from sparkctl.world.ports import StoredRecord
 from sparkctl.world.sim.boot import context_of
 from sparkctl.world.web import Raw
-from tests.fuzz import evaluated, guard, imported, inside, jobs, kept, simulated
+from tests.fuzz import evaluated, fresh, guard, imported, inside, jobs, kept, simulated
 from tests.fuzz.evaluated import LM_EVAL
 from tests.recipes.template_attacks import ATTACKS
 from tests.support.measured import MEASURED
@@ -345,6 +346,7 @@ TARGETS: Final[dict[str, Target]] = {
     "job-log": Target(_these(*jobs.LOGS), jobs.printed, 20),
     "pip": Target(_these(*jobs.PIP), jobs.pip, 20),
     "imported": Target(imported.seeds, imported.read, 20),
+    "imported-script": Target(imported.scripts, imported.read_script, 20),
     "mod": Target(_files("mods/*/mod.yaml"), _declared(Mod)),
     "pins": Target(_these(b"files:\n  a.py: {md5: 0123456789abcdef0123456789abcdef}\n"), _declared(Pins)),
     "check": Target(_files("checks/*.yaml"), _declared(Check)),
@@ -358,6 +360,8 @@ TARGETS: Final[dict[str, Target]] = {
     "config": Target(
         _files("configs/*/config.json", root=FIXTURES), _with_file("config.json", "size", "FOLDER", "--json"), COMMANDS
     ),
+    "new-config": Target(_files("configs/*/config.json", root=FIXTURES), fresh.of_config, 20),
+    "new-tokenizer": Target(_these(*fresh.TOKENIZERS), fresh.of_tokenizer, 20),
     "safetensors": Target(_these(_HEADER), _shard),
     "index": Target(_these(_INDEX), _index),
     "hub-header": Target(_these(_HEADER), lambda data: headers.tensors_of("a.safetensors", data)),
@@ -395,6 +399,14 @@ TARGETS: Final[dict[str, Target]] = {
     "diagnosed": Target(_files("*.log", root=VLLM), _with_file("a.log", "diagnose", "FILE"), COMMANDS),
     "prompts": Target(_these(b"one\ntwo\n"), _with_file("p.txt", "bench", "a", "--prompts", "FILE"), COMMANDS),
     "rendered": Target(_files("recipes/*.yaml"), _with_file("a.yaml", "render", "FILE"), COMMANDS),
+    **{
+        f"exported-{tool.value}": Target(
+            _files("recipes/*.yaml", "recipes/stacks/*.yaml"),
+            _with_file("a.yaml", "export", "FILE", "--as", tool.value, "--json"),
+            COMMANDS,
+        )
+        for tool in ExportTarget
+    },
     "planned": Target(
         _files("recipes/*.yaml", "recipes/stacks/*.yaml"), _with_file("a.yaml", "plan", "FILE"), COMMANDS
     ),

@@ -236,7 +236,7 @@ def test_a_described_mixed_box_plans_each_service_where_it_goes(spark: FakeSpark
     whole, small = (one["services"][0]["gpu_memory_utilization"] for one in (on_spark, on_card))
     assert small > 0.5, "of 31.37 GiB, not of 119.6"
     assert whole < 0.5
-    spark.run("plan", "26b-a4b-fp8", "--set", "gpus=1", *at).expect(3)
+    spark.run("plan", "26b-a4b-fp8", "--set", "gpus=1", "--set", "limits.context=131072", *at).expect(3)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ def test_a_service_from_its_plan_to_its_end_with_nothing_printed(
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_fits_beside_what_is_asked_without_a_plan_for_each(spark: Spark) -> None:
+    found = spark.fits("e4b-nvfp4")
+    kinds = {one.name: one.kind for one in found.recipes}
+    assert (kinds["e4b-nvfp4"], kinds["26b-a4b-fp8"]) == ("runs", "now")
+    assert found.beside == ("e4b-nvfp4",)
+
+
 def test_a_set_that_does_not_fit_is_an_answer_to_plan_and_an_error_of_up_with_the_ways(
     spark: Spark, fake: FakeSpark
 ) -> None:
@@ -108,11 +115,15 @@ def test_fit_takes_a_smaller_setting_and_says_which(spark: Spark, fake: FakeSpar
     assert fake.engine.specs["26b-a4b-fp8"].command == planned.services[1].spec.command
 
 
-def test_what_needs_no_engine_asks_none(spark: Spark, fake: FakeSpark) -> None:
+def test_what_needs_no_engine_asks_none(spark: Spark, fake: FakeSpark, tmp_path: Path) -> None:
     rendered = spark.render("e4b-nvfp4", ["limits.context=8192"])
     assert rendered.text.startswith("docker run \\\n")
     assert "8192" in rendered.words
     assert rendered.spec.name == "e4b-nvfp4"
+    exported = spark.export("pair", "quadlet", folder=tmp_path / "units")
+    assert {path.name for path in (tmp_path / "units").iterdir()} == {file.name for file in exported.files}
+    with pytest.raises(sparkctl.errors.InputError, match="nothing can be exported for 'helm'"):
+        spark.export("pair", "helm")
     size = spark.size("e4b-nvfp4", sparkctl.Changes(max_model_len=8192))
     assert size.footprint.steady_bytes < spark.size("e4b-nvfp4").footprint.steady_bytes
     assert fake.engine.calls == []

@@ -288,3 +288,10 @@ def test_a_name_whose_file_lies_here_is_answered_with_the_file(tmp_path: Path, m
         with pytest.raises(InputError) as error:
             ask("box")
         assert error.value.hint == "did you mean ./box.yaml?"
+
+
+def test_the_facts_of_a_repository_are_found_by_any_line_that_names_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.write("recipes/models/b.yaml", 'checkpoints:\n  - repo: a/one\n    size: 1\n  - {size: 1, repo: "a/two"}\n')
+    shop.write("recipes/models/a.yaml", "loaded:\n  - repo: a/one\n  - {repo: a/three, size: 1}\n")
+    assert shop.catalog.facts_by_repo() == {"a/one": "a", "a/two": "b"}

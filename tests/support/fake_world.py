@@ -68,6 +68,13 @@ class StateInMemory(DiskFiles):
         return self.state.names(folder) if folder.is_relative_to(STATE) else super().names(folder)
 
 
+class Terminal(io.StringIO):
+    """A stream that a person sees, or types into."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass
 class FakeSpark:
     """A Spark with the shipped recipes, whose servers become ready at once unless ordered otherwise."""
@@ -92,10 +99,10 @@ class FakeSpark:
     manager: FakeManager = field(default_factory=FakeManager)
     run_folder: Path | None = None
 
-    def run(self, *arguments: str) -> Done:
-        """Run a command to its end."""
-        out, err = io.StringIO(), io.StringIO()
-        output = Output(out, err)
+    def run(self, *arguments: str, typed: str | None = None) -> Done:
+        """Run a command to its end; ``typed`` is what a person at a terminal types, None: there is nobody."""
+        out, err = io.StringIO(), io.StringIO() if typed is None else Terminal()
+        output = Output(out, err, io.StringIO() if typed is None else Terminal(typed))
         world = self.world(output)
         output.boundary = world.boundary
         return Done(run(list(arguments), Session(world, output)), out.getvalue(), err.getvalue())

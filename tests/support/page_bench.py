@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.gateway.by_hand import ByHand
 from sparkctl.operations.gateway.metrics import GatewayMetrics
-from sparkctl.operations.page.by_hand import ByHand
 from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage
 from tests.support.door_bench import DoorBench, Got, bench
@@ -45,6 +45,22 @@ class NamedKeys:
 
     def may_administer(self, name: str) -> bool:
         return name in self.admins and name in self.keys.values()
+
+
+class NoKeys:
+    """There are no keys: whoever reaches the door sees the page."""
+
+    def needed(self) -> bool:
+        """Return that there are none."""
+        return False
+
+    def named(self, key: str) -> str | None:
+        """Return that no key is known."""
+        return None
+
+    def may_administer(self, name: str) -> bool:
+        """Return that nobody's name is."""
+        return False
 
 
 class DeskOnPage(ByHand):
@@ -112,7 +128,7 @@ async def served(
     """Serve the page of a world; with ``ticks`` it is looked at again and again. ``pages`` stand in for its own."""
     desk = DeskOnPage(world)
     metrics = GatewayMetrics()
-    routes, live = served_page(world, metrics.text, desk, keys, now=now)
+    routes, live = served_page(world, metrics.text, desk, keys or NoKeys(), frozenset(), now)
     cut = threading.Event()
     own = {route: _cut_off(page, cut) if route[1] == "/events" else page for route, page in routes.items()}
     async with bench(pages={**own, **(pages or {})}) as door:

@@ -63,7 +63,7 @@ def _show(out: Output, found: Fits, speeds: Mapping[str, RecipePace], *, speed: 
             [*row, *_speeds(speeds.get(one.name), one, others=others)]
             for row, one in zip(rows, found.recipes, strict=True)
         ]
-    out.table([*headers, "but"], [[*row, _but(one)] for row, one in zip(rows, found.recipes, strict=True)])
+    out.table([*headers, "notes"], [[*row, _notes(one)] for row, one in zip(rows, found.recipes, strict=True)])
 
 
 def _row(one: RecipeFit) -> list[str]:
@@ -88,7 +88,7 @@ def _fits(one: RecipeFit) -> str:
     return words.get(one.kind, "not known")
 
 
-def _but(one: RecipeFit) -> str:
+def _notes(one: RecipeFit) -> str:
     lacks = [f"lacks {format_gib(one.lacks_bytes)} as it is"] if one.lacks_bytes else []
     return "; ".join([*([one.why] if one.why else []), *lacks, *one.notes])
 

@@ -41,7 +41,7 @@ def _variables(ctx: click.Context, _param: click.Parameter, given: tuple[str, ..
 @click.argument("source", metavar="FILE|FOLDER|-")
 @click.option("--var", "variables", multiple=True, metavar="NAME=VALUE", callback=_variables, help="Give a variable.")
 @click.option("--name", help="The recipe's name, where the source has one server.")
-@click.option("--image", help="The image, where the source names none.")
+@click.option("--image", help="The image, where the source names none, or one that is built on the host.")
 @click.option("--out", "folder", metavar="FOLDER", help="Write there, and not into your own recipes.")
 @click.option("--allow", multiple=True, type=click.Choice(sorted(ALLOWABLE)), help="Take over power over this host.")
 @click.option("--replace", is_flag=True, help="Write over recipes of the same names.")

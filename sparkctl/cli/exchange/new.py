@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,7 +36,7 @@ def command(session: Session, /, *, as_json: bool, yes: bool, **given: Any) -> N
     """
     with session.out.reporting():
         ready = prepared(session.world, NewAsked(**given))
-    asks = not yes and not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    asks = not yes and not as_json and session.out.answered
     answers = {one.key: _answer(session, one) for one in ready.questions} if asks else {}
     with session.out.reporting():
         recipe = made(session.world, ready, answers)
@@ -55,13 +54,16 @@ def command(session: Session, /, *, as_json: bool, yes: bool, **given: Any) -> N
 
 
 def _answer(session: Session, question: NewQuestion) -> str:
-    """Ask a person, by the numbers of the options."""
-    session.out.say(question.asks)
-    for number, (value, why) in enumerate(question.options, 1):
-        session.out.say(f"  {number}  {value}: {why}")
-    most = len(question.options)
-    number = click.prompt("which", type=click.IntRange(1, most), default=1, err=True)
-    return question.options[number - 1][0]
+    """Ask a person.
+
+    Raises:
+        click.Abort: they have gone.
+    """
+    try:
+        place = session.out.choice(question.asks, [f"{value}: {why}" for value, why in question.options])
+    except EOFError:
+        raise click.Abort from None
+    return question.options[place][0]
 
 
 def _say(session: Session, recipe: NewRecipe) -> None:

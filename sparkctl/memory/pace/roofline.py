@@ -66,18 +66,21 @@ def weights_read(by_component: Mapping[str, int], experts: int, experts_per_toke
     return None if found is None else found.bytes_for(1) or None
 
 
-def reading(by_component: Mapping[str, int], experts: int, experts_per_token: int, *, tied: bool) -> Reading | None:
+def reading(
+    by_component: Mapping[str, int], experts: int, experts_per_token: int, *, tied: bool, table: int = 0
+) -> Reading | None:
     """Return what of weights is read in a step, None where the components (bytes) are not known.
 
-    Linear layers are read whole, of the experts those that a token goes to, and of the embedding the output's half: all
-    of it where input and output are tied, half where they are two tables. What is not known by its name counts whole.
+    Linear layers are read whole, of the experts those that a token goes to, and of the embedding the output's table:
+    all of it where input and output are tied, else what is beside the input's ``table`` (0: not known, and half of
+    both). What is not known by its name counts whole.
     """
     always = head = of_experts = 0
     for component, size in by_component.items():
         if component == "experts":
             of_experts += size
         elif component == "embedding":
-            head += size if tied else size // 2
+            head += size if tied else size - table if 0 < table < size else size // 2
         elif component not in _NOT_READ:
             always += size
     if not always + head + of_experts:

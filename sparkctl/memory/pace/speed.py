@@ -58,6 +58,8 @@ _FOUR: Final = ("U8", "I32", "U32", "NVFP4", "MXFP4", "F4", "INT4")
 LESS: Final = "logged less computed"
 LEAST_KNOWN: Final = 0.1
 """Of the weights: what a log says beyond this more or less than the layers add up to is layers of another width."""
+_TABLE_BYTES: Final = 2
+"""Of each number of the input's table, which is not quantized where the output's is."""
 PROMPT_TOKENS: Final = 1024
 ANSWER_TOKENS: Final = 1024
 """What an expected speed is for, unless it is said: the first test of djangodevreng/dgx-spark-benchmarks."""
@@ -127,7 +129,9 @@ def speed(weights: Weights, once: Once, cache_dtype: str, tokens: int, bytes_per
     unexplained = abs(weights.by_component.get(LESS, 0))
     if unexplained > LEAST_KNOWN * max(weights.bytes, 1):
         return None
-    reading = roofline.reading(weights.by_component, shape.experts, shape.experts_per_token, tied=tied)
+    table = shape.vocabulary * shape.hidden * _TABLE_BYTES
+    parts = weights.by_component
+    reading = roofline.reading(parts, shape.experts, shape.experts_per_token, tied=tied, table=table)
     if reading is None:
         return None
     dtype = shape.kv_cache_dtype or cache_dtype if cache_dtype == "auto" else cache_dtype

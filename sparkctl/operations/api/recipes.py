@@ -8,14 +8,18 @@ from sparkctl.base.lazy import LazyModule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.operations.exchange import explain as explaining
+    from sparkctl.operations.exchange import export as exporting
     from sparkctl.operations.exchange import upgrade as upgrading
+    from sparkctl.operations.exchange.export import ExportedFiles
     from sparkctl.operations.exchange.upgrade import UpgradedService
     from sparkctl.recipes.explained.explanation import Explained
 else:
     explaining = LazyModule("sparkctl.operations.exchange.explain")
+    exporting = LazyModule("sparkctl.operations.exchange.export")
     upgrading = LazyModule("sparkctl.operations.exchange.upgrade")
 
 
@@ -55,3 +59,35 @@ class RecipeMethods:
             InputError: a name that is none, a file that cannot be used, or an image whose vLLM is not known.
         """
         return upgrading.upgrade(self._world, name, to, vllm=vllm, overrides=overrides)
+
+    def export(
+        self,
+        name: str,
+        tool: str,
+        overrides: Sequence[str] = (),
+        *,
+        strict: bool = False,
+        folder: Path | None = None,
+        replace: bool = False,
+    ) -> ExportedFiles:
+        """Return a recipe, a stack or a service of one as the files of another tool.
+
+        Args:
+            name: a recipe, a stack, or a service of one.
+            tool: compose, systemd, quadlet, kubernetes, litellm, llama-swap, sparkrun or docker-run.
+            overrides: what is laid over it, as for ``plan``.
+            strict: a flag that the recipe's vLLM does not have is an error.
+            folder: write the files there, all or none, with verified copies of mods; None: nothing is written.
+            replace: write over files of the same names.
+
+        Raises:
+            InputError: a name or a tool that is none, what the tool cannot take, what may be a secret in a recipe, or
+                a file that is there already.
+            ModError: with ``folder``, a mod's file is not what it has to be.
+        """
+        target = exporting.target_of(tool)
+        where = None if folder is None else exporting.absolute(str(folder))
+        made = exporting.export(self._world, name, target, overrides, strict=strict, folder=where)
+        if where is not None:
+            exporting.write(self._world, made, where, over=replace)
+        return made

@@ -66,6 +66,19 @@ class ExportedFiles(NamedTuple):
         return text_of(self.files[0])
 
 
+def target_of(tool: str) -> ExportTarget:
+    """Return the tool of a name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    try:
+        return ExportTarget(tool)
+    except ValueError:
+        names = ", ".join(one.value for one in ExportTarget)
+        raise InputError(f"nothing can be exported for {tool!r}", hint=f"expected one of {names}") from None
+
+
 def text_of(file: ExportedFile) -> str:
     """Return a file's content as text: what sparkctl wrote, or a mod's file."""
     return file.content if isinstance(file.content, str) else file.content.decode(errors="replace")
@@ -134,9 +147,12 @@ def _exported(
     sets = [word for override in overrides for word in ("--set", secrets.shown(override))]
     asked = shlex.join(["sparkctl", "export", name, "--as", target.value, *sets])
     routes = () if whole is None else declared_routes(whole)
-    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem if "/" in name else name.replace(":", "-"))
+    title = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).stem if "/" in name else name).strip("-.") or "exported"
     where = "" if folder is None else str(folder)
-    return ExportedSet(title, asked, tuple(found), routes, where), [services[one.name] for one in found]
+    gateway = None if whole is None else whole.stack.gateway
+    address = "" if gateway is None else f"{gateway.bind}:{gateway.port}"
+    exported = ExportedSet(title, asked, tuple(found), routes, where, name, address)
+    return exported, [services[one.name] for one in found]
 
 
 def _service(
@@ -191,10 +207,15 @@ def _among(said: DeclaredService, beside: Sequence[str]) -> DeclaredService:
 def _carried(mod: MountedMod, every: Sequence[MountedMod], *, carried: bool) -> CarriedMod:
     if not carried:
         return CarriedMod(mod.mod, mod.target, str(mod.source))
-    name = f"{mod.mod}-{Path(mod.name).name}"
-    if len([one for one in every if f"{one.mod}-{Path(one.name).name}" == name]) > 1:
-        name = f"{mod.mod}-{mod.md5[:8]}-{Path(mod.name).name}"
+    name = _beside(mod)
+    if len([one for one in every if _beside(one) == name]) > 1:
+        name = f"{mod.md5[:8]}-{name}"
     return CarriedMod(mod.mod, mod.target, str(mod.source), name, on_disk.verified(mod))
+
+
+def _beside(mod: MountedMod) -> str:
+    """Return the name of a copy: what a ConfigMap takes for a key is a name of a file, too."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{mod.mod}-{Path(mod.name).name}")
 
 
 def _copies(exported: ExportedSet, target: ExportTarget) -> list[ExportedFile]:

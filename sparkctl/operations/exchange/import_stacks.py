@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError, ProblemsError
-from sparkctl.base.shown import Boundary, one_line
 from sparkctl.base.validation import validate
 from sparkctl.recipes.exchange.exports import yaml_text
+from sparkctl.recipes.exchange.fields.file_text import stack_text
 from sparkctl.recipes.exchange.launch import Leftover
 from sparkctl.recipes.exchange.stacked import LOOPBACK, KnownRecipe, stack_of
 from sparkctl.recipes.stack import Stack
@@ -43,11 +43,11 @@ class ImportedStack(NamedTuple):
 
     def text(self, *, beside: bool = False) -> str:
         """Return the stack's file; ``beside``: its recipes are files in the folder above, and not in a catalog."""
-        keys = dict(self.made.keys)
+        made = self.made
         if beside:
-            services = {name: {**keys, "recipe": f"../{keys['recipe']}.yaml"} for name, keys in _services(self.made)}
-            keys["services"] = services
-        return yaml_text.document(keys, *map(_safe, _head(self)))
+            services = {name: {**keys, "recipe": f"../{keys['recipe']}.yaml"} for name, keys in _services(made)}
+            made = made._replace(keys={**made.keys, "services": services})
+        return stack_text(made, self.file)
 
 
 def imported_stack(
@@ -107,17 +107,3 @@ def _problem(made: MadeStack) -> str | None:
     except ProblemsError as error:
         return "; ".join(problem.message for problem in error.problems)
     return None
-
-
-def _head(stack: ImportedStack) -> list[str]:
-    lines = [f"Imported from {stack.file} by sparkctl import."]
-    if stack.made.leftovers:
-        lines.append("What the source says and this stack does not:")
-    for number, left in enumerate(stack.made.leftovers, 1):
-        needs = f"; it would take {left.needs}" if left.needs else ""
-        lines.append(f"{number}. {left.place}: {left.what}: {left.why}{needs}")
-    return lines
-
-
-def _safe(text: str) -> str:
-    return one_line(Boundary().hidden(text))

@@ -23,6 +23,7 @@ from sparkctl.recipes.exchange.fields.file_text import recipe_text
 from sparkctl.recipes.exchange.fields.made import Choices, Made
 from sparkctl.recipes.exchange.fields.recipe import named_after, recipe_of
 from sparkctl.recipes.exchange.forms import form_of
+from sparkctl.recipes.exchange.images import with_published
 from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.minimal.completed import completed
@@ -172,7 +173,10 @@ def read(
         if form is None:
             unknown.append(material.file)
             continue
-        launches = [of_mods.settled(launch, material.file) for launch in _launches(form.read, material)]
+        launches = [
+            of_mods.settled(with_published(launch, choices.image), material.file)
+            for launch in _launches(form.read, material)
+        ]
         recipes += [imported(launch, material.file, choices) for launch in launches]
         together += [(form, material)] if form.stack is not None else []
     if folder is None and unknown:

@@ -78,7 +78,7 @@ def _of_hub(world: World, repo: str) -> ModelMaterial:
     try:
         answer = hub_models.asked(world, repo, None)
     except InputError:
-        known = world.catalog.facts_of(repo)
+        known = world.catalog.facts_by_repo().get(repo)
         if known is None:
             raise
         facts = world.catalog.load("facts", known, ModelFacts)

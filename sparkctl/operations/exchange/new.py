@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 IMAGE: Final = "image"
 DRAFTS: Final = "drafts"
 _YES, _NO = "yes", "no"
+_CONTEXT: Final = ("limits", "context")
 
 
 class NewAsked(NamedTuple):
@@ -94,6 +95,13 @@ def prepared(world: World, asked: NewAsked) -> ReadyModel:
             vLLM has a class for it and no image is named.
     """
     model = model_files.read(world, asked.model)
+    if model.once.shape.drafter is not None:
+        message = (
+            f"{model.repo} is a draft model ({model.architecture}): it is served beside the model that it drafts for"
+        )
+        raise InputError(message, hint="name that one here, and write speculative: {model: …} into its recipe")
+    if model.once.shape.max_context is None and asked.context is None:
+        raise InputError(f"{model.repo} does not say its longest context", hint="say one: --context TOKENS")
     name = asked.name or completed.service_name(model.repo)
     if not NAME.fullmatch(name):
         raise InputError(f"{name!r} cannot be the name of a recipe", hint="give one: --name NAME")
@@ -121,9 +129,11 @@ def made(world: World, ready: ReadyModel, answers: Mapping[str, str]) -> NewReci
     """
     image = next((one for one in ready.images if one.image == answers.get(IMAGE)), ready.images[0])
     lines, left = decided(ready.model, _setting(world, ready, image, answers))
-    seen = look(world, ready.asked.beside)
-    service = _service(world, ready, seen, _text(ready, lines, left))
-    lines.append(_context(ready, service, seen))
+    seen, fixed = look(world, ready.asked.beside), ready.asked.context
+    if fixed is not None:
+        lines.append(FreshLine(_CONTEXT, fixed, "as it was asked for: --context"))
+    else:
+        lines.append(_context(_service(world, ready, seen, _text(ready, lines, left)), seen))
     text = _text(ready, lines, left)
     service = _service(world, ready, seen, text)
     fits = seen.around.fits(service.wanted)
@@ -190,17 +200,15 @@ def _service(world: World, ready: ReadyModel, seen: FitLook, text: str) -> Servi
     return service
 
 
-def _context(ready: ReadyModel, service: Service, seen: FitLook) -> FreshLine:
-    """Return the line of the context: as asked, else the longest that fits beside the others, else alone."""
-    path, whole = ("limits", "context"), service.resizer.once.shape.max_context
-    if ready.asked.context is not None:
-        return FreshLine(path, ready.asked.context, "as it was asked for: --context")
-    others = f"beside {', '.join(seen.around.names)}" if seen.around.names else "beside nothing else"
+def _context(service: Service, seen: FitLook) -> FreshLine:
+    """Return the line of the context: the longest that fits beside the others, else the longest that fits alone."""
+    whole = service.resizer.once.shape.max_context
+    others = f"beside {', '.join(seen.around.names)}" if seen.around.names else "while nothing else runs"
     longest, own = longest_context(service, seen.around), service.recipe.limits.context
     if not longest:
         why = f"it does not fit {others}: this is the longest that fits this host alone"
-        return FreshLine(path, own, why, "`sparkctl fits` says what would have to stop", guessed=True)
-    of = f"the model's own, and it fits {others}" if longest == whole else f"the longest that fits {others}"
+        return FreshLine(_CONTEXT, own, why, "`sparkctl fits` says what would have to stop", guessed=True)
     free = format_gib(seen.around.pool.available_bytes)
-    more = "" if longest == whole or whole is None else f" of the model's {whole:,}"
-    return FreshLine(path, longest, f"{of}{more}, with {free} available", "the plan of this host, as it was then")
+    of = "" if whole is None else f" of the model's {whole:,} tokens"
+    why = f"the model's own, and it fits {others}" if longest == whole else f"the longest{of} that fits {others}"
+    return FreshLine(_CONTEXT, longest, f"{why}, with {free} available", "the plan of this host, as it was then")

@@ -15,7 +15,7 @@ from sparkctl.operations.agent.kept import BoxEvent, keep_event
 from sparkctl.operations.gateway.acting.at_desk import seen_at_desk
 from sparkctl.operations.gateway.acting.clerk import Clerk
 from sparkctl.operations.gateway.acting.doing import Doing
-from sparkctl.operations.gateway.acting.resolved import USUAL, ReadyStack, made_ready, servers_now
+from sparkctl.operations.gateway.acting.resolved import ReadyStack, made_ready, servers_now
 from sparkctl.operations.gateway.acting.tap import ProgressTap
 from sparkctl.operations.gateway.acting.worker import OneWorker, Thread
 from sparkctl.operations.gateway.keys import folder
@@ -24,6 +24,7 @@ from sparkctl.operations.gateway.keys.use import KeyUses
 from sparkctl.operations.gateway.loop import LoopThread
 from sparkctl.operations.gateway.requests.expected import ExpectedStack
 from sparkctl.operations.gateway.requests.handler import GatewayHandler
+from sparkctl.planning.box.declared import USUAL_GATEWAY
 from sparkctl.planning.gateway.desk.events import GuardClosed
 from sparkctl.world.door_ports import DoorPlace, host_is_loopback, why_not_bound
 
@@ -70,6 +71,7 @@ class Gateway:
         self._closed = GuardClosed("", waits=True)
         self._problem = ""
         self._lost: set[str] = set()
+        self._settled = False
         self._sign_at: float | None = None
         self._answered_at = 0.0
         self._kept_at = world.clock.monotonic()
@@ -77,7 +79,7 @@ class Gateway:
         self._doing = Doing(world, self.worker, self._tell, self._note, self._beside)
         self.clerk = Clerk(self._doing, world.clock.monotonic, self._did)
         self.uses = KeyUses(world)
-        self.keys = self._keys(USUAL)
+        self.keys = self._keys(USUAL_GATEWAY)
         self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lost.add)
         self.page: OnPage | None = None
         world.report = ProgressTap(world.report, self._goes_on)
@@ -128,6 +130,9 @@ class Gateway:
         self._hand_on(look)
         self._loop().call(self.handler.applied)
         self._keep_uses()
+        if self.url and not self._settled:
+            self._settled = True
+            self.parts.settle()
 
     def _await(self, begun: KeptGeneration) -> None:
         """Open the door for the first stack of a box, which a command puts into effect."""
@@ -257,7 +262,7 @@ class Gateway:
     def _in_place(self, said: DeclaredGateway | None) -> DeclaredGateway | None:
         """Return what a stack's file says of the gateway, with what a command said in the place of that."""
         parts = self.parts
-        found = said or (USUAL if parts.always else None)
+        found = said or (USUAL_GATEWAY if parts.always else None)
         if found is None:
             return None
         bind = found.bind if parts.host is None else parts.host

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.operations.gateway.by_hand import ByHand
 from sparkctl.operations.gateway.metrics import CountedRequest, GatewayMetrics
-from sparkctl.operations.page.by_hand import ByHand
 from sparkctl.operations.page.served import served_page
 from sparkctl.operations.page.view import GatewayOnPage, KeyOnPage, RequestOnPage, RouteOnPage
 from sparkctl.planning.gateway.desk.effects import StopService

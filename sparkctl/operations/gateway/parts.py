@@ -30,8 +30,10 @@ class OnPage(Protocol):
 
 
 class GatewayParts(NamedTuple):
-    """What a gateway is put together of. ``page`` makes its page, ``done`` hears of each request's end.
+    """What a gateway is put together of.
 
+    ``page`` makes its page, and ``done`` hears of each request's end. ``settle`` is called once, when the door is open
+    and a look was taken.
     ``always``: it is opened for a stack whose file wants none, too. ``host`` and ``port`` are where it listens in the
     place of what the file says; ``open``: other hosts are served without a key.
     """
@@ -39,6 +41,7 @@ class GatewayParts(NamedTuple):
     opener: DoorOpener
     page: Callable[[Gateway], OnPage] | None = None
     done: Callable[[RequestDone], None] = lambda _: None
+    settle: Callable[[], None] = lambda: None
     always: bool = False
     host: str | None = None
     port: int | None = None

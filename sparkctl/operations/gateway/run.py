@@ -9,6 +9,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.agent.resident import Resident
 from sparkctl.operations.agent.state import AGENT
 from sparkctl.operations.gateway.gateway import Gateway
+from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.parts import GatewayParts, OnPage
 from sparkctl.operations.stack.apply import apply
 from sparkctl.operations.stack.generations import Generations
@@ -35,7 +36,8 @@ class AskedGateway(NamedTuple):
 def made(world: World, asked: AskedGateway | None = None) -> Gateway:
     """Return the gateway of a world, not open yet. With ``asked`` it serves also what has no `gateway:`."""
     own = asked or AskedGateway()
-    parts = GatewayParts(world.door, _page, always=asked is not None, host=own.host, port=own.port, open=own.open)
+    always = asked is not None
+    parts = GatewayParts(world.door, _page, settle=settle, always=always, host=own.host, port=own.port, open=own.open)
     return Gateway(world, parts)
 
 

@@ -51,7 +51,11 @@ def shown(world: World, name: str, overrides: Sequence[str] = ()) -> ShownJob:
 def known_need(world: World, loaded: LoadedJob, source: Source) -> JobNeed | None:
     """Return what a job takes, where this host knows it: the hub is not asked."""
     wanted = loaded.job.input
-    if source.here is None and wanted.facts is None and not (wanted.repo and world.catalog.facts_of(wanted.repo)):
+    if (
+        source.here is None
+        and wanted.facts is None
+        and not (wanted.repo and world.catalog.facts_by_repo().get(wanted.repo))
+    ):
         return None
     with suppress(InputError):
         return need(world, loaded, source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.operations.page.view import MemoryHolder, MemoryNow
+    from sparkctl.operations.page.view import MemoryNow
 
 WORDS: Final = {
     "held": "held by {0}",
@@ -113,8 +113,3 @@ def to_start_bytes(memory: MemoryNow) -> int:
 def short_bytes(memory: MemoryNow) -> int:
     """Return by how much the reserve is touched by what is in use already."""
     return max(0, memory.reserve_bytes - memory.available_bytes)
-
-
-def of_service(name: str, holders: tuple[MemoryHolder, ...]) -> MemoryHolder | None:
-    """Return a service among those that hold a memory."""
-    return next((one for one in holders if one.name == name), None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.page.seen.live import LiveBox
-    from sparkctl.operations.page.view import BoxView
+    from sparkctl.operations.page.view import BoxView, ServiceOnPage
     from sparkctl.operations.page.visitors import Visitors
     from sparkctl.world.door_ports import Page, PageAsked, Pages
 
@@ -71,13 +71,21 @@ class FigurePages:
     async def _of_service(self, asked: PageAsked) -> PageAnswer:
         if not self._visitors.may_read(asked):
             return _unknown()
-        service = (await self._live.fresh(WITHIN_S)).service(asked.places["name"])
-        if service is None or not service.url:
+        service = await self._answering(asked.places["name"])
+        if service is None:
             return _text(404, KIND, b"# no service of this name answers now\n")
         text = await asyncio.to_thread(self._asked, service.name)
         if text is None:
             return _text(502, KIND, b"# its server did not answer\n")
         return _text(200, KIND, text.encode())
+
+    async def _answering(self, name: str) -> ServiceOnPage | None:
+        """Return a service that answers; one that did not at the last look may have begun to since."""
+        for within_s in (WITHIN_S, 0.0):
+            service = (await self._live.fresh(within_s)).service(name)
+            if service is not None and service.url:
+                return service
+        return None
 
     def _asked(self, name: str) -> str | None:
         """Return the figures of a service as its server writes them, None where it does not answer."""

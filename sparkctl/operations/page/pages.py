@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.page.ports import PageDesk
     from sparkctl.operations.page.seen.live import LiveBox
-    from sparkctl.operations.page.view import BoxView
     from sparkctl.operations.page.visitors import Visitors
     from sparkctl.world.door_ports import Page, PageAsked, Pages
 
@@ -40,9 +39,9 @@ _FILES: Final = {
 
 
 class BoxPages:
-    """Answers for the page. ``desk`` does what its buttons say; without one there are none to press."""
+    """Answers for the page. ``desk`` does what its buttons say."""
 
-    def __init__(self, world: World, live: LiveBox, visitors: Visitors, desk: PageDesk | None = None) -> None:
+    def __init__(self, world: World, live: LiveBox, visitors: Visitors, desk: PageDesk) -> None:
         self._world = world
         self._live = live
         self._visitors = visitors
@@ -105,12 +104,9 @@ class BoxPages:
         return await self._shown(asked, 200, "")
 
     async def _shown(self, asked: PageAsked, status: int, said: str) -> PageAnswer:
-        view = self._for_page(await self._live.fresh())
+        view = await self._live.fresh()
         body = rendered.page(view, token=self._visitors.token(asked), origin=_origin(asked), said=said)
         return html(status, body)
-
-    def _for_page(self, view: BoxView) -> BoxView:
-        return view if self._desk is not None else without_buttons(view)
 
     async def _events(self, asked: PageAsked) -> PageAnswer:
         return self._streamed(self._ticks(asked))
@@ -118,9 +114,9 @@ class BoxPages:
     async def _ticks(self, asked: PageAsked) -> AsyncIterator[bytes]:
         with self._live.watching():
             yield b"retry: 2000\n\n"
-            yield rendered.event("history", self._for_page(await self._live.fresh()))
+            yield rendered.event("history", await self._live.fresh())
             while True:
-                view = self._for_page(await self._live.tick())
+                view = await self._live.tick()
                 if self._visitors.who(asked) is None:
                     words = json.dumps({"words": "the session has ended: log in again"})
                     yield f"event: over\ndata: {words}\n\n".encode()
@@ -169,13 +165,13 @@ class BoxPages:
 
     async def _done(self, act: str, of: str) -> str:
         desk = self._desk
-        acts: Mapping[str, Callable[[], Awaitable[str]]] = {} if desk is None else {
+        acts: Mapping[str, Callable[[], Awaitable[str]]] = {
             "start": lambda: desk.start(of),
             "stop": lambda: desk.stop(of),
             "pin": lambda: desk.pin(of, pinned=True),
             "unpin": lambda: desk.pin(of, pinned=False),
             CANCEL: lambda: desk.cancel(of),
-        }  # fmt: skip
+        }
         if act not in acts:
             raise InputError(f"there is no button {act[:_SHOWN]!r} here")
         if act != CANCEL:
@@ -199,12 +195,6 @@ class BoxPages:
         if _by_script(asked):
             return _answered(asked, status, said)
         return await self._shown(asked, status, said)
-
-
-def without_buttons(view: BoxView) -> BoxView:
-    """Return a view in which nothing can be pressed."""
-    services = tuple(one._replace(may=()) for one in view.services)
-    return view.with_services(services)
 
 
 def html(status: int, body: bytes) -> PageAnswer:

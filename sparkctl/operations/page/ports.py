@@ -60,19 +60,3 @@ class PageKeys(Protocol):
 
     def may_administer(self, name: str) -> bool:
         """Return whether the key of this name is known still, and may start, stop and cancel."""
-
-
-class NoKeys:
-    """There are no keys: whoever reaches the door sees the page."""
-
-    def needed(self) -> bool:
-        """Return that there are none."""
-        return False
-
-    def named(self, key: str) -> str | None:  # noqa: ARG002  (as the protocol has it)
-        """Return that no key is known."""
-        return None
-
-    def may_administer(self, name: str) -> bool:  # noqa: ARG002  (as the protocol has it)
-        """Return that nobody's name is."""
-        return False

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.operations.page.figures import FigurePages
 from sparkctl.operations.page.pages import BoxPages
-from sparkctl.operations.page.ports import NoKeys
 from sparkctl.operations.page.seen.kept_course import KeptCourse
 from sparkctl.operations.page.seen.live import LiveBox
 from sparkctl.operations.page.seen.room import room
@@ -35,23 +34,22 @@ class ServedPage(NamedTuple):
 def served_page(
     world: World,
     text: Callable[[BoxView], bytes],
-    desk: PageDesk | None = None,
-    keys: PageKeys | None = None,
-    names: frozenset[str] = frozenset(),
-    now: Callable[[], float] | None = None,
+    desk: PageDesk,
+    keys: PageKeys,
+    names: frozenset[str],
+    now: Callable[[], float],
 ) -> ServedPage:
     """Return the page of a world. ``text`` writes the figures (``GatewayMetrics.text``).
 
     ``names`` are those that this host is called by, beside its addresses: without keys no other one is answered.
-    ``now`` are seconds on a clock that only runs forward, None: the world's.
+    ``now`` are seconds on a clock that only runs forward.
     """
     watch = BoxWatch(world)
-    now = now or world.ports.clock.monotonic
 
     def look_for_room(view: BoxView) -> None:
         watch.room = room(world, view)
 
     live = LiveBox(watch, now, desk, look_for_room, KeptCourse(world))
-    visitors = Visitors(keys or NoKeys(), now, names)
+    visitors = Visitors(keys, now, names)
     pages = BoxPages(world, live, visitors, desk).routes()
     return ServedPage({**pages, **FigurePages(world, live, visitors, text).routes()}, live)

@@ -5,7 +5,7 @@ What is not known is None. Parts that a box without a gateway or without a guard
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 
@@ -54,7 +54,6 @@ class ServiceOnPage(NamedTuple):
     eta_s: float | None = None
     recipe: str = ""
     served: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
     start: str = ""
     priority: int | None = None
     keep: bool = False
@@ -243,10 +242,6 @@ class BoxView:
     def memory(self) -> MemoryNow | None:
         """The host's memory, None where it is not known."""
         return self.memories[0] if self.memories else None
-
-    def with_services(self, services: tuple[ServiceOnPage, ...]) -> BoxView:
-        """Return the same with other services."""
-        return replace(self, services=services)
 
     def service(self, name: str) -> ServiceOnPage | None:
         """Return its service of this name, None where it has none."""

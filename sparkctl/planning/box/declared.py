@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class StartMode(StrEnum):
@@ -86,3 +86,11 @@ class DeclaredGateway:
     certificate: str = ""
     certificate_key: str = ""
     open: bool = False
+
+
+USUAL_GATEWAY: Final = DeclaredGateway("127.0.0.1", 8090, wait_s=540.0, queue=16, comments=True)
+"""The gateway of a stack whose file says nothing more of one. All are choices.
+
+The wait is below the 600 s after which the official clients give up a silent connection (openai 3.57, anthropic 2.14);
+ports that follow from a service's name are 8100 to 8899, and 8000 and 8080 are what other servers take.
+"""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.recipes.exchange.sources import commands, eugr, litellm, llama_swap, sparkrun, systemd, vllm_recipes
 from sparkctl.recipes.exchange.sources.compose import reader as compose
-from sparkctl.recipes.exchange.sources.compose import stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +36,7 @@ class Form(NamedTuple):
 _OTHER_TEXTS: Final = (".bash", ".md", ".markdown", ".mdx", ".rst", ".service", ".sh", ".zsh")
 
 FORMS: Final = (
-    Form("compose", compose.recognises, compose.read, stacked.stack),
+    Form("compose", compose.recognises, compose.read, compose.stack),
     Form(vllm_recipes.FORM, vllm_recipes.recognises, vllm_recipes.read),
     Form(llama_swap.FORM, llama_swap.recognises, llama_swap.read, llama_swap.stack),
     Form(litellm.FORM, litellm.recognises, litellm.read, litellm.stack),

@@ -63,6 +63,7 @@ def stack_of(source: SourceStack, recipes: Mapping[str, str], known: Sequence[Kn
     """Return the stack of a source; ``recipes`` are the names of the recipes that its launches became, by theirs.
 
     A server whose launch became none stays over, and so does one for which no known recipe serves that name or port.
+    One server of which the source says no more is a recipe, and no stack.
     """
     services: dict[str, dict[str, Any]] = {}
     leftovers = list(source.leftovers)
@@ -81,7 +82,10 @@ def stack_of(source: SourceStack, recipes: Mapping[str, str], known: Sequence[Kn
             keys["after"] = after
     if "gateway" in source.further:
         _behind_the_gateway(services, known)
-    keys = {"services": services, **source.further} if services else {}
+    nothing_said = (
+        len(services) == 1 and not source.further and all(set(keys) == {"recipe"} for keys in services.values())
+    )
+    keys = {"services": services, **source.further} if services and not nothing_said else {}
     return MadeStack(source.name, keys, tuple(leftovers), source.notes)
 
 
@@ -99,7 +103,7 @@ def _left(one: SourceService) -> list[Leftover]:
         return []
     where = f"{one.served or 'a server'} at port {one.port}" if one.port is not None else str(one.served)
     why = "no recipe here serves it under this name or at this port"
-    return [Leftover(one.place, where, why, "import what starts it, then this file again")]
+    return [Leftover(one.place, where, why, "an import of what starts it, and then of this file")]
 
 
 def _found(one: SourceService, known: Sequence[KnownRecipe]) -> str | None:

@@ -105,7 +105,7 @@ class Reader(NamedTuple):
             snapshot = self.models.cached(self.operator.hub(None), name, None)
             if snapshot is not None:
                 return checkpoint.facts_of_folder(snapshot)
-            known = self.catalog.facts_of(name)
+            known = self.catalog.facts_by_repo().get(name)
             return self.catalog.load("facts", known, ModelFacts) if known else self.hub(name, None)
         message = f"{name} is no recipe, no folder and no model facts"
         raise InputError(message, hint=f"known model facts: {', '.join(self._known())}; recipes: sparkctl recipes")

@@ -42,8 +42,10 @@ _ON_THE_HOST: Final = (
 
 def need(taken: Footprint, recipe: Recipe, version: Version, profile: HostProfile) -> Need:
     """Return what the plan counts of a recipe's footprint: the most that it may take; ``version`` is the image's."""
+    most, peak = taken.bound_bytes, taken.peak_bound_bytes
+    spread = most - taken.steady_bytes
     if not taken.gpu_bytes:
-        return Need(taken.bound_bytes, taken.peak_bound_bytes, spread_bytes=taken.spread_bytes)
+        return Need(most, peak, spread_bytes=spread)
     check = StartupCheck(
         sizing(taken, devices.profile_for(recipe, profile)).gpu_memory_utilization,
         constants.BEFORE_THE_CHECK.size,
@@ -51,7 +53,7 @@ def need(taken: Footprint, recipe: Recipe, version: Version, profile: HostProfil
         taken_own_bytes=constants.BEFORE_THE_CHECK_OWN.size,
     )
     on_gpu = devices.on_gpu(taken, recipe)
-    return Need(taken.bound_bytes, taken.peak_bound_bytes, check, on_gpu, taken.spread_bytes)
+    return Need(most, peak, check, on_gpu, spread)
 
 
 class Resizer(NamedTuple):

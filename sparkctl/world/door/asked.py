@@ -16,7 +16,7 @@ from sparkctl.world.door import forms, headers, paths, realtime, tokens
 from sparkctl.world.door.arriving import LONG
 from sparkctl.world.door.errors_of_apis import error_body, error_event, error_headers
 from sparkctl.world.door.to_client import ClientGoneError, ToClient
-from sparkctl.world.door.to_server import ServerDiedError, Servers, begin_of, piece_of
+from sparkctl.world.door.to_server import EndsWithConnection, ServerDiedError, Servers, begin_of, piece_of
 from sparkctl.world.door_ports import (
     CLIENT_LEFT,
     Answered,
@@ -162,9 +162,11 @@ class Asked:
             answer = await self._servers.ask(arrival.method, url, told, body, to.certificate)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
+        ends = EndsWithConnection(answer)
         try:
             return await self._judged(to, answer)
         finally:
+            ends.over()
             answer.close()
 
     async def _body(self, to: Forward) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -128,6 +129,43 @@ class Servers:
 
 def _died(error: Exception) -> ServerDiedError:
     return ServerDiedError(why(error), unsent=isinstance(error, _NOT_CONNECTED))
+
+
+class EndsWithConnection:
+    """Lets an answer break off where its connection ends before it.
+
+    aiohttp 3.14 tells its reader nothing of a chunk that is none, and who reads would wait for ever.
+    """
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._content = answer.content
+        connection = answer.connection  # None: all of it is there
+        protocol = None if connection is None else connection.protocol
+        self._closed = None if protocol is None else protocol.closed
+        if self._closed is not None:
+            self._closed.remove_done_callback(_taken)  # one of them, however many answers a connection has
+            self._closed.add_done_callback(_taken)
+            self._closed.add_done_callback(self._ended)
+        elif protocol is not None:
+            self._ended(None)
+
+    def _ended(self, _: object) -> None:
+        asyncio.get_running_loop().call_soon(self._break_off)  # what came before it is read first
+
+    def _break_off(self) -> None:
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientPayloadError())
+
+    def over(self) -> None:
+        """Look no more: the answer is over, and its connection may have another one."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._ended)
+
+
+def _taken(closed: asyncio.Future[None]) -> None:
+    """Take note of how a connection ended, so that asyncio does not tell that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 async def piece_of(answer: aiohttp.ClientResponse) -> bytes:

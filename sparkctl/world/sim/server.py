@@ -58,9 +58,9 @@ ACCEPTANCE_FALL: Final = 0.67
 MOST_BODY: Final = 16 * 1024**2  # bytes of one request: the stand-in's own limit
 TOGETHER: Final = 1024  # tokens that are sent at once, of an answer that is no stream
 _GETS: Final = ("/health", "/ping", "/version", "/metrics", "/v1/models")
-_POSTS: Final = ("/v1/completions", "/v1/chat/completions")
+_POSTS: Final = (*answers.FORMS, answers.COUNT)
+_HEARS: Final = ("/v1/audio/transcriptions", "/v1/audio/translations")
 _POOLS: Final = ("/v1/embeddings", "/v1/rerank", "/rerank")
-_HERE: Final = "<the text>"
 
 
 class SimulatedServer(ThreadingHTTPServer):
@@ -70,7 +70,7 @@ class SimulatedServer(ThreadingHTTPServer):
         self.boot, self.faults, self.flags = boot, boot.faults, boot.flags
         self.names = self.flags.get("served-model-name", boot.model).split()
         pools = self.flags.get("runner") == "pooling" or self.flags.get("convert", "auto") not in {"auto", "none"}
-        self.posts = _POOLS if pools else _POSTS
+        self.posts = _POOLS if pools else _HEARS if "whisper" in boot.model.lower() else _POSTS
         self.drafted = int(json.loads(self.flags.get("speculative-config", "{}")).get("num_speculative_tokens", 0))
         first = float(self.faults.get("acceptance", ACCEPTANCE))
         self.accepted = [first * ACCEPTANCE_FALL**position for position in range(self.drafted)]
@@ -192,16 +192,21 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(path in _GETS)
         elif self._allowed():
             try:
-                self._post(path, answers.parse(raw))
+                if path in _HEARS:
+                    self._send(answers.heard(raw, names=self.server.names))
+                else:
+                    self._post(path, answers.parse(raw))
             except answers.RequestRefusedError as error:
-                self._send(error.body, status=error.status)
+                self._send(answers.refused(path, error), status=error.status)
 
     def _post(self, path: str, body: dict[str, Any]) -> None:
         names, length = self.server.names, self.server.boot.length
         if path in _POOLS:
             self._send(answers.pooled(path, body, names=names))
+        elif path == answers.COUNT:
+            self._send(answers.counted(body, names=names))
         else:
-            self._answer(answers.answer(body, chat="/chat/" in path, names=names, length=length))
+            self._answer(answers.answer(path, body, names=names, length=length))
 
     def _refuse(self, known: bool) -> None:
         self._send({"detail": "Method Not Allowed" if known else "Not Found"}, status=405 if known else 404)
@@ -217,10 +222,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, answer: SimulatedAnswer) -> None:
         """Send an answer while it is made; nothing is sent before its first token is there."""
-        kind = ("chat.completion" + ".chunk" * answer.streamed) if answer.chat else "text_completion"
-        common = {"id": "simulated", "object": kind, "created": int(time.time()), "model": self.server.names[0]}
-        tokens = self.server.generate(answer)
-        pieces = self._events(answer, tokens, common) if answer.streamed else self._whole(answer, tokens, common)
+        tokens, name, now = self.server.generate(answer), self.server.names[0], int(time.time())
+        whole = answers.document(answer, name, now)
+        pieces = answers.events(answer, tokens, name, now) if answer.streamed else self._whole(whole, tokens)
         first = next(pieces)
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8" if answer.streamed else "application/json")
@@ -232,26 +236,13 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     @staticmethod
-    def _whole(answer: SimulatedAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
+    def _whole(document: Mapping[str, object], tokens: Iterator[str]) -> Iterator[str]:
         """Yield the one JSON object that is an answer."""
-        said = {"message": {"role": "assistant", "content": _HERE}} if answer.chat else {"text": _HERE}
-        choice = {"index": 0, **said, "finish_reason": answer.finish}
-        before, _, after = json.dumps({**common, "choices": [choice], "usage": answer.usage}).partition(_HERE)
+        before, _, after = json.dumps(document).partition(answers.HERE)
         while some := "".join(islice(tokens, TOGETHER)):
             yield before + json.dumps(some)[1:-1]
             before = ""
         yield after
-
-    @staticmethod
-    def _events(answer: SimulatedAnswer, tokens: Iterator[str], common: Mapping[str, object]) -> Iterator[str]:
-        """Yield an event for each token, and one for the usage where that is asked for."""
-        for number, token in enumerate(tokens, start=1):
-            said: dict[str, Any] = {"delta": {"content": token}} if answer.chat else {"text": token}
-            choice = {"index": 0, **said, "finish_reason": answer.finish if number == answer.tokens else None}
-            yield f"data: {json.dumps({**common, 'choices': [choice]})}\n\n"
-        if answer.counted:
-            yield f"data: {json.dumps({**common, 'choices': [], 'usage': answer.usage})}\n\n"
-        yield "data: [DONE]\n\n"
 
     def _chunk(self, text: str) -> None:
         data = text.encode()

@@ -146,6 +146,16 @@ def test_what_may_be_a_secret_in_the_environment_is_refused(spark: FakeSpark, en
     assert "pass-word" not in refused
 
 
+def test_the_gateway_of_a_stack_is_told_and_a_recipe_may_be_a_file(spark: FakeSpark) -> None:
+    text = spark.run("export", "pair", "--as", "compose").expect(0).out
+    assert "The stack's gateway at 127.0.0.1:8090 is sparkctl's alone" in text
+    own(spark)
+    path = str(spark.folder / "recipes/own.yaml")
+    text = spark.run("export", path, "--as", "docker-run").expect(0).out.replace("\n# ", " ")
+    assert f"`sparkctl up {path}` starts the same" in text
+    assert "--name own" in text
+
+
 def test_json_has_the_files_and_what_the_tool_does_not_do(spark: FakeSpark) -> None:
     value = spark.run("export", "26b-a4b-fp8", "--as", "kubernetes", "--json").expect(0).json
     assert (value["target"], value["folder"]) == ("kubernetes", None)

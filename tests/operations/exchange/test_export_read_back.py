@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.support.fakes import FakeReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.world.spec import ContainerSpec
@@ -29,11 +29,12 @@ LABELS = ()
 """Of labels each reader keeps what is not sparkctl's, and here all are."""
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return FakeSpark(tmp_path).world(FakeReport())
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return FakeSpark(tmp_path_factory.mktemp("read-back")).world(FakeReport())
 
 
+@cache
 def specs(world: World, name: str) -> dict[str, ContainerSpec]:
     """Return the containers of a recipe or a stack, as its services render them."""
     loader = world.loader(world.disk_models)
@@ -61,13 +62,10 @@ def test_a_command_is_found_as_it_was(world: World, target: ExportTarget) -> Non
         assert found == {one: spec for one, spec in wanted.items() if one not in on_demand}
 
 
-def test_compose_names_the_container_and_its_network(world: World) -> None:
+def test_compose_has_the_name_as_a_key_and_the_secrets_elsewhere(world: World) -> None:
     """An env-file is not beside the file, and is left over with the names that it lacks."""
     for name in NAMES:
-        wanted = {
-            one: replace(spec, name="", network=spec.network or "default", env_files=())
-            for one, spec in specs(world, name).items()
-        }
+        wanted = {one: replace(spec, name="", env_files=()) for one, spec in specs(world, name).items()}
         assert {one: replace(spec, name="") for one, spec in read_back(world, name, ExportTarget.COMPOSE)} == wanted
 
 

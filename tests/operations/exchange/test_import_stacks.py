@@ -32,7 +32,6 @@ services:
     image: vllm/vllm-openai:v0.20.2
     command: --model org/second
     depends_on: [first, database]
-    profiles: [more]
   database: {image: postgres}
 """
 
@@ -63,12 +62,12 @@ def test_models_of_llama_swap_become_a_stack(tmp_path: Path) -> None:
 
 
 def test_services_of_a_compose_file_come_after_each_other(tmp_path: Path) -> None:
-    """By the names of their recipes; one of a profile is started by hand."""
+    """By the names of their recipes; one service alone is no stack."""
     found = of("compose.yaml", COMPOSE, tmp_path)
     (stack,) = found.stacks
     assert stack.made.keys["services"] == {
         "first": {"recipe": "first"},
-        "second": {"recipe": "second", "start": "manual", "after": ["first"]},
+        "second": {"recipe": "second", "after": ["first"]},
     }
     alone = of("compose.yaml", COMPOSE[: COMPOSE.index("  second")], tmp_path)
     assert alone.stacks == ()
@@ -120,3 +119,31 @@ def test_recipes_are_known_by_their_names_and_places(tmp_path: Path) -> None:
     made = Made("x", {"serve": {"name": "n", "aliases": ["m"], "port": 8001, "bind": "0.0.0.0"}})  # noqa: S104
     assert made_recipe("x", made) == KnownRecipe("x", ("n", "m"), 8001, "0.0.0.0")  # noqa: S104
     assert made_recipe("y", Made("y", {})) == KnownRecipe("y")
+
+
+def test_the_command_says_what_became_of_a_file(tmp_path: Path) -> None:
+    """The stack comes after its recipes, with what stays over, and passes sparkctl's own check."""
+    spark = FakeSpark(tmp_path / "home")
+    done = spark.run("import", str(EXCHANGE / "llama-swap.yaml")).expect(0)
+    assert f"{spark.folder}/recipes/stacks/llama-swap.yaml\n  1. " in done.out
+    assert "errors 0" in done.err
+    assert "sk-0123456789abcdef" not in done.out + done.err
+    assert spark.run("recipes", "lint", "llama-swap").expect(0)
+    again = FakeSpark(tmp_path / "other").run("import", str(EXCHANGE / "llama-swap.yaml"), "--json").expect(0).json
+    assert [one["name"] for one in again["stacks"]] == ["llama-swap"]
+
+
+def test_the_command_refuses_what_becomes_nothing(tmp_path: Path) -> None:
+    """With what there was, and why."""
+    done = FakeSpark(tmp_path).run("import", str(EXCHANGE / "litellm.yaml")).expect(2)
+    assert "no recipe here serves it under this name or at this port" in done.err
+    assert "sk-0123456789abcdef" not in done.err
+
+
+def test_a_variant_is_chosen_by_its_name(tmp_path: Path) -> None:
+    """The one that fits, unless another one is asked for."""
+    file = str(EXCHANGE / "vllm-recipe.yaml")
+    one = FakeSpark(tmp_path / "one").run("import", file, "--json").expect(0).json
+    assert any("this is the variant fp8" in note for note in one["recipes"][0]["notes"])
+    other = FakeSpark(tmp_path / "two").run("import", file, "--variant", "nvfp4", "--json").expect(0).json
+    assert any("this is the variant nvfp4" in note for note in other["recipes"][0]["notes"])

@@ -52,7 +52,7 @@ def test_a_repository_becomes_a_recipe_that_lints_plans_and_renders(spark: FakeS
     assert "reasoning-parser: qwen3\n" in text
     assert "tool-call-parser: hermes\n" in text
     assert "image: vllm/vllm-openai:v0.33.0\n" in text
-    assert "# the model's own, and it fits beside nothing else" in text
+    assert "# the model's own, and it fits while nothing else runs" in text
     spark.run("recipes", "lint", "qwen3-8b-law").expect(0)
     assert spark.run("plan", "qwen3-8b-law", "--json").expect(0).json["fits"]
     assert "--tool-call-parser hermes" in spark.run("render", "qwen3-8b-law").expect(0).out
@@ -102,7 +102,7 @@ def test_the_context_is_the_longest_that_fits_beside_what_runs_or_is_named(spark
     assert not none["fits"]
     (line,) = [line for line in none["lines"] if line["key"] == "limits.context"]
     assert line["guessed"]
-    assert "it does not fit beside nothing else" in line["why"]
+    assert "it does not fit while nothing else runs" in line["why"]
 
 
 def test_several_answers_are_told_and_a_flag_settles_them(spark: FakeSpark) -> None:
@@ -118,6 +118,17 @@ def test_several_answers_are_told_and_a_flag_settles_them(spark: FakeSpark) -> N
     assert told["template"]["value"] == "vllm-serve"
 
 
+def test_a_person_at_a_terminal_is_asked_and_yes_asks_nothing(spark: FakeSpark) -> None:
+    asked = spark.run("new", QWEN, "--name", "asked", typed="7\nx\n2\n").expect(0)
+    assert "vllm/vllm-openai:v0.32.0\n" in (spark.folder / "recipes" / "asked.yaml").read_text()
+    assert asked.err.count("which (1 to 2, 1 unless said)?") == 3
+    spark.run("new", QWEN, "--name", "first", typed="\n").expect(0)
+    assert "vllm/vllm-openai:v0.33.0\n" in (spark.folder / "recipes" / "first.yaml").read_text()
+    assert "which (1" not in spark.run("new", QWEN, "--name", "unasked", "--yes", typed="").expect(0).err
+    spark.run("new", QWEN, "--name", "gone", typed="").expect(130)
+    assert not (spark.folder / "recipes" / "gone.yaml").exists()
+
+
 def test_an_architecture_that_no_release_knows_needs_an_image(spark: FakeSpark) -> None:
     config = json.loads((FIXTURES / "configs" / "qwen3-8b" / "config.json").read_text())
     strange = {**config, "architectures": ["StrangeForCausalLM"]}
@@ -126,6 +137,14 @@ def test_an_architecture_that_no_release_knows_needs_an_image(spark: FakeSpark) 
     assert "no release of vLLM that is known has a class for StrangeForCausalLM" in refused
     assert "→ name an image that serves it: --image NAME" in refused
     spark.run("new", "acme/Strange", "--image", "vllm/vllm-openai:v0.33.0").expect(0)
+
+
+def test_a_draft_model_and_a_model_without_a_longest_context_are_refused(spark: FakeSpark) -> None:
+    spark.hub.models["acme/Draft"] = described("dflash-27b", size=3 * GIB)
+    assert "acme/Draft is a draft model" in spark.run("new", "acme/Draft").expect(2).err
+    spark.hub.models["acme/Mamba"] = described("mamba-2.8b", size=6 * GIB)
+    assert "→ say one: --context TOKENS" in spark.run("new", "acme/Mamba").expect(2).err
+    assert made(spark, "acme/Mamba", "--context", "4096")["context"] == 4096
 
 
 def test_drafting_layers_of_the_checkpoint_are_used(spark: FakeSpark) -> None:
@@ -166,7 +185,7 @@ def test_a_hub_that_does_not_answer_is_one_line_unless_the_model_is_known(spark:
 
 @pytest.mark.parametrize("name", ["gemma4-26b-mm", "gpt-oss-20b", "nemotron-3-nano-30b-a3b-nvfp4", "glm-4.7-flash"])
 def test_many_architectures_give_recipes_that_lint_and_plan(spark: FakeSpark, name: str) -> None:
-    repo = f"acme/{name}"
+    repo = f"acme/own-{name}"
     spark.hub.models[repo] = described(name, size=20 * GIB)
     row = made(spark, repo)
     spark.run("recipes", "lint", row["name"]).expect(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.agent.kept import events
-from sparkctl.operations.gateway.acting.resolved import USUAL
+from sparkctl.operations.gateway.loop import settle
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.gateway.run import AskedGateway, run
 from sparkctl.operations.page import health
@@ -20,6 +21,7 @@ from sparkctl.operations.page.view import BoxView
 from sparkctl.operations.stack import standing
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import APPLYING
+from sparkctl.planning.box.declared import USUAL_GATEWAY
 from sparkctl.planning.box.generation import FAILED, GenerationEnd
 from sparkctl.world.door_ports import AnswerWith
 from sparkctl.world.labels import LABEL_CERTIFICATE, LABEL_URL
@@ -377,7 +379,7 @@ def test_a_stack_that_is_applied_while_it_runs_is_served_from_then_on(bench: Gat
 
 
 def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(bench: GatewayBench) -> None:
-    bench.gateway.expect("box", USUAL)
+    bench.gateway.expect("box", USUAL_GATEWAY)
     bench.gateway.world.report.progress(E4B, "loading weights", "", 0.5)
     request = bench.door.ask(E4B, more={"stream": True})
     listing = bench.door.get("/v1/models")
@@ -395,11 +397,11 @@ def test_it_listens_before_its_stack_is_in_effect_and_requests_wait_for_that(ben
 
 
 def test_who_waits_for_a_stack_that_never_comes_is_told_so(bench: GatewayBench) -> None:
-    bench.gateway.expect("box", replace(USUAL, wait_s=0.02))
+    bench.gateway.expect("box", replace(USUAL_GATEWAY, wait_s=0.02))
     refused = bench.door.ask(E4B).refused()
     assert (refused.status, refused.code, refused.retry_after_s) == (503, "not_ready", 30)
     assert refused.message == "it was not there within 0s: the stack box is put into effect"
-    bench.gateway.expect("other", USUAL)
+    bench.gateway.expect("other", USUAL_GATEWAY)
     request = bench.door.ask(E4B)
     bench.gateway.close_door()
     assert request.refused().code == "nothing_applied"
@@ -648,6 +650,20 @@ def test_the_page_has_requests_routes_and_keys_and_its_buttons_work(bench: Gatew
     bench.gateway.in_loop(page.desk.pin(FP8, pinned=False))
     bench.until(lambda: FP8 not in bench.running)
     assert 'sparkctl_evictions_total{reason="idle",service="26b-a4b-fp8"} 1.0' in page.metrics.text().decode()
+
+
+def test_python_looks_for_garbage_no_more_in_what_is_there_when_the_door_is_open(tmp_path: Path) -> None:
+    settled: list[str] = []
+    bench = GatewayBench(tmp_path, parts={"settle": lambda: settled.append(bench.gateway.url)})
+    bench.up().tick(3)
+    assert settled == ["http://127.0.0.1:8090"]
+    bench.close()
+    before = gc.get_freeze_count()
+    settle()
+    try:
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 def test_a_loop_that_hangs_is_seen(bench: GatewayBench) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -189,3 +191,25 @@ def test_a_server_behind_the_gateway_answers_nobody_else_and_every_command_still
     for key in keys.values():
         assert key not in told
         assert [file for file in own if key.encode() in file.read_bytes()] == []
+
+
+def test_what_was_stopped_by_hand_or_died_a_moment_ago_is_no_502(spark: GatewaySpark) -> None:
+    spark.write("recipes/stacks/box.yaml", STACK.replace("keep: true", "keep: true, restart: {first: 1s, most: 2s}"))
+    spark.process = spark.start("gateway", "run", "box", "--port", str(spark.port))
+    wait_for(lambda: spark.told("the gateway listens at"))
+    client = spark.client()
+    asked: dict[str, Any] = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
+    assert client.chat.completions.create(**asked).choices[0].message.content
+    (small,) = (one for one in spark.engine.containers() if one.name == "small")
+    for pid in spark.engine.processes(small.id):
+        os.kill(pid, signal.SIGKILL)
+    assert client.chat.completions.create(**asked).choices[0].message.content, "it waited for the restart"
+    spark.run("down", "small").expect(0)
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(**asked)
+    assert caught.value.status_code == 503
+    assert "ada stopped it; sparkctl up small starts it" in caught.value.message
+    assert not spark.told(": 502 ")
+    claude = anthropic.Anthropic(base_url=f"http://127.0.0.1:{spark.port}", api_key="none", timeout=60)
+    said = claude.messages.create(model="aside", max_tokens=5, messages=asked["messages"])
+    assert said.content[0].text == "Simulated text: 1 2 3"  # type: ignore[union-attr]

@@ -57,7 +57,7 @@ def test_a_cold_start_and_an_eviction_by_requests_alone(
 ) -> None:
     process, url = gateway
     first, second = pair
-    wait_for(lambda: "the gateway listens at" in process.told())
+    wait_for(lambda: "models: " in process.told())
     client = openai.OpenAI(base_url=url, api_key="none", timeout=600, max_retries=0)
 
     # Cold, and a stream: it is told what it waits for in comments, and its text has nothing of that.

@@ -170,6 +170,12 @@ def test_the_series_of_a_vllm_are_handed_on_and_listed_for_prometheus(tmp_path: 
             answer = await page.get("/services/e4b-nvfp4/metrics")
             assert answer.body.decode() == VLLM
             assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            spark.run("down", "e4b-nvfp4").expect(0)
+            await page.live.fresh(0.0)
+            spark.run("up", "e4b-nvfp4").expect(0)
+            assert (await page.get("/services/e4b-nvfp4/metrics")).status == 200, (
+                "at once, though the last look is young"
+            )
             for path in ("/services/none/metrics", "/services/../metrics", "/services/e4b-nvfp4%2fmetrics"):
                 assert (await page.get(path)).status == 404
             own, vllm = json.loads((await page.get("/metrics/targets", {"Host": "localhost:9"})).body)

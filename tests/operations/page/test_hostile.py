@@ -147,4 +147,4 @@ def test_what_comes_in_by_every_way_goes_out_as_text(tmp_path: Path) -> None:
 def test_a_value_of_every_type_of_the_view_can_be_made() -> None:
     view = filled(BoxView, "x")
     assert view.gateway.requests == (filled(RequestOnPage, "x"),)
-    assert view.services[0].aliases == ("x",)
+    assert view.services[0].served == ("x",)

@@ -45,7 +45,7 @@ class PageSpark:
 
     def begin(self, *words: str) -> None:
         process = self.process = self.spark.start("gateway", "run", *words)
-        wait_for(lambda: "the gateway listens at" in process.told() or process.poll() is not None)
+        wait_for(lambda: "keeps generation" in process.told() or process.poll() is not None)
         assert process.poll() is None, process.told()
 
     def end(self) -> None:

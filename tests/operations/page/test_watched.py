@@ -12,7 +12,6 @@ from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB
 from sparkctl.operations.gateway.metrics import GatewayMetrics
 from sparkctl.operations.page import bar, health
-from sparkctl.operations.page.ports import NoKeys
 from sparkctl.operations.page.seen.live import LiveBox
 from sparkctl.operations.page.seen.room import room
 from sparkctl.operations.page.seen.watched import BoxWatch, sample
@@ -24,7 +23,7 @@ from tests.support.agent_bench import E4B, FP8, AgentBench
 from tests.support.door_bench import soon
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
-from tests.support.page_bench import NamedKeys
+from tests.support.page_bench import NamedKeys, NoKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +259,33 @@ def test_a_look_that_is_held_up_keeps_nobody_waiting_and_is_said(tmp_path: Path)
 
         await soon(seen)
         assert live.view().service(E4B) is not None
+
+    asyncio.run(run())
+
+
+def test_a_defect_in_a_look_is_said_and_passes_with_the_next_one(tmp_path: Path) -> None:
+    spark = FakeSpark(tmp_path)
+    spark.run("up", E4B).expect(0)
+
+    class Defect(BoxWatch):
+        wrong = False
+
+        def look(self) -> BoxView:
+            if self.wrong:
+                raise KeyError("gone")
+            return super().look()
+
+    async def run() -> None:
+        watch = Defect(spark.world(FakeReport()))
+        live = LiveBox(watch, lambda: 0.0)
+        assert (await live.fresh(-1.0)).problem is None
+        watch.wrong = True
+        told = health.sentence(await live.fresh(-1.0))
+        assert "a defect of sparkctl kept it from looking (KeyError: 'gone')" in told.words
+        assert "please report it" in told.todo
+        assert live.view().service(E4B) is not None, "what was seen before is shown"
+        watch.wrong = False
+        assert (await live.fresh(-1.0)).problem is None
 
     asyncio.run(run())
 

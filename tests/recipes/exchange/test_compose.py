@@ -74,12 +74,12 @@ def test_neighbours_stay_over_with_a_reason_and_no_launch_is_lost() -> None:
     found = compose_file(material(text))
     assert list(found.launches) == ["server"]
     assert [left.what for left in found.leftovers] == [
-        "service proxy",
-        "service ui",
-        "service router",
+        "service proxy (nginx)",
+        "service ui (open-webui/open-webui)",
+        "service router (org/vllm-router)",
         "service broken",
     ]
-    assert found.leftovers[0].why.startswith("it runs no vLLM (nginx)")
+    assert found.leftovers[0].why.startswith("it runs no vLLM")
     assert (found.leftovers[0].place.line, found.leftovers[0].place.column) == (5, 3)
 
 
@@ -149,6 +149,13 @@ def test_a_bomb_of_variables_is_refused() -> None:
         Filler({}).filled("${A:-" * 100_000)
 
 
+def test_long_texts_are_read_in_a_time_that_grows_with_them() -> None:
+    assert Filler({"A": "x"}).filled("}" * 200_000 + "$A") == "}" * 200_000 + "x"
+    lines = "x\n" * 200_000
+    assert environment_file(f"A='{lines}'\nB=1\n", {}).values == {"A": lines, "B": "1"}
+    assert environment_file(f'A="{lines}', {"A": ""}).values["A"] == "x"
+
+
 def test_lines_of_an_environment_file() -> None:
     text = "\ufeff# why\r\nexport A=1\r\nB = two  # three\nC='$A #'\nD=\"$A\\n\nx\"\nE: 5\nBARE\n= no\nF=${A\n"
     read = environment_file(text, {"BARE": "given"})
@@ -205,6 +212,13 @@ def test_what_gives_a_container_power_over_the_host_comes_along_by_its_own_name(
     ]
 
 
+def test_gpus_that_are_asked_for_twice_are_asked_for_once() -> None:
+    devices = "deploy: {resources: {reservations: {devices: [{count: all, capabilities: [gpu]}]}}}"
+    launch = one(f"{SERVER}\n    {devices}\n    gpus: [{{device_ids: ['0', '1']}}]")
+    assert options(launch) == ["--gpus", "all"]
+    assert [left.what for left in launch.leftovers] == ['gpus: "device=0,1"']
+
+
 def test_a_key_that_nobody_knows_stays_over() -> None:
     launch = one(f"{SERVER}\n    flavour: sweet\n    x-own: 1\n    scale: 2")
     assert [left.what for left in launch.leftovers] == ["flavour", "x-own", "scale"]
@@ -236,6 +250,11 @@ def test_a_script_before_the_server_stays_over_and_the_server_comes_along() -> N
 def test_no_excerpt_of_a_file_is_kept_where_a_secret_may_stand() -> None:
     launch = one(f"{SERVER}\n    environment: [HF_TOKEN=hf_secret]")
     assert all(word.place.excerpt == "" for word in (*launch.options, *launch.command))
+
+
+def test_a_named_volume_has_the_name_that_compose_gives_it() -> None:
+    service = f"{SERVER}\n    volumes: [hf:/hf]"
+    assert options(one(service, PWD="/srv/My Models.v2")) == ["--volume", "mymodelsv2_hf:/hf"]  # noqa: S106  (a folder)
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sparkctl.recipes.exchange.material import Material
-from sparkctl.recipes.exchange.sources.compose.reader import ComposeFile, compose_file
+from sparkctl.recipes.exchange.sources.compose.reader import PROFILES, ComposeFile, compose_file, stack
 from sparkctl.world.docker_run import grammar
 from tests.support.paths import FIXTURES
+from tests.support.tools import done, tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = FIXTURES / "compose"
 HOME = "/home/operator"
-PROJECTS = {"box": "compose.yaml", "words": "docker-compose.yml"}
+PROJECTS = {"box": "compose.yaml", "layers": "docker-compose.yml", "words": "docker-compose.yml"}
 
 
 def material_of(folder: Path, name: str) -> Material:
@@ -111,7 +115,7 @@ def read_by_compose(said: Mapping[str, Any], volumes: Mapping[str, Any]) -> dict
             said.get("read_only", False),
         ],
         "lists": [
-            said.get("cap_add", []),
+            sorted(said.get("cap_add", [])),
             said.get("security_opt", []),
             [*said.get("tmpfs", []), *(one["target"] for one in said.get("volumes", ()) if one["type"] == "tmpfs")],
         ],
@@ -132,7 +136,7 @@ def test_each_service_is_read_as_docker_compose_reads_it(folder: str) -> None:
     if folder == "words":  # compose makes a word of the end of a joined line, which no server takes
         theirs["joined"]["command"] = [word for word in judge["services"]["joined"]["command"] if word != "\n"]
     assert ours == theirs
-    assert {*judge["services"]} - {*ours} <= {"proxy"}
+    assert {*judge["services"]} - {*ours} <= {"proxy", "other"}
 
 
 def test_who_comes_after_whom_and_what_starts_by_itself_is_for_the_stack() -> None:
@@ -140,6 +144,16 @@ def test_who_comes_after_whom_and_what_starts_by_itself_is_for_the_stack() -> No
     assert found.after == {"chat": (), "embed": ("chat",), "two-gpus": ()}
     assert found.started == ("chat",)
     assert [launch.name for launch in found.launches.values()] == ["chat-small", "embed", "two-gpus"]
+
+
+def test_a_stack_has_what_starts_by_itself_and_docker_starts_none_of_it_again() -> None:
+    material = material_of(FOLDER / "box", "compose.yaml")
+    found = stack(material)
+    (chat,) = found.services
+    assert (found.name, chat.launch, chat.keys) == ("box", "chat-small", {"set": {"container.restart": "no"}})
+    assert "embed, two-gpus" in found.notes[0]
+    every = stack(replace(material, variables={**material.variables, PROFILES: "*"}))
+    assert [dict(one.keys) for one in every.services[1:]] == [{"after": ["chat-small"]}, {}]
 
 
 def test_what_no_word_of_docker_run_says_stays_over_with_a_reason() -> None:
@@ -150,5 +164,15 @@ def test_what_no_word_of_docker_run_says_stays_over_with_a_reason() -> None:
         "embed": {"healthcheck", "profiles", "env_file missing.env"},
         "two-gpus": {"profiles"},
     }
-    assert [one.what for one in found.leftovers] == ["service proxy"]
+    assert [one.what for one in found.leftovers] == ["service proxy (nginx:1.27-alpine)"]
     assert all(one.why for launch in found.launches.values() for one in launch.leftovers)
+
+
+def test_what_docker_compose_prints_is_what_was_recorded(tmp_path: Path) -> None:
+    program = tool("SPARKCTL_TEST_COMPOSE")
+    environ = {"PATH": os.environ["PATH"], "HOME": HOME}
+    for folder in PROJECTS:
+        shutil.copytree(FOLDER / folder, tmp_path / folder)
+        words = (program, "--project-directory", str(tmp_path / folder), "--profile", "*", "config", "--format", "json")
+        printed = done(*words, environ=environ).stdout.replace(str(tmp_path), "/srv/models")
+        assert json.loads(printed) == json.loads((FOLDER / f"{folder}.json").read_text())

@@ -139,6 +139,30 @@ def test_the_handler_is_asked_about_a_server_that_gave_nothing_and_knows_whether
     asyncio.run(run())
 
 
+def test_chunks_that_are_none_break_the_answer_off_also_after_what_was_read() -> None:
+    go_on = asyncio.Event()
+
+    async def script(_: Seen, writer: asyncio.StreamWriter) -> None:
+        await says(writer, STREAM, event({"n": 1}))
+        await go_on.wait()
+        await says(writer, b"zz\r\nno length\r\n")
+
+    async def run() -> None:
+        async with bench(script) as door, asyncio.timeout(SOON_S):
+            reader, writer = await begun(door)
+            await door.server.asked.wait()
+            await reader.readuntil(b'{"n": 1}\n\n')
+            go_on.set()
+            end = await door.handler.end()
+            assert (end.how, end.status) == ("died", 502)
+            rest = await reader.read()
+            assert b"broke off before the end of its answer" in rest
+            assert not rest.endswith(LAST)
+            writer.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
 @pytest.mark.parametrize("half", [False, True])
 def test_a_stream_that_breaks_off_says_so_and_never_ends_cleanly_s23(path: str, half: bool) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import anthropic
 import httpx
+import openai
 import psutil
 import pytest
 from hypothesis import given
@@ -84,11 +86,13 @@ def _headers(key: str | None) -> dict[str, str]:
 
 
 @contextmanager
-def standin(*flags: str, faults: str = "load_s=0", env: dict[str, str] | None = None) -> Iterator[Standin]:
+def standin(
+    *flags: str, faults: str = "load_s=0", env: dict[str, str] | None = None, model: str = "/models/tiny"
+) -> Iterator[Standin]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = ("serve", "/models/tiny", "--host", "127.0.0.1", "--port", str(port), *flags)
+    words = ("serve", model, "--host", "127.0.0.1", "--port", str(port), *flags)
     with TemporaryDirectory() as folder:
         copy_server(Path(folder))
         # -I and -S: as in an image, with nothing but these files and the standard library.
@@ -364,3 +368,50 @@ def test_faults_are_the_same_as_names_and_as_json(faults: dict[str, object]) -> 
 
     assert parse_faults(named) == {name: str(value) for name, value in faults.items()}
     assert parse_faults(json.dumps(faults)) == faults
+
+
+def test_the_official_clients_are_answered_in_each_form() -> None:
+    say: Any = [{"role": "user", "content": "say a few words"}]
+    text = "Simulated text: 1 2 3"
+    with standin() as seen:
+        seen.read_until("Application startup complete")
+        name = seen.get("/v1/models").json()["data"][0]["id"]
+        claude = anthropic.Anthropic(base_url=seen.url, auth_token="none", max_retries=0)  # noqa: S106
+        asked: Any = {"model": name, "max_tokens": 5, "messages": say}
+        message = claude.messages.create(**asked)
+        assert (message.content[0].text, message.stop_reason) == (text, "max_tokens")  # type: ignore[union-attr]
+        assert message.usage.output_tokens == 5
+        with claude.messages.stream(**asked) as stream:
+            assert "".join(stream.text_stream) == text
+            assert stream.get_final_message().usage.output_tokens == 5
+        counted = claude.messages.count_tokens(model=name, messages=say)
+        assert counted.input_tokens == message.usage.input_tokens
+        with pytest.raises(anthropic.NotFoundError, match="does not exist"):
+            claude.messages.create(**{**asked, "model": "nobody"})
+        assert seen.post("/v1/messages", {"model": name, "messages": say}).json()["error"]["type"] == "Bad Request"
+
+        client = openai.OpenAI(base_url=f"{seen.url}/v1", api_key="none", max_retries=0)
+        response = client.responses.create(model=name, input="say a few words", max_output_tokens=5)
+        assert (response.output_text, response.status) == (text, "incomplete")
+        assert client.responses.create(model=name, input=say).status == "completed"
+        kinds = [one.type for one in client.responses.create(model=name, input=say, max_output_tokens=5, stream=True)]
+        assert kinds[0] == "response.created"
+        assert kinds.count("response.output_text.delta") == 5
+        assert kinds[-1] == "response.completed"
+
+
+def test_a_server_of_a_whisper_transcribes_and_nothing_else() -> None:
+    with standin("--served-model-name", "whisper", model="/models/whisper-large-v3") as seen:
+        seen.read_until("Application startup complete")
+        client = openai.OpenAI(base_url=f"{seen.url}/v1", api_key="none", max_retries=0)
+        sound = ("probe.wav", b"RIFF" + b"\0" * 70_000)
+        said = client.audio.transcriptions.create(model="whisper", file=sound)
+        assert said.text == "Simulated text: what was said."
+        other = httpx.post(f"{seen.url}/v1/audio/translations", files={"file": sound}, trust_env=False)
+        assert other.json()["text"] == said.text
+        with pytest.raises(openai.NotFoundError, match="does not exist"):
+            client.audio.transcriptions.create(model="nobody", file=sound)
+        nothing = httpx.post(f"{seen.url}/v1/audio/transcriptions", files={"model": (None, "whisper")}, trust_env=False)
+        assert nothing.status_code == 400
+        assert "body.file" in nothing.json()["error"]["message"]
+        assert seen.post("/v1/chat/completions", {}).status_code == 404

@@ -9,16 +9,14 @@ from sparkctl.operations import secrets
 from sparkctl.operations.gateway.acting.at_desk import all_before, declared_at_desk
 from sparkctl.operations.gateway.named import named
 from sparkctl.operations.gateway.requests.served import ServedStack, ServerAt
-from sparkctl.planning.box.declared import DeclaredGateway
 from sparkctl.planning.gateway.desk.events import StackDeclared
 
 if TYPE_CHECKING:
     from sparkctl.operations.agent.beside import BoxLook
     from sparkctl.operations.context import World
+    from sparkctl.planning.box.declared import DeclaredGateway
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
 
-USUAL: Final = DeclaredGateway("127.0.0.1", 8090, 540.0, 16, comments=True)
-"""The gateway of a stack whose file says nothing of one, for `gateway run`: as in a file with an empty `gateway:`."""
 SEQUENCES: Final = 256
 """How many a vLLM answers at once whose command does not say it: the least of its own defaults (0.32's
 EngineArgs.get_batch_defaults: 256, or 1024 on the largest cards). sparkctl's own recipes always say it."""

@@ -18,7 +18,7 @@ from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, Reque
 from sparkctl.planning.gateway.body import LONG, changed, edited, edited_pieces
 from sparkctl.planning.gateway.desk.effects import ForwardRequest, RefusedFor, RefuseRequest
 from sparkctl.planning.gateway.desk.events import FirstByte, RequestRests, ServerLost
-from sparkctl.planning.gateway.desk.request import DeskRequest
+from sparkctl.planning.gateway.desk.request import WAIT_S, DeskRequest
 from sparkctl.planning.gateway.desk.rules.refusing import KNOWN_WITHIN_S
 from sparkctl.planning.gateway.names import model, models
 from sparkctl.planning.gateway.routes import after
@@ -221,7 +221,7 @@ class GatewayHandler:
         comments = stack is not None and stack.comments and arrival.stream
         one.turn = arrival.id if not one.turn else f"{arrival.id}+{one.service}"
         one.starts = may_start
-        left_s = max(0.0, one.at + (540.0 if stack is None else stack.wait_s) - self._now())
+        left_s = max(0.0, one.at + (WAIT_S if stack is None else stack.wait_s) - self._now())
         wait_s = min(left_s, KNOWN_WITHIN_S) if sent else left_s
         keeps = one.direction is None or one.direction.keeps
         turn = DeskRequest(one.turn, one.service, comments, may_start, keeps, sent, wait_s=wait_s)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.planning.box.declared import StartMode
+from sparkctl.planning.gateway.desk.request import WAIT_S
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.names import NameTable
 from sparkctl.planning.gateway.routes import RoutedService, RouteState
@@ -41,7 +42,7 @@ class ServedStack:
     created: int
     names: NameTable = field(default_factory=NameTable)
     servers: Mapping[str, ServerAt] = field(default_factory=dict)
-    wait_s: float = 540.0
+    wait_s: float = WAIT_S
     comments: bool = True
 
 

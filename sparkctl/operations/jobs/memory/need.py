@@ -163,7 +163,9 @@ def _read(world: World, loaded: LoadedJob, source: Source) -> tuple[ModelFacts |
 
 def _known(world: World, loaded: LoadedJob, source: Source) -> ModelFacts | None:
     wanted = loaded.job.input
-    name = wanted.facts or (world.catalog.facts_of(wanted.repo) if wanted.repo and wanted.revision is None else None)
+    name = wanted.facts or (
+        world.catalog.facts_by_repo().get(wanted.repo) if wanted.repo and wanted.revision is None else None
+    )
     if name is not None:
         return world.catalog.load("facts", name, ModelFacts)
     if wanted.repo is None or source.damaged:

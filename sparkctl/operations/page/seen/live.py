@@ -32,6 +32,7 @@ PATIENCE_S: Final = 8.0
 (MiaAI-Lab/DeepSeek-v4.1-Flash-DGX-Sparks#23)."""
 
 NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds, and reload")
+REPORT_IT: Final = "please report it; sparkctl ps shows what runs"
 WHO_IS_HELD_UP: Final = (
     "docker ps or nvidia-smi: the one that does not answer is held up; sudo dmesg has the driver's words"
 )
@@ -64,6 +65,7 @@ class LiveBox:
         self._looked_at = float("-inf")
         self._room_at = float("-inf")
         self._patience_s = patience_s
+        self._defect: TroubleOnPage | None = None
         self._looking: asyncio.Task[None] | None = None
         self._began = float("-inf")
         self._ticked = asyncio.Event()
@@ -76,6 +78,8 @@ class LiveBox:
         seen = replace(seen, course=self._ring.samples())
         if self._kept is not None and self._kept.problem is not None:
             seen = replace(seen, warnings=(*seen.warnings, self._kept.problem))
+        if self._defect is not None:
+            seen = replace(seen, problem=self._defect)
         held_up_s = self._now() - self._began
         if self._looking is not None and held_up_s >= self._patience_s:
             told = f"no answer of engine and driver for {format_duration(held_up_s)}; below is what was before"
@@ -100,6 +104,10 @@ class LiveBox:
             one = watched.sample(self._seen)
             if one is not None:
                 self._ring.add(one)
+            self._defect = None
+        except Exception as error:  # noqa: BLE001  (a page that goes on with an old look, and does not say so, lies)
+            words = f"a defect of sparkctl kept it from looking ({type(error).__name__}: {error})"
+            self._defect = TroubleOnPage(f"{words}; below is what was before", REPORT_IT)
         finally:
             self._looking = None
             self._ticked.set()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-WAIT_S: Final = 540.0
-"""How long a request waits at most, a choice below the 600 s after which the official clients give up a silent
-connection (openai 3.57, anthropic 2.14)."""
+from sparkctl.planning.box.declared import USUAL_GATEWAY
+
+WAIT_S: Final = USUAL_GATEWAY.wait_s
+"""How long a request waits at most, where the gateway's stack does not say it."""
 
 
 class RequestPlace(StrEnum):

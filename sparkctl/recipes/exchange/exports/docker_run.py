@@ -54,5 +54,19 @@ def foreground(spec: ContainerSpec, *, removed: bool) -> list[str]:
 
     ``removed``: the container is removed when it ends, so that its name is free for the next one.
     """
-    own = grammar.words(replace(spec, restart="", auto_remove=removed or spec.auto_remove))
+    own = grammar.words(
+        replace(spec, restart="", auto_remove=removed or spec.auto_remove, interactive=False, tty=False)
+    )
     return [word for place, word in enumerate(own) if (place, word) != (2, "--detach")]
+
+
+def left_out(exported: ExportedSet, tool: str) -> tuple[str, ...]:
+    """Return in sentences what such a program's containers do not get."""
+    found = [
+        f"{one.name}: {tool} starts it again, and not docker: --restart"
+        for one in exported.services
+        if one.spec.restart
+    ]
+    terminal = [one.name for one in exported.services if one.spec.tty or one.spec.interactive]
+    found += [f"{name}: {tool} has no terminal to give: --tty" for name in terminal]
+    return tuple(f"{one} is left out" for one in found)

@@ -118,9 +118,10 @@ class ExportedService:
 
 @dataclass(frozen=True, slots=True)
 class ExportedSet:
-    """Services that are exported together, in the order in which they start; ``name`` is that of the stack or recipe.
+    """Services that are exported together, in the order in which they start; ``name`` is for the files and units.
 
-    ``asked`` is the command that exports it, as an operator writes it. ``folder`` is the absolute path of the folder
+    ``asked`` is the command that exports it, as an operator writes it, and ``found_by`` the name of the stack or recipe
+    in it. ``gateway`` is the address of the stack's, "" for none. ``folder`` is the absolute path of the folder
     that the files go into, "" where one file is printed.
     """
 
@@ -129,6 +130,8 @@ class ExportedSet:
     services: tuple[ExportedService, ...]
     routes: tuple[DeclaredRoute, ...] = ()
     folder: str = ""
+    found_by: str = ""
+    gateway: str = ""
 
     def waits_for(self, service: ExportedService) -> list[tuple[str, bool]]:
         """Return what a service waits for: names, and whether it must not start without that.

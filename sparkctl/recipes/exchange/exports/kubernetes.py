@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,11 +50,11 @@ def manifests(exported: ExportedSet) -> Export:
 
 
 def _about(exported: ExportedSet) -> tuple[str, ...]:
-    made, _, up = promises.header(exported, _TOOL)
+    made, _, *up = promises.header(exported, _TOOL)
     found = [
         made,
         "Kubernetes adds up what pods request, and looks at no memory of a GPU: each requests what sparkctl admits.",
-        up,
+        *up,
         "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector.",
         "nvidia.com/gpu wants NVIDIA's device plugin (or GPU operator), which gives a whole GPU to one pod.",
     ]
@@ -145,7 +144,8 @@ def _resources(service: ExportedService) -> object:
     requests: dict[str, object] = {}
     if service.claim_bytes:
         told = f"{format_gib(service.claim_bytes)} of what the host and its GPU share: the scheduler adds these up."
-        requests["memory"] = noted(f"{math.ceil(service.claim_bytes / 1024**2)}Mi", told)
+        asked = min(service.claim_bytes, service.claim_bytes if spec.memory is None else spec.memory)
+        requests["memory"] = noted(f"{asked // 1024**2}Mi", told)
     return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
 
 

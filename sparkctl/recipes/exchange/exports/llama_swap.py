@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.shown import unseen
 from sparkctl.recipes.exchange.exports import promises
-from sparkctl.recipes.exchange.exports.docker_run import foreground
+from sparkctl.recipes.exchange.exports.docker_run import foreground, left_out
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.litellm import asked_by
 from sparkctl.recipes.exchange.exports.yaml_text import document, lines, noted
@@ -57,9 +57,7 @@ def config(exported: ExportedSet) -> Export:
     told = [f"{route.name}: {route.first}, and for some answers {route.then}" for route in exported.routes]
     more = [f"llama-swap has no routes for reasons: the stack's {'; '.join(told)}."] if told else []
     text = document(value, *promises.header(exported, _TOOL, *more, f"$ llama-swap --config {_TOOL}.yaml"))
-    dropped = [one.name for one in exported.services if one.spec.restart]
-    notes = [f"{name}: llama-swap starts it again, and not docker: --restart is left out" for name in dropped]
-    return Export((ExportedFile(f"{_TOOL}.yaml", text),), tuple(notes))
+    return Export((ExportedFile(f"{_TOOL}.yaml", text),), left_out(exported, _TOOL))
 
 
 def _above(service: ExportedService) -> list[str]:

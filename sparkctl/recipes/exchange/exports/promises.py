@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.recipes.host.caches import COMPILED
+from sparkctl.world.docker_run.spelling import quote
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.exports.exported import ExportedService, ExportedSet
@@ -35,10 +36,17 @@ def promises(exported: ExportedSet, tool: str) -> tuple[str, ...]:
     total = sum(one.claim_bytes for one in exported.services)
     names = ", ".join(f"{one.name} {format_gib(one.claim_bytes)}" for one in exported.services)
     added = f" (together {format_gib(total)})" if len(exported.services) > 1 else ""
-    return (
+    up = f"sparkctl up {quote(exported.found_by or exported.name)}"
+    told = [
         f"{tool} looks at no memory: it starts whatever else runs. What sparkctl admits is {names}{added}.",
-        f"`sparkctl up {exported.name}` starts the same only where that fits, and watches until a prompt is answered.",
-    )
+        f"`{up}` starts the same only where that fits, and watches until a prompt is answered.",
+    ]
+    if exported.gateway:
+        told.append(
+            f"The stack's gateway at {exported.gateway} is sparkctl's alone: here clients ask each service at its own "
+            "address, with the key of its own."
+        )
+    return tuple(told)
 
 
 def of_proof(service: ExportedService) -> str:

@@ -8,7 +8,6 @@ does too.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
@@ -207,7 +206,7 @@ def _rest(spec: ContainerSpec) -> list[str]:
         security_opt=spec.security_opt,
         platform=spec.platform,
     )
-    return grammar.words(replace(kept), "create")[2:-1]
+    return grammar.words(kept, "create")[2:-1]
 
 
 def _raw(text: str) -> str:

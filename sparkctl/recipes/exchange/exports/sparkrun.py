@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.yaml_text import document, lines, noted
@@ -37,7 +38,11 @@ _PLACEHOLDER: Final = re.compile(r"\{\w+\}")
 
 
 def recipes(exported: ExportedSet) -> Export:
-    """Return a recipe for each service."""
+    """Return a recipe for each service.
+
+    Raises:
+        InputError: a container starts something else than a server of vLLM.
+    """
     exported = exported.with_copies(f"{exported.folder}/") if exported.folder else exported
     files, notes = [], []
     for service in exported.services:
@@ -73,7 +78,7 @@ def _recipe(service: ExportedService) -> Mapping[str, object]:
         "defaults": defaults,
     }
     env: dict[str, object] = {name: f"${{{name}}}" for name in service.secrets}
-    told = ["Secrets come from the environment of whoever runs sparkrun."] if env else []
+    told = ["Secrets come from the environment of whoever runs sparkrun, where each has to be set."] if env else []
     env |= {name: value or "" for name, value in _variables(spec)}
     found |= {"env": noted(env, *told)} if env else {}
     copies = [
@@ -98,10 +103,14 @@ def _beside(service: ExportedService, target: str) -> str:
 
 def _command(service: ExportedService, defaults: dict[str, object]) -> str:
     """Return the server's command with sparkrun's placeholders; their values go into ``defaults``."""
-    words = list(service.spec.command)
+    spec = service.spec
+    words = [*([spec.entrypoint] if spec.entrypoint else []), *spec.command]
     if tuple(words[:2]) == _SERVE:
         words = words[2:]
         words = words[1:] if words and not words[0].startswith("-") else words
+    elif spec.entrypoint or (words and not words[0].startswith("-")):
+        message = f"{service.name}: sparkrun starts `vllm serve`, and this container starts {words[0]}"
+        raise InputError(message, hint="export it --as compose, which starts what the container has")
     every = [
         line for line in grammar.lines(["docker", "run", "image", *words]) if line[:1] not in (["docker"], ["image"])
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.shown import one_line
 from sparkctl.recipes.exchange.exports import promises
-from sparkctl.recipes.exchange.exports.docker_run import about, foreground
+from sparkctl.recipes.exchange.exports.docker_run import about, foreground, left_out
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
 from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar
@@ -34,9 +34,7 @@ def units(exported: ExportedSet) -> Export:
     files = [ExportedFile(f"{unit(one.name)}.service", _unit(exported, one)) for one in exported.services]
     if several:
         files.append(ExportedFile(f"{unit(exported.name)}.target", _target(exported)))
-    dropped = [one.name for one in exported.services if one.spec.restart]
-    notes = [f"{name}: systemd starts it again, and not docker: --restart is left out" for name in dropped]
-    return Export(tuple(files), tuple(notes))
+    return Export(tuple(files), left_out(exported, _TOOL))
 
 
 def unit(name: str) -> str:

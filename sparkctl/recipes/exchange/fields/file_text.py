@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sparkctl.recipes.exchange.fields.made import Made, Path
+    from sparkctl.recipes.exchange.stacked import MadeStack
 
 _ORDER: Final = (
     *("description", "extends", "template", "image", "vllm", "model", "cache", "gpus", "secrets", "serve", "limits"),
@@ -26,10 +27,15 @@ def recipe_text(made: Made, source: str) -> str:
     return yaml_text.document(noted, *map(_safe, _head(made, source)))
 
 
-def _head(made: Made, source: str) -> Iterator[str]:
+def stack_text(made: MadeStack, source: str) -> str:
+    """Return the file of a stack; ``source`` is as for a recipe."""
+    return yaml_text.document(made.keys, *map(_safe, _head(made, source)))
+
+
+def _head(made: Made | MadeStack, source: str) -> Iterator[str]:
     yield f"Imported from {source} by sparkctl import."
     if made.leftovers:
-        yield "What the source says and this recipe does not:"
+        yield "What the source says and this file does not:"
     for number, one in enumerate(made.leftovers, start=1):
         needs = f"; it would take {one.needs}" if one.needs else ""
         yield f"{number}. {one.place}: {one.what}: {one.why}{needs}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.launch import Word
 
 _CACHED: Final = re.compile(r"models--([^/]+?)--([^/]+)(?:/snapshots/([^/]+))?")
+_HUB: Final = re.compile(r"(.+)/hub/models--")
 _NO_MODEL: Final = "no model"
 
 
@@ -45,7 +46,7 @@ def place_model(draft: Draft, setup: Setup, serving: Serving, words: Sequence[Wo
     folder = place_mounts(draft, setup, path)
     if path is None:
         _repository(draft, text, item, revision)
-    elif (cached := _CACHED.search(path)) is not None:
+    elif (cached := _CACHED.search(path) or _CACHED.search(folder or "")) is not None:
         _snapshot(draft, cached, item, revision)
     else:
         _folder(draft, path, folder if folder is not None or not bare else path, item, revision)
@@ -62,6 +63,13 @@ def _repository(draft: Draft, text: str, item: SourceItem, revision: GivenFlag |
 
 def _snapshot(draft: Draft, cached: re.Match[str], item: SourceItem, revision: GivenFlag | None) -> None:
     why = "the folder is one of the hub's cache, which the recipe mounts"
+    place = draft.values.pop(("model", "path"), None)
+    draft.values.pop(("model", "mount"), None)
+    if place is not None and ("cache",) not in draft.values and (hub := _HUB.match(str(place))) is not None:
+        draft.put(("cache",), hub[1])
+        draft.accounts = [
+            one._replace(path=("cache",)) if one.path == ("model", "path") else one for one in draft.accounts
+        ]
     draft.put(("model", "repo"), f"{cached[1]}/{cached[2]}", item, why)
     if cached[3]:
         draft.put(("model", "revision"), cached[3])

@@ -179,7 +179,9 @@ def _container(key: str) -> Callable[[Draft, Setup, Any, SourceItem], None]:
 
 def _restart(draft: Draft, _: Setup, value: str, item: SourceItem) -> None:
     policy, _colon, count = value.partition(":")
-    if policy in _RESTARTS:
+    if not policy:  # "no", as the grammar has it
+        draft.explain(item, "it is docker's default")
+    elif policy in _RESTARTS:
         draft.put(("container", "restart"), policy, item)
     if count:
         draft.leave(item, "a recipe does not bound how often the engine restarts", None)

@@ -110,8 +110,9 @@ def _without_shell(draft: Draft, setup: Setup, words: Sequence[Word]) -> tuple[W
 
 
 def _of_shell(draft: Draft, setup: Setup, text: Word) -> tuple[Word, ...] | None:
-    """Return the one server that a shell's text starts."""
-    material = Material(text.text, text.place.file, {"HOME": "~"})
+    """Return the one server that a shell's text starts; the container's variables, but secrets, have their values."""
+    known = {name: value for name, (value, _) in setup.env.items() if value is not None}
+    material = Material(text.text, text.place.file, {"HOME": "~", **known})
     read = script.read(material, [script.ShellText(text.text, text.place.line)])
     if read.errors:
         draft.refuse("unreadable shell text", read.errors[0].message, read.errors[0].place)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ITEMS: Final = {"image": 4, "video": 1, "audio": 1}
 """Items of a prompt, where nobody says how many are wanted: a guess."""
+_GEMMA: Final = 4096
 _MARLIN: Final = (
     "eugr/spark-vllm-docker#143, MiaAI-Lab/GLM-5.3-Flash-EXL3-2x-DGX-Sparks#1, NVIDIA/dgx-spark-playbooks nvidia/vllm"
 )
@@ -83,11 +84,9 @@ def _limits(model: ModelMaterial) -> Iterator[FreshLine]:
     if model.kind in WRITING:
         why = "requests at once; each has its share of the cache, and more of them need more memory"
         yield FreshLine(("limits", "sequences"), SEQUENCES, why, guessed=True)
-        largest = model.facts.multimodal.max_item_tokens if model.facts.multimodal else None
-        if largest is not None and largest > BATCHED:
-            source = model.facts.multimodal.source if model.facts.multimodal else ""
-            why = "a picture is read at once, and the model's largest has so many tokens"
-            yield FreshLine(("limits", "batched-tokens"), largest, why, source)
+        if model.model_type.startswith("gemma4") and model.facts.inputs:
+            why = "a picture is read at once, and the largest of Gemma 4 26B-A4B has 2,496 tokens"
+            yield FreshLine(("limits", "batched-tokens"), _GEMMA, why, "vllm-project/recipes#441")
         else:
             why = "tokens of prompts that are read at once: more are quicker, and take memory"
             yield FreshLine(("limits", "batched-tokens"), BATCHED, why, guessed=True)

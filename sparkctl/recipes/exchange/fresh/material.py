@@ -26,6 +26,9 @@ TEXTS: Final = (*TEMPLATES, TOKENIZER)
 _BOUNDS: Final = JsonBounds(size=MIB, parts=200_000)
 _OWN_DRAFT: Final = re.compile(r"(?:^|\.)mtp\.")
 _LAYER: Final = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+_ELSEWHERE: Final = re.compile(r"(mistral|ministral|mixtral|pixtral|voxtral|deepseek_v32|deepseek_v4)")
+"""Types of models whose chats are not written by a template of theirs: mistral-common and vLLM itself know how (vLLM
+0.33.0 tokenizers)."""
 _DRAFTING: Final = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers", "num_mtp_modules")
 
 
@@ -69,13 +72,14 @@ class ModelMaterial(NamedTuple):
 
     @property
     def template(self) -> str | None:
-        """Its chat template, "" where it has none, None where that could not be read."""
+        """Its chat template, "" where it has none, None where that could not be read, or it needs none."""
         if self.texts is None:
             return None
         plain = self.texts.get(TEMPLATES[0])
         if plain is not None:
             return plain.decode(errors="replace")
-        return next((found for name in (TEMPLATES[1], TOKENIZER) if (found := _template_in(self.texts.get(name)))), "")
+        written = (_template_in(self.texts.get(name)) for name in (TEMPLATES[1], TOKENIZER))
+        return next(filter(None, written), None if _ELSEWHERE.match(self.model_type) else "")
 
     @property
     def quantized(self) -> Scheme | None:
@@ -123,6 +127,6 @@ def _template_in(text: bytes | None) -> str:
         return ""
     found = value.get("chat_template") if isinstance(value, dict) else None
     if isinstance(found, list):
-        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+        named = {str(one.get("name")): one.get("template") for one in found if isinstance(one, dict)}
         found = named.get("default") or next(iter(named.values()), "")
     return found if isinstance(found, str) else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_COUNT: Final = re.compile(r"[0-9]{1,6}")
 _MOST: Final = 4096
 """Characters of a value that is cut: a pattern is tried at each of its places."""
 _CASES: Final[dict[str, Callable[[str], str]]] = {
@@ -37,7 +38,7 @@ def cut(value: str, operator: str, argument: str) -> str | None:
 
 def _slice(value: str, argument: str) -> str | None:
     start, colon, length = (part.strip() for part in argument.partition(":"))
-    if not start.isdecimal() or (colon and not length.isdecimal()):
+    if not _COUNT.fullmatch(start) or (colon and not _COUNT.fullmatch(length)):
         return None
     return value[int(start) :][: int(length) if colon else None]
 

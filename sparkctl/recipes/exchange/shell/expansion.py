@@ -33,6 +33,7 @@ _FOLDER: Final = re.compile(
 _FIELDS: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s\ue000])+")
 """What a shell splits a value into; what is unknown stays in one piece."""
 _SAID: Final = {"id -u": "UID", "id -g": "GID", "whoami": "USER", "id -un": "USER", "hostname": "HOSTNAME"}
+_PLACE: Final = re.compile(r"[1-9][0-9]{0,3}")
 _DEFAULTS: Final = frozenset({":-", "-", ":=", "="})
 _ALL: Final = frozenset({"@", "*"})
 
@@ -176,7 +177,7 @@ class Expander:
             return str(len(self.positional))
         if name in _ALL:
             return self.positional
-        if name.isdigit() and name != "0" and int(name) <= len(self.positional):
+        if _PLACE.fullmatch(name) and int(name) <= len(self.positional):
             return self.positional[int(name) - 1].text
         if name in {"BASH_SOURCE", "0"}:
             folder = self._variables.get("PWD")
@@ -188,6 +189,8 @@ class Expander:
 
     def _operated(self, part: Parameter, value: str | None) -> str:
         operator = part.operator
+        if operator == "@" and self._argument(part) == "Q" and value is not None:
+            return " ".join(_quoted(one) for one in self._each(part, value))
         empty = value is None or (operator.startswith(":") and value == "")
         if operator in _DEFAULTS:
             return self._default(part) if empty or value is None else value
@@ -198,6 +201,12 @@ class Expander:
         if value is None:
             return self._absent(part)
         return value if operator in {"", ":?", "?"} else self._cut(part, value)
+
+    def _each(self, part: Parameter, value: str) -> list[str]:
+        """Return the texts that are quoted one by one: those of a list, or the one."""
+        items = self._value(part)
+        every = part.item in _ALL or part.name in _ALL
+        return [word.text for word in items] if isinstance(items, tuple) and every else [value]
 
     def _default(self, part: Parameter) -> str:
         default = self._argument(part)
@@ -240,13 +249,18 @@ class Expander:
         return text
 
 
+def _quoted(text: str) -> str:
+    """Return a text as ``${NAME@Q}`` has it."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
 def _text(value: Value | None, part: Parameter) -> str | None:
     """Return the text of a value; of a list the item that is asked for, or all with a space between."""
     if not isinstance(value, tuple):
         return value
     if part.item in _ALL or part.name in _ALL:
         return " ".join(word.text for word in value)
-    index = int(part.item) if part.item.isdigit() else 0
+    index = int(part.item) if _PLACE.fullmatch(part.item) else 0
     return value[index].text if index < len(value) else None
 
 

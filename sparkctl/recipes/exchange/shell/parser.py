@@ -263,6 +263,8 @@ class _ScriptParser:
             if token.word is None:
                 break
             self._take()
+            if self._is_descriptor(token.word):
+                continue
             assigned = self._assigned(token.word)
             if assigned is not None and (not words or words[0].plain in _DECLARING):
                 assignments.append(assigned)
@@ -273,6 +275,11 @@ class _ScriptParser:
         if self._token.operator == "\n" and not words and not assignments:
             self._take()
         return Simple(place, tuple(assignments), tuple(words), self._here())
+
+    def _is_descriptor(self, word: WrittenWord) -> bool:
+        """Return whether a word is the number before a redirection, as in ``2>&1``."""
+        following = self._token
+        return following.joined and scanner.is_redirection(following.operator) and (word.plain or "").isdecimal()
 
     def _defined(self, token: Token) -> Node:
         """Read ``NAME ( ) BODY``."""

@@ -22,7 +22,7 @@ _SPACE: Final = re.compile(r"(?:[ \t]|\\\n)+")
 _COMMENT: Final = re.compile(r"#[^\n]*")
 _OPERATOR: Final = re.compile(r"\n|;;&|;;|;&|;|&&|&>>|&>|\|\||\|&|&|\||<<<|<<-|<<|<>|<&|>>|>&|>\||<|>|\(|\)")
 _REDIRECTIONS: Final = frozenset({"<<<", "<>", "<&", ">>", ">&", ">|", "<", ">", "&>", "&>>"})
-_PLAIN: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s'\"\\$`;&|<>()])+")
+_PLAIN: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^ \t\n'\"\\$`;&|<>()])+")
 _IN_DOUBLE: Final = re.compile(r'(?:\ue000[^\ue001]*\ue001|[^"\\$`])+')
 # What has no value stands between two marks (material.unknown), and is one character to a shell.
 _SINGLE: Final = re.compile(r"'([^']*)'")
@@ -45,7 +45,7 @@ _IN_BRACES: Final = re.compile(
 )
 _BRACE_OPERATOR: Final = re.compile(r":[-=?+]|[-=?+]|##|#|%%|%|//|/|,,|,|\^\^|\^|:|@")
 _IN_ARGUMENT: Final = re.compile(r"[^}\\$`'\"]+")
-_TO_DELIMITER: Final = re.compile(r"[ \t]*(\\?[^\s;&|<>()]+)")
+_TO_DELIMITER: Final = re.compile(r"[ \t]*(\\?[^ \t\n;&|<>()]+)")
 
 
 class ShellError(Exception):

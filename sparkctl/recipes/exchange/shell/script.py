@@ -15,9 +15,10 @@ from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.material import unknown, unknowns
 from sparkctl.recipes.exchange.shell import conditions
 from sparkctl.recipes.exchange.shell.expansion import Expander, TooMuchError
+from sparkctl.recipes.exchange.shell.nodes import line_of, substitutes
 from sparkctl.recipes.exchange.shell.parser import parse
 from sparkctl.recipes.exchange.shell.scanner import ShellError
-from sparkctl.recipes.exchange.shell.tree import Case, Choice, CommandBlock, Function, Loop, Simple, Substitution
+from sparkctl.recipes.exchange.shell.tree import Case, Choice, CommandBlock, Loop, Simple, Substitution
 from sparkctl.recipes.exchange.shell.variables import Variables
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.tree import HereDocument, Node
     from sparkctl.recipes.exchange.shell.variables import Doubt, Value
 
-MOST_COMMANDS: Final = 50_000
+MOST_COMMANDS: Final = 20_000
 """Commands of one script, those of its loops and calls counted each time."""
+MOST_WITHIN: Final = 1_000_000
+"""Characters of all texts together that stand in a script for another shell, and of files that it includes."""
 _MOST_CALLS: Final = 8
 _MOST_ROUNDS: Final = 64
 _ENDING: Final = frozenset({"exit", "return", "break", "continue"})
@@ -127,6 +130,8 @@ class _ScriptReading:
         self._nested = 0
         self._within = ""
         self._left = MOST_COMMANDS
+        self._left_within = MOST_WITHIN
+        self._open_files: set[str] = set()
 
     def uncalled(self) -> None:
         """Read the functions that nobody calls, after all else."""
@@ -140,7 +145,7 @@ class _ScriptReading:
             if (joint == "&&" and last.status is False) or (joint == "||" and last.status is True):
                 continue
             if joint in {"&&", "||"} and last.status is None:
-                last = _Outcome(None, self._maybe(CommandBlock(((";", node),)), _line(node)) and False)
+                last = _Outcome(None, self._maybe(CommandBlock(((";", node),)), line_of(node)) and False)
                 continue
             last = self._node(node)
             if joint == "!":
@@ -186,7 +191,7 @@ class _ScriptReading:
         all_end, line = True, 0
         for condition, block in choice.branches:
             said = True if condition is None else self.block(condition).status
-            line = line or _line(condition or block)
+            line = line or line_of(condition or block)
             if said is False:
                 continue
             if said is True and not ways and all_end:
@@ -222,12 +227,12 @@ class _ScriptReading:
                 self.block(loop.condition or CommandBlock()).status if loop.condition and loop.condition.steps else None
             )
             if said is not False:
-                self._maybe(loop.body, _line(loop.body))
+                self._maybe(loop.body, line_of(loop.body))
             return _Outcome(None)
         items = self.expander.positional if loop.items is None else self.expander.words(loop.items)
         if any(unknowns(item.text) for item in items) or len(items) > _MOST_ROUNDS:
             self.variables.set(loop.name, unknown(loop.name))
-            self._maybe(loop.body, _line(loop.body))
+            self._maybe(loop.body, line_of(loop.body))
             return _Outcome(None)
         for item in items:
             self.variables.set(loop.name, item.text)
@@ -248,7 +253,7 @@ class _ScriptReading:
             names = [word.text for word in words[1:]]
             self._exported |= given | {name: word for name in names if (word := self._word_of(name, simple.place))}
         if declared:
-            return _Outcome(None if not words and _substitutes(simple) else True)
+            return _Outcome(None if not words and substitutes(simple) else True)
         said = conditions.result([word.text for word in words])
         if said is not None or command in {"[", "[[", "test"}:
             return _Outcome(said)
@@ -321,6 +326,7 @@ class _ScriptReading:
         """Read a text that another shell would read; what it assigns is its own."""
         if self._nested >= _MOST_CALLS:
             return
+        self._spend(text)
         self._nested += 1
         before, self._within = self._within, within
         self.variables.begin()
@@ -329,6 +335,11 @@ class _ScriptReading:
         self._within = before
         self._nested -= 1
 
+    def _spend(self, text: str) -> None:
+        self._left_within -= len(text)
+        if self._left_within < 0:
+            raise TooMuchError
+
     def _source(self, words: Sequence[Word]) -> None:
         """Read a file that the script includes, where it is at hand."""
         if len(words) < 2:  # noqa: PLR2004  (the command and the file)
@@ -336,12 +347,13 @@ class _ScriptReading:
         folder = self._material.variables.get("PWD", ".")
         path = posixpath.normpath(words[1].text.removeprefix(f"{folder}/"))
         text = self._material.beside.get(path)
-        if text is None or self._nested >= _MOST_CALLS:
+        if text is None or path in self._open_files or len(self._open_files) >= _MOST_CALLS:
             self.unread.append(words[1])
             return
-        self._nested += 1
-        self.block(parse(text.replace("\r\n", "\n"), path).block)
-        self._nested -= 1
+        self._spend(text)
+        self._open_files.add(path)
+        self.block(parse(cleaned(text), path).block)
+        self._open_files.discard(path)
 
     def _shift(self, words: Sequence[Word]) -> None:
         count = int(words[1].text) if len(words) > 1 and words[1].text.isdigit() and len(words[1].text) < 4 else 1  # noqa: PLR2004
@@ -370,26 +382,3 @@ _BUILTINS: Final = {
     "read": _ScriptReading._read,  # noqa: SLF001
     "unset": _ScriptReading._unset,  # noqa: SLF001
 }
-
-
-def _substitutes(simple: Simple) -> bool:
-    """Return whether a value is what a command prints: whether that succeeds is not known."""
-    return any(isinstance(part, Substitution) for one in simple.assignments for part in one.value.parts)
-
-
-def _line(node: Node) -> int:
-    """Return a line of a command, 0 where it has none."""
-    waiting: list[Node] = [node]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Simple):
-            return one.place.line
-        if isinstance(one, CommandBlock) and one.steps:
-            waiting.append(one.steps[0][1])
-        elif isinstance(one, Case):
-            return one.subject.place.line
-        elif isinstance(one, Loop | Function):
-            waiting.append(one.body)
-        elif isinstance(one, Choice) and one.branches:
-            waiting.append(one.branches[0][0] or one.branches[0][1])
-    return 0

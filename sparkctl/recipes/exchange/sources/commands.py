@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import unknowns
 from sparkctl.recipes.exchange.shell import script
-from sparkctl.recipes.exchange.sources import docker_run, serve
-from sparkctl.recipes.exchange.sources.shell_text import may_be_shell, shell_texts
+from sparkctl.recipes.exchange.sources import docker_run, serve, systemd
+from sparkctl.recipes.exchange.sources.shell_text import blocks, may_be_shell, shell_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,8 @@ def read(material: Material) -> list[Launch]:
         message = f"a script of more than {MOST_CHARACTERS:,} characters is not read: put its command into a file alone"
         return [Launch("", docker_run.FORM, material.place(1), refused=Refused("too long", message, material.place(1)))]
     found: dict[tuple[object, ...], Launch] = {}
-    for launch in _launches(material):
+    units = [launch for _, text in blocks(material) for launch in systemd.in_document(text, material)]
+    for launch in (*_launches(material), *units):
         found.setdefault(_told(launch), launch)
     return list(found.values())
 

@@ -42,18 +42,18 @@ def read(material: Material) -> list[Launch]:
     sparkrun_keys.take_metadata(draft)
     runner.take_image(draft)
     runner.take_mods(draft)
-    keys.leave("build_args", _BUILD, "build the image, or set image to a published one")
+    keys.leave("build_args", _BUILD, "the image, built here, or a published one")
     if "executor_config" in keys:  # of sparkrun, which reads these recipes too
         take_executor(draft)
     else:
         draft.options += [Word(text, draft.place) for text in ("--gpus", "all", "--ipc", "host")]
-    runner.take_env(draft)
+    runner.take_env(draft, by_shell=True)
     _take_command(draft)
     _take_model(draft)
     sparkrun_keys.take_revision(draft)
     sparkrun_keys.take_around(draft)
     keys.rest()
-    draft.notes.append(runner.RUNS_PRIVILEGED)
+    runner.note_power(draft)
     return [draft.launch()]
 
 

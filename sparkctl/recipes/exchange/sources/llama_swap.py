@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.recipes.exchange.fields.server import serving
-from sparkctl.recipes.exchange.launch import Launch, Refused, Word
+from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import Material, as_written
 from sparkctl.recipes.exchange.shell import script
 from sparkctl.recipes.exchange.shell.script import ShellCommand
@@ -248,7 +248,11 @@ def _started(
         return _refused(material, reason, f"its cmd starts {shown}")
     if found.image is not None and _OTHER_SERVER.search(found.image.text):
         return _refused(material, runner.NOT_VLLM, f"its image is of another server: {as_written(found.image.text)}")
-    return found
+    inside = " ".join(word.text for word in found.options)
+    unused = [name for name, _ in environment if found.image is not None and f"--env={name}=" not in inside]
+    why = "it is set for docker's own command, and not in the container"
+    leftovers = [Leftover(place, f"env: {name}", why, "the same under env in the recipe") for name in unused]
+    return replace(found, leftovers=(*found.leftovers, *leftovers))
 
 
 def _words(text: str, lines: ScalarLines) -> tuple[Word, ...]:

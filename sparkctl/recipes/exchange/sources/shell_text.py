@@ -34,21 +34,32 @@ def may_be_shell(material: Material) -> bool:
 
 def shell_texts(material: Material) -> Iterator[ShellText]:
     """Yield the shell texts of a file."""
-    text = cleaned(material.text)
-    if posixpath.splitext(material.file.lower())[1] not in _DOCUMENTS:
-        yield ShellText(text, 1)
+    if not is_document(material):
+        yield ShellText(cleaned(material.text), 1)
         return
+    for language, text in blocks(material):
+        if language in _SHELLS:
+            yield text
+
+
+def is_document(material: Material) -> bool:
+    """Return whether a file is a document, whose code stands in blocks."""
+    return posixpath.splitext(material.file.lower())[1] in _DOCUMENTS
+
+
+def blocks(material: Material) -> Iterator[tuple[str, ShellText]]:
+    """Yield the blocks of code of a document, each with the language that it is said to be of."""
     inside: list[str] | None = None
-    closing, indent, first, is_shell = "", "", 0, False
-    for number, line in enumerate(text.split("\n"), start=1):
+    closing, indent, first, language = "", "", 0, ""
+    for number, line in enumerate(cleaned(material.text).split("\n"), start=1):
         fence = _FENCE.match(line)
         if inside is None and fence is not None:
-            indent, closing, inside, first = fence[1], fence[2], [], number + 1
-            is_shell = fence[3].lower() in _SHELLS
+            indent, closing, inside, first, language = fence[1], fence[2], [], number + 1, fence[3].lower()
         elif inside is not None and line.strip(" \t>").startswith(closing) and not line.strip(" \t>").strip(closing[0]):
-            if is_shell:
-                yield ShellText("\n".join(inside) + "\n", first)
+            yield language, ShellText("\n".join(inside) + "\n", first)
             inside = None
         elif inside is not None:
             bare = line.removeprefix(indent) if len(indent) < _MOST_INDENTED else line.lstrip()
             inside.append(_PROMPT.sub("", bare))
+    if inside:
+        yield language, ShellText("\n".join(inside) + "\n", first)

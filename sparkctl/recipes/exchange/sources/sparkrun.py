@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.launch import Word
-from sparkctl.recipes.exchange.sources.yaml_files import braces, flags, include, runner, sparkrun_keys
+from sparkctl.recipes.exchange.sources.yaml_files import braces, conditions, flags, include, runner, sparkrun_keys
 from sparkctl.recipes.exchange.sources.yaml_files.executor import take_executor
 from sparkctl.recipes.exchange.sources.yaml_files.keys import as_text, bare, scalar
 from sparkctl.recipes.exchange.sources.yaml_files.keys import read as read_yaml
@@ -32,8 +32,11 @@ def read(material: Material) -> list[Launch]:
     Raises:
         ProblemsError: it is no YAML, or what it includes is not there.
     """
-    draft = runner.ReadRecipe(material, include.resolved(read_yaml(material), material), FORM)
+    document = include.resolved(read_yaml(material), material)
+    root, undecided = conditions.decided(document.root)
+    draft = runner.ReadRecipe(material, document._replace(root=root), FORM)
     keys = draft.keys
+    keys.leftovers += undecided
     keys.take("include")
     keys.take("recipe_version")
     runner.take_nodes(draft)
@@ -44,21 +47,22 @@ def read(material: Material) -> list[Launch]:
     keys.take("name")
     runner.take_image(draft)
     runner.take_mods(draft)
-    keys.leave("build_args", "the image is built with these arguments", "build it, or set image to a published one")
+    keys.leave("build_args", "the image is built with these arguments", "the image, built here, or a published one")
     take_executor(draft)
     runner.take_env(draft)
     _take_command(draft)
     sparkrun_keys.take_revision(draft)
     sparkrun_keys.take_around(draft)
     keys.rest()
-    if not any(word.text == "--privileged" for word in draft.options):
-        draft.notes.append(runner.RUNS_PRIVILEGED)
+    runner.note_power(draft)
     return [draft.launch()]
 
 
 def _take_command(draft: runner.ReadRecipe) -> None:
     """Take the command, or make it of the defaults where there is none."""
     model, node = draft.keys.text("model"), draft.keys.take("command")
+    if model is not None and model.text.startswith("/"):  # sparkrun mounts a folder of the host where it is there
+        draft.options += [Word("--volume", model.place), model._replace(text=f"{model.text}:{model.text}:ro")]
     defaults, values = runner.defaults_of(draft)
     if node is None:
         if model is None:

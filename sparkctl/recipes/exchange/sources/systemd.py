@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
 
 FORM: Final = "systemd unit"
+_MOST_STARTS: Final = 8
+"""Commands of one unit that are read: only a unit of Type=oneshot may have several."""
 _SECTION: Final = re.compile(r"^\[Service\][ \t]*$", re.MULTILINE)
 _KEY: Final = re.compile(r"([A-Za-z]+)[ \t]*=[ \t]*(.*)", re.DOTALL)
 _PREFIX: Final = re.compile(r"^[-@:+!|]+")
@@ -51,17 +53,28 @@ class _UnitLine(NamedTuple):
 
 def recognises(material: Material) -> bool:
     """Return whether a file is such a unit."""
-    return material.file.endswith(".service") or _SECTION.search(material.text) is not None
+    suffix = posixpath.splitext(material.file)[1]
+    named = suffix == ".service"
+    return named or (suffix in {"", ".conf", ".txt", ".unit"} and _SECTION.search(material.text) is not None)
+
+
+def in_document(text: ShellText, material: Material) -> list[Launch]:
+    """Return the launches of a unit that stands in a block of a document; none where the block is something else."""
+    if _SECTION.search(text.text) is None or "ExecStart" not in text.text:
+        return []
+    whole = "\n" * (text.first_line - 1) + text.text
+    return [launch for launch in read(replace(material, text=whole)) if launch.refused is None]
 
 
 def read(material: Material) -> list[Launch]:
     """Return the launch of a unit; a unit that starts something else is refused."""
     lines = list(_lines(cleaned(material.text)))
     host = {**material.variables, **_environment(lines, material)}
-    starts = [line for line in lines if line.key == "ExecStart" and line.value]
+    starts = [line for line in lines if line.key == "ExecStart" and line.value][:_MOST_STARTS]
     found: list[Launch] = []
+    given = _set_by(lines, material)
     for start in starts:
-        launch = _started(start, replace(material, variables=host), _set_by(lines, material))
+        launch = _started(start, replace(material, variables=host), given)
         if launch is not None:
             found.append(replace(launch, leftovers=(*launch.leftovers, *_leftovers(lines, material))))
     if not found:

@@ -230,9 +230,7 @@ class _Chosen:
                 args = _feature(TakenKeys(node), None, self._hardware)
                 shown = " ".join(word.text for word in args)
                 why = "a feature that is off unless it is asked for"
-                self._draft.leave(
-                    bare(node.key), f"features.{name}: {shown}", why, "add it to the recipe if you want it"
-                )
+                self._draft.leave(bare(node.key), f"features.{name}: {shown}", why, "its flags in args")
             else:
                 yield _AddedWords(_feature(TakenKeys(node), modes.text(name), self._hardware))
 

@@ -259,8 +259,16 @@ def test_kubernetes_says_what_it_has_no_word_for() -> None:
     assert container["env"][0]["valueFrom"] == {"secretKeyRef": {"name": "one-secrets", "key": "HF_TOKEN"}}
     assert container["securityContext"]["capabilities"] == {"add": ["IPC_LOCK"], "drop": ["NET_RAW"]}
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
+    assert container["resources"]["requests"]["memory"] == "1024Mi"
     assert container["startupProbe"]["failureThreshold"] * container["startupProbe"]["periodSeconds"] == 600
     assert read_yaml(of_service)["spec"]["ports"][0]["port"] == 9000
+
+
+def test_kubernetes_asks_for_no_more_memory_than_the_limit() -> None:
+    deployment = read_yaml(only(ExportTarget.KUBERNETES, service(memory=2**29)).split("---\n")[1])
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"] == {"memory": "512Mi"}
+    assert container["resources"]["limits"] == {"nvidia.com/gpu": 1, "memory": str(2**29)}
 
 
 def test_quadlet_gives_podman_what_has_no_key_of_its_own() -> None:
@@ -281,6 +289,19 @@ def test_an_export_says_what_made_it_and_what_the_tool_does_not_do(target: Expor
         assert "Written by `sparkctl export box --as it`" in text or file.name.endswith(".target")
         assert "`sparkctl up" in text
     assert set(WRITERS) == set(ExportTarget)
+
+
+def test_a_program_that_keeps_docker_run_running_leaves_out_what_would_fight_with_it() -> None:
+    one = service(restart="always", tty=True)
+    for target in (ExportTarget.SYSTEMD, ExportTarget.LLAMA_SWAP):
+        export = written(together(one), target)
+        tool = target.value
+        assert export.notes == (
+            f"one: {tool} starts it again, and not docker: --restart is left out",
+            f"one: {tool} has no terminal to give: --tty is left out",
+        )
+        assert "--restart" not in str(export.files[0].content)
+    assert "Restart=always" in only(ExportTarget.SYSTEMD, one)
 
 
 def test_what_starts_by_itself_waits_for_the_one_before_it() -> None:
@@ -395,6 +416,15 @@ def test_names_that_become_one_in_kubernetes_are_refused_and_others_are_made_to_
 def test_a_byte_that_is_no_utf8_is_refused(target: ExportTarget) -> None:
     with pytest.raises(InputError, match="no UTF-8"):
         written(together(service(command=("\udcff",))), target)
+
+
+def test_sparkrun_takes_a_server_of_vllm_alone() -> None:
+    words = ("serve", "m", "--served-model-name", "n")
+    assert "--served-model-name n" in only(ExportTarget.SPARKRUN, service(entrypoint="vllm", command=words))
+    with pytest.raises(InputError, match="this container starts bash"):
+        only(ExportTarget.SPARKRUN, service(entrypoint="bash", command=("-c", "vllm serve m")))
+    with pytest.raises(InputError, match="this container starts python3"):
+        only(ExportTarget.SPARKRUN, service(command=("python3", "-m", "mine")))
 
 
 def test_llama_swap_takes_no_line_end() -> None:

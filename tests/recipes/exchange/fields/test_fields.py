@@ -108,6 +108,7 @@ def test_a_flag_of_vllm_goes_into_its_field_or_into_args(flags: str, path: str, 
         (f"--entrypoint vllm own:1 serve {REPO}", "vllm-serve", ""),
         (f"--entrypoint python3 own:1 -m vllm.entrypoints.openai.api_server --model {REPO}", "vllm-serve", ""),
         (f"--entrypoint bash own:1 -c 'exec vllm serve {REPO}'", "vllm-serve", ""),
+        (f"-e MODEL={REPO} own:1 bash -c 'vllm serve $MODEL'", "vllm-serve", None),
         (f"own:1 bash -lc 'export A=1 && cd /x && vllm serve {REPO}'", "vllm-serve", None),
     ],
 )
@@ -196,6 +197,10 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     snapshot = f"{hub}/hub/models--org--name/snapshots/abc"
     made = usable(f"docker run --gpus all -v /hf:{hub} {IMAGE} --model {snapshot} --served-model-name q")
     assert (made.keys["model"], made.keys["cache"]) == ({"repo": "org/name", "revision": "abc"}, "/hf")
+    mounted = "-v ~/.cache/huggingface/hub/models--org--name:/m:ro"
+    made = usable(f"docker run --gpus all {mounted} {IMAGE} --model /m/snapshots/abc --served-model-name q")
+    assert made.keys["model"] == {"repo": "org/name", "revision": "abc"}
+    assert made.keys["cache"] == "~/.cache/huggingface"
 
 
 def test_no_value_of_a_secret_is_in_anything_that_is_made() -> None:

@@ -75,6 +75,13 @@ def test_an_embedder_has_no_parsers_and_no_limits_of_a_writer() -> None:
     assert not [key for key in found if key.startswith(("args", "limits"))]
 
 
+def test_a_mistral_without_a_template_is_no_base_model() -> None:
+    mistral = model("mistral-small-3.1-24b", texts={})
+    assert mistral.template is None
+    assert "model.chat" not in keys(mistral)
+    assert keys(mistral)["args.tool-call-parser"] == "mistral"
+
+
 @pytest.mark.parametrize(
     ("texts", "template"),
     [

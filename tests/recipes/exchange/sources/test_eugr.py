@@ -46,7 +46,7 @@ def test_a_recipe_for_several_hosts_is_refused() -> None:
     """There is one reason, and it names the key."""
     found = only(read, SOLO.replace("solo_only", "cluster_only"))
     assert found.refused is not None
-    assert found.refused.reason == "several nodes"
+    assert found.refused.reason == "several hosts"
     assert "cluster_only" in found.refused.message
 
 
@@ -79,7 +79,7 @@ def test_a_command_that_no_shell_reads_is_refused() -> None:
     """An unclosed quote."""
     found = only(read, SOLO.replace("{drafts}}}'", "{drafts}}}"))
     assert found.refused is not None
-    assert found.refused.reason == "unreadable"
+    assert found.refused.reason == "unreadable shell text"
 
 
 @pytest.mark.parametrize("text", ["recipe_version: '1'\ncommand: [\n", "a: &a [*a]\nrecipe_version: 1\ncommand: x\n"])

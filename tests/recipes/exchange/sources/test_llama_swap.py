@@ -28,9 +28,9 @@ def test_each_model_is_a_launch() -> None:
     assert second.keys["x-metadata"] == {"size": 7}
     assert command(third) == "vllm serve org/C --port 10003"
     assert other.refused is not None
-    assert other.refused.reason == "no vLLM"
+    assert other.refused.reason == "no vLLM server"
     assert broken.refused is not None
-    assert broken.refused.reason == "unreadable"
+    assert broken.refused.reason == "unreadable shell text"
 
 
 def test_what_a_model_says_besides_stays_over() -> None:
@@ -41,6 +41,14 @@ def test_what_a_model_says_besides_stays_over() -> None:
         "21: models.org/Model-A.concurrencyLimit: 4",
         "22: models.org/Model-A.later: 1",
     ]
+
+
+def test_variables_of_dockers_own_command_are_told() -> None:
+    """They are not in the container, unless docker is told to take them there."""
+    first = read(Material(CONFIG.replace("-e LIMIT=${limit}", "-e HF_HOME"), "c.yaml", HOST))[0]
+    assert "--env=HF_HOME=/data" in options(first)
+    assert not any("env: HF_HOME" in line for line in left(first))
+    assert any("env: HF_HOME" in line for line in left(read(Material(CONFIG, "c.yaml", HOST))[0]))
 
 
 def test_the_models_are_a_stack() -> None:
@@ -90,8 +98,8 @@ def test_a_model_without_a_command_is_refused_alone(text: str) -> None:
     ("cmd", "reason"),
     [
         ("/app/launch.sh --x", "a script of its own"),
-        ("docker run --gpus all ghcr/llama.cpp:server --model x", "no vLLM"),
-        ("llama-server -m x", "no vLLM"),
+        ("docker run --gpus all ghcr/llama.cpp:server --model x", "no vLLM server"),
+        ("llama-server -m x", "no vLLM server"),
     ],
 )
 def test_what_starts_no_vllm_is_refused(cmd: str, reason: str) -> None:

@@ -41,12 +41,12 @@ def test_a_recipe_becomes_a_launch() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("min_nodes: 1", "min_nodes: 2", "several nodes"),
-        ("min_nodes: 1", "cluster_only: true", "several nodes"),
-        ("min_nodes: 1", "mode: cluster", "several nodes"),
-        ("runtime: vllm", "runtime: sglang", "no vLLM"),
+        ("min_nodes: 1", "min_nodes: 2", "several hosts"),
+        ("min_nodes: 1", "cluster_only: true", "several hosts"),
+        ("min_nodes: 1", "mode: cluster", "several hosts"),
+        ("runtime: vllm", "runtime: sglang", "no vLLM server"),
         ("runtime: vllm\n", "", None),
-        ("vllm serve", "python3 -m sglang.launch_server", "no vLLM"),
+        ("vllm serve", "python3 -m sglang.launch_server", "no vLLM server"),
         ("model: org/Example-7B", "x-model: 1", None),
     ],
 )
@@ -79,6 +79,59 @@ defaults:
     assert options(found).endswith("--publish 8000:8000")
     assert left(found) == ["11: defaults.invented: 3"]
     assert found.command[-2].place.line == 10
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (
+            "{}",
+            ["its runner starts every container privileged and on the host's network: here it is neither"],
+        ),
+        ("{network: host}", ["its runner starts every container privileged: here it is not"]),
+        ("{privileged: false, network: host}", []),
+        (
+            "{privileged: true}",
+            ["its runner starts every container on the host's network: here it is not, and its port"],
+        ),
+    ],
+)
+def test_what_power_its_runner_gives_is_told(config: str, told: list[str]) -> None:
+    """Unless the recipe itself says how it is."""
+    text = f"recipe_version: 2\nmodel: org/m\ncontainer: i\nexecutor_config: {config}\n"
+    notes = only(read, text).notes
+    assert [note[: len(one)] for note, one in zip(notes, told, strict=True)] == told
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("executor: docker", False),
+        ("executor: local", True),
+        ("builder: docker-pull", False),
+        ("runtime_cache: false", True),
+        ("scheduler: greedy", True),
+        ("runtime_config: {build_args: [--x]}", True),
+        ("stop_after_post: true", True),
+    ],
+)
+def test_what_is_done_around_the_server_stays_over(line: str, *, told: bool) -> None:
+    """What one Spark has no use for, or what sparkctl does in its own way."""
+    found = only(read, f"recipe_version: 2\nmodel: org/m\ncontainer: i\n{line}\n")
+    assert any(one.startswith("4: ") for one in left(found)) is told
+
+
+def test_a_model_may_be_a_folder_of_the_host() -> None:
+    """It is mounted where it is there, as sparkrun does it."""
+    found = only(read, RECIPE.replace("model: org/Example-7B", "model: /models/m"))
+    assert "--volume /models/m:/models/m:ro" in options(found)
+    assert command(found).startswith("vllm serve /models/m ")
+
+
+def test_folders_of_this_host_may_stand_under_volumes() -> None:
+    """No key of sparkrun's: recipes for a runtime of one's own have it, and their model lies there."""
+    found = only(read, RECIPE + "volumes: [~/models/m:/model:ro]\n")
+    assert "--volume ~/models/m:/model:ro" in options(found)
 
 
 def test_a_recipe_includes_another() -> None:

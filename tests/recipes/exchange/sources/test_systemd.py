@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.systemd import read, recognises
-from tests.support.imports import HOST, one
+from tests.support.imports import HOST, imported, one
 
 UNIT = """\
 [Unit]
@@ -58,3 +58,11 @@ def test_an_instance_has_no_name_here_and_another_program_is_refused() -> None:
     assert other.refused is not None
     assert recognises(Material(UNIT, "-"))
     assert not recognises(Material("docker run x", "run.sh"))
+
+
+def test_a_unit_in_a_block_of_a_document_is_read_beside_its_commands() -> None:
+    text = "# Title\n\n```ini\n[Service]\nExecStart=vllm serve a/b\n```\n```bash\nvllm serve c/d\n```\n"
+    found = imported(text, "README.md")
+    assert [(made.keys["model"], made.accounts[0].place.line) for made in found] == [
+        ({"repo": "c/d"}, 8), ({"repo": "a/b"}, 5),
+    ]  # fmt: skip

@@ -74,8 +74,8 @@ def test_other_hardware_has_its_own_layers() -> None:
     ("old", "new", "reason"),
     [
         ("vram_minimum_gb: 100", "vram_minimum_gb: 300", None),
-        ("[single_node_tp, multi_node_tp]", "[multi_node_tp]", "several nodes"),
-        ("later: 1", "omni: {tasks: [t2i]}", "no vLLM"),
+        ("[single_node_tp, multi_node_tp]", "[multi_node_tp]", "several hosts"),
+        ("later: 1", "omni: {tasks: [t2i]}", "no vLLM server"),
         ("dgx_spark_gb10: verified", "dgx_spark_gb10: unsupported", "other hardware"),
         ("model_id: org/Example-7B\n", "model_id:\n", None),
     ],

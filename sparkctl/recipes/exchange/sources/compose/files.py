@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document
@@ -73,8 +74,7 @@ def project(material: Material) -> Project:
         except InputError as error:
             reading.wrong[name] = error
     said = content.children.get("name")
-    folder = posixpath.basename(posixpath.dirname(posixpath.normpath(posixpath.join("/", material.file))))
-    name = reading.filler.filled(said.text) if said is not None else folder
+    name = reading.filler.filled(said.text) if said is not None else _of_folder(material)
     return Project(
         name or "compose",
         reading.services,
@@ -85,6 +85,12 @@ def project(material: Material) -> Project:
         reading.wrong,
         tuple(reading.leftovers),
     )
+
+
+def _of_folder(material: Material) -> str:
+    """Return what docker compose calls a project that has no name: by its folder, in small letters, digits, - and _."""
+    folder = material.variables.get("PWD", posixpath.dirname(posixpath.normpath(posixpath.join("/", material.file))))
+    return re.sub(r"[^a-z0-9_-]+", "", posixpath.basename(folder).lower()).lstrip("-_")
 
 
 def merged_files(below: Node, above: Node) -> Node:

@@ -17,7 +17,7 @@ _ALL: Final = {"all", "-1", ""}
 def gpus(told: ServiceAccount, node: Node) -> None:
     """Read ``gpus``: all, or a list of requests."""
     if isinstance(node.content, str):
-        told.option("gpus", told.text(node), node)
+        _ask(told, told.text(node), node)
         return
     reserved(told, node)
 
@@ -38,14 +38,21 @@ def reserved(told: ServiceAccount, node: Node) -> None:
             continue
         count = told.text(said["count"]).lower() if "count" in said else ""
         if not (count in _ALL or count.isdigit()):
-            told.option("gpus", count, one)  # a variable without a value
+            _ask(told, count, one)  # a variable without a value
             continue
         number = 0 if ids else -1 if count in _ALL else int(count)
         others = tuple(item for item in asked if item != "gpu")
         named = "" if driver == "nvidia" else driver
-        told.option("gpus", write_gpus(GpuRequest(number, ids, (*others, "gpu"), named)), one)
+        _ask(told, write_gpus(GpuRequest(number, ids, (*others, "gpu"), named)), one)
         for key in said.keys() - {"driver", "device_ids", "capabilities", "count"}:
             told.over(f"devices: {key}", said[key], "docker run has no word for it")
+
+
+def _ask(told: ServiceAccount, value: str, node: Node) -> None:
+    if any(word.text == "--gpus" for word in told.options):
+        told.over(f"gpus: {value}", node, "GPUs are asked for already, and docker run asks for them once")
+    else:
+        told.option("gpus", value, node)
 
 
 def deploy(told: ServiceAccount, node: Node) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _REPLACED: Final = frozenset({"command", "entrypoint", "healthcheck", "logging"})
 _BY_NAME: Final = frozenset({"environment", "labels", "sysctls", "extra_hosts", "annotations"})
 _BY_TARGET: Final = frozenset({"volumes", "devices"})
-_LISTS: Final = frozenset({"depends_on", "networks", "env_file"})
+_LISTS: Final = frozenset({"depends_on", "dns", "dns_search", "env_file", "networks", "tmpfs"})
 """Where a text or a list may stand for the longer form."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.recipes.exchange.launch import Launch, Leftover
 from sparkctl.recipes.exchange.sources.compose.files import project
@@ -46,16 +46,15 @@ def recognises(material: Material) -> bool:
 
 
 def read(material: Material) -> list[Launch]:
-    """Return a launch for each service that runs vLLM; the first one has what concerns the whole file.
+    """Return a launch for each service that runs vLLM; the first good one has what concerns the whole file.
 
     Raises:
         InputError: the file is no YAML, or no compose file.
     """
     found = compose_file(material)
     launches = list(found.launches.values())
-    if launches and found.leftovers:
-        launches[0] = _with(launches[0], found.leftovers)
-    return launches
+    first = next((place for place, launch in enumerate(launches) if launch.refused is None), 0)
+    return [_with(launch, found.leftovers) if place == first else launch for place, launch in enumerate(launches)]
 
 
 def compose_file(material: Material) -> ComposeFile:
@@ -95,17 +94,21 @@ def stack(material: Material) -> SourceStack:
     found = compose_file(material)
     names = {service: launch.name for service, launch in found.launches.items()}
     services = tuple(
-        SourceService(
-            launch.place,
-            {"after": [names[one] for one in found.after[service]]} if found.after[service] else {},
-            launch=launch.name,
-        )
+        SourceService(launch.place, _of_stack(launch, [names[one] for one in found.after[service]]), launch=launch.name)
         for service, launch in found.launches.items()
         if service in found.started and launch.refused is None
     )
     left = [name for name in found.launches if name not in found.started]
     note = f"not in the stack, as their profiles are not chosen (--var {PROFILES}=NAME): {', '.join(left)}"
     return SourceStack(found.name, services, notes=(note,) if left else ())
+
+
+def _of_stack(launch: Launch, after: list[str]) -> dict[str, Any]:
+    """Return a stack's keys of a service: who comes before it; and that docker does not start it again there."""
+    words = [word.text for word in launch.options]
+    restarts = "--restart" in words and words[words.index("--restart") + 1] != "no"
+    keys: dict[str, Any] = {"after": after} if after else {}
+    return {**keys, "set": {"container.restart": "no"}} if restarts else keys
 
 
 def _before(service: Node) -> list[str]:

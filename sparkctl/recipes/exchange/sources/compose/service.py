@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.sources.compose.files import Project
 
 FORM: Final = "compose"
+NEIGHBOUR: Final = "it runs no vLLM, with which alone sparkctl serves models: it stays where it is"
 _SERVES: Final = re.compile(r"\bvllm(?:\.exe)?['\"]?\s+serve\b|vllm\.entrypoints\.(?:openai|cli)|\bvllm-omni\s+serve\b")
 _SCRIPT: Final = re.compile(r"^(?:(?:/usr)?/bin/(?:env )?)?(?:(?:ba|da|z)?sh )?(?:-\w+ )*[\w./~${}-]+\.(?:sh|bash|py)$")
 """An entrypoint that is a script alone, with or without its shell."""
@@ -52,10 +53,11 @@ def launch_of(name: str, service: Node, project: Project, material: Material) ->
         command = _command(told, keys)
     except InputError as error:
         if not _looks_like(name, service):
-            return Leftover(place, f"service {name}", "it runs no vLLM", None)
+            return Leftover(place, f"service {name}", NEIGHBOUR)
         return Launch(_called(told, name, keys), FORM, place, refused=_unreadable(error, place))
     if not runs_vllm(name, as_written(image), command):
-        return Leftover(place, f"service {name}", _neighbour(as_written(image)))
+        shown = f" ({shortened(as_written(image))})" if image else ""
+        return Leftover(place, f"service {name}{shown}", NEIGHBOUR)
     try:
         read_keys(told, keys)
     except InputError as error:
@@ -169,8 +171,3 @@ def _looks_like(name: str, service: Node) -> bool:
 def _serves_by_itself(image: str) -> bool:
     """Return whether an image's own entrypoint is vLLM's server, so that a service may have no command."""
     return "vllm-openai" in image
-
-
-def _neighbour(image: str) -> str:
-    shown = f" ({shortened(image)})" if image else ""
-    return f"it runs no vLLM{shown}: sparkctl serves models with vLLM alone; it stays where it is"

@@ -42,9 +42,11 @@ class Filler:
         if "$" not in text:
             return text
         found, end = self._until(text, 0, 0)
-        if end < len(text):  # a brace that closes nothing is text
-            found += "}" + self.filled(text[end + 1 :])
-        return found
+        pieces = [found]
+        while end < len(text):  # a brace that closes nothing is text
+            found, end = self._until(text, end + 1, 0)
+            pieces += ["}", found]
+        return "".join(pieces)
 
     def _until(self, text: str, start: int, depth: int) -> tuple[str, int]:
         """Return what stands from ``start`` to the brace that ends it, or to the end of the text."""
@@ -118,6 +120,11 @@ class EnvironmentFile(NamedTuple):
 
 
 _LINE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*(?:[=:]\s*(.*))?", re.DOTALL)
+_QUOTED_LINE: Final = re.compile(
+    r"""[^\S\n]*(?:export[^\S\n]+)?[A-Za-z_][A-Za-z0-9_.-]*[^\S\n]*[=:][^\S\n]*(?:"(?:[^"\\]|\\.)*"|'[^']*')[^\n]*""",
+    re.DOTALL,
+)
+_WHOLE_LINE: Final = re.compile(r"[^\n]*")
 _COMMENT: Final = re.compile(r"\s+#.*|^#.*", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
@@ -166,30 +173,15 @@ def raw_environment_file(text: str) -> EnvironmentFile:
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines that say something with their numbers; one with an open quote goes on in the next ones."""
-    held, first, quote = "", 0, ""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if quote:
-            held = f"{held}\n{line}"
-        else:
-            held, first = line, number
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-        quote = _open_quote(held)
-        if not quote:
-            yield first, held
-    if quote:
-        yield first, held
-
-
-def _open_quote(line: str) -> str:
-    """Return the quote that a value begins with and that nothing closes yet."""
-    value = re.split(r"[=:]", line, maxsplit=1)[-1].lstrip()
-    quote = value[:1]
-    if quote not in {'"', "'"}:
-        return ""
-    inside = _ESCAPED.sub("", value[1:]) if quote == '"' else value[1:]
-    return "" if quote in inside else quote
+    """Yield the lines that say something with their numbers; one whose value begins with a quote goes on to its end."""
+    position, number = 0, 1
+    while position < len(text):
+        match = _QUOTED_LINE.match(text, position) or _WHOLE_LINE.match(text, position)
+        line = match[0] if match else ""
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield number, line
+        number += line.count("\n") + 1
+        position += len(line) + 1
 
 
 def _value(written: str, known: Mapping[str, str]) -> str:

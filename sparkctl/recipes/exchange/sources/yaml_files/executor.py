@@ -11,6 +11,7 @@ from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare
 
 if TYPE_CHECKING:
+    from sparkctl.recipes.exchange.sources.yaml_files.keys import TakenKeys
     from sparkctl.recipes.exchange.sources.yaml_files.runner import ReadRecipe
 
 _ONE: Final = {
@@ -44,12 +45,19 @@ def take_executor(draft: ReadRecipe) -> None:
     for key, flag in _SEVERAL.items():
         for one in keys.texts(key):
             draft.options += [Word(flag, one.place), one]
-    if "privileged" in keys:
+    _take_rest(draft, keys)
+
+
+def _take_rest(draft: ReadRecipe, keys: TakenKeys) -> None:
+    """Take what is neither a value nor a list of values."""
+    draft.privileges_said = "privileged" in keys
+    if keys.flag("privileged"):
         node = keys.take("privileged")
-        if node is not None and str(node.content).lower() in {"true", "yes", "1"}:
-            draft.options.append(Word("--privileged", bare(node.place)))
+        draft.options.append(Word("--privileged", draft.place if node is None else bare(node.place)))
     entry = keys.take("entrypoint")
     if entry is not None:
         draft.options += [Word("--entrypoint", bare(entry.place)), Word(str(entry.content), bare(entry.place))]
+    for mount in draft.keys.texts("volumes"):  # no key of sparkrun's, and what some write for their own runtime
+        draft.options += [Word("--volume", mount.place), mount]
     keys.take("auto_remove")  # --rm, or not: sparkctl keeps the container until it is taken down
     keys.rest("sparkrun's executor has this key, or it has no effect there")

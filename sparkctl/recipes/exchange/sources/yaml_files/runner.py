@@ -6,6 +6,8 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.recipes.exchange.fields.flag_fields import SEVERAL_HOSTS
+from sparkctl.recipes.exchange.images import NO_REGISTRY, is_built_here
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import unknown
 from sparkctl.recipes.exchange.sources.yaml_files import commands
@@ -19,25 +21,19 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.material import Material
     from sparkctl.recipes.exchange.sources.yaml_files.braces import Filled
 
-SEVERAL_NODES: Final = "several nodes"
-NOT_VLLM: Final = "no vLLM"
+SEVERAL_NODES: Final = SEVERAL_HOSTS
+NOT_VLLM: Final = "no vLLM server"
 NO_SERVER: Final = "no command that starts a server"
-UNREADABLE: Final = "unreadable"
+UNREADABLE: Final = "unreadable shell text"
 OWN_SCRIPT: Final = "a script of its own"
 TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9.]+")
-_LOCAL_BUILD: Final = re.compile(
-    r"vllm-node(?:-[a-z0-9-]+)?(?::[\w.-]+)?|[a-z0-9-]*(?:local|custom)[a-z0-9-]*(?::[\w.-]+)?"
-)
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
+_RUNS: Final = re.compile(r"\$\(|`")
 _EVERY_ADDRESS: Final = {"0.0.0.0", "::", ""}  # noqa: S104  (what the source says)
 _OF_HOST: Final = {"HOME", "PWD", "USER", "UID", "GID", "HOSTNAME"}
-RUNS_PRIVILEGED: Final = (
-    "its runner starts the container privileged and on the host's network; here it has neither of them, and its "
-    "port is published"
-)
 
 
 def name_of(file: str) -> str:
@@ -64,6 +60,7 @@ class ReadRecipe:
         self.further: dict[str, object] = {}
         self.notes: list[str] = []
         self.refused: Refused | None = None
+        self.privileges_said = False
 
     def refuse(self, reason: str, message: str, place: Place | None = None) -> None:
         """Say why this is no recipe; the first reason counts."""
@@ -109,11 +106,9 @@ def take_nodes(draft: ReadRecipe) -> None:
 def take_image(draft: ReadRecipe) -> None:
     """Take the image, and say where nobody but the source's author has it."""
     draft.image = draft.keys.text("container")
-    if draft.image is not None and _LOCAL_BUILD.fullmatch(draft.image.text):
-        why = "an image of this name is built on the host, and no registry has it"
-        draft.leave(
-            draft.image.place, f"container: {draft.image.text}", why, "build it, or set image to a published one"
-        )
+    if draft.image is not None and is_built_here(draft.image.text):
+        needs = "the image, built here, or a published one (--image)"
+        draft.leave(draft.image.place, f"container: {draft.image.text}", NO_REGISTRY, needs)
 
 
 def take_mods(draft: ReadRecipe) -> None:
@@ -128,8 +123,8 @@ def take_description(draft: ReadRecipe, *texts: Word | None) -> None:
         draft.further["description"] = " ".join(found.text.split())
 
 
-def take_env(draft: ReadRecipe) -> None:
-    """Take the variables of the server."""
+def take_env(draft: ReadRecipe, *, by_shell: bool = False) -> None:
+    """Take the variables of the server; ``by_shell``: a shell of the runner assigns them, and may run what is there."""
     env = draft.keys.below("env")
     for name in env:
         node = env.take(name)
@@ -138,6 +133,8 @@ def take_env(draft: ReadRecipe) -> None:
             env.leave(name, "it has no value")
         elif text is None:
             env.leave(name, "expected a text")
+        elif by_shell and _RUNS.search(text):
+            env.leave(name, "its runner has a shell run a command for its value", "the value itself")
         else:
             value = _expanded(text, draft.material.variables)
             draft.options += [Word("--env", bare(node.key)), Word(f"{name}={value}", bare(node.place))]
@@ -203,6 +200,16 @@ def publish(draft: ReadRecipe) -> None:
     address = "" if host is None or host.text in _EVERY_ADDRESS else f"{_address(host.text)}:"
     place = draft.command[0].place if port is None else port.place
     draft.options += [Word("--publish", place), Word(f"{address}{number}:{number}", place)]
+
+
+def note_power(draft: ReadRecipe) -> None:
+    """Say which power over the host the runner gives every container, and this recipe none."""
+    parts = [] if draft.privileges_said else ["privileged"]
+    parts += [] if any(word.text == "--network" for word in draft.options) else ["on the host's network"]
+    if parts:
+        published = ", and its port is published" if "on the host's network" in parts else ""
+        none = "neither" if len(parts) > 1 else "not"
+        draft.notes.append(f"its runner starts every container {' and '.join(parts)}: here it is {none}{published}")
 
 
 def _address(host: str) -> str:

@@ -56,16 +56,19 @@ def take_around(draft: ReadRecipe) -> None:
     keys.leave("stop_after_post", "it stops the server after post_exec", "a script of your own")
     keys.leave("runtime_cache", "what the server compiles is kept by sparkctl's own container.caches")
     keys.leave("readiness", "when it is ready", "ready: in the recipe")
-    keys.leave("overrides", "settings under conditions, which are not decided here", "set: in a stack, by hand")
+    keys.leave("overrides", "settings under conditions that are none", "the settings in defaults")
     keys.leave("containers", "further images, by host", "image: the one for this host")
     builder = keys.text("builder")
     if builder is not None and builder.text != "docker-pull":
-        draft.leave(builder.place, f"builder: {builder.text}", _BUILDER, "build it, or set image to a published one")
-    keys.leave("builder_config", _BUILDER, "build it, or set image to a published one")
+        draft.leave(builder.place, f"builder: {builder.text}", _BUILDER, "the image, built here, or a published one")
+    keys.leave("builder_config", _BUILDER, "the image, built here, or a published one")
     config = keys.below("runtime_config")
-    config.leave("build_args", "the image is built with these arguments", "build it, or set image to a published one")
+    config.leave("build_args", "the image is built with these arguments", "the image, built here, or a published one")
     config.rest("a setting of sparkrun's runtime")
-    for key in ("sparkrun_version", "executor", "capabilities", "unsupported_capabilities", "maintainer"):
+    executor = keys.text("executor")
+    if executor is not None and executor.text != "docker":
+        draft.leave(executor.place, f"executor: {executor.text}", "a server runs in a container of docker here")
+    for key in ("sparkrun_version", "capabilities", "unsupported_capabilities", "maintainer"):
         keys.take(key)
 
 

@@ -1,14 +1,13 @@
-"""The page's buttons without a gateway: a start is `up`, a stop is `down`, as an operator types them."""
+"""What the page's buttons do to services: a start is `up`, a stop is `down`, as an operator types them."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from sparkctl.base.errors import DoesNotFitError, InputError, SparkctlError
+from sparkctl.base.errors import DoesNotFitError, SparkctlError
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.memory.plan import plan
-from sparkctl.operations.page.view import GatewayOnPage, ServiceOnPage
 from sparkctl.operations.services.running import down
 from sparkctl.operations.services.up import up
 
@@ -19,19 +18,11 @@ if TYPE_CHECKING:
 
 
 class ByHand:
-    """Does what the buttons say. ``begin`` begins a piece of work that takes minutes, in a thread of its own."""
+    """Starts and stops services. ``begin`` begins a piece of work that takes minutes, in a thread of its own."""
 
     def __init__(self, world: World, begin: Callable[[Callable[[], None]], None]) -> None:
         self._world = world
         self._begin = begin
-
-    def gateway(self) -> GatewayOnPage:
-        """Return that there is none."""
-        return GatewayOnPage()
-
-    def service(self, one: ServiceOnPage) -> ServiceOnPage:
-        """Return a service as it is."""
-        return one
 
     async def start(self, service: str) -> str:
         """Begin to start a service that fits.
@@ -57,22 +48,6 @@ class ByHand:
             return f"{service} did not run"
         later = "; nothing starts it before you do" if stopped.paused else ""
         return f"{service} was stopped{later}"
-
-    async def pin(self, service: str, *, pinned: bool) -> str:  # noqa: ARG002  (as the protocol has it)
-        """Refuse: nobody evicts anything here.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(f"{service}: without a gateway nothing is stopped for another one, so there is nothing to pin")
-
-    async def cancel(self, request: str) -> str:
-        """Refuse: there are no requests.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError(f"no request {request} is under way")
 
     def _up(self, service: str) -> None:
         try:
