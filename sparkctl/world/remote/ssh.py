@@ -11,6 +11,7 @@ import selectors
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -136,8 +137,6 @@ class Ssh:
         """End the connection: what was forwarded and held by it ends, too."""
         process = self._process
         if process is not None and process.stdin is not None and process.stdout is not None:
-            with suppress(OSError, ValueError):
-                process.stdin.close()
             # Not left to itself: it would wait for what is still open through what it forwards.
             process.terminate()
             try:
@@ -145,8 +144,9 @@ class Ssh:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            with suppress(OSError, ValueError):
-                process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                with suppress(OSError, ValueError):
+                    stream.close()
         self._said.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -183,7 +183,8 @@ class Ssh:
     def _begin(self, sent: bytes, within_s: float) -> None:
         """Send the first sources, and wait for the first line that is ours."""
         until = time.monotonic() + within_s
-        self.write(sent)
+        # In a thread, since ssh takes nothing before the host has let it in.
+        threading.Thread(target=self._send, args=(sent,), daemon=True).start()
         stream, came = self._stdout, b""
         with selectors.DefaultSelector() as ready:
             ready.register(stream, selectors.EVENT_READ)
@@ -201,6 +202,10 @@ class Ssh:
                         self._running.wait(_END_S)
                     raise refusal(self.name, self.target, self._words())
                 came += piece
+
+    def _send(self, sent: bytes) -> None:
+        with suppress(EngineError, ValueError):  # the answer that does not come says it
+            self.write(sent)
 
     def _words(self) -> str:
         self._said.seek(0)
