@@ -223,6 +223,9 @@ class FakeModels:
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
         return None if repo in self.cache else f"is not in the cache {cache}"
 
+    def readable(self, folder: Path) -> Path | None:
+        return folder if folder.is_dir() else None
+
     def file_problem(self, path: Path) -> str | None:
         return self.missing.get(path.name, None if path in self.files else "is not there")
 
