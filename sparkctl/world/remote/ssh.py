@@ -84,6 +84,11 @@ class Ssh:
         """The socket on this host that leads to the engine of the other."""
         return self.folder / "d"
 
+    @property
+    def process(self) -> int:
+        """The process of ssh."""
+        return self._running.pid
+
     def write(self, line: bytes) -> None:
         """Send a line to the interpreter.
 
