@@ -193,6 +193,12 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     made = usable(f"docker run --gpus all -v ~/models:/models:ro {IMAGE} --model /models/Qwen3-8B")
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "~/models/Qwen3-8B", "mount": "/models/Qwen3-8B"}
     assert "guessed" in made.comments["model", "repo"]
+    made = usable(f"docker run --gpus all -v /m/Qwen3-8B:/model -v /m/Draft:/d {IMAGE} --model /model "
+                  "-sc '{\"method\":\"eagle3\",\"model\":\"/d\",\"num_speculative_tokens\":3}'")  # fmt: skip
+    assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "/m/Qwen3-8B", "mount": "/model"}
+    assert made.keys["speculative"] == {
+        "method": "eagle3", "model": "Draft", "num_speculative_tokens": 3, "path": "/m/Draft",
+    }  # fmt: skip
     hub = "/root/.cache/huggingface"
     snapshot = f"{hub}/hub/models--org--name/snapshots/abc"
     made = usable(f"docker run --gpus all -v /hf:{hub} {IMAGE} --model {snapshot} --served-model-name q")
