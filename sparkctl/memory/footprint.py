@@ -12,7 +12,7 @@ from sparkctl.base.units import GIB, format_gib
 from sparkctl.memory import constants
 from sparkctl.memory.engine.figures import overheads_of
 from sparkctl.memory.engine.overhead import GRAPH_ITEMS, SizedEngine, overhead
-from sparkctl.memory.items import GROWTH, PINNED, Item, When, Where, bound, middle
+from sparkctl.memory.items import GROWTH, PINNED, Item, PlacePart, When, Where, bound, middle
 from sparkctl.memory.kv_cache import kv_cache, largest_context
 from sparkctl.memory.model.drafters import as_built
 from sparkctl.memory.model.geometry import Geometry, Kind, LayerGroup, geometry
@@ -36,27 +36,6 @@ _WEIGHTS_OFF: Final = 0.015
 """By how much of them weights may be more: no start in docs/memory.md whose geometry is known is further off."""
 _KV_BYTES_FLAG: Final = Version("0.10.2")
 """The first release with ``--kv-cache-memory-bytes`` (vLLM PR #21489)."""
-
-
-class PlacePart(NamedTuple):
-    """What of a service is in one place at most: once it serves, and at its peak.
-
-    ``words`` are its items as a line, or ``held`` the items, of which the line is made when somebody wants it.
-    """
-
-    steady_bytes: int
-    peak_bytes: int
-    words: str
-    held: tuple[Item, ...] = ()
-
-    @property
-    def said(self) -> str:
-        """Its items as a line, "" where they are not known."""
-        if not self.held:
-            return self.words
-        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in self.held if item.bytes >= GIB // 20]
-        most = f"at most {format_gib(self.steady_bytes)}"
-        return f"{' + '.join(shown)}, {most}" if shown else most
 
 
 class Footprint(NamedTuple):

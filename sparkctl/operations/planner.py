@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
-from sparkctl.memory.footprint import PlacePart
+from sparkctl.memory.items import PlacePart
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
 from sparkctl.operations.jobs.memory import running as jobs

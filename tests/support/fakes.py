@@ -253,6 +253,8 @@ class FakeHub:
 
     def texts(self, repo: str, revision: str | None, names: Sequence[str]) -> dict[str, bytes]:
         del revision
+        if repo not in self.models:
+            raise InputError(f"cannot read {repo}: the hub has not answered for 5 s", hint="check the network")
         return {name: self.files[repo][name] for name in names if name in self.files.get(repo, {})}
 
     def listed(self, repo: str, revision: str | None) -> ModelRecord:

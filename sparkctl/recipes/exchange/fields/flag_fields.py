@@ -96,7 +96,6 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
             late[one.name] = one
         else:
             _place(draft, one)
-    _speculative(draft)
     return Serving(model, late)
 
 
@@ -227,7 +226,7 @@ def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:
     draft.put(("speculative",), {**before, **given} if isinstance(before, dict) else given, one.item)
 
 
-def _speculative(draft: Draft) -> None:
+def check_speculative(draft: Draft) -> None:
     """Check what was gathered of drafting: what no recipe can say stays over as a whole."""
     given = draft.values.get(("speculative",))
     if not isinstance(given, dict):
