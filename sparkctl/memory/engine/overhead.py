@@ -85,7 +85,7 @@ def _on_gpu(engine: SizedEngine) -> Iterator[Item]:
     shape, given, figures = engine.shape, engine.given, engine.figures
     yield _estimate("CUDA context", figures.context)
     yield _estimate("workspaces", figures.workspace)
-    if given.ranks > 1:
+    if given.split.ranks > 1:
         yield _estimate("NCCL", constants.NCCL)
     if given.eager:
         return
@@ -123,11 +123,11 @@ def _graphs(shape: Geometry, given: Settings, figures: Overheads) -> Item:
 
 def _on_host(engine: SizedEngine) -> Iterator[Item]:
     given, figures = engine.given, engine.figures
-    yield _estimate("API server's process", figures.api_server, where=Where.HOST)
-    yield _estimate(ENGINE, figures.engine, where=Where.HOST)
-    if given.ranks > 1:
-        each = figures.engine
-        workers = _times(each, given.ranks)
+    if not given.split.worker:
+        yield _estimate("API server's process", figures.api_server, where=Where.HOST)
+        yield _estimate(ENGINE, figures.engine, where=Where.HOST)
+    if given.split.ranks > 1:
+        workers = _times(figures.engine, given.split.ranks_here)
         yield _estimate("workers' processes", workers, where=Where.HOST)
     if given.encoder:
         yield _estimate("processors of pictures and sound", figures.towers, where=Where.HOST)
