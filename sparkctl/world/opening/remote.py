@@ -162,6 +162,11 @@ class RemoteSpark:
         atexit.register(found.close)
         return found
 
+    @property
+    def process(self) -> int:
+        """The process of ssh."""
+        return self._ssh.process
+
     @cached_property
     def locks(self) -> RemoteLocks:
         """Its locks, with this operator as the holder."""
