@@ -226,7 +226,7 @@ TINY: dict[str, Any] = {**DENSE, "num_hidden_layers": 2}
         ),
         # Qwen3.6-35B-A3B with MTP, rank 0 (eugr/spark-vllm-docker#237), of which the checkpoint is not said.
         ("qwen3.6-35b-a3b-nvfp4-nvidia", {"speculative_tokens": 2}, "loaded", 10.8, 0.035),
-        # gpt-oss-120b: "about 31 GiB" (bytebunkerlabs/dgx-spark-serve docs/02-cluster.md); 2 of ours are what Marlin pads.
+        # gpt-oss-120b: "about 31 GiB" (bytebunkerlabs/dgx-spark-serve docs/02-cluster.md); Marlin pads 2 of ours.
         (GPT_OSS_120B, {}, "loaded", 31.0, 0.07),
         # vLLM 0.32.0 over two engines on the CPU: 256 bytes a token and rank, of 2 layers with 2 heads of 32.
         (TINY, {"available": 0.25, "block_size": 128}, "tokens", 1_048_576, 0),
