@@ -367,13 +367,14 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
     loaded = weights(facts, given.load._replace(quantization=None, drafting_mtp=False), drafting.model)
-    loaded = _of_rank(loaded, given)
+    split = given.split._replace(pipeline=1)  # every stage that drafts has the draft model's layers whole
+    loaded = _of_rank(loaded, given._replace(split=split))
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft(loaded, _one_layer(target), (warning,))
     if shape is not None:
         shape = shape._replace(groups=as_built(shape.groups, shape.drafter, given.kv.vllm))
-        shape = of_one_rank(shape, given.split._replace(pipeline=1))
+        shape = of_one_rank(shape, split)
     return _Draft(loaded, shape, shape.warnings if shape else ())
 
 

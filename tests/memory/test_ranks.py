@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.base.errors import InputError
@@ -19,6 +21,8 @@ from sparkctl.memory.model.geometry import geometry
 from sparkctl.memory.pool import HostProfile
 from sparkctl.memory.ranks import of_one_rank, weights_of_one_rank
 from sparkctl.memory.split import Split, check, is_cut
+from sparkctl.memory.weights.load_options import LoadOptions
+from sparkctl.memory.weights.loaded import weights
 from tests.support.paths import TESTS
 
 VLLM = Version("0.32.0")
@@ -46,9 +50,9 @@ def config(name: str, **more: object) -> dict[str, Any]:
 def taken(of: dict[str, Any], split: Split, context: int = 4096, **more: Any) -> Footprint:  # noqa: ANN401
     facts = ModelFacts(config=of)
     once = Once(facts)
-    given = changed(defaults(Version(more.pop("vllm", "0.32.0")), context, facts), Changes(**more))
-    given = given._replace(split=split, kv=given.kv._replace(stages=split.pipeline))
-    return footprint(given, once.shape, once.weights(given), None, SPARK)
+    settings = changed(defaults(Version(more.pop("vllm", "0.32.0")), context, facts), Changes(**more))
+    settings = settings._replace(split=split, kv=settings.kv._replace(stages=split.pipeline))
+    return footprint(settings, once.shape, once.weights(settings), None, SPARK)
 
 
 # --- by hand ---------------------------------------------------------------------------------------------------------
@@ -119,9 +123,9 @@ def test_a_stage_has_some_of_the_layers_and_the_first_or_the_last_table() -> Non
     assert own["embedding"] * 2 == whole["embedding"], "the embedding, and not the head"
     tied = {**DENSE, "tie_word_embeddings": True}
     assert taken(tied, Split(pipeline=2)).loaded.by_component["embedding"] == own["embedding"], "both have it"
-    given = Split(pipeline=2, partition=(1, 4))
-    assert given.stages(5) == (1, 4)
-    assert taken(DENSE, given).loaded.by_component["linear"] == whole["linear"] * 4 // 5
+    told = Split(pipeline=2, partition=(1, 4))
+    assert told.stages(5) == (1, 4)
+    assert taken(DENSE, told).loaded.by_component["linear"] == whole["linear"] * 4 // 5
 
 
 def test_a_pipeline_has_a_batch_in_flight_for_each_stage_and_one_more() -> None:
@@ -180,6 +184,28 @@ def test_what_does_not_divide_is_refused_and_the_message_says_why(
     assert "tensor-parallel-size may be 1" in str(refused.value.hint)
 
 
+@given(st.integers(1, 400), st.integers(1, 16))
+def test_the_stages_have_all_layers_and_differ_by_one_at_most(layers: int, stages: int) -> None:
+    dealt = Split(pipeline=stages).stages(layers)
+    assert sum(dealt) == layers
+    assert max(dealt) - min(dealt) <= 1
+    assert dealt[-1] == min(dealt)
+
+
+def test_two_ranks_of_each_model_have_all_of_it_and_little_twice() -> None:
+    """Of drafters and small models with wide embeddings of layers the share that is there twice is larger."""
+    shares = {}
+    for folder in sorted((TESTS / "fixtures/configs").iterdir()):
+        if folder.name == "tiny":  # its rotary cache is a third of it
+            continue
+        of = config(folder.name)
+        whole = weights(ModelFacts(config=of), LoadOptions(vllm=VLLM), None)
+        shares[folder.name] = 2 * weights_of_one_rank(whole, Split(tensor=2), of, VLLM).bytes / whole.bytes
+    assert len(shares) > 70
+    assert {name: share for name, share in shares.items() if not 0.9999 < share < 1.07} == {}
+    assert sum(share > 1.01 for share in shares.values()) < len(shares) // 5
+
+
 # --- what pairs of Sparks logged -------------------------------------------------------------------------------------
 
 GPT_OSS_120B: dict[str, Any] = config(
@@ -236,9 +262,9 @@ def test_a_rank_takes_what_two_sparks_logged(
     model: str | dict[str, Any], flags: dict[str, Any], figure: str, logged: float, within: float
 ) -> None:
     of = config(model) if isinstance(model, str) else model
-    given = dict(flags)
-    available = round(given.pop("available", 1) * GIB)
-    found = taken(of, Split(tensor=2, nodes=2), available=available, **given)
+    options = dict(flags)
+    available = round(options.pop("available", 1) * GIB)
+    found = taken(of, Split(tensor=2, nodes=2), available=available, **options)
     said = {
         "needed": found.kv.bytes_per_request / GIB,
         "tokens": found.kv.tokens(available),

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 from packaging.version import Version
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.units import GIB
 from sparkctl.memory.facts import ModelFacts
+from sparkctl.memory.pool import HostProfile
 from sparkctl.memory.split import Split
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing.devices import of_recipe
+from sparkctl.recipes.sizing.estimate import estimate
 from sparkctl.recipes.sizing.memory_settings import settings_of, split_of
 from sparkctl.vllm.kinds import over_hosts
 from tests.support.fake_world import FakeSpark
+from tests.support.paths import TESTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +71,16 @@ def test_a_number_of_hosts_that_its_ranks_cannot_be_dealt_out_to_is_an_error(tmp
     (found,) = over_hosts({}, 2)
     assert found.path == ("nodes",)
     assert not list(over_hosts({"tensor-parallel-size": 2}, 1))
+
+
+def test_a_worker_takes_what_the_head_takes_but_for_the_server() -> None:
+    two = recipe(nodes=2, args={"tensor-parallel-size": 2}, limits={"context": 4096})
+    facts = ModelFacts(config=json.loads((TESTS / "fixtures/configs/qwen3-8b/config.json").read_text()))
+    profile = HostProfile(total=round(121.69 * GIB))
+    head, worker = (estimate(two, facts, None, Version("0.32.0"), profile, worker=rank) for rank in (False, True))
+    assert head.loaded.bytes == worker.loaded.bytes
+    assert head.kv_bytes == worker.kv_bytes
+    assert 0.5 * GIB < head.steady_bytes - worker.steady_bytes < 4 * GIB
 
 
 def test_what_a_recipe_says_of_its_ranks_is_how_they_share_the_model() -> None:
