@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import fits
 import memory
+import placement
 import stacks
 import streams
 import waves
@@ -183,6 +184,18 @@ def catalog(environ: dict[str, str], home: Path) -> list[Figure]:
     return found
 
 
+def over_hosts() -> list[Figure]:
+    """Measure the placement of 500 services over 100 hosts."""
+    rounds = [placement.placed(seed) for seed in range(3)]
+    used, least = sum(one.used for one in rounds), sum(one.least for one in rounds)
+    name = f"placing {placement.SERVICES} services over {placement.HOSTS} hosts"
+    note = "inside the process, imports not counted"
+    return [
+        Figure(name, 1000 * statistics.median(one.seconds for one in rounds), 1000, "ms", note),
+        Figure("hosts that it uses / the fewest possible", used / least, 1.10, "times", f"{used} and {least}"),
+    ]
+
+
 def waiting(environ: dict[str, str]) -> list[Figure]:
     """Measure how late "ready" is said after the server's first healthy answer, and how large `up` is meanwhile."""
     ordered = environ | {"SPARKCTL_SIM_FAULTS": f"load_s={LOAD_S}"}
@@ -241,6 +254,7 @@ def main() -> int:
         figures += waiting(environ)
         figures += [*overlays(Path(home)), *together(Path(home)), *honest(), *whole_stacks(environ, Path(home))]
         figures += catalog(environ, Path(home))
+        figures += over_hosts()
     for figure in figures:
         print(figure.row())
     return int(any(figure.value > figure.limit for figure in figures))

@@ -52,6 +52,9 @@ __all__ = [  # fixtures and hooks, by pytest's rules
     "tiny_gemma4",
 ]
 
+# What is imported and collected stays: the garbage collector would look through it again and again, and find nothing.
+gc.disable()
+
 # No test asserts a wall-clock time, and hypothesis's own limit for an example is one.
 settings.register_profile("sparkctl", deadline=None, max_examples=examples(100))
 settings.load_profile("sparkctl")
@@ -102,6 +105,7 @@ def pytest_collection_finish() -> None:
     """Keep Python's garbage collector from looking again and again at what was imported for the tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)
 
 

@@ -63,6 +63,7 @@ COMMANDS: Final = {
     "mods": ("files", "List the mods; pin the checksum of a file that you have."),
     "agent": ("agent", "Keep the applied stack running: one resident process."),
     "gateway": ("gateway", "One address for every service of a stack, started when it is asked for."),
+    "hosts": ("hosts", "Several Sparks: add, list, ask and compare those that you reach by ssh."),
     "recipes": ("files", "List, show and check recipes."),
     "schema": ("files", "Print the JSON Schema of a file format."),
     "facts": ("files", "Write what the hub says of a model into a file, to plan with."),
@@ -72,6 +73,11 @@ COMMANDS: Final = {
     "completion": ("files", "Print what a shell needs to complete names."),
 }
 """Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
+
+OVER_SSH: Final = frozenset({
+    "up", "down", "restart", "attach", "ps", "status", "logs", "plan", "fits", "render", "measurements", "doctor",
+})  # fmt: skip
+"""The commands that take another host: of the others, parts are this machine's."""
 
 OBJECTS: Final = 100_000
 """New objects after which Python looks for garbage; at its own 700 it does so a hundred times while modules load."""
@@ -124,14 +130,22 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
 @click.option("--engine", type=click.Choice(["docker", "sim"]), help="docker, or a simulated Spark.")
 @click.option("--recipes", "folder", metavar="DIR", help="A folder with recipes/, mods/ and templates/ of your own.")
 @click.option("--profile", metavar="NAME", help="The host's profile: its memory and reserve (by its GPUs).")
+@click.option("--host", metavar="NAME", help="Another Spark, of hosts.yaml: reached by your ssh.")
 @click.option("-v", "--verbose", is_flag=True, help="Show each call to the engine.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 @click.pass_context
-def cli(ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, verbose: bool) -> None:
+def cli(
+    ctx: click.Context, engine: str | None, folder: str | None, profile: str | None, host: str | None, verbose: bool
+) -> None:
     """Run vLLM models on a DGX Spark: admitted as a set, proved healthy, kept running."""
+    session = importlib.import_module("sparkctl.cli.session")
     if ctx.obj is None:  # tests bring a session of their own
-        session = importlib.import_module("sparkctl.cli.session")
         ctx.obj = session.begun(engine=engine, folder=folder, profile=profile, verbose=verbose)
+    if host is not None:
+        if ctx.invoked_subcommand not in OVER_SSH:
+            known = " ".join(name for name in COMMANDS if name in OVER_SSH)
+            raise click.UsageError(f"{ctx.invoked_subcommand} does not take --host; these do: {known}", ctx)
+        ctx.obj = session.on_host(ctx.obj, host)
 
 
 def main(arguments: list[str] | None = None, session: Session | None = None) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.output import Output
 from sparkctl.operations.context import World, real_world
+
+if TYPE_CHECKING:
+    from sparkctl.operations.hosts import reached
+else:
+    reached = LazyModule("sparkctl.operations.hosts.reached")
 
 
 class Session(NamedTuple):
@@ -27,3 +33,16 @@ def begun(*, engine: str | None, folder: str | None, profile: str | None, verbos
     out.boundary = world.boundary
     out.simulated = world.simulated
     return Session(world, out)
+
+
+def on_host(session: Session, name: str) -> Session:
+    """Return the session of the same operator on another host, which is reached now; ``local`` is this machine.
+
+    Raises:
+        InputError: there is no such host, or the engine is the simulated one.
+        EngineError: it is not reached.
+    """
+    world = reached.world_there(session.world, name, tell=session.out.detail)
+    session.out.boundary = world.boundary
+    session.out.simulated = world.simulated
+    return Session(world, session.out)

@@ -6,6 +6,8 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.units import GIB, format_gib
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -77,3 +79,24 @@ def bound(items: Iterable[Item]) -> int:
         total += item.bytes
         squares += item.spread * item.spread
     return total + math.isqrt(squares)
+
+
+class PlacePart(NamedTuple):
+    """What of a service is in one place at most: once it serves, and at its peak.
+
+    ``words`` are its items as a line, or ``held`` the items, of which the line is made when somebody wants it.
+    """
+
+    steady_bytes: int
+    peak_bytes: int
+    words: str
+    held: tuple[Item, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """Its items as a line, "" where they are not known."""
+        if not self.held:
+            return self.words
+        shown = [f"{item.name} {item.bytes / GIB:.1f}" for item in self.held if item.bytes >= GIB // 20]
+        most = f"at most {format_gib(self.steady_bytes)}"
+        return f"{' + '.join(shown)}, {most}" if shown else most

@@ -73,7 +73,7 @@ class World:
         operator: Operator,
         environ: Mapping[str, str],
         report: Report,
-        profile: str | None,
+        profile: str | HostProfile | None,
         doors: Doors,
         simulated: bool = False,
     ) -> None:
@@ -157,6 +157,8 @@ class World:
     @cached_property
     def profile(self) -> HostProfile:
         """The host's profile: its total and its reserve; where none is named, that of the kinds of its GPUs."""
+        if isinstance(self._profile, HostProfile):
+            return self._profile
         if self._profile is not None:
             return self.catalog.load("host", self._profile, HostProfile)
         return machine.profile(self.catalog, self.host.gpus())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
-from sparkctl.memory.footprint import PlacePart
+from sparkctl.memory.items import PlacePart
 from sparkctl.operations import deployed, differences
 from sparkctl.operations.history import History
 from sparkctl.operations.jobs.memory import running as jobs
@@ -150,6 +150,19 @@ class Planner:
 def _with_digest(service: Service) -> Wanted:
     """Return what is wanted, to be compared with what runs: its command is made for that."""
     return service.wanted._replace(digest=service.digest)
+
+
+def refuse_groups(wanted: Sequence[Service]) -> None:
+    """Refuse services that need several hosts: nothing starts a group of containers yet.
+
+    Raises:
+        InputError: one of them has ``nodes`` above 1.
+    """
+    for service in wanted:
+        if service.recipe.nodes > 1:
+            message = f"{service.name}: several hosts are needed: nodes is {service.recipe.nodes}, and this is one host"
+            hint = f"sparkctl plan and sparkctl size say what a rank takes: sparkctl size {service.recipe_name}"
+            raise InputError(message, hint=hint)
 
 
 def refuse_clashes(wanted: Sequence[Service]) -> None:

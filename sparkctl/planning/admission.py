@@ -29,7 +29,7 @@ from sparkctl.planning.order import Room, StartPart
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sparkctl.memory.footprint import PlacePart
+    from sparkctl.memory.items import PlacePart
     from sparkctl.memory.pool import Pool
     from sparkctl.planning.running import Running
 

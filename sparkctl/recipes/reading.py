@@ -271,8 +271,9 @@ class Loader(Locator):
         if name is not None:
             return self._sheet(name)
         # A simulated Spark has every model, and none of their files.
-        if source.here is not None and regular_file.is_folder(source.here):
-            return self._read_once(("folder", str(source.here)), partial(checkpoint.facts_of_folder, source.here))
+        readable = self._models.readable(source.here) if source.here is not None else None
+        if readable is not None:
+            return self._read_once(("folder", str(source.here)), partial(checkpoint.facts_of_folder, readable))
         known = self._facts_by_repo.get(source.repo) if revision is None else None
         if known is not None:
             return self._sheet(known)

@@ -15,7 +15,8 @@ class EngineInfo(NamedTuple):
     """Who the engine is. ``elsewhere`` is why its memory, models and mods are not this host's, or None: they are.
 
     ``cdi_devices`` are those that it resolves; None: it resolves them, and is too old to list them.
-    ``data_root`` is the folder in which it keeps images, "" where there is none or it does not say.
+    ``data_root`` is the folder in which it keeps images, "" where there is none or it does not say; ``image_store`` is
+    how it keeps them (overlay2, or overlayfs of containerd): the same image has another id in each.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class EngineInfo(NamedTuple):
     runtimes: tuple[str, ...] = ()
     cdi_devices: tuple[str, ...] | None = ()
     data_root: str = ""
+    image_store: str = ""
 
 
 class Container(NamedTuple):

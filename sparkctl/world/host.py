@@ -171,6 +171,12 @@ class Models(Protocol):
         No file of the model is read.
         """
 
+    def readable(self, folder: Path) -> Path | None:
+        """Return a folder of this machine in which the model's config, index and headers can be read; None: nowhere.
+
+        That is the folder itself, or of another host's a copy of these, without a tensor.
+        """
+
     def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
         """Return the sum of a file, of which all is read: ``git-sha1:…`` of that kind, else ``sha256:…``.
 
@@ -179,3 +185,48 @@ class Models(Protocol):
         Raises:
             InputError: it cannot be read.
         """
+
+
+class Interface(NamedTuple):
+    """A network interface: its IPv4 address ("": none), its MTU in bytes, and the kernel's word for its state."""
+
+    name: str
+    address: str = ""
+    mtu: int | None = None
+    state: str = ""
+
+
+class RdmaDevice(NamedTuple):
+    """An RDMA device, the interface that it belongs to, and the state of its first port (``ACTIVE``)."""
+
+    name: str
+    interface: str = ""
+    state: str = ""
+
+
+class MachineFacts(NamedTuple):
+    """What a machine says of itself in one round; "" and None where it does not say it.
+
+    Bytes; ``clock_s`` is its clock in seconds since the epoch. ``engine_problem`` is why its user may not use the
+    socket of its Docker Engine, None: they may. ``environ`` has the variables that say where folders are.
+    """
+
+    name: str
+    machine_id: str
+    boot_id: str
+    kernel: str
+    architecture: str
+    python: str
+    user: str
+    uid: int
+    home: str
+    clock_s: float
+    total_bytes: int
+    available_bytes: int
+    cma_total_bytes: int | None
+    cma_free_bytes: int | None
+    driver: str
+    engine_problem: str | None
+    environ: Mapping[str, str]
+    interfaces: Sequence[Interface] = ()
+    rdma: Sequence[RdmaDevice] = ()

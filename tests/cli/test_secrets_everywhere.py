@@ -146,7 +146,7 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["facts", f"nobody/{AUTH}"]
     yield ["facts", str(report.parent), "--as", "mine"]
     yield ["verify-model", str(report.parent), "--source", f"nobody/{AUTH}", "--kept", AUTH]
-    yield from (*_of_the_agent(), *_of_jobs(), *_of_exchange(), *_of_explanations(name, sets))
+    yield from (*_of_the_agent(), *_of_jobs(), *_of_hosts(), *_of_exchange(), *_of_explanations(name, sets))
     yield from _of_other_tools(report.parent.parent / "folder" / LAUNCH)
     yield from _of_exports(name, report.parent / "exported", sets)
     yield ["evaluate", name, AUTH]
@@ -157,6 +157,14 @@ def commands(name: str, report: Path) -> Iterator[list[str]]:
     yield ["down", name]
     yield ["schema", "recipe"]
     yield ["download", name]
+
+
+def _of_hosts() -> Iterator[list[str]]:
+    """Yield the commands about several hosts; none of them is there."""
+    yield ["hosts", "doctor", AUTH]
+    yield ["hosts", "check", AUTH, "b"]
+    yield ["hosts", "add", "b", f"-o{AUTH}"]
+    yield ["hosts", "list", "--json"]
 
 
 def _of_explanations(name: str, sets: list[str]) -> Iterator[list[str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import GIB
-from sparkctl.memory.footprint import PlacePart
+from sparkctl.memory.items import PlacePart
 from sparkctl.memory.pool import HOST, GpuPool, Pool
 from sparkctl.planning.admission import Need, OnGpu, Sizes, StartupCheck
 from sparkctl.planning.box.order import is_in_order

@@ -35,7 +35,13 @@ SERVERS = {
     "rich",
     "sparkctl.operations.start",
 }
-RECIPES = {"jinja2", "sparkctl.mods", "sparkctl.planning", "sparkctl.recipes.service", "sparkctl.world.docker_run"}
+RECIPES = {
+    "jinja2",
+    "sparkctl.mods",
+    "sparkctl.planning.admission",
+    "sparkctl.recipes.service",
+    "sparkctl.world.docker_run",
+}
 OF_A_COMMAND = {
     "jinja2",
     "sparkctl.recipes.command",

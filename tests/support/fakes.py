@@ -223,6 +223,9 @@ class FakeModels:
     def cache_problem(self, cache: Path, repo: str, revision: str | None) -> str | None:
         return None if repo in self.cache else f"is not in the cache {cache}"
 
+    def readable(self, folder: Path) -> Path | None:
+        return folder if folder.is_dir() else None
+
     def file_problem(self, path: Path) -> str | None:
         return self.missing.get(path.name, None if path in self.files else "is not there")
 
@@ -250,6 +253,8 @@ class FakeHub:
 
     def texts(self, repo: str, revision: str | None, names: Sequence[str]) -> dict[str, bytes]:
         del revision
+        if repo not in self.models:
+            raise InputError(f"cannot read {repo}: the hub has not answered for 5 s", hint="check the network")
         return {name: self.files[repo][name] for name in names if name in self.files.get(repo, {})}
 
     def listed(self, repo: str, revision: str | None) -> ModelRecord:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import boot_image, engine, images, job_images, job_models, registry, tiny_model, tools, vllm_image
+from . import boot_image, engine, hosts, images, job_images, job_models, registry, tiny_model, tools, vllm_image
 from .state import State, TestbedError, only_one
 
 if TYPE_CHECKING:
@@ -90,6 +90,16 @@ def fetch_tools(state: State, _: argparse.Namespace) -> None:
         print(*tools.fetch(state).values(), sep="\n")
 
 
+def several_hosts(state: State, options: argparse.Namespace) -> None:
+    """Start "Sparks" in namespaces of their own, each with a dockerd and an sshd; print their ssh configuration."""
+    with only_one(state):
+        if options.stop:
+            hosts.down(state)
+            return
+        hosts.up(state, options.count)
+        print(hosts.folder(state) / "ssh_config")
+
+
 def start_registry(state: State, options: argparse.Namespace) -> None:
     """Start a registry on a port of 127.0.0.1 with a storage of its own; print its address."""
     if options.stop:
@@ -107,6 +117,8 @@ def env(state: State, _: argparse.Namespace) -> None:
                 print(f"# {tag}: {images.image_id(each, tag) or 'not built'}")
         else:
             print(f"# no engine answers at {each.docker_host}: run `testbed up{' --new' if each.new else ''}`")
+    if hosts.pid(state, hosts.NAMES[0]) is not None:
+        print(f"export {hosts.VARIABLE}={hosts.folder(state)}")
     for variable, path in tools.there(state).items():
         print(f"export {variable}={path}")
     if state.model.exists():
@@ -126,6 +138,7 @@ COMMANDS: dict[str, Callable[[State, argparse.Namespace], None]] = {
     "jobs": jobs,
     "model": model,
     "tools": fetch_tools,
+    "hosts": several_hosts,
     "registry": start_registry,
     "env": env,
 }
@@ -143,6 +156,8 @@ def parser() -> argparse.ArgumentParser:
         each[name].add_argument("--new", action="store_true", help="the new engine, beside the first")
     each["jobs"].add_argument("--large", action="store_true", help="write the models of a gigabyte instead")
     each["model"].add_argument("folder", type=Path, metavar="DIR", nargs="?", help="default: in the testbed's folder")
+    each["hosts"].add_argument("count", type=int, metavar="COUNT", nargs="?", default=2, help="default: two")
+    each["hosts"].add_argument("--stop", action="store_true", help="end them; the images of their engines stay")
     each["registry"].add_argument("port", type=int, metavar="PORT")
     each["registry"].add_argument("--stop", action="store_true", help="stop it instead and forget what it holds")
     return top

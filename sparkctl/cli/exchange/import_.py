@@ -61,8 +61,8 @@ def command(
 ) -> None:
     """Make recipes of docker run commands, scripts, compose files, units and recipes of other tools.
 
-    Nothing of the source is executed. What no recipe can say is listed with its line, secrets become names, and every
-    word that is rendered otherwise is explained. Then the recipe is checked and planned.
+    Nothing of the source is executed, but for mods with --bake. What no recipe can say is listed with its line, secrets
+    become names, and every word that is rendered otherwise is explained. Then the recipe is checked and planned.
     """
     name: str | None = given["name"]
     choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"])

@@ -2,54 +2,84 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from sparkctl.base import units
+from sparkctl.base.errors import EngineError
 from sparkctl.cli.options import as_json
-from sparkctl.cli.services.ps_rows import absent_row, job_row, service_row
-from sparkctl.operations.jobs.memory.running import jobs_now
+from sparkctl.cli.services.ps_rows import rows
+from sparkctl.operations.hosts.services import everywhere, on_host
 from sparkctl.operations.stack.standing import words
-from sparkctl.operations.status.services import absent, made_from, services
+from sparkctl.operations.status.services import made_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sparkctl.cli.session import Session
     from sparkctl.operations.deployed import OnCard
+    from sparkctl.operations.hosts.services import OnHost
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
     from sparkctl.planning.agent.seen import Standing
     from sparkctl.world.labels import ServiceLabels
 
 
+_HEADERS: Final = ["service", "state", "ready", "doing", "url", "claim", "recipe", "image", "mods"]
+
+
 @click.command
+@click.option("--all-hosts", is_flag=True, help="On every host of hosts.yaml, all asked at once.")
 @as_json
 @click.pass_obj
-def command(session: Session, *, as_json: bool) -> None:
+def command(session: Session, *, all_hosts: bool, as_json: bool) -> None:
     """List the services, whether they are ready, and what they hold of the memory; and the jobs that run."""
-    found, jobs = services(session.world), jobs_now(session.world)
-    gone = absent(session.world, found)
+    if all_hosts:
+        _all_hosts(session, as_json=as_json)
+        return
+    found = on_host(session.world)
     if as_json:
-        rows = [
-            *(service_row(service) for service in found),
-            *(absent_row(*one) for one in gone),
-            *(job_row(job) for job in jobs),
-        ]
-        session.out.json(rows)
-    elif not found and not jobs and not gone:
+        session.out.json(rows(found))
+    elif not any(found):
         session.out.say("nothing is deployed; `sparkctl recipes` lists what can be")
     else:
-        headers = ["service", "state", "ready", "doing", "url", "claim", "recipe", "image", "mods"]
-        rows_of_services = [*(_cells(service) for service in found), *(_absent_cells(*one) for one in gone)]
-        session.out.table(headers, [*rows_of_services, *(_job_cells(job) for job in jobs)])
-        for service in found:
-            for line in filter(None, [service.aside, *service.doubts]):
-                session.out.warn(f"{service.deployed.container.name}: {line}")
-        for job in jobs:
-            for line in job.damaged:
-                session.out.warn(f"{job.container.name}: {line}")
+        session.out.table(_HEADERS, _lines(found))
+        _warn(session, found)
+
+
+def _all_hosts(session: Session, *, as_json: bool) -> None:
+    """Show the services of all hosts; a host that did not answer is said, and its services are not known."""
+    answers = everywhere(session.world)
+    session.out.simulated = session.world.simulated and any(one.here for one in answers)
+    if as_json:
+        found = [{"host": one.name, **row} for one in answers if one.answer is not None for row in rows(one.answer)]
+        session.out.json(found)
+    else:
+        lines = [[one.name, *line] for one in answers if one.answer is not None for line in _lines(one.answer)]
+        session.out.table(["host", *_HEADERS], lines)
+    for one in answers:
+        if one.error is not None:
+            session.out.warn(one.error.message + (f" → {one.error.hint}" if one.error.hint else ""))
+        elif one.answer is not None:
+            _warn(session, one.answer, f"{one.name}: ")
+    if any(one.error is not None for one in answers):
+        names = ", ".join(one.name for one in answers if one.error is not None)
+        raise EngineError(f"not known what runs on {names}")
+
+
+def _lines(found: OnHost) -> list[list[str]]:
+    of_services = [*(_cells(service) for service in found.services), *(_absent_cells(*one) for one in found.absent)]
+    return [*of_services, *(_job_cells(job) for job in found.jobs)]
+
+
+def _warn(session: Session, found: OnHost, of: str = "") -> None:
+    for service in found.services:
+        for line in filter(None, [service.aside, *service.doubts]):
+            session.out.warn(f"{of}{service.deployed.container.name}: {line}")
+    for job in found.jobs:
+        for line in job.damaged:
+            session.out.warn(f"{of}{job.container.name}: {line}")
 
 
 def _claim(record: ServiceLabels, cards: Sequence[OnCard]) -> str:

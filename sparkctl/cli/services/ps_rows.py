@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 from sparkctl.operations.status.services import laid_over
 
 if TYPE_CHECKING:
+    from sparkctl.operations.hosts.services import OnHost
     from sparkctl.operations.jobs.memory.running import RunningJob
     from sparkctl.operations.status.services import ServiceNow
     from sparkctl.planning.agent.seen import Standing
+
+
+def rows(found: OnHost) -> list[dict[str, object]]:
+    """Return all that is deployed on a host."""
+    return [
+        *(service_row(service) for service in found.services),
+        *(absent_row(*one) for one in found.absent),
+        *(job_row(job) for job in found.jobs),
+    ]
 
 
 def service_row(service: ServiceNow) -> dict[str, object]:

@@ -157,6 +157,8 @@ class _Siblings(dict[str, str]):
         path = self._folder / key
         if key.startswith(("/", "~", "..")) or not regular_file.is_there(path) or path.is_symlink():
             raise KeyError(key)
+        if not real(path).is_relative_to(self._folder):  # a folder on the way is a link
+            raise KeyError(key)
         try:
             self[key] = regular_file.read_text(path, MOST_BYTES)
         except InputError:

@@ -78,11 +78,13 @@ def _of_hub(world: World, repo: str) -> ModelMaterial:
     try:
         answer = hub_models.asked(world, repo, None)
     except InputError:
-        known = world.catalog.facts_by_repo().get(repo)
-        if known is None:
+        kept, sheet = hub_models.known(world, repo, None), world.catalog.facts_by_repo().get(repo)
+        if kept is None and sheet is not None:
+            facts = world.catalog.load("facts", sheet, ModelFacts)
+            return ModelMaterial(repo, facts, Once(facts), f"the model facts {sheet}; the hub did not answer")
+        if kept is None:
             raise
-        facts = world.catalog.load("facts", known, ModelFacts)
-        return ModelMaterial(repo, facts, Once(facts), f"the model facts {known}; the hub did not answer")
+        answer = kept
     try:
         texts = dict(world.hub.texts(repo, None, TEXTS))
     except InputError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.exchange.baking import ModBaker
     from sparkctl.recipes.exchange.launch import Launch
+    from sparkctl.recipes.exchange.sources.registry import RegistryPart
 
 _TO_BAKE: Final = "it is a script that changes the image, and is baked into a mod once"
 _NO_IMAGE: Final = "it could not be baked: the source names no image"
@@ -36,19 +37,24 @@ class SourceMods:
         self, here: Collection[str], root: Path | None, texts: Mapping[str, str], baker: ModBaker | None = None
     ) -> None:
         self._here = here
+        self._alone = root is None
         self._root = root
         self._texts = texts
         self._baker = baker
+        self._found: tuple[tuple[RegistryPart, ...], tuple[str, ...]] | None = None
 
     def settled(self, launch: Launch, file: str) -> Launch:
         """Return a launch of a file with its mods settled."""
         if not launch.mods or launch.refused is not None:
             return launch
-        if self._root is None:
+        if self._alone and self._found is None:
             self._root, self._texts = _checkout(Path(file))
+        if self._alone:
             file = _below(self._root, Path(file))
-        parts = registry.parts_of(self._texts)
-        scripts = [path for path in self._texts if posixpath.basename(path) == registry.SCRIPT]
+        if self._found is None:
+            scripts = tuple(path for path in self._texts if posixpath.basename(path) == registry.SCRIPT)
+            self._found = registry.parts_of(self._texts), scripts
+        parts, scripts = self._found
         image = None if launch.image is None or unknowns(launch.image.text) else launch.image.text
         found: dict[str, SourceMod] = {}
         for word in launch.mods:

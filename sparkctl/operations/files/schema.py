@@ -12,6 +12,7 @@ from sparkctl.operations.checks.check import Check
 from sparkctl.operations.evaluation.suite import Suite
 from sparkctl.planning.box.lock_file import StackLock
 from sparkctl.planning.known_starts import KnownStarts
+from sparkctl.recipes.hosts.declared import HostsFile
 from sparkctl.recipes.job.job import Job
 from sparkctl.recipes.job.script import JobScript
 from sparkctl.recipes.recipe import Recipe
@@ -32,6 +33,7 @@ FORMATS: Final[dict[str, type[Declaration]]] = {
     "job-script": JobScript,
     "suite": Suite,
     "lock": StackLock,
+    "hosts": HostsFile,
 }
 _EXTENDING: Final = ("recipe", "job")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -59,11 +59,13 @@ def connect(
     environment: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
     process: str = "",
+    host: HostFacts | None = None,
 ) -> DockerEngine:
     """Return the engine at DOCKER_HOST, or else of docker's active context, or else at the local socket.
 
     ``timeout_s`` is how long one call may take; ``environment`` is the operator's (None: this process's own);
-    ``tell`` is told what each call is about to do; ``process`` is this one, for the labels of throwaway containers.
+    ``tell`` is told what each call is about to do; ``process`` is this one, for the labels of throwaway containers;
+    ``host`` is the machine whose memory and files are asked, where that is not this one.
 
     Raises:
         EngineError: there is none, it may not be used, or it is too old.
@@ -79,7 +81,13 @@ def connect(
         client.close()
         message = f"the Docker engine at {endpoint.address} is too old: its API is {client.api_version}"
         raise EngineError(message, hint="update Docker Engine to 20.10 or newer")
-    return DockerEngine(client, endpoint, variables, process)
+    return DockerEngine(client, endpoint, variables, process, host)
+
+
+def _this_host() -> HostFacts:
+    # What the kernel counts as MemTotal, which is what an engine reports of its host.
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return HostFacts(platform.node(), platform.release(), total)
 
 
 def _api_of(client: APIClient) -> tuple[int, ...]:
@@ -113,7 +121,12 @@ class DockerEngine:
     """An Engine, a Workbench and a Builder over one connection. A context manager: leaving it disconnects."""
 
     def __init__(
-        self, client: APIClient, endpoint: Endpoint, environment: Mapping[str, str], process: str = ""
+        self,
+        client: APIClient,
+        endpoint: Endpoint,
+        environment: Mapping[str, str],
+        process: str = "",
+        host: HostFacts | None = None,
     ) -> None:
         self._client = client
         self._process = process
@@ -121,6 +134,7 @@ class DockerEngine:
         self._asked = endpoint.asked
         self._environment = environment
         self._known: tuple[float, EngineInfo] | None = None
+        self._host = host or _this_host()
 
     def __enter__(self) -> Self:
         return self
@@ -147,10 +161,7 @@ class DockerEngine:
     def _info(self) -> EngineInfo:
         with self._asked("ask the engine about itself"):
             described = self._client.info()
-        # What the kernel counts as MemTotal, which is what an engine reports of its host.
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        host = HostFacts(platform.node(), platform.release(), total)
-        return info_of(described, self._endpoint.address, host, _api_of(self._client))
+        return info_of(described, self._endpoint.address, self._host, _api_of(self._client))
 
     def containers(self) -> list[Container]:
         """Return every container of the engine, running or not, sparkctl's or not."""

@@ -124,6 +124,7 @@ def info_of(described: Mapping[str, Any], address: str, host: HostFacts, api: tu
         runtimes=tuple(sorted(described.get("Runtimes") or ())),
         cdi_devices=_cdi_devices(described, api),
         data_root=described.get("DockerRootDir") or "",
+        image_store=described.get("Driver") or "",
     )
 
 

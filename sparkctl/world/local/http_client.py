@@ -23,7 +23,7 @@ from sparkctl.world.local import encrypted
 from sparkctl.world.web import Reply, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MOST_BYTES: Final = 8 * MIB
 """Of one answer: a choice. The largest of a vLLM are /metrics (0.05 MiB on a small server) and the tokens of a text."""
@@ -92,15 +92,22 @@ class SocketHttp:
     """One connection a request: a server that is loading resets them. At most ``most_bytes`` of an answer are read.
 
     ``certificate``: the file with the certificate that an encrypted server has to show (None: any).
+    ``line``: what makes a line to an address within so many seconds, where it is no connection of this host's own.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES, certificate: str | None = None) -> None:
+    def __init__(
+        self,
+        most_bytes: int = MOST_BYTES,
+        certificate: str | None = None,
+        line: Callable[[str, int, float], socket.socket] | None = None,
+    ) -> None:
         self._most_bytes = most_bytes
         self._certificate = certificate
+        self._line = line or _own_line
 
     def trusting(self, certificate: str) -> SocketHttp:
         """Return the same for a server that has to show the certificate in this file."""
-        return SocketHttp(self._most_bytes, certificate)
+        return SocketHttp(self._most_bytes, certificate, self._line)
 
     def get(self, url: str, *, key: str | None = None, timeout_s: float = 5.0) -> Reply:
         """GET ``url`` with ``key`` as the bearer token."""
@@ -131,7 +138,7 @@ class SocketHttp:
 
     def _connected(self, request: Spelled, deadline: float, timeout_s: float) -> socket.socket:
         """Return a line to the server; an encrypted one only to the server that has the certificate."""
-        line = socket.create_connection((request.host, request.port), timeout=timeout_s)
+        line = self._line(request.host, request.port, timeout_s)
         if not request.encrypted:
             return line
         try:
@@ -157,6 +164,10 @@ class SocketHttp:
         if status is None:
             return Reply(None, "it is no whole HTTP: more bytes than are read, and no answer among them")
         return Reply(status, body[: self._most_bytes].decode(errors="replace"), whole=False)
+
+
+def _own_line(host: str, port: int, timeout_s: float) -> socket.socket:
+    return socket.create_connection((host, port), timeout=timeout_s)
 
 
 def _events(line: socket.socket, connection: h11.Connection, deadline: float, most_bytes: int) -> Iterator[h11.Event]:

@@ -28,7 +28,7 @@ _POLL_S: Final = 0.05
 _NAMES: Final = 1000
 """How many names the lock of an engine may have: in a folder for all, anybody may have put something in its place."""
 _PROGRAMS: Final = {"sparkctl", "__main__.py"}
-_TAKE_A_VALUE: Final = {"--engine", "--recipes", "--profile"}
+_TAKE_A_VALUE: Final = {"--engine", "--recipes", "--profile", "--host"}
 _A_COMMAND: Final = re.compile(r"[a-z-]+")
 
 

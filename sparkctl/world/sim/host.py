@@ -153,6 +153,10 @@ class SimModels:
         """Return what lies in a folder of this machine's; of a model that is simulated nothing."""
         return self._disk.recorded(folder) if _there(folder) else ModelRecord()
 
+    def readable(self, folder: Path) -> Path | None:
+        """Return a folder of this machine's; of a model that is simulated there is none."""
+        return self._disk.readable(folder)
+
     def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
         """Return the sum of a file of this machine's disk."""
         return self._disk.summed(file, kind, came)

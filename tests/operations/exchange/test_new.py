@@ -177,6 +177,11 @@ def test_a_folder_is_served_from_where_it_is_and_its_repository_is_a_guess(spark
 
 def test_a_hub_that_does_not_answer_is_one_line_unless_the_model_is_known(spark: FakeSpark) -> None:
     assert "the hub has not answered" in spark.run("new", "nobody/Nothing-8B").expect(2).err
+    spark.run("plan", QWEN).expect(0)
+    spark.hub.models.clear()
+    kept = spark.run("new", QWEN, "--name", "kept").expect(0)
+    assert f"warning: the chat template of {QWEN} was not read: " in kept.err
+    assert "guessed: args.tool-call-parser: goes with the model type qwen3; its chat template was not read" in kept.err
     row = made(spark, "google/gemma-4-E4B-it", "--name", "by-facts")
     assert "model facts gemma-4-e4b; the hub did not answer" in row["text"]
     assert any(line["key"] == "args.tool-call-parser" and line["guessed"] for line in row["lines"])

@@ -6,11 +6,10 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
-import openai
 import pytest
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.world.sim.engine import SimEngine
 from tests.support.command_line import Operator, free_port, wait_for
 from tests.support.thorough import only_thorough
@@ -19,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import anthropic
+    import openai
+
     from tests.support.command_server import Command
+
+else:  # seconds of CPU for every worker that only collects
+    anthropic = LazyModule("anthropic")
+    openai = LazyModule("openai")
 
 pytestmark = [only_thorough, pytest.mark.timeout(120)]
 RECIPE = """\

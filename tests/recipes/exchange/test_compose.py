@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparkctl.base.errors import InputError
+from sparkctl.recipes.exchange.forms import form_of
 from sparkctl.recipes.exchange.material import Material, as_written, unknowns
 from sparkctl.recipes.exchange.sources.compose.merge import outside_braces
 from sparkctl.recipes.exchange.sources.compose.reader import compose_file, read, recognises
@@ -107,6 +108,18 @@ def test_what_cannot_become_a_recipe_says_why(service: str, reason: str) -> None
     refused = one(service).refused
     assert refused is not None
     assert refused.reason == reason
+
+
+def test_a_block_of_a_document_is_read_with_the_lines_of_the_document() -> None:
+    block = f"```yaml\nservices:\n  server:\n    {SERVER}\n```\n"
+    text = f"# Title\n\n{block}text\n```yaml\nservices:\n  server:\n    image: 'x\n```\n```yaml\na: 1\n```\n"
+    document = Material(text, "README.md", {"HOME": "~", "PWD": "/srv"})
+    form = form_of(document)
+    assert form is not None
+    good, bad = form.read(document)
+    assert (good.form, good.name, str(good.place), good.refused) == ("compose", "server", "README.md:5:3", None)
+    assert bad.refused is not None
+    assert (bad.refused.reason, bad.place.line) == ("unreadable block", 11)
 
 
 # --- variables -------------------------------------------------------------------------------------------------------
@@ -290,6 +303,14 @@ def test_services_that_extend_each_other_are_refused_and_the_others_are_read() -
     assert "extends itself" in refused["vllm-c"]
     assert "there is no service nobody" in refused["vllm-d"]
     assert "f.yaml is not beside" in refused["vllm-f"]
+
+
+def test_a_file_that_two_files_include_is_taken_once() -> None:
+    top = f"include: [a.yaml, b.yaml]\nservices:\n  server:\n    {SERVER}\n"
+    both = "include: [c.yaml]\nservices: {}\n"
+    inner = f"services:\n  inner:\n    {SERVER}\n"
+    launches = read(material(top, {"a.yaml": both, "b.yaml": both, "c.yaml": inner}))
+    assert [launch.name for launch in launches] == ["inner", "server"]
 
 
 def test_files_that_include_each_other_are_refused() -> None:

@@ -13,14 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx
-import openai
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.base.lazy import LazyModule
 from sparkctl.world.sim.flags import parse_arguments, parse_faults, parse_number
 from tests.support.paths import FIXTURES
 from tests.support.thorough import THOROUGH, only_thorough, part
@@ -28,6 +27,13 @@ from tests.testbed.images import copy_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import anthropic
+    import openai
+
+else:  # seconds of CPU for every worker that only collects
+    anthropic = LazyModule("anthropic")
+    openai = LazyModule("openai")
 
 REFUSED = json.loads((FIXTURES / "vllm-0.32-cpu" / "refused-requests.json").read_text())
 ASKED = REFUSED if THOROUGH else REFUSED[::4]

@@ -15,7 +15,7 @@ from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.units import format_bytes, format_gib
 from sparkctl.memory.facts import ModelFacts
-from sparkctl.memory.footprint import PlacePart
+from sparkctl.memory.items import PlacePart
 from sparkctl.memory.job import made
 from sparkctl.memory.job.peak import LEAST_MARGIN, declared_peak, input_size, measured_peak, peak, rule_for, script_peak
 from sparkctl.memory.weights import checkpoint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import InvalidVersion
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.exchange.fields.made import Accounted, Made, Path
 
+_SEPARATORS: Final = re.compile(r"[:,= ]")
 _NOWHERE: Final = Place("the command", 0, 0)
 
 
@@ -67,6 +69,7 @@ _OPTION_OF: Final = {
     ("serve", "bind"): "publish",
     ("serve", "container-port"): "port",
     ("serve", "port"): "publish",
+    ("speculative", "path"): "mount",
 }
 _ADDED: Final = {
     "api-server-count": "one process answers",
@@ -90,6 +93,9 @@ _ADDED: Final = {
     "served-model-name": "open in the source: vLLM serves a model under its own name",
     "volume": "what the server compiles, kept for the next start of the same image",
 }
+_OR_NAMES: Final[dict[Path, str]] = {("serve", "bind"): "host", ("serve", "port"): "port"}
+"""On the host's network the server's own flags say it."""
+_UNRENDERED: Final = {("cache",): "said by cache, which nothing is read from: the model is a folder"}
 _OF_DOCKER: Final = frozenset({"detach", "name"})
 _CACHES: Final = (MODELS, MODELS_OF_USERS)
 _OTHERWISE: Final = "a template or another field says it"
@@ -131,7 +137,8 @@ def _added(made: Made, rendered: Sequence[_RenderedWord]) -> Iterator[WordDiffer
 
 def _kept(account: Accounted, rendered: Sequence[_RenderedWord]) -> tuple[WordDifference, list[_RenderedWord]]:
     path = account.path or ()
-    of = [one for one in rendered if one.name == _name(path) and _is_of(account, path, one)]
+    names = {_name(path), _OR_NAMES.get(path)}
+    of = [one for one in rendered if one.name in names and _is_of(account, path, one)]
     text = " ".join(one.text for one in of) or None
     if not rendered:
         return WordDifference(account.text, account.place, None, f"it is {'.'.join(path)}"), []
@@ -141,6 +148,8 @@ def _kept(account: Accounted, rendered: Sequence[_RenderedWord]) -> tuple[WordDi
 
 def _said(path: Path, text: str | None) -> str:
     key = ".".join(path)
+    if text is None and path in _UNRENDERED:
+        return _UNRENDERED[path]
     return f"said by {key}" if text is not None else f"said by {key}: {_OTHERWISE}"
 
 
@@ -163,7 +172,9 @@ def _is_of(account: Accounted, path: Path, one: _RenderedWord) -> bool:
     if one.name != "mount":
         return True
     target = one.text.partition("target=")[2].partition(",")[0]
-    return target.startswith(_CACHES) if path == ("cache",) else f":{target}" in account.text or target in account.text
+    if path == ("cache",):
+        return target.startswith(_CACHES)
+    return any(target.startswith(part) for part in _SEPARATORS.split(account.text) if part.startswith("/"))
 
 
 def _why_added(made: Made, one: _RenderedWord) -> str:

@@ -96,7 +96,6 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
             late[one.name] = one
         else:
             _place(draft, one)
-    _speculative(draft)
     return Serving(model, late)
 
 
@@ -230,7 +229,7 @@ def _draft_key(draft: Draft, path: str, one: GivenFlag) -> None:
     draft.put(("speculative",), {**before, **given} if isinstance(before, dict) else given, one.item)
 
 
-def _speculative(draft: Draft) -> None:
+def check_speculative(draft: Draft) -> None:
     """Check what was gathered of drafting: what no recipe can say stays over as a whole."""
     given = draft.values.get(("speculative",))
     if not isinstance(given, dict):
@@ -259,7 +258,18 @@ def _speculative(draft: Draft) -> None:
         )
 
 
+def _texts(value: object) -> list[str]:
+    """Return every text in a flag's value, without the keys of its maps."""
+    if isinstance(value, dict | list):
+        return [text for one in (value.values() if isinstance(value, dict) else value) for text in _texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 def _argument(draft: Draft, one: GivenFlag) -> None:
+    if any(map(has_secret, _texts(one.value))):
+        hidden = one.item._replace(text=f"--{one.name}")
+        draft.leave(hidden, "its value looks like a secret, which no file and no command line may hold", None)
+        return
     try:
         values.argument(one.name)
     except ValueError as error:

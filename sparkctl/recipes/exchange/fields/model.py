@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
-from sparkctl.recipes.exchange.fields.mounts import place_mounts
+from sparkctl.recipes.exchange.fields.made import Accounted
+from sparkctl.recipes.exchange.fields.mounts import folder_behind, place_mounts
 from sparkctl.recipes.exchange.fields.options import given_by, without_value
 from sparkctl.recipes.exchange.material import as_written, unknowns
 
@@ -22,6 +23,29 @@ if TYPE_CHECKING:
 _CACHED: Final = re.compile(r"models--([^/]+?)--([^/]+)(?:/snapshots/([^/]+))?")
 _HUB: Final = re.compile(r"(.+)/hub/models--")
 _NO_MODEL: Final = "no model"
+
+
+def place_draft(draft: Draft, setup: Setup) -> None:
+    """Name a draft that is a folder of the container by what is mounted there."""
+    given = draft.values.get(("speculative",))
+    model = given.get("model") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(model, str) or not model.startswith("/"):
+        return
+    for mount, item in setup.mounts:
+        folder = folder_behind(mount, model)
+        if folder is None:
+            continue
+        cached = _CACHED.search(folder)
+        name = f"{cached[1]}/{cached[2]}" if cached else folder.rstrip("/").rpartition("/")[2]
+        if not values.is_repository(name):
+            return
+        found = {**given, "model": name, **({} if cached else {"path": folder})}
+        draft.values["speculative",] = found
+        draft.comments["speculative",] = "the draft's repository is guessed from the name of its folder"
+        if mount.target.rstrip("/") == model.rstrip("/"):
+            setup.mounts.remove((mount, item))
+            draft.accounts.append(Accounted(item.place, item.text, ("speculative", "path")))
+        return
 
 
 def place_model(draft: Draft, setup: Setup, serving: Serving, words: Sequence[Word], *, bare: bool) -> None:
@@ -78,9 +102,9 @@ def _snapshot(draft: Draft, cached: re.Match[str], item: SourceItem, revision: G
 
 
 def _folder(draft: Draft, path: str, host: str | None, item: SourceItem, revision: GivenFlag | None) -> None:
-    repo = path.rstrip("/").rpartition("/")[2]
+    repo = (host or path).rstrip("/").rpartition("/")[2]
     if not values.is_repository(repo):
-        draft.refuse(_NO_MODEL, f"the folder {path} does not say which model is in it", item.place)
+        draft.refuse(_NO_MODEL, f"the folder {host or path} does not say which model is in it", item.place)
         return
     if host is None:
         draft.refuse(_NO_MODEL, f"nothing of this host is mounted where the model is: {path}", item.place)

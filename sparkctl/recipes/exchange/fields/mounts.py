@@ -47,14 +47,22 @@ def place_mounts(draft: Draft, setup: Setup, model: str | None) -> str | None:
     return folder
 
 
+def folder_behind(mount: Mount, path: str) -> str | None:
+    """Return the host's folder that a path of the container is, None where the mount does not bring it."""
+    source = _of_host(mount)
+    if source is None or not _below(path, mount.target):
+        return None
+    rest = posixpath.relpath(path, mount.target)
+    return source if rest == "." else posixpath.join(source, rest)
+
+
 def _is_models(setup: Setup, mount: Mount, model: str | None) -> bool:
     other = _is_hub(setup, mount.target) or _is_compiled(setup, mount.target)
     return model is not None and _below(model, mount.target) and not other
 
 
 def _model(draft: Draft, mount: Mount, model: str, source: str, item: SourceItem) -> str:
-    rest = posixpath.relpath(model, mount.target)
-    folder = source if rest == "." else posixpath.join(source, rest)
+    folder = folder_behind(mount, model) or source
     draft.put(("model", "path"), folder, item)
     draft.put(("model", "mount"), model)
     return folder

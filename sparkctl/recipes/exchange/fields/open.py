@@ -18,7 +18,11 @@ _WHY: Final = "open in the source: what vLLM takes on a GB10 (engine/arg_utils.p
 
 
 def write_out(draft: Draft, version: Version) -> None:
-    """Write out the limits that the source leaves to vLLM; ``version`` is its release."""
+    """Write out the limits that the source leaves to vLLM; ``version`` is its release.
+
+    Where vLLM takes 2048 batched tokens, as a recipe does that says none, nothing is written: both then take more for a
+    model whose largest item, or whose whole text, has to fit (vLLM 0.27.1 engine/arg_utils.py).
+    """
     del version  # the figures are the same in every release that is known
     doubled = 2 if draft.values.get(("args", "performance-mode")) == _DOUBLED else 1
     batched = draft.values.get(("limits", "batched-tokens"))
@@ -31,4 +35,5 @@ def write_out(draft: Draft, version: Version) -> None:
         whole = draft.values.get(("args", "enable-chunked-prefill")) is False
         if whole and isinstance(context, int):
             taken = max(taken, context)
-        draft.put(("limits", "batched-tokens"), taken, comment=_WHY)
+        if taken != _BATCHED_TOKENS:
+            draft.put(("limits", "batched-tokens"), taken, comment=_WHY)

@@ -10,9 +10,9 @@ from packaging.version import InvalidVersion
 
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
-from sparkctl.recipes.exchange.fields.flag_fields import Serving, read_flags
+from sparkctl.recipes.exchange.fields.flag_fields import Serving, check_speculative, read_flags
 from sparkctl.recipes.exchange.fields.made import Choices, Made
-from sparkctl.recipes.exchange.fields.model import place_model
+from sparkctl.recipes.exchange.fields.model import place_draft, place_model
 from sparkctl.recipes.exchange.fields.open import write_out
 from sparkctl.recipes.exchange.fields.options import given_by, place_env, read_options, without_value
 from sparkctl.recipes.exchange.fields.server import server_of
@@ -61,6 +61,8 @@ def _read(draft: Draft, launch: Launch) -> None:
         return
     draft.put(("template",), server.template)
     serving = read_flags(draft, server.words, version)
+    place_draft(draft, setup)
+    check_speculative(draft)
     place_model(draft, setup, serving, server.words, bare=launch.form == BARE)
     _names(draft, serving)
     _address(draft, setup, serving, launch)

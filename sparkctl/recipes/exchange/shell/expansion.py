@@ -59,26 +59,31 @@ class _OpenWords:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._whole: list[Word] = []
-        self._open: Word | None = None
+        self._open: list[str] | None = None
+        self._at = place
 
     def text(self, text: str) -> None:
         """Append to the word that is open."""
-        before = self._open.text if self._open else ""
-        self._open = Word(before + text, self._open.place if self._open else self._place)
+        self._append(text, self._place)
 
     def items(self, items: Sequence[Word], *, joins_left: bool, joins_right: bool) -> None:
         """Append words: the first joins what is open, and the last stays open for what follows."""
         for index, item in enumerate(items):
             if index or not joins_left:
                 self._close()
-            before = self._open
-            self._open = item if before is None or not before.text else before._replace(text=before.text + item.text)
+            self._append(item.text, item.place)
         if items and not joins_right:
             self._close()
 
+    def _append(self, text: str, place: Place) -> None:
+        if self._open is None or self._open == [""]:  # the place is that of the first characters
+            self._open, self._at = [text], place
+        else:
+            self._open.append(text)
+
     def _close(self) -> None:
         if self._open is not None:
-            self._whole.append(self._open)
+            self._whole.append(Word("".join(self._open), self._at))
             self._open = None
 
     def all(self) -> list[Word]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MOST_COMMANDS: Final = 20_000
 """Commands of one script, those of its loops and calls counted each time."""
-MOST_WITHIN: Final = 1_000_000
+MOST_WITHIN: Final = 250_000
 """Characters of all texts together that stand in a script for another shell, and of files that it includes."""
 _MOST_CALLS: Final = 8
 _MOST_ROUNDS: Final = 64

@@ -10,7 +10,8 @@ from sparkctl.recipes.exchange.launch import Launch, Refused
 from sparkctl.recipes.exchange.material import unknowns
 from sparkctl.recipes.exchange.shell import script
 from sparkctl.recipes.exchange.sources import docker_run, serve, systemd
-from sparkctl.recipes.exchange.sources.shell_text import blocks, may_be_shell, shell_texts
+from sparkctl.recipes.exchange.sources.compose import reader as compose
+from sparkctl.recipes.exchange.sources.shell_text import blocks, is_document, may_be_shell, shell_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 _START: Final = re.compile(
     r"\b(?:docker|podman|nerdctl)\s+(?:container\s+)?(?:run|create)\b|\bvllm\s+serve\b|vllm\.entrypoints\.openai\.api_server"
 )
-MOST_CHARACTERS: Final = 2_000_000
+MOST_CHARACTERS: Final = 500_000
 """Of a script: the largest that were found have 200,000."""
 
 
 def recognises(material: Material) -> bool:
     """Return whether a file is a script or a document, and names such a command."""
-    return may_be_shell(material) and _START.search(material.text) is not None
+    if not may_be_shell(material):
+        return False
+    return _START.search(material.text) is not None or (is_document(material) and compose.has_services(material.text))
 
 
 def read(material: Material) -> list[Launch]:
@@ -36,8 +39,12 @@ def read(material: Material) -> list[Launch]:
         message = f"a script of more than {MOST_CHARACTERS:,} characters is not read: put its command into a file alone"
         return [Launch("", docker_run.FORM, material.place(1), refused=Refused("too long", message, material.place(1)))]
     found: dict[tuple[object, ...], Launch] = {}
-    units = [launch for _, text in blocks(material) for launch in systemd.in_document(text, material)]
-    for launch in (*_launches(material), *units):
+    others = [
+        launch
+        for _, text in blocks(material)
+        for launch in (*systemd.in_document(text, material), *compose.in_document(text, material))
+    ]
+    for launch in (*_launches(material), *others):
         found.setdefault(_told(launch), launch)
     return list(found.values())
 

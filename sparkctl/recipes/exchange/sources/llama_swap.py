@@ -11,6 +11,7 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.fields.server import serving
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import Material, as_written
@@ -19,6 +20,7 @@ from sparkctl.recipes.exchange.shell.script import ShellCommand
 from sparkctl.recipes.exchange.shell.wrappers import base_name, unwrapped
 from sparkctl.recipes.exchange.sources import docker_run, serve
 from sparkctl.recipes.exchange.sources.yaml_files import runner
+from sparkctl.recipes.exchange.sources.yaml_files.braces import MOST_CHARACTERS, replaced
 from sparkctl.recipes.exchange.sources.yaml_files.commands import ScalarLines
 from sparkctl.recipes.exchange.sources.yaml_files.keys import TakenKeys, as_text, bare, problems, scalar
 from sparkctl.recipes.exchange.sources.yaml_files.keys import read as read_yaml
@@ -142,7 +144,10 @@ class _Config:
         model = models.take(name)
         keys = TakenKeys(model, models.named(name))
         place = bare(model.key) if model is not None else self._material.place(1)
-        launch = self._launch(keys, name)
+        try:
+            launch = self._launch(keys, name)
+        except InputError as error:
+            launch = _refused(self._material, runner.UNREADABLE, error.message)
         launch = replace(launch, name=self._named(name), place=place)
         description = keys.text("description") or keys.text("name")
         further: dict[str, Any] = {} if description is None else {"description": " ".join(description.text.split())}
@@ -211,7 +216,10 @@ class _Config:
         """Return a text with its macros; ``${env.NAME}`` is a variable that was given, or stays."""
         given = self._material.variables
         known = {**macros, "MODEL_ID": name, **{f"env.{key}": value for key, value in given.items()}}
-        return word._replace(text=_MACRO.sub(lambda match: known.get(match[1], match[0]), word.text))
+        text = _with_macros(word.text, known)
+        if len(text) == MOST_CHARACTERS:
+            raise InputError(f"{name}: its macros make more than {MOST_CHARACTERS:,} characters")
+        return word._replace(text=text)
 
 
 def _macros(node: Node | None, above: Mapping[str, str]) -> dict[str, str]:
@@ -220,12 +228,12 @@ def _macros(node: Node | None, above: Mapping[str, str]) -> dict[str, str]:
     for key, child in (node.content if node is not None and isinstance(node.content, dict) else {}).items():
         text = as_text(child)
         if text is not None and key not in _OWN:
-            found[key] = _MACRO.sub(lambda match: found.get(match[1], match[0]), text)[:_MOST]
+            found[key] = _with_macros(text, found)
     return found
 
 
-_MOST: Final = 100_000
-"""Characters of a macro with those that it uses: each twice the one before would grow without a bound."""
+def _with_macros(text: str, macros: Mapping[str, str]) -> str:
+    return replaced(_MACRO, lambda found: macros.get(found[2:-1]), text)
 
 
 def _started(

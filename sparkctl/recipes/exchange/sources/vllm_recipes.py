@@ -226,13 +226,18 @@ class _Chosen:
             node = features.take(name)
             if node is None:
                 continue
+            feature = TakenKeys(node, features.named(name), keys.leftovers)
+            others = [word.text for word in feature.texts("strategies")]
+            args = _feature(feature, modes.text(name), self._name, self._hardware)
+            shown = f"features.{name}: {' '.join(word.text for word in args)}"
             if name in off - forced:
-                args = _feature(TakenKeys(node), None, self._hardware)
-                shown = " ".join(word.text for word in args)
                 why = "a feature that is off unless it is asked for"
-                self._draft.leave(bare(node.key), f"features.{name}: {shown}", why, "its flags in args")
+                self._draft.leave(bare(node.key), shown, why, "its flags in args")
+            elif others and _ONE_HOST not in others:
+                self._draft.leave(bare(node.key), shown, "a feature of other strategies than one GPU's")
             else:
-                yield _AddedWords(_feature(TakenKeys(node), modes.text(name), self._hardware))
+                feature.leave("companion", "a program that runs beside the server", "a service of your own")
+                yield _AddedWords(args)
 
     def take_image(self) -> None:
         """Take the image that the file names for this hardware; the site's default where it names none."""
@@ -278,16 +283,31 @@ def _layer(keys: TakenKeys, args: str = "extra_args", env: str = "extra_env") ->
     return _AddedWords(keys.texts(args), tuple(found))
 
 
-def _feature(keys: TakenKeys, mode: Word | None, hardware: str) -> tuple[Word, ...]:
+def _feature(keys: TakenKeys, mode: Word | None, variant: str, hardware: str) -> tuple[Word, ...]:
     """Return the words of a feature: of its mode where it has several, and for this hardware where it differs."""
-    modes = keys.below("modes")
     named = keys.text("default_mode")
+    modes = keys.below("modes")
     wanted = [word.text for word in (mode, named) if word is not None]
-    name = next((one for one in [*wanted, *modes] if one in modes), None)
-    part = keys if name is None else modes.below(name)
+    allowed = [name for name in modes if _is_for(TakenKeys(modes.take(name)), variant, hardware)]
+    if list(modes) and not allowed:
+        return ()
+    name = next((one for one in [*wanted, *allowed] if one in allowed), None)
+    part = keys if name is None else TakenKeys(modes.take(name))
     overrides = part.below("hardware_overrides")
-    own = next((one for one in (hardware, *(_GENERATION if hardware == SPARK else ())) if one in overrides), None)
+    own = next((one for one in _names_of(hardware) if one in overrides), None)
     return part.texts("args") if own is None else overrides.below(own).texts("args")
+
+
+def _names_of(hardware: str) -> tuple[str, ...]:
+    return (hardware, *(_GENERATION if hardware == SPARK else ()))
+
+
+def _is_for(mode: TakenKeys, variant: str, hardware: str) -> bool:
+    """Return whether a mode of a feature is for a variant, and runs on this hardware."""
+    variants = [word.text for word in mode.texts("variants")]
+    runs = mode.below("hardware")
+    said = [runs.text(name) for name in _names_of(hardware)]
+    return (not variants or variant in variants) and all(one is None or one.text != "unsupported" for one in said)
 
 
 def _image(node: Node | None) -> Word | None:
@@ -298,10 +318,16 @@ def _image(node: Node | None) -> Word | None:
     return None if node is None or text is None else Word(text, bare(node.place))
 
 
+def _apart(word: Word) -> list[Word]:
+    """Return a flag and its value of one item: the site writes it into a shell's line as it is."""
+    parts = word.text.split(None, 1) if word.text.startswith("-") else [word.text]
+    return [word._replace(text=part) for part in parts]
+
+
 def _last_of_each(words: Iterable[Word]) -> tuple[Word, ...]:
     """Return words with each flag once, the last time that it comes: as the site's own list does it."""
     units: list[tuple[Word, ...]] = []
-    for word in words:
+    for word in chain.from_iterable(map(_apart, words)):
         if units and not word.text.startswith("-") and len(units[-1]) == 1 and units[-1][0].text.startswith("-"):
             units[-1] = (units[-1][0], word)
         else:

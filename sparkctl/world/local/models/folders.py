@@ -79,6 +79,10 @@ class DiskModels:
         """Return what lies in a model's folder, or in a snapshot of a cache, as names and notes say it."""
         return recorded.recorded(folder)
 
+    def readable(self, folder: Path) -> Path | None:
+        """Return the folder itself, None where there is none."""
+        return folder if regular_file.is_folder(folder) else None
+
     def summed(self, file: Path, kind: str, came: Callable[[int], None]) -> str:
         """Return the sum of a file, of which all is read; raises InputError as ``recorded.summed`` does."""
         return recorded.summed(file, kind, came)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sparkctl.base.units import GIB
-from sparkctl.memory.footprint import PlacePart
+from sparkctl.memory.items import PlacePart
 from sparkctl.memory.pool import GpuPool, Pool
 from sparkctl.planning.admission import OnGpu, Wanted
 from sparkctl.planning.devices import Devices

@@ -16,10 +16,13 @@ from sparkctl.recipes.exchange.fields.made import Choices
 from sparkctl.world.docker_run import grammar
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
-from tests.support.imports import one, usable
+from tests.support.imports import imported, one, usable
+from tests.support.paths import FIXTURES
 from tests.support.thorough import examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.recipes.exchange.fields.made import Made
 
 REPO = "google/gemma-4-E4B-it"
@@ -244,7 +247,7 @@ def test_several_ranks_are_one_gpu_of_a_spark_and_that_is_said() -> None:
 
 def test_what_the_source_leaves_open_is_written_out_as_its_vllm_takes_it() -> None:
     made = usable(f"docker run --gpus all {IMAGE} --model {REPO}")
-    assert made.keys["limits"] == {"sequences": 256, "batched-tokens": 2048}
+    assert made.keys["limits"] == {"sequences": 256}  # 2048 tokens, and more where the model needs it, as vLLM
     assert "get_batch_defaults" in made.comments["limits", "sequences"]
     doubled = keys(flags="--performance-mode throughput")
     assert doubled["limits"] == {"sequences": 512, "batched-tokens": 4096}
@@ -255,6 +258,12 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     made = usable(f"docker run --gpus all -v ~/models:/models:ro {IMAGE} --model /models/Qwen3-8B")
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "~/models/Qwen3-8B", "mount": "/models/Qwen3-8B"}
     assert "guessed" in made.comments["model", "repo"]
+    made = usable(f"docker run --gpus all -v /m/Qwen3-8B:/model -v /m/Draft:/d {IMAGE} --model /model "
+                  "-sc '{\"method\":\"eagle3\",\"model\":\"/d\",\"num_speculative_tokens\":3}'")  # fmt: skip
+    assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "/m/Qwen3-8B", "mount": "/model"}
+    assert made.keys["speculative"] == {
+        "method": "eagle3", "model": "Draft", "num_speculative_tokens": 3, "path": "/m/Draft",
+    }  # fmt: skip
     hub = "/root/.cache/huggingface"
     snapshot = f"{hub}/hub/models--org--name/snapshots/abc"
     made = usable(f"docker run --gpus all -v /hf:{hub} {IMAGE} --model {snapshot} --served-model-name q")
@@ -269,7 +278,7 @@ def test_no_value_of_a_secret_is_in_anything_that_is_made() -> None:
     values = ("hf_AbCdEfGhIjKlMnOpQrStUvWxYz", "sk-secret-1", "hunter2", "ghp_0123456789abcdef0123456789abcdef0123")
     made = usable(
         f"docker run --gpus all -e HF_TOKEN={values[0]} -e DB_PASSWORD={values[2]} -e NOTE={values[3]} "
-        f"{IMAGE} --model {REPO} --api-key={values[1]}"
+        f'{IMAGE} --model {REPO} --api-key={values[1]} --hf-overrides \'{{"a": "{values[0]}"}}\''
     )
     shown = repr(made) + recipe_text(made, "run.sh")
     assert [value for value in values if value in shown] == []
@@ -363,8 +372,10 @@ def test_import_of_what_an_import_renders_has_the_same_keys(
 
 
 def _settled(made: Made) -> dict[str, Any]:
-    """Return the keys without the cache, which a recipe has also where its source has none."""
-    return {key: value for key, value in made.keys.items() if key != "cache"}
+    """Return the keys, with a recipe's own default of the tokens, and without the cache, which every recipe has."""
+    limits: Any = made.keys["limits"]
+    found = {key: value for key, value in made.keys.items() if key != "cache"}
+    return {**found, "limits": {"batched-tokens": 2048, **limits}}
 
 
 def test_each_difference_of_the_words_has_its_reason(spark: FakeSpark) -> None:
@@ -380,3 +391,18 @@ def test_each_difference_of_the_words_has_its_reason(spark: FakeSpark) -> None:
     assert of_source["--volume /a:/b:ro"].rendered == "--mount type=bind,source=/a,target=/b,readonly"
     added = {str(row.rendered).split()[0] for row in rows if row.source is None}
     assert {"--label", "--max-num-seqs", "--max-num-batched-tokens"} <= added
+
+
+SAMPLES = sorted((FIXTURES / "imports").iterdir())
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[sample.name for sample in SAMPLES])
+def test_every_word_of_a_sample_is_rendered_or_has_its_reason(spark: FakeSpark, sample: Path) -> None:
+    served = [made for made in imported(sample.read_text(), sample.name) if made.refused is None]
+    assert served
+    for made in served:
+        rows = differences(made, rendered(spark, made))
+        assert [row.source for row in rows if row.rendered is None and not row.why] == []
+        assert [row.source for row in rows if row.rendered is None and row.why.startswith("said by")] == []
+        told = [account.text for account in made.accounts]
+        assert [row.source for row in rows if row.source is not None] == told

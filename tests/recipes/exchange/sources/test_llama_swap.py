@@ -117,10 +117,14 @@ def test_each_launch_has_a_name_of_its_own() -> None:
 
 
 def test_macros_that_double_one_another_end() -> None:
-    """Each macro twice the one before."""
+    """Each macro twice the one before, and one that is used very often: no memory is filled."""
     macros = "".join(f"  m{i + 1}: '${{m{i}}}${{m{i}}}'\n" for i in range(60))
     text = f"macros:\n  m0: xxxxxxxx\n{macros}models:\n  a:\n    cmd: vllm serve ${{m60}}\n"
-    assert len(read(Material(text, "c.yaml"))) == 1
+    often = f"macros:\n  m: {'x' * 9000}\nmodels:\n  a:\n    cmd: {'${m}' * 9000}\n"
+    for one in (text, often):
+        refused = read(Material(one, "c.yaml"))[0].refused
+        assert refused is not None
+        assert "its macros make more than" in refused.message
 
 
 def test_it_is_recognised_by_models_with_commands() -> None:

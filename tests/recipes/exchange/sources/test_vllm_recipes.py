@@ -64,6 +64,12 @@ def test_a_variant_for_several_gpus_is_read_for_one() -> None:
     assert "--tensor-parallel-size 8 " in command(launch(text, variant="fp8", hardware="rtx_5090"))
 
 
+def test_a_flag_and_its_value_may_be_one_item() -> None:
+    """As the site's line has it, they are two words."""
+    text = FILE.replace("[--kv-cache-dtype, fp8]", "[--kv-cache-dtype auto]")
+    assert [word.text for word in launch(text).command][4:6] == ["--kv-cache-dtype", "auto"]
+
+
 def test_other_hardware_has_its_own_layers() -> None:
     """By its exact name; this one's are left out."""
     assert "--never" in command(launch(variant="fp8", hardware="rtx_5090"))
@@ -107,6 +113,19 @@ def test_the_image_that_the_file_names(line: str, image: str) -> None:
     found = launch(FILE.replace("  parameter_count: 7B", line))
     assert found.image is not None
     assert found.image.text == image
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("      two:\n", "      two:\n        hardware: {blackwell: unsupported}\n", "--one"),
+        ("      two:\n", "      two:\n        variants: [nvfp4]\n", "--one"),
+        ("  modal:\n", "  modal:\n    strategies: [multi_node_tp]\n", "example"),
+    ],
+)
+def test_a_feature_is_taken_where_it_is_for_this(old: str, new: str, words: str) -> None:
+    """For this hardware, this variant, and one GPU."""
+    assert command(launch(FILE.replace(old, new))).endswith(words)
 
 
 def test_it_is_recognised_by_its_keys() -> None:

@@ -6,9 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sparkctl.recipes.exchange.launch import Launch, Leftover
+from sparkctl.base.errors import InputError
+from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused
 from sparkctl.recipes.exchange.sources.compose.files import project
-from sparkctl.recipes.exchange.sources.compose.service import launch_of
+from sparkctl.recipes.exchange.sources.compose.service import FORM, launch_of
 from sparkctl.recipes.exchange.sources.compose.told import entries, items
 from sparkctl.recipes.exchange.stacked import SourceService, SourceStack
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sparkctl.base.document import Node
     from sparkctl.recipes.exchange.material import Material
+    from sparkctl.recipes.exchange.shell.script import ShellText
 
 _SERVICES: Final = re.compile(r"^(?:services|\"services\"|'services')[ \t]*:", re.MULTILINE)
 _A_SERVICE: Final = re.compile(r"^[ \t]+(?:image|build|extends|command)[ \t]*:", re.MULTILINE)
@@ -42,7 +44,12 @@ def recognises(material: Material) -> bool:
     """Return whether a file is a compose file: by its services, whatever it is called."""
     if not material.file.endswith((".yml", ".yaml")) and "services" not in material.text[:4096]:
         return False
-    return _SERVICES.search(material.text) is not None and _A_SERVICE.search(material.text) is not None
+    return has_services(material.text)
+
+
+def has_services(text: str) -> bool:
+    """Return whether a text has the services of a compose file."""
+    return _SERVICES.search(text) is not None and _A_SERVICE.search(text) is not None
 
 
 def read(material: Material) -> list[Launch]:
@@ -55,6 +62,18 @@ def read(material: Material) -> list[Launch]:
     launches = list(found.launches.values())
     first = next((place for place, launch in enumerate(launches) if launch.refused is None), 0)
     return [_with(launch, found.leftovers) if place == first else launch for place, launch in enumerate(launches)]
+
+
+def in_document(block: ShellText, material: Material) -> list[Launch]:
+    """Return the launches of a block of code in a document, none where it is no compose file."""
+    if not has_services(block.text):
+        return []
+    above = "\n" * (block.first_line - 1)  # so that its lines are those of the document
+    try:
+        return read(replace(material, text=above + block.text))
+    except InputError as error:
+        place = material.place(block.first_line)
+        return [Launch("", FORM, place, refused=Refused("unreadable block", error.message.split("\n")[0], place))]
 
 
 def compose_file(material: Material) -> ComposeFile:

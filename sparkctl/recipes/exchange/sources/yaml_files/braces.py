@@ -11,12 +11,14 @@ import re
 from string import Formatter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.base.errors import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 MOST_PASSES: Final = 10
 """How often sparkrun looks for braces in values that it has put in: a value that holds itself ends there."""
-MOST_CHARACTERS: Final = 1024 * 1024
+MOST_CHARACTERS: Final = 256 * 1024
 """What a filled text may have; values that hold each other twice would grow beyond all bounds."""
 
 _PARTS: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
@@ -38,7 +40,11 @@ class Filled(NamedTuple):
 
 
 def formatted(template: str, values: Mapping[str, str]) -> Filled | str:
-    """Return what ``template.format(**values)`` is, or why that would fail, in words."""
+    """Return what ``template.format(**values)`` is, or why that would fail, in words.
+
+    Raises:
+        InputError: it is longer than is read.
+    """
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -62,17 +68,23 @@ def filled(template: str, values: Mapping[str, str]) -> Filled:
     """Return a text with ``{name}`` replaced where the name has a value, and all other braces as they are.
 
     Doubled braces are one brace each where the text has a doubled opening one: no JSON has that.
+
+    Raises:
+        InputError: it is longer than is read.
     """
     escapes = "{{" in template
     pieces: list[tuple[str, bool]] = []
     used: set[str] = set()
+    deeper: dict[str, str] = {}
     missing: dict[str, None] = {}
     for part in _PARTS.findall(template):
         name = part[1:-1]
         if escapes and part in {"{{", "}}"}:
             pieces.append((part[0], False))
         elif part[0] == "{" and part != "{{" and name in values:
-            pieces.append((_deeper(values[name], values, used), True))
+            if name not in deeper:
+                deeper[name] = _deeper(values[name], values, used)
+            pieces.append((deeper[name], True))
             used.add(name)
         else:
             pieces.append((part, False))
@@ -88,16 +100,42 @@ def _deeper(value: str, values: Mapping[str, str], used: set[str]) -> str:
         if not names:
             break
         used |= names
-        value = _IN_VALUE.sub(lambda match: values.get(match[0].strip("{}"), match[0]), value)[:MOST_CHARACTERS]
+        value = replaced(_IN_VALUE, lambda found: values.get(found.strip("{}")), value)
+        if len(value) == MOST_CHARACTERS:
+            break
     return value
 
 
+def replaced(pattern: re.Pattern[str], value_of: Callable[[str], str | None], text: str) -> str:
+    """Return a text with what ``value_of`` says of each match in its place, cut off at the bound.
+
+    ``value_of`` gets the match; what it knows nothing of stays.
+    """
+    pieces, length, end = [], 0, 0
+    for match in pattern.finditer(text):
+        value = value_of(match[0])
+        piece = text[end : match.start()] + (match[0] if value is None else value)
+        pieces.append(piece)
+        length, end = length + len(piece), match.end()
+        if length >= MOST_CHARACTERS:
+            break
+    return "".join([*pieces, text[end:]])[:MOST_CHARACTERS]
+
+
 def _joined(pieces: Iterable[tuple[str, bool]], used: frozenset[str], missing: tuple[str, ...]) -> Filled:
-    """Return pieces as one text; a piece that is a value has all its lines from where it was put in."""
-    lines, at = [0], 0
+    """Return pieces as one text; a piece that is a value has all its lines from where it was put in.
+
+    Raises:
+        InputError: it is longer than is read.
+    """
+    lines, at, length = [0], 0, 0
     texts: list[str] = []
     for text, is_value in pieces:
         texts.append(text)
+        length += len(text)
+        if length > MOST_CHARACTERS:
+            message = f"its values in braces make more than {MOST_CHARACTERS:,} characters"
+            raise InputError(message, hint="no command has as many: does a value hold itself?")
         for _ in range(text.count("\n")):
             at += 0 if is_value else 1
             lines.append(at)

@@ -1,0 +1,1 @@
+"""Several Sparks: the file that names them, the way to each, and what differs between them."""

@@ -1,0 +1,54 @@
+"""What runs on all hosts, and why the others do not say it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations.hosts.everywhere import asked, refuse_twice
+from sparkctl.operations.hosts.listed import hosts
+from sparkctl.operations.hosts.reached import by_ssh
+from sparkctl.operations.jobs.memory.running import jobs_now
+from sparkctl.operations.status.services import absent, services
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.hosts.everywhere import HostAnswer
+    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.jobs.memory.running import RunningJob
+    from sparkctl.operations.status.services import ServiceNow
+    from sparkctl.planning.agent.seen import Standing
+
+
+class OnHost(NamedTuple):
+    """What is deployed on a host: its services, its jobs, and the services of what was applied that are not there."""
+
+    services: Sequence[ServiceNow]
+    jobs: Sequence[RunningJob]
+    absent: Sequence[tuple[str, Standing]] = ()
+
+
+def on_host(world: World) -> OnHost:
+    """Return what is deployed on one host.
+
+    Raises:
+        EngineError: its engine does not answer.
+    """
+    found = services(world)
+    return OnHost(found, jobs_now(world), absent(world, found))
+
+
+def everywhere(world: World, *, reach: Reach = by_ssh) -> list[HostAnswer[OnHost]]:
+    """Return what is deployed on each host of the file, in its order; all are asked at once.
+
+    Raises:
+        InputError: there are no hosts, or two names are one machine.
+    """
+    found = hosts(world)
+    if not found.hosts:
+        raise InputError("there are no hosts", hint="sparkctl hosts add NAME SSH writes hosts.yaml")
+    answers = asked(world, found.hosts, lambda there, _: on_host(there), reach=reach)
+    refuse_twice(answers)
+    return answers

@@ -1,0 +1,110 @@
+"""One host while services are placed: what it has taken so far, and whether it takes one more."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.memory.pool import HOST
+from sparkctl.planning.admission import admit
+from sparkctl.planning.running import ended
+
+if TYPE_CHECKING:
+    from sparkctl.memory.pool import Pool
+    from sparkctl.planning.admission import Wanted
+    from sparkctl.planning.placement.values import PlacementHost
+    from sparkctl.planning.running import Running
+
+
+class HostRoom:
+    """What a host runs, and what is placed on it. ``takes`` is the same admission as of a plan of this host alone."""
+
+    def __init__(self, host: PlacementHost) -> None:
+        self.host = host
+        self.placed: list[Wanted] = []
+        self.spreads: dict[str, str] = {}
+        """The word of ``spread`` of each service that is here, by the service."""
+        self._running: list[Running] = list(host.running)
+        self._pool: Pool = host.pool
+        self._sum = self._summed()
+
+    @property
+    def free_bytes(self) -> int:
+        """What is above the reserve once all that is placed here serves, each at its most."""
+        return self._sum.free_bytes
+
+    def runs(self, name: str) -> bool:
+        """Return whether a service has a container here that has not ended."""
+        return name in self._sum.running
+
+    def takes(self, more: Wanted) -> bool:
+        """Return whether one more is admitted beside all that runs and is placed here."""
+        return self._may_take(more) and admit([*self.placed, more], self._running, self._pool, replace=True).fits
+
+    def missing(self, more: Wanted) -> int:
+        """Return the bytes that one more lacks, in the memory and at the moment at which it lacks most; 0: none."""
+        admission = admit([*self.placed, more], self._running, self._pool, replace=True)
+        lacks = [min(step.free_bytes or 0, step.check_free_bytes or 0) for step in admission.steps]
+        return max(0, -min(lacks, default=0))
+
+    def place(self, one: Wanted, spread: str = "") -> None:
+        """Count one as placed here."""
+        self.placed.append(one)
+        if spread:
+            self.spreads[one.name] = spread
+        self._sum = self._sum.with_one(one)
+
+    def end(self, name: str) -> None:
+        """Count what runs of a service here as ended, and what it holds as free."""
+        self._running, self._pool = ended(self._running, self._pool, {name})
+        self.spreads.pop(name, None)
+        self._sum = self._summed()
+
+    def _summed(self) -> _Sum:
+        pool = self._pool
+        spoken = sum(one.spoken().get(HOST, 0) for one in self._running)
+        names = frozenset(one.name for one in self._running if one.state != "stopped")
+        most = pool.available_bytes - pool.reserve_bytes - spoken
+        found = _Sum(most, most, running=names, plain=not pool.has_cards)
+        for one in self.placed:
+            found = found.with_one(one)
+        return found
+
+    def _may_take(self, more: Wanted) -> bool:
+        """Return False where no order admits one more, which costs a thousandth of looking for an order.
+
+        Whatever starts last finds all others at their steady bytes, and takes its peak. That is asked of a memory that
+        CPU and GPU share, where nothing that is placed replaces what runs; of others the admission alone says it.
+        """
+        after = self._sum.with_one(more)
+        if not after.plain:
+            return True
+        together = after.spread_bytes - math.isqrt(after.spread_squares)
+        alone = max(more.peak_bytes, more.steady_bytes)
+        return after.free_bytes + together >= (after.least_start_bytes or 0) and after.most_bytes + together >= alone
+
+
+class _Sum(NamedTuple):
+    """Sums over what is placed on a host, in bytes.
+
+    ``most_bytes`` are above the reserve before the first start, and ``free_bytes`` after the last. No start takes less
+    than ``least_start_bytes`` beyond what it keeps. ``plain``: the sums say what is refused for sure.
+    """
+
+    most_bytes: int
+    free_bytes: int
+    running: frozenset[str]
+    plain: bool
+    spread_bytes: int = 0
+    spread_squares: int = 0
+    least_start_bytes: int | None = None
+
+    def with_one(self, one: Wanted) -> _Sum:
+        """Return the sums with one more service. One that runs here is counted already."""
+        if one.name in self.running:
+            return self._replace(plain=False)
+        start = max(0, one.peak_bytes - one.steady_bytes)
+        least = start if self.least_start_bytes is None else min(start, self.least_start_bytes)
+        free, spread = self.free_bytes - one.steady_bytes, self.spread_bytes + one.spread_bytes
+        squares = self.spread_squares + one.spread_bytes**2
+        return _Sum(self.most_bytes, free, self.running, self.plain, spread, squares, least)

@@ -1,0 +1,1 @@
+"""A host with the standard library alone: what is sent to other hosts."""
