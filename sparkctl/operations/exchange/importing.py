@@ -338,9 +338,10 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     """
     root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
     contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
+    beside = () if folder is None else [one.name for one in imports.usable]
     for stack in imports.stacks:
         if stack.usable:
-            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
+            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside).encode()
     before = {path: world.files.content(path) for path in contents}
     there = [path for path, content in contents.items() if os.path.lexists(path) and before[path] != content]
     if there and not over:
