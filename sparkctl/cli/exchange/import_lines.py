@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
     from sparkctl.operations.exchange.looked_at import LookedAt
     from sparkctl.operations.files.recipes import Linted
+    from sparkctl.recipes.exchange.fields.made import Made
+    from sparkctl.recipes.exchange.stacked import MadeStack
 
 
 def table(out: Output, found: Imports, *, as_json: bool) -> None:
@@ -61,11 +63,7 @@ def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | N
     """Print what became of one server."""
     made = imported.made
     out.result(str(path))
-    for number, left in enumerate(made.leftovers, start=1):
-        needs = f" → {left.needs}" if left.needs else ""
-        out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
-    for note in made.notes:
-        out.say(f"{imported.name}: {note}")
+    _left_over(out, imported.name, made)
     if seen is None:
         return
     rows = [
@@ -84,11 +82,16 @@ def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
     written = iter(paths)
     for stack in found.stacks:
         out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
-        for number, left in enumerate(stack.made.leftovers, start=1):
-            needs = f" → {left.needs}" if left.needs else ""
-            out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
-        for note in stack.made.notes:
-            out.say(f"{stack.name}: {note}")
+        _left_over(out, stack.name, stack.made)
+
+
+def _left_over(out: Output, name: str, made: Made | MadeStack) -> None:
+    """Print what stays over of a source, numbered, and what is to be known of the rest."""
+    for number, left in enumerate(made.leftovers, start=1):
+        needs = f" → {left.needs}" if left.needs else ""
+        out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+    for note in made.notes:
+        out.say(f"{name}: {note}")
 
 
 def problems(out: Output, linted: Linted) -> None:

@@ -15,6 +15,7 @@ from sparkctl.base.errors import InputError, Place, ProblemsError
 from sparkctl.base.real_path import real
 from sparkctl.base.units import MIB
 from sparkctl.base.validation import validate
+from sparkctl.operations.exchange import all_or_none
 from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
 from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
 from sparkctl.operations.exchange.source_mods import SourceMods
@@ -45,7 +46,6 @@ MOST_BYTES: Final = 10 * MIB
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-_MODE: Final = 0o644
 _STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
 _MOST_ALIKE: Final = 1000
@@ -309,21 +309,4 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"
         raise InputError(message, hint="--replace writes over them, --name gives another name")
-    before = {path: world.files.content(path) for path in contents}
-    done: list[Path] = []
-    try:
-        for path, content in contents.items():
-            world.files.write(path, content, mode=_MODE)
-            done.append(path)
-    except InputError:
-        for path in done:
-            _restore(world, path, before[path])
-        raise
-    return done
-
-
-def _restore(world: World, path: Path, content: bytes | None) -> None:
-    if content is None:
-        world.files.remove(path)
-    else:
-        world.files.write(path, content, mode=_MODE)
+    return all_or_none.write(world.files, contents)
