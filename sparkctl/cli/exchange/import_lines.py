@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.cli.output import Output
+    from sparkctl.operations.exchange.import_review import ImportReview
     from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
-    from sparkctl.operations.exchange.looked_at import LookedAt
     from sparkctl.operations.files.recipes import Linted
     from sparkctl.recipes.exchange.fields.made import Made
     from sparkctl.recipes.exchange.stacked import MadeStack
@@ -59,22 +59,22 @@ def refused(out: Output, found: Imports) -> None:
             out.warn(f"{place}{one.form} is not imported: {why.reason}: {why.message}")
 
 
-def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | None) -> None:
+def recipe(out: Output, imported: ImportedRecipe, path: Path, review: ImportReview | None) -> None:
     """Print what became of one server."""
     made = imported.made
     out.result(str(path))
     _left_over(out, imported.name, made)
-    if seen is None:
+    if review is None:
         return
     rows = [
-        [one.source or "", one.rendered or "", one.why] for one in seen.differences if one.why or one.source is None
+        [one.source or "", one.rendered or "", one.why] for one in review.differences if one.why or one.source is None
     ]
     if rows:
         out.result("\nwords of the source, and of `sparkctl render`, where they differ:")
         out.table(["source", "rendered", "why"], rows)
-    if seen.unrendered is not None:
-        out.warn(f"{imported.name} is not rendered: {seen.unrendered}")
-    out.say(f"{imported.name}: {seen.fits}")
+    if review.unrendered is not None:
+        out.warn(f"{imported.name} is not rendered: {review.unrendered}")
+    out.say(f"{imported.name}: {review.fits}")
 
 
 def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
