@@ -51,6 +51,7 @@ def command(session: Session, *, all_hosts: bool, as_json: bool) -> None:
 def _all_hosts(session: Session, *, as_json: bool) -> None:
     """Show the services of all hosts; a host that did not answer is said, and its services are not known."""
     answers = everywhere(session.world)
+    session.out.simulated = session.world.simulated and any(one.here for one in answers)
     if as_json:
         found = [{"host": one.name, **row} for one in answers if one.answer is not None for row in rows(one.answer)]
         session.out.json(found)

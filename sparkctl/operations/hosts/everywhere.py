@@ -28,7 +28,8 @@ AT_ONCE: Final = 16
 class HostAnswer(NamedTuple, Generic[T]):
     """What a host answered, or why it did not: one of the two is None.
 
-    ``facts`` are what it said of itself, None where it was not reached; ``skew_s`` is how far its clock is ahead.
+    ``facts`` are what it said of itself, None where it was not reached; ``skew_s`` is how far its clock is ahead;
+    ``here``: it is this machine.
     """
 
     name: str
@@ -36,6 +37,7 @@ class HostAnswer(NamedTuple, Generic[T]):
     error: SparkctlError | None = None
     facts: MachineFacts | None = None
     skew_s: float = 0.0
+    here: bool = False
 
 
 def asked(
@@ -55,7 +57,7 @@ def asked(
     def one(name: str) -> HostAnswer[T]:
         declared = hosts[name]
         if declared.here:
-            return _answer(name, lambda: question(world, None), (here or remote.facts_here)(), 0.0)
+            return _answer(name, lambda: question(world, None), (here or remote.facts_here)(), 0.0)._replace(here=True)
         try:
             reached = reach(name, declared.ssh, tell=lambda _: None, within_s=ASKED_S)
         except SparkctlError as error:

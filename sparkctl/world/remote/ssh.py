@@ -69,7 +69,7 @@ class Ssh:
         self.folder = Path(
             tempfile.mkdtemp(prefix="sparkctl-")
         )  # of mode 0700, and short: a socket's path has 107 bytes
-        self._said = (self.folder / "said").open("w+b")
+        self._said = (self.folder / "said").open("ab")
         self._forwards: dict[str, Path] = {}
         self._process: subprocess.Popen[bytes] | None = None
         try:
@@ -209,9 +209,10 @@ class Ssh:
                 came += piece
 
     def _send(self, sent: bytes) -> None:
-        with suppress(EngineError, ValueError):  # the answer that does not come says it
-            self.write(sent)
+        with suppress(EngineError, OSError, ValueError):  # the answer that does not come says it
+            self._stdin.write(sent)
+            self._stdin.flush()
 
     def _words(self) -> str:
-        self._said.seek(0)
-        return self._said.read(_MOST_SAID).decode(errors="replace")
+        with (self.folder / "said").open("rb") as said:
+            return said.read(_MOST_SAID).decode(errors="replace")

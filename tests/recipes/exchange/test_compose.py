@@ -305,6 +305,14 @@ def test_services_that_extend_each_other_are_refused_and_the_others_are_read() -
     assert "f.yaml is not beside" in refused["vllm-f"]
 
 
+def test_a_file_that_two_files_include_is_taken_once() -> None:
+    top = f"include: [a.yaml, b.yaml]\nservices:\n  server:\n    {SERVER}\n"
+    both = "include: [c.yaml]\nservices: {}\n"
+    inner = f"services:\n  inner:\n    {SERVER}\n"
+    launches = read(material(top, {"a.yaml": both, "b.yaml": both, "c.yaml": inner}))
+    assert [launch.name for launch in launches] == ["inner", "server"]
+
+
 def test_files_that_include_each_other_are_refused() -> None:
     again = f"include: [compose2.yaml]\nservices:\n  server:\n    {SERVER}\n"
     assert "comes back to itself" in told(again, {"compose2.yaml": again})

@@ -69,6 +69,7 @@ _OPTION_OF: Final = {
     ("serve", "bind"): "publish",
     ("serve", "container-port"): "port",
     ("serve", "port"): "publish",
+    ("speculative", "path"): "mount",
 }
 _ADDED: Final = {
     "api-server-count": "one process answers",

@@ -44,7 +44,7 @@ def place_draft(draft: Draft, setup: Setup) -> None:
         draft.comments["speculative",] = "the draft's repository is guessed from the name of its folder"
         if mount.target.rstrip("/") == model.rstrip("/"):
             setup.mounts.remove((mount, item))
-            draft.accounts.append(Accounted(item.place, item.text, ("speculative",)))
+            draft.accounts.append(Accounted(item.place, item.text, ("speculative", "path")))
         return
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sparkctl.recipes.exchange.material import Material
 
-_MOST_FILES: Final = 50
-"""Files of ``include`` and ``extends`` of one project. A choice: the largest of the published ones has a dozen."""
+_MOST_FILES: Final = 100
+"""Files of ``include`` and ``extends`` of one project. A choice: the largest of the published ones has twenty."""
 _OVERRIDES: Final = {
     f"{stem}.{end}": [f"{stem}.override.{one}" for one in ("yml", "yaml")]
     for stem in ("docker-compose", "compose")
@@ -67,7 +67,7 @@ def project(material: Material) -> Project:
         if text is not None:
             content = merged_files(content, reading.content(text, reading.named(name)))
             break
-    reading.take(content, "")
+    reading.take(content, "", (posixpath.basename(material.file),))
     for name in reading.services:
         try:
             reading.extend(name)
@@ -122,7 +122,7 @@ class _ProjectReading:
         self.folders: dict[str, str] = {}
         self.wrong: dict[str, InputError] = {}
         self.leftovers: list[Leftover] = []
-        self._ended: set[tuple[str, str]] = set()
+        self._taken: set[str] = set()
         self._files: dict[str, Mapping[str, Node]] = {}
 
     def named(self, path: str) -> str:
@@ -144,12 +144,28 @@ class _ProjectReading:
             raise InputError(f"{read.root.place}: expected a map with services, as docker compose reads it")
         return read.root
 
-    def take(self, content: Node, folder: str) -> None:
-        """Take the services of a file, and of those that it includes, ``folder`` from the first one's."""
+    def take(self, content: Node, folder: str, above: tuple[str, ...] = ()) -> None:
+        """Take the services of a file, and of those that it includes, ``folder`` from the first one's.
+
+        ``above`` are the files that include this one. A file that two include is taken once.
+
+        Raises:
+            InputError: files include each other, or more than so many, or one of them cannot be read.
+        """
+        if len(self._taken) > _MOST_FILES:
+            raise InputError(f"{content.place}: more than {_MOST_FILES} files are included")
         for key, node in _map(content).items():
             if key not in _READ_HERE and not key.startswith("x-"):
                 why = "it belongs to docker compose; values of secrets come from sparkctl's own secrets file"
                 self.leftovers.append(Leftover(place_of(node)._replace(line=node.key.line), key, why))
+        self._include(content, folder, above)
+        services = _map(content).get("services")
+        if services is not None and services.content is not None and not isinstance(services.content, dict):
+            raise InputError(f"{services.place}: expected a map of services by their names")
+        self.services.update(_map(services))
+        self.volumes.update(_map(_map(content).get("volumes")))
+
+    def _include(self, content: Node, folder: str, above: tuple[str, ...]) -> None:
         for path, node in _included(_map(content).get("include")):
             text = self._beside(posixpath.join(folder, self.filler.filled(path)))
             if text is None:
@@ -157,18 +173,11 @@ class _ProjectReading:
                 self.leftovers.append(Leftover(place_of(node), f"include {path}", why, "import the whole folder"))
                 continue
             found = posixpath.normpath(posixpath.join(folder, self.filler.filled(path)))
-            self._once("include", found, node)
-            self.take(self.content(text, self.named(found)), posixpath.dirname(found))
-        services = _map(content).get("services")
-        if services is not None and services.content is not None and not isinstance(services.content, dict):
-            raise InputError(f"{services.place}: expected a map of services by their names")
-        self.services.update(_map(services))
-        self.volumes.update(_map(_map(content).get("volumes")))
-
-    def _once(self, what: str, path: str, node: Node) -> None:
-        if (what, path) in self._ended or len(self._ended) > _MOST_FILES:
-            raise InputError(f"{node.place}: {what} {path} comes back to itself, or there are more than {_MOST_FILES}")
-        self._ended.add((what, path))
+            if found in above:
+                raise InputError(f"{node.place}: include {path} comes back to itself")
+            if found not in self._taken:
+                self._taken.add(found)
+                self.take(self.content(text, self.named(found)), posixpath.dirname(found), (*above, found))
 
     def _beside(self, path: str) -> str | None:
         return self._material.beside.get(posixpath.normpath(path))

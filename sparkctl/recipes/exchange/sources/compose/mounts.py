@@ -48,7 +48,8 @@ def _short_volume(told: ServiceAccount, node: Node) -> None:
     if not rest:
         told.option("volume", source, node)
         return
-    told.option("volume", ":".join([_source(told, source, node), *rest]), node)
+    target, *options = rest
+    told.option("volume", ":".join([_source(told, source, node), target.rstrip("/") or "/", *options]), node)
 
 
 def _source(told: ServiceAccount, source: str, node: Node) -> str:
