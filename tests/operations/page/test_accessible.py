@@ -23,6 +23,7 @@ from tests.support.browsers import browser, opened
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
 from tests.support.page_bench import PageBench, served_in_a_thread
+from tests.support.thorough import pairs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -162,8 +163,7 @@ def visible(page: Any, what: str) -> list[Any]:  # noqa: ANN401
     return [one for one in page.locator(what).element_handles() if one.evaluate(SEEN)]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 360, 1280])
+@pytest.mark.parametrize(("width", "scheme"), pairs([320, 360, 1280], ["light", "dark"]))
 def test_each_page_is_no_wider_than_its_window_and_has_contrast(
     browser: Any,  # noqa: ANN401
     bench: PageBench,
