@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.exchange import importing
+from sparkctl.operations.exchange import importing, source_files
 from tests.recipes.exchange.shell.test_script import TRAPS
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeFiles, FakeReport
@@ -216,11 +216,11 @@ def test_a_name_that_no_container_can_have_is_refused_and_not_replaced(name: str
 
 
 def test_what_is_piped_is_read_whole_or_refused() -> None:
-    assert importing.piped_text(io.BytesIO(BARE.encode())) == BARE
+    assert source_files.piped_text(io.BytesIO(BARE.encode())) == BARE
     with pytest.raises(InputError, match="more than 10,485,760 bytes"):
-        importing.piped_text(io.BytesIO(bytes(importing.MOST_BYTES + 1)))
+        source_files.piped_text(io.BytesIO(bytes(source_files.MOST_BYTES + 1)))
     with pytest.raises(InputError, match=r"no text in UTF-8 \(byte 5\)"):
-        importing.piped_text(io.BytesIO(b"vllm \xff"))
+        source_files.piped_text(io.BytesIO(b"vllm \xff"))
 
 
 def test_a_source_without_a_name_is_not_the_folder_that_one_is_in() -> None:
