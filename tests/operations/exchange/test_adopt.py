@@ -77,6 +77,9 @@ def test_of_a_recipe_with_another_name_the_container_stays_unknown(spark: FakeSp
 def test_a_recipe_that_is_there_is_not_written_over_unless_that_is_told(spark: FakeSpark) -> None:
     runs(spark)
     spark.run("adopt", "chat").expect(0)
+    spark.run("adopt", "chat").expect(0)
+    written = spark.folder / "recipes/chat.yaml"
+    written.write_text(f"{written.read_text()}# mine\n")
     refused = spark.run("adopt", "chat").expect(2)
     assert "there already" in refused.err
     spark.run("adopt", "chat", "--replace").expect(0)
