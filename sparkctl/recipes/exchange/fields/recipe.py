@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from packaging.version import InvalidVersion
 
+from sparkctl.base import shown
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
 from sparkctl.recipes.exchange.fields.flag_fields import Serving, check_speculative, read_flags
@@ -50,9 +51,22 @@ def named_after(repo: object) -> str:
     return re.sub(r"[^a-z0-9_.-]+", "-", last).strip("-._") or "imported"
 
 
+def _without_secrets(value: object) -> object:
+    """Return a value of a file without the texts that have the form of a secret, or the name of one."""
+    if isinstance(value, str):
+        return shown.Boundary().hidden(value)
+    if isinstance(value, dict):
+        found = {key: one for key, one in value.items() if not (isinstance(one, str) and shown.looks_secret(str(key)))}
+        return {key: _without_secrets(one) for key, one in found.items()}
+    return [_without_secrets(one) for one in value] if isinstance(value, list) else value
+
+
 def _read(draft: Draft, launch: Launch) -> None:
     for key, value in launch.keys.items():
-        draft.put((key,), value)
+        kept = _without_secrets(value)
+        draft.put((key,), kept)
+        if kept != value:
+            draft.note(f"{key}: what looks like a secret in it is left out")
     _image(draft, launch.image)
     version = _version(draft, launch)
     setup = read_options(draft, launch.options)

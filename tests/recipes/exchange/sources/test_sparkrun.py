@@ -7,6 +7,7 @@ import pytest
 from sparkctl.base.errors import ProblemsError
 from sparkctl.recipes.exchange.material import Material, unknowns
 from sparkctl.recipes.exchange.sources.sparkrun import read, recognises
+from tests.support.imports import one
 from tests.support.launches import command, left, only, options
 from tests.support.paths import EXCHANGE
 
@@ -206,3 +207,13 @@ def test_what_cannot_be_included(include: str, beside: dict[str, str], message: 
 def test_it_is_recognised_by_its_keys(text: str, *, expected: bool) -> None:
     """A version or a model with its image and how it is started."""
     assert recognises(Material(text, "x.yaml")) is expected
+
+
+def test_no_secret_of_what_is_kept_beside_the_recipe_comes_along() -> None:
+    token = "hf_" + "aB3" * 6
+    text = "recipe_version: '2'\nmodel: org/m\ncontainer: x/y:1\nruntime: vllm\n"
+    text += f"metadata: {{maintainer: me, hf_token: {token}, note: 'use {token}', max_tokens: 5}}\n"
+    made = one(text, "x.yaml")
+    assert made.keys["x-metadata"] == {"maintainer": "me", "note": "use (hidden)", "max_tokens": 5}
+    assert "x-metadata: what looks like a secret in it is left out" in made.notes
+    assert token not in repr(made)
