@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.recipes.host.caches import COMPILED
+from sparkctl.vllm.server import Route
 from sparkctl.world.docker_run.spelling import quote
 
 if TYPE_CHECKING:
     from sparkctl.recipes.exchange.exports.exported import ExportedService, ExportedSet
     from sparkctl.world.spec import Mount
 
-HEALTH: Final = "/health"
+HEALTH: Final = Route.HEALTH.value
 """Where a vLLM says that it serves; it asks for no key there (vLLM 0.32.0, entrypoints/openai/server_utils.py)."""
 HEALTH_PERIOD_S: Final = 10
 """How often it is asked: a choice."""
