@@ -81,13 +81,22 @@ class Document(NamedTuple):
 
     def node(self, path: KeyPath) -> Node:
         """Return the value at ``path``, or the nearest one above it that exists."""
+        return self._nearest(path)[0]
+
+    def given(self, path: KeyPath) -> Node | None:
+        """Return the value that stands at ``path``, None where nothing does."""
+        node, depth = self._nearest(path)
+        return node if depth == len(path) else None
+
+    def _nearest(self, path: KeyPath) -> tuple[Node, int]:
+        """Return the deepest value on the way to ``path``, and how many keys lead to it."""
         node = self.root
-        for key in path:
+        for depth, key in enumerate(path):
             child = node.children.get(key)
             if child is None:
-                return node
+                return node, depth
             node = child
-        return node
+        return node, len(path)
 
     def place(self, path: KeyPath) -> Place:
         """Return where the value at ``path`` begins; where its nearest parent is, when there is none."""

@@ -35,44 +35,58 @@ COMMANDS: Final = {
     "ps": ("services", "List the services and whether they are ready."),
     "status": ("services", "Show what services do: ready, busy, stuck, and how fast."),
     "logs": ("services", "Print a service's log."),
-    "history": ("stack", "List what was applied to this box, show it, and compare it."),
-    "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
-    "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
-    "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
-    "keys": ("gateway", "Give the gateway's clients keys, list them, and take them back."),
-    "guard": ("guard", "End a service before the host runs out of memory."),
-    "bench": ("proof", "Measure how fast a service writes."),
-    "report": ("proof", "Write a file for a bug report, without secrets."),
     "plan": ("memory", "Show whether a set fits, and what `up` would do."),
-    "fits": ("exchange", "Show which recipes fit, with which context, or after stopping what."),
-    "check": ("proof", "Ask a service what it must answer, and judge it."),
-    "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
+    "fits": ("memory", "Show which recipes fit, with which context, or after stopping what."),
     "size": ("memory", "Show where every GiB of a model goes."),
     "measurements": ("memory", "List what starts really took, beside the prediction."),
+    "apply": ("stack", "Make a stack so: start, replace and remove what has to be."),
+    "diff": ("stack", "Show how a stack, what was applied of it, and what runs differ."),
+    "history": ("stack", "List what was applied to this box, show it, and compare it."),
+    "rollback": ("stack", "Bring back what was applied before: the same commands, the same images."),
     "lock": ("stack", "Write down what is behind a stack's names; compare; show an upgrade."),
+    "agent": ("agent", "Keep the applied stack running: one resident process."),
+    "guard": ("guard", "End a service before the host runs out of memory."),
+    "gateway": ("gateway", "One address for every service of a stack, started when it is asked for."),
+    "keys": ("gateway", "Give the gateway's clients keys, list them, and take them back."),
+    "hosts": ("hosts", "Several Sparks: add, list, ask and compare those that you reach by ssh."),
+    "check": ("proof", "Ask a service what it must answer, and judge it."),
+    "bench": ("proof", "Measure how fast a service writes."),
+    "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
+    "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
+    "evaluate": ("jobs", "Compare what two services answer: how much a quantized model keeps."),
+    "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),
+    "diagnose": ("proof", "Say why the server that wrote a log failed."),
+    "report": ("proof", "Write a file for a bug report, without secrets."),
+    "recipes": ("files", "List, show and check recipes."),
+    "new": ("exchange", "Write a recipe for a model out of its own files, with the reason for each line."),
     "render": ("files", "Print the docker run command of a recipe."),
+    "explain": ("explained", "Say of each word of a command where it comes from, and what it does and costs."),
+    "upgrade": ("explained", "Show what another release of vLLM, or another image, changes for a recipe."),
+    "facts": ("files", "Write what the hub says of a model into a file, to plan with."),
+    "download": ("files", "Download a recipe's model into its cache."),
+    "mods": ("files", "List the mods; pin the checksum of a file that you have."),
+    "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
     "import": ("exchange", "Make recipes of docker run commands and files of other tools."),
     "adopt": ("exchange", "Make a recipe of a container that somebody else started."),
     "export": ("exchange", "Write a recipe or a stack as the files of another tool."),
-    "new": ("exchange", "Write a recipe for a model out of its own files, with the reason for each line."),
-    "explain": ("exchange", "Say of each word of a command where it comes from, and what it does and costs."),
-    "upgrade": ("exchange", "Show what another release of vLLM, or another image, changes for a recipe."),
-    "job": ("jobs", "Run what makes a model: quantize one, check it, give it its name."),
-    "verify-mods": ("proof", "Check every mod: on disk, in the image, in the running container."),
-    "verify-model": ("proof", "Check a quantized model against the one that it was made from."),
-    "mods": ("files", "List the mods; pin the checksum of a file that you have."),
-    "agent": ("agent", "Keep the applied stack running: one resident process."),
-    "gateway": ("gateway", "One address for every service of a stack, started when it is asked for."),
-    "hosts": ("hosts", "Several Sparks: add, list, ask and compare those that you reach by ssh."),
-    "recipes": ("files", "List, show and check recipes."),
     "schema": ("files", "Print the JSON Schema of a file format."),
-    "facts": ("files", "Write what the hub says of a model into a file, to plan with."),
-    "download": ("files", "Download a recipe's model into its cache."),
-    "diagnose": ("proof", "Say why the server that wrote a log failed."),
-    "doctor": ("proof", "Check this host: engine, GPU, memory, disk."),
     "completion": ("files", "Print what a shell needs to complete names."),
 }
 """Each command is the object ``command`` of the module of its name, in the folder that stands beside it."""
+
+SECTIONS: Final = {
+    "Services": "up",
+    "Memory": "plan",
+    "A box that keeps to its stack": "apply",
+    "One address for clients": "gateway",
+    "Several Sparks": "hosts",
+    "Proof": "check",
+    "When something is wrong": "doctor",
+    "Recipes": "recipes",
+    "Other tools": "import",
+    "Editors and shells": "schema",
+}
+"""The headings of the help, each with the first command below it."""
 
 OVER_SSH: Final = frozenset({
     "up", "down", "restart", "attach", "ps", "status", "logs", "plan", "fits", "render", "measurements", "doctor",
@@ -116,8 +130,12 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table without importing a command."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        names = list(COMMANDS)
+        begins = [names.index(first) for first in SECTIONS.values()]
+        width = max(map(len, names))
+        for title, begin, end in zip(SECTIONS, begins, [*begins[1:], None], strict=True):
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), COMMANDS[name][1]) for name in names[begin:end]])
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:

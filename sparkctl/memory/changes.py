@@ -41,6 +41,9 @@ class Changes(NamedTuple):
     mamba_cache_dtype: str | None = None
     mamba_ssm_cache_dtype: str | None = None
     tensor_parallel_size: int | None = None
+    pipeline_parallel_size: int | None = None
+    enable_expert_parallel: bool = False
+    nnodes: int | None = None
     enforce_eager: bool = False
     moe_backend: str | None = None
     gpu_memory_utilization: float | None = None
@@ -67,7 +70,9 @@ def changed(settings: Settings, changes: Changes) -> Settings:
     sequences = changes.max_num_seqs or settings.sequences
     batched = changes.max_num_batched_tokens or settings.kv.batched_tokens
     without_async = changes.no_async_scheduling or (drafting is not None and drafting.method in WITHOUT_ASYNC)
+    stages = changes.pipeline_parallel_size or settings.split.pipeline
     kv = settings.kv._replace(
+        stages=stages,
         context=changes.max_model_len or settings.kv.context,
         batched_tokens=batched,
         vllm=changes.vllm or settings.kv.vllm,
@@ -98,7 +103,12 @@ def changed(settings: Settings, changes: Changes) -> Settings:
         encoder=settings.encoder and not text_only,
         drafting=drafting,
         eager=settings.eager or changes.enforce_eager,
-        ranks=changes.tensor_parallel_size or settings.ranks,
+        split=settings.split._replace(
+            tensor=changes.tensor_parallel_size or settings.split.tensor,
+            pipeline=stages,
+            by_expert=settings.split.by_expert or changes.enable_expert_parallel,
+            nodes=changes.nnodes or settings.split.nodes,
+        ),
         utilization=_or(changes.gpu_memory_utilization, settings.utilization),
         load_format=changes.load_format or settings.load_format,
         kv_bytes=settings.kv_bytes if changes.available is None else changes.available,

@@ -182,7 +182,7 @@ def footprint(
     Raises:
         InputError: facts of the draft that cannot be used, or nothing is known of its weights.
     """
-    shape, loaded = of_one_rank(shape, given.ranks), weights_of_one_rank(loaded, given.ranks)
+    shape, loaded = of_one_rank(shape, given.split), _of_rank(loaded, given)
     draft = _draft(given, shape, draft_facts)
     cache = kv_cache(shape, _request(given, shape), draft=draft.geometry)
     whole = loaded if draft.weights is None else loaded.joined(draft.weights, DRAFT)
@@ -245,7 +245,7 @@ def sizing(taken: Footprint, profile: HostProfile) -> Sizing:
 
 def longest_context(given: Settings, shape: Geometry, taken: Footprint, draft_facts: ModelFacts | None) -> int:
     """Return the longest context of which the cache holds as many sequences as it is to hold, at most the model's."""
-    shape = of_one_rank(shape, given.ranks)
+    shape = of_one_rank(shape, given.split)
     draft = _draft(given, shape, draft_facts)
     most = max(shape.max_context or 0, given.kv.context)
     request = _request(given, shape)._replace(context=most)
@@ -328,6 +328,10 @@ def _in_fraction(item: Item) -> bool:
     return item.where is Where.GPU and item.when is not When.START
 
 
+def _of_rank(loaded: Weights, given: Settings) -> Weights:
+    return weights_of_one_rank(loaded, given.split, loaded.config, given.load.vllm)
+
+
 def _weights_item(name: str, loaded: Weights) -> Item:
     spread = round(_WEIGHTS_OFF * loaded.bytes)
     return Item(name, loaded.bytes, loaded.source, estimated=loaded.estimated, spread=spread)
@@ -363,13 +367,14 @@ def _draft(given: Settings, target: Geometry, facts: ModelFacts | None) -> _Draf
         return _Draft(guess, _one_layer(target), (warning,))
     shape = geometry(facts.config) if facts.config else None
     loaded = weights(facts, given.load._replace(quantization=None, drafting_mtp=False), drafting.model)
-    loaded = weights_of_one_rank(loaded, given.ranks)
+    split = given.split._replace(pipeline=1)  # every stage that drafts has the draft model's layers whole
+    loaded = _of_rank(loaded, given._replace(split=split))
     if shape is None and not facts.shares_cache:
         warning = f"the geometry of {drafting.model} is not known: its cache is counted as one layer's"
         return _Draft(loaded, _one_layer(target), (warning,))
     if shape is not None:
         shape = shape._replace(groups=as_built(shape.groups, shape.drafter, given.kv.vllm))
-        shape = of_one_rank(shape, given.ranks)
+        shape = of_one_rank(shape, split)
     return _Draft(loaded, shape, shape.warnings if shape else ())
 
 

@@ -58,6 +58,7 @@ class KvRequest(NamedTuple):
     release's default. ``speculative_tokens`` are drafted in a step. ``state_dtype`` and ``recurrence_dtype`` are the
     types of a Mamba or linear-attention state and of its recurrence; auto is the model's own. ``state_chunk`` is what
     ``kv_cache`` fills in: the tokens of a chunk of a Mamba model whose states can be cached at every block, else None.
+    ``stages`` are those of a pipeline.
     """
 
     context: int
@@ -72,11 +73,17 @@ class KvRequest(NamedTuple):
     state_dtype: str = "auto"
     recurrence_dtype: str = "auto"
     state_chunk: int | None = None
+    stages: int = 1
 
     @property
     def in_flight(self) -> int:
-        """The tokens that are scheduled and not settled: one batch, or two from 0.26 on (vLLM PR #47728)."""
-        return self.batched_tokens * (2 if self.asynchronous and self.vllm >= _TWO_BATCHES_IN_FLIGHT else 1)
+        """The tokens that are scheduled and not settled: one batch, or two from 0.26 on (vLLM PR #47728).
+
+        Of a pipeline it is a batch for each stage, and one more where batches are prepared ahead (vLLM 0.32.0
+        config/vllm.py, max_concurrent_batches; its older runner has one less).
+        """
+        ahead = self.asynchronous and self.vllm >= _TWO_BATCHES_IN_FLIGHT
+        return self.batched_tokens * (self.stages + ahead if self.stages > 1 or ahead else 1)
 
     @property
     def state_blocks(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.memory.beside.taken import Beside
+from sparkctl.memory.split import Split
 
 if TYPE_CHECKING:
     from sparkctl.memory.kv_cache import KvRequest
@@ -35,9 +36,9 @@ class Settings(NamedTuple):
 
     ``sequences`` is max-num-seqs, and ``cached_sequences`` how many of the longest context the cache has to hold.
     ``samples`` is False for a server that pools: it writes no token, and has no sampler. ``kv_bytes`` (the cache as the
-    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``ranks`` are the GPUs that
-    share each layer (tensor-parallel-size): the sizes are those of one. ``load_format`` is how weights are
-    read. ``beside`` is what other flags take.
+    operator gives it) and ``utilization`` (a fraction that sizes it) are None for auto. ``split`` is how GPUs share the
+    model: the sizes are those of one rank. ``load_format`` is how weights are read. ``beside`` is what other flags
+    take.
     """
 
     kv: KvRequest
@@ -50,7 +51,7 @@ class Settings(NamedTuple):
     encoder: bool = False
     samples: bool = True
     drafting: Drafting | None = None
-    ranks: int = 1
+    split: Split = Split()
     load_format: str = "auto"
     kv_bytes: int | None = None
     utilization: float | None = None

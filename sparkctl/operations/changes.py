@@ -15,7 +15,7 @@ from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotRe
 from sparkctl.operations import deployed
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
-from sparkctl.operations.planner import planner
+from sparkctl.operations.planner import planner, refuse_groups
 from sparkctl.operations.services.starts import Options, RefusedError, Starts, locked
 from sparkctl.operations.services.together import Together
 from sparkctl.operations.start import prepare
@@ -87,12 +87,13 @@ class Controller:
 
         Raises:
             RefusedError: the set does not fit; nothing was touched.
-            InputError: a service that runs differs from its recipe and ``replace`` was not given, or a vLLM would read
-                its model wrongly; nothing was touched.
+            InputError: a service that runs differs from its recipe and ``replace`` was not given, a vLLM would read its
+                model wrongly, or one needs several hosts; nothing was touched.
             EngineError, ModError, NotReadyError, CheckError: as named; what this command created and did not prove is
                 removed, what ran still runs.
             WaitInterruptedError: the operator stopped waiting; what was started goes on loading.
         """
+        refuse_groups(wanted)
         self._planner.refuse(wanted)
         with self._locked():
             self._put_right()

@@ -152,6 +152,19 @@ def _with_digest(service: Service) -> Wanted:
     return service.wanted._replace(digest=service.digest)
 
 
+def refuse_groups(wanted: Sequence[Service]) -> None:
+    """Refuse services that need several hosts: nothing starts a group of containers yet.
+
+    Raises:
+        InputError: one of them has ``nodes`` above 1.
+    """
+    for service in wanted:
+        if service.recipe.nodes > 1:
+            message = f"{service.name}: several hosts are needed: nodes is {service.recipe.nodes}, and this is one host"
+            hint = f"sparkctl plan and sparkctl size say what a rank takes: sparkctl size {service.recipe_name}"
+            raise InputError(message, hint=hint)
+
+
 def refuse_clashes(wanted: Sequence[Service]) -> None:
     """Refuse services that cannot be up together.
 

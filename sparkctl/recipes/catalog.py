@@ -392,7 +392,7 @@ def checked(
     )
     if doubts and strict:
         raise ProblemsError(list(doubts))
-    told = recipe.exposure()
+    told = [*recipe.exposure(), *recipe.of_several()]
     exposed = [Problem(one.message, whole.node(one.path).key, one.hint, warning=True) for one in told]
     notes = memory_notes(recipe, version.memory, whole)
     return LoadedRecipe(entry.name, entry, recipe, version, whole, (*assumed, *doubts, *notes, *exposed))

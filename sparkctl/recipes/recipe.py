@@ -278,6 +278,13 @@ class Recipe(Declaration, title="sparkctl recipe"):
         BeforeValidator(values.gpu_words, json_schema_input_type=str | int | list[int | str]),
         AfterValidator(values.gpus),
     ] = Field("all", description="all, none, cdi:NAME, or indices or UUIDs: 0, [0, 1]")
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=values.MOST_NODES,
+        description="hosts that share the model, with tensor-parallel-size or pipeline-parallel-size of as many; "
+        "sizes are those of one rank, and `up` starts no group yet",
+    )
     secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
         Field((), description="names; values come from the environment or a file")
     )
@@ -323,8 +330,9 @@ class Recipe(Declaration, title="sparkctl recipe"):
             found.append(Finding(("env", LINEAR_VARIABLE), message, "remove one of the two"))
         found += [
             finding._replace(path=("args", *finding.path))
-            for finding in kinds.beyond_one_host(self.args, values.gpu_count(self.gpus))
+            for finding in kinds.beyond_one_host(self.args, self.nodes * values.gpu_count(self.gpus))
         ]
+        found += kinds.over_hosts(self.args, self.nodes)
         if self.serve.tls is not None:
             found += [
                 Finding(("args", flag), f"serve.tls already says what --{flag} would", "remove one of the two")
@@ -359,3 +367,12 @@ class Recipe(Declaration, title="sparkctl recipe"):
             return []
         where = f"it answers everybody who reaches this host at {bind}, as there is no key"
         return [Finding(("serve", "bind"), where, f"secrets: [{_API_KEY}], and give it a value in secrets.env")]
+
+    def of_several(self) -> list[Finding]:
+        """Return what an operator has to know of sizes that are those of one host of several."""
+        if self.nodes == 1:
+            return []
+        message = (
+            f"{self.nodes} hosts share the model: its sizes are those of the head, and each other one needs as much"
+        )
+        return [Finding(("nodes",), message, "no command starts a group of containers yet")]

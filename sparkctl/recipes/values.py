@@ -143,6 +143,10 @@ def version(text: str) -> str:
     return text
 
 
+MOST_NODES: Final = 64
+"""Hosts of one model: a bound on what is read, far above any group of Sparks that was published (eight)."""
+
+
 def gpu_count(text: str) -> int:
     """Return how many GPUs a recipe's ``gpus`` are: a GB10 has one, and only ids name others."""
     kind = text.partition(":")[0]

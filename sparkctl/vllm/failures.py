@@ -11,7 +11,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, cached_property
-from importlib import resources
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
@@ -19,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter
 
 from sparkctl.base import yaml_nodes
 from sparkctl.vllm import log_lines, phases, runs, tracebacks
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,7 +119,7 @@ class Diagnosis:
 @cache
 def catalogue() -> tuple[Failure, ...]:
     """Return the entries."""
-    return entries(resources.files("sparkctl.vllm").joinpath("data", "failures.yaml").read_text(encoding="utf-8"))
+    return entries(data_files.text("failures.yaml"))
 
 
 def entries(text: str) -> tuple[Failure, ...]:

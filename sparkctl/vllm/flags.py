@@ -5,16 +5,15 @@ The facts are data files, read out of released wheels by scripts/read_vllm_flags
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import Version
 
 from sparkctl.base.declarations import Finding
 from sparkctl.base.validation import nearest
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,7 +103,7 @@ def fork_of(text: str) -> str | None:
 @cache
 def releases() -> tuple[Version, ...]:
     """Return the known releases, oldest first."""
-    return tuple(sorted(Version(text) for text in _data("vllm-flags.json")["versions"]))
+    return tuple(sorted(Version(text) for text in data_files.values("vllm-flags.json")["versions"]))
 
 
 def _counts_as(version: Version) -> Version:
@@ -115,7 +114,7 @@ def _counts_as(version: Version) -> Version:
 def flags_of(version: Version) -> Mapping[str, Flag]:
     """Return the flags of the release that ``version`` counts as, by each of their names: ``--dtype``, ``-q``."""
     release = _counts_as(version)
-    entries = _data("vllm-flags.json")["flags"]
+    entries = data_files.values("vllm-flags.json")["flags"]
     there = {name: entry for name, entry in entries.items() if _has(entry["in"], release)}
     return {
         name: Flag(
@@ -132,13 +131,15 @@ def flags_of(version: Version) -> Mapping[str, Flag]:
 @cache
 def names() -> Mapping[str, tuple[str, ...]]:
     """Return every option of any known release by each of its names, with its other names."""
-    return {name: tuple(entry.get("aliases", ())) for name, entry in _data("vllm-flags.json")["flags"].items()}
+    return {
+        name: tuple(entry.get("aliases", ())) for name, entry in data_files.values("vllm-flags.json")["flags"].items()
+    }
 
 
 @cache
 def kinds() -> Mapping[str, str | None]:
     """Return the type of every option of any known release, as its parser names it."""
-    return {name: entry.get("type") for name, entry in _data("vllm-flags.json")["flags"].items()}
+    return {name: entry.get("type") for name, entry in data_files.values("vllm-flags.json")["flags"].items()}
 
 
 def since(name: str) -> Version:
@@ -147,15 +148,15 @@ def since(name: str) -> Version:
     Raises:
         KeyError: no release has it.
     """
-    return _ends(_data("vllm-flags.json")["flags"][name]["in"][0])[0]
+    return _ends(data_files.values("vllm-flags.json")["flags"][name]["in"][0])[0]
 
 
 def lifetime(name: str) -> tuple[Version, Version] | None:
     """Return the first and the last known release with an option (``--dtype``) or a variable, None: none has it."""
     if name.startswith("-"):
-        ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
+        ranges = data_files.values("vllm-flags.json")["flags"].get(name, {}).get("in", [])
     else:
-        ranges = _data("vllm-env.json")["variables"].get(name, [])
+        ranges = data_files.values("vllm-env.json")["variables"].get(name, [])
     return (_ends(ranges[0])[0], _ends(ranges[-1])[1]) if ranges else None
 
 
@@ -171,7 +172,7 @@ def _choices(by_release: Mapping[str, list[str]], release: Version) -> tuple[str
 def variables_of(version: Version) -> frozenset[str]:
     """Return the environment variables that the release reads."""
     release = _counts_as(version)
-    variables = _data("vllm-env.json")["variables"]
+    variables = data_files.values("vllm-env.json")["variables"]
     return frozenset(name for name, ranges in variables.items() if _has(ranges, release))
 
 
@@ -185,7 +186,7 @@ class Deprecation(NamedTuple):
 
 def deprecation(variable: str) -> Deprecation | None:
     """Return what vLLM announces of a variable, None where it announces nothing."""
-    found = _data("vllm-env.json")["deprecated"].get(variable)
+    found = data_files.values("vllm-env.json")["deprecated"].get(variable)
     if found is None:
         return None
     return Deprecation(Version(found["deprecated_from"]), found["removal_announced"], tuple(found["use"]))
@@ -249,9 +250,9 @@ def _flag_finding(name: str, value: FlagValue, version: Version) -> Finding | No
 
 
 def _unknown_flag(name: str, version: Version) -> Finding:
-    ranges = _data("vllm-flags.json")["flags"].get(name, {}).get("in", [])
+    ranges = data_files.values("vllm-flags.json")["flags"].get(name, {}).get("in", [])
     message = f"vLLM {_counts_as(version)} has no {name}{_when(ranges)}"
-    replaced = _data("replaced-flags.json")["flags"].get(name)
+    replaced = data_files.values("replaced-flags.json")["flags"].get(name)
     if replaced is not None:
         return Finding((), message, f"{replaced['instead']} ({replaced['source']})")
     if ranges and _ends(ranges[-1])[1] < version:
@@ -296,7 +297,7 @@ def _choices_hint(flag: Flag, value: str) -> str | None:
 
 
 def _variable_finding(name: str, version: Version) -> Finding | None:
-    data = _data("vllm-env.json")
+    data = data_files.values("vllm-env.json")
     ranges = data["variables"].get(name)
     if name in variables_of(version) or (ranges is None and not name.startswith("VLLM_")):
         return None
@@ -329,9 +330,3 @@ def _ends(text: str) -> tuple[Version, Version]:
 
 def _has(ranges: list[str], release: Version) -> bool:
     return any(first <= release <= last for first, last in map(_ends, ranges))
-
-
-@cache
-def _data(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((Path(__file__).parent / "data" / name).read_text(encoding="utf-8"))
-    return data

@@ -155,7 +155,8 @@ _RANKS: Final = (
 )
 """Flags whose product is the number of GPUs (vLLM 0.32.0 config/parallel.py, world_size_across_dp)."""
 _OF_ONE: Final = (
-    "every rank of vLLM takes a GPU of its own: leave it out (1 is the default), or name as many: gpus: [0, 1]"
+    "every rank of vLLM takes a GPU of its own: leave it out (1 is the default), or name as many: gpus: [0, 1]; "
+    "nodes: 2 shares the model between two hosts"
 )
 _DIGITS: Final = 10
 _ELSEWHERE: Final = {
@@ -184,6 +185,17 @@ def beyond_one_host(args: Mapping[str, object], gpus: int) -> Iterator[Finding]:
     if _word(args, "distributed-executor-backend") == "ray":
         message = "--distributed-executor-backend ray needs a Ray cluster of several hosts"
         yield Finding(("distributed-executor-backend",), message, "leave it out: one GPU needs no other processes")
+
+
+def over_hosts(args: Mapping[str, object], nodes: int) -> Iterator[Finding]:
+    """Yield why a model cannot be shared by so many hosts; each has as many of its ranks (vLLM 0.32.0 arg_utils.py)."""
+    if nodes == 1:
+        return
+    count = prod(ranks(args).values())
+    if count < nodes or count % nodes:
+        message = f"{nodes} hosts cannot have as many ranks each of {count}"
+        hint = f"args: {{tensor-parallel-size: {nodes}}} gives each host one; pipeline-parallel-size does, too"
+        yield Finding(("nodes",), message, hint)
 
 
 def ranks(args: Mapping[str, object]) -> dict[str, int]:

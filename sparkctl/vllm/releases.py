@@ -5,14 +5,14 @@ The table is read out of the released wheels for arm64 (scripts/known_files.py).
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Table(NamedTuple):
 @cache
 def table() -> Table:
     """Return the table."""
-    read = json.loads(resources.files("sparkctl.vllm").joinpath("data", "known-files.json").read_text(encoding="utf-8"))
+    read = data_files.values("known-files.json")
     return Table(tuple(read["releases"]), read["files"])
 
 

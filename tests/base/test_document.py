@@ -65,6 +65,13 @@ def test_every_path_has_the_place_where_it_is_written() -> None:
     assert read.place(("mods", 1)).excerpt == "mods: [a, bc]"
 
 
+def test_what_is_given_is_the_value_itself_and_never_a_parent() -> None:
+    read = load("serve:\n  name: x\n  key: null\n", "r.yaml")
+    given = [read.given(path) for path in ((), ("serve", "name"), ("serve", "key"), ("serve", "port"), ("a", "b"))]
+    assert [None if node is None else node.plain() for node in given] == [read.value, "x", None, None, None]
+    assert [node is None for node in given] == [False, False, False, True, True]
+
+
 def test_a_missing_key_is_at_its_nearest_parent() -> None:
     read = load("a: 1\nserve:\n  name: x\n", "r.yaml")
     assert str(read.place(("serve", "port"))) == "r.yaml:3:3"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from sparkctl.cli import COMMANDS, SECTIONS, cli
 from tests.support.fake_engine import dies
 from tests.support.fake_world import FakeSpark
 
@@ -201,3 +204,11 @@ def test_a_server_that_is_open_says_so_when_it_is_ready(spark: FakeSpark) -> Non
     everywhere = "0.0.0.0"  # noqa: S104  (as an operator writes it)
     done = spark.run("up", "e4b-nvfp4", "--set", f"serve.bind={everywhere}").expect(0)
     assert f"ready at http://127.0.0.1:8003, and open to the network at {everywhere}:8003" in done.err
+
+
+def test_the_help_has_each_command_once_below_a_heading() -> None:
+    told = CliRunner().invoke(cli, ["--help"]).output
+    headings = [line[:-1] for line in told.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Options", *SECTIONS]
+    below = told.partition(f"\n{headings[1]}:\n")[2]
+    assert re.findall(r"^  ([a-z][a-z-]*) ", below, re.MULTILINE) == list(COMMANDS)

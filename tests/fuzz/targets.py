@@ -37,6 +37,7 @@ from sparkctl.planning.measured import Measurement
 from sparkctl.recipes import layers
 from sparkctl.recipes.catalog import Catalog, CatalogEntry, Root
 from sparkctl.recipes.exchange.exports.exported import ExportTarget
+from sparkctl.recipes.hosts.declared import HostsFile
 from sparkctl.recipes.job.failures import explain_job
 from sparkctl.recipes.recipe import Recipe
 from sparkctl.recipes.sizing import memory_key
@@ -91,6 +92,13 @@ def _these(*values: object) -> Callable[[], Sequence[bytes]]:
 
 def _declared(kind: type[Declaration]) -> Callable[[bytes], object]:
     return lambda data: validate(document.load(data, "fuzz.yaml"), kind)
+
+
+HOSTS = """\
+hosts:
+  a: {ssh: spark-a, fabric: {address: 10.0.0.1, interface: enp1s0f1np1, hca: [rocep1s0f1]}, reserve: 12 GiB}
+  b: {ssh: you@spark-b, models: ~/hub, labels: {room: cellar}}
+"""
 
 
 def _stack(data: bytes) -> object:
@@ -337,6 +345,7 @@ TARGETS: Final[dict[str, Target]] = {
     "generation": Target(kept.generations, kept.generation, COMMANDS),
     "model-note": Target(_these(_NOTE), _note),
     "facts": Target(_files("recipes/models/*.yaml"), _declared(ModelFacts)),
+    "hosts": Target(_these(HOSTS.encode()), _declared(HostsFile)),
     "host": Target(_files("recipes/hosts/*.yaml"), _declared(HostProfile)),
     "measured": Target(_files("recipes/measured/*.yaml"), _known_starts),
     "job": Target(_files("recipes/jobs/*.yaml"), jobs.job, 20),

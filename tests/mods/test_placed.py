@@ -33,6 +33,7 @@ from sparkctl.mods.placed import (
 )
 from sparkctl.world.local.disk import DiskFiles
 from tests.support.fake_world import FakeSpark
+from tests.support.fakes import FakeFiles
 from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
@@ -202,6 +203,17 @@ def test_the_staged_copy_is_read_only_and_a_spoilt_one_is_made_anew(source: Path
     before = mod.source.stat().st_ino
     on_disk.stage(DiskFiles(), [mod])
     assert mod.source.stat().st_ino == before
+
+
+def test_a_good_copy_of_the_same_path_on_this_machine_says_nothing_of_another_host(source: Path) -> None:
+    class OfAnotherHost(FakeFiles):
+        def content(self, path: Path) -> bytes | None:
+            return self.written[path][0] if path in self.written else None
+
+    mod, there = placed(source), OfAnotherHost()
+    on_disk.stage(DiskFiles(), [mod])
+    on_disk.stage(there, [mod])
+    assert there.written == {mod.source: (GOOD, 0o444)}
 
 
 def test_a_file_that_changed_is_never_staged(source: Path) -> None:

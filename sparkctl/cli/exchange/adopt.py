@@ -8,7 +8,7 @@ import click
 
 from sparkctl.cli import options
 from sparkctl.cli.exchange import import_json, import_lines
-from sparkctl.operations.exchange import looked_at
+from sparkctl.operations.exchange import import_review
 from sparkctl.operations.exchange.adopt import adopt
 from sparkctl.operations.exchange.importing import Imports
 from sparkctl.recipes.exchange.fields.made import Choices
@@ -44,9 +44,9 @@ def command(
         session.out.json({**import_json.rows(Imports((done.recipe,)), [done.path]), "known": done.known})
         return
     with session.out.reporting():
-        seen = looked_at.looked_at(session.world, done.recipe, done.path)
-    import_lines.recipe(session.out, done.recipe, done.path, seen)
-    import_lines.problems(session.out, looked_at.linted(session.world, [done.path]))
+        review = import_review.review(session.world, done.recipe, done.path)
+    import_lines.recipe(session.out, done.recipe, done.path, review)
+    import_lines.problems(session.out, import_review.linted(session.world, [done.path]))
     if done.known:
         session.out.say(f"sparkctl ps shows {container}; sparkctl up {done.recipe.name} --replace puts its own there")
     else:

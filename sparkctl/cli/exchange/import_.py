@@ -12,7 +12,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.shown import looks_secret
 from sparkctl.cli import options
 from sparkctl.cli.exchange import import_json, import_lines
-from sparkctl.operations.exchange import importing, looked_at
+from sparkctl.operations.exchange import import_review, importing, source_files
 from sparkctl.operations.exchange.baking import ModBaker
 from sparkctl.operations.exchange.import_stacks import known_recipes
 from sparkctl.recipes.exchange.fields.made import Choices
@@ -66,7 +66,7 @@ def command(
     """
     name: str | None = given["name"]
     choices = Choices(frozenset(given["allow"]), name, given["image"])
-    piped = sys.stdin.read(importing.MOST_BYTES) if source == importing.STDIN else ""
+    piped = sys.stdin.read(source_files.MOST_BYTES) if source == source_files.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
     variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
     baker = ModBaker(session.world) if given["bake"] and not given["check"] else None
@@ -85,10 +85,10 @@ def command(
     import_lines.refused(session.out, found)
     for recipe, path in zip(found.usable, paths, strict=False):
         with session.out.reporting():
-            seen = looked_at.looked_at(session.world, recipe, path) if len(paths) == 1 else None
-        import_lines.recipe(session.out, recipe, path, seen)
+            review = import_review.review(session.world, recipe, path) if len(paths) == 1 else None
+        import_lines.recipe(session.out, recipe, path, review)
     import_lines.stacks(session.out, found, paths[len(found.usable) :])
-    import_lines.problems(session.out, looked_at.linted(session.world, paths))
+    import_lines.problems(session.out, import_review.linted(session.world, paths))
 
 
 def _refuse_nothing(source: str, found: Imports) -> None:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.cli.output import Output
+    from sparkctl.operations.exchange.import_review import ImportReview
     from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
-    from sparkctl.operations.exchange.looked_at import LookedAt
     from sparkctl.operations.files.recipes import Linted
+    from sparkctl.recipes.exchange.fields.made import Made
+    from sparkctl.recipes.exchange.stacked import MadeStack
 
 
 def table(out: Output, found: Imports, *, as_json: bool) -> None:
@@ -57,26 +59,22 @@ def refused(out: Output, found: Imports) -> None:
             out.warn(f"{place}{one.form} is not imported: {why.reason}: {why.message}")
 
 
-def recipe(out: Output, imported: ImportedRecipe, path: Path, seen: LookedAt | None) -> None:
+def recipe(out: Output, imported: ImportedRecipe, path: Path, review: ImportReview | None) -> None:
     """Print what became of one server."""
     made = imported.made
     out.result(str(path))
-    for number, left in enumerate(made.leftovers, start=1):
-        needs = f" → {left.needs}" if left.needs else ""
-        out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
-    for note in made.notes:
-        out.say(f"{imported.name}: {note}")
-    if seen is None:
+    _left_over(out, imported.name, made)
+    if review is None:
         return
     rows = [
-        [one.source or "", one.rendered or "", one.why] for one in seen.differences if one.why or one.source is None
+        [one.source or "", one.rendered or "", one.why] for one in review.differences if one.why or one.source is None
     ]
     if rows:
         out.result("\nwords of the source, and of `sparkctl render`, where they differ:")
         out.table(["source", "rendered", "why"], rows)
-    if seen.unrendered is not None:
-        out.warn(f"{imported.name} is not rendered: {seen.unrendered}")
-    out.say(f"{imported.name}: {seen.fits}")
+    if review.unrendered is not None:
+        out.warn(f"{imported.name} is not rendered: {review.unrendered}")
+    out.say(f"{imported.name}: {review.fits}")
 
 
 def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
@@ -84,11 +82,16 @@ def stacks(out: Output, found: Imports, paths: Sequence[Path]) -> None:
     written = iter(paths)
     for stack in found.stacks:
         out.result(str(next(written)) if stack.usable else f"{stack.file}: no stack")
-        for number, left in enumerate(stack.made.leftovers, start=1):
-            needs = f" → {left.needs}" if left.needs else ""
-            out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
-        for note in stack.made.notes:
-            out.say(f"{stack.name}: {note}")
+        _left_over(out, stack.name, stack.made)
+
+
+def _left_over(out: Output, name: str, made: Made | MadeStack) -> None:
+    """Print what stays over of a source, numbered, and what is to be known of the rest."""
+    for number, left in enumerate(made.leftovers, start=1):
+        needs = f" → {left.needs}" if left.needs else ""
+        out.result(f"  {number}. {left.place}: {left.what}: {left.why}{needs}")
+    for note in made.notes:
+        out.say(f"{name}: {note}")
 
 
 def problems(out: Output, linted: Linted) -> None:

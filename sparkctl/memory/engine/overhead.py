@@ -85,14 +85,14 @@ def _on_gpu(engine: SizedEngine) -> Iterator[Item]:
     shape, given, figures = engine.shape, engine.given, engine.figures
     yield _estimate("CUDA context", figures.context)
     yield _estimate("workspaces", figures.workspace)
-    if given.ranks > 1:
+    if given.split.ranks > 1:
         yield _estimate("NCCL", constants.NCCL)
     if given.eager:
         return
     yield _graphs(shape, given, figures)
     if given.drafting is not None:
         yield _estimate(DRAFT_GRAPHS, figures.drafts)
-    table = shape.vocabulary * shape.per_layer_embedding * shape.layers * _ELEMENT_BYTES
+    table = shape.vocabulary * shape.per_layer_embedding * shape.layers * _ELEMENT_BYTES // given.split.tensor
     source = "the per-layer embeddings once more: E4B kept 3.67 GiB of 5.25 when compiled (vLLM 0.20.2 on an H200)"
     kept = round(_KEPT * table)
     yield Item("torch.compile's copy", kept, source, estimated=True, spread=table // 10)
@@ -123,11 +123,11 @@ def _graphs(shape: Geometry, given: Settings, figures: Overheads) -> Item:
 
 def _on_host(engine: SizedEngine) -> Iterator[Item]:
     given, figures = engine.given, engine.figures
-    yield _estimate("API server's process", figures.api_server, where=Where.HOST)
-    yield _estimate(ENGINE, figures.engine, where=Where.HOST)
-    if given.ranks > 1:
-        each = figures.engine
-        workers = _times(each, given.ranks)
+    if not given.split.worker:
+        yield _estimate("API server's process", figures.api_server, where=Where.HOST)
+        yield _estimate(ENGINE, figures.engine, where=Where.HOST)
+    if given.split.ranks > 1:
+        workers = _times(figures.engine, given.split.ranks_here)
         yield _estimate("workers' processes", workers, where=Where.HOST)
     if given.encoder:
         yield _estimate("processors of pictures and sound", figures.towers, where=Where.HOST)

@@ -35,7 +35,7 @@ class Weights:
     """Bytes on the GPU after loading, and why. The maps divide ``bytes``; they are empty where only the sum is known.
 
     ``checkpoint_bytes`` is the sum of the safetensors headers, None without any; ``skipped`` is what of it vLLM does
-    not load, by reason.
+    not load, by reason. ``config`` is the model's, by which ranks share them; {} where it is not known.
     """
 
     bytes: int
@@ -46,6 +46,7 @@ class Weights:
     by_dtype: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def joined(self, draft: Weights, name: str) -> Weights:
         """Return the weights with those of a draft model, which are one component more, called ``name``."""
@@ -80,7 +81,7 @@ def weights(facts: ModelFacts, options: LoadOptions, repo: str | None) -> Weight
         or _from_parameters(facts)
     )
     if found is not None:
-        return found
+        return replace(found, config=facts.config)
     message = f"nothing is known of how much the weights of {repo or 'this model'} take"
     raise InputError(message, hint="name the model's facts (model.facts), or the folder that holds it (model.path)")
 

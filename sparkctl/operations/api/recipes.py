@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.exchange import explain as explaining
     from sparkctl.operations.exchange import export as exporting
-    from sparkctl.operations.exchange import upgrade as upgrading
     from sparkctl.operations.exchange.export import ExportedFiles
-    from sparkctl.operations.exchange.upgrade import UpgradedService
+    from sparkctl.operations.explained import explain as explaining
+    from sparkctl.operations.explained import upgrade as upgrading
+    from sparkctl.operations.explained.upgrade import UpgradedService
     from sparkctl.recipes.explained.explanation import Explained
 else:
-    explaining = LazyModule("sparkctl.operations.exchange.explain")
+    explaining = LazyModule("sparkctl.operations.explained.explain")
     exporting = LazyModule("sparkctl.operations.exchange.export")
-    upgrading = LazyModule("sparkctl.operations.exchange.upgrade")
+    upgrading = LazyModule("sparkctl.operations.explained.upgrade")
 
 
 class RecipeMethods:

@@ -7,7 +7,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
@@ -15,6 +15,7 @@ from sparkctl.base.real_path import real
 from sparkctl.base.shown import is_plain, sounds_secret
 from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
+from sparkctl.operations.exchange import all_or_none
 from sparkctl.operations.files import render
 from sparkctl.operations.stack.resolved import declared, declared_routes
 from sparkctl.recipes.exchange.exports.exported import (
@@ -28,7 +29,7 @@ from sparkctl.recipes.exchange.exports.exported import (
 from sparkctl.recipes.service import model_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.mods.placed import MountedMod
     from sparkctl.operations.context import World
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 else:
     command = LazyModule("sparkctl.recipes.command")
     written = LazyModule("sparkctl.recipes.exchange.exports.written")
-
-_MODE: Final = 0o644
 
 
 class ExportedFiles(NamedTuple):
@@ -245,25 +244,7 @@ def write(world: World, exported: ExportedFiles, folder: Path, *, over: bool) ->
     if there and not over:
         message = f"{folder} has {', '.join(there)} already"
         raise InputError(message, hint="--replace writes over them, or name another folder")
-    _write_over(world, folder, contents)
-    return [folder / name for name in contents]
-
-
-def _write_over(world: World, folder: Path, contents: Mapping[str, bytes]) -> None:
-    before = {name: world.files.content(folder / name) for name in contents}
-    done: list[str] = []
-    try:
-        for name, content in contents.items():
-            world.files.write(folder / name, content, mode=_MODE)
-            done.append(name)
-    except InputError:
-        for name in done:
-            old = before[name]
-            if old is None:
-                world.files.remove(folder / name)
-            else:
-                world.files.write(folder / name, old, mode=_MODE)
-        raise
+    return all_or_none.write(world.files, {folder / name: content for name, content in contents.items()})
 
 
 def _bytes(file: ExportedFile) -> bytes:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base import document, named_file, regular_file
+from sparkctl.base import document, named_file
 from sparkctl.base.errors import InputError, Place, ProblemsError
-from sparkctl.base.real_path import real
-from sparkctl.base.units import MIB
 from sparkctl.base.validation import validate
-from sparkctl.operations.exchange.folder import ReadFolder, TextsBeside, read_folder
+from sparkctl.operations.exchange import all_or_none, source_files
 from sparkctl.operations.exchange.import_stacks import imported_stack, made_recipe
 from sparkctl.operations.exchange.source_mods import SourceMods
 from sparkctl.recipes import layers
@@ -25,27 +21,24 @@ from sparkctl.recipes.exchange.fields.recipe import named_after, recipe_of
 from sparkctl.recipes.exchange.forms import form_of
 from sparkctl.recipes.exchange.images import with_published
 from sparkctl.recipes.exchange.launch import Launch, Refused
-from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.minimal.completed import completed
 from sparkctl.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from sparkctl.operations.context import World
     from sparkctl.operations.exchange.baking import ModBaker
     from sparkctl.operations.exchange.import_stacks import ImportedStack
     from sparkctl.recipes.exchange.forms import Form
     from sparkctl.recipes.exchange.launch import Leftover
+    from sparkctl.recipes.exchange.material import Material
     from sparkctl.recipes.exchange.stacked import KnownRecipe
 
-STDIN: Final = "-"
-MOST_BYTES: Final = 10 * MIB
-"""Bytes of one file that is read."""
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
-_MODE: Final = 0o644
 _STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
 _MOST_ALIKE: Final = 1000
@@ -93,60 +86,6 @@ class FormCount(NamedTuple):
     leftovers: Mapping[str, int]
 
 
-def materials(source: str, piped: str, variables: Mapping[str, str]) -> tuple[list[Material], ReadFolder | None]:
-    """Return the files that a source is: one, ``piped`` for ``-``, or all of a folder.
-
-    Raises:
-        InputError: it is not there, cannot be read, or is too large.
-    """
-    if source == STDIN:
-        return [Material(piped, STDIN, {**_said(Path.cwd()), **variables})], None
-    path = named_file.from_home(source)
-    if regular_file.is_folder(path):
-        found = read_folder(path)
-        return [
-            Material(
-                text, file, {**_said(found.root / posixpath.dirname(file)), **variables}, TextsBeside(found.texts, file)
-            )
-            for file, text in found.texts.items()
-        ], found
-    text = regular_file.read_text(path, MOST_BYTES)
-    here = real(path.parent)
-    return [Material(text, source, {**_said(here), **variables}, _Siblings(here))], None
-
-
-def _said(folder: Path) -> dict[str, str]:
-    """Return the variables that the host says: the home as every recipe writes it, and where the file is."""
-    return {"HOME": "~", "PWD": str(folder), "UID": str(os.getuid()), "GID": str(os.getgid())}
-
-
-class _Siblings(dict[str, str]):
-    """The files beside one that is imported, read when they are asked for: never one from outside its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder = folder
-
-    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override]
-        """Return the text of a file."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
-
-    def __missing__(self, key: str) -> str:
-        path = self._folder / key
-        if key.startswith(("/", "~", "..")) or not regular_file.is_there(path) or path.is_symlink():
-            raise KeyError(key)
-        if not real(path).is_relative_to(self._folder):  # a folder on the way is a link
-            raise KeyError(key)
-        try:
-            self[key] = regular_file.read_text(path, MOST_BYTES)
-        except InputError:
-            raise KeyError(key) from None
-        return self[key]
-
-
 def read(
     source: str,
     piped: str = "",
@@ -165,7 +104,7 @@ def read(
     Raises:
         InputError: the source cannot be read, or nothing in one file is known.
     """
-    found, folder = materials(source, piped, variables or {})
+    found, folder = source_files.materials(source, piped, variables or {})
     of_mods = SourceMods(mods, folder and folder.root, folder.texts if folder is not None else {}, baker)
     together: list[tuple[Form, Material]] = []
     recipes: list[ImportedRecipe] = []
@@ -309,21 +248,4 @@ def write(world: World, imports: Imports, folder: str | None = None, *, over: bo
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"
         raise InputError(message, hint="--replace writes over them, --name gives another name")
-    before = {path: world.files.content(path) for path in contents}
-    done: list[Path] = []
-    try:
-        for path, content in contents.items():
-            world.files.write(path, content, mode=_MODE)
-            done.append(path)
-    except InputError:
-        for path in done:
-            _restore(world, path, before[path])
-        raise
-    return done
-
-
-def _restore(world: World, path: Path, content: bytes | None) -> None:
-    if content is None:
-        world.files.remove(path)
-    else:
-        world.files.write(path, content, mode=_MODE)
+    return all_or_none.write(world.files, contents)

@@ -24,6 +24,8 @@ class HostRoom:
         self.placed: list[Wanted] = []
         self.spreads: dict[str, str] = {}
         """The word of ``spread`` of each service that is here, by the service."""
+        self.ports: dict[str, int] = {}
+        """The port of each service that is here, by the service."""
         self._running: list[Running] = list(host.running)
         self._pool: Pool = host.pool
         self._sum = self._summed()
@@ -47,9 +49,11 @@ class HostRoom:
         lacks = [min(step.free_bytes or 0, step.check_free_bytes or 0) for step in admission.steps]
         return max(0, -min(lacks, default=0))
 
-    def place(self, one: Wanted, spread: str = "") -> None:
+    def place(self, one: Wanted, spread: str = "", port: int = 0) -> None:
         """Count one as placed here."""
         self.placed.append(one)
+        if port:
+            self.ports[one.name] = port
         if spread:
             self.spreads[one.name] = spread
         self._sum = self._sum.with_one(one)
@@ -58,6 +62,7 @@ class HostRoom:
         """Count what runs of a service here as ended, and what it holds as free."""
         self._running, self._pool = ended(self._running, self._pool, {name})
         self.spreads.pop(name, None)
+        self.ports.pop(name, None)
         self._sum = self._summed()
 
     def _summed(self) -> _Sum:

@@ -134,7 +134,7 @@ def _put(
 ) -> None:
     where[service.name] = hosts
     for rank, name in zip(service.ranks, hosts, strict=True):
-        rooms[name].place(rank, service.spread)
+        rooms[name].place(rank, service.spread, service.port)
 
 
 def _barred(service: PlacedService, room: HostRoom) -> str:
@@ -149,6 +149,8 @@ def _barred(service: PlacedService, room: HostRoom) -> str:
         return f"no host has the label {', '.join(lacking)}"
     if service.spread and any(word == service.spread for name, word in room.spreads.items() if name != service.name):
         return f"services of {service.spread} go to different hosts"
+    if service.port and service.port in room.ports.values() and room.ports.get(service.name) != service.port:
+        return f"its port {service.port} is taken"
     return ""
 
 

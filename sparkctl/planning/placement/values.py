@@ -37,7 +37,8 @@ class PlacedService(NamedTuple):
 
     ``at`` are the hosts on which its ranks run now, in the order of the ranks, () where it does not run. It goes to
     ``hosts`` alone where these are given, and to hosts that have all of its ``labels``. Services with the same word in
-    ``spread`` go to different hosts. ``model`` is the repository that it reads: a host that has its files comes first.
+    ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` is the repository that
+    it reads: a host that has its files comes first.
     """
 
     ranks: tuple[Wanted, ...]
@@ -46,6 +47,7 @@ class PlacedService(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
     spread: str = ""
     model: str = ""
+    port: int = 0
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from sparkctl.base.validation import validate
 from sparkctl.memory.beside.classified import COUNTED, UNCOUNTED, UNCOUNTED_VARIABLES
 from sparkctl.memory.footprint import KV_CACHE, WEIGHTS
 from sparkctl.recipes import layers
-from sparkctl.recipes.explained.origins import written
+from sparkctl.recipes.explained.keys import SERVER_KEYS
 from sparkctl.recipes.explained.rendered import CommandPart
 from sparkctl.recipes.layers import Override
 from sparkctl.recipes.recipe import Recipe
@@ -47,20 +47,14 @@ class Costs(NamedTuple):
 
 _WHOLE: Final = {"model": (WEIGHTS,), "kv-cache-memory-bytes": (KV_CACHE,)}
 """Words to which items belong as they are."""
-_HALVED: Final[dict[str, KeyPath]] = {
-    "max-model-len": ("limits", "context"),
-    "max-num-batched-tokens": ("limits", "batched-tokens"),
-    "max-num-seqs": ("limits", "sequences"),
-}
+_HALVED: Final = frozenset({"max-model-len", "max-num-batched-tokens", "max-num-seqs"})
 """Numbers that every server has: there is no server without them to compare with."""
-_LEFT_OUT: Final[dict[str, tuple[KeyPath, ...]]] = {
-    "attention-backend": (("backend", "attention"),),
-    "limit-mm-per-prompt": (("limits", "multimodal"),),
-    "linear-backend": (("backend", "linear"),),
-    "moe-backend": (("backend", "moe"),),
-    "speculative-config": (("speculative",), ("ready", "acceptance")),
-}
-"""Keys without which a server has no such word; what drafts have to reach goes with them."""
+_LEFT_OUT: Final = frozenset(
+    {"attention-backend", "limit-mm-per-prompt", "linear-backend", "moe-backend", "speculative-config"}
+)
+"""Words that no server has without their keys."""
+_BESIDE: Final[dict[str, tuple[KeyPath, ...]]] = {"speculative-config": (("ready", "acceptance"),)}
+"""Keys that go with those of a word: what drafts have to reach."""
 _HERE: Final = Place("explain", 0, 0)
 
 
@@ -79,11 +73,12 @@ def _of_flag(written: str, service: Service) -> Costs:
         why = UNCOUNTED.get(name)
         return Costs(untold=f"it takes memory that no item counts: {why}" if why else "")
     if name in _HALVED:
-        return _halved(service, _HALVED[name])
+        return _halved(service, SERVER_KEYS[name][0])
     if name == "gpu-memory-utilization":
         return _of_fraction(service)
-    paths = _LEFT_OUT.get(name) or ([("args", written)] if written in service.recipe.args else [])
-    return _without(service, paths) if paths else Costs()
+    if name in _LEFT_OUT:
+        return _without(service, (*SERVER_KEYS[name], *_BESIDE.get(name, ())))
+    return _without(service, [("args", written)]) if written in service.recipe.args else Costs()
 
 
 def _whole(service: Service, names: Collection[str]) -> Costs:
@@ -117,7 +112,7 @@ def _halved(service: Service, path: KeyPath) -> Costs:
 
 def _without(service: Service, paths: Iterable[KeyPath]) -> Costs:
     document = service.resizer.loaded.document
-    there = [path for path in paths if written(document, path) is not None]
+    there = [path for path in paths if document.given(path) is not None]
     return _compared(service, [Override(path, Node(None, _HERE, _HERE)) for path in there], "without it")
 
 

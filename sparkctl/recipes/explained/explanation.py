@@ -8,7 +8,7 @@ from sparkctl.base.errors import InputError
 from sparkctl.base.validation import nearest
 from sparkctl.recipes.explained.costs import Costs, costs
 from sparkctl.recipes.explained.origins import WordOrigin, origins
-from sparkctl.recipes.explained.rendered import CommandPart, RenderedWord, launched, rendered
+from sparkctl.recipes.explained.rendered import CommandPart, RenderedWord, planned_server, rendered
 from sparkctl.recipes.explained.sums import sums
 from sparkctl.vllm import flags
 from sparkctl.vllm.command.spelling import spelled
@@ -92,7 +92,7 @@ def explained(service: Service, subject: str | None = None, stack_files: Collect
     """
     version = service.resizer.loaded.version
     every = rendered(service.words)
-    server = launched(service, every)
+    server = planned_server(service, every)
     found = pains.of(server)
     from_where = {word: origins(word, service, stack_files) for word in every}
     chosen = list(every) if subject is None else _chosen(subject, every, from_where, version.version)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sparkctl.base.validation import shown
+from sparkctl.recipes.explained.keys import DOCKER_KEYS, SERVER_KEYS
 from sparkctl.recipes.explained.rendered import CommandPart
 from sparkctl.recipes.host.caches import VARIABLES
 from sparkctl.vllm.flags import LINEAR_VARIABLE
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-    from sparkctl.base.document import Document, KeyPath, Node
+    from sparkctl.base.document import KeyPath, Node
     from sparkctl.recipes.explained.rendered import RenderedWord
     from sparkctl.recipes.service import Service
 
@@ -46,40 +47,6 @@ class WordOrigin(NamedTuple):
     place: str = ""
 
 
-_SERVER: Final[dict[str, tuple[KeyPath, ...]]] = {
-    "attention-backend": (("backend", "attention"),),
-    "gpu-memory-utilization": (("memory",), ("memory", "utilization")),
-    "host": (("serve", "bind"),),
-    "kv-cache-memory-bytes": (("memory",), ("memory", "kv")),
-    "limit-mm-per-prompt": (("limits", "multimodal"),),
-    "linear-backend": (("backend", "linear"),),
-    "max-model-len": (("limits", "context"),),
-    "max-num-batched-tokens": (("limits", "batched-tokens"),),
-    "max-num-seqs": (("limits", "sequences"),),
-    "moe-backend": (("backend", "moe"),),
-    "port": (("serve", "container-port"),),
-    "revision": (("model", "revision"),),
-    "served-model-name": (("serve", "name"), ("serve", "aliases")),
-    "speculative-config": (("speculative",),),
-    "ssl-certfile": (("serve", "tls", "certificate"),),
-    "ssl-keyfile": (("serve", "tls", "key"),),
-}
-_DOCKER: Final[dict[str, tuple[KeyPath, ...]]] = {
-    "entrypoint": (("container", "entrypoint"),),
-    "env-file": (("secrets",),),
-    "gpus": (("gpus",),),
-    "init": (("container", "init"),),
-    "ipc": (("container", "ipc"),),
-    "network": (("container", "network"),),
-    "oom-score-adj": (("container", "oom-score-adj"),),
-    "privileged": (("container", "privileged"),),
-    "publish": (("serve", "bind"), ("serve", "port"), ("serve", "container-port")),
-    "restart": (("container", "restart"),),
-    "runtime": (("container", "runtime"),),
-    "shm-size": (("container", "shm-size"),),
-    "user": (("container", "user"),),
-    "volume": (("container", "caches"),),
-}
 _ASIDE: Final[tuple[KeyPath, ...]] = (("speculative", "facts"), ("speculative", "path"))
 """Keys beside others of a word that are not in it."""
 _OWN: Final = {"detach", "label", "name"}
@@ -100,7 +67,7 @@ def origins(word: RenderedWord, service: Service, stack_files: Collection[str] =
     loaded = service.resizer.loaded
     found: list[WordOrigin] = []
     for path in paths:
-        node = written(loaded.document, path)
+        node = loaded.document.given(path)
         if node is not None:
             below = ((deep, one) for deep, one in node.walk(path) if deep not in _ASIDE)
             found += [_origin(deep, one, str(loaded.entry.path), stack_files) for deep, one in below]
@@ -129,7 +96,7 @@ def _paths(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
     elif word.name == "port" and recipe.container.network == "host":
         yield ("serve", "port")
     else:
-        yield from _SERVER.get(word.name, ())
+        yield from SERVER_KEYS.get(word.name, ())
 
 
 def _of_option(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
@@ -144,7 +111,7 @@ def _of_option(word: RenderedWord, service: Service) -> Iterator[KeyPath]:
         key, values = several[word.name]
         yield ("container", key, values.index(word.value)) if word.value in values else ("gpus",)
     else:
-        yield from _DOCKER.get(word.name, ())
+        yield from DOCKER_KEYS.get(word.name, ())
 
 
 def _of_variable(name: str, service: Service) -> Iterator[KeyPath]:
@@ -181,17 +148,6 @@ def _of_mount(text: str, service: Service) -> Iterator[KeyPath]:
         yield from mine
     else:
         yield ("cache",)
-
-
-def written(document: Document, path: KeyPath) -> Node | None:
-    """Return the value that a document has at a path, None where it has none there."""
-    node = document.root
-    for key in path:
-        child = node.children.get(key)
-        if child is None:
-            return None
-        node = child
-    return node
 
 
 def _origin(path: KeyPath, node: Node, own: str, stack_files: Collection[str]) -> WordOrigin:

@@ -8,7 +8,7 @@ from packaging.specifiers import SpecifierSet
 
 from sparkctl.mods import placed
 from sparkctl.recipes.explained.costs import ItemCost, differing
-from sparkctl.recipes.explained.rendered import CommandPart, launched, rendered
+from sparkctl.recipes.explained.rendered import CommandPart, planned_server, rendered
 from sparkctl.vllm import flags
 from sparkctl.vllm.known import defaults, pains
 from sparkctl.world.docker_run.spelling import quote
@@ -102,7 +102,7 @@ def compared(before: Side, after: Side) -> ReleaseChange:
     if before.service is None or after.service is None:
         return known
     old, new = rendered(before.service.words), rendered(after.service.words)
-    was, will = launched(before.service, old), launched(after.service, new)
+    was, will = planned_server(before.service, old), planned_server(after.service, new)
     hurt, hurts = pains.of(was), pains.of(will)
     return known._replace(
         choices=tuple(_choices(new, before.loaded.version.version, after.loaded.version.version)),

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.vllm.command.spelling import spelled
-from sparkctl.vllm.known.given import FALSE, STATES, TRUE, WINDOWS, Launched
+from sparkctl.vllm.known.planned import FALSE, STATES, TRUE, WINDOWS, PlannedServer
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _flag(words: tuple[str, ...]) -> RenderedWord:
     return RenderedWord(CommandPart.SERVER, meant.key, text, words)
 
 
-def launched(service: Service, words: Sequence[RenderedWord]) -> Launched:
+def planned_server(service: Service, words: Sequence[RenderedWord]) -> PlannedServer:
     """Return the server that a command starts, as known pains and changed defaults look at it."""
     options: dict[str, tuple[str, ...]] = {}
     for word in words:
@@ -90,7 +90,7 @@ def launched(service: Service, words: Sequence[RenderedWord]) -> Launched:
     layers = resizer.once.shape.groups
     types = {WINDOWS: any(layer.window is not None for layer in layers)}
     types[STATES] = any(layer.state is not None for layer in layers)
-    return Launched(
+    return PlannedServer(
         version=resizer.loaded.version.asked,
         image=service.recipe.image,
         flags={word.name: word.value for word in words if word.part is CommandPart.SERVER},

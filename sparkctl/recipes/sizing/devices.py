@@ -28,7 +28,7 @@ def of_recipe(recipe: Recipe) -> Devices | None:
     return Devices(
         ids=ids,
         visible=None if visible is None else tuple(one.strip() for one in str(visible).split(",")),
-        ranks=prod(kinds.ranks(recipe.args).values()),
+        ranks=max(1, prod(kinds.ranks(recipe.args).values()) // recipe.nodes),
     )
 
 

@@ -27,11 +27,12 @@ def estimate(
     profile: HostProfile,
     *,
     once: Once | None = None,
+    worker: bool = False,
 ) -> Footprint:
     """Return what the recipe needs; the same inputs give the same on every machine.
 
     ``version`` is the image's vLLM; ``draft_facts`` are None where nothing is known of a draft model, or there is none.
-    ``once`` is of the same facts.
+    ``once`` is of the same facts. ``worker``: of a rank on another host than the head's, where several share the model.
 
     Raises:
         InputError: facts that cannot be used, or memory settings that cannot serve the recipe's limits.
@@ -42,6 +43,7 @@ def estimate(
     if wrong:
         raise ProblemsError(wrong)
     given = settings_of(recipe, facts, version)
+    given = given._replace(split=given.split._replace(worker=worker))
     own = devices.profile_for(recipe, profile)
     taken = footprint(given, once.shape, once.weights(given), draft_facts, own)
     least = taken.kv.bytes_for(1)

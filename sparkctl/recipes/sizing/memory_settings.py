@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import Problem
+from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.units import GIB
 from sparkctl.memory.beside.doubts import doubts
 from sparkctl.memory.beside.taken import beside
 from sparkctl.memory.kv_cache import CPU_BLOCK_SIZE, DEFAULT_BLOCK_SIZE, KvRequest
 from sparkctl.memory.model.geometry import reads_at_once
 from sparkctl.memory.settings import WITHOUT_ASYNC, Drafting, Settings, kv_dtype
+from sparkctl.memory.split import Split
 from sparkctl.memory.weights.load_options import LoadOptions
 from sparkctl.recipes.recipe import Memory
+from sparkctl.vllm import kinds
 from sparkctl.vllm.command.written import meaning
 from sparkctl.vllm.kinds import WRITING, kind_of
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.recipe import Recipe
 
 LARGER_CONTEXT: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
+_PARTITION: Final = "VLLM_PP_LAYER_PARTITION"
+_DIGITS: Final = 4
 _CPU_SPACE: Final = "VLLM_CPU_KVCACHE_SPACE"
 """In GiB; on the CPU it overrides ``--kv-cache-memory-bytes`` (vLLM 0.32.0 platforms/cpu.py)."""
 
@@ -49,7 +53,30 @@ def settings_of(recipe: Recipe, facts: ModelFacts, version: Version) -> Settings
         load_format=str(recipe.args.get("load-format") or "auto"),
         kv_bytes=_cpu_space(recipe) or (memory.kv if memory else None),
         utilization=memory.utilization if memory else None,
+        split=split_of(recipe),
         beside=beside(meaning(recipe.args), recipe.env, facts, version, encoder=encoder),
+    )
+
+
+def split_of(recipe: Recipe) -> Split:
+    """Return how the recipe's ranks share the model; of several hosts it is the head's.
+
+    Raises:
+        InputError: a partition that is no list of numbers.
+    """
+    count = kinds.ranks(recipe.args)
+    partition = str(recipe.env.get(_PARTITION) or "")
+    words = [one.strip() for one in partition.split(",")] if partition else []
+    if not all(one.isascii() and one.isdecimal() and len(one) <= _DIGITS for one in words):
+        message = f"env.{_PARTITION}: expected numbers with commas between them, found {partition!r}"
+        raise InputError(message, hint="such as 31,30: the layers of each stage")
+    return Split(
+        tensor=count["tensor-parallel-size"],
+        pipeline=count["pipeline-parallel-size"],
+        by_expert=_is(recipe, "enable-expert-parallel"),
+        whole_towers=recipe.args.get("mm-encoder-tp-mode") == "data",
+        nodes=recipe.nodes,
+        partition=tuple(int(one) for one in words),
     )
 
 
@@ -83,6 +110,7 @@ def _kv_request(recipe: Recipe, batched: int, version: Version) -> KvRequest:
     drafting = recipe.speculative
     return KvRequest(
         context=recipe.limits.context,
+        stages=kinds.ranks(recipe.args)["pipeline-parallel-size"],
         batched_tokens=batched,
         vllm=version,
         dtype=kv_dtype(recipe.args.get("kv-cache-dtype"), recipe.args.get("dtype")),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _FLAG: Final = re.compile(r"--?[A-Za-z]")
-_HUMAN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
+_HUMAN: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([kKmMgGtT])")
 _UNITS: Final = {
     "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
     "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40,

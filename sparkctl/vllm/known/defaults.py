@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from packaging.version import Version
 
-from sparkctl.vllm.known.given import STATES, data
+from sparkctl.vllm.data import data_files
+from sparkctl.vllm.known.planned import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sparkctl.vllm.known.given import Launched
+    from sparkctl.vllm.known.planned import PlannedServer
 
 _LEFT: Final = "None"
 """As vLLM's sources write a default that is worked out when the server starts."""
@@ -35,7 +34,7 @@ class ChangedDefault(NamedTuple):
     without: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
 
-    def matters(self, server: Launched) -> bool:
+    def matters(self, server: PlannedServer) -> bool:
         """Return whether a server depends on it: nothing that it sets itself decides."""
         given = {*server.flags, *server.variables}
         return not given.intersection((self.name, *self.without)) and server.types.issuperset(self.types)
@@ -55,7 +54,7 @@ def every() -> tuple[ChangedDefault, ...]:
             without=tuple(entry.get("without", ())),
             types=tuple(entry.get("types", ())),
         )
-        for entry in data("changed-defaults.yaml")
+        for entry in data_files.values("changed-defaults.yaml")
     )
 
 
@@ -73,7 +72,7 @@ def of(name: str, version: Version) -> str | None:
     return found
 
 
-def between(before: Launched, after: Launched) -> list[str]:
+def between(before: PlannedServer, after: PlannedServer) -> list[str]:
     """Return in sentences which defaults a server meets otherwise in another release; either may be the newer one."""
     found = []
     for one in every():
@@ -85,7 +84,7 @@ def between(before: Launched, after: Launched) -> list[str]:
     return [*found, *_bare(before, after)]
 
 
-def _bare(before: Launched, after: Launched) -> Iterator[str]:
+def _bare(before: PlannedServer, after: PlannedServer) -> Iterator[str]:
     """Yield the defaults of the table that differ, but for those of which it is known what follows."""
     said = {one.name for one in every()} | after.flags.keys() | after.variables.keys()
     for kind in ("flags", "variables"):
@@ -103,9 +102,7 @@ def _shown(default: str) -> str:
     return "what vLLM works out at its start" if default == _LEFT else default
 
 
-@cache
 def _table() -> Mapping[str, Any]:
     """Return the table, the releases of each default in their order."""
-    text = resources.files("sparkctl.vllm").joinpath("data", "vllm-defaults.json").read_text("utf-8")
-    read: dict[str, Any] = json.loads(text)
+    read: Mapping[str, Any] = data_files.values("vllm-defaults.json")
     return read

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 
-from sparkctl.vllm.known.given import data
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sparkctl.vllm.known.given import Launched
+    from sparkctl.vllm.known.planned import PlannedServer
 
 
 class Pain(NamedTuple):
@@ -37,7 +37,7 @@ class Pain(NamedTuple):
     beside: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
-    def holds(self, server: Launched) -> bool:
+    def holds(self, server: PlannedServer) -> bool:
         """Return whether it is to be expected of a server."""
         return (
             self._has_value(server)
@@ -49,7 +49,7 @@ class Pain(NamedTuple):
             and not any(flag in server.flags for flag in self.without)
         )
 
-    def _has_value(self, server: Launched) -> bool:
+    def _has_value(self, server: PlannedServer) -> bool:
         if self.kind == "release":
             return True
         if self.kind == "docker":
@@ -67,10 +67,10 @@ class Pain(NamedTuple):
 @cache
 def every() -> tuple[Pain, ...]:
     """Return all that is known."""
-    return tuple(_pain(entry) for entry in data("known-pains.yaml"))
+    return tuple(_pain(entry) for entry in data_files.values("known-pains.yaml"))
 
 
-def of(server: Launched) -> tuple[Pain, ...]:
+def of(server: PlannedServer) -> tuple[Pain, ...]:
     """Return what is to be expected of a server, in the order of the data."""
     return tuple(pain for pain in every() if pain.holds(server))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparkctl.vllm.known.given import data
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,5 +30,5 @@ def of_option(name: str) -> str | None:
 
 def sentences(kind: str) -> Mapping[str, str]:
     """Return the sentences of a kind by name: flags, variables or docker."""
-    found: Mapping[str, str] = data("flag-words.yaml")[kind]
+    found: Mapping[str, str] = data_files.values("flag-words.yaml")[kind]
     return found

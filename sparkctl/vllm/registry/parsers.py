@@ -1,19 +1,18 @@
-"""Which parser of tool calls and of thoughts goes with a model, by its type and by its chat template. Pure."""
+"""Which parser of tool calls, and which of reasoning, goes with a model, by its type and by its chat template. Pure."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base import yaml_nodes
-from sparkctl.vllm.registry.known import THOUGHTS, TOOLS, has_parser
+from sparkctl.vllm.data import data_files
+from sparkctl.vllm.registry.by_release import REASONING, TOOLS, has_parser
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
-_SECTIONS: Final = {TOOLS: "tool", THOUGHTS: "reasoning"}
+_SECTIONS: Final = {TOOLS: "tool", REASONING: "reasoning"}
 _ASKS_FOR_TOOLS: Final = re.compile(r"\btools\b")
 _THINKS: Final = re.compile(r"think", re.IGNORECASE)
 LONGEST: Final = 1_000_000
@@ -39,7 +38,7 @@ class ChosenParser(NamedTuple):
 
 
 def chosen(kind: str, model_type: str, template: str | None, version: Version) -> ChosenParser:
-    """Return the parser of a kind (``TOOLS`` or ``THOUGHTS``) for a model served by a release.
+    """Return the parser of a kind (``TOOLS`` or ``REASONING``) for a model served by a release.
 
     ``template`` is its chat template, None where it was not read, "" where it has none.
     """
@@ -81,7 +80,6 @@ def _in(kind: str, one: KnownParser, version: Version, why: str, *, guessed: boo
 
 @cache
 def _known(kind: str) -> tuple[KnownParser, ...]:
-    text = resources.files("sparkctl.vllm.data").joinpath("model-parsers.yaml").read_text(encoding="utf-8")
     return tuple(
         KnownParser(
             one["parser"],
@@ -89,5 +87,5 @@ def _known(kind: str) -> tuple[KnownParser, ...]:
             re.compile(one["mark"]) if "mark" in one else None,
             one["source"],
         )
-        for one in yaml_nodes.of_the_package(text)[_SECTIONS[kind]]
+        for one in data_files.values("model-parsers.yaml")[_SECTIONS[kind]]
     )

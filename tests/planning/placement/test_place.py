@@ -92,6 +92,12 @@ def test_equal_services_are_spread_over_hosts() -> None:
     assert told(found) == "z: no host may take it: services of chat go to different hosts"
 
 
+def test_services_of_one_port_go_to_different_hosts() -> None:
+    wanted = [service("x", 20, port=8100), service("y", 20, port=8100), service("z", 20, port=8101)]
+    assert place(wanted, [host("a"), host("b")]).where == {"x": ("a",), "y": ("b",), "z": ("a",)}
+    assert told(place(wanted, [host("a")])) == "y: no host may take it: its port 8100 is taken"
+
+
 def test_a_host_that_has_the_models_files_comes_first() -> None:
     hosts = [host("a"), host("b", models=frozenset({"owner/model"}))]
     assert place([service("x", 20, model="owner/model")], hosts).where == {"x": ("b",)}

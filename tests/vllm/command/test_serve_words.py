@@ -24,6 +24,7 @@ def flags_of(text: str, version: Version = NEW) -> dict[str, object]:
     [
         ("--max-model-len 128k", {"max-model-len": 128_000}),
         ("--max_model_len=128K", {"max-model-len": 131_072}),
+        (f"--max-model-len {'9' * 400}k", {"max-model-len": f"{'9' * 400}k"}),
         ("--max-model-len -1", {"max-model-len": -1}),
         ("--max-model-len auto", {"max-model-len": "auto"}),
         ("--kv-cache-memory 4800M", {"kv-cache-memory-bytes": 4800 * 2**20}),

@@ -11,10 +11,10 @@ from packaging.version import Version
 
 from sparkctl.vllm import flags
 from sparkctl.vllm.known import defaults, pains, words
-from sparkctl.vllm.known.given import Launched
+from sparkctl.vllm.known.planned import PlannedServer
 from sparkctl.world.docker_run.options import OPTIONS
 
-SERVER = Launched(Version("0.20.2"), "vllm/vllm-openai:v0.20.2", {}, {}, {})
+SERVER = PlannedServer(Version("0.20.2"), "vllm/vllm-openai:v0.20.2", {}, {}, {})
 SOURCE = re.compile(r"[\w.-]+/[\w.-]+(#\d+| [\w./-]+)|vLLM 0\.\d+\.\d+ [\w./-]+|seen on vLLM .+")
 """A project's issue or pull request or file, a file of a release, or what this project has seen."""
 

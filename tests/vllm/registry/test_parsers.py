@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from sparkctl.vllm import flags
-from sparkctl.vllm.registry.known import THOUGHTS, TOOLS, has_parser
+from sparkctl.vllm.registry.by_release import REASONING, TOOLS, has_parser
 from sparkctl.vllm.registry.parsers import chosen
 
 NEWEST = flags.releases()[-1]
@@ -41,13 +41,13 @@ def test_a_type_and_a_template_that_agree_are_certain(
     found = chosen(TOOLS, model_type, template, NEWEST)
     assert (found.name, found.guessed) == (tools, False)
     assert found.source
-    assert chosen(THOUGHTS, model_type, template, NEWEST).name == thoughts
+    assert chosen(REASONING, model_type, template, NEWEST).name == thoughts
 
 
 def test_a_template_alone_and_a_type_alone_are_guesses() -> None:
     alone = chosen(TOOLS, "newcomer", CODER, NEWEST)
     assert (alone.name, alone.guessed, alone.why) == ("qwen3_coder", True, "its chat template writes so")
-    unread = chosen(THOUGHTS, "qwen3", None, NEWEST)
+    unread = chosen(REASONING, "qwen3", None, NEWEST)
     assert (unread.name, unread.guessed) == ("qwen3", True)
     assert unread.why.endswith("its chat template was not read")
 
@@ -56,7 +56,7 @@ def test_what_is_left_out_says_why() -> None:
     told = [
         chosen(TOOLS, "qwen3", "", NEWEST),
         chosen(TOOLS, "qwen3", "{{ messages }}", NEWEST),
-        chosen(THOUGHTS, "qwen3", "{{ messages }}", NEWEST),
+        chosen(REASONING, "qwen3", "{{ messages }}", NEWEST),
         chosen(TOOLS, "newcomer", None, NEWEST),
         chosen(TOOLS, "newcomer", "{{ tools }}", NEWEST),
         chosen(TOOLS, "gemma4", "tools <|tool_call>", Version("0.18.1")),
@@ -72,7 +72,7 @@ def test_what_is_left_out_says_why() -> None:
     ]
 
 
-@given(st.sampled_from([TOOLS, THOUGHTS]), st.text(max_size=20), st.none() | st.text(max_size=60))
+@given(st.sampled_from([TOOLS, REASONING]), st.text(max_size=20), st.none() | st.text(max_size=60))
 def test_whatever_is_chosen_the_release_has(kind: str, model_type: str, template: str | None) -> None:
     found = chosen(kind, model_type, template, NEWEST)
     assert found.why

@@ -9,7 +9,7 @@ from sparkctl.base import shown
 from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
-from sparkctl.recipes.exchange.fields.options import given_by, without_value
+from sparkctl.recipes.exchange.fields.options import given_by, has_secret, without_value
 from sparkctl.recipes.exchange.material import as_written, unknowns
 from sparkctl.vllm.command import words as serve_words
 
@@ -255,7 +255,18 @@ def check_speculative(draft: Draft) -> None:
         )
 
 
+def _texts(value: object) -> list[str]:
+    """Return every text in a flag's value, without the keys of its maps."""
+    if isinstance(value, dict | list):
+        return [text for one in (value.values() if isinstance(value, dict) else value) for text in _texts(one)]
+    return [value] if isinstance(value, str) else []
+
+
 def _argument(draft: Draft, one: GivenFlag) -> None:
+    if any(map(has_secret, _texts(one.value))):
+        hidden = one.item._replace(text=f"--{one.name}")
+        draft.leave(hidden, "its value looks like a secret, which no file and no command line may hold", None)
+        return
     try:
         values.argument(one.name)
     except ValueError as error:

@@ -94,7 +94,7 @@ def shown_option(given: Given) -> str:
     """Return an option as it may be shown: a secret's value is left out."""
     text = as_written(given.text)
     name, equals, value = text.partition("=")
-    if given.name == "env" and equals and (is_secret(name) or _has_secret(value)):
+    if given.name == "env" and equals and (is_secret(name) or has_secret(value)):
         return f"--env {name}"
     return f"--{given.name}" if text == "true" else f"--{given.name} {text}"
 
@@ -104,7 +104,7 @@ def is_secret(name: str) -> bool:
     return shown.looks_secret(name) or (shown.sounds_secret(name) and shown.may_be_secret(name) and "PATH" not in name)
 
 
-def _has_secret(value: str) -> bool:
+def has_secret(value: str) -> bool:
     """Return whether a value has the form of a secret, such as a token of the hub."""
     return shown.Boundary().hidden(value) != value
 
@@ -151,7 +151,7 @@ def given_by(missing: Sequence[str]) -> str:
 
 def variable(draft: Draft, setup: Setup, name: str, value: str | None, item: SourceItem) -> None:
     """Take a variable: a secret by its name, another with its value."""
-    secret = is_secret(name) or (value is not None and _has_secret(value))
+    secret = is_secret(name) or (value is not None and has_secret(value))
     if secret and _SECRET_NAME.fullmatch(name):
         names = draft.values.setdefault(("secrets",), [])
         if isinstance(names, list) and name not in names:

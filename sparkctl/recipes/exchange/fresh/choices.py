@@ -13,7 +13,7 @@ from sparkctl.memory.weights.quantization import NVFP4, declared_config
 from sparkctl.recipes.exchange.fresh.lines import FreshLine, LeftOut
 from sparkctl.vllm import flags
 from sparkctl.vllm.kinds import WRITING, ServerKind
-from sparkctl.vllm.registry import known
+from sparkctl.vllm.registry import by_release
 from sparkctl.vllm.registry.parsers import chosen
 
 if TYPE_CHECKING:
@@ -119,13 +119,13 @@ def _kernels(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> Iterator
 
 def _parsers(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> Iterator[FreshLine]:
     template = model.template
-    for kind, flag in ((known.THOUGHTS, "reasoning-parser"), (known.TOOLS, "tool-call-parser")):
+    for kind, flag in ((by_release.REASONING, "reasoning-parser"), (by_release.TOOLS, "tool-call-parser")):
         found = chosen(kind, model.model_type, template, at.version)
         if found.name is None:
             source = f" ({found.source})" if found.source else ""
             left.append(LeftOut(f"args.{flag}", f"{found.why}{source}"))
             continue
-        if kind == known.TOOLS:
+        if kind == by_release.TOOLS:
             why = "without it a client that lets the model choose a tool gets HTTP 400"
             yield FreshLine(("args", "enable-auto-tool-choice"), value=True, why=why)
         yield FreshLine(("args", flag), found.name, found.why, found.source, guessed=found.guessed)
@@ -155,7 +155,7 @@ def _said(model: ModelMaterial, at: Setting, left: list[LeftOut]) -> None:
         why = f"vLLM reads it from config.json by itself: {model.quantization}"
         left.append(LeftOut("args.quantization", why))
     if model.config.get("auto_map"):
-        if known.releases_of(model.architecture):
+        if by_release.releases_of(model.architecture):
             why = f"it brings Python of its own, and vLLM has a class for {model.architecture}, which needs none of it"
         else:
             why = "it brings Python of its own, which would run in the server; look at it before you allow it"

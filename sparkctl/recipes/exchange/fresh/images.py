@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from packaging.version import Version
 
 from sparkctl.vllm import image_version
-from sparkctl.vllm.registry import known
+from sparkctl.vllm.registry import by_release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def offers(architecture: str, held: Sequence[HeldImage]) -> list[ImageOffer]:
 
     Then those that are held already and know it, too.
     """
-    releases = known.releases_of(architecture)
+    releases = by_release.releases_of(architecture)
     if not releases:
         return []
     newest = releases[-1]

@@ -33,7 +33,7 @@ from sparkctl.world.host import (
 from sparkctl.world.local import processes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 _SIOCGIFADDR: Final = 0x8915
 """Ask for an interface's IPv4 address (netdevice(7))."""
@@ -53,10 +53,15 @@ _SOCKET: Final = Path("/var/run/docker.sock")
 
 
 class BareHost:
-    """The Host port without psutil and NVML's library; ``root`` has proc, sys and etc."""
+    """The Host port without psutil and NVML's library.
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    ``root`` has proc, sys and etc; ``smi`` is what nvidia-smi answers to a question, as the words of its lines (None:
+    the program is asked).
+    """
+
+    def __init__(self, root: Path = Path("/"), smi: Callable[[str], list[list[str]]] | None = None) -> None:
         self._root = root
+        self._smi = smi or _smi
 
     def memory(self) -> MemoryReading:
         """Return the memory now, as /proc/meminfo has it."""
@@ -76,7 +81,7 @@ class BareHost:
         A memory of its own is not asked: nvidia-smi counts what the driver keeps for itself as the card's.
         """
         found = []
-        for line in _smi(f"--query-gpu={_GPU}"):
+        for line in self._smi(f"--query-gpu={_GPU}"):
             name, driver, capability, uuid, index, heat, power, used = (_known(word) for word in line)
             found.append(
                 Gpu(
@@ -103,7 +108,7 @@ class BareHost:
 
     def gpu_processes(self) -> tuple[GpuProcess, ...]:
         """Return the processes that compute on a GPU, whoever's they are; () when nvidia-smi has no list."""
-        lines = _smi("--query-compute-apps=gpu_uuid,pid,used_memory")
+        lines = self._smi("--query-compute-apps=gpu_uuid,pid,used_memory")
         numbers = {gpu.uuid: gpu.number or 0 for gpu in self.gpus()} if lines else {}
         found = []
         for uuid, pid, used in (line for line in lines if len(line) == 3):  # noqa: PLR2004  (as many as were asked)

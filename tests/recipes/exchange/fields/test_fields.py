@@ -216,7 +216,7 @@ def test_no_value_of_a_secret_is_in_anything_that_is_made() -> None:
     values = ("hf_AbCdEfGhIjKlMnOpQrStUvWxYz", "sk-secret-1", "hunter2", "ghp_0123456789abcdef0123456789abcdef0123")
     made = usable(
         f"docker run --gpus all -e HF_TOKEN={values[0]} -e DB_PASSWORD={values[2]} -e NOTE={values[3]} "
-        f"{IMAGE} --model {REPO} --api-key={values[1]}"
+        f'{IMAGE} --model {REPO} --api-key={values[1]} --hf-overrides \'{{"a": "{values[0]}"}}\''
     )
     shown = repr(made) + recipe_text(made, "run.sh")
     assert [value for value in values if value in shown] == []

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli import options
-from sparkctl.cli.exchange import explained_json, explained_lines
+from sparkctl.cli.explained import explained_json, explained_lines
 from sparkctl.cli.options import as_json, named, overrides, strict
-from sparkctl.operations.exchange.explain import explain
+from sparkctl.operations.explained.explain import explain
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

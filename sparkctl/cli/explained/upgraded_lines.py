@@ -1,18 +1,16 @@
-"""What is printed of an upgrade of a recipe: lines for people, values for programs."""
+"""What is printed of an upgrade of a recipe: lines for people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sparkctl.base.units import GIB, format_gib
-from sparkctl.cli.exchange.explained_json import pain_row
 from sparkctl.recipes.explained.release import held
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sparkctl.operations.exchange.upgrade import UpgradedService
-    from sparkctl.recipes.explained.release import Side
+    from sparkctl.operations.explained.upgrade import UpgradedService
 
 
 def lines(found: UpgradedService) -> Iterator[str]:
@@ -55,39 +53,3 @@ def _memory(found: UpgradedService) -> Iterator[str]:
 
 def _pair(before: str, after: str) -> str:
     return before if before == after else f"{before} → {after}"
-
-
-def row(found: UpgradedService) -> dict[str, object]:
-    """Return what a release changes for a service, for a program."""
-    change = found.change
-    return {
-        "service": found.service,
-        "troubles": change.troubles,
-        "before": _side(change.before),
-        "after": _side(change.after),
-        "gone": list(change.gone),
-        "found": list(change.found),
-        "announced": list(change.announced),
-        "choices": list(change.choices),
-        "defaults": list(change.defaults),
-        "mods": list(change.mods),
-        "hurts": [pain_row(pain) for pain in change.hurts],
-        "heals": [pain_row(pain) for pain in change.heals],
-        "words": [word._asdict() for word in change.words],
-        "items": [
-            {"item": one.item, "before_bytes": one.bytes, "after_bytes": one.instead_bytes} for one in change.items
-        ],
-        "unknown": list(change.unknown),
-        "note": found.note,
-    }
-
-
-def _side(side: Side) -> dict[str, object]:
-    sizes = held(side)
-    return {
-        "image": side.loaded.recipe.image,
-        "vllm": str(side.version),
-        "counted_as": str(side.loaded.version.version),
-        "bound_bytes": None if sizes is None else sizes.bound_bytes,
-        "peak_bytes": None if sizes is None else sizes.peak_bytes,
-    }

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-from sparkctl.base import yaml_nodes
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +17,7 @@ STATES: Final = "states"
 """What of a model's layers matters: a sliding window, a recurrent state."""
 
 
-class Launched(NamedTuple):
+class PlannedServer(NamedTuple):
     """A server that is to start. ``flags`` are by their names without dashes, a switch is ``true`` or ``false``.
 
     ``options`` are those of ``docker run`` with all their values. ``model_type`` is as in config.json, "" where it is
@@ -35,9 +31,3 @@ class Launched(NamedTuple):
     options: Mapping[str, tuple[str, ...]]
     model_type: str = ""
     types: frozenset[str] = frozenset()
-
-
-@cache
-def data(name: str) -> Any:  # noqa: ANN401  (whatever the file says)
-    """Return a data file of this package as plain values."""
-    return yaml_nodes.of_the_package(resources.files("sparkctl.vllm").joinpath("data", name).read_text("utf-8"))

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from sparkctl.base.units import GIB
-from sparkctl.cli.exchange import explain
+from sparkctl.cli.explained import explain
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.vllm.known import words
 from tests.support.fake_world import FakeSpark

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from sparkctl.cli import options
-from sparkctl.cli.exchange import upgraded_lines
+from sparkctl.cli.explained import upgraded_json, upgraded_lines
 from sparkctl.cli.options import as_json, overrides
-from sparkctl.operations.exchange.upgrade import upgrade
+from sparkctl.operations.explained.upgrade import upgrade
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
@@ -34,7 +34,7 @@ def command(
     """
     found = upgrade(session.world, name, to, vllm=vllm, overrides=overrides)
     if as_json:
-        session.out.json([upgraded_lines.row(one) for one in found])
+        session.out.json([upgraded_json.row(one) for one in found])
     else:
         for one in found:
             for line in upgraded_lines.lines(one):

@@ -8,7 +8,7 @@ import click
 
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.units import format_gib
-from sparkctl.cli.exchange import fits_json
+from sparkctl.cli.memory import fits_json
 from sparkctl.cli.options import as_json, known_names
 from sparkctl.operations.memory.fits import FitKind, fits
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.differences import WordDifference
 
 
-class LookedAt(NamedTuple):
+class ImportReview(NamedTuple):
     """What is said of one recipe: its words beside the source's, and in a sentence whether it fits beside what runs.
 
     ``unrendered`` is why there are no words, such as a model of which nothing is known here.
@@ -40,18 +40,21 @@ def linted(world: World, paths: Sequence[Path]) -> Linted:
     return recipes.lint(world, [str(path) for path in paths])
 
 
-def looked_at(world: World, recipe: ImportedRecipe, path: Path) -> LookedAt:
+def review(world: World, recipe: ImportedRecipe, path: Path) -> ImportReview:
     """Return what is said of one recipe; never raises for what is wrong with it."""
+    try:
+        planned = plan.plan(world, AskedSet((str(path),)))
+        words = tuple(planned.services[0].words)
+    except SparkctlError as error:
+        return _unplanned(world, recipe, path, f"not planned: {error.message}")
+    told = "it fits beside what runs" if planned.fits else f"it does not fit now: {planned.plan.reasons[0]}"
+    return ImportReview(tuple(differences(recipe.made, words)), None, told)
+
+
+def _unplanned(world: World, recipe: ImportedRecipe, path: Path, why: str) -> ImportReview:
+    """Return what is said of a recipe that cannot be planned here; its words need no engine."""
     try:
         words, unrendered = render.render(world, str(path)).words, None
     except SparkctlError as error:
         words, unrendered = (), error.message
-    return LookedAt(tuple(differences(recipe.made, words)), unrendered, _fits(world, path))
-
-
-def _fits(world: World, path: Path) -> str:
-    try:
-        planned = plan.plan(world, AskedSet((str(path),)))
-    except SparkctlError as error:
-        return f"not planned: {error.message}"
-    return "it fits beside what runs" if planned.fits else f"it does not fit now: {planned.plan.reasons[0]}"
+    return ImportReview(tuple(differences(recipe.made, words)), unrendered, why)

@@ -5,18 +5,18 @@ The facts are a data file, read out of released wheels by scripts/read_vllm_regi
 
 from __future__ import annotations
 
-import json
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from packaging.version import Version
+
+from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 TOOLS: Final = "tool_parsers"
-THOUGHTS: Final = "reasoning_parsers"
+REASONING: Final = "reasoning_parsers"
 _ARCHITECTURES: Final = "architectures"
 
 
@@ -28,7 +28,7 @@ def releases_of(architecture: str) -> tuple[Version, ...]:
 def has_parser(kind: str, name: str, version: Version) -> bool:
     """Return whether a release has a parser; of one between two known releases, whether the older of them has it.
 
-    ``kind`` is ``TOOLS`` or ``THOUGHTS``.
+    ``kind`` is ``TOOLS`` or ``REASONING``.
     """
     before = [release for release in _versions() if release <= version]
     return bool(before) and before[-1] in _releases(kind, name)
@@ -54,8 +54,6 @@ def _within(ranges: Iterable[str]) -> list[Version]:
     return [release for release in _versions() if any(first <= release <= last for first, last in ends)]
 
 
-@cache
 def _data() -> dict[str, Any]:
-    text = resources.files("sparkctl.vllm.data").joinpath("vllm-registry.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = data_files.values("vllm-registry.json")
     return found
