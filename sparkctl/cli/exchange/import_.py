@@ -65,8 +65,8 @@ def command(
     become names, and every word that is rendered otherwise is explained. Then the recipe is checked and planned.
     """
     name: str | None = given["name"]
-    choices = Choices(frozenset(given["allow"]), name, given["image"])
-    piped = sys.stdin.read(source_files.MOST_BYTES) if source == source_files.STDIN else ""
+    choices = Choices(frozenset(given["allow"]), name and importing.checked_name(name), given["image"])
+    piped = source_files.piped_text(sys.stdin.buffer) if source == source_files.STDIN else ""
     mods = {entry.name for entry in session.world.catalog.entries("mod")}
     variables |= {key: given[key] for key in (vllm_recipes.VARIANT, vllm_recipes.HARDWARE) if given[key]}
     baker = ModBaker(session.world) if given["bake"] and not given["check"] else None

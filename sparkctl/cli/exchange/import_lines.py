@@ -35,9 +35,13 @@ def table(out: Output, found: Imports, *, as_json: bool) -> None:
     for one in counts:
         _reasons(out, f"{one.form}: refused", one.refused)
         _reasons(out, f"{one.form}: stays over", one.leftovers)
+    _unread(out, found)
+    out.say(f"files of no known form: {len(found.unknown)}")
+
+
+def _unread(out: Output, found: Imports) -> None:
     for file, why in found.refused:
         out.warn(f"{file}: {why}")
-    out.say(f"files of no known form: {len(found.unknown)}")
 
 
 def _reasons(out: Output, title: str, counts: Mapping[str, int]) -> None:
@@ -51,7 +55,8 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def refused(out: Output, found: Imports) -> None:
-    """Say which servers of a source are no recipes, and why."""
+    """Say which files of a source are not read, which servers are no recipes, and why."""
+    _unread(out, found)
     for one in found.recipes:
         why = one.made.refused
         if why is not None:

@@ -41,11 +41,14 @@ class ImportedStack(NamedTuple):
         """Whether there is a stack to write."""
         return bool(self.made.keys)
 
-    def text(self, *, beside: bool = False) -> str:
-        """Return the stack's file; ``beside``: its recipes are files in the folder above, and not in a catalog."""
+    def text(self, beside: Collection[str] = ()) -> str:
+        """Return the stack's file; ``beside`` are the recipes that are files in the folder above, and in no catalog."""
         made = self.made
         if beside:
-            services = {name: {**keys, "recipe": f"../{keys['recipe']}.yaml"} for name, keys in _services(made)}
+            services = {
+                name: {**keys, "recipe": f"../{keys['recipe']}.yaml"} if keys["recipe"] in beside else keys
+                for name, keys in _services(made)
+            }
             made = made._replace(keys={**made.keys, "services": services})
         return stack_text(made, self.file)
 

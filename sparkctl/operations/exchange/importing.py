@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 UNUSABLE: Final = "no usable recipe"
 """The reason of what makes a recipe that sparkctl's own check refuses."""
 _SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
+_LONGEST_NAME: Final = 100
 _STACKS: Final = "stacks"
 _NOTHING: Final = Choices()
 _MOST_ALIKE: Final = 1000
@@ -196,13 +197,29 @@ def _named(recipes: Sequence[ImportedRecipe]) -> tuple[ImportedRecipe, ...]:
 
 
 def _candidates(made: Made) -> Iterator[str]:
-    name = made.name if _SERVICE.fullmatch(made.name) else f"model-{made.name}"
-    name = name if _SERVICE.fullmatch(name) else "imported"
-    yield name
+    yield _service(made.name)
     model = made.keys.get("model")
-    of_model = named_after(model.get("repo") if isinstance(model, dict) else model)
+    of_model = _service(named_after(model.get("repo") if isinstance(model, dict) else model))
     yield of_model
     yield from (f"{of_model}-{number}" for number in range(2, _MOST_ALIKE))
+
+
+def _service(name: str) -> str:
+    """Return a name that a container and a file may have, made of another."""
+    short = name[:_LONGEST_NAME]
+    return next((one for one in (short, f"model-{short}") if _SERVICE.fullmatch(one)), "imported")
+
+
+def checked_name(name: str) -> str:
+    """Return a name that an operator gives.
+
+    Raises:
+        InputError: no container can be called so.
+    """
+    if _service(name) != name:
+        hint = f"two to {_LONGEST_NAME} letters, digits, _ . -, beginning with a letter or a digit"
+        raise InputError(f"{name!r} is no name of a recipe", hint=hint)
+    return name
 
 
 def counted(imports: Imports) -> list[FormCount]:
@@ -234,17 +251,20 @@ def _leftovers(recipes: Sequence[ImportedRecipe], stacks: Sequence[ImportedStack
 def write(world: World, imports: Imports, folder: str | None = None, *, over: bool = False) -> list[Path]:
     """Write the recipes, and the stacks below them, into the operator's folder, or into ``folder``; all, or none.
 
-    ``over``: in the place of files of the same names.
+    ``over``: in the place of files of the same names. A file that is there already as it would be written, such as
+    after an import that was killed, is none of them.
 
     Raises:
         InputError: one of them is there already, there is no permission, or the disk is full; then nothing is changed.
     """
     root = world.catalog.roots[0].path / "recipes" if folder is None else named_file.from_home(folder)
     contents = {root / f"{one.name}.yaml": one.text.encode() for one in imports.usable}
+    beside = () if folder is None else [one.name for one in imports.usable]
     for stack in imports.stacks:
         if stack.usable:
-            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside=folder is not None).encode()
-    there = [path for path in contents if os.path.lexists(path)]
+            contents[root / _STACKS / f"{stack.name}.yaml"] = stack.text(beside).encode()
+    taken = [path for path in contents if os.path.lexists(path)]
+    there = [path for path in taken if world.files.content(path) != contents[path]]
     if there and not over:
         message = f"{', '.join(path.name for path in there)}: there already, in {root}"
         raise InputError(message, hint="--replace writes over them, --name gives another name")

@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sparkctl.base import named_file, regular_file
 from sparkctl.base.errors import InputError
@@ -23,12 +23,30 @@ MOST_BYTES: Final = 10 * MIB
 """Bytes of one file that is read."""
 
 
+def piped_text(stream: BinaryIO) -> str:
+    """Return the text that is piped.
+
+    Raises:
+        InputError: it is too large, or no text.
+    """
+    content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise InputError(f"more than {MOST_BYTES:,} bytes are piped, the most that is read", hint="pipe a part of it")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        message = f"what is piped is no text in UTF-8 (byte {error.start})"
+        raise InputError(message, hint="pipe a script, or a document with one") from None
+
+
 def materials(source: str, piped: str, variables: Mapping[str, str]) -> tuple[list[Material], ReadFolder | None]:
     """Return the files that a source is: one, ``piped`` for ``-``, or all of a folder.
 
     Raises:
         InputError: it is not there, cannot be read, or is too large.
     """
+    if not source:
+        raise InputError("the source has no name", hint="name a file or a folder, or - for what is piped")
     if source == STDIN:
         return [Material(piped, STDIN, {**_said(Path.cwd()), **variables})], None
     path = named_file.from_home(source)

@@ -58,7 +58,8 @@ def test_models_of_llama_swap_become_a_stack(tmp_path: Path) -> None:
         "set": {"serve.bind": "127.0.0.1"},
     }
     assert "# 1." in stack.text()
-    assert 'recipe: "../model-a.yaml"' in stack.text(beside=True)
+    assert 'recipe: "../model-a.yaml"' in stack.text(["model-a"])
+    assert 'recipe: "../model-a.yaml"' not in stack.text(["another"])
 
 
 def test_services_of_a_compose_file_come_after_each_other(tmp_path: Path) -> None:

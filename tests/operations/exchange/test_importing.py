@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.base.errors import InputError
-from sparkctl.operations.exchange import importing
+from sparkctl.operations.exchange import importing, source_files
 from tests.recipes.exchange.shell.test_script import TRAPS
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeFiles, FakeReport
@@ -122,8 +123,9 @@ def test_large_files_and_bombs_are_refused_or_read_within_bounds(tmp_path: Path)
         f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
     )
     (tmp_path / "compose.yaml").write_text(f"services:\n  v: {{image: vllm/vllm-openai:v0.32.0}}\n{bomb}")
-    with pytest.raises(InputError):
-        importing.read(str(tmp_path / "compose.yaml"))
+    (refused,) = importing.read(str(tmp_path / "compose.yaml")).recipes
+    assert refused.made.refused is not None
+    assert "with its aliases written out the file is larger" in refused.made.refused.message
 
 
 def test_tabs_line_ends_of_windows_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -146,7 +148,8 @@ def test_the_command_prints_the_recipe_its_leftovers_and_how_its_words_differ(sp
     assert "docker run is not imported: starts by its image alone" in done.err
     assert "checked 1, errors 0" in done.err
     assert "hf_Zq00" not in done.out + done.err
-    again = spark.run("import", str(tmp_path / "run.sh")).expect(2)
+    spark.run("import", str(tmp_path / "run.sh")).expect(0)
+    again = spark.run("import", str(tmp_path / "run.sh"), "--allow", "privileged").expect(2)
     assert "--replace writes over them" in again.err
     replaced = spark.run("import", str(tmp_path / "run.sh"), "--replace", "--allow", "privileged", "--json").expect(0)
     assert [row["name"] for row in replaced.json["recipes"]] == ["x1"]
@@ -182,3 +185,44 @@ def _two(folder: Path) -> Path:
     path = folder / "two.sh"
     path.write_text(RUN.format("x1") + RUN.format("x2 -e A=1"))
     return path
+
+
+def test_what_an_import_that_was_killed_has_written_does_not_stop_the_next_one(
+    spark: FakeSpark, tmp_path: Path
+) -> None:
+    (tmp_path / "run.sh").write_text(RUN.format("x1") + RUN.format("x2 -e A=1"))
+    found, world = importing.read(str(tmp_path / "run.sh")), spark.world(FakeReport())
+    first, _ = importing.write(world, found)
+    (tmp_path / "recipes/x2.yaml").unlink()
+    assert [path.name for path in importing.write(world, found)] == ["x1.yaml", "x2.yaml"]
+    first.write_text("mine\n")
+    with pytest.raises(InputError, match=r"x1\.yaml: there already"):
+        importing.write(world, found)
+
+
+@pytest.mark.parametrize(("called", "name"), [("x", "model-x"), ("x" * 300, "x" * 100), ("x.y", "x.y")])
+def test_each_recipe_has_a_name_that_a_container_and_a_file_may_have(tmp_path: Path, called: str, name: str) -> None:
+    (tmp_path / "run.sh").write_text(f"vllm serve a/{called}\nvllm serve b/{called}\n")
+    names = [one.name for one in importing.read(str(tmp_path / "run.sh")).usable]
+    assert names[0] == name
+    assert names[1] != name
+    assert all(importing.checked_name(one[:100]) for one in names)
+
+
+@pytest.mark.parametrize("name", ["../x", "A B", "x", "", "x" * 101, ".x"])
+def test_a_name_that_no_container_can_have_is_refused_and_not_replaced(name: str) -> None:
+    with pytest.raises(InputError, match="is no name of a recipe"):
+        importing.checked_name(name)
+
+
+def test_what_is_piped_is_read_whole_or_refused() -> None:
+    assert source_files.piped_text(io.BytesIO(BARE.encode())) == BARE
+    with pytest.raises(InputError, match="more than 10,485,760 bytes"):
+        source_files.piped_text(io.BytesIO(bytes(source_files.MOST_BYTES + 1)))
+    with pytest.raises(InputError, match=r"no text in UTF-8 \(byte 5\)"):
+        source_files.piped_text(io.BytesIO(b"vllm \xff"))
+
+
+def test_a_source_without_a_name_is_not_the_folder_that_one_is_in() -> None:
+    with pytest.raises(InputError, match="the source has no name"):
+        importing.read("")

@@ -88,7 +88,7 @@ def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving
     model, *others = (words[at] for at in read.positional) if read.positional else (None,)
     for other in others:
         if other is not None:
-            text = as_written(other.text)[:_MOST_SHOWN]
+            text = shown.Boundary().hidden(as_written(other.text))[:_MOST_SHOWN]
             draft.leave(SourceItem(other.place, text), "vLLM takes one model, and this word belongs to no flag", None)
     late: dict[str, GivenFlag] = {}
     for one in list(given.values()):
@@ -103,14 +103,17 @@ def _shown(name: str, texts: Sequence[str]) -> str:
     """Return a flag as it may be shown, as the source writes it."""
     if name in values.SECRET_FLAGS or shown.looks_secret(name):
         return texts[0].partition("=")[0]
-    return as_written(" ".join(texts))[:_MOST_SHOWN]
+    return shown.Boundary().hidden(as_written(" ".join(texts)))[:_MOST_SHOWN]
 
 
 def _place(draft: Draft, one: GivenFlag) -> None:
     head, _, path = one.name.partition(".")
-    missing = unknowns(" ".join(one.raw) if isinstance(one.raw, tuple) else str(one.raw))
+    text = " ".join(one.raw) if isinstance(one.raw, tuple) else str(one.raw)
+    missing = unknowns(text)
     if head in values.SECRET_FLAGS:
         _secret(draft, head, one)
+    elif has_secret(text):
+        draft.leave(one.item, "there is a secret in it, and a recipe has none", "a variable of vLLM's, under secrets")
     elif missing:
         draft.leave(one.item, without_value(missing), given_by(missing))
     elif head in _SEVERAL_HOSTS or (head == "nnodes" and one.value != 1):

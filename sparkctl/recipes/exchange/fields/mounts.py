@@ -22,7 +22,10 @@ _COMPILED: Final = re.compile(
 )
 _OF_COMPILERS: Final = frozenset({*VARIABLES, "CUDA_CACHE_PATH", "TORCH_EXTENSIONS_DIR", "VLLM_CONFIG_ROOT"})
 _KEPT: Final = "sparkctl keeps what a server compiles itself, by image: container.caches"
-_SOCKETS: Final = ("/var/run/docker.sock", "/run/docker.sock")
+_SOCKETS: Final = (
+    *("/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"),
+    *("/var/run/docker.sock", "/var/run/containerd/containerd.sock", "/var/run/podman/podman.sock"),
+)
 _PACKAGES: Final = re.compile(r".*/(?:dist|site)-packages/.+")
 _HUB_VARIABLES: Final = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE")
 
@@ -35,7 +38,7 @@ def place_mounts(draft: Draft, setup: Setup, model: str | None) -> str | None:
             draft.explain(setup.env.pop(name)[1], _KEPT)
     for mount, item in setup.mounts:
         source = _of_host(mount)
-        if source is not None and _is_models(setup, mount, model, source):
+        if source is not None and _is_models(setup, mount, model):
             folder = _model(draft, mount, str(model), source, item)
         elif source is not None:
             _place(draft, setup, mount, source, item)
@@ -53,8 +56,8 @@ def folder_behind(mount: Mount, path: str) -> str | None:
     return source if rest == "." else posixpath.join(source, rest)
 
 
-def _is_models(setup: Setup, mount: Mount, model: str | None, source: str) -> bool:
-    other = source in _SOCKETS or _is_hub(setup, mount.target) or _is_compiled(setup, mount.target)
+def _is_models(setup: Setup, mount: Mount, model: str | None) -> bool:
+    other = _is_hub(setup, mount.target) or _is_compiled(setup, mount.target)
     return model is not None and _below(model, mount.target) and not other
 
 
@@ -66,7 +69,7 @@ def _model(draft: Draft, mount: Mount, model: str, source: str, item: SourceItem
 
 
 def _place(draft: Draft, setup: Setup, mount: Mount, source: str, item: SourceItem) -> None:
-    if source in _SOCKETS:
+    if _has_socket(source):
         if allowed(draft, "docker-socket", item):
             _other(draft, mount, source, item)
     elif _is_hub(setup, mount.target):
@@ -141,6 +144,12 @@ def _other(draft: Draft, mount: Mount, source: str, item: SourceItem) -> None:
     draft.put(("container", "mounts"), [*(before if isinstance(before, list) else []), text], item)
     if options:
         draft.note(f"{item.text}: without its option {', '.join(options)}")
+
+
+def _has_socket(source: str) -> bool:
+    """Return whether a mount brings along a socket of the engine: it is one, or a folder that holds one."""
+    whole = f"/{posixpath.normpath(source).lstrip('/')}" if source.startswith("/") else source
+    return any(_below(socket, whole) for socket in _SOCKETS)
 
 
 def _below(path: str, folder: str) -> bool:

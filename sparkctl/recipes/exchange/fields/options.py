@@ -28,6 +28,7 @@ _AT_HOME: Final = re.compile(r"^~(?=/|:|$)|(?<=source=)~(?=/)|(?<=src=)~(?=/)")
 _RESTARTS: Final = frozenset({"no", "on-failure", "always", "unless-stopped"})
 _ARM: Final = frozenset({"linux/arm64", "linux/arm64/v8"})
 _SECRET_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
+_WHICH_GPUS: Final = frozenset({"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"})
 ALLOWABLE: Final = {
     "capabilities": "it may do what only root of the host may",
     "devices": "it reaches devices of the host",
@@ -96,7 +97,7 @@ def shown_option(given: Given) -> str:
     name, equals, value = text.partition("=")
     if given.name == "env" and equals and (is_secret(name) or has_secret(value)):
         return f"--env {name}"
-    return f"--{given.name}" if text == "true" else f"--{given.name} {text}"
+    return f"--{given.name}" if text == "true" else shown.Boundary().hidden(f"--{given.name} {text}")
 
 
 def is_secret(name: str) -> bool:
@@ -105,7 +106,7 @@ def is_secret(name: str) -> bool:
 
 
 def has_secret(value: str) -> bool:
-    """Return whether a value has the form of a secret, such as a token of the hub."""
+    """Return whether a value has the form of a secret: a token of the hub, a password in an address, a named key."""
     return shown.Boundary().hidden(value) != value
 
 
@@ -192,9 +193,15 @@ def _gpus(draft: Draft, setup: Setup, value: Any, item: SourceItem) -> None:  # 
     chosen = ",".join(value.device_ids) if value.device_ids else "all"
     if value.count == 0 and not value.device_ids:
         chosen = "none"
+    if value.count > 1 or not _is_first(chosen):
+        chosen = "all"
+        draft.note(f"{item.text}: a Spark has one GPU, and the recipe takes it")
     draft.put(("gpus",), chosen, item)
-    if value.count > 1:
-        draft.note(f"{item.text}: a Spark has one GPU")
+
+
+def _is_first(chosen: str) -> bool:
+    """Return whether docker or CUDA finds what is chosen on a host with one GPU."""
+    return chosen in {"", "0", "all", "none", "void"}
 
 
 def _device(draft: Draft, setup: Setup, value: list[Any], item: SourceItem) -> None:
@@ -328,6 +335,9 @@ def scalar(text: str) -> str | int:
 def place_env(draft: Draft, setup: Setup) -> None:
     """Put the variables that are left into ``env``."""
     for name, (value, item) in setup.env.items():
+        if name in _WHICH_GPUS and not _is_first(value or ""):
+            draft.explain(item, "a Spark has one GPU, and the recipe takes it")
+            continue
         try:
             values.variable(name)
         except ValueError:

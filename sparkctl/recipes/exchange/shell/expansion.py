@@ -30,6 +30,9 @@ _FOLDER: Final = re.compile(
     )\s*""",
     re.VERBOSE,
 )
+_SLICE: Final = re.compile(r"[ ]*(-?[0-9]{1,6})[ ]*(?::[ ]*([0-9]{1,6})[ ]*)?")
+_INSTEAD: Final = frozenset({"+", ":+", "-", ":-"})
+_INDEX: Final = re.compile(r"-?[0-9]{1,6}")
 _FIELDS: Final = re.compile(r"(?:\ue000[^\ue001]*\ue001|[^\s\ue000])+")
 """What a shell splits a value into; what is unknown stays in one piece."""
 _SAID: Final = {"id -u": "UID", "id -g": "GID", "whoami": "USER", "id -un": "USER", "hostname": "HOSTNAME"}
@@ -148,18 +151,30 @@ class Expander:
             return None
         if part.name in _ALL and not part.operator:
             return self.positional
-        if part.item not in _ALL or (part.operator and part.operator not in {"+", ":+", "-", ":-"}):
+        if part.operator and part.operator not in _INSTEAD:
+            return self._changed(part)
+        if part.item not in _ALL:
             return None
         value = self._variables.get(part.name)
         if part.operator in {"+", ":+"}:
             argument = part.argument[0] if len(part.argument) == 1 else None
             nested = argument if isinstance(argument, Parameter) else None
             return (self._items(nested) or ()) if value and nested is not None else ()
-        if isinstance(value, tuple):
-            return value
-        if value is None and part.name not in self.empty:
-            self.empty[part.name] = None
-        return () if value is None else None
+        if value is None:
+            self.empty.setdefault(part.name, None)
+        return () if value is None else value if isinstance(value, tuple) else None
+
+    def _changed(self, part: Parameter) -> Sequence[Word] | None:
+        """Return the items of a list that an operator cuts one by one, or of which it takes some; None for one text."""
+        items = self._value(part)
+        if not isinstance(items, tuple) or not {part.name, part.item} & _ALL or part.operator == "@":
+            return None
+        if part.operator in {":?", "?"}:
+            return items
+        if part.operator != ":":
+            return [word._replace(text=self._cut(part, word.text)) for word in items]
+        chosen = _slice(items, self._argument(part), of_arguments=part.name in _ALL)
+        return [word._replace(text=unknown(part.name)) for word in items[:1]] if chosen is None else chosen
 
     def _left_to_the_caller(self, part: Parameter) -> bool:
         return not part.operator and self._variables.get(part.name) is None and _EXTRA.search(part.name) is not None
@@ -254,6 +269,16 @@ class Expander:
         return text
 
 
+def _slice(items: Sequence[Word], numbers: str, *, of_arguments: bool) -> Sequence[Word] | None:
+    """Return what ``:FIRST:COUNT`` takes of a list; None where that is not known. The first argument has number 1."""
+    match = _SLICE.fullmatch(numbers)
+    if match is None or (of_arguments and int(match[1]) == 0):
+        return None
+    first = int(match[1]) - (1 if of_arguments and int(match[1]) > 0 else 0)
+    chosen = items[first:] if first >= -len(items) else ()
+    return chosen if match[2] is None else chosen[: int(match[2])]
+
+
 def _quoted(text: str) -> str:
     """Return a text as ``${NAME@Q}`` has it."""
     return "'" + text.replace("'", "'\\''") + "'"
@@ -265,8 +290,8 @@ def _text(value: Value | None, part: Parameter) -> str | None:
         return value
     if part.item in _ALL or part.name in _ALL:
         return " ".join(word.text for word in value)
-    index = int(part.item) if _PLACE.fullmatch(part.item) else 0
-    return value[index].text if index < len(value) else None
+    index = int(part.item or 0) if not part.item or _INDEX.fullmatch(part.item) else None
+    return value[index].text if index is not None and -len(value) <= index < len(value) else None
 
 
 _SUM: Final = re.compile(r"\s*\$?\{?(\w+)\}?(?:\s*([-+*])\s*\$?\{?(\w+)\}?)?\s*", re.ASCII)

@@ -19,7 +19,7 @@ _WITH_VALUE: Final = {
     "ionice": frozenset({"-c", "-n"}),
     "stdbuf": frozenset[str](),
     "timeout": frozenset({"-s", "-k"}),
-    "numactl": frozenset[str](),
+    "numactl": frozenset({"-N", "-m", "-C", "-i", "-p", "--cpunodebind", "--membind", "--physcpubind", "--interleave"}),
     "taskset": frozenset({"-c"}),
     "nohup": frozenset[str](),
     "exec": frozenset({"-a"}),
@@ -27,7 +27,20 @@ _WITH_VALUE: Final = {
     "setsid": frozenset[str](),
     "time": frozenset[str](),
     "unbuffer": frozenset[str](),
+    "srun": frozenset({"-p", "-N", "-n", "-c", "-w", "-t", "-J", "--gpus", "--partition", "--gres", "--nodelist"}),
+    "systemd-run": frozenset({"-p", "-u", "-E", "-M", "-H", "--unit", "--property", "--setenv", "--slice", "--uid"}),
+    "uvx": frozenset({"--from", "--with", "-p", "--python", "--index-url", "--extra-index-url", "--torch-backend"}),
+    "$": frozenset[str](),
 }
+_RUNNERS: Final = {
+    **dict.fromkeys(("conda", "mamba", "micromamba"), frozenset({"-n", "-p", "--name", "--prefix", "--cwd"})),
+    **dict.fromkeys(("hatch", "pdm", "pipenv", "pixi", "poetry", "rye"), frozenset({"-e", "-p", "--project"})),
+    "uv": frozenset(
+        {"-p", "--python", "-w", "--with", "--with-requirements", "--extra", "--group", "--project", "--directory"}
+        | {"--env-file", "--index", "--index-url", "--extra-index-url", "--package", "--torch-backend"}
+    ),
+}
+"""What starts a command by ``NAME run COMMAND`` in an environment of Python's, with the options that take a value."""
 _ONE_MORE: Final = frozenset({"timeout", "taskset"})
 """Those with one word of their own before the command."""
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
@@ -56,6 +69,7 @@ _SSH_WITH_VALUE: Final = frozenset(
         "-w",
     ]
 )
+_ENGINES: Final = frozenset({"docker", "podman", "nerdctl"})
 _MULTIPLEXERS: Final = frozenset({"tmux", "screen"})
 
 
@@ -76,6 +90,8 @@ def unwrapped(words: Sequence[Word]) -> Unwrapped:
         if name in _WITH_VALUE:
             rest = _behind_options(rest, name)
             rest = rest[1:] if name in _ONE_MORE else rest
+        elif name in _RUNNERS and (behind := _run_by(rest, _RUNNERS[name])):
+            rest = behind
         elif _ASSIGNMENT.match(rest[0].text):
             key, _, value = rest[0].text.partition("=")
             environment.append((key, Word(value, rest[0].place)))
@@ -90,11 +106,24 @@ def base_name(text: str) -> str:
     return text.rpartition("/")[2]
 
 
-def _behind_options(rest: list[Word], name: str) -> list[Word]:
-    at = 1
+def _run_by(rest: list[Word], with_value: frozenset[str]) -> list[Word]:
+    """Return the command behind ``NAME run``; nothing where it runs none."""
+    at = _end_of_options(rest, 1, with_value)
+    if at >= len(rest) or rest[at].text != "run":
+        return []
+    return rest[_end_of_options(rest, at + 1, with_value) :]
+
+
+def _end_of_options(rest: Sequence[Word], at: int, with_value: frozenset[str]) -> int:
     while at < len(rest) and rest[at].text.startswith("-"):
-        takes = rest[at].text in _WITH_VALUE[name]
-        at += 2 if takes else 1
+        if rest[at].text == "--":
+            return at + 1
+        at += 2 if rest[at].text in with_value else 1
+    return at
+
+
+def _behind_options(rest: list[Word], name: str) -> list[Word]:
+    at = _end_of_options(rest, 1, _WITH_VALUE[name])
     # `taskset -c 0-3` has its word behind the option.
     return rest[at - 1 :] if name == "taskset" and at > 1 else rest[at:]
 
@@ -111,6 +140,9 @@ def shell_text(words: Sequence[Word]) -> Word | None:
             at += 2 if words[at].text in _SSH_WITH_VALUE else 1
         text = " ".join(word.text for word in words[at + 1 :])
         return Word(text, words[at + 1].place) if text else None
+    if name in _ENGINES and any(word.text == "exec" for word in words[1:4]):
+        shell = next((at for at, word in enumerate(words) if base_name(word.text) in _SHELLS), None)
+        return shell_text(words[shell:]) if shell is not None else None
     if name in _MULTIPLEXERS:
         return next((word for word in reversed(words) if " " in word.text), None)
     return None

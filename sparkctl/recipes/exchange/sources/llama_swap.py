@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FORM: Final = "llama-swap configuration"
 _MODELS: Final = re.compile(r"^models\s*:", re.MULTILINE)
-_COMMAND: Final = re.compile(r"^\s+[\"']?cmd[\"']?\s*:", re.MULTILINE)
+_COMMAND: Final = re.compile(r"(?:^\s+|[{,]\s*)[\"']?cmd[\"']?\s*:", re.MULTILINE)
 _MACRO: Final = re.compile(r"\$\{([A-Za-z0-9_.-]+)\}")
 _SCRIPTS: Final = (".sh", ".bash", ".py")
 _OTHER_SERVER: Final = re.compile(

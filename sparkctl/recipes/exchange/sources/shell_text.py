@@ -18,7 +18,8 @@ _SCRIPTS: Final = frozenset({"", ".sh", ".bash", ".zsh", ".txt", ".command", ".e
 _NO_SCRIPTS: Final = frozenset({"makefile", "dockerfile", "containerfile", "justfile", "license"})
 _FENCE: Final = re.compile(r"^([ \t>]*)(`{3,}|~{3,})[ \t]*([\w.+-]*)[^\n`]*$")
 _SHELLS: Final = frozenset({"", "bash", "sh", "shell", "console", "zsh", "shell-session", "text", "terminal", "code"})
-_PROMPT: Final = re.compile(r"^[ \t]*(?:[\w.@:~/-]*\$|>) (?=\S)")
+_PROMPT: Final = re.compile(r"^[ \t]*(?:[\w.@:~/-]*\$|>) +(?=\S)")
+_PASTED: Final = re.compile(r"\s*[\w.@:~/-]*\$ (?=\S)")
 _SHEBANG: Final = re.compile(r"#![^\n]*\b(?:bash|sh|zsh|dash)\b")
 _MOST_INDENTED: Final = 40
 
@@ -35,7 +36,10 @@ def may_be_shell(material: Material) -> bool:
 def shell_texts(material: Material) -> Iterator[ShellText]:
     """Yield the shell texts of a file."""
     if not is_document(material):
-        yield ShellText(cleaned(material.text), 1)
+        script = cleaned(material.text)
+        pasted = _PASTED.match(script) is not None
+        lines = [_PROMPT.sub("", line) if pasted else line for line in script.split("\n")]
+        yield ShellText("\n".join(lines), 1)
         return
     for language, text in blocks(material):
         if language in _SHELLS:

@@ -122,10 +122,14 @@ def _environment(lines: list[_UnitLine], material: Material) -> dict[str, str]:
                 name, _, value = word.text.partition("=")
                 found[name] = value
         elif line.key == "EnvironmentFile":
-            text = material.beside.get(posixpath.basename(line.value.lstrip("-")), "")
+            text = _beside(line, material) or ""
             pairs = (one.partition("=") for one in text.splitlines() if "=" in one and not one.lstrip().startswith("#"))
             found |= {name.strip(): value.strip().strip("'\"") for name, _, value in pairs}
     return found
+
+
+def _beside(line: _UnitLine, material: Material) -> str | None:
+    return material.beside.get(posixpath.basename(line.value.lstrip("-")))
 
 
 def _set_by(lines: list[_UnitLine], material: Material) -> Mapping[str, Word]:
@@ -139,7 +143,13 @@ def _set_by(lines: list[_UnitLine], material: Material) -> Mapping[str, Word]:
 
 def _words(line: _UnitLine, material: Material) -> tuple[Word, ...]:
     """Return the words of a value: systemd's quotes are those of a shell, but it expands nothing else here."""
-    text = _specified(line.value, material).replace(" \n", " \\\n").replace("$(", "\\$(").replace("`", "\\`")
+    text = (
+        _specified(line.value, material)
+        .replace("$$", "\\$")
+        .replace(" \n", " \\\n")
+        .replace("$(", "\\$(")
+        .replace("`", "\\`")
+    )
     read = script.read(material, [ShellText(f"words {_quoted(text)}", line.number)])
     return read.commands[0].words[1:] if read.commands else ()
 
@@ -171,6 +181,9 @@ def _leftovers(lines: list[_UnitLine], material: Material) -> Iterator[Leftover]
         if line.key in _LEFT:
             what = f"{line.key}={' '.join(line.value.split())[:80]}"
             yield Leftover(material.place(line.number), what, _LEFT[line.key])
+        elif line.key == "EnvironmentFile" and _beside(line, material) is None:
+            what, why = f"EnvironmentFile={line.value}", "its variables are not read: it is not beside the unit"
+            yield Leftover(material.place(line.number), what, why, "--var NAME=VALUE, for each that the command needs")
         elif line.key == "Restart" and line.value in _RESTARTS:
             why = "docker would restart it without asking whether it has room; `sparkctl agent` does so as a stack says"
             needs = f"container: {{restart: {_RESTARTS[line.value]}}}, or a stack with restart"

@@ -58,6 +58,7 @@ def keys(options: str = "", flags: str = "", image: str = IMAGE, model: str = f"
         ("-p 127.0.0.1:8003:8000", "serve", {"name": REPO, "port": 8003, "bind": "127.0.0.1"}),
         ("--network host", "serve", {"name": REPO, "port": 8000, "bind": EVERYWHERE}),
         ("--gpus '\"device=0\"'", "gpus", "0"),
+        ("--gpus '\"device=GPU-0a,GPU-0b\"'", "gpus", "all"),
         ("--device nvidia.com/gpu=all", "gpus", "cdi:nvidia.com/gpu=all"),
     ],
 )
@@ -175,6 +176,67 @@ def test_what_gives_power_over_the_host_is_taken_over_only_when_it_is_allowed_an
     assert container["devices"] == ["/dev/fuse"]
     assert container["mounts"] == ["/var/run/docker.sock:/var/run/docker.sock:rw"]
     assert len([note for note in made.notes if "--allow" in note]) == len(allowed)
+
+
+@pytest.mark.parametrize("folder", ["/", "/run", "/var/run/", "//var/run/../run", "/run/podman/podman.sock"])
+def test_a_folder_that_holds_a_socket_of_the_engine_is_taken_as_the_socket(folder: str) -> None:
+    made = usable(f"docker run --gpus all -v {folder}:/host {IMAGE} --model {REPO}")
+    assert "container" not in made.keys
+    assert [left.needs for left in made.leftovers] == ["--allow docker-socket"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--label token={0}",
+        "--label password={1}",
+        "{image} --otlp-traces-endpoint http://me:{1}@host",
+        "{image} --allowed-origins '[\"http://me:{1}@host\"]'",
+        '{image} --override-generation-config \'{{"api_key": "{1}"}}\'',
+        "{image} stray --hf-token={1}",
+        "-e HTTP_PROXY=http://me:{1}@host",
+    ],
+)
+def test_no_secret_of_the_source_is_in_the_recipe_or_in_what_is_said_of_it(text: str) -> None:
+    secrets = ("hf_" + "aB3" * 6, "hunter2hunter2")
+    filled = text.format(*secrets, image=f"{IMAGE} --model {REPO}")
+    made = usable(f"docker run --gpus all {filled}{'' if IMAGE in filled else f' {IMAGE} --model {REPO}'}")
+    told = repr(made) + recipe_text(made, "run.sh")
+    assert not [secret for secret in secrets if secret in told]
+
+
+def test_which_gpus_another_host_had_is_not_taken_over_and_that_is_said() -> None:
+    options = "--gpus device=1 -e CUDA_VISIBLE_DEVICES=1 -e NVIDIA_VISIBLE_DEVICES=all"
+    made = usable(f"docker run {options} {IMAGE} --model {REPO}")
+    assert made.keys["gpus"] == "all"
+    assert made.keys["env"] == {"NVIDIA_VISIBLE_DEVICES": "all"}
+    assert "--gpus device=1: a Spark has one GPU" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "uv run --with vllm",
+        "uvx --from vllm",
+        "conda run --no-capture-output -n vllm",
+        "poetry run",
+        "numactl -N 0 --membind 0",
+        "srun --gpus 1",
+        "$",
+        "me@spark:~$",
+    ],
+)
+def test_what_starts_a_command_in_an_environment_of_its_own_hides_no_server(before: str) -> None:
+    assert usable(f"{before} vllm serve {REPO} \\\n  --max-num-seqs 3").keys["limits"]["sequences"] == 3  # type: ignore[index]
+
+
+def test_a_terminal_that_was_pasted_is_read_without_its_prompts() -> None:
+    made = usable(f"$ docker run --gpus all {IMAGE} --model {REPO} \\\n>   --max-num-seqs 3")
+    assert made.keys["limits"]["sequences"] == 3  # type: ignore[index]
+
+
+def test_a_server_that_docker_exec_starts_in_a_shell_is_found() -> None:
+    assert usable(f"docker exec -d box bash -c 'vllm serve {REPO} --port 9'").keys["serve"]["port"] == 9  # type: ignore[index]
 
 
 def test_several_ranks_are_one_gpu_of_a_spark_and_that_is_said() -> None:

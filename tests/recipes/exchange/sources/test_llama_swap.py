@@ -131,3 +131,7 @@ def test_it_is_recognised_by_models_with_commands() -> None:
     """Not a compose file, and not a list of models."""
     assert recognises(Material(CONFIG, "c.yaml"))
     assert not recognises(Material("models:\n  - name: x\n", "c.yaml"))
+
+
+def test_a_configuration_in_braces_is_recognised() -> None:
+    assert recognises(Material('models:\n  "a": {cmd: "vllm serve a/b --port ${PORT}"}\n', "c.yaml"))

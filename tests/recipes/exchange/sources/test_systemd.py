@@ -36,7 +36,7 @@ def test_a_unit_is_a_recipe_and_what_systemd_does_beside_it_stays_over() -> None
     assert made.keys["secrets"] == ["HF_TOKEN"]
     assert made.keys["serve"] == {"name": "a", "aliases": ["b", "c;d"], "port": 8003, "bind": "0.0.0.0"}  # noqa: S104
     assert [(left.place.line, left.what.partition("=")[0]) for left in made.leftovers] == [
-        (9, "ExecStartPre"), (15, "Restart"),
+        (8, "EnvironmentFile"), (9, "ExecStartPre"), (15, "Restart"),
     ]  # fmt: skip
     assert "hf_secret" not in repr(made)
 
@@ -48,6 +48,11 @@ def test_a_server_that_no_container_holds_has_the_units_variables() -> None:
     assert made.keys["serve"]["port"] == 9  # type: ignore[index]
     shell = "[Service]\nExecStart=/bin/bash -c 'exec vllm serve a/b'\n"
     assert one(shell, "shell.service").keys["model"] == {"repo": "a/b"}
+
+
+def test_a_doubled_dollar_is_a_dollar() -> None:
+    text = "[Service]\nExecStart=docker run vllm/vllm-openai:v0.32.0 --model a/b --chat-template $$x\n"
+    assert one(text, "x.service").keys["args"] == {"chat-template": "$x"}
 
 
 def test_an_instance_has_no_name_here_and_another_program_is_refused() -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.shell.script import ShellText
 
 _SERVICES: Final = re.compile(r"^(?:services|\"services\"|'services')[ \t]*:", re.MULTILINE)
-_A_SERVICE: Final = re.compile(r"^[ \t]+(?:image|build|extends|command)[ \t]*:", re.MULTILINE)
+_A_SERVICE: Final = re.compile(
+    r"(?:^[ \t]+|[{,][ \t]*)[\"']?(?:image|build|extends|command)[\"']?[ \t]*:", re.MULTILINE
+)
 PROFILES: Final = "COMPOSE_PROFILES"
 """The variable by which docker compose, and ``--var``, name profiles: names with commas between them, or ``*``."""
 
