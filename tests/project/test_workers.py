@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.engine_fixtures import ENGINES
 from tests.support.thorough import SHARE, THOROUGH, Share, pairs
-from tests.support.workers import ORDER, VLLM, rank, unit_of
+from tests.support.workers import CLIENTS, ORDER, VLLM, rank, unit_of
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ from tests.support.workers import ORDER, VLLM, rank, unit_of
         ("tests/world/docker/test_engine.py::TestDockerEngine::test_r[first]", ORDER[2]),
         ("tests/operations/test_killed_on_docker.py::test_d[first-up --replace]", ORDER[2]),
         ("tests/cli/test_size.py::test_e[first]", "tests/cli/test_size.py"),
+        ("tests/world/door/test_official_clients.py::test_g", CLIENTS),
+        ("tests/world/sim/test_server.py::test_h", CLIENTS),
     ],
 )
 def test_what_shares_a_server_or_an_engine_shares_a_worker(nodeid: str, unit: str) -> None:

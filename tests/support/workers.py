@@ -42,6 +42,8 @@ COLLECTING = "SPARKCTL_TEST_COLLECTING"
 FIRST_WORKER = "gw0"
 COLLECTED_S = 60
 """So long the others wait for it at most."""
+CLIENTS = "tests/world/sim/test_server.py"
+"""One of two files that import the official clients, which takes 3 s of CPU: they go to one worker."""
 SHIPPED_PORTS = "the ports of the shipped recipes"
 """One test at a time has them (the fixture shipped_ports): those that want them go to one worker."""
 ORDER = (
@@ -56,7 +58,7 @@ ORDER = (
     "tests/fuzz/test_fuzz.py",
     "tests/world/sim/test_sim_contract.py",
     "tests/world/sim/test_engine.py",
-    "tests/world/sim/test_server.py",
+    CLIENTS,
 )
 """What takes the longest, by a run on two cores."""
 
@@ -69,6 +71,8 @@ def unit_of(nodeid: str) -> str:
     if file.endswith("_on_docker.py") or file.startswith(ADAPTER) or file == SECRETS:
         new = ENGINES["new"].host and not re.search(r"\[first[]-]", nodeid)
         return ORDER[1] if new else ORDER[2]
+    if file == "tests/world/door/test_official_clients.py":
+        return CLIENTS
     return SHIPPED_PORTS if file in {"tests/project/test_readme.py", "tests/operations/test_spark.py"} else file
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.base import document
 from sparkctl.base.errors import InputError, ProblemsError
 from sparkctl.base.validation import validate
-from sparkctl.recipes.exchange.exports import yaml_text
+from sparkctl.recipes.exchange import yaml_text
 from sparkctl.recipes.exchange.fields.file_text import stack_text
 from sparkctl.recipes.exchange.launch import Leftover
 from sparkctl.recipes.exchange.stacked import LOOPBACK, KnownRecipe, stack_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
-from sparkctl.recipes.exchange.exports.yaml_text import document, noted
+from sparkctl.recipes.exchange.yaml_text import document, noted
 from sparkctl.world.docker_run import resources, values
 
 if TYPE_CHECKING:

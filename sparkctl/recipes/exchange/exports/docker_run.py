@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.recipes.exchange.comments import comment
 from sparkctl.recipes.exchange.exports import promises
-from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
 

@@ -7,12 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.base.shown import unseen
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.world.spec import Port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sparkctl.planning.box.declared import DeclaredRoute, DeclaredService
     from sparkctl.vllm.kinds import ServerKind
@@ -196,31 +195,6 @@ class Export(NamedTuple):
 
     files: tuple[ExportedFile, ...]
     notes: tuple[str, ...] = ()
-
-
-_WIDTH: Final = 118
-
-
-def wrapped(text: str, width: int = _WIDTH) -> Iterator[str]:
-    """Yield the lines of a comment, no longer than ``width`` unless it is one word; what is not seen is left out."""
-    line = ""
-    for word in "".join(" " if one.isspace() or unseen(one) else one for one in text).split():
-        if line and len(line) + 1 + len(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    if line:
-        yield line
-
-
-def comment(*sentences: str, mark: str = "# ") -> list[str]:
-    """Return sentences as lines of comments, each beginning a line; a command, which begins with "$ ", stays whole."""
-    found: list[str] = []
-    for sentence in sentences:
-        width = 2**20 if sentence.startswith("$ ") else _WIDTH - len(mark)
-        found += [f"{mark}{line}".rstrip() for line in wrapped(sentence.removeprefix("$ "), width)]
-    return found
 
 
 def refuse_unwritable(service: str, words: Sequence[str], tool: str) -> None:

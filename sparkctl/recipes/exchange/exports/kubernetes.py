@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
+from sparkctl.recipes.exchange.comments import comment
 from sparkctl.recipes.exchange.exports import promises
-from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.pod import container, pod_options, unsaid
-from sparkctl.recipes.exchange.exports.yaml_text import document, noted
+from sparkctl.recipes.exchange.yaml_text import document, noted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
-from sparkctl.recipes.exchange.exports.yaml_text import document, noted
+from sparkctl.recipes.exchange.yaml_text import document, noted
 from sparkctl.vllm.kinds import ServerKind
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.docker_run import foreground, left_out
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.litellm import asked_by
-from sparkctl.recipes.exchange.exports.yaml_text import document, lines, noted
+from sparkctl.recipes.exchange.yaml_text import document, lines, noted
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:

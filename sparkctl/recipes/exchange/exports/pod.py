@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.exports import promises
-from sparkctl.recipes.exchange.exports.yaml_text import noted
+from sparkctl.recipes.exchange.yaml_text import noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,9 +11,10 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
+from sparkctl.recipes.exchange.comments import comment
 from sparkctl.recipes.exchange.exports import promises, systemd
 from sparkctl.recipes.exchange.exports.docker_run import about
-from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar, resources
 from sparkctl.world.docker_run.spelling import quote

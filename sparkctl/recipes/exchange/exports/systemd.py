@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.shown import one_line
+from sparkctl.recipes.exchange.comments import comment
 from sparkctl.recipes.exchange.exports import promises
 from sparkctl.recipes.exchange.exports.docker_run import about, foreground, left_out
-from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile, comment
+from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
 from sparkctl.recipes.exchange.exports.systemd_words import joined, quoted
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import shown
-from sparkctl.recipes.exchange.exports import yaml_text
+from sparkctl.recipes.exchange import yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

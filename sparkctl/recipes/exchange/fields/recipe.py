@@ -184,7 +184,7 @@ def _published(draft: Draft, setup: Setup, number: int) -> None:
     one, item = of_server[0]
     if one.host_port is not None:
         draft.put(("serve", "port"), one.host_port, item)
-    _bind(draft, one.host_ip or "0.0.0.0", item)  # noqa: S104
+    _bind(draft, one.host_ip or "0.0.0.0", item)  # noqa: S104  (as docker has it)
 
 
 def _bind(draft: Draft, address: str, item: SourceItem | None) -> None:

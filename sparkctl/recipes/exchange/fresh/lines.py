@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sparkctl.recipes.exchange import yaml_text
+from sparkctl.recipes.exchange.comments import wrapped
 from sparkctl.recipes.exchange.fields.made import plain
 
 if TYPE_CHECKING:
@@ -71,21 +72,14 @@ def _map(keys: Mapping[str, object], path: tuple[str, ...], comments: Mapping[tu
 def _comments(sentences: Sequence[str], depth: int) -> Iterator[str]:
     indent = "  " * depth
     for sentence in sentences:
-        one_line = "".join(char if char.isprintable() else " " for char in " ".join(sentence.split()))
-        for line in textwrap.wrap(one_line, _WIDTH - len(indent), break_long_words=False, break_on_hyphens=False):
-            yield f"{indent}# {line}"
+        yield from (f"{indent}# {line}" for line in wrapped(sentence, _WIDTH - len(indent)))
 
 
 def _scalar(text: str) -> str:
     """Return a text as it is where YAML reads it as a text, else in quotes, with no character that is not seen."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    shown = (char if char.isprintable() and char not in '"\\' else _escaped(char) for char in text)
-    return f'"{"".join(shown)}"'
-
-
-def _escaped(char: str) -> str:
-    return f"\\{char}" if char in '"\\' else f"\\U{ord(char):08x}"
+    return yaml_text.quoted(text)
 
 
 def _flow(value: object) -> str:

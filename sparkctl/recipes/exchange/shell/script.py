@@ -356,7 +356,7 @@ class _ScriptReading:
         self._open_files.discard(path)
 
     def _shift(self, words: Sequence[Word]) -> None:
-        count = int(words[1].text) if len(words) > 1 and words[1].text.isdigit() and len(words[1].text) < 4 else 1  # noqa: PLR2004
+        count = int(words[1].text) if len(words) > 1 and words[1].text.isdigit() and len(words[1].text) < 4 else 1  # noqa: PLR2004  (no list of words is as long)
         self.expander.positional = self.expander.positional[count:]
 
     def _set(self, words: Sequence[Word]) -> None:

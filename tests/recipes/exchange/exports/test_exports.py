@@ -17,8 +17,8 @@ from sparkctl.planning.box.declared import DeclaredRoute, StartMode
 from sparkctl.recipes.exchange.exports.exported import CarriedMod, ExportTarget
 from sparkctl.recipes.exchange.exports.systemd_words import joined
 from sparkctl.recipes.exchange.exports.written import WRITERS, written
-from sparkctl.recipes.exchange.exports.yaml_text import document as yaml_document
-from sparkctl.recipes.exchange.exports.yaml_text import lines, noted
+from sparkctl.recipes.exchange.yaml_text import document as yaml_document
+from sparkctl.recipes.exchange.yaml_text import lines, noted
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import split
 from sparkctl.world.spec import ContainerSpec, Device, GpuRequest, HealthCheck, Mount, Port, Ulimit

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.shown import unseen
-from sparkctl.recipes.exchange.exports.exported import comment
+from sparkctl.recipes.exchange.comments import comment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,11 @@ def scalar(value: object) -> str:
         return text
     if '"' in text and "\n" not in text and not unseen(text):
         return "'" + text.replace("'", "''") + "'"
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Return a text in double quotes; what is not seen is an escape."""
     return '"' + "".join(_ESCAPES.get(one) or (_escaped(one) if unseen(one) else one) for one in text) + '"'
 
 
