@@ -30,6 +30,8 @@ def read(world: World, model: str) -> ModelMaterial:
     Raises:
         InputError: it is neither, the hub refuses or does not answer, or a file is not what it claims.
     """
+    if not model:
+        raise InputError("the model has no name", hint="name a folder, or a repository: owner/name")
     folder = named_file.from_home(model)
     refuse_partial(folder)
     if regular_file.is_folder(folder):

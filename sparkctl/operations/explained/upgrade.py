@@ -80,7 +80,7 @@ def _target(world: World, to: str, vllm: str | None) -> _Target:
         return _Target(vllm or _of_image(world, to), to)
     if vllm is not None and vllm != to:
         raise InputError(f"--vllm {vllm} is for an image, found --to {to}", hint="name the image: --to IMAGE")
-    return _Target(to, None)
+    return _Target(to.removeprefix("v"), None)
 
 
 def _is_version(text: str) -> bool:

@@ -186,6 +186,7 @@ def test_a_hub_that_does_not_answer_is_one_line_unless_the_model_is_known(spark:
     assert "model facts gemma-4-e4b; the hub did not answer" in row["text"]
     assert any(line["key"] == "args.tool-call-parser" and line["guessed"] for line in row["lines"])
     assert "no folder, and no name of a repository" in spark.run("new", "nothing").expect(2).err
+    assert "the model has no name" in spark.run("new", "").expect(2).err
 
 
 @pytest.mark.parametrize("name", ["gemma4-26b-mm", "gpt-oss-20b", "nemotron-3-nano-30b-a3b-nvfp4", "glm-4.7-flash"])

@@ -72,6 +72,7 @@ def test_the_image_of_a_release_follows_its_tag(spark: FakeSpark) -> None:
     found = changes(spark, "tiny", "--to", "0.22.1")
     assert found["after"]["image"] == "vllm/vllm-openai:v0.22.1"
     assert found["note"] is None
+    assert changes(spark, "tiny", "--to", "v0.22.1") == found
     assert {"before": "vllm/vllm-openai:v0.20.2", "after": "vllm/vllm-openai:v0.22.1"} in found["words"]
     assert found["announced"] == ["VLLM_USE_FLASHINFER_MOE_FP4 is going to be removed (v0.23); use --moe-backend"]
     assert any(line.startswith("--moe-backend has ") for line in found["choices"])
