@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sparkctl.base.declarations import Declaration, Duration, Finding, NearPath, is_name, wrong
 from sparkctl.base.validation import nearest
-from sparkctl.planning.box.declared import USUAL_GATEWAY
+from sparkctl.planning.box.usual import USUAL
 from sparkctl.recipes import values
 
 if TYPE_CHECKING:
@@ -75,16 +75,16 @@ class StackGateway(Declaration):
     """Where the gateway listens, and how long and how many wait at it."""
 
     bind: Annotated[str, AfterValidator(values.address)] = Field(
-        USUAL_GATEWAY.bind, description="the address on this host; others than its own want keys (`sparkctl keys`)"
+        USUAL.bind, description="the address on this host; others than its own want keys (`sparkctl keys`)"
     )
-    port: int = Field(USUAL_GATEWAY.port, ge=1, le=65535, description="the port on this host")
+    port: int = Field(USUAL.port, ge=1, le=65535, description="the port on this host")
     wait: Duration = Field(
-        USUAL_GATEWAY.wait_s, description="how long a request waits at most; official clients give up after 600 s"
+        USUAL.wait_s, description="how long a request waits at most; official clients give up after 600 s"
     )
     queue: int = Field(
-        USUAL_GATEWAY.queue, ge=0, description="so many requests wait for one service; each further one gets 429"
+        USUAL.queue, ge=0, description="so many requests wait for one service; each further one gets 429"
     )
-    comments: bool = Field(default=True, description="a stream that waits is told what for, as comments")
+    comments: bool = Field(default=USUAL.comments, description="a stream that waits is told what for, as comments")
     certificate: NearPath | None = Field(
         None, description="for https: a file with the certificate and its chain (PEM), from /, ~/ or the stack's folder"
     )

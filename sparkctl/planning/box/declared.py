@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from sparkctl.planning.box.usual import USUAL
+
 
 class StartMode(StrEnum):
     """When a service of a stack runs."""
@@ -88,9 +90,4 @@ class DeclaredGateway:
     open: bool = False
 
 
-USUAL_GATEWAY: Final = DeclaredGateway("127.0.0.1", 8090, wait_s=540.0, queue=16, comments=True)
-"""The gateway of a stack whose file says nothing more of one. All are choices.
-
-The wait is below the 600 s after which the official clients give up a silent connection (openai 3.57, anthropic 2.14);
-ports that follow from a service's name are 8100 to 8899, and 8000 and 8080 are what other servers take.
-"""
+USUAL_GATEWAY: Final = DeclaredGateway(*USUAL)

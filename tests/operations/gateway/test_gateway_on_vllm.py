@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from sparkctl.base.units import GIB
 from tests.support.command_line import free_port, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import openai
 
@@ -30,6 +31,7 @@ services:
 """
 KV = "memory: {kv: 3 GiB}\n"
 COMMENT = ": sparkctl starting"
+Answer = TypeVar("Answer")
 
 
 @pytest.fixture
@@ -57,6 +59,17 @@ def gateway(machine: Machine, pair: tuple[str, str]) -> Iterator[tuple[Command, 
     machine.run("down", *pair)
 
 
+def when_others_have_left(ask: Callable[[], Answer]) -> Answer:
+    """Return what is answered, asked again while services of other tests have claimed the memory that is missing."""
+    while True:
+        try:
+            return ask()
+        except openai.InternalServerError as error:
+            if "does not fit" not in str(error) or "claimed by t" not in str(error):
+                raise
+            time.sleep(1)
+
+
 def test_a_cold_start_and_an_eviction_by_requests_alone(
     machine: Machine, pair: tuple[str, str], gateway: tuple[Command, str]
 ) -> None:
@@ -77,7 +90,9 @@ def test_a_cold_start_and_an_eviction_by_requests_alone(
     assert all(line.startswith("data: {") for line in lines[len(told) : -1])
 
     # The other one has no room beside it, and the first goes for it by what both take.
-    answered = client.completions.with_raw_response.create(model="second", prompt="1 2 3", max_tokens=4)
+    answered = when_others_have_left(
+        lambda: client.completions.with_raw_response.create(model="second", prompt="1 2 3", max_tokens=4)
+    )
     assert answered.headers["x-sparkctl-model"] == second
     assert answered.parse().usage.completion_tokens == 4  # type: ignore[union-attr]
     there = machine.docker("ps", "--filter", f"name={machine.prefix}-gw", "--format", "{{.Names}}").split()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sparkctl.planning.box.declared import USUAL_GATEWAY
+from sparkctl.planning.box.usual import USUAL
 
-WAIT_S: Final = USUAL_GATEWAY.wait_s
+WAIT_S: Final = USUAL.wait_s
 """How long a request waits at most, where the gateway's stack does not say it."""
 
 
