@@ -10,7 +10,7 @@ from sparkctl.recipes.exchange.fields.options import Setup, variable
 from sparkctl.recipes.exchange.launch import Word
 from sparkctl.recipes.exchange.material import Material, as_written
 from sparkctl.recipes.exchange.shell import script
-from sparkctl.recipes.exchange.shell.wrappers import base_name, shell_text, unwrapped
+from sparkctl.recipes.exchange.shell.wrappers import BEFORE, base_name, shell_text, unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +105,7 @@ def _without_shell(draft: Draft, setup: Setup, words: Sequence[Word]) -> tuple[W
         inner = unwrapped(words)
         for name, value in inner.environment:
             variable(draft, setup, name, value.text, SourceItem(value.place, f"{name}=…"))
+        _leave_before(draft, inner.before)
         return inner.words
     return _of_shell(draft, setup, text)
 
@@ -124,12 +125,18 @@ def _of_shell(draft: Draft, setup: Setup, text: Word) -> tuple[Word, ...] | None
         return None
     for name, value in servers[0].environment:
         variable(draft, setup, name, value.text, SourceItem(value.place, f"export {name}"))
+    _leave_before(draft, servers[0].before)
     for one in read.commands:
         if one is not servers[0]:
             _other(draft, one.words, one.place)
     for word in read.unread:
         draft.leave(SourceItem(word.place, f"source {as_written(word.text)}"), "the image's own file is not read", None)
     return servers[0].words
+
+
+def _leave_before(draft: Draft, before: Sequence[Word]) -> None:
+    for word in before:
+        draft.leave(SourceItem(word.place, as_written(word.text)), BEFORE, "an image whose entrypoint does it")
 
 
 def _other(draft: Draft, words: Sequence[Word], place: Place) -> None:

@@ -48,6 +48,7 @@ class ShellCommand(NamedTuple):
     """One command of a script: ``environment`` is what the script exports to it, ``within`` where it stands.
 
     ``empty`` are variables among its words that a script leaves to its caller, and that were taken as empty.
+    ``before`` is what stood before it and would change how it runs, such as ``taskset -c 0-3``.
     """
 
     words: tuple[Word, ...]
@@ -55,6 +56,7 @@ class ShellCommand(NamedTuple):
     environment: tuple[tuple[str, Word], ...] = ()
     within: str = ""
     empty: tuple[str, ...] = ()
+    before: tuple[Word, ...] = ()
 
 
 class Read(NamedTuple):
@@ -272,7 +274,7 @@ class _ScriptReading:
         given = tuple((environment | dict(inner.environment)).items())
         if inner.text is not None and _INTERESTING.search(inner.text.text):
             self.nested(inner.text.text, inner.text.place.line, self._within)
-        self.commands.append(command._replace(words=inner.words, environment=given))
+        self.commands.append(command._replace(words=inner.words, environment=given, before=inner.before))
         first = inner.words[0].text if inner.words else ""
         for document in simple.here:
             self._here(document, first)

@@ -1,4 +1,4 @@
-"""What stands before a command and does not change it: sudo, env, nohup, ``bash -c``, ssh and others."""
+"""What stands before a command: sudo, env, nohup, numactl, ``uv run``, ``bash -c``, ssh and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sparkctl.recipes.exchange.launch import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _ASSIGNMENT: Final = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
 _WITH_VALUE: Final = {
@@ -43,6 +43,10 @@ _RUNNERS: Final = {
 """What starts a command by ``NAME run COMMAND`` in an environment of Python's, with the options that take a value."""
 _ONE_MORE: Final = frozenset({"timeout", "taskset"})
 """Those with one word of their own before the command."""
+_OF_THE_SCRIPT: Final = frozenset({"$", "command", "exec", "nohup", "setsid", "stdbuf", "time", "unbuffer"})
+"""What they do is over with the script, whatever their options."""
+_AS_WITHOUT: Final = frozenset({"-E", "-H", "-n", "-S"})
+"""Options of sudo that change nothing of what it starts as root."""
 _SHELLS: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
 _TEXT_OPTION: Final = re.compile(r"-[a-z]*c")
 _SSH_WITH_VALUE: Final = frozenset(
@@ -73,24 +77,36 @@ _ENGINES: Final = frozenset({"docker", "podman", "nerdctl"})
 _MULTIPLEXERS: Final = frozenset({"tmux", "screen"})
 
 
+BEFORE: Final = "it stands before the command, and a recipe says only what the container starts"
+"""Why what counts of it stays over."""
+
+
 class Unwrapped(NamedTuple):
-    """A command without what stands before it; ``text`` is what another shell would read instead of it."""
+    """A command without what stands before it; ``text`` is what another shell would read instead of it.
+
+    ``before`` is what stood there and would change how the command runs, a text for each: ``taskset -c 0-3``.
+    """
 
     words: tuple[Word, ...]
     environment: tuple[tuple[str, Word], ...] = ()
     text: Word | None = None
+    before: tuple[Word, ...] = ()
 
 
 def unwrapped(words: Sequence[Word]) -> Unwrapped:
     """Return the command that the words start."""
     rest = list(words)
     environment: list[tuple[str, Word]] = []
+    before: list[Word] = []
     while rest:
         name = base_name(rest[0].text)
         if name in _WITH_VALUE:
-            rest = _behind_options(rest, name)
-            rest = rest[1:] if name in _ONE_MORE else rest
+            behind = _behind_options(rest, name)
+            behind = behind[1:] if name in _ONE_MORE else behind
+            before += _that_counts(name, rest[: len(rest) - len(behind)])
+            rest = behind
         elif name in _RUNNERS and (behind := _run_by(rest, _RUNNERS[name])):
+            before += _that_counts(name, rest[: len(rest) - len(behind)])
             rest = behind
         elif _ASSIGNMENT.match(rest[0].text):
             key, _, value = rest[0].text.partition("=")
@@ -98,7 +114,14 @@ def unwrapped(words: Sequence[Word]) -> Unwrapped:
             rest = rest[1:]
         else:
             break
-    return Unwrapped(tuple(rest), tuple(environment), shell_text(rest))
+    return Unwrapped(tuple(rest), tuple(environment), shell_text(rest), tuple(before))
+
+
+def _that_counts(name: str, words: Sequence[Word]) -> Iterator[Word]:
+    """Yield what stands before a command as one text, where it changes how that runs."""
+    own = [word.text for word in words[1:] if not (name == "sudo" and word.text in _AS_WITHOUT)]
+    if own and name not in _OF_THE_SCRIPT:
+        yield Word(" ".join(word.text for word in words), words[0].place)
 
 
 def base_name(text: str) -> str:

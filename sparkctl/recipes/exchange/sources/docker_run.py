@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError, Place
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
-from sparkctl.recipes.exchange.material import unknowns
-from sparkctl.recipes.exchange.shell.wrappers import base_name
+from sparkctl.recipes.exchange.material import as_written, unknowns
+from sparkctl.recipes.exchange.shell.wrappers import BEFORE, base_name
 from sparkctl.world.docker_run import grammar
 
 if TYPE_CHECKING:
@@ -71,13 +71,15 @@ def launch(command: ShellCommand, material: Material) -> Launch | None:
         options=tuple(_options(rest, given, dict(command.environment), material)),
         image=rest[image],
         command=rest[image + 1 :],
-        leftovers=tuple(left_empty(command)),
+        leftovers=tuple(left_over(command)),
         notes=(f"it stands in {command.within}",) if command.within else (),
     )
 
 
-def left_empty(command: ShellCommand) -> Iterator[Leftover]:
-    """Yield the variables of a command that nothing gives a value."""
+def left_over(command: ShellCommand) -> Iterator[Leftover]:
+    """Yield what stood before a command, and its variables that nothing gives a value."""
+    for word in command.before:
+        yield Leftover(word.place, as_written(word.text), BEFORE)
     for name in command.empty:
         why = "nothing gives it a value here: it was taken as empty, as a shell does"
         yield Leftover(command.place, f"${{{name}}}", why, f"--var {name}=VALUE")

@@ -241,14 +241,16 @@ def _started(
 ) -> Launch:
     """Return the launch of a command, or of the one that it has a shell start."""
     inner = unwrapped(words)
-    command = ShellCommand(inner.words, place, (*environment, *inner.environment))
+    command = ShellCommand(inner.words, place, (*environment, *inner.environment), before=inner.before)
     if inner.text is not None:
         given = {name: value.text for name, value in command.environment}
         text = Material(inner.text.text, material.file, {**material.variables, **given}, material.beside)
         read_commands = script.read(text, [script.ShellText(text.text, inner.text.place.line)]).commands
         servers = [one for one in read_commands if docker_run.behind_verb(one.words) or serving(one.words) is not None]
         command = next(iter(servers), command)
-        command = command._replace(environment=(*environment, *command.environment))
+        command = command._replace(
+            environment=(*environment, *command.environment), before=(*inner.before, *command.before)
+        )
     found = docker_run.launch(command, material) or serve.launch(command)
     if found is None:
         shown = base_name(command.words[0].text) if command.words else "nothing"

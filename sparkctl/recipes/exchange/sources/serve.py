@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.recipes.exchange.fields.recipe import BARE
 from sparkctl.recipes.exchange.fields.server import serving
 from sparkctl.recipes.exchange.launch import Launch, Word
-from sparkctl.recipes.exchange.shell.wrappers import unwrapped
-from sparkctl.recipes.exchange.sources.docker_run import behind_engine, left_empty
+from sparkctl.recipes.exchange.shell.wrappers import Unwrapped, unwrapped
+from sparkctl.recipes.exchange.sources.docker_run import behind_engine, left_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ _OF_THE_SHELL: Final = frozenset({"PATH", "HOME", "PWD", "LD_LIBRARY_PATH", "PYT
 
 def launch(command: ShellCommand) -> Launch | None:
     """Return the launch of a command; None where it starts no server of vLLM."""
-    words = inside(command.words)
+    inner = inside(command.words)
+    words = inner.words
     if serving(words) is None:
         return None
     options = tuple(
@@ -32,17 +33,18 @@ def launch(command: ShellCommand) -> Launch | None:
     notes = (f"it stands in {command.within}",) if command.within else ()
     if words != command.words:
         notes = (*notes, "it is started in a container that is there already: the recipe starts its own")
-    return Launch("", BARE, command.place, options, None, words, leftovers=tuple(left_empty(command)), notes=notes)
+    left = tuple(left_over(command._replace(before=(*command.before, *inner.before))))
+    return Launch("", BARE, command.place, options, None, words, leftovers=left, notes=notes)
 
 
-def inside(words: Sequence[Word]) -> tuple[Word, ...]:
+def inside(words: Sequence[Word]) -> Unwrapped:
     """Return the command that ``docker exec`` runs; of another command the words themselves."""
     rest = behind_engine(words)
     if rest and rest[0].text == "compose":
         rest = rest[1:]
     if not rest or rest[0].text != "exec":
-        return tuple(words)
+        return Unwrapped(tuple(words))
     at = 1
     while at < len(rest) and rest[at].text.startswith("-"):
         at += 2 if rest[at].text in _EXEC_WITH_VALUE else 1
-    return unwrapped(rest[at + 1 :]).words
+    return unwrapped(rest[at + 1 :])

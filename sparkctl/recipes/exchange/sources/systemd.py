@@ -166,9 +166,12 @@ def _started(start: _UnitLine, material: Material, environment: Mapping[str, Wor
     inner = unwrapped(words)
     if inner.text is not None:
         read = script.read(material, [ShellText(inner.text.text, start.number)])
-        commands = [one._replace(environment=(*given, *one.environment)) for one in read.commands]
+        commands = [
+            one._replace(environment=(*given, *one.environment), before=(*inner.before, *one.before))
+            for one in read.commands
+        ]
     else:
-        commands = [command._replace(words=inner.words)]
+        commands = [command._replace(words=inner.words, before=inner.before)]
     for one in commands:
         launch = docker_run.launch(one, material) or serve.launch(one)
         if launch is not None:

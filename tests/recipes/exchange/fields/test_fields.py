@@ -230,6 +230,12 @@ def test_what_starts_a_command_in_an_environment_of_its_own_hides_no_server(befo
     assert usable(f"{before} vllm serve {REPO} \\\n  --max-num-seqs 3").keys["limits"]["sequences"] == 3  # type: ignore[index]
 
 
+@pytest.mark.parametrize("started", ["taskset -c 0-3 {}", "bash -c 'taskset -c 0-3 {}'", "env A=1 taskset -c 0-3 {}"])
+def test_what_stands_before_the_server_in_its_container_stays_over(started: str) -> None:
+    made = usable(f"docker run --gpus all {IMAGE} {started.format(f'vllm serve {REPO}')}")
+    assert [one.what for one in made.leftovers if "stands before" in one.why] == ["taskset -c 0-3"]
+
+
 def test_a_terminal_that_was_pasted_is_read_without_its_prompts() -> None:
     made = usable(f"$ docker run --gpus all {IMAGE} --model {REPO} \\\n>   --max-num-seqs 3")
     assert made.keys["limits"]["sequences"] == 3  # type: ignore[index]

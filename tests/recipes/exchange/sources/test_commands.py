@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.shell.wrappers import BEFORE
 from sparkctl.recipes.exchange.sources.commands import read, recognises
 from tests.support.imports import HOST
 from tests.support.launches import command, options
@@ -42,6 +45,33 @@ def test_a_server_that_is_started_in_a_container_that_is_there_is_read_as_its_co
     (launch,) = read(Material("docker exec -it -e A=1 box bash -lc x; docker exec box vllm serve a/b", "x.sh", HOST))
     assert command(launch) == "vllm serve a/b"
     assert "in a container that is there already" in launch.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "left"),
+    [
+        ("sudo -E nohup", []),
+        ("time -p setsid", []),
+        ("taskset -c 0-3", ["taskset -c 0-3"]),
+        ("sudo -u me numactl -N 0 --membind 0", ["sudo -u me", "numactl -N 0 --membind 0"]),
+        ("timeout -k 5 3600", ["timeout -k 5 3600"]),
+        ("uv run --with x", ["uv run --with x"]),
+    ],
+)
+@pytest.mark.parametrize("started", [RUN, "vllm serve a/b", "docker exec box vllm serve a/b"])
+def test_what_stands_before_a_command_and_changes_how_it_runs_stays_over(
+    before: str, left: list[str], started: str
+) -> None:
+    (launch,) = read(Material(f"{before} {started}", "run.sh", HOST))
+    assert command(launch) == "vllm serve a/b"
+    assert [(one.what, one.why) for one in launch.leftovers] == [(what, BEFORE) for what in left]
+
+
+def test_what_stands_before_a_server_in_its_container_stays_over() -> None:
+    (launch,) = read(Material("docker exec box taskset -c 0-3 vllm serve a/b", "run.sh", HOST))
+    assert [one.what for one in launch.leftovers] == ["taskset -c 0-3"]
+    (unit,) = read(Material("```ini\n[Service]\nExecStart=/usr/bin/taskset -c 0-3 vllm serve a/b\n```", "a.md", HOST))
+    assert [one.what for one in unit.leftovers] == ["/usr/bin/taskset -c 0-3"]
 
 
 def test_what_is_no_script_is_not_recognised() -> None:

@@ -10,7 +10,7 @@ from sparkctl.recipes.exchange.launch import Leftover, Word
 from sparkctl.recipes.exchange.material import Material, as_written
 from sparkctl.recipes.exchange.shell import script
 from sparkctl.recipes.exchange.shell.wrappers import base_name
-from sparkctl.recipes.exchange.sources.docker_run import left_empty
+from sparkctl.recipes.exchange.sources.docker_run import left_over
 from sparkctl.recipes.exchange.sources.yaml_files.keys import bare
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def words_of(filled: Filled, node: Node, material: Material, given: Mapping[str,
     if error is not None:
         leftovers.append(Leftover(lines.place(0), "the rest of the command", f"no shell reads it: {error}"))
     first = servers[0]
-    leftovers += [left._replace(place=lines.place(0)) for left in left_empty(first)]
+    leftovers += [left._replace(place=lines.place(0)) for left in left_over(first)]
     environment = tuple((name, moved(value)) for name, value in first.environment)
     return CommandLine(tuple(map(moved, first.words)), environment, tuple(leftovers), None)
 
