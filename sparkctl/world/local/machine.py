@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
-import socket
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import psutil
 
-from sparkctl.base.errors import EngineError
-from sparkctl.world.host import Activity, GpuProcess, MemoryReading, ProcessIdentity
-from sparkctl.world.local import processes
+from sparkctl.world.host import Activity, GpuProcess, MemoryReading
+from sparkctl.world.local.bare.kernel import KernelHost
 from sparkctl.world.local.nvml import Nvml
 
 if TYPE_CHECKING:
@@ -22,13 +15,12 @@ if TYPE_CHECKING:
 
     from sparkctl.world.host import Gpu
 
-_DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 
-
-class LinuxHost:
+class LinuxHost(KernelHost):
     """The machine that sparkctl runs on; ``nvml`` is how its GPUs are read."""
 
     def __init__(self, nvml: Nvml | None = None) -> None:
+        super().__init__()
         self._nvml = nvml or Nvml()
 
     def memory(self) -> MemoryReading:
@@ -72,11 +64,6 @@ class LinuxHost:
         held = [self.resident_bytes(pid) for pid in psutil.pids() if pid not in ours]
         return sum(one or 0 for one in held)
 
-    def identity(self, pid: int) -> ProcessIdentity | None:
-        """Return what tells a process from a later one of its number, or None when it is gone."""
-        began = processes.began(pid)
-        return None if began is None else ProcessIdentity(int(began), processes.cgroup(pid))
-
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""
         try:
@@ -90,38 +77,9 @@ class LinuxHost:
             read = None  # another user's; its CPU is everybody's to see
         return Activity(used.user + used.system, read)
 
-    def port_taken(self, address: str, port: int) -> bool:
-        """Return whether something listens on the port already."""
-        return _refused(address, port) == errno.EADDRINUSE
-
-    def has_address(self, address: str) -> bool:
-        """Return whether an IP address is one of this host's, or stands for all of them."""
-        return _refused(address, 0) is None
-
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
         return any(process.info["name"] == name for process in psutil.process_iter(["name"]))
-
-    def drop_caches(self) -> None:
-        """Write what is dirty to the disk, and ask the kernel to give back the page cache.
-
-        Raises:
-            EngineError: only root may; the hint is the command.
-        """
-        os.sync()
-        try:
-            _DROP_CACHES.write_text("1\n")
-        except OSError as error:
-            message = f"the page cache cannot be dropped: {error.strerror}"
-            raise EngineError(message, hint=f"sudo sh -c 'sync; echo 1 > {_DROP_CACHES}'") from None
-
-    def disk_free_bytes(self, path: Path) -> int | None:
-        """Return the free bytes of the file system that holds (or would hold) ``path``."""
-        for folder in (path, *path.parents):
-            with suppress(OSError, ValueError):
-                if folder.exists():
-                    return shutil.disk_usage(folder).free
-        return None
 
 
 def _who(pid: int) -> tuple[str, str]:
@@ -135,14 +93,3 @@ def _who(pid: int) -> tuple[str, str]:
         return name, process.username()
     except (psutil.Error, KeyError):
         return name, ""
-
-
-def _refused(address: str, port: int) -> int | None:
-    """Return why nothing can listen there, as the error's number, or None: it can. Port 0 is any."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((address, port))
-    except OSError as error:
-        return error.errno
-    return None

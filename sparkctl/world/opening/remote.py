@@ -49,6 +49,7 @@ SENT: Final = (
     "base.shard_names",
     "base.units",
     "world.host",
+    "world.local.bare.kernel",
     "world.local.bare.machine",
     "world.local.disk",
     "world.local.folders",

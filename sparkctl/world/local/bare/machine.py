@@ -5,21 +5,17 @@ It is sent to other hosts, where psutil and NVML's library need not be. It only 
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import pwd
-import shutil
 import socket
 import struct
 import subprocess
 import time
-from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import EngineError
 from sparkctl.world.host import (
     Activity,
     Gpu,
@@ -27,10 +23,9 @@ from sparkctl.world.host import (
     Interface,
     MachineFacts,
     MemoryReading,
-    ProcessIdentity,
     RdmaDevice,
 )
-from sparkctl.world.local import processes
+from sparkctl.world.local.bare.kernel import KernelHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -52,7 +47,7 @@ _FOLDERS: Final = (
 _SOCKET: Final = Path("/var/run/docker.sock")
 
 
-class BareHost:
+class BareHost(KernelHost):
     """The Host port without psutil and NVML's library.
 
     ``root`` has proc, sys and etc; ``smi`` is what nvidia-smi answers to a question, as the words of its lines (None:
@@ -60,7 +55,7 @@ class BareHost:
     """
 
     def __init__(self, root: Path = Path("/"), smi: Callable[[str], list[list[str]]] | None = None) -> None:
-        self._root = root
+        super().__init__(root)
         self._smi = smi or _smi
 
     def memory(self) -> MemoryReading:
@@ -130,11 +125,6 @@ class BareHost:
         """Return the anonymous bytes of all processes but ``ours``."""
         return sum(self.resident_bytes(pid) or 0 for pid in self._pids() if pid not in ours)
 
-    def identity(self, pid: int) -> ProcessIdentity | None:
-        """Return what tells a process from a later one of its number, or None when it is gone."""
-        began = processes.began(pid)
-        return None if began is None else ProcessIdentity(int(began), processes.cgroup(pid))
-
     def activity(self, pid: int) -> Activity | None:
         """Return what a process has used so far, or None when it is gone or hidden."""
         fields = _read(self._root / "proc" / str(pid) / "stat").rpartition(")")[2].split()
@@ -145,39 +135,9 @@ class BareHost:
         read = lines.get("read_bytes")
         return Activity(ticks / os.sysconf("SC_CLK_TCK"), None if read is None else int(read))
 
-    def port_taken(self, address: str, port: int) -> bool:
-        """Return whether something listens on the port already."""
-        return _refused(address, port) == errno.EADDRINUSE
-
-    def has_address(self, address: str) -> bool:
-        """Return whether an IP address is one of this host's, or stands for all of them."""
-        return _refused(address, 0) is None
-
     def program_runs(self, name: str) -> bool:
         """Return whether a process of this name runs."""
         return any(_read(self._root / "proc" / str(pid) / "comm").strip() == name for pid in self._pids())
-
-    def drop_caches(self) -> None:
-        """Write what is dirty to the disk, and ask the kernel to give back the page cache.
-
-        Raises:
-            EngineError: only root may; the hint is the command.
-        """
-        os.sync()
-        place = self._root / "proc/sys/vm/drop_caches"
-        try:
-            place.write_text("1\n")
-        except OSError as error:
-            message = f"the page cache cannot be dropped: {error.strerror}"
-            raise EngineError(message, hint=f"sudo sh -c 'sync; echo 1 > {place}'") from None
-
-    def disk_free_bytes(self, path: Path) -> int | None:
-        """Return the free bytes of the file system that holds (or would hold) ``path``."""
-        for folder in (path, *path.parents):
-            with suppress(OSError, ValueError):
-                if folder.exists():
-                    return shutil.disk_usage(folder).free
-        return None
 
     def reaches(self, address: str) -> bool:
         """Return whether another host answers at an address: at its ssh port, by taking or by refusing a connection."""
@@ -313,14 +273,3 @@ def _real(word: str | None) -> float | None:
         return None if word is None else float(word)
     except ValueError:
         return None
-
-
-def _refused(address: str, port: int) -> int | None:
-    """Return why nothing can listen there, as the error's number, or None: it can. Port 0 is any."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((address, port))
-    except OSError as error:
-        return error.errno
-    return None
