@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from sparkctl.base.errors import SparkctlError
+from tests.support.paths import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+_PACKAGE: Final = f"{REPOSITORY / 'sparkctl'}/"
 MEMORY_BYTES: Final = 500 * 1024 * 1024
 CPU_S: Final = 5.0
 SILENT_S: Final = 60.0
@@ -130,9 +132,9 @@ def _outcome(read: Callable[[bytes], object], data: bytes, limit_s: float) -> st
 def _where(error: BaseException) -> str:
     """Return the exception's kind and the last place in sparkctl that it went through."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "/sparkctl/" in frame.filename]
+    ours = [frame for frame in frames if frame.filename.startswith(_PACKAGE)]
     name = type(error).__name__
-    return f"{name} in {ours[-1].filename.rpartition('/sparkctl/')[2]}:{ours[-1].name}" if ours else name
+    return f"{name} in {ours[-1].filename.removeprefix(_PACKAGE)}:{ours[-1].name}" if ours else name
 
 
 def minimised(read: Callable[[bytes], object], finding: Finding, *, tries: int = 400) -> bytes:
