@@ -99,7 +99,7 @@ def _refuse_nothing(source: str, found: Imports) -> None:
     """
     if found.usable or any(one.usable for one in found.stacks):
         return
-    reasons = [f"{one.made.refused.reason}: {one.made.refused.message}" for one in found.recipes if one.made.refused]
+    reasons = [import_lines.refusal(one.form, one.made.refused) for one in found.recipes if one.made.refused]
     reasons += [f"{left.place}: {left.what}: {left.why}" for one in found.stacks for left in one.made.leftovers]
     message = f"nothing of {source} becomes a recipe" + "".join(f"\n  {reason}" for reason in reasons)
     raise InputError(message, hint="--check lists what a folder has")

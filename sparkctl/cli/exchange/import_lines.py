@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.exchange.importing import ImportedRecipe, Imports
     from sparkctl.operations.files.recipes import Linted
     from sparkctl.recipes.exchange.fields.made import Made
+    from sparkctl.recipes.exchange.launch import Refused
     from sparkctl.recipes.exchange.stacked import MadeStack
 
 
@@ -58,10 +59,14 @@ def refused(out: Output, found: Imports) -> None:
     """Say which files of a source are not read, which servers are no recipes, and why."""
     _unread(out, found)
     for one in found.recipes:
-        why = one.made.refused
-        if why is not None:
-            place = f"{why.place}: " if why.place is not None else ""
-            out.warn(f"{place}{one.form} is not imported: {why.reason}: {why.message}")
+        if one.made.refused is not None:
+            out.warn(refusal(one.form, one.made.refused))
+
+
+def refusal(form: str, refused: Refused) -> str:
+    """Return why a server of a source is no recipe, with its place."""
+    place = f"{refused.place}: " if refused.place is not None else ""
+    return f"{place}{form} is not imported: {refused.reason}: {refused.message}"
 
 
 def recipe(out: Output, imported: ImportedRecipe, path: Path, review: ImportReview | None) -> None:

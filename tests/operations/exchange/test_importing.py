@@ -38,7 +38,7 @@ def test_a_script_becomes_recipes_and_two_of_one_name_are_told_apart(spark: Fake
         "recipes/gemma-4-e4b-it.yaml",
     ]
     head = paths[0].read_text().replace("\n# ", " ")  # a comment is wrapped, after a long path too
-    assert head.startswith(f"# Imported from {tmp_path}/run.sh:1:1 by sparkctl import.\n")
+    assert head.startswith(f"# Imported by sparkctl from {tmp_path}/run.sh:1:1.\n")
 
 
 def test_nothing_is_written_over_and_nothing_is_written_when_one_cannot_be(spark: FakeSpark, tmp_path: Path) -> None:
@@ -227,3 +227,16 @@ def test_what_is_piped_is_read_whole_or_refused() -> None:
 def test_a_source_without_a_name_is_not_the_folder_that_one_is_in() -> None:
     with pytest.raises(InputError, match="the source has no name"):
         importing.read("")
+
+
+def test_a_source_of_which_nothing_becomes_a_recipe_is_refused_with_the_place_of_each_reason(
+    spark: FakeSpark, tmp_path: Path
+) -> None:
+    (tmp_path / "run.sh").write_text(
+        "docker run lmsysorg/sglang:1 python3 -m x\neval 'docker run vllm/vllm-openai:1'\n"
+    )
+    told = spark.run("import", str(tmp_path / "run.sh")).expect(2).err
+    assert f"{tmp_path}/run.sh:1:12: docker run is not imported: no vLLM server: " in told
+    assert f"{tmp_path}/run.sh:2:1: docker run is not imported: eval: " in told
+    (tmp_path / "a.yml").write_text("services:\n  a: {image: [vllm\n")
+    assert f"{tmp_path}/a.yml:3:1: " in spark.run("import", str(tmp_path / "a.yml")).expect(2).err

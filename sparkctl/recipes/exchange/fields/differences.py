@@ -141,7 +141,7 @@ def _kept(account: Accounted, rendered: Sequence[_RenderedWord]) -> tuple[WordDi
     of = [one for one in rendered if one.name in names and _is_of(account, path, one)]
     text = " ".join(one.text for one in of) or None
     if not rendered:
-        return WordDifference(account.text, account.place, None, f"it is {'.'.join(path)}"), []
+        return WordDifference(account.text, account.place, None, f"the recipe's {'.'.join(path)}"), []
     why = "" if text is not None and _plain(text) == _plain(account.text) else _said(path, text)
     return WordDifference(account.text, account.place, text, why), of
 

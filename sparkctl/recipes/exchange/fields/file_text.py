@@ -33,7 +33,7 @@ def stack_text(made: MadeStack, source: str) -> str:
 
 
 def _head(made: Made | MadeStack, source: str) -> Iterator[str]:
-    yield f"Imported from {source} by sparkctl import."
+    yield f"Imported by sparkctl from {source}."
     if made.leftovers:
         yield "What the source says and this file does not:"
     for number, one in enumerate(made.leftovers, start=1):

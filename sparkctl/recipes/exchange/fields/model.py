@@ -62,7 +62,7 @@ def place_model(draft: Draft, setup: Setup, serving: Serving, words: Sequence[Wo
         return
     missing = unknowns(text)
     if missing:
-        told = f"the model: {without_value(missing)}; give it: {given_by(missing)}"
+        told = f"the model: {without_value(missing)}; it takes {given_by(missing)}"
         draft.refuse("a value is missing", told, item.place)
         return
     revision = serving.late.get("revision")

@@ -146,7 +146,7 @@ def without_value(missing: Sequence[str]) -> str:
 def given_by(missing: Sequence[str]) -> str:
     """Return what gives unknown values one."""
     if missing[0].startswith("$"):
-        return "nothing of a source is run: write its result in place of it"
+        return "its result in its place, since nothing of a source is run"
     return f"--var {missing[0]}=VALUE"
 
 

@@ -101,7 +101,7 @@ def _image(draft: Draft, image: Word | None) -> None:
     missing = unknowns(image.text)
     if missing:
         draft.refuse(
-            "a value is missing", f"the image: {without_value(missing)}; give it: {given_by(missing)}", image.place
+            "a value is missing", f"the image: {without_value(missing)}; it takes {given_by(missing)}", image.place
         )
         return
     item = SourceItem(image.place, image.text)
