@@ -28,8 +28,8 @@ _CODES: Final = {
     134: ("it gave up by itself (SIGABRT)", "the lines before say why"),
     135: ("a fault of the memory's bus (SIGBUS)", "the container's /dev/shm is too small: one process, no workers"),
     _KILLED: (
-        "it was killed (exit code 137, and not by its memory limit)",
-        "docker kill and docker stop do that, and the kernel where the whole host has no memory: sudo dmesg | tail",
+        "it was killed (exit code 137, and its engine does not say why)",
+        "docker kill and docker stop do that, and the kernel for want of memory: sudo dmesg | tail",
     ),
     139: ("it crashed (SIGSEGV)", "the lines before say where; another version of what is named there"),
     143: ("it was asked to end (SIGTERM)", "by whoever stopped its container"),

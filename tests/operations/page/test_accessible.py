@@ -216,7 +216,7 @@ def test_the_keyboard_goes_from_top_to_bottom_and_each_stop_is_seen(browser: Any
         first = page.locator("a.apart")
         first.focus()
         page.keyboard.press("Enter")
-        assert page.url.endswith("#services")
+        page.wait_for_url("**#services")
 
 
 def test_a_new_sentence_is_announced_and_a_figure_that_goes_on_is_not(

@@ -205,8 +205,18 @@ def test_a_container_that_removes_itself_can_be_removed_at_the_same_time(
 
 @pytest.mark.docker
 def test_a_container_that_is_killed_for_its_memory_says_so(docker_engine: DockerEngine, name: str) -> None:
-    program = "b = bytearray(256 * 2**20)"
-    identity = run(docker_engine, name, command=("python3", "-c", program), memory=32 * 2**20, memory_swap=32 * 2**20)
+    limits = {
+        "command": ("python3", "-c", "b = bytearray(256 * 2**20)"),
+        "memory": 32 * 2**20,
+        "memory_swap": 32 * 2**20,
+    }
     bench = Bench(docker_engine, BASE, name)
+    said = []
+    for number in range(5):  # on a crowded host the engine may lose the kernel's word of it, about once in a thousand
+        ended = bench.ended(run(docker_engine, f"{name}-{number}", **limits))
+        assert ended.exit_code == 137
+        said.append(ended.oom_killed)
+        if ended.oom_killed:
+            break
 
-    assert (bench.ended(identity).exit_code, bench.ended(identity).oom_killed) == (137, True)
+    assert said[-1], said
