@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.world.local import http_client
     from sparkctl.world.local import store as stores
     from sparkctl.world.local.models import said
+    from sparkctl.world.ports import Store
 else:
     said = LazyModule("sparkctl.world.local.models.said")
     engines = LazyModule("sparkctl.world.docker.engine")
@@ -92,6 +93,11 @@ class ThereClock(SystemClock):
     def epoch(self) -> float:
         """Return seconds since the epoch, as that host's engine counts them."""
         return super().epoch() + self._skew_s
+
+
+def kept(folder: Path) -> Store:
+    """Return what is kept on this machine of another host, which need not answer; ``folder`` is that host's here."""
+    return stores.SqliteStore(folder)
 
 
 def facts_here() -> MachineFacts:
