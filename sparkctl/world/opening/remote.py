@@ -105,6 +105,11 @@ def facts_here() -> MachineFacts:
     return BareHost().facts()
 
 
+def reaches_from_here(address: str) -> bool:
+    """Return whether another host answers this machine at an address."""
+    return BareHost().reaches(address)
+
+
 class RemoteSpark:
     """Another host that is connected; its facts were asked. ``state`` is where this operator keeps what is about it.
 
