@@ -224,6 +224,11 @@ class Bounds(NamedTuple):
     """How long a whole body may take."""
     unread_s: float = 300.0
     """How long a client may take nothing of an answer that is there for it, before it counts as gone."""
+    pieces_a_second: int = 2000
+    """Of all answers together, sent on one by one; above it several of a stream go as one. It is far more than a Spark's
+    models have: 16 streams of 100 tokens a second are 1600."""
+    piece_rest_s: float = 0.03
+    """How much later than it came a piece may go for that."""
     rest_s: float = 30.0
     """After how long without a message an open websocket rests."""
     pool_s: float = 2.0

@@ -231,11 +231,13 @@ class Asked:
 
     async def _streamed(self, answer: aiohttp.ClientResponse, piece: bytes) -> None:
         """Send an answer on, a write for each read; one that breaks off is never ended cleanly."""
-        last, write = self._last, self.client.write
+        last, write, pace, now = self._last, self.client.write, self._servers.pace, asyncio.get_running_loop().time
         try:
             while piece:
                 last.append(piece)
                 await write(piece)
+                if pace.is_over(now()):
+                    await pace.rest(answer)
                 piece = await piece_of(answer)
         except ServerDiedError as error:
             await self._broken(answer, str(error))

@@ -12,6 +12,7 @@ import aiohttp
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import MIB
 from sparkctl.world.certificate import certificate
+from sparkctl.world.door.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -51,6 +52,7 @@ class Servers:
     """The client side of the door: one pool of connections for all servers."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self.pace = Pace(bounds)
         self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s),
