@@ -202,6 +202,14 @@ class RemoteSpark:
             raise
         return found
 
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host, for an address that is its own.
+
+        Raises:
+            EngineError: ssh does not forward it.
+        """
+        return self._ssh.forwarded(address, port)
+
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is the folder of this operator's machine for what is kept of that host."""
         return Doors(
