@@ -159,7 +159,7 @@ class Asked:
         try:
             url = f"{to.url}{arrival.path}{query}"
             body = await self._body(to)
-            answer = await self._servers.ask(arrival.method, url, told, body, to.certificate)
+            answer = await self._servers.ask(arrival.method, url, told, body, to.certificate, socket=to.socket)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         ends = EndsWithConnection(answer)
@@ -231,11 +231,13 @@ class Asked:
 
     async def _streamed(self, answer: aiohttp.ClientResponse, piece: bytes) -> None:
         """Send an answer on, a write for each read; one that breaks off is never ended cleanly."""
-        last, write = self._last, self.client.write
+        last, write, pace, now = self._last, self.client.write, self._servers.pace, asyncio.get_running_loop().time
         try:
             while piece:
                 last.append(piece)
                 await write(piece)
+                if pace.is_over(now()):
+                    await pace.rest(answer)
                 piece = await piece_of(answer)
         except ServerDiedError as error:
             await self._broken(answer, str(error))
@@ -251,7 +253,7 @@ class Asked:
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
             url = f"{to.url}{arrival.path}{query}"
-            server = await self._servers.socket(url, told, protocols, realtime.MOST, to.certificate)
+            server = await self._servers.socket(url, told, protocols, realtime.MOST, (to.certificate, to.socket))
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         try:
