@@ -16,11 +16,13 @@ from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.world.local.bare.machine import BareHost
 from sparkctl.world.local.clock import SystemClock
+from sparkctl.world.local.copying.host import HostCopies
+from sparkctl.world.local.copying.shell import CopyShell
 from sparkctl.world.local.locks import whoami
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from sparkctl.world.remote.asks import Asks
-from sparkctl.world.remote.ports import RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
+from sparkctl.world.remote.ports import RemoteCopyDisk, RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
 from sparkctl.world.remote.ssh import CONNECT_S, Ssh
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.world.local import http_client
     from sparkctl.world.local import store as stores
     from sparkctl.world.local.models import said
+    from sparkctl.world.ports import Store
 else:
     said = LazyModule("sparkctl.world.local.models.said")
     engines = LazyModule("sparkctl.world.docker.engine")
@@ -51,6 +54,7 @@ SENT: Final = (
     "world.host",
     "world.local.bare.kernel",
     "world.local.bare.machine",
+    "world.local.copying.disk",
     "world.local.disk",
     "world.local.folders",
     "world.local.lock_file",
@@ -94,6 +98,11 @@ class ThereClock(SystemClock):
         return super().epoch() + self._skew_s
 
 
+def kept(folder: Path) -> Store:
+    """Return what is kept on this machine of another host, which need not answer; ``folder`` is that host's here."""
+    return stores.SqliteStore(folder)
+
+
 def facts_here() -> MachineFacts:
     """Return what this machine says of itself."""
     return BareHost().facts()
@@ -130,6 +139,7 @@ class RemoteSpark:
         self.host = RemoteHost(self._asks)
         self.models = RemoteModels(self._asks, self._ssh.folder / "models", laid)
         self.files = RemoteFiles(self._asks)
+        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3"))
 
     @cached_property
     def facts(self) -> MachineFacts:
@@ -192,6 +202,14 @@ class RemoteSpark:
             raise
         return found
 
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host, for an address that is its own.
+
+        Raises:
+            EngineError: ssh does not forward it.
+        """
+        return self._ssh.forwarded(address, port)
+
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is the folder of this operator's machine for what is kept of that host."""
         return Doors(
@@ -201,6 +219,7 @@ class RemoteSpark:
             files=lambda: self.files,
             models=lambda: self.models,
             clock=lambda: ThereClock(self.skew_s),
+            copies=lambda: self.copies,
         )
 
     def _ports(self) -> Ports:
@@ -215,6 +234,7 @@ class RemoteSpark:
             files=self.files,
             bench=engine,
             builder=engine,
+            carrier=engine,
         )
 
     def close(self) -> None:
