@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
 
 
-def start_again(world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float) -> list[Service]:
+def start_again(
+    world: World, hosts: Sequence[GroupHost], name: str, *, grace_s: float, keep: bool = False
+) -> list[Service]:
     """Stop the ranks that run, start all containers again, the workers first, and prove the group.
 
     Raises:
         InputError: a rank has no container, or its recipe is gone.
         DoesNotFitError: the memory that a rank gave back is not free any more; all of them stay stopped.
         EngineError, NotReadyError, ModError, CheckError, WaitInterruptedError: as for ``start_group``; the containers
-            of a group that does not become ready are removed.
+            of a group that does not become ready are removed, unless ``keep``.
     """
     ranks = [hands_of(host, _service(host, name)) for host in hosts]
     with ExitStack() as work:
@@ -42,7 +44,7 @@ def start_again(world: World, hosts: Sequence[GroupHost], name: str, *, grace_s:
             for one in (*ranks[1:], ranks[0]):
                 one.host.world.engine.start(_container(one.host, name))
         started = [StartedRank(one.host, one.service, one.starter, _container(one.host, name)) for one in ranks]
-        proved(world, ranks, started, keep=False)
+        proved(world, ranks, started, keep=keep)
     world.report.say(f"{name}: ready at {reached_at(ranks[0].service.recipe)} on {hosts[0].name}")
     return [one.service for one in ranks]
 

@@ -26,7 +26,12 @@ def seen_on(host: GroupHost, name: str) -> SeenRank:
     try:
         return of_container(host.name, deployed.find(host.world.engine, name))
     except EngineError:
-        return SeenRank(host.name, reached=False)
+        return away(host.name)
+
+
+def away(host: str) -> SeenRank:
+    """Return what is seen of a host that is not reached."""
+    return SeenRank(host, reached=False)
 
 
 def of_container(host: str, container: Container | None) -> SeenRank:

@@ -42,14 +42,11 @@ if TYPE_CHECKING:
 _LOOK_S: Final = 0.5
 
 
-def start_group(
-    world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, download: bool = False, again: bool = False
-) -> list[Service]:
+def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, download: bool = False) -> list[Service]:
     """Start one service over hosts, which are connected, by rank, the head first; prove it; return its ranks' services.
 
     ``world`` is this machine's: which groups there are is kept there. A group that is up as it is wanted stays up; one
-    that another command has started is waited for; what is left of a half is ended first. ``again`` ends also one that
-    is whole, and starts it as one.
+    that another command has started is waited for; what is left of a half is ended first.
 
     Raises:
         InputError: a file or a name that cannot be used, another number of hosts, what differs between the hosts, or a
@@ -72,7 +69,7 @@ def start_group(
     for line in refuse_misread([services[0]]):
         world.report.warn(line)
     with ExitStack() as work:
-        started = _begun(world, ranks, asked, work, again=again)
+        started = _begun(world, ranks, asked, work)
         proved(world, ranks, started, keep=asked.keep)
     world.report.say(f"{name}: ready at {reached_at(services[0].recipe)} on {hosts[0].name}")
     return [one.service for one in ranks]
@@ -81,13 +78,11 @@ def start_group(
 # --- looking, and starting -------------------------------------------------------------------------------------------
 
 
-def _begun(
-    world: World, ranks: Sequence[RankHands], asked: AskedSet, work: ExitStack, *, again: bool
-) -> list[StartedRank]:
+def _begun(world: World, ranks: Sequence[RankHands], asked: AskedSet, work: ExitStack) -> list[StartedRank]:
     """Start the ranks, or find those that run; ``work`` says until it is left that this command works on them."""
     name, hosts = ranks[0].service.name, [one.host for one in ranks]
     with all_locked(ranks, work):
-        if not again and _as_wanted(ranks, asked):
+        if _as_wanted(ranks, asked):
             return [_there(one) for one in ranks]
         now = judge([host.name for host in hosts], seen.look(hosts, name))
     for one in ranks:
