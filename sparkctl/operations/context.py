@@ -21,6 +21,7 @@ from sparkctl.memory.pool import HostProfile
 from sparkctl.operations import secrets
 from sparkctl.operations.gateway.keys import servers
 from sparkctl.operations.guard import host_places
+from sparkctl.operations.hosts import ways
 from sparkctl.recipes.catalog import Catalog, Root, shipped_root
 from sparkctl.recipes.host.operator import Operator, hub_cache
 from sparkctl.world import opening
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sparkctl.operations import deployed, records
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.exchange import adopted
+    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.operations.memory import hub_models, machine
     from sparkctl.operations.records import Records
     from sparkctl.recipes import reading
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from sparkctl.world.engine import Container, Engine
     from sparkctl.world.host import Copies, Host, Models
     from sparkctl.world.opening import Doors
-    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Supervisor
+    from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Store, Supervisor
     from sparkctl.world.web import Streams
 else:
     adopted = LazyModule("sparkctl.operations.exchange.adopted")
@@ -63,7 +65,8 @@ class World:
     """What an operation may touch, and whom it tells: ``report``. Tests make one of fakes.
 
     ``simulated`` is whether its engine is the simulated Spark. ``boundary`` hides secrets from whoever reads; it
-    is told every value that is known.
+    is told every value that is known. ``reach`` is how other hosts are reached, and ``kept_of`` opens the folder of
+    this machine in which the records of another host are.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class World:
         self.environ = environ
         self.report = report
         self.simulated = simulated
+        self.reach: Reach = ways.by_ssh
+        self.kept_of: Callable[[Path], Store] = ways.kept_of
         self._doors = doors
         self._profile = profile
         self.boundary = Boundary(secrets.known(environ, self._secrets_file, self._secret_names))

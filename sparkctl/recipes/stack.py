@@ -17,6 +17,7 @@ from sparkctl.base.units import format_duration, format_gib
 from sparkctl.base.validation import nearest, shown
 from sparkctl.memory.pool import ACT_BYTES, FLOOR_BYTES
 from sparkctl.recipes import layers, values
+from sparkctl.recipes.hosts.placing import Pins, misplaced
 from sparkctl.recipes.layers import Override
 from sparkctl.recipes.stack_gateway import BodyValues, ClientName, StackGateway, StackRoute, clashes, unused_defaults
 
@@ -142,6 +143,13 @@ class StackService(Declaration):
         default_factory=dict, description="laid into a request's body where that says nothing: temperature: 0.7"
     )
     force: BodyValues = Field(default_factory=dict, description="laid into a request's body, whatever that says")
+    host: Pins = Field((), description="the host that it runs on; of a group the hosts in the order of its ranks")
+    spread: Annotated[str, AfterValidator(is_name)] | None = Field(
+        None, description="a word: services with the same one run on different hosts"
+    )
+    labels: Mapping[Annotated[str, AfterValidator(is_name)], str] = Field(
+        default_factory=dict, description="what the labels of its host have to say (hosts.yaml)"
+    )
 
     def findings(self) -> Iterator[Finding]:
         """Yield what contradicts itself."""
@@ -157,6 +165,7 @@ class Stack(Declaration, title="sparkctl stack"):
     """Recipes that are to run together."""
 
     description: str = Field("", description="a line for `sparkctl recipes`")
+    hosts: Names = Field((), description="the hosts of hosts.yaml that it may use; without, this machine alone")
     host: HostSettings = Field(default_factory=HostSettings, description="what the stack wants of the host")
     services: Mapping[Annotated[str, AfterValidator(is_name)], StackService] = Field(
         min_length=1, description="the services by their names, which are the names of their containers"
@@ -174,7 +183,7 @@ class Stack(Declaration, title="sparkctl stack"):
             found += [_below(("services", service), finding) for finding in declared.findings()]
         if self.gateway is not None:
             found += [_below(("gateway",), finding) for finding in self.gateway.findings()]
-        found += clashes(self.services, self.routes)
+        found += [*clashes(self.services, self.routes), *misplaced(self.hosts, self.services)]
         complain([*found, *self._strangers(), *self._circles(), *self._never_begun()])
         return self
 

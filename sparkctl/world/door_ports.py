@@ -101,6 +101,8 @@ class Forward(NamedTuple):
     """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
     certificate: str = ""
     """The file of this host with the certificate that a server of ``https://`` has to show; "": any."""
+    socket: str = ""
+    """The path of a UNIX socket that leads to the server, as ssh forwards one to another host; "": by its address."""
     lost: Callable[[bool, str], Awaitable[Decision | None]] | None = None
     """Asked where the server gave nothing at all, with how that was; True: it took no connection: nothing was sent.
 
@@ -225,8 +227,8 @@ class Bounds(NamedTuple):
     unread_s: float = 300.0
     """How long a client may take nothing of an answer that is there for it, before it counts as gone."""
     pieces_a_second: int = 2000
-    """Of all answers together, sent on one by one; above it several of a stream go as one. It is far more than a Spark's
-    models have: 16 streams of 100 tokens a second are 1600."""
+    """Of all answers together, sent on one by one; above it several of a stream go as one. A Spark's models have fewer:
+    16 streams of 100 tokens a second are 1600."""
     piece_rest_s: float = 0.03
     """How much later than it came a piece may go for that."""
     rest_s: float = 30.0

@@ -12,6 +12,7 @@ from sparkctl.operations.jobs.runs.records import RunRecord, RunRecords
 from tests.support.applied_stack import AppliedStack
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport, FakeStore
+from tests.support.fleet import Fleet
 from tests.support.job_bench import JOB, JobBench
 from tests.support.measured import MEASURED
 from tests.support.paths import FIXTURES, REPOSITORY, TESTS
@@ -74,6 +75,15 @@ def test_the_documented_keys_are_the_printed_ones(command: str, arguments: list[
         assert set(keys) <= set(one)
     else:
         assert list(one) == keys
+
+
+def test_the_documented_keys_of_several_hosts_are_the_printed_ones(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    fleet.stack("a; b")
+    (row,) = re.findall(r"^\| `plan STACK --json` .*? \| object \| (.*) \|$", PAGE, re.MULTILINE)
+    keys = re.findall(r"`(\w+)`", re.sub(r"\[\{(?:[^{}]|\{[^{}]*\})*\}\]", "", row))
+    assert list(fleet.run("plan", "fleet", "--json").json) == keys
+    assert list(fleet.run("fits", "--all-hosts", "--json").json[0]) == documented("fits --all-hosts")
 
 
 def test_the_documented_keys_of_an_upgrade_are_the_printed_ones(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ from tests.support.fakes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.world.builder import Builder
     from sparkctl.world.ports import Products, Report
     from sparkctl.world.web import Streams
@@ -63,6 +66,9 @@ class StateInMemory(DiskFiles):
 
     def content(self, path: Path) -> bytes | None:
         return self.state.content(path) if path.is_relative_to(STATE) else super().content(path)
+
+    def remove(self, path: Path) -> None:
+        (self.state if path.is_relative_to(STATE) else super()).remove(path)
 
     def names(self, folder: Path) -> list[str]:
         return self.state.names(folder) if folder.is_relative_to(STATE) else super().names(folder)
@@ -98,6 +104,9 @@ class FakeSpark:
     supervisor: FakeSupervisor = field(default_factory=FakeSupervisor)
     manager: FakeManager = field(default_factory=FakeManager)
     run_folder: Path | None = None
+    reach: Reach | None = None
+    kept_of: Callable[[Path], FakeStore] | None = None
+    """What this operator keeps of other hosts, by its folder."""
 
     def run(self, *arguments: str, typed: str | None = None) -> Done:
         """Run a command to its end; ``typed`` is what a person at a terminal types, None: there is nobody."""
@@ -122,7 +131,7 @@ class FakeSpark:
             *(self.engine, self.host, self.http, self.clock, self.locks, self.models, self.files),
             *(self.bench, self.streams, self.builder, self.products),
         )
-        return World(
+        world = World(
             catalog=Catalog([Root(self.folder, "given"), Root(shipped_root(), "shipped")]),
             operator=self.operator,
             environ=self.environ,
@@ -139,3 +148,6 @@ class FakeSpark:
                 manager=lambda: self.manager,
             ),
         )
+        world.reach = self.reach or world.reach
+        world.kept_of = self.kept_of or world.kept_of
+        return world

@@ -15,12 +15,14 @@ from sparkctl.operations.memory.fits import FitKind, fits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.cli.hosts import fitting_hosts
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.operations.memory import paces
     from sparkctl.operations.memory.fits import Fits, RecipeFit
     from sparkctl.operations.memory.paces import RecipePace
 else:
+    fitting_hosts = LazyModule("sparkctl.cli.hosts.fitting_hosts")
     paces = LazyModule("sparkctl.operations.memory.paces")
 
 
@@ -30,15 +32,23 @@ else:
 )
 @click.option("--running", is_flag=True, help="Beside what runs now; so it is unless --beside is given.")
 @click.option("--speed", is_flag=True, help="Say how fast each would write, alone and while the others are busy.")
+@click.option("--all-hosts", is_flag=True, help="On every host of hosts.yaml, all asked at once.")
 @as_json
 @click.pass_obj
-def command(session: Session, /, beside: tuple[str, ...], *, running: bool, speed: bool, as_json: bool) -> None:
+def command(
+    session: Session, /, beside: tuple[str, ...], *, running: bool, speed: bool, all_hosts: bool, as_json: bool
+) -> None:
     """Show which recipes fit now, with which context, or what would have to stop. Touches nothing.
 
     What fits is first, then what stops least. No hub is asked: of a model of which nothing is known here that is said.
     """
     if beside and running:
         raise click.UsageError("--beside names what is to run, --running takes what runs: give one of them")
+    if all_hosts and (beside or speed):
+        raise click.UsageError("--all-hosts says where recipes fit beside what runs: without --beside and --speed")
+    if all_hosts:
+        fitting_hosts.fit_on_hosts(session, as_json=as_json)
+        return
     with session.out.reporting():
         found = fits(session.world, beside)
         speeds = paces.paces(session.world, found) if speed else {}

@@ -8,6 +8,7 @@ import click
 
 from sparkctl.base import units
 from sparkctl.base.errors import DoesNotFitError
+from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.memory import fitting, plan_json
 from sparkctl.cli.options import as_json, named, names, overrides, strict
 from sparkctl.memory.pool import HOST
@@ -15,11 +16,14 @@ from sparkctl.operations.memory.plan import SetDoesNotFitError, plan
 from sparkctl.planning.plan import describe
 
 if TYPE_CHECKING:
+    from sparkctl.cli.hosts import placed
     from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
     from sparkctl.memory.pool import Pool
     from sparkctl.operations.memory.plan import PlannedSet
     from sparkctl.recipes.service import Service
+else:
+    placed = LazyModule("sparkctl.cli.hosts.placed")
 
 
 @click.command
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Plan to replace what has changed: its recipe, image or secrets.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
 @click.option("--host", metavar="NAME|FILE", help="Plan for a described machine, such as gb10-119 or gb10-121.")
+@click.option("--all-hosts", is_flag=True, help="Over all hosts of hosts.yaml: which of them runs what.")
 @as_json
 @click.pass_context
 def command(
@@ -39,13 +44,19 @@ def command(
     overrides: tuple[str, ...],
     host: str | None,
     named: str | None,
+    all_hosts: bool,
     **switches: bool,
 ) -> None:
     """Show whether recipes or stacks fit beside what runs, and what `up` would do. Touches nothing.
 
-    With --host nothing is asked of this machine or its engine. Exits 3 when the set does not fit.
+    With --host nothing is asked of this machine or its engine. Of a stack that lists its hosts, and with --all-hosts,
+    it shows which host runs what. Exits 3 when the set does not fit.
     """
     session: Session = ctx.obj
+    given = {"--set": overrides, "--as": named, "--fit": switches["fit"], "--host FILE": host}
+    others = [option for option, value in given.items() if value]
+    if placed.planned(session, names, others, every=all_hosts, as_json=switches["as_json"]):
+        return
     asked = fitting.asked(ctx, names, overrides, named, switches)
     with session.out.reporting():
         planned = plan(session.world, asked, host=host, fit=switches["fit"])

@@ -10,7 +10,9 @@ from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.operations.files.gateway_names import of_gateway
+from sparkctl.operations.hosts.listed import undeclared
 from sparkctl.recipes.host import version
+from sparkctl.recipes.hosts.placing import wrong_ranks
 from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits
 from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
-    from sparkctl.recipes.recipe import Serve
+    from sparkctl.recipes.recipe import Recipe, Serve
     from sparkctl.recipes.stack import LoadedStack, Member
 
 
@@ -135,7 +137,8 @@ def lint(world: World, names: Sequence[str] = (), *, strict: bool = False) -> Li
             problems |= {str(problem): problem for problem in sheets.problems(*sheets_of[name])}
             continue
         problems |= {str(problem): problem for problem in _problems(catalog, name, strict=strict)}
-        problems |= {str(problem): problem for problem in [*_unmountable(world, name), *_lines(world, name)]}
+        of_here = [*_unmountable(world, name), *_lines(world, name), *_hosts(world, name)]
+        problems |= {str(problem): problem for problem in of_here}
         reaches |= {str(problem): problem for problem in _reaches(world, name)}
     return Linted(checked, tuple(problems.values()), tuple(reaches.values()))
 
@@ -144,6 +147,13 @@ def _lines(world: World, name: str) -> list[Problem]:
     """Return what is wrong with the guard lines of a stack on this host."""
     with suppress(InputError):
         return world.offline_loader(world.disk_models).unheld_lines(name)
+    return []
+
+
+def _hosts(world: World, name: str) -> list[Problem]:
+    """Return the hosts of a stack that this operator has not declared."""
+    with suppress(InputError):
+        return undeclared(world, world.catalog.stack(name)) if world.catalog.knows_stack(name) else []
     return []
 
 
@@ -245,12 +255,28 @@ def _stack_problems(catalog: Catalog, stack: LoadedStack, *, strict: bool) -> li
             loaded = catalog.recipe(member.recipe, member.overrides)
             recipe, restarted = loaded.recipe, restarted_by_docker(member, loaded)
             found += [restarted] if restarted is not None else []
-            for other in (name for name, serve in serves.items() if serve.clashes(recipe.serve)):
+            found += _wrong_ranks(stack, member, recipe)
+            together = [name for name in serves if _on_one_host(stack, name, member.service)]
+            for other in (name for name in together if serves[name].clashes(recipe.serve)):
                 message = f"{other} and {member.service} both listen at {recipe.serve.place}"
                 found.append(Problem(message, place, "give one of them a port of its own: set: {serve.port: …}"))
-            found += _asked_alike(member, place, recipe.serve, serves)
+            if not stack.stack.hosts:  # equal services on several hosts share what they are asked
+                found += _asked_alike(member, place, recipe.serve, serves)
             serves[member.service] = recipe.serve
     return [*found, *of_gateway(stack, serves)]
+
+
+def _on_one_host(stack: LoadedStack, name: str, other: str) -> bool:
+    """Return whether two services of a stack are on the same host for sure."""
+    pins, others = (set(stack.stack.services[one].host) for one in (name, other))
+    return not stack.stack.hosts or bool(pins & others)
+
+
+def _wrong_ranks(stack: LoadedStack, member: Member, recipe: Recipe) -> list[Problem]:
+    """Return that a service is pinned to more or fewer hosts than its recipe needs."""
+    told = wrong_ranks(member.service, stack.stack.services[member.service].host, recipe.nodes)
+    hint = "name as many, in the order of the ranks: the head's first"
+    return [Problem(told, stack.document.place(("services", member.service, "host")), hint)] if told else []
 
 
 def _asked_alike(member: Member, place: Place, serve: Serve, others: Mapping[str, Serve]) -> Iterator[Problem]:

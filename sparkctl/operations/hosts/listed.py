@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base import document, regular_file
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import InputError, Problem
 from sparkctl.base.validation import nearest, validate
 from sparkctl.recipes.hosts.declared import FILE, HERE, DeclaredHost, HostsFile
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.operations.context import World
+    from sparkctl.recipes.stack import LoadedStack
 
 _SHIPPED: Final = "shipped"
 
@@ -55,7 +56,27 @@ def hosts(world: World) -> Hosts:
     return Hosts(None, {})
 
 
+def there(world: World) -> bool:
+    """Return whether there is a hosts file, as it has to be or not."""
+    return any(root.label != _SHIPPED and regular_file.is_there(root.path / FILE) for root in world.catalog.roots)
+
+
 def place(world: World) -> Path:
     """Return where the file is, or would be: in the first folder of the operator's that has it, else in the first."""
     found = hosts(world).path
     return found or world.catalog.roots[0].path / FILE
+
+
+def undeclared(world: World, stack: LoadedStack) -> list[Problem]:
+    """Return the hosts that a stack lists and this operator has not declared, each at its line.
+
+    Raises:
+        ProblemsError: the file of hosts is not as it has to be.
+    """
+    known, found = hosts(world), []
+    for number, name in enumerate(stack.stack.hosts):
+        try:
+            known.named(name)
+        except InputError as error:
+            found.append(Problem(error.message, stack.document.place(("hosts", number)), error.hint))
+    return found

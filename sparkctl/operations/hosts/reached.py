@@ -45,6 +45,9 @@ class ConnectedHost(Protocol):
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is this machine's folder for what is kept of that host."""
 
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host; raises EngineError where none does."""
+
     def reaches(self, address: str) -> bool:
         """Return whether another host answers this one at an address."""
 
@@ -109,10 +112,11 @@ def _profile(world: World, declared: DeclaredHost, reached: ConnectedHost) -> st
     return found.model_copy(update={"reserve": declared.reserve})
 
 
-def world_there(world: World, name: str, *, tell: Callable[[str], None], reach: Reach = by_ssh) -> World:
+def world_there(world: World, name: str, *, tell: Callable[[str], None], reach: Reach | None = None) -> World:
     """Return the world of a declared host, which is reached now; of ``local`` this machine's own.
 
-    ``tell`` is told of each call to its engine. The connection ends with this process.
+    ``tell`` is told of each call to its engine. The connection ends with this process. ``reach`` is the world's own way
+    there, where none is given.
 
     Raises:
         InputError: there is no such host, or its profile is not known.
@@ -121,4 +125,5 @@ def world_there(world: World, name: str, *, tell: Callable[[str], None], reach: 
     declared = listed.hosts(world).named(name)
     if declared.here:
         return world
-    return world_of(world, name, declared, reach(name, declared.ssh, tell=tell, within_s=ONE_S))
+    reached = (reach or world.reach)(name, declared.ssh, tell=tell, within_s=ONE_S)
+    return world_of(world, name, declared, reached)

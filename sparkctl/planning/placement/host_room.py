@@ -52,11 +52,15 @@ class HostRoom:
     def place(self, one: Wanted, spread: str = "", port: int = 0) -> None:
         """Count one as placed here."""
         self.placed.append(one)
-        if port:
-            self.ports[one.name] = port
-        if spread:
-            self.spreads[one.name] = spread
+        self.keep(one.name, spread, port)
         self._sum = self._sum.with_one(one)
+
+    def keep(self, name: str, spread: str = "", port: int = 0) -> None:
+        """Keep a port, and other services of the same word away, for one that takes no memory now."""
+        if port:
+            self.ports[name] = port
+        if spread:
+            self.spreads[name] = spread
 
     def end(self, name: str) -> None:
         """Count what runs of a service here as ended, and what it holds as free."""

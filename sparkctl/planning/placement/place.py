@@ -34,9 +34,12 @@ def place(services: Sequence[PlacedService], hosts: Sequence[PlacementHost]) -> 
     rooms = {host.name: HostRoom(host) for host in hosts}
     where: dict[str, tuple[str, ...]] = {}
     # What runs as it is wanted, and what nobody can look at, is counted before all else.
-    changed = [service for service in services if not _kept(service, rooms, where)]
+    counting = [service for service in services if service.counts]
+    changed = [service for service in counting if not _kept(service, rooms, where)]
     left = [service for service in sorted(changed, key=_order) if not _changed_there(service, rooms, where)]
     moved, refused = _anew(left, rooms, where)
+    asleep = [service for service in services if not service.counts]
+    refused += tuple(found for service in asleep if (found := _asleep(service, rooms, where)) is not None)
     return Placement({one.name: where[one.name] for one in services if one.name in where}, moved, refused)
 
 
@@ -76,6 +79,31 @@ def _anew(
             moved.append(service.name)
         _put(service, found, rooms, where)
     return tuple(moved), tuple(refused)
+
+
+def _asleep(
+    service: PlacedService, rooms: Mapping[str, HostRoom], where: dict[str, tuple[str, ...]]
+) -> PlacementRefusal | None:
+    """Give a service that runs when it is asked for the hosts that it has, else those with the most room.
+
+    Return why no host may have it, None where one has.
+    """
+    unseen = _is_here(service, rooms) and not all(rooms[name].host.reachable for name in service.at)
+    if unseen or (_is_here(service, rooms) and _may_use(service, rooms)):
+        _put(service, service.at, rooms, where)
+        return None
+    barred = {name: _barred(service, room) for name, room in rooms.items()}
+    free = [room for name, room in rooms.items() if not barred[name]]
+    needed = len(service.ranks)
+    choices = [free] if needed == 1 else [same for same in _fabrics(free) if len(same) >= needed]
+    if not any(choices):
+        why = "; ".join(dict.fromkeys(filter(None, barred.values()))) or "no fabric has as many hosts"
+        return PlacementRefusal(service.name, why=why, hosts=needed)
+    best = max(choices, key=len)
+    chosen = sorted(best, key=lambda room: (_preferred(service, room)[:2], -room.free_bytes, room.host.name))[:needed]
+    names = [room.host.name for room in chosen]
+    _put(service, tuple(sorted(names, key=service.hosts.index) if service.hosts else names), rooms, where)
+    return None
 
 
 def _check(services: Sequence[PlacedService], hosts: Sequence[PlacementHost]) -> None:
@@ -134,7 +162,10 @@ def _put(
 ) -> None:
     where[service.name] = hosts
     for rank, name in zip(service.ranks, hosts, strict=True):
-        rooms[name].place(rank, service.spread, service.port)
+        if service.counts:
+            rooms[name].place(rank, service.spread, service.port)
+        else:
+            rooms[name].keep(service.name, service.spread, service.port)
 
 
 def _barred(service: PlacedService, room: HostRoom) -> str:
@@ -149,7 +180,8 @@ def _barred(service: PlacedService, room: HostRoom) -> str:
         return f"no host has the label {', '.join(lacking)}"
     if service.spread and any(word == service.spread for name, word in room.spreads.items() if name != service.name):
         return f"services of {service.spread} go to different hosts"
-    if service.port and service.port in room.ports.values() and room.ports.get(service.name) != service.port:
+    others = [*room.host.ports, *(port for name, port in room.ports.items() if name != service.name)]
+    if service.port and service.port in others:
         return f"its port {service.port} is taken"
     return ""
 
@@ -192,14 +224,19 @@ def _fabrics(rooms: Iterable[HostRoom]) -> list[list[HostRoom]]:
 
 
 def _group(service: PlacedService, rooms: Sequence[HostRoom]) -> _Group | None:
-    """Return hosts of one fabric for all ranks, each rank in its turn on the best host that is left; None: too few."""
+    """Return hosts of one fabric for all ranks, each rank in its turn on the best host that is left; None: too few.
+
+    Where as many hosts are pinned as there are ranks, each rank has its own.
+    """
     if len(rooms) < len(service.ranks):
         return None
     left = sorted(rooms, key=lambda room: _preferred(service, room))
     taken: dict[int, HostRoom] = {}
+    pinned = len(service.hosts) == len(service.ranks)
     # The rank that needs most chooses first: the head's processes take more than a worker's.
     for index, rank in sorted(enumerate(service.ranks), key=lambda one: (-one[1].peak_bytes, one[0])):
-        room = next((room for room in left if room.takes(rank)), None)
+        meant = [room for room in left if not pinned or room.host.name == service.hosts[index]]
+        room = next((room for room in meant if room.takes(rank)), None)
         if room is None:
             return None
         taken[index] = room

@@ -20,7 +20,8 @@ class PlacementHost(NamedTuple):
 
     ``running`` is what has a container there, and ``models`` the repositories whose files are there. ``labels`` are the
     operator's. Hosts of one ``fabric`` reach each other over a fast network, which ranks of one service need; "" is
-    none. A host that is not ``reachable`` keeps what it has and takes nothing new.
+    none. ``ports`` are those that others than the placed services have there. A host that is not ``reachable`` keeps
+    what it has and takes nothing new.
     """
 
     name: str
@@ -30,6 +31,7 @@ class PlacementHost(NamedTuple):
     models: frozenset[str] = frozenset()
     fabric: str = ""
     reachable: bool = True
+    ports: frozenset[int] = frozenset()
 
 
 class PlacedService(NamedTuple):
@@ -38,7 +40,8 @@ class PlacedService(NamedTuple):
     ``at`` are the hosts on which its ranks run now, in the order of the ranks, () where it does not run. It goes to
     ``hosts`` alone where these are given, and to hosts that have all of its ``labels``. Services with the same word in
     ``spread`` go to different hosts, and so do those with the same ``port`` (0: none). ``model`` is the repository that
-    it reads: a host that has its files comes first.
+    it reads: a host that has its files comes first. One that does not ``count`` runs when it is asked for: it gets a
+    host, and no memory there.
     """
 
     ranks: tuple[Wanted, ...]
@@ -48,6 +51,7 @@ class PlacedService(NamedTuple):
     spread: str = ""
     model: str = ""
     port: int = 0
+    counts: bool = True
 
     @property
     def name(self) -> str:

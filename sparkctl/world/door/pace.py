@@ -1,7 +1,7 @@
 """How fast pieces of answers are sent on: each at once while they are few, several of a stream together above a rate.
 
-A piece costs the same whatever is in it: a read and a write. With very many of them the streams rest after a piece until
-the next beat, which is one for all, and what came meanwhile goes as one.
+A piece costs the same whatever is in it: a read and a write. With very many of them the streams rest after a piece
+until the next beat, which is one for all, and what came meanwhile goes as one.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class PieceRate:
         self._due = 0.0
 
     def is_over(self, now: float) -> bool:
-        """Count a piece that was sent at ``now`` seconds, and return whether there are too many to send each at once."""
+        """Count a piece that was sent at ``now`` seconds, and return whether they are too many to go one by one."""
         self._due = min(max(self._due, now) + self._each_s, now + self._most_s)
         return self._due - now > _FREE_S
 
 
-class Pace:
+class StreamPace:
     """When the streams of a door go on after a piece: at once, or where there are too many at the next beat."""
 
     def __init__(self, bounds: Bounds) -> None:

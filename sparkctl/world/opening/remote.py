@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sparkctl.world.local import http_client
     from sparkctl.world.local import store as stores
     from sparkctl.world.local.models import said
+    from sparkctl.world.ports import Store
 else:
     said = LazyModule("sparkctl.world.local.models.said")
     engines = LazyModule("sparkctl.world.docker.engine")
@@ -97,9 +98,19 @@ class ThereClock(SystemClock):
         return super().epoch() + self._skew_s
 
 
+def kept(folder: Path) -> Store:
+    """Return what is kept on this machine of another host, which need not answer; ``folder`` is that host's here."""
+    return stores.SqliteStore(folder)
+
+
 def facts_here() -> MachineFacts:
     """Return what this machine says of itself."""
     return BareHost().facts()
+
+
+def reaches_from_here(address: str) -> bool:
+    """Return whether another host answers this machine at an address."""
+    return BareHost().reaches(address)
 
 
 class RemoteSpark:
@@ -190,6 +201,14 @@ class RemoteSpark:
             found.close()
             raise
         return found
+
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host, for an address that is its own.
+
+        Raises:
+            EngineError: ssh does not forward it.
+        """
+        return self._ssh.forwarded(address, port)
 
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is the folder of this operator's machine for what is kept of that host."""

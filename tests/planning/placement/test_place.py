@@ -327,3 +327,43 @@ def test_the_bound_counts_large_items_alone_and_the_rest_by_their_sum() -> None:
     assert least_bins([1] * 25, 10) == 3
     assert least_bins([7, 7, 4, 4], 10) == 3
     assert least_bins([], 10) == 0
+
+
+# --- what runs when it is asked for, and what others have ------------------------------------------------------------
+
+
+def test_what_runs_when_it_is_asked_for_gets_a_host_and_no_memory() -> None:
+    wanted = [service("big", 100), service("asleep", 90, counts=False), service("more", 5)]
+    found = place(wanted, [host("a"), host("b")])
+    assert found.where == {"big": ("a",), "more": ("a",), "asleep": ("b",)}, "it goes where most is free"
+    assert not found.refused
+
+
+def test_what_runs_when_it_is_asked_for_keeps_its_host_unless_that_may_not_have_it() -> None:
+    hosts = [host("a"), host("b", labels={"room": "cellar"}), host("off", reachable=False)]
+    asleep = service("x", 20, counts=False, at=("a",))
+    assert place([asleep], hosts).where == {"x": ("a",)}
+    assert place([asleep._replace(labels={"room": "cellar"})], hosts).where == {"x": ("b",)}
+    assert place([asleep._replace(at=("off",))], hosts).where == {"x": ("off",)}
+    none = place([asleep._replace(labels={"room": "roof"})], hosts)
+    assert "x: no host may take it: no host has the label room=roof" in told(none)
+
+
+def test_a_port_that_others_have_on_a_host_keeps_a_service_away() -> None:
+    hosts = [host("a", ports=frozenset({8100})), host("b")]
+    assert place([service("x", 20, port=8100)], hosts).where == {"x": ("b",)}
+    asleep = service("y", 20, port=8100, counts=False)
+    assert told(place([service("x", 20, port=8100), asleep], hosts)) == (
+        "y: no host may take it: its port 8100 is taken"
+    )
+
+
+def test_a_group_that_is_pinned_has_its_ranks_in_that_order() -> None:
+    hosts = [host(name, fabric="f") for name in ("a", "b", "c")]
+    ranks = (need("x", 40), need("x", 60))
+    pinned = PlacedService(ranks, hosts=("c", "a"))
+    assert place([pinned], hosts).where == {"x": ("c", "a")}
+    assert place([pinned._replace(counts=False)], hosts).where == {"x": ("c", "a")}
+    assert place([PlacedService(ranks, counts=False)], hosts).where == {"x": ("a", "b")}
+    alone = place([PlacedService(ranks, counts=False)], [host("a", fabric="f"), host("b", fabric="g")])
+    assert told(alone) == "x: no host may take it: no fabric has as many hosts"

@@ -1,0 +1,1 @@
+"""A stack that several hosts run: one plan over all of them, one diff, one apply."""

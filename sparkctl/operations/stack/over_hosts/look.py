@@ -1,0 +1,137 @@
+"""What one host says of a stack that several run: its memory, what of the stack runs there, and whose files it has."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, NamedTuple
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed
+from sparkctl.operations.planner import planner
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.planning.box.generation import FAILED
+from sparkctl.recipes.hosts.part import PartCatalog, StackPart, word_of
+from sparkctl.world import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from sparkctl.memory.pool import Pool
+    from sparkctl.operations.context import World
+    from sparkctl.planning.admission import Wanted
+    from sparkctl.planning.running import Running
+    from sparkctl.recipes.recipe import Recipe
+    from sparkctl.recipes.service import Service
+    from sparkctl.recipes.stack import LoadedStack
+    from sparkctl.world.engine import Container
+
+
+class StackOnHost(NamedTuple):
+    """What a host says.
+
+    ``running`` is all that has a container there, and how that differs from what is wanted. ``services`` are those of
+    the stack that are there, as this host would start them, ``wanted`` what they need, and ``there`` are docker's words
+    for their containers. ``recipes`` are those of all services of the stack, and ``models`` the services whose models'
+    files are there. ``ports`` are those of services that are not the stack's.
+    """
+
+    pool: Pool
+    running: tuple[Running, ...]
+    services: Mapping[str, Service]
+    wanted: Mapping[str, Wanted]
+    there: Mapping[str, str]
+    recipes: Mapping[str, Recipe]
+    models: frozenset[str]
+    ports: frozenset[int]
+
+
+def world_of_part(world: World, stack: LoadedStack, services: Collection[str], *, gateway: bool = False) -> World:
+    """Return a host's world in which the stack has these services alone; ``gateway`` as for ``StackPart``."""
+    found = copy(world)
+    found.catalog = PartCatalog(world.catalog, stack, StackPart(frozenset(services), gateway))
+    return found
+
+
+def look(world: World, stack: LoadedStack) -> StackOnHost:
+    """Return what a host says; nothing is touched, and no hub is asked of a model.
+
+    Raises:
+        InputError: the stack cannot be used on that host.
+        EngineError: its engine does not answer.
+    """
+    world.refuse_elsewhere()
+    own = {one.name: one for one in _containers(world, stack)}
+    there = world_of_part(world, stack, own)
+    loader = there.loader(there.ports.models, there.known_images)
+    services = loader.services(loader.located([word_of(stack)], (), strict=False), later=True)
+    plans = planner(there, stack.stack.host.reserve)
+    expected = plans.expected(services)
+    asked, running, pool = plans.sides(expected, plans.aside())
+    whole = world_of_part(world, stack, stack.stack.services)
+    located = whole.offline_loader(there.ports.models, there.known_images).located([word_of(stack)], (), strict=False)
+    return StackOnHost(
+        pool=pool,
+        running=tuple(running),
+        services={one.name: one for one in expected},
+        wanted={one.name: one for one in asked},
+        there={name: one.state for name, one in own.items()},
+        recipes={one.member.service: one.loaded.recipe for one in located},
+        models=frozenset(one.member.service for one in located if not one.missing),
+        ports=frozenset(_ports(world, set(own))),
+    )
+
+
+def _containers(world: World, stack: LoadedStack) -> list[Container]:
+    """Return the containers of the stack's services that no other stack has."""
+    found = []
+    for name, container in deployed.services(world.engine):
+        laid = labels.read(container.labels).laid_over
+        whose = "" if laid is None else laid.stack
+        if name in stack.stack.services and container.name == name and whose in {"", stack.name}:
+            found.append(container)
+    return found
+
+
+def _ports(world: World, own: Collection[str]) -> Iterable[int]:
+    for name, container in deployed.services(world.engine):
+        port = (labels.read(container.labels).url or "").rpartition(":")[2]
+        if name not in own and container.state == "running" and port.isdecimal():
+            yield int(port)
+
+
+def services_of(worlds: Sequence[World], stack: LoadedStack, names: Collection[str]) -> dict[str, Service]:
+    """Return services of the stack as the first of these hosts would start them that knows enough of their models.
+
+    What such starts took on that host counts.
+
+    Raises:
+        InputError: a file that cannot be used, or nothing is known of a model on any of them.
+    """
+    found: dict[str, Service] = {}
+    refusals: dict[str, InputError] = {}
+    for world in worlds:
+        there = world_of_part(world, stack, [name for name in names if name not in found])
+        loader, plans = there.loader(there.ports.models, there.known_images), planner(there)
+        for one in loader.located([word_of(stack)], (), strict=False):
+            try:
+                (found[one.member.service],) = plans.expected(loader.services([one], later=True))
+            except InputError as error:
+                refusals.setdefault(one.member.service, error)
+        if len(found) == len(names):
+            break
+    for name, refusal in refusals.items():
+        if name not in found:
+            raise refusal
+    return found
+
+
+def kept_there(world: World, stack: LoadedStack) -> frozenset[str]:
+    """Return the services of a stack that a host is known to have, by what this operator applied to it last.
+
+    ``world`` has that host's records; the host need not answer. An apply that did not come to its end counts, too.
+    """
+    generations = Generations(world)
+    applied, last = generations.applied(), generations.last()
+    unfinished = last is not None and generations.outcome(last.number) != FAILED
+    found = [one for one in (applied, last if unfinished else None) if one is not None and one.stack == stack.name]
+    return frozenset(one.name for generation in found for one in generation.services) & stack.stack.services.keys()
