@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from sparkctl.operations.hosts.distribute.distribute import Asked, Brought, distribute
+from sparkctl.operations.hosts.distribute.distribute import Brought, WantedCopies, distribute
 from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell
@@ -159,10 +159,10 @@ class CopyBench:
 
     def distribute(self, source: str | None = "a", *to: str, dry_run: bool = False) -> list[Brought]:
         """Distribute the recipe, to b unless others are named."""
-        asked = Asked(["tiny"], (), source, to or ("b",))
+        asked = WantedCopies(["tiny"], (), source, to or ("b",))
         return self.asked(asked, dry_run=dry_run)
 
-    def asked(self, asked: Asked, *, dry_run: bool = False) -> list[Brought]:
+    def asked(self, asked: WantedCopies, *, dry_run: bool = False) -> list[Brought]:
         """Distribute what is asked for."""
         return distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
 

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sparkctl.base.errors import EngineError
-from sparkctl.base.units import format_bytes
+from sparkctl.cli.hosts.brought import show
 from sparkctl.cli.options import as_json, names, overrides
-from sparkctl.operations.hosts.distribute.distribute import Asked, distribute
+from sparkctl.operations.hosts.distribute.distribute import WantedCopies, distribute
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sparkctl.cli.output import Output
     from sparkctl.cli.session import Session
-    from sparkctl.operations.hosts.distribute.distribute import Brought
 
 
 @click.command
@@ -45,22 +40,5 @@ def command(
     7 it is not the same.
     """
     with session.out.reporting(as_json=as_json and not dry_run):
-        brought = distribute(session.world, Asked(names, overrides, source, to), dry_run=dry_run)
-    if as_json:
-        session.out.json([one._asdict() for one in brought], indent=2 if dry_run else None)
-    else:
-        _table(session.out, brought, dry_run=dry_run)
-    problems = [one.problem for one in brought if one.problem is not None]
-    if problems:
-        raise EngineError("\n".join(problems), hint="free some space there")
-
-
-def _table(out: Output, brought: Sequence[Brought], *, dry_run: bool) -> None:
-    rows = [
-        [one.host, one.service, f"{one.what} {one.name}", one.source or "-", one.way, _size(one)] for one in brought
-    ]
-    out.table(["host", "service", "what", "from", "how", "to come" if dry_run else "came"], rows)
-
-
-def _size(one: Brought) -> str:
-    return format_bytes(one.bytes) if one.bytes else "-"
+        brought = distribute(session.world, WantedCopies(names, overrides, source, to), dry_run=dry_run)
+    show(session.out, brought, as_json=as_json, dry_run=dry_run)

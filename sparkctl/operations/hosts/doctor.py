@@ -51,7 +51,7 @@ def _reached(one: HostAnswer[list[Examined]]) -> Examined:
     return Examined("ssh", Status.OK, f"{name} answers")
 
 
-class _Said(NamedTuple):
+class _HostSaid(NamedTuple):
     """What a host says for a comparison; ``reaches`` is None where the other one's fabric was not tried."""
 
     engine: EngineInfo | None
@@ -71,13 +71,13 @@ def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, re
         raise InputError(f"{one} is compared with itself", hint="name two hosts")
     wanted = _wanted(world, (one, other))
 
-    def look(there: World, reached: ConnectedHost | None) -> _Said:
+    def look(there: World, reached: ConnectedHost | None) -> _HostSaid:
         fabrics = [host.fabric for host in wanted.values() if host.fabric is not None]
         own = {address.address for address in reached.facts.interfaces} if reached is not None else set()
         to = [fabric.address for fabric in fabrics if fabric.address not in own]
         whether = reached.reaches(to[0]) if reached is not None and len(fabrics) == len(wanted) and to else None
         held = [holds(there, "", each) for each in named(there, recipes)] if recipes else []
-        return _Said(_engine(there), there.host.gpus(), whether, held)
+        return _HostSaid(_engine(there), there.host.gpus(), whether, held)
 
     answers = asked(world, wanted, look, reach=reach)
     for answer in answers:
@@ -92,8 +92,8 @@ def check(world: World, one: str, other: str, recipes: Sequence[str] = (), *, re
     ]
 
 
-def _seen(answer: HostAnswer[_Said], declared: DeclaredHost) -> SeenHost:
-    said = answer.answer or _Said(None, (), None, ())
+def _seen(answer: HostAnswer[_HostSaid], declared: DeclaredHost) -> SeenHost:
+    said = answer.answer or _HostSaid(None, (), None, ())
     if answer.facts is None:
         raise EngineError(f"{answer.name} said nothing of itself")
     return SeenHost(answer.name, declared, answer.facts, said.engine, said.gpus, answer.skew_s, said.reaches)

@@ -57,7 +57,7 @@ class Brought(NamedTuple):
     problem: str | None = None
 
 
-class Asked(NamedTuple):
+class WantedCopies(NamedTuple):
     """What an operator asks for: recipes or stacks; from which host (None: whichever has it), to which (all others)."""
 
     names: Sequence[str]
@@ -76,7 +76,7 @@ class _Looked(NamedTuple):
 
 def distribute(
     world: World,
-    asked: Asked,
+    asked: WantedCopies,
     *,
     dry_run: bool = False,
     reach: Reach = by_ssh,
@@ -114,7 +114,7 @@ def distribute(
     return brought
 
 
-def _wanted(world: World, asked: Asked) -> tuple[Mapping[str, DeclaredHost], list[str]]:
+def _wanted(world: World, asked: WantedCopies) -> tuple[Mapping[str, DeclaredHost], list[str]]:
     """Return the hosts to connect, in the order of the file, and of them the targets."""
     known = listed.hosts(world)
     for name in (*asked.to, *filter(None, [asked.source])):
@@ -142,7 +142,7 @@ def _locked(world: World, target: There) -> AbstractContextManager[None]:
     return target.world.ports.locks.hold(f"copies {identity}", waiting=waiting, longest_s=WAIT_S)
 
 
-def _looked(there: Mapping[str, There], asked: Asked) -> _Looked:
+def _looked(there: Mapping[str, There], asked: WantedCopies) -> _Looked:
     """Ask all hosts at once what they have."""
 
     def one(name: str) -> tuple[list[Names], list[HostHolds]]:
@@ -159,7 +159,7 @@ def _looked(there: Mapping[str, There], asked: Asked) -> _Looked:
 
 
 def _to_host(
-    world: World, looked: _Looked, asked: Asked, targets: Sequence[str], target: str, *, dry_run: bool
+    world: World, looked: _Looked, asked: WantedCopies, targets: Sequence[str], target: str, *, dry_run: bool
 ) -> list[Brought]:
     """Bring to one host what it lacks, service by service."""
     found: list[Brought] = []
@@ -242,7 +242,7 @@ def _model(world: World, copy: ModelCopy, way: CopyWay, *, dry_run: bool) -> Bro
     return told(str(way) if came else NOTHING, came, copy.missing)
 
 
-def _prove(looked: _Looked, asked: Asked, index: int, come_from: Mapping[str, str | None], target: str) -> None:
+def _prove(looked: _Looked, asked: WantedCopies, index: int, come_from: Mapping[str, str | None], target: str) -> None:
     """Look at the target again, and hold it against the sources.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 
 from sparkctl.base.errors import CheckError, EngineError, InputError
 from sparkctl.operations.hosts.distribute.connected import connected
-from sparkctl.operations.hosts.distribute.distribute import Asked
+from sparkctl.operations.hosts.distribute.distribute import WantedCopies
 from sparkctl.operations.hosts.distribute.models import CopyWay
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.world.engine import OfferedImage
@@ -106,7 +106,7 @@ def test_an_engine_that_breaks_off_or_loads_something_else_is_said(bench: CopyBe
 def test_all_other_hosts_are_served_and_one_that_is_down_costs_them_nothing(bench: CopyBench) -> None:
     del bench.reach.there["spark-c"]
     with pytest.raises(EngineError, match="c is not reached"):
-        bench.asked(Asked(["tiny"]))
+        bench.asked(WantedCopies(["tiny"]))
     assert (bench.home("b") / "models/tiny/config.json").exists()
     assert [there.closed for there in bench.reach.there.values()] == [1, 1]
     del bench.reach.there["spark-a"]
