@@ -61,6 +61,7 @@ class Servers:
     """The client side of the door: one pool of connections for all servers, and one for each UNIX socket."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self.pace = StreamPace(bounds)
         self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
         self._session = self._opened(

@@ -60,7 +60,7 @@ def services_there(
     found = []
     for name, container in deployed.services(there.engine)[:MOST]:
         record = labels.read(container.labels)
-        if not is_set_aside(container) and record.url is not None:
+        if not is_set_aside(container) and record.url is not None:  # a worker of a group has none: its head answers
             found.append(_service(there, host, reached, looks, Deployed(name, record, container, None)))
     looks.keep([one.named.name for one in found])
     return tuple(found)

@@ -69,7 +69,7 @@ def bench(tmp_path: Path) -> Iterator[Beside]:
     found.close()
 
 
-def test_equal_services_of_two_hosts_share_the_requests_of_one_name(bench: Beside) -> None:
+def test_equal_services_of_two_hosts_share_the_requests_of_one_name_s24(bench: Beside) -> None:
     assert bench.answered_by(4).count(FAR) == 2
 
 
@@ -86,7 +86,7 @@ def test_one_of_them_is_asked_alone_by_its_name_with_its_host(bench: Beside) -> 
     assert {bench.ask(FAR).forwarded().answer_headers["x-sparkctl-model"] for _ in range(3)} == {FAR}
 
 
-def test_a_conversation_stays_where_it_was(bench: Beside) -> None:
+def test_a_conversation_stays_where_it_was_s24(bench: Beside) -> None:
     says = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
     first = bench.ask(E4B, more=says)
     to = first.forwarded().answer_headers["x-sparkctl-model"]
@@ -105,7 +105,7 @@ def test_who_has_less_to_do_by_its_servers_own_count_gets_the_request(bench: Bes
     assert bench.answered_by(3) == [E4B] * 3
 
 
-def test_a_server_that_gives_nothing_is_followed_by_the_other_once(bench: Beside) -> None:
+def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Beside) -> None:
     request = bench.ask(FAR.partition("@")[0])
     names = [request.forwarded().answer_headers["x-sparkctl-model"]]
     request.lost(unsent=False)
@@ -128,7 +128,7 @@ def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
     assert request.refused().status >= 500
 
 
-def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said(bench: Beside) -> None:
+def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said_s26(bench: Beside) -> None:
     bench.host.spark.engine.away = EngineError("the connection to b has ended")
     bench.settled("off")
     assert set(bench.answered_by(3)) == {E4B}
@@ -222,7 +222,7 @@ def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path)
     bench.close()
 
 
-def test_nothing_of_another_host_is_stopped_by_this_gateway(bench: Beside) -> None:
+def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:
     bench.host.spark.engine.calls.clear()
     bench.served(FAR)
     bench.tick(300)
