@@ -83,9 +83,7 @@ class Gateway:
         self.keys = self._keys(USUAL_GATEWAY)
         self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lose)
         self.page: OnPage | None = None
-        self.others = OtherHosts(
-            world, parts.reach, self._far_looked, lambda: self.page is not None and self.page.seen()
-        )
+        self.others = OtherHosts(world, self._far_looked, lambda: self.page is not None and self.page.seen())
         world.report = ProgressTap(world.report, self._goes_on)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.acting.resolved import ReadyStack
     from sparkctl.operations.gateway.far import hosts as far_hosts
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.operations.page.view import HostOnPage
     from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.planning.gateway.desk.events import FarSeen
@@ -27,9 +26,9 @@ class OtherHosts:
     ``watched``: somebody sees the page, so that the memory of each is looked at often.
     """
 
-    def __init__(self, world: World, reach: Reach, told: Callable[[], None], watched: Callable[[], bool]) -> None:
+    def __init__(self, world: World, told: Callable[[], None], watched: Callable[[], bool]) -> None:
         self._world = world
-        self._reach, self._told, self._watched = reach, told, watched
+        self._told, self._watched = told, watched
         self._hosts: far_hosts.FarHosts | None = None
         self._recipes: Mapping[str, str] = {}
         self._queue = 0
@@ -38,7 +37,7 @@ class OtherHosts:
         """Look at the hosts that are declared now; ``queue`` is how many requests wait for a service at most."""
         self._recipes, self._queue = {one.name: one.recipe for one in generation.services}, queue
         if self._hosts is None and listed.there(self._world):
-            self._hosts = far_hosts.FarHosts(self._world, self._reach, self._told, self._watched)
+            self._hosts = far_hosts.FarHosts(self._world, self._told, self._watched)
         if self._hosts is not None:
             self._hosts.begin()
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
@@ -40,9 +39,9 @@ class FarHosts:
     ``watched``: somebody sees the page, so that the memory of each host is looked at often.
     """
 
-    def __init__(self, world: World, reach: Reach, told: Callable[[], None], watched: Callable[[], bool]) -> None:
+    def __init__(self, world: World, told: Callable[[], None], watched: Callable[[], bool]) -> None:
         self._world = world
-        self._reach, self._told, self._watched = reach, told, watched
+        self._told, self._watched = told, watched
         self._lock = threading.Lock()
         self._watches: dict[str, HostWatch] = {}
         self._looks: dict[str, HostLook] = {}
@@ -71,7 +70,7 @@ class FarHosts:
                 self._watches[name].begin()
 
     def _watch(self, name: str, declared: DeclaredHost) -> HostWatch:
-        return HostWatch(self._world, (name, declared), self._reach, self._note, self._watched, self._here)
+        return HostWatch(self._world, (name, declared), self._note, self._watched, self._here)
 
     def _here(self) -> MachineFacts:
         """Return what this machine says of itself, asked once: what tells it from others stays."""

@@ -62,7 +62,7 @@ class Beside(GatewayBench):
 def bench(tmp_path: Path) -> Iterator[Beside]:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     host = there(tmp_path, E4B)
-    found = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host}), "page": GatewayPage})
+    found = Beside(tmp_path, reach=FakeReach({"spark-b": host}), parts={"page": GatewayPage})
     found.host = host
     found.up()
     yield found.settled("ready")
@@ -144,7 +144,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = STACK.replace("priority: 10,", "priority: 10, start: on-demand,")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": host}))
     bench.tick()
     bench.settled("ready")
     assert bench.ask(E4B).forwarded().answer_headers["x-sparkctl-model"] == FAR
@@ -155,7 +155,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
 def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n"
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": there(tmp_path, FP8)})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": there(tmp_path, FP8)}))
     bench.up()
     bench.settled("ready", f"{FP8}@b")
     found = bench.door.get("/v1/models").decision()
@@ -170,7 +170,7 @@ def test_a_server_that_is_open_to_the_network_is_asked_at_its_hosts_address(tmp_
     host = there(tmp_path, E4B)
     (id_, one) = next(iter(host.spark.engine.there.items()))
     host.spark.engine.there[id_] = one._replace(settings=published(one, "0.0.0.0:8003"))
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host}))
     bench.up()
     bench.settled("ready")
     found = bench.ask(FAR).forwarded()
@@ -186,7 +186,7 @@ def published(one: Container, place: str) -> dict[str, str]:
 def test_two_names_of_one_machine_count_once_and_this_machine_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b}\n  c: {ssh: spark-c}\n")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host, "spark-c": host}), "page": GatewayPage})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host, "spark-c": host}), parts={"page": GatewayPage})
     bench.up()
     bench.settled("ready")
     bench.until(lambda: any(one.name == "c" and one.problem for one in bench.gateway.others.on_page()), ticks=False)
@@ -215,7 +215,7 @@ def test_the_page_and_the_figures_have_each_host(bench: Beside) -> None:
 
 def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts: 7\n")
-    bench = GatewayBench(tmp_path, parts={"reach": FakeReach({})})
+    bench = GatewayBench(tmp_path, reach=FakeReach({}))
     bench.up()
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
