@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration, format_gib
 from sparkctl.operations.page import bar
-from sparkctl.operations.page.view import MemoryNow
+from sparkctl.operations.page.view import NOT_YET, MemoryNow
 
 if TYPE_CHECKING:
     from sparkctl.operations.page.view import GuardOnPage, HostOnPage
@@ -22,6 +22,8 @@ def memory(one: HostOnPage) -> MemoryNow:
 
 def caption(one: HostOnPage) -> str:
     """Return what stands above a host's bar."""
+    if one.problem == NOT_YET:
+        return f"{one.name}, which was not looked at yet"
     if one.problem is not None:
         return f"{one.name}, which does not answer"
     if not one.memories:
@@ -34,6 +36,8 @@ def state(one: HostOnPage) -> str:
     """Return how a host is, in words, with the next step where one is needed."""
     if one.problem is None:
         return "answers"
+    if one.problem == NOT_YET:
+        return one.problem.words
     since = "" if one.silent_s is None else f" for {format_duration(one.silent_s)}"
     return f"does not answer{since}: {one.problem.words}; next: {one.problem.todo}"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 
 from sparkctl.base.units import GIB
-from sparkctl.operations.page import hosts, rendered, tables
+from sparkctl.operations.page import health, hosts, rendered, tables
 from sparkctl.operations.page.view import (
+    NOT_YET,
     BoxView,
     GatewayOnPage,
     GuardOnPage,
@@ -70,3 +71,12 @@ def test_a_guard_is_told_as_it_is() -> None:
 def test_of_many_services_so_many_are_shown() -> None:
     many = WELL._replace(services=tuple(CODER._replace(name=f"s{number}") for number in range(hosts.MOST)))
     assert len(tables.tables(view(many, many._replace(name="c")), UTC)["elsewhere"].rows) == hosts.MOST
+
+
+def test_a_host_that_is_silent_is_in_the_sentence_at_the_top_and_one_that_was_not_looked_at_is_not() -> None:
+    told = health.sentence(view(WELL, DOWN, DOWN._replace(name="d")))
+    assert told.level == health.BUSY
+    assert told.words.endswith("but host c does not answer (and 1 more): nothing answers at its ssh port")
+    assert told.todo == "is it switched on?"
+    assert health.sentence(view(WELL, HostOnPage("e", NOT_YET))).level == health.WELL
+    assert hosts.caption(HostOnPage("e", NOT_YET)) == "e, which was not looked at yet"
