@@ -304,6 +304,9 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     made = usable(f"docker run --gpus all -v ~/models:/models:ro {IMAGE} --model /models/Qwen3-8B")
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "~/models/Qwen3-8B", "mount": "/models/Qwen3-8B"}
     assert "guessed" in made.comments["model", "repo"]
+    assert any(
+        "model.repo: Qwen3-8B is a guess, from the name of the folder ~/models/Qwen3-8B" in one for one in made.notes
+    )
     made = usable(f"docker run --gpus all -v /m/Qwen3-8B:/model -v /m/Draft:/d {IMAGE} --model /model "
                   "-sc '{\"method\":\"eagle3\",\"model\":\"/d\",\"num_speculative_tokens\":3}'")  # fmt: skip
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "/m/Qwen3-8B", "mount": "/model"}
