@@ -5,6 +5,7 @@ Importing this module imports click and nothing heavier: `sparkctl --help` must 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -172,6 +173,7 @@ def main(arguments: list[str] | None = None, session: Session | None = None) -> 
     An unexpected exception keeps its traceback (Python exits with 1): it is a defect, and the report needs it.
     """
     gc.set_threshold(OBJECTS)
+    atexit.register(gc.freeze)  # else Python, as it ends, looks several times at each object: a fifth of a command
     process.prepare()
     asked = process.asked_to_complete()
     if asked:  # by a shell, for the words that may come next

@@ -86,5 +86,15 @@ def _overriding(what: str) -> Callable[[FunctionT], FunctionT]:
 overrides = _overriding("Override a recipe's value: limits.context=8192.")
 job_overrides = _overriding("Override a job's value: with.scheme=NVFP4A16.")
 named = click.option("--as", "named", metavar="NAME", help="The service's name, where it is not to be its recipe's.")
+
+
+def _listed(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Return the names in a list with commas."""
+    return () if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+over_hosts = click.option(
+    "--hosts", metavar="HEAD,HOST", callback=_listed, help="Hosts that share the model, by rank: nodes: 2 needs two."
+)
 strict = click.option("--strict", is_flag=True, help="Make a flag that this vLLM does not have an error.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.service import Service
     from sparkctl.world.door_ports import DoorOpener
     from sparkctl.world.engine import Container, Engine
-    from sparkctl.world.host import Host, Models
+    from sparkctl.world.host import Copies, Host, Models
     from sparkctl.world.opening import Doors
     from sparkctl.world.ports import Clock, Fetcher, Files, Hub, Ports, Report, ServiceManager, Store, Supervisor
     from sparkctl.world.web import Streams
@@ -138,6 +138,11 @@ class World:
     def disk_models(self) -> Models:
         """The models on this machine's disk, also where the engine's are simulated."""
         return self._doors.models()
+
+    @cached_property
+    def copies(self) -> Copies:
+        """The files of models on this machine's disk, for copies between hosts."""
+        return self._doors.copies()
 
     @cached_property
     def hub(self) -> Hub:

@@ -204,11 +204,14 @@ def key_of(container: Container, key: str | None) -> str | None:
 def ready(http: Http, container: Container, key: str | None) -> bool | None:
     """Return whether a container's server answers and lists its model; None where its address is not known.
 
-    ``key`` is the operator's, for a container that does not say with which it was started.
+    ``key`` is the operator's, for a container that does not say with which it was started. A worker of a group has no
+    server: it is ready while it runs, and whether it serves is asked of its head.
     """
     if container.state != "running":
         return False
     record = labels.read(container.labels)
+    if record.group is not None and record.group.is_worker:
+        return True
     if record.url is None:
         return None
     return server.Server(http, record.url, key_of(container, key), record.certificate).serves(record.served_names)

@@ -153,7 +153,7 @@ def _with_digest(service: Service) -> Wanted:
 
 
 def refuse_groups(wanted: Sequence[Service]) -> None:
-    """Refuse services that need several hosts: nothing starts a group of containers yet.
+    """Refuse services that need several hosts: a group is started by its own name, over hosts that are named.
 
     Raises:
         InputError: one of them has ``nodes`` above 1.
@@ -161,7 +161,9 @@ def refuse_groups(wanted: Sequence[Service]) -> None:
     for service in wanted:
         if service.recipe.nodes > 1:
             message = f"{service.name}: several hosts are needed: nodes is {service.recipe.nodes}, and this is one host"
-            hint = f"sparkctl plan and sparkctl size say what a rank takes: sparkctl size {service.recipe_name}"
+            hint = (
+                f"sparkctl up {service.recipe_name} --hosts HEAD,HOST starts it on hosts of hosts.yaml, the head first"
+            )
             raise InputError(message, hint=hint)
 
 

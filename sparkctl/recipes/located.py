@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparkctl.mods.images import Images
     from sparkctl.recipes.catalog import Catalog, LoadedRecipe
     from sparkctl.recipes.host.operator import Operator
+    from sparkctl.recipes.hosts.ranks import RankPlace
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.world.host import Models
     from sparkctl.world.labels import ServiceLabels
@@ -32,7 +33,8 @@ _ABSENT: Final = {"is not there", "is empty"}
 class Located(NamedTuple):
     """A recipe that is wanted under a name, where its models are, and what the operator laid over it.
 
-    ``started``: it is of a service that runs.
+    ``started``: it is of a service that runs. ``rank`` is its place in a group over several hosts, None for a service
+    of one host.
     """
 
     member: Member
@@ -41,6 +43,7 @@ class Located(NamedTuple):
     draft: Source | None
     overrides: tuple[str, ...] = ()
     started: bool = False
+    rank: RankPlace | None = None
 
     @property
     def laid_over(self) -> tuple[str, ...]:
@@ -62,7 +65,8 @@ class Locator:
     """Turns names into recipes; ``warnings`` collects what was doubtful in the files.
 
     ``images`` are asked which vLLM an image has, for recipes that leave it to the image. ``proving`` is the folder of
-    a product that a job serves to check it, before it has its name.
+    a product that a job serves to check it, before it has its name. ``rank`` is the place in a group of what is
+    located.
     """
 
     def __init__(self, catalog: Catalog, models: Models, operator: Operator, images: Images | None = None) -> None:
@@ -72,6 +76,7 @@ class Locator:
         self._operator = operator
         self.warnings: list[Problem] = []
         self.proving: Path | None = None
+        self.rank: RankPlace | None = None
 
     def located(
         self, names: Sequence[str], overrides: Sequence[str], *, strict: bool, named: str | None = None
@@ -142,7 +147,7 @@ class Locator:
         """Return a recipe that was kept with all that was laid over it, and where its models are now."""
         model = loaded.recipe.model
         source = self._source(loaded.recipe, model.repo, model.revision, model.path)
-        return Located(member, loaded, source, self._draft(loaded.recipe), started=True)
+        return Located(member, loaded, source, self._draft(loaded.recipe), started=True, rank=self.rank)
 
     def _vllm(self, image: str, root: str | None = None) -> str | None:
         """Return the vLLM of an image that is here, None where that is not known."""

@@ -16,6 +16,7 @@ from sparkctl.planning.admission import Variant, Wanted
 from sparkctl.recipes.catalog import SHIPPED
 from sparkctl.recipes.certain import is_certain
 from sparkctl.recipes.host import side, version
+from sparkctl.recipes.hosts.ranks import of_rank
 from sparkctl.recipes.job.maker import maker_of
 from sparkctl.recipes.located import Located, Locator
 from sparkctl.recipes.minimal.fitted import fitted
@@ -115,14 +116,16 @@ class Loader(Locator):
 
     def _service(self, one: Located, beside: Sequence[Located], *, later: bool) -> Service:
         facts, draft_facts = self.facts(one)
-        one = self.whole(one, facts, draft_facts)
+        one = _as_ranked(self.whole(one, facts, draft_facts))
         recipe, member = one.loaded.recipe, one.member
         used = self._template(recipe.template)
         vllm = self._vllm(recipe.image, _assumed(used))
         self.warnings += version.judged(one.loaded, vllm, started=one.started)
         resizer = smaller.Resizer(one.loaded, facts, draft_facts, self._profile, self._once(facts))
-        taken = _estimate(resizer)
-        self.warnings += [*one.loaded.warnings, *self._misfits(one)]
+        most = _estimate(resizer)
+        taken = _estimate(resizer, worker=True) if one.rank is not None and one.rank.is_worker else most
+        if taken is most:  # of a worker it is what its head says
+            self.warnings += [*one.loaded.warnings, *self._misfits(one)]
         self.warnings += [Problem(f"{member.service}: {text}", warning=True) for text in taken.warnings]
         host = self.host_side(one)
         self.warnings += host.missing
@@ -140,11 +143,16 @@ class Loader(Locator):
             draft=one.draft,
             mods=self._mods(recipe, used, one.model),
             footprint=taken,
-            sizing=sizing(taken, devices.profile_for(recipe, self._profile)),
+            # Every rank of a group has the same flags: the head's, which takes the most.
+            sizing=sizing(most, devices.profile_for(recipe, self._profile)),
             resizer=resizer,
             host=host,
+            rank=one.rank,
         )
-        service = _assembled(inputs, one.loaded.name, self._wanted(one, resizer, taken, beside))
+        wanted = self._wanted(one, resizer, taken, beside)
+        if taken is not most:
+            wanted = wanted._replace(check=self._wanted(one, resizer, most, beside).check)
+        service = _assembled(inputs, one.loaded.name, wanted)
         if not later or not is_certain(inputs):
             self.warnings += [Problem(f"{service.name}: {text}", warning=True) for text in unseen(service)]
         return service
@@ -338,11 +346,21 @@ def _assembled(inputs: Inputs, recipe_name: str, wanted: Wanted) -> Service:
     )
 
 
-def _estimate(of: Resizer) -> Footprint:
-    """Return the footprint; what its model cannot keep is a problem at the line that asks for it."""
-    loaded = of.loaded
+def _as_ranked(one: Located) -> Located:
+    """Return a recipe as its rank's container has it."""
+    if one.rank is None:
+        return one
+    return one._replace(loaded=one.loaded._replace(recipe=of_rank(one.loaded.recipe, one.rank)))
+
+
+def _estimate(of: Resizer, *, worker: bool = False) -> Footprint:
+    """Return the footprint; what its model cannot keep is a problem at the line that asks for it.
+
+    ``worker``: of a rank of a group that is not the head.
+    """
+    loaded, rules = of.loaded, of.loaded.version.memory
     try:
-        return estimate(loaded.recipe, of.facts, of.draft, loaded.version.memory, of.profile, once=of.once)
+        return estimate(loaded.recipe, of.facts, of.draft, rules, of.profile, once=of.once, worker=worker)
     except ProblemsError as error:
         located = [problem._replace(place=loaded.document.place(problem.path)) for problem in error.problems]
         raise ProblemsError(located) from None

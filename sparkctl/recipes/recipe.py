@@ -283,7 +283,7 @@ class Recipe(Declaration, title="sparkctl recipe"):
         ge=1,
         le=values.MOST_NODES,
         description="hosts that share the model, with tensor-parallel-size or pipeline-parallel-size of as many; "
-        "sizes are those of one rank, and `up` starts no group yet",
+        "sizes are those of one rank, and `up --hosts` starts them",
     )
     secrets: Annotated[tuple[Annotated[str, AfterValidator(values.secret)], ...], Field(strict=False), Unshown()] = (
         Field((), description="names; values come from the environment or a file")
@@ -375,4 +375,4 @@ class Recipe(Declaration, title="sparkctl recipe"):
         message = (
             f"{self.nodes} hosts share the model: its sizes are those of the head, and each other one needs as much"
         )
-        return [Finding(("nodes",), message, "no command starts a group of containers yet")]
+        return [Finding(("nodes",), message, "sparkctl up NAME --hosts HEAD,HOST starts it")]

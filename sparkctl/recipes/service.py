@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.admission import Wanted
     from sparkctl.recipes.host.operator import Operator
     from sparkctl.recipes.host.side import HostSide
+    from sparkctl.recipes.hosts.ranks import RankPlace
     from sparkctl.recipes.recipe import Recipe
     from sparkctl.recipes.sizing.smaller import Resizer
     from sparkctl.vllm.kinds import ServerKind
@@ -68,7 +69,8 @@ class Template(NamedTuple):
 class Inputs(NamedTuple):
     """Everything that decides what a service's container will be.
 
-    ``recipe_reference`` is what the recipe can be found by again: its name, or its file's absolute path.
+    ``recipe_reference`` is what the recipe can be found by again: its name, or its file's absolute path. ``rank`` is
+    its place in a group, None for a service of one host; ``recipe`` is as of that rank.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Inputs(NamedTuple):
     sizing: Sizing
     resizer: Resizer
     host: HostSide
+    rank: RankPlace | None = None
 
 
 class Command(NamedTuple):

@@ -67,6 +67,9 @@ _TOKENS: Final = re.compile(r"KV cache size: ([\d,]+) tokens")
 _NOT_SERVING: Final = re.compile(r"vLLM API server version|Application shutdown complete")
 # What a server says because it is asked, or every ten seconds whatever happens: it proves no progress.
 _IDLE: Final = re.compile(r'"(GET|POST) \S+ HTTP/|\[(?:\S*/)?loggers\.py:\d+\]')
+_WAITS: Final = re.compile(r"\bworld_size=\d+ rank=\d+ .*\bdistributed_init_method=tcp://")
+_MET: Final = re.compile(r"\brank \d+ in world size \d+ is assigned as\b")
+"""What a rank says before and after it meets the others (distributed/parallel_state.py of 0.32.0)."""
 
 
 class Told(NamedTuple):
@@ -124,6 +127,20 @@ def serves(lines: Iterable[str]) -> bool | None:
         elif _NOT_SERVING.search(line):
             found = False
     return found
+
+
+class Meeting(StrEnum):
+    """How far a rank of several hosts has come on its way to the others."""
+
+    WAITS = "waits"
+    MET = "met"
+
+
+def meeting(line: str) -> Meeting | None:
+    """Return whether a line says that a rank begins to wait for the others, or has met them; None: nothing of it."""
+    if _MET.search(line):
+        return Meeting.MET
+    return Meeting.WAITS if _WAITS.search(line) else None
 
 
 def moves(line: str) -> bool:

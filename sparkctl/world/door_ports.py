@@ -101,6 +101,8 @@ class Forward(NamedTuple):
     """What the client is told beside the server's own: ``x-sparkctl-model``, ``x-sparkctl-route``."""
     certificate: str = ""
     """The file of this host with the certificate that a server of ``https://`` has to show; "": any."""
+    socket: str = ""
+    """The path of a UNIX socket that leads to the server, as ssh forwards one to another host; "": by its address."""
     lost: Callable[[bool, str], Awaitable[Decision | None]] | None = None
     """Asked where the server gave nothing at all, with how that was; True: it took no connection: nothing was sent.
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sparkctl.world.spec import ContainerSpec
 
@@ -86,13 +86,19 @@ class Creation(NamedTuple):
 class Image(NamedTuple):
     """An image that the engine has: its id (the digest of its configuration), its digests in registries, its bytes.
 
-    ``labels`` are its own and those of what it was built from.
+    ``labels`` are its own and those of what it was built from. ``layers`` are the digests of its unpacked layers,
+    ``architecture`` its kind of processor (arm64), and ``parts`` a digest of each part of what it brings to a container
+    (``entrypoint``, ``command``, ``environment``, ``user``, ``workdir``): the environment may hold secrets. Two images
+    that agree in these three run the same, whatever their ids. Empty: not known.
     """
 
     id: str
     digests: tuple[str, ...]
     size_bytes: int
     labels: Mapping[str, str] = MappingProxyType({})
+    layers: tuple[str, ...] = ()
+    architecture: str = ""
+    parts: Mapping[str, str] = MappingProxyType({})
 
 
 class OfferedImage(NamedTuple):
@@ -219,3 +225,16 @@ class Engine(Protocol):
 
         Each is a path and the module that it is to be, None: whichever the path makes it.
         """
+
+
+class ImageCarrier(Protocol):
+    """The images of one engine, carried without a registry. Every method raises EngineError where it refuses."""
+
+    def saved(self, reference: str) -> Iterator[bytes]:
+        """Yield an image as `docker save` writes it, of the engine's own platform."""
+
+    def load(self, pieces: Iterable[bytes]) -> None:
+        """Take in what ``saved`` yields, with the names of the image."""
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image another name."""

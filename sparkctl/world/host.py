@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+INCOMPLETE: Final = ".incomplete"
+"""The end of the name of a file that came and was not checked yet: as the hub's library calls such a blob.
+
+No reader of models, here or of that library, takes it for the file itself.
+"""
 
 
 class MemoryReading(NamedTuple):
@@ -185,6 +192,63 @@ class Models(Protocol):
         Raises:
             InputError: it cannot be read.
         """
+
+
+class StoredFile(NamedTuple):
+    """A file of a model, or a note of its download, as it lies on a host.
+
+    ``name`` is its path in the model's folder, ``path`` where its bytes are (links resolved), ``changed_ns`` when they
+    were written, ``blob`` its name among the blobs of a cache ("" for a file of a plain folder), ``sum`` what its
+    download noted (``sha256:…`` or ``git-sha1:…``, "": nothing). ``note``: it is a note, which no server reads.
+    """
+
+    name: str
+    path: str
+    bytes: int
+    changed_ns: int
+    blob: str = ""
+    sum: str = ""
+    note: bool = False
+
+
+class Copies(Protocol):
+    """The files of models on one host, read and written for copies. Paths are that host's.
+
+    Every method raises InputError where the disk refuses, in words, and EngineError where the host does not answer.
+    """
+
+    def files(self, folder: Path) -> list[StoredFile]:
+        """Return the files of a model that a server may read, and the notes of its download, by name."""
+
+    def sizes(self, paths: Sequence[Path]) -> list[int | None]:
+        """Return the bytes of each file, None where there is no regular file (links are followed)."""
+
+    def begin(self, path: Path) -> int:
+        """Make the folders above a file, and return how many bytes of it are there already: 0 where it is not."""
+
+    def finish(self, partial: Path, path: Path, changed_ns: int) -> None:
+        """Write a file's bytes to the disk, and give it its name in place of what has it, and its time."""
+
+    def link(self, path: Path, text: str) -> None:
+        """Make a symbolic link with this text, in place of a link or a file that has its name."""
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a link; one that is not there is no error."""
+
+    def reading(self, path: Path, offset: int) -> AbstractContextManager[IO[bytes]]:
+        """Open a file's bytes from ``offset`` on, to be read here."""
+
+    def writing(self, path: Path) -> AbstractContextManager[IO[bytes]]:
+        """Open the end of a file, to be written from here; what was written is there when this is left."""
+
+    def push_problem(self, to: str) -> str | None:
+        """Return why rsync of this host does not get to another one, ``USER@ADDRESS``, by its own ssh; None: it does.
+
+        The operator's agent is there where their ssh configuration forwards it to this host.
+        """
+
+    def push(self, path: Path, to: str, partial: Path, moment: Callable[[], None]) -> None:
+        """Copy a file to another host by rsync, going on where it was; ``moment`` is called twice a second."""
 
 
 class Interface(NamedTuple):

@@ -34,6 +34,7 @@ LABEL_RECIPE: Final = "sparkctl.recipe"
 LABEL_LAID_OVER: Final = "sparkctl.laid-over"
 LABEL_SERVED_NAMES: Final = "sparkctl.served-names"
 LABEL_URL: Final = "sparkctl.url"
+LABEL_GROUP: Final = "sparkctl.group"
 LABEL_CERTIFICATE: Final = "sparkctl.certificate"
 LABEL_MODS: Final = "sparkctl.mods"
 LABEL_READY: Final = "sparkctl.ready"
@@ -78,6 +79,8 @@ _BYTES: Final = re.compile(r"[1-9][0-9]{0,15}")
 _IMAGE_ID: Final = re.compile(r"[A-Za-z0-9:._/@+-]{1,255}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 _HIGHEST_PORT: Final = 65535
+_MOST_RANKS: Final = 1024
+"""More than there are hosts of any group: a bound for what is read."""
 _EXCERPT: Final = 40
 
 
@@ -152,12 +155,38 @@ class SecretDigests:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupRank:
+    """Which rank of a group a container is: of one model over several hosts, whose group has the service's name.
+
+    ``hosts`` are the names of hosts.yaml by rank, the head's first; ``head`` is its address on the fabric, and ``port``
+    where the ranks meet there.
+    """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    rank: Annotated[int, Field(ge=0, lt=_MOST_RANKS)]
+    hosts: Annotated[tuple[Text, ...], Field(min_length=2, max_length=_MOST_RANKS), AfterValidator(_each_once)]
+    head: Text
+    port: Annotated[int, Field(ge=1, le=_HIGHEST_PORT)]
+
+    @property
+    def host(self) -> str:
+        """The name of the host that it is on."""
+        return self.hosts[self.rank] if self.rank < len(self.hosts) else ""
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether another one is the head, which alone has a server."""
+        return self.rank > 0
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceLabels:
     """What a container says of itself. None is unknown. Sizes are in bytes.
 
     ``recipe`` is a recipe's name, or its file's absolute path where it was named by its file. ``served_names`` are
     those that clients use, the first one the server's own. ``certificate`` is the file of this host with the one that
-    a server of https shows, None where it speaks http or the file is not known. ``pinned_bytes`` of the claim are
+    a server of https shows, None where it speaks http or the file is not known. ``group`` is None for a service of one
+    host; a worker of a group has no ``url``. ``pinned_bytes`` of the claim are
     buffers of the host, which no process shows as its own and which are held since it is ready; 0 has no label.
     ``gpus`` are the UUIDs of the GPUs with their own memory that it was admitted on, None where it takes the host's
     alone; ``gpu_claim_bytes`` of the claim, and ``gpu_peak_bytes`` of the peak, are on each of them.
@@ -172,6 +201,7 @@ class ServiceLabels:
     served_names: tuple[str, ...] | None = None
     url: str | None = None
     certificate: str | None = None
+    group: GroupRank | None = None
     mods: tuple[RecordedMod, ...] | None = None
     ready: ReadySettings | None = None
     claim_bytes: int | None = None
@@ -282,6 +312,7 @@ _ROWS: Final = (
     _json(LABEL_SERVED_NAMES, "served_names", "a JSON list of names", ServedNames),
     _Row(LABEL_URL, "url", "the server's address, such as http://127.0.0.1:8000", _url),
     _Row(LABEL_CERTIFICATE, "certificate", "an absolute path", _path, optional=True),
+    _json(LABEL_GROUP, "group", "rank, hosts, head and port as JSON", GroupRank, optional=True),
     _json(LABEL_MODS, "mods", "a JSON list of mods with target and md5", tuple[RecordedMod, ...]),
     _json(LABEL_READY, "ready", "timeout, probe, acceptance and checks as JSON", ReadySettings),
     _Row(LABEL_CLAIM, "claim_bytes", "a number of bytes", _bytes),
@@ -332,6 +363,9 @@ def _readings(labels: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
             found[row.field] = row.read(_short(text))
         except ValueError:
             damaged.append(f"{row.label}: expected {row.expected}, found {_excerpt(text)}")
+    group = found.get("group")
+    if group is not None and group.is_worker and LABEL_URL not in labels:
+        damaged.remove(f"{LABEL_URL} is missing")
     return found, damaged
 
 

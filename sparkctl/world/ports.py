@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sparkctl.world.builder import Builder
-    from sparkctl.world.engine import Engine
+    from sparkctl.world.engine import Engine, ImageCarrier
     from sparkctl.world.host import Host, ModelRecord, Models
     from sparkctl.world.web import Http, Streams
     from sparkctl.world.workbench import Workbench
@@ -244,8 +244,14 @@ class Locks(Protocol):
     def lives(self, process: str) -> bool | None:
         """Return whether the process ``me`` of another moment still runs; None where that cannot be known from here."""
 
-    def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
-        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""
+    def hold(
+        self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits.
+
+        Raises:
+            EngineError: it has been held for ``longest_s`` (None: as long as a command may hold it).
+        """
 
     def work_on(self, engine_id: str, service: str) -> AbstractContextManager[bool]:
         """Say, until this is left, that this command works on a service; False: another one does, or this one already.
@@ -332,3 +338,5 @@ class Ports(NamedTuple):
     """None where no images are built: a simulated engine has none."""
     products: Products | None = None
     """None where no job runs: a simulated engine runs no images."""
+    carrier: ImageCarrier | None = None
+    """None where no image is carried: a simulated engine has no bytes of any."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -94,7 +94,7 @@ class ScriptedServer:
         self.asked = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             method, path, _ = head[0].split(" ")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
@@ -107,8 +107,8 @@ class ScriptedServer:
                 await self.script(seen, writer)
             except ConnectionError:
                 seen.gone.set()
-            watch.cancel()
-        writer.close()
+            finally:
+                watch.cancel()
 
     async def _watch(self, reader: asyncio.StreamReader, seen: Seen) -> None:
         """Wait until the door closes: it sends nothing after a request on a connection that is not kept."""

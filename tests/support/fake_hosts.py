@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError
@@ -12,7 +13,6 @@ from sparkctl.world.ports import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.fake_world import FakeSpark
 
@@ -59,6 +59,8 @@ class FakeThere:
     answers: bool = True
     closed: int = 0
     states: list[Path] = field(default_factory=list)
+    lost: EngineError | None = None
+    """What is said to whoever asks for its engine, once the connection has ended."""
 
     @property
     def host(self) -> object:
@@ -70,6 +72,11 @@ class FakeThere:
 
     def reaches(self, address: str) -> bool:
         return self.answers
+
+    def forwarded(self, address: str, port: int) -> Path:
+        if self.lost is not None:
+            raise self.lost
+        return Path(f"/ssh/{self.facts.name}/{address}/{port}")
 
     def doors(self, state: Path) -> Doors:
         self.states.append(state)

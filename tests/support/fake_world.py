@@ -67,6 +67,9 @@ class StateInMemory(DiskFiles):
     def content(self, path: Path) -> bytes | None:
         return self.state.content(path) if path.is_relative_to(STATE) else super().content(path)
 
+    def remove(self, path: Path) -> None:
+        (self.state if path.is_relative_to(STATE) else super()).remove(path)
+
     def names(self, folder: Path) -> list[str]:
         return self.state.names(folder) if folder.is_relative_to(STATE) else super().names(folder)
 

@@ -20,9 +20,9 @@ TAG = "py3-none-any"
 
 
 def pip_wheel() -> Path:
-    """Return the wheel of pip that every Python brings along."""
-    bundled = Path(str(files("ensurepip") / "_bundled"))
-    return next(bundled.glob("pip-*.whl"))
+    """Return the wheel of pip that every Python brings along, or Debian beside it (python3-pip-whl)."""
+    folders = (Path(str(files("ensurepip") / "_bundled")), Path("/usr/share/python-wheels"))
+    return next(wheel for folder in folders for wheel in folder.glob("pip-*.whl"))
 
 
 def pip_base(engine: DockerEngine, folder: Path) -> str:

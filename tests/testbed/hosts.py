@@ -16,7 +16,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from .engine import docker
-from .images import STANDIN
+from .images import STANDIN, image_id
 from .state import State, TestbedError, run, say
 
 if TYPE_CHECKING:
@@ -195,12 +195,22 @@ def _sshd(state: State) -> Path:
 
 def ssh(state: State, name: str, *words: str, wait_s: float = 10.0) -> bool:
     """Run a command on a host; whether it went well."""
+    done = _asked(state, name, words, wait_s)
+    return done is not None and done.returncode == 0
+
+
+def said(state: State, name: str, *words: str, wait_s: float = 10.0) -> str:
+    """Run a command on a host, and return what it prints."""
+    done = _asked(state, name, words, wait_s)
+    return "" if done is None else done.stdout.decode(errors="replace")
+
+
+def _asked(state: State, name: str, words: Sequence[str], wait_s: float) -> subprocess.CompletedProcess[bytes] | None:
     command = ["ssh", "-F", str(folder(state) / "ssh_config"), "-o", "BatchMode=yes", "-o", "ConnectTimeout=2", name]
     try:
-        done = subprocess.run([*command, *words], capture_output=True, check=False, timeout=wait_s)
+        return subprocess.run([*command, *words], capture_output=True, check=False, timeout=wait_s)
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return None
 
 
 def _ready(state: State, name: str) -> None:
@@ -214,10 +224,11 @@ def _ready(state: State, name: str) -> None:
 
 def _images(state: State, names: Sequence[str]) -> None:
     """Give each host the stand-in's image, where the machine's own engine has it."""
+    own = image_id(state, STANDIN) or ""
     for name in names:
-        if ssh(state, name, "docker", "image", "inspect", STANDIN):
+        if f'"{own}"' in said(state, name, "docker", "image", "inspect", STANDIN):
             continue
-        archive = folder(state) / "standin.tar"
+        archive = folder(state) / f"standin-{own[-12:]}.tar"
         if not archive.exists():
             docker(state, "save", "--output", str(archive), STANDIN)
         say(f"{name}: loading {STANDIN}")

@@ -17,6 +17,7 @@ from sparkctl.world.labels import (
     LABEL_SERVED_NAMES,
     LABEL_SERVICE,
     LABEL_URL,
+    GroupRank,
     LaidOver,
     ReadySettings,
     RecordedMod,
@@ -31,6 +32,7 @@ WHOLE = ServiceLabels(
     served_names=("house", "gpt-4o"),
     url="https://127.0.0.1:8003",
     certificate="/etc/tls/house.pem",
+    group=GroupRank(0, ("a", "b"), "10.0.0.1", 29501),
     mods=(RecordedMod("fix", "/usr/lib/x.py", "0" * 32), RecordedMod("fix", "/usr/lib/y.py", "unpinned")),
     ready=ReadySettings(1200.0, probe=True, acceptance={"position-0": 0.4}, checks=("text",)),
     claim_bytes=24356139827,
@@ -42,7 +44,7 @@ WHOLE = ServiceLabels(
     secrets=SecretDigests("ab" * 16, {"VLLM_API_KEY": "cd" * 32}),
     digest="0123456789ab",
 )
-OPTIONAL = {"secrets", "image_id", "certificate", "gpus", "gpu_claim_bytes", "gpu_peak_bytes"}
+OPTIONAL = {"secrets", "image_id", "certificate", "group", "gpus", "gpu_claim_bytes", "gpu_peak_bytes"}
 ALL = [name for name in WHOLE.to_labels() if name != LABEL_SCHEMA]
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")), min_size=1)
@@ -61,6 +63,8 @@ records = st.builds(
     served_names=st.none() | st.lists(text, min_size=1, unique=True).map(tuple),
     url=st.none() | st.integers(1, 65535).map("http://127.0.0.1:{}".format) | st.just("http://[::1]:80"),
     certificate=st.none() | text.map("/{}".format),
+    group=st.none()
+    | st.builds(GroupRank, st.just(0), st.lists(text, min_size=2, unique=True).map(tuple), text, st.integers(1, 65535)),
     mods=st.none()
     | st.lists(
         st.builds(
@@ -112,6 +116,16 @@ def test_buffers_of_the_host_that_cannot_be_read_are_none_and_named(text: str) -
     read = labels.read({**written, "sparkctl.pinned": text})
     assert read.pinned_bytes == 0
     assert [line.partition(":")[0] for line in read.damaged] == ["sparkctl.pinned"]
+
+
+def test_a_worker_of_a_group_has_no_address_and_misses_none() -> None:
+    record = replace(WHOLE, url=None, group=GroupRank(1, ("a", "b"), "10.0.0.1", 29501))
+    read = labels.read(record.to_labels())
+    assert read == record
+    assert read.damaged == ()
+    assert read.group is not None
+    assert (read.group.host, read.group.is_worker) == ("b", True)
+    assert labels.read({**WHOLE.to_labels(), labels.LABEL_GROUP: '{"rank":0}'}).damaged
 
 
 def test_nothing_laid_over_is_short_to_read() -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 )
 @click.option("--out", "folder", metavar="FOLDER", help="Write the files there, with verified copies of mods.")
 @click.option("--replace", is_flag=True, help="Write over files of the same names.")
+@click.option(
+    "--hosts", metavar="A,B", default="", help="Bind the service to hosts of hosts.yaml, its ranks in this order."
+)
 @overrides
 @strict
 @as_json
@@ -36,6 +39,7 @@ def command(
     name: str,
     target: str,
     folder: str | None,
+    hosts: str,
     overrides: tuple[str, ...],
     **given: bool,
 ) -> None:
@@ -47,7 +51,10 @@ def command(
     where = None if folder is None else export.absolute(folder)
     if given["replace"] and where is None:
         raise click.UsageError("--replace is for --out FOLDER")
-    made = export.export(session.world, name, ExportTarget(target), overrides, strict=given["strict"], folder=where)
+    names = [one.strip() for one in hosts.split(",") if one.strip()]
+    made = export.export(
+        session.world, name, ExportTarget(target), overrides, strict=given["strict"], folder=where, hosts=names
+    )
     written = [] if where is None else export.write(session.world, made, where, over=given["replace"])
     for note in (*made.notes, *made.lost):
         session.out.say(note)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from sparkctl.cli.memory import fitting
-from sparkctl.cli.options import named, names, overrides, strict
+from sparkctl.cli.options import named, names, over_hosts, overrides, strict
+from sparkctl.operations.groups import by_name
 from sparkctl.operations.memory.plan import SetDoesNotFitError
 from sparkctl.operations.services.up import up
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @named
 @overrides
 @strict
+@over_hosts
 @click.option("--replace", is_flag=True, help="Stop and start again what has changed: its recipe, image or secrets.")
 @click.option("--keep", is_flag=True, help="Leave a container that failed, to look at it.")
 @click.option("--fit", is_flag=True, help="Take the first smaller setting with which the set fits, and say which.")
@@ -29,15 +31,30 @@ if TYPE_CHECKING:
 @click.option("--download", is_flag=True, help="Download the models that are not on this host.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, names: tuple[str, ...], overrides: tuple[str, ...], named: str | None, **switches: bool
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    overrides: tuple[str, ...],
+    named: str | None,
+    hosts: tuple[str, ...],
+    **switches: bool,
 ) -> None:
     """Start recipes or stacks and prove each healthy, those together whose starts have room together.
+
+    With --hosts one recipe with nodes is started on several hosts as one.
 
     What is up already stays up. Exit codes: 2 recipe or usage, 3 does not fit, 4 engine, port or name taken,
     5 not ready, 6 mods, 7 a required check failed, 130 interrupted.
     """
     session: Session = ctx.obj
     asked = fitting.asked(ctx, names, overrides, named, switches)
+    if hosts:
+        for switch in ("fit", "drop_caches", "one_by_one"):
+            if switches[switch]:
+                raise click.UsageError(f"--{switch.replace('_', '-')} is for one host: leave it out beside --hosts")
+        with session.out.reporting(as_json=switches["as_json"]):
+            by_name.up(session.world, hosts, asked, download=switches["download"])
+        return
     taken = {name: switches[name] for name in ("fit", "drop_caches", "download", "one_by_one")}
     try:
         with session.out.reporting(as_json=switches["as_json"]):

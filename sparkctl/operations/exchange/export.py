@@ -17,10 +17,12 @@ from sparkctl.mods import on_disk
 from sparkctl.operations import secrets
 from sparkctl.operations.exchange import all_or_none
 from sparkctl.operations.files import render
+from sparkctl.operations.hosts import listed
 from sparkctl.operations.stack.resolved import declared, declared_routes
 from sparkctl.recipes.exchange.exports.exported import (
     CarriedMod,
     ExportedFile,
+    ExportedHost,
     ExportedService,
     ExportedSet,
     ExportTarget,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from sparkctl.planning.box.declared import DeclaredService
     from sparkctl.recipes import command
     from sparkctl.recipes.exchange.exports import written
+    from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Service
 else:
@@ -91,10 +94,12 @@ def export(
     *,
     strict: bool = False,
     folder: Path | None = None,
+    hosts: Sequence[str] = (),
 ) -> ExportedFiles:
     """Return a recipe, a stack or a service of one as the files of another tool; nothing is written or started.
 
     ``folder`` is where they are to go: then the verified copies of mods are among them. No value of a secret is in any.
+    ``hosts`` of hosts.yaml are those that the one service is bound to, in the order of its ranks.
 
     Raises:
         InputError: a file that cannot be used, a name that is none; the tool cannot take a word, or two services
@@ -102,6 +107,8 @@ def export(
         ModError: with ``folder``, a mod's file is not what it has to be.
     """
     exported, services = _exported(world, name, target, overrides, strict=strict, folder=folder)
+    if hosts:
+        exported = bound(exported, hosts, listed.hosts(world))
     made = written.written(exported, target)
     files = [*made.files, *_copies(exported, target)]
     for service in services:
@@ -185,6 +192,34 @@ def _service(
         claim_bytes=service.footprint.steady_bytes,
         own_key=recipe.serve.own_key,
         declared=said,
+        nodes=recipe.nodes,
+    )
+
+
+def bound(exported: ExportedSet, names: Sequence[str], known: listed.Hosts) -> ExportedSet:
+    """Return the set with its one service bound to hosts, in the order of its ranks.
+
+    Raises:
+        InputError: it has several services, there is no such host, or they are not as many as the service needs.
+    """
+    if len(exported.services) > 1:
+        message = f"{exported.name} has {len(exported.services)} services, and --hosts is for one"
+        raise InputError(message, hint=f"name it: {exported.found_by}:{exported.services[0].name}")
+    (service,) = exported.services
+    if len(names) != service.nodes or len(set(names)) != len(names):
+        needs = "one host" if service.nodes == 1 else f"{service.nodes} hosts (nodes of its recipe)"
+        message = f"{service.name} needs {needs}, and {len(names)} are named: {', '.join(names)}"
+        raise InputError(message, hint="name each once, the head first: --hosts a,b")
+    places = tuple(_place(name, known.named(name)) for name in names)
+    return replace(exported, services=(replace(service, hosts=places),))
+
+
+def _place(name: str, declared: DeclaredHost) -> ExportedHost:
+    fabric = declared.fabric
+    return (
+        ExportedHost(name)
+        if fabric is None
+        else ExportedHost(name, fabric.address, fabric.interface, tuple(fabric.hca))
     )
 
 

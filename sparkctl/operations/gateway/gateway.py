@@ -22,6 +22,7 @@ from sparkctl.operations.gateway.keys import folder
 from sparkctl.operations.gateway.keys.at_door import DoorRules, KeysAtDoor
 from sparkctl.operations.gateway.keys.use import KeyUses
 from sparkctl.operations.gateway.loop import LoopThread
+from sparkctl.operations.gateway.other_hosts import OtherHosts
 from sparkctl.operations.gateway.requests.expected import ExpectedStack
 from sparkctl.operations.gateway.requests.handler import GatewayHandler
 from sparkctl.planning.box.declared import USUAL_GATEWAY
@@ -80,8 +81,11 @@ class Gateway:
         self.clerk = Clerk(self._doing, world.clock.monotonic, self._did)
         self.uses = KeyUses(world)
         self.keys = self._keys(USUAL_GATEWAY)
-        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lost.add)
+        self.handler = GatewayHandler(self.clerk, self.keys, world.clock.monotonic, self._over, self._lose)
         self.page: OnPage | None = None
+        self.others = OtherHosts(
+            world, parts.reach, self._far_looked, lambda: self.page is not None and self.page.seen()
+        )
         world.report = ProgressTap(world.report, self._goes_on)
 
     # --- in the agent's thread ---------------------------------------------------------------------------------------
@@ -241,6 +245,7 @@ class Gateway:
         """End it; the services go on."""
         self.close_door()
         self._keep_uses(0.0)
+        self.others.close()
         if self._thread is not None:
             self._thread.call(self.clerk.close)
             self._thread.close()
@@ -276,6 +281,7 @@ class Gateway:
         ready = made_ready(self.world, generation, gateway)
         self._doing.generation = generation
         self.generation, self._wanted, self._ready = generation, gateway, ready
+        self.others.begin(generation, gateway.queue)
         self._loop().call(partial(self._take, ready))
 
     def _hand_on(self, look: BoxLook) -> None:
@@ -287,6 +293,7 @@ class Gateway:
         if servers != ready.served.servers:
             ready = self._ready = ready._replace(served=replace(ready.served, servers=servers))
             self._thread.call(partial(self._take, ready))
+        self.others.check()
         closed = GuardClosed(look.seen.closed or (_APPLYING if look.applying else ""), waits=not look.seen.closed)
         if closed != self._closed:
             self._closed = closed
@@ -315,10 +322,19 @@ class Gateway:
     # --- in the loop -------------------------------------------------------------------------------------------------
 
     def _take(self, ready: ReadyStack) -> None:
+        ready = self.others.joined(ready)
         self.handler.stack = ready.served
-        if self._told is not ready.declared:
+        if self._told != ready.declared:
             self._told = ready.declared
             self.clerk.tell(ready.declared)
+        seen = self.others.seen()
+        if seen is not None:
+            self.clerk.tell(seen)
+
+    def _lose(self, service: str) -> None:
+        """Take note of a service whose server gave nothing: the host that has it is looked at at once."""
+        if not self.others.look_soon(service):
+            self._lost.add(service)
 
     def _end_revoked(self) -> None:
         """Break off what a key began that was revoked meanwhile."""
@@ -359,6 +375,11 @@ class Gateway:
         """What is put into effect at this moment, as words, "" for nothing."""
         expected = self.handler.expected
         return self._closed.why if expected is None and self._closed.waits else "" if expected is None else expected.why
+
+    def _far_looked(self) -> None:
+        """Take note that another host was looked at."""
+        if self._thread is not None:
+            self._thread.call(lambda: None if self._ready is None else self._take(self._ready))
 
     def _beside(self, work: Callable[[], None]) -> None:
         self._loop().beside(work)

@@ -71,6 +71,8 @@ class GatewayMetrics:
         self._tokens = counter("sparkctl_gateway_tokens", "Tokens as the servers counted them", "name", "key", "kind")
         self._cancelled = counter("sparkctl_gateway_cancelled", "Requests whose client left", "name")
         self._escalations = counter("sparkctl_gateway_escalations", "Went on to a route's second", "name", "reason")
+        self._answered = counter("sparkctl_gateway_answered", "Handed to a server, by its host", "service", "host")
+        self._moved = counter("sparkctl_gateway_moved", "Went on to another host: this one gave nothing", "service")
         self._evictions = counter("sparkctl_evictions", "Services that were stopped", "service", "reason")
         self._guard = counter("sparkctl_guard_actions", "What the guard did", "action")
         self._restarts = counter("sparkctl_service_restarts", "Starts after an end that nobody asked for", "service")
@@ -119,6 +121,14 @@ class GatewayMetrics:
         """Count a request that went on to its route's second."""
         self._escalations.labels(name, reason).inc()
 
+    def answered(self, service: str, host: str) -> None:
+        """Count a request that was handed to a service; ``host`` is local for this one."""
+        self._answered.labels(service, host).inc()
+
+    def moved(self, service: str) -> None:
+        """Count a request that went on to another host, since this service gave nothing."""
+        self._moved.labels(service).inc()
+
     def evicted(self, service: str, reason: str) -> None:
         """Count a service that was stopped: for room, as nobody used it, by an operator."""
         self._evictions.labels(service, reason).inc()
@@ -162,6 +172,7 @@ class _OfView:
         yield from _memory(view)
         yield from _services(view)
         yield from _requests(view)
+        yield from _hosts(view)
 
 
 def _box(view: BoxView) -> Iterator[Metric]:
@@ -255,9 +266,25 @@ def _services(view: BoxView) -> Iterator[Metric]:
 def _requests(view: BoxView) -> Iterator[Metric]:
     flight = GaugeMetricFamily("sparkctl_gateway_in_flight", "Requests that a server answers", labels=["service"])
     waiting = GaugeMetricFamily("sparkctl_gateway_waiting", "Requests that wait", labels=["service"])
-    for service in sorted({one.name for one in view.services}):
+    for service in sorted({one.name for one in view.services} | {one.service for one in view.gateway.requests} - {""}):
         own = [one for one in view.gateway.requests if one.service == service]
         flight.add_metric([service], sum(not one.waits for one in own))
         waiting.add_metric([service], sum(one.waits for one in own))
     yield flight
     yield waiting
+
+
+def _hosts(view: BoxView) -> Iterator[Metric]:
+    if not view.gateway.hosts:
+        return
+    up = GaugeMetricFamily("sparkctl_host_up", "1 where another host answers", labels=["host"])
+    for host in view.gateway.hosts:
+        up.add_metric([host.name], float(host.problem is None))
+    yield up
+    for name, told in (("total", "Its memory"), ("available", "What is available of it"),
+                       ("startable", "What a start may claim there now")):  # fmt: skip
+        family = GaugeMetricFamily(f"sparkctl_host_memory_{name}_bytes", told, labels=["host", "memory"])
+        for host in view.gateway.hosts:
+            for memory in host.memories:
+                family.add_metric([host.name, memory.name], _of_memory(memory)[name] or 0)
+        yield family

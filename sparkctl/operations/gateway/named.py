@@ -50,11 +50,11 @@ def _read(kept: KeptService) -> tuple[NamedService, KeptServer]:
         return one, KeptServer(None)
     record, flags = labels.read(dict(spec.labels)), differences.flags(spec.command)
     served = record.served_names or tuple(flags.get("--served-model-name", "").split())
-    context, sequences = _count(flags.get("--max-model-len")), _count(flags.get("--max-num-seqs"))
+    context, sequences = count(flags.get("--max-model-len")), count(flags.get("--max-num-seqs"))
     found = one._replace(served=served, context=context, sequences=sequences)
     return found, KeptServer(record.url, record.certificate)
 
 
-def _count(text: str | None) -> int | None:
-    """Return a whole number, None for `auto`, for vLLM's short forms (32k), and where there is none."""
+def count(text: str | None) -> int | None:
+    """Return a whole number of a command, None for `auto`, for vLLM's short forms (32k), and where there is none."""
     return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 12 else None  # noqa: PLR2004

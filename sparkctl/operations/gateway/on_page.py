@@ -14,6 +14,7 @@ from sparkctl.planning.gateway.desk.effects import StopService
 from sparkctl.planning.gateway.desk.events import ServicePinned
 from sparkctl.planning.gateway.desk.rules.idle import idle_at
 from sparkctl.planning.gateway.desk.service import UP, DeskState
+from sparkctl.recipes.hosts.declared import HERE
 
 if TYPE_CHECKING:
     from sparkctl.operations.gateway.gateway import Gateway
@@ -77,8 +78,9 @@ class GatewayDesk(ByHand):
         """Return where it listens, the requests that are not over, and the use of keys and routes."""
         gateway, stack = self._gateway, self._gateway.handler.stack
         requests = tuple(map(self._request, gateway.handler.requests()))
+        hosts = gateway.others.on_page()
         if stack is None:
-            return NOBODY._replace(url=gateway.url, requests=requests, applying=gateway.applying)
+            return NOBODY._replace(url=gateway.url, requests=requests, applying=gateway.applying, hosts=hosts)
         uses = {one.name: gateway.uses.of(one) for one in gateway.keys.keys}
         routes = [
             RouteOnPage(
@@ -100,6 +102,7 @@ class GatewayDesk(ByHand):
                 KeyOnPage(name, one.requests, one.prompt_tokens, one.completion_tokens) for name, one in uses.items()
             ),
             gateway.applying,
+            hosts,
         )
 
     def service(self, one: ServiceOnPage) -> ServiceOnPage:
@@ -171,6 +174,10 @@ class GatewayPage:
         """Return the routes, as the door takes them."""
         return self._routes
 
+    def seen(self) -> bool:
+        """Return whether somebody sees the page now; from any thread."""
+        return self.live.viewers > 0
+
     async def keep(self) -> None:
         """Look at the box again and again, until this is cancelled."""
         await self.live.keep()
@@ -191,6 +198,11 @@ class GatewayPage:
         )
         self.metrics.names(self._names())
         self.metrics.over(counted)
+        if now.moved:
+            self.metrics.moved(now.moved)
+        at_desk = self._gateway.clerk.desk.services.get(now.service)
+        if done.waited_s is not None and at_desk is not None:
+            self.metrics.answered(now.service, at_desk.declared.host or HERE)
         if now.reason:
             self.metrics.escalated(now.model, now.reason)
             self.desk.escalated(now.model, now.reason)

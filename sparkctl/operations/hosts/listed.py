@@ -56,6 +56,11 @@ def hosts(world: World) -> Hosts:
     return Hosts(None, {})
 
 
+def there(world: World) -> bool:
+    """Return whether there is a hosts file, as it has to be or not."""
+    return any(root.label != _SHIPPED and regular_file.is_there(root.path / FILE) for root in world.catalog.roots)
+
+
 def place(world: World) -> Path:
     """Return where the file is, or would be: in the first folder of the operator's that has it, else in the first."""
     found = hosts(world).path

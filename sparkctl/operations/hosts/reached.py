@@ -45,6 +45,9 @@ class ConnectedHost(Protocol):
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is this machine's folder for what is kept of that host."""
 
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host; raises EngineError where none does."""
+
     def reaches(self, address: str) -> bool:
         """Return whether another host answers this one at an address."""
 

@@ -9,6 +9,7 @@ from sparkctl.mods.checksum import UNPINNED
 from sparkctl.operations import deployed, models
 from sparkctl.operations.memory.lacking import lacks
 from sparkctl.operations.status.leftovers import ASIDE, STOPPED
+from sparkctl.recipes.hosts.ranks import HEADLESS
 from sparkctl.world import labels
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def refuse_taken(ports: Ports, service: Service) -> None:
             if name != service.name:
                 message += f"; {service.name} would have this name while its successor starts"
             raise EngineError(message, hint=f"it was not touched; look at it: docker inspect {name}")
+    if service.recipe.args.get(HEADLESS):
+        return  # a worker of a group has no server
     serve = service.recipe.serve
     has_it = own is not None and own.state == "running" and _port_of(own) == serve.port
     if not has_it and ports.host.port_taken(serve.bind, serve.port):

@@ -136,6 +136,9 @@ class GuardOnPage(NamedTuple):
     look_s: float | None = None
 
 
+NO_GUARD: Final = GuardOnPage(running=False)
+
+
 class AgentOnPage(NamedTuple):
     """The agent. ``told`` is how it is, in sentences; ``generation`` None: nothing is applied."""
 
@@ -169,10 +172,31 @@ class RouteOnPage(NamedTuple):
     last_why: str = ""
 
 
+class TroubleOnPage(NamedTuple):
+    """Something that cannot be seen, read or kept, as a sentence; ``todo`` is the next step that ends it."""
+
+    words: str
+    todo: str
+
+
+class HostOnPage(NamedTuple):
+    """Another host: how it is, and what of it is seen. ``problem`` is why nothing is seen, None while it answers.
+
+    ``silent_s`` is since when it does not answer, None where it does, or never did.
+    """
+
+    name: str
+    problem: TroubleOnPage | None = None
+    memories: tuple[MemoryNow, ...] = ()
+    services: tuple[ServiceOnPage, ...] = ()
+    guard: GuardOnPage = NO_GUARD
+    silent_s: float | None = None
+
+
 class GatewayOnPage(NamedTuple):
     """Where the gateway listens and what it knows of requests; ``names`` are those that a client may ask for.
 
-    ``applying`` is what is put into effect at this moment, as words.
+    ``applying`` is what is put into effect at this moment, as words. ``hosts`` are the other hosts that it looks at.
     """
 
     url: str = ""
@@ -182,6 +206,7 @@ class GatewayOnPage(NamedTuple):
     routes: tuple[RouteOnPage, ...] = ()
     keys: tuple[KeyOnPage, ...] = ()
     applying: str = ""
+    hosts: tuple[HostOnPage, ...] = ()
 
 
 class MemorySample(NamedTuple):
@@ -194,13 +219,6 @@ class MemorySample(NamedTuple):
     claimed_bytes: int = 0
 
 
-class TroubleOnPage(NamedTuple):
-    """Something that cannot be seen, read or kept, as a sentence; ``todo`` is the next step that ends it."""
-
-    words: str
-    todo: str
-
-
 class HealthSentence(NamedTuple):
     """How the box is: ``level`` is well, busy (something is under way), or ill; ``todo`` is the next step, or ""."""
 
@@ -209,7 +227,6 @@ class HealthSentence(NamedTuple):
     todo: str = ""
 
 
-NO_GUARD: Final = GuardOnPage(running=False)
 NO_AGENT: Final = AgentOnPage(running=False)
 NO_GATEWAY: Final = GatewayOnPage()
 

@@ -32,7 +32,7 @@ def explain(engine: Engine, kept: KeptFailures, progress: Progress, hidden: Iter
     ``hidden`` are the values of secrets, which neither the message nor what is kept holds.
     """
     name, outcome = progress.target.service, progress.outcome
-    container, lines = _log(engine, progress.target.container or name, hidden)
+    container, lines = log_of(engine, progress.target.container or name, hidden)
     found = failures.diagnose(lines)
     message = outcome.message if outcome is not None else ""
     how = failures.ended(container, found) if container is not None else ""
@@ -60,7 +60,7 @@ def keep_dead(engine: Engine, kept: KeptFailures, container: Container, hidden: 
     if container.state not in {"exited", "dead"}:
         return []
     name = container.name
-    _, lines = _log(engine, name, [*hidden, *secrets.of_environment(dict(container.env), ())])
+    _, lines = log_of(engine, name, [*hidden, *secrets.of_environment(dict(container.env), ())])
     found = failures.diagnose(lines)
     how = failures.ended(container, found)
     code = "" if container.exit_code is None else f" with code {container.exit_code}"
@@ -70,7 +70,7 @@ def keep_dead(engine: Engine, kept: KeptFailures, container: Container, hidden: 
     return [f"{name}: the one that was here: {failure.told}", *fix, *_whole(path)]
 
 
-def _log(engine: Engine, name: str, hidden: Iterable[str]) -> tuple[Container | None, list[str]]:
+def log_of(engine: Engine, name: str, hidden: Iterable[str]) -> tuple[Container | None, list[str]]:
     """Return a container and the end of its log, without secrets."""
     try:
         container = engine.container(name)

@@ -140,7 +140,7 @@ class Starter:
         for line in keep_dead(self._ports.engine, self._kept, earlier, hidden):
             self._report.say(line)
 
-    def prove(self, service: Service, begun: Begun, require: Require | None) -> Iterator[None]:
+    def prove(self, service: Service, begun: Begun, require: Require | None) -> Generator[None, None, None]:
         """Wait until a service that was begun is ready, verify its mods, ``require`` more of it, keep what it took.
 
         It goes on with each ``next`` and pauses where nothing is to be done but to look again later; for whoever
@@ -155,7 +155,7 @@ class Starter:
         """
         yield from self._prove(service, begun.container, begun.sampler, require)
 
-    def join(self, service: Service, container: str, require: Require | None) -> Iterator[None]:
+    def join(self, service: Service, container: str, require: Require | None) -> Generator[None, None, None]:
         """Do what ``prove`` does for a container that runs already: of a late start there is less to keep.
 
         Raises:
@@ -168,7 +168,9 @@ class Starter:
         sampler.alone = not measurement.others_start(ports, container)
         yield from self._prove(service, container, sampler, require)
 
-    def _prove(self, service: Service, container: str, sampler: Sampler, require: Require | None) -> Iterator[None]:
+    def _prove(
+        self, service: Service, container: str, sampler: Sampler, require: Require | None
+    ) -> Generator[None, None, None]:
         progress = yield from self._wait(service, container, sampler)
         prepare.verify_container(self._ports.engine, service)
         self._check(service, require)

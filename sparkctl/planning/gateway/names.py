@@ -49,16 +49,25 @@ Named: TypeAlias = NamedService | DeclaredRoute
 
 @dataclass(frozen=True, slots=True)
 class NameTable:
-    """What each name means. ``shared`` are names that several servers have, which mean none of them."""
+    """What each name means. ``shared`` are names that several servers have, which mean none of them.
+
+    ``replicas`` are, for a service of which there are equal ones on other hosts, the names of all of them at the desk.
+    """
 
     services: Mapping[str, NamedService] = field(default_factory=dict)
     routes: Mapping[str, DeclaredRoute] = field(default_factory=dict)
     meant: Mapping[str, Named] = field(default_factory=dict)
     shared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replicas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, name: str) -> Named | None:
         """Return what a name means, None where it means nothing."""
         return self.meant.get(name)
+
+    def named(self, service: str) -> NamedService | None:
+        """Return how a service is asked for, one of another host by the name that it has at the desk; None: not."""
+        found = self.services.get(service) or self.meant.get(service)
+        return found if isinstance(found, NamedService) else None
 
     def services_of(self, name: str) -> tuple[str, ...]:
         """Return the services that a request by this name may come to."""
@@ -124,13 +133,13 @@ def models(
     for one in names.services.values():
         usable = [name for name in (one.service, *names.aliases(one.service)) if may(name)]
         if usable:
-            entry = _entry(usable[0], one.context, states.get(one.service, DeskState.OFF), created)
+            entry = _entry(usable[0], one.context, _state(names, states, one.service), created)
             found.append(entry | {"aliases": usable[1:]})
     for route in names.routes.values():
         if may(route.name):
             first, then = names.services[route.first], names.services[route.then]
             context = _longer(first.context, then.context) if "context" in route.when else first.context
-            state = states.get(route.first, DeskState.OFF)
+            state = _state(names, states, route.first)
             found.append(_entry(route.name, context, state, created) | {"aliases": []})
     return {"object": "list", "data": found}
 
@@ -141,6 +150,12 @@ def model(listed: Mapping[str, Any], name: str) -> dict[str, object] | None:
         if name == entry["id"] or name in entry["aliases"]:
             return {**entry, "id": name}
     return None
+
+
+def _state(names: NameTable, states: Mapping[str, DeskState], service: str) -> DeskState:
+    """Return where a service stands; of equal ones on several hosts, where the one stands that is furthest."""
+    found = [states.get(one, DeskState.OFF) for one in names.replicas.get(service, (service,))]
+    return next((one for one in _STATUS if one in found), found[0])
 
 
 def _longer(one: int | None, other: int | None) -> int | None:

@@ -49,7 +49,8 @@ class Launch:
     ``options`` are words of ``docker run`` between ``run`` and the image, in docker's spelling; ``command`` is what
     follows the image, and of a bare server ``vllm serve …``. ``image`` None: the source names none.
     ``version`` is the vLLM that the source says it needs, ``mods`` the names or folders of what it lays over the image.
-    ``keys`` are further keys of the recipe (description, expect, ``x-…``) as the recipe file writes them.
+    ``keys`` are further keys of the recipe (description, expect, ``x-…``) as the recipe file writes them. ``nodes`` are
+    the hosts that it says it needs at least.
     """
 
     name: str
@@ -64,3 +65,4 @@ class Launch:
     leftovers: tuple[Leftover, ...] = ()
     notes: tuple[str, ...] = ()
     refused: Refused | None = None
+    nodes: int = 1

@@ -18,7 +18,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.utils import kwargs_from_env
 
 from sparkctl.base.errors import EngineError
-from sparkctl.world.docker import build, create, image_files, pull, python, workbench
+from sparkctl.world.docker import build, carry, create, image_files, pull, python, workbench
 from sparkctl.world.docker.created import creation_of
 from sparkctl.world.docker.errors import Endpoint, to_its_end
 from sparkctl.world.docker.inspected import HostFacts, container_of, image_of, info_of, offered_of
@@ -26,7 +26,7 @@ from sparkctl.world.docker.log_tail import DockerLogTail, lines_of
 from sparkctl.world.docker.pieces import MOST_LINES, log_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sparkctl.world.builder import BuildMoment, BuildOrder, BuiltImage
@@ -345,6 +345,19 @@ class DockerEngine:
         """Remove a tag, or the image of an id; one that is gone already is no error."""
         with self._asked(f"remove the image {image}"):
             build.discard(self._client, image)
+
+    def saved(self, reference: str) -> Iterator[bytes]:
+        """Yield an image as `docker save` writes it, of the engine's own platform."""
+        yield from carry.saved(self._client, self._endpoint, reference, _api_of(self._client))
+
+    def load(self, pieces: Iterable[bytes]) -> None:
+        """Take in what ``saved`` yields, with the names of the image."""
+        carry.load(self._client, self._endpoint, pieces)
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image another name."""
+        with self._asked(f"name the image {image} {reference}"):
+            carry.tag(self._client, image, reference)
 
     def installed(self, image: str) -> Mapping[str, str]:
         """Return the version of each package that the image's ``python3`` finds, by its name in lower case."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,6 +21,15 @@ _STATES: Final = {"restarting": "exited", "removing": "dead"}
 
 # Docker 28.2 (moby/moby#49980); CDISpecDirs is older (API 1.44, Docker 25).
 _LISTS_DEVICES: Final = (1, 50)
+
+_PARTS: Final = {
+    "entrypoint": "Entrypoint",
+    "command": "Cmd",
+    "environment": "Env",
+    "user": "User",
+    "workdir": "WorkingDir",
+}
+"""What decides how an image runs, by the engine's own words for it."""
 
 
 class HostFacts(NamedTuple):
@@ -95,9 +106,21 @@ def ports_of(bindings: Mapping[str, Any]) -> Iterator[Port]:
 
 def image_of(inspected: Mapping[str, Any]) -> Image:
     """Return the image that ``GET /images/NAME/json`` describes."""
-    labels = (inspected.get("Config") or {}).get("Labels") or {}
-    digests = tuple(inspected.get("RepoDigests") or ())
-    return Image(inspected["Id"], digests, int(inspected.get("Size") or 0), labels)
+    config = inspected.get("Config") or {}
+    return Image(
+        id=inspected["Id"],
+        digests=tuple(inspected.get("RepoDigests") or ()),
+        size_bytes=int(inspected.get("Size") or 0),
+        labels=config.get("Labels") or {},
+        layers=tuple((inspected.get("RootFS") or {}).get("Layers") or ()),
+        architecture=str(inspected.get("Architecture") or ""),
+        parts={part: _digest_of(config.get(key) or None) for part, key in _PARTS.items()},
+    )
+
+
+def _digest_of(value: object) -> str:
+    """Return a digest of what an image brings: what is not there and what is empty are the same."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def offered_of(described: Mapping[str, Any]) -> OfferedImage:

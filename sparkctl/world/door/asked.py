@@ -159,7 +159,7 @@ class Asked:
         try:
             url = f"{to.url}{arrival.path}{query}"
             body = await self._body(to)
-            answer = await self._servers.ask(arrival.method, url, told, body, to.certificate)
+            answer = await self._servers.ask(arrival.method, url, told, body, to.certificate, socket=to.socket)
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         ends = EndsWithConnection(answer)
@@ -253,7 +253,7 @@ class Asked:
         told = headers.to_server(self._request.headers, to.headers, arrival.id)
         try:
             url = f"{to.url}{arrival.path}{query}"
-            server = await self._servers.socket(url, told, protocols, realtime.MOST, to.certificate)
+            server = await self._servers.socket(url, told, protocols, realtime.MOST, (to.certificate, to.socket))
         except ServerDiedError as error:
             return await self._unanswered(to, error)
         try:

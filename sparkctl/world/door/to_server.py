@@ -1,9 +1,15 @@
-"""Requests to the servers of this host, streamed: no time limit but that of the connection, and closed when left."""
+"""Requests to servers, streamed: no time limit but that of the connection, and closed when left.
+
+A server of another host is reached by a UNIX socket that ssh forwards, or by its address. There nobody says that a host
+lost its power: so its silence is asked about, and ends the connection.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
+import socket as sockets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +28,9 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = MIB
 _SLICE: Final = 256 << 10
 _NO_LIMIT: Final = None
+ASK_S: Final = 5
+ASKS: Final = 3
+"""A host that says nothing for so many seconds is asked whether it is there, so often: a choice, 15 s in all."""
 FAULTS: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
 """What aiohttp's client raises of a server that is absent, breaks off or answers no HTTP."""
 
@@ -49,14 +58,21 @@ class ServerDiedError(Exception):
 
 
 class Servers:
-    """The client side of the door: one pool of connections for all servers."""
+    """The client side of the door: one pool of connections for all servers, and one for each UNIX socket."""
 
     def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self.pace = StreamPace(bounds)
         self._certificates: dict[str, tuple[tuple[int, int], aiohttp.Fingerprint]] = {}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s),
-            timeout=aiohttp.ClientTimeout(total=_NO_LIMIT, sock_read=_NO_LIMIT, sock_connect=bounds.connect_s),
+        self._session = self._opened(
+            aiohttp.TCPConnector(limit=0, keepalive_timeout=bounds.pool_s, socket_factory=_line)
+        )
+        self._by_socket: dict[str, aiohttp.ClientSession] = {}
+
+    def _opened(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=_NO_LIMIT, sock_read=_NO_LIMIT, sock_connect=self._bounds.connect_s),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -64,7 +80,24 @@ class Servers:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
+        for session in (self._session, *self._by_socket.values()):
+            await session.close()
+
+    async def _pool(self, socket: str) -> aiohttp.ClientSession:
+        """Return the pool of a UNIX socket; those of sockets that are not there any more are closed."""
+        if not socket:
+            return self._session
+        found = self._by_socket.get(socket)
+        if found is None:
+            for path in self._gone():
+                await self._by_socket.pop(path).close()
+            connector = aiohttp.UnixConnector(socket, limit=0, keepalive_timeout=self._bounds.pool_s)
+            found = self._by_socket[socket] = self._opened(connector)
+        return found
+
+    def _gone(self) -> list[str]:
+        """Return the sockets that are not there any more: their ssh has ended."""
+        return [path for path in self._by_socket if not Path(path).exists()]
 
     def _shown(self, url: str, path: str) -> aiohttp.Fingerprint | bool:
         """Return what a server has to show: the certificate in a file, as for every other question to it; or any.
@@ -86,9 +119,11 @@ class Servers:
         return known[1]
 
     async def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body, shows: str = ""
+        self, method: str, url: str, headers: Mapping[str, str], body: Body, shows: str = "", *, socket: str = ""
     ) -> aiohttp.ClientResponse:
-        """Send a request, and return its answer as far as its head; ``shows`` is ``Forward.certificate``.
+        """Send a request, and return its answer as far as its head.
+
+        ``shows`` is ``Forward.certificate``, and ``socket`` that of a ``Forward``.
 
         Raises:
             ServerDiedError: there is none.
@@ -97,8 +132,9 @@ class Servers:
         length = sum(map(len, pieces))
         sent = b"".join(pieces) if length <= _AT_ONCE else _slices(pieces)
         size = {"Content-Length": str(length)} if length else {}
+        session = await self._pool(socket) if socket else self._session
         try:
-            return await self._session.request(
+            return await session.request(
                 method,
                 url,
                 data=sent or None,
@@ -110,15 +146,19 @@ class Servers:
             raise _died(error) from error
 
     async def socket(
-        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int, shows: str = ""
+        self, url: str, headers: Mapping[str, str], protocols: tuple[str, ...], most: int, way: tuple[str, str]
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket to a server; ``most`` bytes has a message.
+
+        ``way`` are the certificate and the socket of a ``Forward``.
 
         Raises:
             ServerDiedError: it opens none.
         """
+        shows, socket = way
+        session = await self._pool(socket) if socket else self._session
         try:
-            return await self._session.ws_connect(
+            return await session.ws_connect(
                 f"ws{url.removeprefix('http')}",
                 headers=headers,
                 protocols=protocols,
@@ -131,6 +171,19 @@ class Servers:
 
 def _died(error: Exception) -> ServerDiedError:
     return ServerDiedError(why(error), unsent=isinstance(error, _NOT_CONNECTED))
+
+
+def _line(address: tuple[int, int, int, str, tuple[str, int]]) -> sockets.socket:
+    """Return a socket for an address; the silence of one that is not this host's own is asked about."""
+    family, kind, protocol, _, (host, *_port) = address
+    found = sockets.socket(family, kind, protocol)
+    if not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+        for option, seconds in ((sockets.TCP_KEEPIDLE, ASK_S), (sockets.TCP_KEEPINTVL, ASK_S)):
+            found.setsockopt(sockets.IPPROTO_TCP, option, seconds)
+        found.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, ASKS)
+        found.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, ASK_S * ASKS * 1000)
+        found.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
+    return found
 
 
 class EndsWithConnection:

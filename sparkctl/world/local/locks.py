@@ -91,8 +91,8 @@ class FileLocks:
         return processes.lives(process)
 
     @contextmanager
-    def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits.
+    def hold(self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None) -> Iterator[None]:
+        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits, for ``longest_s``.
 
         Raises:
             EngineError: the lock file cannot be opened, or somebody holds it for longer than any command does.
@@ -101,7 +101,7 @@ class FileLocks:
         try:
             if not _taken(descriptor):
                 waiting(_holder(descriptor))
-                self._wait(path, descriptor)
+                self._wait(path, descriptor, self._longest_s if longest_s is None else longest_s)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, self._who.encode(), 0)
             yield
@@ -140,11 +140,11 @@ class FileLocks:
         finally:
             os.close(descriptor)
 
-    def _wait(self, path: Path, descriptor: int) -> None:
-        until = time.monotonic() + self._longest_s
+    def _wait(self, path: Path, descriptor: int, longest_s: float) -> None:
+        until = time.monotonic() + longest_s
         while not _taken(descriptor):
             if time.monotonic() > until:
-                message = f"the lock {path} has been held for {self._longest_s:g} s, by {_holder(descriptor)}"
+                message = f"the lock {path} has been held for {longest_s:g} s, by {_holder(descriptor)}"
                 hint = f"who it is: fuser -v {path}; end that process, or remove the file, as root or as its owner"
                 raise EngineError(message, hint=hint)
             time.sleep(_POLL_S)

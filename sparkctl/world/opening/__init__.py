@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from sparkctl.world.door import server
     from sparkctl.world.door_ports import Bounds, Door, DoorHandler, DoorOpener, DoorPlace, Pages
-    from sparkctl.world.host import Host, Models
+    from sparkctl.world.host import Copies, Host, Models
     from sparkctl.world.local import clock, disk, network, stream_client
+    from sparkctl.world.local.copying import disk as copying_disk
+    from sparkctl.world.local.copying import host as copying_host
+    from sparkctl.world.local.copying import shell as copying_shell
     from sparkctl.world.local.models import folders, hub
     from sparkctl.world.local.systemd import manager, notify
     from sparkctl.world.opening import real, simulated
@@ -31,6 +34,9 @@ else:
     clock = LazyModule("sparkctl.world.local.clock")
     manager = LazyModule("sparkctl.world.local.systemd.manager")
     notify = LazyModule("sparkctl.world.local.systemd.notify")
+    copying_disk = LazyModule("sparkctl.world.local.copying.disk")
+    copying_host = LazyModule("sparkctl.world.local.copying.host")
+    copying_shell = LazyModule("sparkctl.world.local.copying.shell")
     disk = LazyModule("sparkctl.world.local.disk")
     hub = LazyModule("sparkctl.world.local.models.hub")
     folders = LazyModule("sparkctl.world.local.models.folders")
@@ -61,6 +67,10 @@ def _fetcher(*, bars: bool = True) -> Fetcher:
 
 def _streams() -> Streams:
     return stream_client.AsyncStreams()
+
+
+def _copies() -> Copies:
+    return copying_host.HostCopies(copying_disk.CopyDisk(), copying_shell.CopyShell())
 
 
 def _clock() -> Clock:
@@ -101,6 +111,7 @@ class Doors(NamedTuple):
     supervisor: Callable[[], Supervisor] = _supervisor
     manager: Callable[[], ServiceManager] = _manager
     door: DoorOpener = _door
+    copies: Callable[[], Copies] = _copies
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.world.local.bare.machine import BareHost
+from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import FileLocks, shared_folder
 from sparkctl.world.local.models.folders import DiskModels
@@ -81,7 +82,7 @@ class FarLocks:
 
 def known(host: BareHost, locks: FarLocks) -> dict[str, Answer]:
     """Return what can be asked of this host, by name."""
-    models, files = DiskModels(), DiskFiles()
+    models, files, copies = DiskModels(), DiskFiles(), CopyDisk()
     found: dict[str, Any] = {f"host.{name}": _of(getattr(host, name)) for name in _PLAIN}
     found |= {
         "host.identity": _of(lambda pid: _each(host.identity(pid))),
@@ -109,6 +110,12 @@ def known(host: BareHost, locks: FarLocks) -> dict[str, Answer]:
         "files.content": _of(lambda path: _coded(files.content(Path(path)))),
         "files.names": _of(lambda folder: files.names(Path(folder))),
         "files.sweep": _of(lambda folder: [str(path) for path in files.sweep(Path(folder))]),
+        "copies.files": _of(lambda folder: copies.files(Path(folder))),
+        "copies.sizes": _of(lambda paths: copies.sizes([Path(path) for path in paths])),
+        "copies.begin": _of(lambda path: copies.begin(Path(path))),
+        "copies.finish": _of(lambda partial, path, changed: copies.finish(Path(partial), Path(path), changed)),
+        "copies.link": _of(lambda path, text: copies.link(Path(path), text)),
+        "copies.remove": _of(lambda path: copies.remove(Path(path))),
     }
     for name in ("hold", "work_on", "worked_on", "let_go", "me", "lives"):
         found[f"locks.{name}"] = getattr(locks, name)

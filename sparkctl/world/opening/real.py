@@ -59,4 +59,5 @@ def ports(state: Path, tell: Callable[[str], None]) -> Ports:
         bench=engine,
         builder=engine,
         products=DiskProducts(),
+        carrier=engine,
     )

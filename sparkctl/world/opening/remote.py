@@ -16,11 +16,13 @@ from sparkctl.base.errors import EngineError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.world.local.bare.machine import BareHost
 from sparkctl.world.local.clock import SystemClock
+from sparkctl.world.local.copying.host import HostCopies
+from sparkctl.world.local.copying.shell import CopyShell
 from sparkctl.world.local.locks import whoami
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
 from sparkctl.world.remote.asks import Asks
-from sparkctl.world.remote.ports import RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
+from sparkctl.world.remote.ports import RemoteCopyDisk, RemoteFiles, RemoteHost, RemoteLocks, RemoteModels
 from sparkctl.world.remote.ssh import CONNECT_S, Ssh
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ SENT: Final = (
     "world.host",
     "world.local.bare.kernel",
     "world.local.bare.machine",
+    "world.local.copying.disk",
     "world.local.disk",
     "world.local.folders",
     "world.local.lock_file",
@@ -105,6 +108,11 @@ def facts_here() -> MachineFacts:
     return BareHost().facts()
 
 
+def reaches_from_here(address: str) -> bool:
+    """Return whether another host answers this machine at an address."""
+    return BareHost().reaches(address)
+
+
 class RemoteSpark:
     """Another host that is connected; its facts were asked. ``state`` is where this operator keeps what is about it.
 
@@ -131,6 +139,7 @@ class RemoteSpark:
         self.host = RemoteHost(self._asks)
         self.models = RemoteModels(self._asks, self._ssh.folder / "models", laid)
         self.files = RemoteFiles(self._asks)
+        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3"))
 
     @cached_property
     def facts(self) -> MachineFacts:
@@ -193,6 +202,14 @@ class RemoteSpark:
             raise
         return found
 
+    def forwarded(self, address: str, port: int) -> Path:
+        """Return a socket on this machine that leads to a port of the host, for an address that is its own.
+
+        Raises:
+            EngineError: ssh does not forward it.
+        """
+        return self._ssh.forwarded(address, port)
+
     def doors(self, state: Path) -> Doors:
         """Return its doors; ``state`` is the folder of this operator's machine for what is kept of that host."""
         return Doors(
@@ -202,6 +219,7 @@ class RemoteSpark:
             files=lambda: self.files,
             models=lambda: self.models,
             clock=lambda: ThereClock(self.skew_s),
+            copies=lambda: self.copies,
         )
 
     def _ports(self) -> Ports:
@@ -216,6 +234,7 @@ class RemoteSpark:
             files=self.files,
             bench=engine,
             builder=engine,
+            carrier=engine,
         )
 
     def close(self) -> None:

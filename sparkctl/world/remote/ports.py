@@ -20,6 +20,7 @@ from sparkctl.world.host import (
     ModelRecord,
     ProcessIdentity,
     RdmaDevice,
+    StoredFile,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ LONGEST_S: Final = 600.0
 """How long a command may hold the lock of an engine, as ``world.local.locks`` has it."""
 _DISK_S: Final = 60.0
 """For so long a look at a disk may take: a cache of models has thousands of files."""
+_SYNC_S: Final = 600.0
+"""For so long a disk may take to write what is in its cache: a choice, for a shard of 50 GB on a slow one."""
 
 
 class RemoteHost:
@@ -205,6 +208,40 @@ class RemoteFiles:
         return self._asks.ask(f"files.{what}", *given, within_s=_DISK_S)
 
 
+class RemoteCopyDisk:
+    """The disk's part of the Copies port of another host. Each method raises InputError as that of this host does."""
+
+    def __init__(self, asks: Asks) -> None:
+        self._asks = asks
+
+    def files(self, folder: Path) -> list[StoredFile]:
+        """Return the files of a model that a server may read, and the notes of its download, by name."""
+        return [StoredFile(*one) for one in self._ask("files", str(folder))]
+
+    def sizes(self, paths: Sequence[Path]) -> list[int | None]:
+        """Return the bytes of each file, None where there is no regular file."""
+        return [_number(one) for one in self._ask("sizes", [str(path) for path in paths])]
+
+    def begin(self, path: Path) -> int:
+        """Make the folders above a file, and return how many bytes of it are there already."""
+        return int(self._ask("begin", str(path)))
+
+    def finish(self, partial: Path, path: Path, changed_ns: int) -> None:
+        """Write a file's bytes to the disk, and give it its name and its time."""
+        self._ask("finish", str(partial), str(path), changed_ns, within_s=_SYNC_S)
+
+    def link(self, path: Path, text: str) -> None:
+        """Make a symbolic link, in place of a link or a file that has its name."""
+        self._ask("link", str(path), text)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file or a link; one that is not there is no error."""
+        self._ask("remove", str(path))
+
+    def _ask(self, what: str, *given: Any, within_s: float = _DISK_S) -> Any:  # noqa: ANN401  (what JSON has)
+        return self._asks.ask(f"copies.{what}", *given, within_s=within_s)
+
+
 class RemoteLocks:
     """The Locks port of another host: its own locks, which whoever works on that host takes too.
 
@@ -226,9 +263,9 @@ class RemoteLocks:
         return None if found is None else bool(found)
 
     @contextmanager
-    def hold(self, engine_id: str, *, waiting: Callable[[str], None]) -> Iterator[None]:
-        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits."""
-        longest = LONGEST_S
+    def hold(self, engine_id: str, *, waiting: Callable[[str], None], longest_s: float | None = None) -> Iterator[None]:
+        """Hold the engine's lock; ``waiting`` is told, once, who holds it while this waits, for ``longest_s``."""
+        longest = LONGEST_S if longest_s is None else longest_s
         number = self._ask("locks.hold", engine_id, self._who, longest, within_s=longest + _DISK_S, told=waiting)
         try:
             yield

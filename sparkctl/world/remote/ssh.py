@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -137,6 +138,15 @@ class Ssh:
                 raise refusal(self.name, self.target, done.stderr.decode(errors="replace"))
             self._forwards[wanted] = path
         return self._forwards[wanted]
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """Return the words that run a program on the host, over this connection and with streams of its own.
+
+        Its agent is the operator's where their own configuration of ssh forwards it to this host.
+        """
+        options = ("BatchMode=yes", "ControlMaster=no", "ForwardX11=no", f"ControlPath={self.folder / 'c'}")
+        given = [word for option in options for word in ("-o", option)]
+        return [*self._program, *given, "-T", "--", self.target, shlex.join(words)]
 
     def close(self) -> None:
         """End the connection: what was forwarded and held by it ends, too."""

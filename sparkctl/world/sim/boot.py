@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -70,6 +71,16 @@ a async_llm.py:704|AsyncLLM output_handler failed.
 a async_llm.py:704|vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace \
 (above) for the root cause.""",
 }
+_RANKS: Final = {
+    "meets": "[parallel_state.py:1400] world_size={nodes} rank={number} local_rank=0 distributed_init_method="
+    "tcp://{head} backend=gloo",
+    "met": "[parallel_state.py:1712] rank {number} in world size {nodes} is assigned as DP rank 0, PP rank 0, "
+    "PCP rank 0, TP rank {number}, EP rank N/A",
+    "headless": "[serve.py:150] Launching vLLM (v{version}) headless multiproc executor, with head node address "
+    "{head} for {nodes} nodes.",
+}
+"""What the ranks of several hosts say, as vLLM 0.32.0 does."""
+_AGAIN_S: Final = 0.2
 _FRACTION: Final = """ValueError: Free memory on device cuda:0 ({free}/{total} GiB) on startup is less than desired \
 GPU memory utilization ({fraction}, {wanted} GiB). Decrease GPU memory utilization or reduce GPU memory used by other \
 processes."""
@@ -109,6 +120,10 @@ class Boot:
         self.context = _context(self.model, env)
         asked = self.flags.get("max-model-len", "auto")
         self.length = self.context or UNKNOWN_LENGTH if asked in {"auto", "-1"} else parse_number(asked)
+        self.nodes, self.rank = int(self.flags.get("nnodes", 1)), int(self.flags.get("node-rank", 0))
+        if str(self.faults.get("on_rank", self.rank)) != str(self.rank):
+            self.faults = {name: value for name, value in self.faults.items() if name == "load_s"}
+        self.peers: list[socket.socket] = []
         self.total = int(env.get("SPARKCTL_SIM_TOTAL", TOTAL_BYTES))
         self.factor = float(self.faults.get("take", 1))
         self.pause = float(self.faults.get("load_s", 1.5)) / (SHARDS + 4)
@@ -154,6 +169,7 @@ class Boot:
         if self.context and self.length > self.context and self.env.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") != "1":
             self.fail(_TOO_LONG.format(asked=self.length, context=self.context), how="too long")
         self.tell("length", version=self.version, model=self.model, length=self.length)
+        self._meet()
         time.sleep(self.pause)
         self.take(gpu=takes["rest"] / 4, host=takes["host"])  # the context is there before the check
         fraction = self.flags.get("gpu-memory-utilization", DEFAULT_UTILIZATION)
@@ -173,6 +189,32 @@ class Boot:
         if not eager:
             self._bars("Capturing CUDA graphs (mixed prefill-decode, PIECEWISE): {percent:3d}%", 8, "capturing", 0)
             self.tell("captured", seconds=max(1, self.pause))
+
+    def _meet(self) -> None:
+        """Wait for the other ranks of several hosts, as torch does: the head listens, the others connect to it."""
+        if self.nodes == 1:
+            return
+        address, port = self.flags.get("master-addr", "127.0.0.1"), int(self.flags.get("master-port", 29501))
+        if self.rank:
+            self._say_rank("headless", f"{address}:{port}")
+        self.may_die("meeting")
+        self._say_rank("meets", f"{address}:{port}")
+        while self.faults.get("never_meets"):
+            time.sleep(3600)
+        if self.rank == 0:
+            with socket.create_server((address, port)) as door:
+                self.peers = [door.accept()[0] for _ in range(self.nodes - 1)]
+        while self.rank and not self.peers:
+            try:
+                self.peers = [socket.create_connection((address, port))]
+            except OSError:
+                time.sleep(_AGAIN_S)
+        self._say_rank("met", f"{address}:{port}")
+
+    def _say_rank(self, what: str, head: str) -> None:
+        rank = f"(Worker_TP{self.rank} pid={os.getpid()}) INFO {time.strftime('%m-%d %H:%M:%S')} "
+        given = {"number": self.rank, "nodes": self.nodes, "head": head, "version": self.version}
+        self.say(rank + _RANKS[what].format(**given))
 
     def _load(self, weights: float) -> None:
         size = _gib(weights * self.factor)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BARE: Final = ("enable-", "disable-", "no-", "trust-", "enforce-", "skip-", "language-model-only", "async-scheduling")
+_BARE: Final = (
+    *("enable-", "disable-", "no-", "trust-", "enforce-", "skip-", "language-model-only", "async-scheduling"),
+    "headless",
+)
 
 
 def parse_arguments(words: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,9 @@ long answer takes no more memory than a short one. Environment:
 
 SPARKCTL_SIM_FAULTS   what goes wrong, and the pace: a JSON object, or ``stuck_scheduler,load_s=5``
     load_s            seconds from start to ready (1.5)
-    die_in            loading, compiling, capturing or serving: exits there with ``exit_code`` (1)
+    die_in            meeting, loading, compiling, capturing or serving: exits there with ``exit_code`` (1)
+    on_rank           the rank of several hosts that all of this is ordered of; the others have ``load_s`` alone
+    never_meets       it waits for the other ranks for ever
     oom               CUDA out of memory while the weights load, exit code 1
     engine_dead       EngineCore dies ``after_s`` seconds (0.5) after ready: 503 for a moment, then exit code 0
     stuck_scheduler   /health says 200, completions never answer
@@ -257,6 +259,15 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+def follow(boot: Boot) -> None:
+    """Be a rank that is not the head: no HTTP, and no end where the head ends (seen on vLLM 0.32.0)."""
+    boot.run()
+    time.sleep(float(boot.faults.get("after_s", 0.5)))
+    boot.may_die("serving")
+    while True:
+        time.sleep(3600)
+
+
 def run(words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int], int]) -> int:
     """Start, serve until SIGTERM or an ordered death, and return the exit code.
 
@@ -265,6 +276,8 @@ def run(words: Sequence[str], env: Mapping[str, str], hold: Callable[[int, int],
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         boot = Boot(words, env, hold)
+        if "headless" in boot.flags:
+            follow(boot)
         with SimulatedServer(boot) as server:
             boot.run()
             server.serve()

@@ -146,6 +146,31 @@ def test_what_may_be_a_secret_in_the_environment_is_refused(spark: FakeSpark, en
     assert "pass-word" not in refused
 
 
+HOSTS = """\
+hosts:
+  a: {ssh: local, fabric: {address: 10.0.0.1, interface: enp1s0f1np1, hca: [rocep1s0f1]}}
+  b: {ssh: spark-b, fabric: {address: 10.0.0.2, interface: enp1s0f0np0}}
+"""
+
+
+def test_a_recipe_for_several_hosts_is_bound_to_those_that_are_named(spark: FakeSpark) -> None:
+    (spark.folder / "hosts.yaml").write_text(HOSTS)
+    file = spark.folder / "pair2.yaml"
+    file.write_text("extends: e4b-bf16\nnodes: 2\nserve: {name: p, port: 8555}\nargs: {tensor-parallel-size: 2}\n")
+    kube = ("export", str(file), "--as", "kubernetes")
+    value = read_yaml(spark.run(*kube, "--hosts", "a,b").expect(0).out.split("---\n")[1])
+    template = value["spec"]["leaderWorkerTemplate"]
+    (leader,), (worker,) = (template[part]["spec"]["containers"] for part in ("leaderTemplate", "workerTemplate"))
+    assert leader["args"][-2:] == ["--master-port", "29501"]
+    assert {"name": "GLOO_SOCKET_IFNAME", "value": "enp1s0f0np0"} in worker["env"]
+    assert "LeaderWorkerSet" in spark.run(*kube).expect(0).out
+    assert "needs 2 hosts (nodes of its recipe), and 1 are named: a" in spark.run(*kube, "--hosts", "a").expect(2).err
+    assert "needs 2 hosts" in spark.run(*kube, "--hosts", "a,a").expect(2).err
+    assert "no host c in" in spark.run(*kube, "--hosts", "a,c").expect(2).err
+    assert "2 hosts share its model" in spark.run("export", str(file), "--as", "compose").expect(2).err
+    assert "and --hosts is for one" in spark.run("export", "pair", "--as", "kubernetes", "--hosts", "a").expect(2).err
+
+
 def test_the_gateway_of_a_stack_is_told_and_a_recipe_may_be_a_file(spark: FakeSpark) -> None:
     text = spark.run("export", "pair", "--as", "compose").expect(0).out
     assert "The stack's gateway at 127.0.0.1:8090 is sparkctl's alone" in text

@@ -27,7 +27,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
-    if json.loads(seen.body).get("stream"):
+    if seen.body and json.loads(seen.body).get("stream"):
         await says(writer, STREAM, event({"n": 1}), event(b"[DONE]"), LAST)
     else:
         await plain(seen, writer)

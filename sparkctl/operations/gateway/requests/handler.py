@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.units import format_duration
 from sparkctl.operations.gateway.requests.directing import Direction, both, direct
+from sparkctl.operations.gateway.requests.placing import Placing
 from sparkctl.operations.gateway.requests.refusals import refusal
 from sparkctl.operations.gateway.requests.remembered import RememberedResponses
 from sparkctl.operations.gateway.requests.told import NOBODY, RequestDone, RequestNow
@@ -48,6 +49,8 @@ class _Open:
     """A request that is not over. ``turn`` is its id at the desk, "" while it is not there.
 
     ``starts``: its service may be started for it. ``died`` is how its server gave nothing, "" while it did not.
+    ``meant`` is the service that was asked for, and ``service`` the one of several hosts' equal ones that answers;
+    ``moved`` is the one that it had before, "" while it had none.
     """
 
     arrival: Arrival
@@ -61,6 +64,8 @@ class _Open:
     first_byte_at: float | None = None
     starts: bool = False
     died: str = ""
+    meant: str = ""
+    moved: str = ""
 
     @property
     def key(self) -> str:
@@ -99,6 +104,7 @@ class GatewayHandler:
         self._expected: ExpectedStack | None = None
         self._open: dict[str, _Open] = {}
         self._responses = RememberedResponses()
+        self._placing = Placing()
 
     def requests(self) -> list[RequestNow]:
         """Return the requests that are not over, in the order in which they came."""
@@ -168,7 +174,8 @@ class GatewayHandler:
         found = direct(arrival, caller, stack, self._clerk.desk, stored)
         if isinstance(found, Refuse):
             return found
-        one.direction, one.service, one.chosen = found, found.service, found.chosen
+        one.direction, one.meant, one.chosen = found, found.service, found.chosen
+        one.service = self._placing.place(stack, self._clerk.desk, one.meant, arrival)
         return self._asked(one, may_start=found.may_start)
 
     def first_byte(self, request: str, status: int, piece: bytes) -> None:
@@ -236,6 +243,9 @@ class GatewayHandler:
 
     def _decided(self, one: _Open, effect: ForwardRequest | RefuseRequest) -> Decision:
         if isinstance(effect, RefuseRequest):
+            other = self._elsewhere(one)
+            if other:
+                return self._moved(one, other)
             died = effect.kind is RefusedFor.DIED and one.died
             return refusal(effect._replace(words=f"the server of {one.service} {one.died}") if died else effect)
         return self._forward(one)
@@ -253,16 +263,18 @@ class GatewayHandler:
         told = {MODEL_HEADER: one.service}
         if one.chosen is not None:
             told[ROUTE_HEADER] = one.chosen.told
-        named = stack.names.services[one.service]
+        named = stack.names.named(one.meant)
+        if named is None:
+            return Refuse(503, "not_running", f"{one.service} is not served any more", retry_after_s=1)
         # A service is asked by what it serves; the name of a route, or of the service, it does not know.
         changes = named.changes(arrival.model, arrival.path)
         edits = arrival.form == "json" and bool(arrival.model) and changed(arrival.document, changes)
         model = changes.model if arrival.form == "form" else ""
         direction, judge = one.direction, None
-        if direction is not None and direction.route is not None and one.service == direction.route.first:
+        if direction is not None and direction.route is not None and one.meant == direction.route.first:
             judge = partial(self._judged, one, direction) if direction.keeps else None
         gone = partial(self._gone, one)
-        forward = Forward(server.url, headers, None, model, told, server.certificate, gone, judge)
+        forward = Forward(server.url, headers, None, model, told, server.certificate, server.socket, gone, judge)
         if edits and len(arrival.body) > LONG:
             return Wait(_later_edited(forward, arrival.body, changes))
         return forward._replace(body=edited(arrival.body, changes)) if edits else forward
@@ -272,12 +284,15 @@ class GatewayHandler:
         stack, route, facts = self.stack, direction.route, direction.facts
         if stack is None or route is None or facts is None or one.arrival.id not in self._open:
             return None
+        if answered.status is None and self._elsewhere(one):
+            return None  # another host has the same service: that is asked before the second one is
         services = both(route, stack, self._clerk.desk, may_start=one.may_start)
         chosen = after(route, facts, services, answered.status, answered.body)
         if chosen.service != route.then:
             return None
         self._clerk.over(one.turn)
-        one.chosen, one.service, one.first_byte_at = chosen, route.then, None
+        one.chosen, one.meant, one.first_byte_at = chosen, route.then, None
+        one.service, one.moved = self._placing.place(stack, self._clerk.desk, route.then, one.arrival), ""
         return self._asked(one, may_start=one.may_start and route.start)
 
     async def _gone(self, one: _Open, unsent: bool, words: str) -> Decision | None:
@@ -286,10 +301,30 @@ class GatewayHandler:
             return None
         one.died = words
         self._lost(one.service)
-        if unsent:
+        at_desk = self._clerk.desk.services.get(one.service)
+        if unsent or (
+            at_desk is not None and at_desk.far
+        ):  # what ssh forwards is taken, whether the server is there or not
             self._clerk.tell(ServerLost(one.service))
+        other = self._elsewhere(one)
+        if other:
+            return self._moved(one, other)
         self._clerk.over(one.turn)
         return self._asked(one, may_start=one.starts, sent=not unsent)
+
+    def _elsewhere(self, one: _Open) -> str:
+        """Return which equal service of another host a request goes to that its own does not answer, "" for none.
+
+        Each request goes to another one once.
+        """
+        if self.stack is None or one.moved or one.first_byte_at is not None:
+            return ""
+        return self._placing.ready(self.stack, self._clerk.desk, one.meant, one.arrival, {one.service})
+
+    def _moved(self, one: _Open, service: str) -> Decision:
+        self._clerk.over(one.turn)
+        one.moved, one.service = one.service, service
+        return self._asked(one, may_start=one.starts)
 
     def _words(self, one: _Open) -> str:
         waits = self._expected is not None and not one.service
@@ -308,6 +343,7 @@ class GatewayHandler:
             one.first_byte_at,
             "" if chosen is None or chosen.why is None else str(chosen.why),
             self._words(one),
+            one.moved,
         )
 
 

@@ -20,11 +20,15 @@ _COMES: Final = frozenset({DeskState.OFF, DeskState.DRAINING, DeskState.STOPPING
 
 
 class ServerAt(NamedTuple):
-    """Where a service's server is, the key that it wants ("": none), and the file with its certificate ("": any)."""
+    """Where a service's server is, the key that it wants ("": none), and the file with its certificate ("": any).
+
+    ``socket`` is the UNIX socket that leads to one on another host, "" where its address does.
+    """
 
     url: str
     key: str = ""
     certificate: str = ""
+    socket: str = ""
 
     def __repr__(self) -> str:
         """Say where, without the key."""
@@ -47,9 +51,16 @@ class ServedStack:
 
 
 def routed(desk: Desk, stack: ServedStack, name: str, *, may_start: bool) -> RoutedService:
-    """Return a service as a route sees it; ``may_start``: a request would start it where it can be started."""
+    """Return a service as a route sees it; ``may_start``: a request would start it where it can be started.
+
+    Of equal ones on several hosts one that is ready is seen, with the fewest that wait for it.
+    """
     named, service = stack.names.services.get(name), desk.services.get(name)
     context = None if named is None else named.context
+    those = stack.names.replicas.get(name, ())
+    ready = [one for one in those if one in desk.services and desk.services[one].state is DeskState.READY]
+    if ready:
+        return RoutedService(RouteState.READY, min(map(desk.waiting, ready)), context)
     if service is None:
         return RoutedService(RouteState.DOWN, 0, context)
     by_request = service.declared.start is not StartMode.MANUAL

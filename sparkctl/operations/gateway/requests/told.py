@@ -21,6 +21,7 @@ class RequestNow(NamedTuple):
 
     ``model`` is what the client asked for and ``service`` who answers, "" while that is not known; ``reason`` is why a
     route chose another one than its first; ``words`` is what it waits for at the desk, "" where a server has it.
+    ``moved`` is the equal service of another host that had it first and did not answer, "" where it was not moved.
     """
 
     id: str
@@ -33,6 +34,7 @@ class RequestNow(NamedTuple):
     first_byte_at: float | None = None
     reason: str = ""
     words: str = ""
+    moved: str = ""
 
 
 class RequestDone(NamedTuple):
@@ -64,6 +66,8 @@ class RequestDone(NamedTuple):
             parts.append(f"{format_duration(self.waited_s)} of it waiting")
         if self.completion_tokens is not None:
             parts.append(f"{self.completion_tokens} tokens")
+        if one.moved:
+            parts.append(f"after {one.moved}, which did not answer")
         if one.reason:
             parts.append(f"by {one.reason}")
         if self.why:

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base.errors import SparkctlError
 from sparkctl.memory.pool import HOST
@@ -18,6 +18,7 @@ from sparkctl.operations.agent import status as agents
 from sparkctl.operations.agent.kept import events
 from sparkctl.operations.guard import status as guards
 from sparkctl.operations.page.seen import buddies
+from sparkctl.operations.page.seen.server_looks import ServerLooks
 from sparkctl.operations.page.view import (
     AgentOnPage,
     BoxView,
@@ -35,7 +36,6 @@ from sparkctl.operations.planner import planner
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.status import liveness
 from sparkctl.operations.status.liveness import Life
-from sparkctl.operations.status.look import look_at
 from sparkctl.planning.running import job_named
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.deployed import Deployed
     from sparkctl.operations.guard.status import GuardStatus
-    from sparkctl.operations.status.liveness import Look
+    from sparkctl.operations.page.seen.server_looks import ServiceLooks
     from sparkctl.planning.box.generation import KeptGeneration, KeptService
     from sparkctl.planning.running import Running
     from sparkctl.world.host import Gpu
@@ -55,15 +55,6 @@ T = TypeVar("T")
 HAPPENED: Final = 100
 """Events that are shown, the latest, a choice."""
 _UP: Final = frozenset({"running", "ready", "busy"})
-
-
-class ServiceLooks(NamedTuple):
-    """The looks at a server: since when it stands still, the one before, the last; ``used_at`` when it worked last."""
-
-    since: Look
-    before: Look
-    last: Look
-    used_at: float
 
 
 class Unread:
@@ -93,11 +84,15 @@ class Unread:
 
 
 class BoxWatch:
-    """Looks at a box. ``room`` is what else would fit, which takes longer and is looked at by whoever has the time."""
+    """Looks at a box. ``room`` is what else would fit, which takes longer and is looked at by whoever has the time.
 
-    def __init__(self, world: World) -> None:
+    ``uptime`` are the seconds since the start of a box that is not this one, by which its guard counts.
+    """
+
+    def __init__(self, world: World, uptime: Callable[[], float] | None = None) -> None:
         self._world = world
-        self._looks: dict[str, ServiceLooks] = {}
+        self._uptime = uptime
+        self._servers = ServerLooks(world)
         self.room: tuple[RoomOnPage, ...] = ()
 
     def look(self) -> BoxView:
@@ -140,7 +135,7 @@ class BoxWatch:
         found = []
         there = [one for one in self._world.deployed() if not one.set_aside]
         for one in there:
-            shown = self._measured(one, self._look(one))
+            shown = self._measured(one, self._servers.look(one))
             standing = phases.get(one.name)
             if standing is not None and (agent_runs or standing.phase == "held"):
                 shown = _as_the_agent_says(shown, standing.phase, standing.words, standing.todo)
@@ -154,22 +149,8 @@ class BoxWatch:
             if said is not None:
                 off = off._replace(phase=said.phase, words=said.words, todo=said.todo)
             found.append(_declared(off, declared))
-        self._looks = {name: looks for name, looks in self._looks.items() if name in names}
+        self._servers.keep(names)
         return sorted(found, key=lambda one: (-(one.priority or 0), one.name))
-
-    def _look(self, one: Deployed) -> ServiceLooks:
-        seen = look_at(self._world.ports, self._world.engine.container(one.container.id), self._world.api_key)
-        before = self._looks.get(one.name)
-        if before is None or before.last.container is None or before.last.container.id != one.container.id:
-            looks = ServiceLooks(seen, seen, seen, seen.at)
-        else:
-            since = before.since if liveness.doubtful(before.since, seen) else seen
-            if liveness.judge(before.since, seen)[0] in {Life.STUCK, Life.FAILING}:
-                since = before.since
-            worked = _worked(before.last, seen)
-            looks = ServiceLooks(since, before.last, seen, seen.at if worked else before.used_at)
-        self._looks[one.name] = looks
-        return looks
 
     def _measured(self, one: Deployed, looks: ServiceLooks) -> ServiceOnPage:
         life, why = liveness.judge(looks.since, looks.last)
@@ -206,7 +187,8 @@ class BoxWatch:
         run = self._world.operator.run
         if run is None or self._world.simulated:
             return None
-        return guards.status(self._world.files, self._world.ports.clock.monotonic(), run)
+        now = self._world.ports.clock.monotonic() if self._uptime is None else self._uptime()
+        return guards.status(self._world.files, now, run)
 
     def _large_blocks(self) -> tuple[tuple[int, int], ...]:
         if self._world.simulated:
@@ -290,15 +272,6 @@ def _declared(one: ServiceOnPage, kept: KeptService | None) -> ServiceOnPage:
     goes = declared.start == "on-demand" and declared.idle_s is not None and one.idle_s is not None
     stops = max(0.0, (declared.idle_s or 0.0) - (one.idle_s or 0.0)) if goes else None
     return one._replace(start=str(declared.start), priority=declared.priority, keep=declared.keep, stops_s=stops)
-
-
-def _worked(before: Look, now: Look) -> bool:
-    """Return whether a server answered somebody between two looks, or does now."""
-    if before.metrics is None or now.metrics is None:
-        return True
-    if now.metrics.running or now.metrics.waiting:
-        return True
-    return before.metrics.generation_tokens != now.metrics.generation_tokens
 
 
 def _guard_on_page(guard: GuardStatus | None) -> GuardOnPage:

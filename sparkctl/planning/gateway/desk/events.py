@@ -99,6 +99,7 @@ class SeenAtDesk(NamedTuple):
     ``why`` is a sentence for held, paused, stuck and off. ``busy``: it answers requests, the desk's own among them.
     ``wanted``: it has to run, does not, and waits for room though nobody asks: a service of `start: always`.
     ``wait_s``: it is not to be started before so many seconds have passed (the agent's back-off).
+    ``requests`` are running or waiting in its server, as that counts them.
     """
 
     service: str
@@ -109,6 +110,13 @@ class SeenAtDesk(NamedTuple):
     wait_s: float = 0.0
     phase: str = ""
     eta_s: float | None = None
+    requests: int = 0
+
+
+class FarSeen(NamedTuple):
+    """Other hosts were looked at. Of a service that is not among them nothing is said."""
+
+    services: tuple[SeenAtDesk, ...]
 
 
 class ServicesSeen(NamedTuple):
@@ -178,6 +186,7 @@ DeskEvent: TypeAlias = (
     | ServiceStopped
     | StopFailed
     | ServicesSeen
+    | FarSeen
     | ServerLost
     | ServicePinned
     | MemoryLooked

@@ -47,6 +47,8 @@ class DeskDeclared:
     ``idle_s`` as in the stack: after so long without a request it is stopped, None: never. ``load_s`` is how long its
     start usually takes, 0 where that is not known. ``command`` is what an operator types to start it.
     ``after`` are all services that have to be there before it is started, in the order of their starts.
+    ``host`` is the other host that it runs on, "" for this one: the desk starts and stops nothing there, and its memory
+    is none of this box.
     """
 
     name: str
@@ -61,6 +63,7 @@ class DeskDeclared:
     load_s: float = 0.0
     command: str = ""
     after: tuple[str, ...] = ()
+    host: str = ""
 
     @property
     def least_stay_s(self) -> float:
@@ -77,6 +80,7 @@ class DeskService:
     or the stop that is under way, so that its outcome comes as an event. ``busy``: it answers somebody who does not
     come through the desk. ``wanted``: it has to run though nobody asks, and waits for room since ``wanted_at``.
     ``died``: it ended by itself after it had been ready. ``seen_at`` is when the agent looked at it last.
+    ``others`` requests are at its server that did not come through the desk, as far as that counts them.
     ``not_before``: it is not started earlier, after a failure. ``used_at`` is when the last answer ended, or when it
     was seen ready first.
     """
@@ -97,11 +101,17 @@ class DeskService:
     used_at: float = 0.0
     not_before: float = 0.0
     failures: tuple[float, ...] = ()
+    others: int = 0
 
     @property
     def name(self) -> str:
         """Its name."""
         return self.declared.name
+
+    @property
+    def far(self) -> bool:
+        """Whether it runs on another host."""
+        return bool(self.declared.host)
 
     @property
     def up(self) -> bool:
@@ -120,7 +130,7 @@ class DeskService:
         One that is started by hand alone is its operator's: a model that was loaded by hand is not to be unloaded
         (lmstudio-bug-tracker#644).
         """
-        return self.declared.keep or self.pinned or self.declared.start is StartMode.MANUAL
+        return self.far or self.declared.keep or self.pinned or self.declared.start is StartMode.MANUAL
 
     @property
     def goes_by_idle(self) -> bool:

@@ -25,6 +25,12 @@ APART_S: Final = 1.0
 """So far looks at the memory are apart at least, a choice: each asks the engine and the driver."""
 
 
+def starting(services: Mapping[str, DeskService], others: str) -> str:
+    """Return what is starting on this host, ``others`` where it is none of the services; "" for nothing."""
+    mine = (one.name for one in services.values() if one.state is DeskState.STARTING and not one.far)
+    return next(mine, others)
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """The desk at one moment. Times are in seconds on a clock that only runs forward.
@@ -55,7 +61,7 @@ class Desk:
     @property
     def starting(self) -> str:
         """What is starting, whoever started it; "" for nothing."""
-        return next((one.name for one in self.services.values() if one.state is DeskState.STARTING), self.others_start)
+        return starting(self.services, self.others_start)
 
     def waiting(self, service: str) -> int:
         """Return how many requests wait for a service."""
@@ -112,14 +118,14 @@ class DeskWork:
     def put(self, service: DeskService) -> None:
         """Keep what has become of a service."""
         before = self.services.get(service.name)
-        if before is not None and before.state in HOLDING and service.state not in HOLDING:
+        if before is not None and before.state in HOLDING and service.state not in HOLDING and not service.far:
             self.ended_at = self.now
         self.services[service.name] = service
 
     @property
     def starting(self) -> str:
         """What is starting, whoever started it; "" for nothing."""
-        return next((one.name for one in self.services.values() if one.state is DeskState.STARTING), self.others_start)
+        return starting(self.services, self.others_start)
 
     def quiet(self, name: str) -> bool:
         """Return whether a service answers nobody."""

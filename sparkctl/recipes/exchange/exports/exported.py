@@ -62,13 +62,26 @@ class ServedModel(NamedTuple):
     chat: bool = True
 
 
+class ExportedHost(NamedTuple):
+    """A host of hosts.yaml that a service is bound to: its name, and its place on the fabric, "" where none is known.
+
+    ``address`` is its IP address there, ``interface`` what has it, ``hca`` are the RDMA devices.
+    """
+
+    name: str
+    address: str = ""
+    interface: str = ""
+    hca: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ExportedService:
     """One service. Durations are in seconds, sizes in bytes.
 
     ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
     ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
-    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants.
+    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model,
+    and ``claim_bytes`` are what each of them has to have; ``hosts`` are those, in the order of ranks, () for any.
     """
 
     name: str
@@ -85,6 +98,8 @@ class ExportedService:
     claim_bytes: int
     own_key: bool = False
     declared: DeclaredService | None = None
+    nodes: int = 1
+    hosts: tuple[ExportedHost, ...] = ()
 
     @property
     def by_itself(self) -> bool:
@@ -154,16 +169,16 @@ class ExportedSet:
         """Refuse services that cannot listen beside each other.
 
         Raises:
-            InputError: two of them publish one port of one address.
+            InputError: two of them publish one port of one address, and may be on one host.
         """
-        taken: list[tuple[Port, str]] = []
+        taken: list[tuple[Port, ExportedService]] = []
         for service in self.services:
             for port in _ports(service):
-                owner = next((owner for other, owner in taken if owner != service.name and _clash(port, other)), None)
+                owner = next((one for other, one in taken if _meet(one, service) and _clash(port, other)), None)
                 if owner is not None:
-                    message = f"{owner} and {service.name} both listen on port {port.host_port} of this host"
+                    message = f"{owner.name} and {service.name} both listen on port {port.host_port} of this host"
                     raise InputError(message, hint=f"give one of them another: --set {service.name}:serve.port=…")
-                taken.append((port, service.name))
+                taken.append((port, service))
 
 
 def _ports(service: ExportedService) -> list[Port]:
@@ -172,6 +187,12 @@ def _ports(service: ExportedService) -> list[Port]:
         address, _, number = service.url.partition("://")[2].rpartition(":")
         return [Port(int(number), int(number), address)]
     return [port for port in service.spec.ports if port.host_port is not None]
+
+
+def _meet(one: ExportedService, other: ExportedService) -> bool:
+    """Return whether two services may be on one host."""
+    apart = one.hosts and other.hosts and not {host.name for host in one.hosts} & {host.name for host in other.hosts}
+    return one.name != other.name and not apart
 
 
 def _clash(one: Port, other: Port) -> bool:

@@ -1,8 +1,9 @@
-"""Objects of Kubernetes for one node: a Deployment and a Service for each service, and its mods as a ConfigMap.
+"""Objects of Kubernetes: a Deployment and a Service for each service, and its mods as a ConfigMap.
 
-They are of the versions ``apps/v1`` and ``v1``. What is on this host comes in by ``hostPath``: models, caches and
-certificates are where they are, so the pods belong on this node. Secrets are named, and made by a command that stands
-in a comment. What Kubernetes has no word for stands in a comment, too.
+They are of the versions ``apps/v1`` and ``v1``; a model over several hosts is a LeaderWorkerSet in place of the
+Deployment. What is on a host comes in by ``hostPath``: models, caches and certificates are where they are, so the pods
+belong on their nodes. Secrets are named, and made by a command that stands in a comment. What Kubernetes has no word
+for stands in a comment, too.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base.errors import InputError
 from sparkctl.base.units import format_gib
 from sparkctl.recipes.exchange.comments import comment
-from sparkctl.recipes.exchange.exports import promises
+from sparkctl.recipes.exchange.exports import leader_worker_set, promises
 from sparkctl.recipes.exchange.exports.exported import Export, ExportedFile
+from sparkctl.recipes.exchange.exports.leader_worker_set import RankPod
 from sparkctl.recipes.exchange.exports.pod import container, pod_options, unsaid
 from sparkctl.recipes.exchange.yaml_text import document, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sparkctl.recipes.exchange.exports.exported import ExportedService, ExportedSet
     from sparkctl.world.spec import Mount
@@ -32,15 +35,28 @@ _LONGEST: Final = 63
 _MOST_OF_A_MAP: Final = 1024 * 1024 - 4096
 """Bytes of a ConfigMap: a MiB, less what else stands in it (Kubernetes documentation, ConfigMap: motivation)."""
 _SHM: Final = "/dev/shm"  # noqa: S108  (a path in the container)
+_RESERVED: Final = (
+    "What the system needs is kept back by the kubelet of each node (systemReserved in its configuration), and the "
+    "peak of a start is counted by nobody: start one after another."
+)
+_GPUS: Final = (
+    "nvidia.com/gpu wants NVIDIA's device plugin (or GPU operator), which gives a whole GPU to one pod, and "
+    "runtimeClassName its RuntimeClass: leave that out where nvidia is the node's default runtime."
+)
+_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+"""The value of a label (Kubernetes documentation, Labels and Selectors)."""
 
 
 def manifests(exported: ExportedSet) -> Export:
     """Return one file with the objects of all services.
 
     Raises:
-        InputError: two services get one name there, or a mod's files are larger than a ConfigMap may be.
+        InputError: two services get one name there, a mod's files are larger than a ConfigMap may be, or workers of a
+            group differ in what their one template says.
     """
     names = _names(exported)
+    of_ranks = [leader_worker_set.of_rank(one) if one.nodes > 1 else one for one in exported.services]
+    exported = replace(exported, services=tuple(of_ranks))
     documents = []
     for service in exported.services:
         name = names[service.name]
@@ -55,20 +71,37 @@ def _about(exported: ExportedSet) -> tuple[str, ...]:
     found = [
         made,
         "Kubernetes adds up what pods request, and looks at no memory of a GPU: each requests what sparkctl admits.",
+        _RESERVED,
         *up,
-        "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector.",
-        "nvidia.com/gpu wants NVIDIA's device plugin (or GPU operator), which gives a whole GPU to one pod.",
+        *_nodes(exported),
+        _GPUS,
     ]
     if len([one for one in exported.services if one.spec.gpus is not None]) > 1:
         found.append("For several pods on one GPU it has to share it: timeSlicing with replicas in its configuration.")
+    for service in exported.services:
+        found += leader_worker_set.about(service) if service.nodes > 1 else ()
     return tuple(found)
+
+
+def _nodes(exported: ExportedSet) -> Iterator[str]:
+    """Yield which node is which host, as the operator tells Kubernetes."""
+    hosts = dict.fromkeys(host.name for service in exported.services for host in service.hosts)
+    if len(hosts) == 0:
+        yield "Paths of hostPath are those of this host: with several nodes, bind the pods to it by a nodeSelector."
+        return
+    for name in hosts:
+        if not _LABEL.fullmatch(name):
+            message = f"the host {name} of hosts.yaml has a name that no label of Kubernetes can have"
+            raise InputError(message, hint="letters, digits, _ . - between a letter or digit at both ends, at most 63")
+    yield "Paths of hostPath are those of the host that a service is bound to. Say once which node is which host:"
+    yield from (f"$ kubectl label node NODE-OF-{name} {leader_worker_set.HOST_LABEL}={name}" for name in hosts)
 
 
 def _names(exported: ExportedSet) -> Mapping[str, str]:
     """Return what each service is called: a Service's name is a label of DNS that begins with a letter."""
     found: dict[str, str] = {}
     for service in exported.services:
-        name = _dns(service.name)
+        name = _dns(service.name, leader_worker_set.LONGEST if service.nodes > 1 else _LONGEST)
         other = next((one for one, taken in found.items() if taken == name), None)
         if other is not None:
             message = f"{other} and {service.name} would both be called {name} in Kubernetes"
@@ -77,19 +110,19 @@ def _names(exported: ExportedSet) -> Mapping[str, str]:
     return found
 
 
-def _dns(name: str) -> str:
+def _dns(name: str, most: int = _LONGEST) -> str:
     text = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
     text = text if text[:1].isalpha() else f"vllm-{text}".rstrip("-")
-    if len(text) <= _LONGEST:
+    if len(text) <= most:
         return text
-    return f"{text[: _LONGEST - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{text[: most - 9].rstrip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 _Object = tuple[dict[str, object], tuple[str, ...]]
 
 
 def _objects(exported: ExportedSet, service: ExportedService, name: str) -> list[_Object]:
-    found = [_deployment(exported, service, name), _service(service, name)]
+    found = [_workload(exported, service, name), _service(service, name)]
     carried = [one for one in service.mods if one.content is not None]
     if carried:
         size = sum(len(one.content or b"") for one in carried)
@@ -106,31 +139,52 @@ def _labels(name: str) -> Mapping[str, object]:
     return {"app.kubernetes.io/name": name}
 
 
-def _deployment(exported: ExportedSet, service: ExportedService, name: str) -> _Object:
-    waits = exported.waits_for(service)
+def _workload(exported: ExportedSet, service: ExportedService, name: str) -> _Object:
+    """Return what keeps a service's pods: a Deployment, or for a model over several hosts a LeaderWorkerSet."""
     mounts, volumes = _volumes(service, name)
     pod: dict[str, object] = dict(pod_options(service))
-    pod["containers"] = [container(service, name, mounts, _resources(service))]
+    made = container(service, name, mounts, _resources(service))
+    pod["containers"] = [made]
     if volumes:
         pod["volumes"] = volumes
+    kind, api = ("LeaderWorkerSet", leader_worker_set.API) if service.nodes > 1 else ("Deployment", "apps/v1")
     replicas: object = 1
     if not service.by_itself:
-        replicas = noted(0, *promises.of_stack(service)[1:], f"$ kubectl scale deployment/{name} --replicas=1")
-    spec = {
+        scale = f"$ kubectl scale {kind.lower()}/{name} --replicas=1"
+        replicas = noted(0, *promises.of_stack(service)[1:], scale)
+    if service.nodes > 1:
+        place = [one.name for one in exported.services if one.nodes > 1].index(service.name)
+        spec = leader_worker_set.group(service, RankPod(pod, made, _labels(name)), place, replicas)
+    else:
+        spec = _deployment(service, name, pod, replicas)
+    meta = {"name": name, "labels": _labels(name)}
+    told = tuple(_of_workload(exported, service, name))
+    return {"apiVersion": api, "kind": kind, "metadata": meta, "spec": spec}, told
+
+
+def _deployment(
+    service: ExportedService, name: str, pod: Mapping[str, object], replicas: object
+) -> Mapping[str, object]:
+    bound = {"nodeSelector": {leader_worker_set.HOST_LABEL: service.hosts[0].name}} if service.hosts else {}
+    return {
         "replicas": replicas,
         # Two of one service never run beside each other: the memory is that of one.
         "strategy": {"type": "Recreate"},
         "progressDeadlineSeconds": round(service.ready_s) + 60,
         "selector": {"matchLabels": _labels(name)},
-        "template": {"metadata": {"labels": _labels(name)}, "spec": pod},
+        "template": {"metadata": {"labels": _labels(name)}, "spec": {**pod, **bound}},
     }
-    about = [f"The service {service.name}."] if name != service.name else []
+
+
+def _of_workload(exported: ExportedSet, service: ExportedService, name: str) -> Iterator[str]:
+    waits = exported.waits_for(service)
+    if name != service.name:
+        yield f"The service {service.name}."
     if waits:
         told = ", ".join(one for one, _ in waits)
-        about.append(f"Kubernetes keeps no order: sparkctl starts {service.name} after {told}. Apply that first.")
-    about += [f"Kubernetes has no word for: {'; '.join(unsaid(service))}."] if unsaid(service) else []
-    meta = {"name": name, "labels": _labels(name)}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}, tuple(about)
+        yield f"Kubernetes keeps no order: sparkctl starts {service.name} after {told}. Apply that first."
+    if unsaid(service):
+        yield f"Kubernetes has no word for: {'; '.join(unsaid(service))}."
 
 
 def _resources(service: ExportedService) -> object:
@@ -144,7 +198,8 @@ def _resources(service: ExportedService) -> object:
         limits["memory"] = str(spec.memory)
     requests: dict[str, object] = {}
     if service.claim_bytes:
-        told = f"{format_gib(service.claim_bytes)} of what the host and its GPU share: the scheduler adds these up."
+        whose = "the host" if service.nodes == 1 else "each host"
+        told = f"{format_gib(service.claim_bytes)} of what {whose} and its GPU share: the scheduler adds these up."
         asked = min(service.claim_bytes, service.claim_bytes if spec.memory is None else spec.memory)
         requests["memory"] = noted(f"{asked // 1024**2}Mi", told)
     return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
@@ -185,19 +240,18 @@ def _source(mount: Mount) -> Mapping[str, object]:
 
 def _service(service: ExportedService, name: str) -> _Object:
     port = int(service.inside.rpartition(":")[2])
+    called, found_by = name, _labels(name)
+    if service.nodes > 1:  # the controller gives its own Service the group's name
+        called, found_by = f"{name}-leader", leader_worker_set.selector(_labels(name))
     spec = {
-        "selector": _labels(name),
+        "selector": found_by,
         "ports": [{"name": "https" if service.encrypted else "http", "port": port, "targetPort": port}],
     }
-    outside = f"Inside of the cluster: {service.url.partition(':')[0]}://{name}:{port}/v1 as {service.served_names[0]}."
+    scheme = service.url.partition(":")[0]
     about = (
-        outside,
+        f"Inside of the cluster: {scheme}://{called}:{port}/v1 as {service.served_names[0]}.",
         f"`sparkctl up` serves it at {service.url}, as does:",
-        f"$ kubectl port-forward service/{name} {service.url.rpartition(':')[2]}:{port}",
+        f"$ kubectl port-forward service/{called} {service.url.rpartition(':')[2]}:{port}",
     )
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "labels": _labels(name)},
-        "spec": spec,
-    }, about
+    meta = {"name": called, "labels": _labels(name)}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}, about

@@ -18,6 +18,12 @@ _USER: Final = re.compile(r"(\d{1,9})(?::(\d{1,9}))?")
 _NAME_OF_VARIABLE: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _STARTS: Final = 10
 """Seconds between two probes of a start."""
+_ALIVE: Final = 30
+"""Seconds between two questions whether a server lives, and three without an answer end it: a choice."""
+_PATIENCE: Final = 10
+"""Seconds that a server has to answer one: a busy one takes more than Kubernetes' own 1 s."""
+_GPU_RUNTIME: Final = "nvidia"
+"""The RuntimeClass of NVIDIA's container runtime, as the GPU operator and k3s make it."""
 
 
 def container(service: ExportedService, name: str, mounts: Sequence[object], resources: object) -> Mapping[str, object]:
@@ -67,14 +73,19 @@ def _environment(service: ExportedService, name: str) -> Iterator[object]:
 
 def _probes(service: ExportedService) -> Mapping[str, object]:
     get = {"path": promises.HEALTH, "port": "http", **({"scheme": "HTTPS"} if service.encrypted else {})}
-    start = {
-        "httpGet": get,
-        "periodSeconds": _STARTS,
-        "timeoutSeconds": 5,
-        "failureThreshold": max(1, round(service.ready_s / _STARTS)),
+    return probes(service, {"httpGet": get}, promises.of_proof(service))
+
+
+def probes(service: ExportedService, asks: Mapping[str, object], *about: str) -> Mapping[str, object]:
+    """Return the three probes of a container by one question; ``about`` stands above the first."""
+    start = {**asks, "periodSeconds": _STARTS, "timeoutSeconds": _PATIENCE}
+    start["failureThreshold"] = max(1, round(service.ready_s / _STARTS))
+    every = {**asks, "periodSeconds": promises.HEALTH_PERIOD_S, "timeoutSeconds": _PATIENCE, "failureThreshold": 3}
+    return {
+        "startupProbe": noted(start, *about),
+        "readinessProbe": every,
+        "livenessProbe": {**every, "periodSeconds": _ALIVE},
     }
-    every = {"httpGet": get, "periodSeconds": promises.HEALTH_PERIOD_S, "timeoutSeconds": 5}
-    return {"startupProbe": noted(start, promises.of_proof(service)), "readinessProbe": every}
 
 
 def _rights(spec: ContainerSpec) -> Mapping[str, object]:
@@ -99,8 +110,8 @@ def pod_options(service: ExportedService) -> Iterator[tuple[str, object]]:
     """Yield what concerns the whole pod."""
     spec = service.spec
     yield "enableServiceLinks", False
-    if spec.runtime:
-        yield "runtimeClassName", spec.runtime
+    if spec.runtime or spec.gpus is not None or spec.cdi_devices:
+        yield "runtimeClassName", spec.runtime or _GPU_RUNTIME
     yield from _of_host(spec)
     if spec.hostname:
         yield "hostname", spec.hostname
@@ -127,7 +138,7 @@ def unsaid(service: ExportedService) -> list[str]:
     given = {
         "--ulimit (the runtime's own limits hold)": spec.ulimits,
         "--oom-score-adj (it follows from requests and limits)": spec.oom_score_adj is not None,
-        "--restart no (a Deployment starts it again)": not spec.restart,
+        "--restart no (it is started again)": not spec.restart,
         "--device (a device plugin gives devices)": spec.devices,
         "--init": spec.init,
         "--dns": spec.dns,

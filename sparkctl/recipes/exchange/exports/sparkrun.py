@@ -7,6 +7,7 @@ and starts a server by ``bash -c`` in a container of its own.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import InputError
@@ -17,6 +18,7 @@ from sparkctl.recipes.host.caches import COMPILED, MODELS, MODELS_OF_USERS
 from sparkctl.world.docker_run import grammar
 from sparkctl.world.docker_run.spelling import quote
 from sparkctl.world.docker_run.values import write_device, write_size, write_ulimit
+from sparkctl.world.spec import Device, Ulimit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +33,16 @@ _DEFAULTS: Final = {
     "--max-num-seqs": "max_num_seqs",
     "--max-num-batched-tokens": "max_num_batched_tokens",
     "--gpu-memory-utilization": "gpu_memory_utilization",
+    "--tensor-parallel-size": "tensor_parallel",
+    "--pipeline-parallel-size": "pipeline_parallel",
 }
-"""Flags that sparkrun's users change on its command line (`-o max_model_len=8192`), and its keys for them."""
+"""Flags that sparkrun's users change on its command line (`-o max_model_len=8192`), and its keys for them.
+
+By the last two it counts the hosts that it needs.
+"""
+_RDMA: Final = Device("/dev/infiniband", "/dev/infiniband")
+_LOCK: Final = "IPC_LOCK"
+_MEMLOCK: Final = Ulimit("memlock", -1, -1)
 _ITS_OWN: Final = frozenset({"--host", "--port", "--model"})
 _PLACEHOLDER: Final = re.compile(r"\{\w+\}")
 
@@ -45,7 +55,7 @@ def recipes(exported: ExportedSet) -> Export:
     """
     exported = exported.with_copies(f"{exported.folder}/") if exported.folder else exported
     files, notes = [], []
-    for service in exported.services:
+    for service in map(_with_fabric, exported.services):
         lost = list(_lost(service))
         value = _recipe(service)
         files.append(
@@ -60,6 +70,17 @@ def recipes(exported: ExportedSet) -> Export:
     return Export(tuple(files), tuple(notes))
 
 
+def _with_fabric(service: ExportedService) -> ExportedService:
+    """Return a service with what its containers need for RDMA, where several hosts share its model."""
+    if service.nodes == 1:
+        return service
+    spec = service.spec
+    devices = tuple(dict.fromkeys((*spec.devices, _RDMA)))
+    rights = tuple(dict.fromkeys((*spec.cap_add, _LOCK)))
+    limits = spec.ulimits if any(one.name == _MEMLOCK.name for one in spec.ulimits) else (*spec.ulimits, _MEMLOCK)
+    return replace(service, spec=replace(spec, devices=devices, cap_add=rights, ulimits=limits))
+
+
 def _recipe(service: ExportedService) -> Mapping[str, object]:
     spec, model = service.spec, service.model
     port = service.url.rpartition(":")[2]
@@ -71,8 +92,8 @@ def _recipe(service: ExportedService) -> Mapping[str, object]:
         "model": model.repo,
         **({"model_revision": model.revision} if model.revision else {}),
         "runtime": "vllm",
-        "min_nodes": 1,
-        "max_nodes": 1,
+        "min_nodes": service.nodes,
+        "max_nodes": service.nodes,
         "container": spec.image,
         "metadata": {"description": model.description or service.name},
         "defaults": defaults,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.errors import InputError
 from sparkctl.recipes.exchange.exports import (
     compose,
     docker_run,
@@ -33,15 +34,22 @@ WRITERS: Final[Mapping[ExportTarget, Callable[[ExportedSet], Export]]] = {
 }
 STARTS_NOTHING: Final = frozenset({ExportTarget.LITELLM})
 """Tools that start no containers, and need no files of mods."""
+_OF_SEVERAL_HOSTS: Final = frozenset({ExportTarget.KUBERNETES, ExportTarget.SPARKRUN, ExportTarget.LITELLM})
+"""Tools that have a word for a model over several hosts, or need none."""
 
 
 def written(exported: ExportedSet, target: ExportTarget) -> Export:
     """Return the files of services for a tool.
 
     Raises:
-        InputError: two services cannot run beside each other, or the tool cannot take a name or a word of theirs.
+        InputError: two services cannot run beside each other, the tool cannot take a name or a word of theirs, or it
+            starts containers of one host, and several share the model.
     """
     exported.refuse_two_on_one_port()
+    groups = [one for one in exported.services if one.nodes > 1]
+    if groups and target not in _OF_SEVERAL_HOSTS:
+        message = f"{groups[0].name}: {groups[0].nodes} hosts share its model, and {target.value} starts those of one"
+        raise InputError(message, hint="--as kubernetes writes the group, --as sparkrun a recipe for several hosts")
     for service in exported.services:
         spec = service.spec
         texts = [one for pair in (*spec.env, *spec.labels) for one in pair if one is not None]

@@ -10,6 +10,7 @@ from sparkctl.base.bounded import UnreadableError, read_json
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
 from sparkctl.recipes.exchange.fields.options import given_by, has_secret, without_value
+from sparkctl.recipes.exchange.fields.ranks import OF_RANKS
 from sparkctl.recipes.exchange.material import as_written, unknowns
 from sparkctl.vllm.command import words as serve_words
 
@@ -21,21 +22,6 @@ if TYPE_CHECKING:
     from sparkctl.recipes.exchange.fields.draft import Draft
     from sparkctl.recipes.exchange.launch import Word
 
-_RANKS: Final = frozenset({
-    "data-parallel-size", "data-parallel-size-local", "decode-context-parallel-size", "pipeline-parallel-size",
-    "prefill-context-parallel-size",
-    "tensor-parallel-size",
-})  # fmt: skip
-_SEVERAL_HOSTS: Final = {
-    "headless": "it is a part of a group of servers on several hosts",
-    "node-rank": "it is a part of a group of servers on several hosts",
-    "master-addr": "it is a part of a group of servers on several hosts",
-    "data-parallel-address": "it is a part of a group of servers on several hosts",
-    "data-parallel-external-lb": "it is a part of a group of servers on several hosts",
-    "data-parallel-hybrid-lb": "it is a part of a group of servers on several hosts",
-}
-SEVERAL_HOSTS: Final = "several hosts"
-"""The reason of what a group of hosts serves together."""
 _ALIASES: Final = {
     "device-memory-utilization": "gpu-memory-utilization",
     "spec-method": "speculative-config.method",
@@ -65,7 +51,7 @@ class Serving(NamedTuple):
     late: Mapping[str, GivenFlag]
 
 
-_LATE: Final = frozenset({"host", "max-model-len", "model", "port", "revision", "served-model-name"})
+_LATE: Final = frozenset({*OF_RANKS, "host", "max-model-len", "model", "port", "revision", "served-model-name"})
 
 
 def read_flags(draft: Draft, words: Sequence[Word], version: Version) -> Serving:
@@ -116,9 +102,6 @@ def _place(draft: Draft, one: GivenFlag) -> None:
         draft.leave(one.item, "there is a secret in it, and a recipe has none", "a variable of vLLM's, under secrets")
     elif missing:
         draft.leave(one.item, without_value(missing), given_by(missing))
-    elif head in _SEVERAL_HOSTS or (head == "nnodes" and one.value != 1):
-        why = _SEVERAL_HOSTS.get(head, "it needs several hosts")
-        draft.refuse(SEVERAL_HOSTS, f"{one.item.text}: {why}", one.item.place)
     elif head == "speculative-config":
         _draft_key(draft, path, one)
     elif head == "limit-mm-per-prompt":
@@ -127,26 +110,11 @@ def _place(draft: Draft, one: GivenFlag) -> None:
         _FIELDS.get(head, _argument)(draft, one)
 
 
-def _executor(draft: Draft, one: GivenFlag) -> None:
-    if one.value in {"ray", "mp"}:
-        draft.explain(one.item, "one GPU needs no other processes")
-    else:
-        _argument(draft, one)
-
-
 def _secret(draft: Draft, head: str, one: GivenFlag) -> None:
     name = values.SECRET_FLAGS[head]
     before = draft.values.get(("secrets",), [])
     names = [*before, name] if isinstance(before, list) and name not in before else before
     draft.put(("secrets",), names, one.item)
-
-
-def _ranks(draft: Draft, one: GivenFlag) -> None:
-    if one.value == 1:
-        draft.explain(one.item, "1 is vLLM's default")
-        return
-    draft.explain(one.item, "a Spark has one GPU: served on it alone")
-    draft.note(f"{one.item.text}: on one Spark the model is served by its one GPU, as the community's runners do it")
 
 
 def _utilization(draft: Draft, one: GivenFlag) -> None:
@@ -281,13 +249,10 @@ def _argument(draft: Draft, one: GivenFlag) -> None:
 _FIELDS: Final[dict[str, Callable[[Draft, GivenFlag], None]]] = {
     "attention-backend": _backend,
     "config": _config,
-    "distributed-executor-backend": _executor,
     "gpu-memory-utilization": _utilization,
     "kv-cache-memory-bytes": _kv,
     "linear-backend": _backend,
     "max-num-batched-tokens": _limit,
     "max-num-seqs": _limit,
     "moe-backend": _backend,
-    "nnodes": _ranks,
-    **dict.fromkeys(_RANKS, _ranks),
 }

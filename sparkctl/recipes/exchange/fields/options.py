@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sparkctl.base import shown
 from sparkctl.base.errors import InputError
-from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import SourceItem
 from sparkctl.recipes.exchange.material import as_written, shown_name, unknowns
 from sparkctl.world.docker_run import grammar
@@ -28,7 +27,6 @@ _AT_HOME: Final = re.compile(r"^~(?=/|:|$)|(?<=source=)~(?=/)|(?<=src=)~(?=/)")
 _RESTARTS: Final = frozenset({"no", "on-failure", "always", "unless-stopped"})
 _ARM: Final = frozenset({"linux/arm64", "linux/arm64/v8"})
 _SECRET_NAME: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-_WHICH_GPUS: Final = frozenset({"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"})
 ALLOWABLE: Final = {
     "capabilities": "it may do what only root of the host may",
     "devices": "it reaches devices of the host",
@@ -58,6 +56,10 @@ _LEFT: Final = {
     "env-file": ("its variables are not read", "put them into env, and the names of secrets into secrets"),
     "stop-timeout": ("sparkctl has its own time for a stop", None),
 }
+OF_EACH_HOST: Final = frozenset({
+    "VLLM_HOST_IP", "GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME", "NCCL_IB_HCA",
+})  # fmt: skip
+"""Variables whose values differ between the hosts of a group: of one that has no value here none is missed there."""
 _NO_KEY: Final = ("a recipe has no key for it", "a template of your own")
 
 
@@ -162,7 +164,7 @@ def variable(draft: Draft, setup: Setup, name: str, value: str | None, item: Sou
         draft.leave(item, "a secret's name is written in capitals", f"secrets: [{name.upper()}]")
     elif value is None:
         draft.leave(item, "it comes from the caller's environment, which a recipe does not read", f"--var {name}=VALUE")
-    elif missing := unknowns(value):
+    elif (missing := unknowns(value)) and name not in OF_EACH_HOST:
         draft.leave(item, without_value(missing), given_by(missing))
     else:
         setup.env[name] = (value, item)
@@ -193,13 +195,13 @@ def _gpus(draft: Draft, setup: Setup, value: Any, item: SourceItem) -> None:  # 
     chosen = ",".join(value.device_ids) if value.device_ids else "all"
     if value.count == 0 and not value.device_ids:
         chosen = "none"
-    if value.count > 1 or not _is_first(chosen):
+    if value.count > 1 or not is_first(chosen):
         chosen = "all"
         draft.note(f"{item.text}: a Spark has one GPU, and the recipe takes it")
     draft.put(("gpus",), chosen, item)
 
 
-def _is_first(chosen: str) -> bool:
+def is_first(chosen: str) -> bool:
     """Return whether docker or CUDA finds what is chosen on a host with one GPU."""
     return chosen in {"", "0", "all", "none", "void"}
 
@@ -324,23 +326,3 @@ _READERS: Final[dict[str, Callable[[Draft, Setup, Any, SourceItem], None]]] = {
     "user": _user,
     "volume": _mounted,
 }
-
-
-def scalar(text: str) -> str | int:
-    """Return a variable's value as a recipe writes it: a number where that is the same text again."""
-    most = 15
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= most and str(int(text)) == text else text
-
-
-def place_env(draft: Draft, setup: Setup) -> None:
-    """Put the variables that are left into ``env``."""
-    for name, (value, item) in setup.env.items():
-        if name in _WHICH_GPUS and not _is_first(value or ""):
-            draft.explain(item, "a Spark has one GPU, and the recipe takes it")
-            continue
-        try:
-            values.variable(name)
-        except ValueError:
-            draft.leave(item, "it is no name of a variable", None)
-            continue
-        draft.put(("env", name), scalar(value or ""), item)

@@ -11,11 +11,13 @@ from packaging.version import InvalidVersion
 from sparkctl.base import shown
 from sparkctl.recipes import values
 from sparkctl.recipes.exchange.fields.draft import Draft, SourceItem
+from sparkctl.recipes.exchange.fields.env import place_env
 from sparkctl.recipes.exchange.fields.flag_fields import Serving, check_speculative, read_flags
 from sparkctl.recipes.exchange.fields.made import Choices, Made
 from sparkctl.recipes.exchange.fields.model import place_draft, place_model
 from sparkctl.recipes.exchange.fields.open import write_out
-from sparkctl.recipes.exchange.fields.options import given_by, place_env, read_options, without_value
+from sparkctl.recipes.exchange.fields.options import given_by, read_options, without_value
+from sparkctl.recipes.exchange.fields.ranks import OF_RANKS, place_ranks
 from sparkctl.recipes.exchange.fields.server import server_of
 from sparkctl.recipes.exchange.material import unknowns
 from sparkctl.vllm import flags
@@ -75,6 +77,7 @@ def _read(draft: Draft, launch: Launch) -> None:
         return
     draft.put(("template",), server.template)
     serving = read_flags(draft, server.words, version)
+    place_ranks(draft, {name: one for name, one in serving.late.items() if name in OF_RANKS}, launch.nodes)
     place_draft(draft, setup)
     check_speculative(draft)
     place_model(draft, setup, serving, server.words, bare=launch.form == BARE)

@@ -143,6 +143,11 @@ def test_what_a_shell_in_the_container_does_beside_the_server_stays_over() -> No
         (f"docker run --gpus all # all of them \\\n {IMAGE}", "no image"),
         (f"docker run {IMAGE} --model {REPO} --nnodes 2", "several hosts"),
         (f"docker run {IMAGE} --model {REPO} --headless", "several hosts"),
+        (f"docker run {IMAGE} --model {REPO} -tp 2 --nnodes 2 --node-rank 1 --headless", "several hosts"),
+        (f"docker run {IMAGE} --model {REPO} -tp 4 --nnodes 2", "several hosts"),
+        (f"docker run {IMAGE} --model {REPO} -tp 2 -dp 2 --nnodes 4", "several hosts"),
+        (f"docker run {IMAGE} --model {REPO} -tp 2 --nnodes 2 --data-parallel-address 10.0.0.1", "several hosts"),
+        (f"docker run {IMAGE} --model {REPO} -tp $TP --nnodes 2", "a value is missing"),
         (f"docker run own:1 bash -c 'vllm serve {REPO} & vllm serve {REPO}'", "several servers in one container"),
         (f"eval 'docker run {IMAGE}'", "eval"),
         (f"docker run {IMAGE} --model '{REPO}", "unreadable shell text"),
@@ -153,6 +158,37 @@ def test_what_is_no_server_of_one_spark_is_refused_with_its_one_reason(text: str
     assert made.refused is not None
     assert made.refused.reason == reason
     assert made.refused.place is None or made.refused.place.file == "run.sh"
+
+
+def test_the_heads_command_of_a_group_is_a_recipe_for_several_hosts() -> None:
+    made = usable(
+        "docker run --gpus all --network host --restart always --device /dev/infiniband --cap-add IPC_LOCK "
+        "-e VLLM_HOST_IP=$HEAD_IP -e NCCL_SOCKET_IFNAME=enp1s0f1np1 -e RAY_memory_monitor_refresh_ms=0 -e OWN=1 "
+        f"{IMAGE} --model {REPO} --tensor-parallel-size 2 --pipeline-parallel-size 1 --nnodes 2 --node-rank $RANK "
+        "--master-addr 10.0.0.1 --master-port 29501 --distributed-executor-backend ray"
+    )
+    assert made.keys["nodes"] == 2
+    assert made.keys["args"] == {"tensor-parallel-size": 2}
+    assert made.keys["env"] == {"OWN": 1}
+    assert made.keys["container"] == {"network": "host"}
+    assert [left.what for left in made.leftovers] == ["--restart always"]
+    told = {account.text.split("=")[0].split()[0]: account.why for account in made.accounts if account.why}
+    for name in ("--nnodes", "--node-rank", "--master-addr", "--master-port", "--device", "--cap-add", "--env"):
+        assert told[name]
+    assert "without Ray" in (told["--distributed-executor-backend"] or "")
+
+
+def test_ranks_that_share_a_cache_keep_to_it() -> None:
+    made = usable(f"docker run --gpus all {IMAGE} --model {REPO} -tp 2 -dcp 2 --nnodes 2 --node-rank 0")
+    assert made.keys["args"] == {"tensor-parallel-size": 2, "decode-context-parallel-size": 2}
+    assert any("as if each rank had the whole of it" in note for note in made.notes)
+
+
+def test_a_rank_of_its_own_is_no_recipe_and_ranks_on_one_host_are_served_by_its_gpu() -> None:
+    made = usable(f"docker run --gpus all -e NCCL_IB_HCA=mlx5_0 {IMAGE} --model {REPO} -tp 2 --nnodes 1")
+    assert "nodes" not in made.keys
+    assert made.keys["env"] == {"NCCL_IB_HCA": "mlx5_0"}
+    assert any("on one Spark" in note for note in made.notes)
 
 
 def test_what_gives_power_over_the_host_is_taken_over_only_when_it_is_allowed_and_named_each_time() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparkctl.base.errors import ProblemsError
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources.eugr import read, recognises
 from tests.support.launches import command, left, only, options
@@ -42,12 +43,15 @@ def test_a_word_knows_its_line() -> None:
     assert found.command[0].place.excerpt == ""
 
 
-def test_a_recipe_for_several_hosts_is_refused() -> None:
-    """There is one reason, and it names the key."""
+def test_a_recipe_for_several_hosts_says_so() -> None:
+    """Its flags say how many share the model; where they share it between none, there is no recipe."""
     found = only(read, SOLO.replace("solo_only", "cluster_only"))
-    assert found.refused is not None
-    assert found.refused.reason == "several hosts"
-    assert "cluster_only" in found.refused.message
+    assert (found.refused, found.nodes) == (None, 2)
+    alone = recipe_of(found).refused
+    assert alone is not None
+    assert alone.reason == "several hosts"
+    text = SOLO.replace("solo_only", "cluster_only").replace("--gpu-memory", "-tp 2 --gpu-memory")
+    assert recipe_of(only(read, text)).keys["nodes"] == 2
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,6 @@ def test_a_recipe_becomes_a_launch() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("min_nodes: 1", "min_nodes: 2", "several hosts"),
-        ("min_nodes: 1", "cluster_only: true", "several hosts"),
-        ("min_nodes: 1", "mode: cluster", "several hosts"),
         ("runtime: vllm", "runtime: sglang", "no vLLM server"),
         ("runtime: vllm\n", "", None),
         ("vllm serve", "python3 -m sglang.launch_server", "no vLLM server"),
@@ -52,9 +49,24 @@ def test_a_recipe_becomes_a_launch() -> None:
     ],
 )
 def test_what_is_refused_has_one_of_few_reasons(old: str, new: str, reason: str | None) -> None:
-    """Several hosts, or another server."""
+    """Another server."""
     found = only(read, RECIPE.replace(old, new))
     assert (found.refused and found.refused.reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("key", "nodes"),
+    [
+        ("min_nodes: 1", 1),
+        ("min_nodes: 3", 3),
+        ("cluster_only: true", 2),
+        ("mode: cluster\nmin_nodes: 4", 4),
+        ("mode: solo", 1),
+        ("min_nodes: x", 1),
+    ],
+)
+def test_a_recipe_says_how_many_hosts_it_needs(key: str, nodes: int) -> None:
+    assert only(read, RECIPE.replace("min_nodes: 1", key)).nodes == nodes
 
 
 def test_without_a_command_its_flags_are_made_of_the_defaults() -> None:

@@ -53,6 +53,7 @@ def could_go(work: DeskWork, coming: DeskService) -> frozenset[str]:
         one.name
         for one in work.services.values()
         if one.state in HOLDING
+        and not one.far
         and one.name not in stay
         and (one.state is DeskState.STOPPING or may_go(one, coming) or one.goes_by_idle)
     )

@@ -39,7 +39,7 @@ def who_stays(work: DeskWork, coming: DeskService, could: frozenset[str]) -> str
 
 
 def _others(work: DeskWork, coming: DeskService) -> Iterable[DeskService]:
-    return [one for one in work.services.values() if one.state in HOLDING and one.name != coming.name]
+    return [one for one in work.services.values() if one.state in HOLDING and not one.far and one.name != coming.name]
 
 
 def _holds(work: DeskWork, one: DeskService, coming: DeskService) -> tuple[str, float | None]:

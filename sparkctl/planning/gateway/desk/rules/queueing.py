@@ -99,6 +99,9 @@ def waits_until(request: DeskRequest, service: DeskService) -> float:
 def _cold(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request for a service that has first to be started, where that is not to be expected."""
     name = service.name
+    if service.far:
+        work.refuse(request, RefusedFor.NOT_ALLOWED, refusing.far_words(service), retry_s=refusing.CLOSED_RETRY_S)
+        return
     still = before.stands_still(work, service)
     not_before, latest = before.waits_until(work, service)
     if work.closed and not work.closed_waits:

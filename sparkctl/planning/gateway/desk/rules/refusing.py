@@ -35,6 +35,12 @@ def by_hand(service: DeskService) -> str:
     return f"; {service.declared.command} starts it" if service.declared.command else ""
 
 
+def far_words(service: DeskService) -> str:
+    """Return that a service of another host does not answer, and how an operator starts it."""
+    why = f": {service.why}" if service.why else ""
+    return f"{service.name} is not running{why}{by_hand(service)}"
+
+
 def broken_off(work: DeskWork, request: DeskRequest, service: DeskService) -> None:
     """Refuse a request that a server had and did not answer, with what is known of that server now."""
     how = f"the server of {service.name} broke off before it answered"
@@ -44,6 +50,8 @@ def broken_off(work: DeskWork, request: DeskRequest, service: DeskService) -> No
         looked = service.state is not DeskState.STUCK and service.seen_at > request.at
         if looked or work.now >= request.until:
             work.refuse(request, RefusedFor.DIED, how)
+    elif service.far and service.state is not DeskState.STARTING:
+        work.refuse(request, RefusedFor.START_FAILED, f"{how}: {far_words(service)}", retry_s=CLOSED_RETRY_S)
     elif service.declared.start is StartMode.MANUAL and service.state is not DeskState.STARTING:
         words = f"{how}: {service.name} is not running, and is started by hand alone{by_hand(service)}"
         work.refuse(request, RefusedFor.NOT_ALLOWED, words, final=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.planning.agent.restarts import wait_s
 from sparkctl.planning.gateway.desk.effects import HoldService, RefusedFor
 from sparkctl.planning.gateway.desk.events import (
+    FarSeen,
     FirstByte,
     GuardClosed,
     MemoryLooked,
@@ -198,6 +199,16 @@ def _(event: ServicesSeen, work: DeskWork) -> None:
         service = work.services.get(look.service)
         if service is not None:
             _seen(work, service, look)
+
+
+@note.register(FarSeen)
+def _(event: FarSeen, work: DeskWork) -> None:
+    for look in event.services:
+        service = work.services.get(look.service)
+        if service is not None and service.far:
+            _seen(work, service, look)
+            others = max(0, look.requests - work.serving(service.name))
+            work.put(replace(work.services[service.name], others=others))
 
 
 def _seen(work: DeskWork, service: DeskService, look: SeenAtDesk) -> None:

@@ -1,4 +1,4 @@
-"""``overrides:`` of sparkrun: settings under conditions, decided for one Spark (core/recipe_overrides.py there).
+"""``overrides:`` of sparkrun: settings under conditions, decided for Sparks (core/recipe_overrides.py there).
 
 What a condition asks of a host is known for a Spark, or nobody knows it here: then the whole entry stays over. Entries
 that hold are laid over the recipe in their order; the conditions on ``config`` see the values before any of them.
@@ -6,6 +6,7 @@ that hold are laid over the recipe in their order; the conditions on ``config`` 
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Final
 
 from sparkctl.recipes.exchange.launch import Leftover
@@ -17,9 +18,18 @@ if TYPE_CHECKING:
     from sparkctl.base.document import Node
 
 _KEY: Final = "overrides"
-_ONE: Final = {"nodes", "gpus_per_node", "tp", "pp", "dp", "cp", "ep"}
-"""Counts of hosts and GPUs: one Spark has one of each."""
+_SIZES: Final = {
+    "tp": "tensor_parallel",
+    "pp": "pipeline_parallel",
+    "dp": "data_parallel",
+    "cp": "context_parallel",
+    "ep": "expert_parallel",
+}
+"""Counts of ranks, and the default that says each."""
+_ON_HOSTS: Final = ("tp", "pp", "dp")
+"""Of these each rank has a host of its own (spark-arena/sparkrun, core/parallelism.py)."""
 _SPARK: Final = {"vendor": "nvidia", "arch": "sm_121", "runtime_family": "vllm"}
+_DIGITS: Final = 9
 _LAYERS: Final = ("defaults", "env", "container")
 _OPERATORS: Final[dict[str, Callable[[object, list[object]], bool]]] = {
     "eq": lambda have, want: have == want[0],
@@ -38,16 +48,20 @@ def _both(*values: object) -> bool:
 
 
 def decided(root: Node) -> tuple[Node, tuple[Leftover, ...]]:
-    """Return a recipe with the entries laid over it that hold on one Spark, and those of which nobody knows it."""
+    """Return a recipe with the entries laid over it that hold, and those of which nobody knows it.
+
+    They hold on one Spark, or on as many as a recipe for several hosts says.
+    """
     content = root.content if isinstance(root.content, dict) else {}
     declared = content.get(_KEY)
     if declared is None or not isinstance(declared.content, tuple):
         return root, ()
     found = {key: node for key, node in content.items() if key != _KEY}
     config = _map(content.get("defaults"))
+    known: dict[str, str | int] = {**_SPARK, **_counts(content, config)}
     leftovers: list[Leftover] = []
     for number, entry in enumerate(declared.content):
-        holds = _holds(_map(entry).get("when"), config)
+        holds = _holds(_map(entry).get("when"), config, known)
         if holds is None or set(_map(entry)) - {"when", *_LAYERS}:
             why = "nobody knows here whether its condition holds"
             leftovers.append(
@@ -58,7 +72,26 @@ def decided(root: Node) -> tuple[Node, tuple[Leftover, ...]]:
     return root._replace(content=found), tuple(leftovers)
 
 
-def _holds(when: Node | None, config: Mapping[str, Node]) -> bool | None:
+def for_several(content: Mapping[str, Node]) -> int:
+    """Return how many hosts a recipe's keys say it needs at least, 1 where any number will do."""
+    least = str(_value(content.get("min_nodes")) or 1)
+    hosts = max(1, int(least[:_DIGITS])) if least.isdecimal() else 1
+    cluster = str(_value(content.get("cluster_only"))).lower() in {"true", "yes"}
+    return max(2, hosts) if cluster or _value(content.get("mode")) == "cluster" else hosts
+
+
+def _counts(content: Mapping[str, Node], config: Mapping[str, Node]) -> dict[str, int]:
+    """Return how many hosts, GPUs and ranks there are."""
+    found = {"nodes": 1, "gpus_per_node": 1, **dict.fromkeys(_SIZES, 1)}
+    if for_several(content) == 1:
+        return found
+    for name, key in _SIZES.items():
+        value = str(_value(config.get(key)) or 1)
+        found[name] = int(value[:_DIGITS]) if value.isdecimal() else 1
+    return found | {"nodes": prod(found[name] for name in _ON_HOSTS)}
+
+
+def _holds(when: Node | None, config: Mapping[str, Node], known: Mapping[str, str | int]) -> bool | None:
     """Return whether all of a condition holds; None where a part of it cannot be decided and none is false."""
     parts = _map(when)
     if not parts:
@@ -70,7 +103,7 @@ def _holds(when: Node | None, config: Mapping[str, Node]) -> bool | None:
                 _answer(node_of_key, _value(config.get(key)), known=True) for key, node_of_key in _map(node).items()
             ]
         else:
-            have = 1 if selector in _ONE else _SPARK.get(selector)
+            have = known.get(selector)
             answers.append(_answer(node, have, known=have is not None))
     return False if False in answers else None if None in answers else True
 

@@ -6,11 +6,12 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.recipes.exchange.fields.flag_fields import SEVERAL_HOSTS
+from sparkctl.recipes.exchange.fields.ranks import SEVERAL_HOSTS
 from sparkctl.recipes.exchange.images import NO_REGISTRY, is_built_here
 from sparkctl.recipes.exchange.launch import Launch, Leftover, Refused, Word
 from sparkctl.recipes.exchange.material import unknown
 from sparkctl.recipes.exchange.sources.yaml_files import commands
+from sparkctl.recipes.exchange.sources.yaml_files.conditions import for_several
 from sparkctl.recipes.exchange.sources.yaml_files.keys import TakenKeys, as_text, bare, problems, scalar
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ OWN_SCRIPT: Final = "a script of its own"
 TOO_LARGE: Final = "larger than one host"
 OTHER_HARDWARE: Final = "other hardware"
 
+_OF_HOSTS: Final = ("cluster_only", "max_nodes", "min_nodes", "mode", "solo_only")
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9.]+")
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))")
 _RUNS: Final = re.compile(r"\$\(|`")
@@ -61,6 +63,7 @@ class ReadRecipe:
         self.notes: list[str] = []
         self.refused: Refused | None = None
         self.privileges_said = False
+        self.nodes = 1
 
     def refuse(self, reason: str, message: str, place: Place | None = None) -> None:
         """Say why this is no recipe; the first reason counts."""
@@ -85,22 +88,15 @@ class ReadRecipe:
             leftovers=tuple(sorted(self.keys.leftovers, key=lambda left: (left.place.file, left.place.line))),
             notes=tuple(self.notes),
             refused=self.refused,
+            nodes=self.nodes,
         )
 
 
 def take_nodes(draft: ReadRecipe) -> None:
-    """Take what says on how many hosts the server runs; more than one is refused."""
+    """Take on how many hosts the server runs at least; how many share its model its flags say."""
     keys = draft.keys
-    cluster, mode = keys.text("cluster_only"), keys.text("mode")
-    keys.take("solo_only")
-    keys.take("max_nodes")
-    least = keys.text("min_nodes")
-    if least is not None and least.text.isdecimal() and int(least.text[:9]) > 1:
-        draft.refuse(SEVERAL_NODES, f"it needs at least {least.text} hosts (min_nodes)", least.place)
-    if cluster is not None and cluster.text.lower() in {"true", "yes"}:
-        draft.refuse(SEVERAL_NODES, "it runs on several hosts only (cluster_only)", cluster.place)
-    if mode is not None and mode.text == "cluster":
-        draft.refuse(SEVERAL_NODES, "it runs on several hosts only (mode: cluster)", mode.place)
+    found = {key: node for key in _OF_HOSTS if keys.text(key) is not None and (node := keys.take(key)) is not None}
+    draft.nodes = for_several(found)
 
 
 def take_image(draft: ReadRecipe) -> None:

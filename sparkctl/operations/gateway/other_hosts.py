@@ -1,0 +1,69 @@
+"""What a gateway knows of other hosts; without ``hosts.yaml`` nothing, and nothing is looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparkctl.base.lazy import LazyModule
+from sparkctl.operations.hosts import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sparkctl.operations.context import World
+    from sparkctl.operations.gateway.acting.resolved import ReadyStack
+    from sparkctl.operations.gateway.far import hosts as far_hosts
+    from sparkctl.operations.hosts.reached import Reach
+    from sparkctl.operations.page.view import HostOnPage
+    from sparkctl.planning.box.generation import KeptGeneration
+    from sparkctl.planning.gateway.desk.events import FarSeen
+else:
+    far_hosts = LazyModule("sparkctl.operations.gateway.far.hosts")
+
+
+class OtherHosts:
+    """The other hosts of a gateway. ``told`` is called in some thread when something was seen of one.
+
+    ``watched``: somebody sees the page, so that the memory of each is looked at often.
+    """
+
+    def __init__(self, world: World, reach: Reach, told: Callable[[], None], watched: Callable[[], bool]) -> None:
+        self._world = world
+        self._reach, self._told, self._watched = reach, told, watched
+        self._hosts: far_hosts.FarHosts | None = None
+        self._recipes: Mapping[str, str] = {}
+        self._queue = 0
+
+    def begin(self, generation: KeptGeneration, queue: int) -> None:
+        """Look at the hosts that are declared now; ``queue`` is how many requests wait for a service at most."""
+        self._recipes, self._queue = {one.name: one.recipe for one in generation.services}, queue
+        if self._hosts is None and listed.there(self._world):
+            self._hosts = far_hosts.FarHosts(self._world, self._reach, self._told, self._watched)
+        if self._hosts is not None:
+            self._hosts.begin()
+
+    def check(self) -> None:
+        """Give up the looks that have not come back for long."""
+        if self._hosts is not None:
+            self._hosts.check()
+
+    def joined(self, ready: ReadyStack) -> ReadyStack:
+        """Return what is served, with the services of other hosts."""
+        return ready if self._hosts is None else self._hosts.joined(ready, self._recipes, self._queue)
+
+    def seen(self) -> FarSeen | None:
+        """Return what the desk is told of the services of other hosts, None where there are no hosts."""
+        return None if self._hosts is None else self._hosts.seen()
+
+    def look_soon(self, service: str) -> bool:
+        """Look at once at the host that has a service; False where it is one of this host."""
+        return self._hosts is not None and self._hosts.look_soon(service)
+
+    def on_page(self) -> tuple[HostOnPage, ...]:
+        """Return the other hosts, as the page shows them."""
+        return () if self._hosts is None else self._hosts.on_page()
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._hosts is not None:
+            self._hosts.close()

@@ -1,0 +1,1 @@
+"""One service over several hosts: started, watched, and stopped as one."""

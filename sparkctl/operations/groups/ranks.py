@@ -1,0 +1,91 @@
+"""The services of a group, one a rank: each as its own host has it, and held against the others'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sparkctl.base.errors import InputError
+from sparkctl.operations import deployed
+from sparkctl.operations.services.startable import startable
+from sparkctl.recipes.hosts.ranks import FIRST_PORT, RankPlace, on_fabric, refuse_other_count
+from sparkctl.world import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.recipes.hosts.ranks import RankHost
+    from sparkctl.recipes.service import Service
+
+_PORTS: Final = 100
+"""So many ports from the first one are tried for a group to meet at: a choice."""
+
+
+def named(hosts: Sequence[GroupHost], asked: AskedSet) -> str:
+    """Return the name of the one service that is asked for, whose recipe has as many nodes as there are hosts.
+
+    Raises:
+        InputError: it is none, or several, or needs another number of hosts.
+    """
+    world = hosts[0].world
+    located = asked.located(world.loader(world.ports.models, world.known_images))
+    if len(located) != 1:
+        names = ", ".join(one.member.service for one in located)
+        raise InputError(f"--hosts starts one group, found {len(located)} services: {names}")
+    name = located[0].member.service
+    refuse_other_count(name, located[0].loaded.recipe, [host.name for host in hosts])
+    return name
+
+
+def as_ranks(hosts: Sequence[GroupHost]) -> tuple[RankHost, ...]:
+    """Return the hosts as their ranks see them.
+
+    Raises:
+        InputError: one of them has no fabric declared.
+    """
+    return on_fabric({host.name: host.declared for host in hosts}, {host.name: host.rdma for host in hosts})
+
+
+def services_of(hosts: Sequence[GroupHost], asked: AskedSet, port: int, *, download: bool = False) -> list[Service]:
+    """Return the services of a group by rank, which can be started: their models are there, their secrets have values.
+
+    Raises:
+        InputError: as for ``startable``, with the name of the host.
+        EngineError: an image that says which vLLM it has cannot be had.
+    """
+    ranks = as_ranks(hosts)
+    found: list[Service] = []
+    for rank, host in enumerate(hosts):
+        world = host.world
+        loader = world.loader(world.ports.models, world.images)
+        loader.rank = RankPlace(rank, ranks, port)
+        try:
+            (service,) = startable(world, loader, asked, download=download)
+        except InputError as error:
+            raise InputError(f"{host.name}: {error.message}", hint=error.hint) from None
+        found.append(service)
+    return found
+
+
+def port_of(hosts: Sequence[GroupHost], name: str) -> int:
+    """Return where the ranks of a group meet on its head: where those that run do, else the first port that is free.
+
+    Raises:
+        InputError: all of them are taken.
+        EngineError: an engine does not answer.
+    """
+    head = as_ranks(hosts)[0].fabric.address
+    taken: set[int] = set()
+    for host in hosts:
+        for service, container in deployed.services(host.world.engine):
+            group = labels.read(container.labels).group
+            if group is not None and service == name and group.hosts == tuple(one.name for one in hosts):
+                return group.port
+            if group is not None and group.head == head:
+                taken.add(group.port)
+    on_head = hosts[0].world.host
+    for port in range(FIRST_PORT, FIRST_PORT + _PORTS):
+        if port not in taken and not on_head.port_taken(head, port):
+            return port
+    raise InputError(f"{hosts[0].name} has no free port from {FIRST_PORT} on at {head}, where the ranks would meet")

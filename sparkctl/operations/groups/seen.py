@@ -1,0 +1,81 @@
+"""One look at the containers of a group's ranks, and their end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from sparkctl.base.errors import EngineError, SparkctlError
+from sparkctl.operations import deployed
+from sparkctl.operations.hosts.everywhere import AT_ONCE
+from sparkctl.operations.services.starts import locked
+from sparkctl.planning.groups.members import SeenRank
+from sparkctl.vllm import failures
+from sparkctl.world import labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sparkctl.operations.groups.hosts import GroupHost
+    from sparkctl.world.engine import Container
+    from sparkctl.world.ports import Report
+
+
+def seen_on(host: GroupHost, name: str) -> SeenRank:
+    """Return what a host shows of a group's rank; an engine that does not answer is a host that is not reached."""
+    try:
+        return of_container(host.name, deployed.find(host.world.engine, name))
+    except EngineError:
+        return SeenRank(host.name, reached=False)
+
+
+def of_container(host: str, container: Container | None) -> SeenRank:
+    """Return what a container, or that there is none, says of a rank."""
+    if container is None:
+        return SeenRank(host)
+    group = labels.read(container.labels).group
+    rank, hosts = (None, ()) if group is None else (group.rank, group.hosts)
+    return SeenRank(host, True, container.state, how_ended(container), rank, hosts)
+
+
+def how_ended(container: Container) -> str:
+    """Return how a container ended, in words; "" while it goes on."""
+    if container.state not in {"exited", "dead"}:
+        return ""
+    code = "" if container.exit_code is None else f" with code {container.exit_code}"
+    return "; ".join(filter(None, [f"{container.state}{code}", failures.ended(container)]))
+
+
+def look(hosts: Sequence[GroupHost], name: str) -> list[SeenRank]:
+    """Return what each host shows of a group's rank."""
+    return [seen_on(host, name) for host in hosts]
+
+
+def end(hosts: Sequence[GroupHost], name: str, report: Report, *, grace_s: float) -> Mapping[str, SparkctlError]:
+    """Stop and remove the ranks of a group, on all hosts at once; return why it was not possible, by host.
+
+    Each is asked to end, and killed after ``grace_s`` seconds; 0 kills it at once.
+    """
+
+    def one(host: GroupHost) -> SparkctlError | None:
+        try:
+            with locked(host.world.ports, host.world.report):
+                _end(host, name, report, grace_s)
+        except SparkctlError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip([host.name for host in hosts], pool.map(one, hosts), strict=True))
+    return {name: error for name, error in found.items() if error is not None}
+
+
+def _end(host: GroupHost, name: str, report: Report, grace_s: float) -> None:
+    engine = host.world.engine
+    for service, container in deployed.services(engine):
+        if service != name or labels.read(container.labels).group is None:
+            continue
+        if container.state == "running" and grace_s:
+            engine.stop(container.id, grace_s=grace_s)
+        engine.remove(container.id)
+        report.say(f"{name}: its rank on {host.name} is stopped and removed")

@@ -1,0 +1,291 @@
+"""A model brought from one host to another: each file under an unfinished name until its bytes were checked there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.base.errors import CheckError, EngineError
+from sparkctl.base.units import MIB, format_bytes
+from sparkctl.operations.hosts.distribute import decided
+from sparkctl.operations.hosts.distribute.decided import CONFIG, LAST_BYTES, FileCopy, ModelPlace
+from sparkctl.world.host import INCOMPLETE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.operations.hosts.distribute.connected import There
+    from sparkctl.world.host import StoredFile
+    from sparkctl.world.ports import Report
+
+_PIECE: Final = 4 * MIB
+_TRIES: Final = 2
+"""What went on from an unfinished copy may go on from another file: then all of it comes once more."""
+_COMMIT: Final = 40
+_SNAPSHOTS: Final = "snapshots"
+
+
+class CopyWay(NamedTuple):
+    """How files go: ``to`` is what the source's rsync is given, None: through this machine; ``why`` in words."""
+
+    to: str | None
+    why: str = ""
+
+    def __str__(self) -> str:
+        return "rsync over the fabric" if self.to is not None else "through this machine"
+
+
+class ModelCopy(NamedTuple):
+    """A model that a host is to have as another one has it: from the folder ``here`` of the source to ``place``.
+
+    ``files`` are the source's, ``copies`` what they are on the target as far as sizes say it. ``reference`` is the file
+    of a cache that names the commit, None where none does.
+    """
+
+    service: str
+    what: str
+    repo: str
+    source: There
+    target: There
+    here: Path
+    place: ModelPlace
+    files: tuple[StoredFile, ...]
+    copies: tuple[FileCopy, ...]
+    reference: Path | None = None
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes have to come, as far as sizes say it."""
+        return sum(copy.bytes for copy in self.copies)
+
+    @property
+    def missing(self) -> int:
+        """How many files have to come, as far as sizes say it."""
+        return sum(copy.missing for copy in self.copies)
+
+    @property
+    def no_room(self) -> str | None:
+        """Why the target's disk has no room, None: it has."""
+        free = self.target.world.host.disk_free_bytes(self.place.folder)
+        return decided.no_room(self.target.name, self.repo, self.bytes, free, self.place.folder)
+
+
+def looked(service: str, what: str, repo: str, ends: tuple[There, There], here: Path, place: ModelPlace) -> ModelCopy:
+    """Return what of a model has to go from the first of two hosts to the second.
+
+    Raises:
+        EngineError: one of them does not answer.
+    """
+    source, target = ends
+    files = source.world.copies.files(here)
+    paths = list(dict.fromkeys(place.of(file) for file in files))
+    paths += [path.with_name(path.name + INCOMPLETE) for path in paths]
+    sizes = dict(zip(paths, target.world.copies.sizes(paths), strict=True))
+    copies = decided.file_copies(files, place, sizes)
+    return ModelCopy(service, what, repo, source, target, here, place, tuple(files), tuple(copies))
+
+
+def place(here: Path, folder: Path, cache: Path, repo: str) -> ModelPlace:
+    """Return where a model goes on a host: into ``cache`` where ``here`` is the snapshot of one, else ``folder``."""
+    if here.parent.name != _SNAPSHOTS:
+        return ModelPlace(folder)
+    root = cache / f"models--{repo.replace('/', '--')}"
+    return ModelPlace(root / _SNAPSHOTS / here.name, root / "blobs")
+
+
+def reference(where: ModelPlace, revision: str | None) -> Path | None:
+    """Return the file of a cache that names the commit of a revision; None where it is none, or is the commit."""
+    name = revision or "main"
+    parts = PurePosixPath(name).parts
+    if where.blobs is None or len(name) == _COMMIT or ".." in parts or name.startswith("/"):
+        return None
+    return where.blobs.with_name("refs").joinpath(*parts)
+
+
+def way(source: There, target: There) -> CopyWay:
+    """Return how files go from one host to another: over the fabric where the source's ssh gets to the target."""
+    to = target.over_fabric
+    if source.declared.fabric is None or to is None:
+        without = source.name if source.declared.fabric is None else target.name
+        return CopyWay(None, f"the fabric of {without} is not declared")
+    problem = source.world.copies.push_problem(to)
+    return CopyWay(to) if problem is None else CopyWay(None, problem)
+
+
+@dataclass
+class _Moments:
+    """Tells where a copy is."""
+
+    report: Report
+    copy: ModelCopy
+    phase: str
+    total: int
+    before: float
+    done: int = 0
+    doing: str = field(default="", init=False)
+
+    def came(self, count: int) -> None:
+        """Note more bytes."""
+        self.at(self.done + count)
+
+    def at(self, done: int) -> None:
+        """Note how many bytes are done."""
+        self.done = done
+        seconds = self.copy.target.world.clock.monotonic() - self.before
+        tail = f"{format_bytes(done)} of {format_bytes(self.total)}, {self.doing}"
+        fraction = min(1.0, done / self.total) if self.total else None
+        facts = {"seconds": round(seconds, 1), "bytes": done, "total_bytes": self.total}
+        self.report.progress(f"{self.copy.service} on {self.copy.target.name}", self.phase, tail, fraction, facts)
+
+
+def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
+    """Make a model on the target the same as on the source; return how many bytes came.
+
+    Every file is read on the target, those that were there too, and its sum held against what its download noted, or
+    against the source's own. Until config.json is there, which comes last, nobody takes the folder for a model.
+
+    Raises:
+        EngineError: a host does not answer, a disk is full, or the source changed meanwhile; what came is kept.
+        CheckError: the source's file is not what its download noted, or what comes is not what was sent.
+    """
+    wrong = _checked(report, copy)
+    wanted = [one for one in copy.copies if one.missing or one in wrong]
+    if copy.place.blobs is None and any(one.size is not None for one in wanted):
+        wanted = _without_config(copy, wanted)
+    moments = _moments(report, copy, f"copying {copy.repo}, {by}", sum(one.file.bytes for one in wanted))
+    last = [one for one in wanted if one.file.name == CONFIG]
+    for one in wanted:
+        if one not in last:
+            _bring(copy, one, by, moments)
+    _refuse_changed(copy)
+    for one in last:
+        _bring(copy, one, by, moments)
+    for path, text in decided.links(copy.files, copy.place):
+        copy.target.world.copies.link(path, text)
+    _refer(copy)
+    return moments.done
+
+
+def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> _Moments:
+    return _Moments(report, copy, phase, total, copy.target.world.clock.monotonic())
+
+
+def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
+    """Return the files of the right size that are on the target and are others."""
+    there = [one for one in copy.copies if not one.missing]
+    moments = _moments(report, copy, f"checking {copy.repo}", sum(one.file.bytes for one in there))
+    wrong = []
+    for one in there:
+        moments.doing = one.file.name
+        expected = _expected(copy, one.file)
+        found = copy.target.world.disk_models.summed(one.path, expected.partition(":")[0], moments.came)
+        if found != expected:
+            report.warn(f"{copy.target.name}: {one.path} has the right size and other bytes: it is copied again")
+            wrong.append(one)
+    return wrong
+
+
+def _expected(copy: ModelCopy, file: StoredFile) -> str:
+    """Return the sum that a file has to have: as its download noted it, else that of the source's bytes."""
+    return file.sum or copy.source.world.disk_models.summed(_path(copy, file), "sha256", lambda _: None)
+
+
+def _path(copy: ModelCopy, file: StoredFile) -> Path:
+    return type(copy.here)(file.path)
+
+
+def _without_config(copy: ModelCopy, wanted: list[FileCopy]) -> list[FileCopy]:
+    """Take config.json away, and bring it anew: a folder half of one revision and half of another is no model."""
+    config = next((one for one in copy.copies if one.file.name == CONFIG), None)
+    if config is None:
+        return wanted
+    copy.target.world.copies.remove(config.path)
+    return [*(one for one in wanted if one != config), config]
+
+
+def _bring(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments) -> None:
+    """Bring a file, check it, and give it its name."""
+    before, moments.doing = moments.done, one.file.name
+    found = expected = ""
+    for again in range(_TRIES):
+        moments.at(before)
+        try:
+            _carry(copy, one, by, moments, anew=bool(again))
+        except EngineError as error:
+            raise _explained(copy, one, error) from None
+        expected = _expected(copy, one.file)
+        found = copy.target.world.disk_models.summed(one.partial, expected.partition(":")[0], lambda _: None)
+        if found == expected:
+            copy.target.world.copies.finish(one.partial, one.path, one.file.changed_ns)
+            moments.at(before + one.file.bytes)
+            return
+    copy.target.world.copies.remove(one.partial)
+    _refuse_changed(copy)
+    own = copy.source.world.disk_models.summed(_path(copy, one.file), expected.partition(":")[0], lambda _: None)
+    if own != expected:
+        message = f"{copy.source.name}: {one.file.path} is damaged: expected {expected}, found {own}"
+        raise CheckError(message, hint=f"remove it there, and download it again: sparkctl download {copy.service}")
+    message = (
+        f"{copy.target.name}: {one.path} is another file after {_TRIES} copies: expected {expected}, found {found}"
+    )
+    raise CheckError(message, hint="is its disk or its memory sound? dmesg, on that host")
+
+
+def _carry(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments, *, anew: bool) -> None:
+    """Bring a file's bytes to its unfinished name, going on where that ends."""
+    source, target = copy.source.world.copies, copy.target.world.copies
+    before, path = moments.done, _path(copy, one.file)
+    arrived = target.begin(one.partial)
+    if anew or arrived > one.file.bytes:
+        target.remove(one.partial)
+        arrived = 0
+    moments.at(before + arrived)
+    if by.to is not None:
+        source.push(path, by.to, one.partial, lambda: moments.at(before + (target.sizes([one.partial])[0] or 0)))
+    else:
+        with source.reading(path, arrived) as coming, target.writing(one.partial) as going:
+            while piece := coming.read(_PIECE):
+                going.write(piece)
+                moments.came(len(piece))
+    came = target.sizes([one.partial])[0] or 0
+    if came != one.file.bytes:
+        _refuse_changed(copy)
+        sizes = f"{format_bytes(came)} of {format_bytes(one.file.bytes)}"
+        raise EngineError(f"{copy.target.name}: of {one.file.name} {sizes} came", hint="run the command again")
+
+
+def _explained(copy: ModelCopy, one: FileCopy, error: EngineError) -> EngineError:
+    """Return an error with what a full disk makes of it."""
+    free = copy.target.world.host.disk_free_bytes(copy.place.folder)
+    if free is None or free >= LAST_BYTES:
+        return EngineError(error.message, hint=error.hint or "run the command again: what came is kept")
+    message = (
+        f"{copy.target.name}: the disk is full: {format_bytes(free)} free at {copy.place.folder} ({error.message})"
+    )
+    return EngineError(message, hint=f"free some space there and run the command again; or remove {one.partial}")
+
+
+def _refuse_changed(copy: ModelCopy) -> None:
+    """Refuse a source that has changed since it was looked at.
+
+    Raises:
+        EngineError: with the file.
+    """
+    now = {file.name: file for file in copy.source.world.copies.files(copy.here)}
+    for file in copy.files:
+        found = now.get(file.name)
+        if found is None or (found.bytes, found.changed_ns) != (file.bytes, file.changed_ns):
+            what = "is gone" if found is None else "has changed"
+            message = f"{copy.source.name}: {file.path} {what} since the copy to {copy.target.name} began"
+            raise EngineError(message, hint="run the command again when nobody writes there any more")
+
+
+def _refer(copy: ModelCopy) -> None:
+    """Name the commit in a cache, as the hub's library does: what the recipe calls main is this snapshot."""
+    if copy.reference is None:
+        return
+    commit, files = copy.place.folder.name.encode(), copy.target.world.files
+    if files.content(copy.reference) != commit:
+        copy.target.world.copies.begin(copy.reference)
+        files.write(copy.reference, commit, mode=0o644)

@@ -1,0 +1,49 @@
+"""Whether the ranks of a group meet, by what each says in its log: told after a minute, where vLLM takes ten or more.
+
+Ranks load minutes apart, so nothing is concluded while one of them has not come to the meeting yet: its container runs,
+or has ended, and that is the answer. Once all wait for each other, a minute is long: they meet within a second.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sparkctl.vllm.phases import Meeting, meeting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MEET_S: Final = 60.0
+"""After so long all ranks wait for each other in vain: a choice; vLLM waits 600 s with NCCL, 1800 s with gloo."""
+
+
+class Ranks(NamedTuple):
+    """For each rank since when it waits for the others, in seconds of one clock, and whether it has met them."""
+
+    waits: tuple[float | None, ...]
+    met: tuple[bool, ...]
+
+    @staticmethod
+    def of(count: int) -> Ranks:
+        """Return so many ranks of which none has said anything."""
+        return Ranks((None,) * count, (False,) * count)
+
+    def with_lines(self, rank: int, lines: Iterable[str], now: float) -> Ranks:
+        """Return the same with what one rank has said meanwhile."""
+        waits, met = self.waits[rank], self.met[rank]
+        for line in lines:
+            found = meeting(line)
+            if found is Meeting.WAITS and waits is None:
+                waits = now
+            met = met or found is Meeting.MET
+        before, after = slice(None, rank), slice(rank + 1, None)
+        return Ranks((*self.waits[before], waits, *self.waits[after]), (*self.met[before], met, *self.met[after]))
+
+    def in_vain(self, now: float) -> bool:
+        """Return whether all ranks have waited for each other for too long, and none has met another."""
+        since = [one for one in self.waits if one is not None]
+        return not any(self.met) and len(since) == len(self.waits) and now - max(since) >= MEET_S
+
+    def missing(self) -> tuple[int, ...]:
+        """Return the ranks that have not come to the meeting yet."""
+        return tuple(rank for rank, since in enumerate(self.waits) if since is None and not self.met[rank])

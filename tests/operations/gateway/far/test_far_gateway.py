@@ -1,0 +1,230 @@
+"""A gateway beside other hosts: requests are shared with equal services there, and lost by none that fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.base.errors import EngineError
+from sparkctl.operations.gateway.on_page import GatewayPage
+from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.services.up import up
+from sparkctl.planning.gateway.desk.service import DeskState
+from sparkctl.world.door_ports import AnswerWith
+from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
+from tests.support.fake_world import FakeSpark
+from tests.support.fakes import FakeReport
+from tests.support.gateway_bench import E4B, FP8, STACK, GatewayBench
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sparkctl.world.engine import Container
+
+FAR = f"{E4B}@b"
+HOSTS = "hosts:\n  b: {ssh: spark-b}\n  down: {ssh: nowhere}\n  here: {ssh: local}\n"
+BUSY = "vllm:num_requests_running 2.0\nvllm:num_requests_waiting 1.0\nvllm:generation_tokens_total 10.0\n"
+
+
+def there(folder: Path, *names: str) -> FakeThere:
+    """Return a host on which services run."""
+    spark = FakeSpark(folder)
+    for name in names:
+        up(spark.world(FakeReport()), AskedSet((name,)))
+    return FakeThere(spark, FACTS._replace(name="spark-b", machine_id="2" * 32, boot_id="boot-b"))
+
+
+class Beside(GatewayBench):
+    """A gateway with a host b beside it."""
+
+    host: FakeThere
+
+    def look(self) -> None:
+        """Let the host be looked at."""
+        self.gateway.others.look_soon(FAR)
+
+    def settled(self, state: str, name: str = FAR) -> Beside:
+        """Let time pass until a service stands somewhere."""
+        self.look()
+        self.until(lambda: self.states.get(name) == state, ticks=False)
+        return self
+
+    def answered_by(self, number: int, **given: object) -> list[str]:
+        """Bring requests that all are under way at once, and return who answers them."""
+        return [self.ask(E4B, **given).forwarded().answer_headers["x-sparkctl-model"] for _ in range(number)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Beside]:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    host = there(tmp_path, E4B)
+    found = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host}), "page": GatewayPage})
+    found.host = host
+    found.up()
+    yield found.settled("ready")
+    found.close()
+
+
+def test_equal_services_of_two_hosts_share_the_requests_of_one_name(bench: Beside) -> None:
+    assert bench.answered_by(4).count(FAR) == 2
+
+
+def test_a_server_of_another_host_is_reached_through_ssh_and_asked_by_its_own_name(bench: Beside) -> None:
+    found = [bench.ask("small").forwarded() for _ in range(2)]
+    far = next(one for one in found if one.answer_headers["x-sparkctl-model"] == FAR)
+    assert far.socket == "/ssh/spark-b/127.0.0.1/8003"
+    assert json.loads(b"".join([bytes(far.body or b"")]))["model"] == "gemma-4-e4b"
+    near = next(one for one in found if one is not far)
+    assert (near.url, near.socket) == ("http://127.0.0.1:8003", "")
+
+
+def test_one_of_them_is_asked_alone_by_its_name_with_its_host(bench: Beside) -> None:
+    assert {bench.ask(FAR).forwarded().answer_headers["x-sparkctl-model"] for _ in range(3)} == {FAR}
+
+
+def test_a_conversation_stays_where_it_was(bench: Beside) -> None:
+    says = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
+    first = bench.ask(E4B, more=says)
+    to = first.forwarded().answer_headers["x-sparkctl-model"]
+    first.end()
+    for _ in range(3):
+        later = bench.ask(E4B, more=says)
+        assert later.forwarded().answer_headers["x-sparkctl-model"] == to
+        later.end()
+    assert len(set(bench.answered_by(6, more=says))) == 2, "and is not piled up there"
+
+
+def test_who_has_less_to_do_by_its_servers_own_count_gets_the_request(bench: Beside) -> None:
+    bench.host.spark.http.metrics["127.0.0.1:8003"] = BUSY
+    bench.look()
+    bench.until(lambda: bench.gateway.clerk.desk.services[FAR].others == 3, ticks=False)
+    assert bench.answered_by(3) == [E4B] * 3
+
+
+def test_a_server_that_gives_nothing_is_followed_by_the_other_once(bench: Beside) -> None:
+    request = bench.ask(FAR.partition("@")[0])
+    names = [request.forwarded().answer_headers["x-sparkctl-model"]]
+    request.lost(unsent=False)
+    names.append(request.forwarded().answer_headers["x-sparkctl-model"])
+    assert sorted(names) == [E4B, FAR]
+    request.lost(unsent=False)
+    bench.until(lambda: not request.open)
+    assert request.refused().code == "server_died"
+    request.end("refused", 502)
+    bench.until(
+        lambda: any(f"after {names[0]}, which did not answer" in line for line in bench.report.said), ticks=False
+    )
+
+
+def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
+    request = bench.ask(E4B)
+    request.first_byte()
+    request.lost(unsent=False)
+    bench.until(lambda: not request.open)
+    assert request.refused().status >= 500
+
+
+def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said(bench: Beside) -> None:
+    bench.host.spark.engine.away = EngineError("the connection to b has ended")
+    bench.settled("off")
+    assert set(bench.answered_by(3)) == {E4B}
+    refused = bench.ask(FAR).refused()
+    assert (refused.status, refused.retry_after_s) == (503, 30)
+    assert "host b does not answer: the connection to b has ended" in refused.message
+    assert bench.host.closed > 0
+    bench.host.spark.engine.away = None
+    assert FAR in bench.settled("ready").answered_by(2)
+
+
+def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    stack = STACK.replace("priority: 10,", "priority: 10, start: on-demand,")
+    host = there(tmp_path, E4B)
+    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": host})})
+    bench.tick()
+    bench.settled("ready")
+    assert bench.ask(E4B).forwarded().answer_headers["x-sparkctl-model"] == FAR
+    assert bench.starts(E4B) == 0
+    bench.close()
+
+
+def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    stack = f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n"
+    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": there(tmp_path, FP8)})})
+    bench.up()
+    bench.settled("ready", f"{FP8}@b")
+    found = bench.door.get("/v1/models").decision()
+    assert isinstance(found, AnswerWith)
+    assert [row["id"] for row in found.document["data"]] == [E4B, FP8]  # type: ignore[attr-defined]
+    assert bench.ask("gemma-4-26b-a4b-fp8").forwarded().answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    bench.close()
+
+
+def test_a_server_that_is_open_to_the_network_is_asked_at_its_hosts_address(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b, address: 192.168.1.11}\n")
+    host = there(tmp_path, E4B)
+    (id_, one) = next(iter(host.spark.engine.there.items()))
+    host.spark.engine.there[id_] = one._replace(settings=published(one, "0.0.0.0:8003"))
+    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host})})
+    bench.up()
+    bench.settled("ready")
+    found = bench.ask(FAR).forwarded()
+    assert (found.url, found.socket) == ("http://192.168.1.11:8003", "")
+    bench.close()
+
+
+def published(one: Container, place: str) -> dict[str, str]:
+    kept = {name: value for name, value in (one.settings or {}).items() if not name.startswith("--publish")}
+    return {**kept, "--network": "bridge", "--publish of 8000/tcp": place}
+
+
+def test_two_names_of_one_machine_count_once_and_this_machine_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b}\n  c: {ssh: spark-c}\n")
+    host = there(tmp_path, E4B)
+    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host, "spark-c": host}), "page": GatewayPage})
+    bench.up()
+    bench.settled("ready")
+    bench.until(lambda: any(one.name == "c" and one.problem for one in bench.gateway.others.on_page()), ticks=False)
+    problems = {one.name: one.problem.words for one in bench.gateway.others.on_page() if one.problem is not None}
+    assert problems == {"c": "b and c are the same machine"}
+    assert f"{E4B}@c" not in bench.states
+    bench.close()
+
+
+def test_the_page_and_the_figures_have_each_host(bench: Beside) -> None:
+    page = bench.gateway.page
+    assert isinstance(page, GatewayPage)
+    bench.until(lambda: any(one.memories for one in page.desk.gateway().hosts), ticks=False)
+    hosts = {one.name: one for one in page.desk.gateway().hosts}
+    assert list(hosts) == ["b", "down"]
+    assert [one.name for one in hosts["b"].services] == [E4B]
+    assert hosts["down"].problem is not None
+    assert "it does not answer" in hosts["down"].problem.words
+    bench.served(FAR)
+    text = page.metrics.text(replace(page.live.view(), gateway=page.desk.gateway())).decode()
+    assert f'sparkctl_gateway_answered_total{{host="b",service="{FAR}"}} 1.0' in text
+    assert 'sparkctl_host_up{host="b"} 1.0' in text
+    assert 'sparkctl_host_up{host="down"} 0.0' in text
+    assert 'sparkctl_host_memory_available_bytes{host="b"' in text
+
+
+def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text("hosts: 7\n")
+    bench = GatewayBench(tmp_path, parts={"reach": FakeReach({})})
+    bench.up()
+    assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
+    assert any("other hosts are left as they were known" in line for line in bench.report.warned)
+    bench.close()
+
+
+def test_nothing_of_another_host_is_stopped_by_this_gateway(bench: Beside) -> None:
+    bench.host.spark.engine.calls.clear()
+    bench.served(FAR)
+    bench.tick(300)
+    assert not [call for call in bench.host.spark.engine.calls if call.startswith(("stop", "remove", "kill"))]
+    assert bench.states[FAR] == DeskState.READY

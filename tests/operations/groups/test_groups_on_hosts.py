@@ -1,0 +1,85 @@
+"""A group on two real hosts: a stand-in for vLLM that meets the other rank as vLLM does, and dies as it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command_line import free_port
+from tests.support.real_hosts import folder_of_hosts, operator_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.command_line import Operator
+
+pytestmark = pytest.mark.hosts
+
+RECIPE = """\
+description: a stand-in for vLLM over two hosts
+template: vllm-openai
+image: sparkctl-test/standin:latest
+vllm: "0.32.0"
+model: {{repo: test/tiny, path: ~/models/{name}, mount: /models/tiny}}
+gpus: none
+nodes: 2
+args: {{tensor-parallel-size: 2}}
+serve: {{name: tiny, port: {port}}}
+limits: {{context: 1024, sequences: 2, batched-tokens: 512}}
+env: {{SPARKCTL_SIM_FAULTS: "{faults}"}}
+ready: {{timeout: 60s}}
+"""
+HOSTS = ("--hosts", "a,b")
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    return operator_of(folder_of_hosts(), tmp_path)
+
+
+@pytest.fixture
+def pair(operator: Operator, tiny_model: Path) -> Iterator[str]:
+    """Return a recipe whose model lies on both hosts; nothing of it is left afterwards."""
+    name = f"g{os.getpid()}-{time.monotonic_ns() % 10**6}"
+    write(operator, name, free_port(), "load_s=0.3")
+    folders = [folder_of_hosts() / host / "root/models" / name for host in ("spark-a", "spark-b")]
+    for folder in folders:
+        shutil.copytree(tiny_model, folder)
+    yield name
+    for host in ("a", "b"):
+        operator.run("--host", host, "down", name)
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def write(operator: Operator, name: str, port: int, faults: str) -> None:
+    operator.write(f"recipes/{name}.yaml", RECIPE.format(name=name, port=port, faults=faults))
+
+
+def states(operator: Operator, name: str) -> dict[str, str]:
+    rows = json.loads(operator.run("ps", "--all-hosts", "--json").expect(0).out)
+    return {row["host"]: row["state"] for row in rows if row["name"] == name}
+
+
+def test_a_group_is_started_seen_and_ended_as_one(operator: Operator, pair: str) -> None:
+    up = operator.run("up", pair, *HOSTS).expect(0)
+    assert f"{pair}: ready at" in up.err
+    assert states(operator, pair) == {"a": "running", "b": "running"}
+    again = operator.run("up", pair, *HOSTS).expect(0)
+    assert "ends what is left" not in again.err
+    operator.run("down", pair).expect(0)
+    assert states(operator, pair) == {}
+
+
+def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Operator, pair: str) -> None:
+    write(operator, pair, free_port(), "load_s=2,die_in=loading,on_rank=1")
+    failed = operator.run("up", pair, *HOSTS).expect(5)
+    assert "rank 1 on b: exited with code 1" in failed.err
+    assert "ordered to die while loading" in failed.err
+    assert states(operator, pair) == {}

@@ -1,0 +1,144 @@
+"""A group started on two hosts: what each container is, who is refused, and that a failure leaves nothing anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
+from sparkctl.base.units import GIB
+from sparkctl.operations.groups.kept import KeptGroup, kept
+from sparkctl.world import labels
+from tests.support.fake_engine import dies
+from tests.support.two_sparks import TwoSparks, two_sparks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sparkctl.world.spec import ContainerSpec
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> TwoSparks:
+    return two_sparks(tmp_path)
+
+
+def specs(two: TwoSparks) -> tuple[ContainerSpec, ContainerSpec]:
+    return two.a.engine.specs["pair"], two.b.engine.specs["pair"]
+
+
+def test_the_ranks_are_one_command_that_differs_in_rank_and_addresses_alone(two: TwoSparks) -> None:
+    two.up()
+    head, worker = specs(two)
+    rank = ("--nnodes", "2", "--node-rank", "1", "--master-addr", "10.0.0.1", "--master-port", "29501", "--headless")
+    assert [word for word in rank if word not in worker.command] == []
+    assert "--headless" not in head.command
+    own = {"--headless", "0", "1"}
+    assert [word for word in head.command if word not in own] == [word for word in worker.command if word not in own]
+    env = [dict(spec.env) for spec in (head, worker)]
+    assert [one["VLLM_HOST_IP"] for one in env] == ["10.0.0.1", "10.0.0.2"]
+    for name in ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        assert [one[name] for one in env] == ["enp1s0f1np1", "enP2p1s0f1np1"]
+    assert env[1]["NCCL_IB_HCA"] == "rocep1s0f0,roceP2p1s0f0"
+    for spec in (head, worker):
+        assert (spec.network, spec.ipc, spec.shm_size) == ("host", "", 8 * GIB)
+        assert [device.host_path for device in spec.devices] == ["/dev/infiniband"]
+        assert [(limit.name, limit.soft) for limit in spec.ulimits] == [("memlock", -1)]
+    group = labels.read(dict(worker.labels)).group
+    assert group is not None
+    assert (group.rank, group.hosts, group.host) == (1, ("a", "b"), "b")
+    claims = [labels.read(dict(spec.labels)).claim_bytes or 0 for spec in (head, worker)]
+    assert claims[0] > claims[1] > 0
+    assert kept(two.world) == {"pair": KeptGroup("pair", ("a", "b"), ready=True)}
+
+
+def test_it_stays_up_and_its_half_is_ended_before_it_starts_again(two: TwoSparks) -> None:
+    two.up()
+    two.up()
+    assert [len(spark.engine.created) for spark in (two.a, two.b)] == [1, 1]
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
+    two.up()
+    assert [len(spark.engine.created) for spark in (two.a, two.b)] == [2, 2]
+    assert two.containers == {"a": "running", "b": "running"}
+
+
+def test_another_context_needs_replace_and_replaces_both(two: TwoSparks) -> None:
+    two.up()
+    with pytest.raises(InputError, match=r"a: pair: --max-model-len: .* runs, 4096 wanted"):
+        two.up(overrides=("limits.context=4096",))
+    two.up(overrides=("limits.context=4096",), replace=True)
+    assert two.containers == {"a": "running", "b": "running"}
+    assert "4096" in specs(two)[1].command
+
+
+def test_a_rank_that_does_not_fit_is_refused_with_its_host_before_anything_starts(two: TwoSparks) -> None:
+    two.b.host.available = 8 * GIB
+    with pytest.raises(DoesNotFitError, match="b: "):
+        two.up()
+    assert two.containers == {}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "said"),
+    [
+        (("a",), "nodes is 2, and 1 hosts are named"),
+        (("a", "a"), "a is named twice"),
+        (("a", "c"), "no host c"),
+    ],
+)
+def test_other_hosts_than_it_needs_are_refused(two: TwoSparks, hosts: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        two.up(*hosts)
+
+
+def test_a_head_that_a_worker_does_not_reach_is_refused(two: TwoSparks) -> None:
+    two.reach.there["spark-b"].answers = False
+    with pytest.raises(EngineError, match=r"b does not reach a at 10\.0\.0\.1 on the fabric"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_a_worker_that_dies_ends_all_and_the_error_names_it_with_its_cause(two: TwoSparks) -> None:
+    two.b.engine.prints["pair"] = ["RuntimeError: Unable to find address for: enp1s0f0np0"]
+    two.b.engine.on_start["pair"] = dies(1)
+    with pytest.raises(NotReadyError, match="rank 1 on b: exited with code 1"):
+        two.up()
+    assert two.containers == {}
+    assert kept(two.world) == {}
+
+
+def test_ranks_that_wait_for_each_other_are_told_after_a_minute(two: TwoSparks) -> None:
+    waits = "world_size=2 rank={} local_rank=0 distributed_init_method=tcp://10.0.0.1:29501 backend=nccl"
+    two.a.http.serving.clear()  # type: ignore[union-attr]
+    for rank, spark in enumerate((two.a, two.b)):
+        spark.engine.prints["pair"] = [waits.format(rank)]
+    with pytest.raises(NotReadyError, match=r"wait for each other and do not meet at 10\.0\.0\.1:29501"):
+        two.up()
+    assert 60 <= two.a.clock.now < 70
+    assert two.containers == {}
+
+
+def test_an_interrupted_wait_leaves_nothing(two: TwoSparks) -> None:
+    two.a.http.serving.clear()  # type: ignore[union-attr]
+    two.here.clock.interrupt_at = 5
+    with pytest.raises(WaitInterruptedError, match="all its ranks are ended"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_an_engine_that_refuses_the_head_leaves_no_worker(two: TwoSparks) -> None:
+    two.a.engine.fail["start pair"] = EngineError("no such device")
+    with pytest.raises(EngineError, match="a: no such device"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_a_port_that_is_taken_on_the_head_is_passed_over(two: TwoSparks) -> None:
+    two.a.host.taken_ports.add(29501)
+    two.up()
+    group = labels.read(dict(specs(two)[1].labels)).group
+    assert group is not None
+    assert group.port == 29502

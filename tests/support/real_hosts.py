@@ -1,0 +1,40 @@
+"""An operator whose ssh knows the real hosts of the testbed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.command_line import Operator
+from tests.support.engine_fixtures import not_here
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def folder_of_hosts() -> Path:
+    """Return where the testbed's hosts are; without them the test is skipped."""
+    named = os.environ.get("SPARKCTL_TEST_HOSTS")
+    if not named:
+        not_here("hosts", "SPARKCTL_TEST_HOSTS names no hosts; run tests/testbed/testbed hosts (as root)")
+    return Path(named)
+
+
+def operator_of(hosts: Path, folder: Path, environ: Mapping[str, str] | None = None) -> Operator:
+    """Return an operator with homes in a folder, whose hosts a and b are the first two, on a fabric."""
+    for name in ("home", "folder", "bin"):
+        (folder / name).mkdir()
+    ssh = folder / "bin" / "ssh"
+    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {hosts}/ssh_config "$@"\n')
+    ssh.chmod(0o755)
+    path = {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    found = Operator(folder / "home", folder / "folder", {**path, **(environ or {})})
+    found.write(
+        "hosts.yaml",
+        "hosts:\n"
+        "  a: {ssh: spark-a, fabric: {address: 10.214.0.1, interface: enp1s0f1np1}}\n"
+        "  b: {ssh: spark-b, fabric: {address: 10.214.0.2, interface: enp1s0f1np1}}\n",
+    )
+    return found
