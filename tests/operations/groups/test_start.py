@@ -15,6 +15,7 @@ from sparkctl.operations.groups.shown import doubts, elsewhere
 from sparkctl.operations.hosts.services import everywhere
 from sparkctl.world import labels
 from tests.support.fake_engine import READY_LOG, dies
+from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
 from tests.support.two_sparks import KilledEngine, KilledError, Life, TwoSparks, two_sparks
 
@@ -236,3 +237,19 @@ def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> Non
     (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
     assert "not all is known: rank 0 on a runs; b is not reached" in line
     assert [group.name for group in elsewhere(two.world)] == ["pair"]
+
+
+def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -> None:
+    for digit, spark in (("1", two.a), ("2", two.b)):
+        spark.engine.digests[IMAGE] = (f"{IMAGE}@sha256:{digit * 64}",)
+        spark.engine.images[IMAGE] = {"/a": digit.encode()}
+    with pytest.raises(InputError, match=r"pair is not the same on its hosts:\n  pair: image: .* on b, .* on a"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_a_group_does_not_start_with_another_cache_on_one_rank(two: TwoSparks) -> None:
+    two.up()
+    head, worker = specs(two)
+    sizes = [spec.command[spec.command.index("--kv-cache-memory-bytes") + 1] for spec in (head, worker)]
+    assert sizes[0] == sizes[1]
