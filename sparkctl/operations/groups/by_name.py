@@ -14,7 +14,7 @@ from sparkctl.operations.groups.hosts import connected, declared_of, reached_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of
 from sparkctl.operations.groups.start import start_group
-from sparkctl.operations.groups.wait import ended
+from sparkctl.operations.groups.waiting.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
 from sparkctl.operations.hosts.reached import by_ssh
@@ -44,6 +44,12 @@ def up(
     """
     with connected(world, hosts, reach=reach) as found:
         return start_group(world, found, asked, download=download)
+
+
+def hosts_of(world: World, name: str) -> tuple[str, ...]:
+    """Return the hosts of a group that this operator has started, () where there is none of this name."""
+    group = keeping.kept(world).get(name) if listed(world).hosts else None
+    return () if group is None else group.hosts
 
 
 def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reach = by_ssh) -> list[Service]:
