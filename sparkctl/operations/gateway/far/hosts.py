@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
+    from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
@@ -135,14 +136,15 @@ class FarHosts:
         """Return what the desk is told of the services of a host that was just looked at."""
         return FarSeen(tuple(one.seen for one in self._services() if one.named.host == host))
 
-    def joined(self, ready: ReadyStack, recipes: Mapping[str, str], queue: int) -> ReadyStack:
-        """Return what is served with the services of other hosts; ``recipes`` are those of the services here.
+    def joined(self, ready: ReadyStack, generation: KeptGeneration, queue: int) -> ReadyStack:
+        """Return what is served with the services of other hosts, beside a generation of this one.
 
         ``queue`` is how many requests wait for each at most.
         """
         found = self._services()
         served = ready.served
-        names = together(served.names, recipes, [one.named for one in found])
+        recipes = {one.name: one.recipe for one in generation.services}
+        names = together(served.names, recipes, [one.named for one in found], generation.routes)
         servers = {one.named.service: one.server for one in found if one.server is not None}
         declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found)))
         return ReadyStack(replace(served, names=names, servers={**served.servers, **servers}), declared)

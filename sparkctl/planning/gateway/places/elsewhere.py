@@ -14,6 +14,7 @@ from sparkctl.planning.gateway.names import NamedService, NameTable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sparkctl.planning.box.declared import DeclaredRoute
     from sparkctl.planning.gateway.names import Named
 
 Kind: TypeAlias = "tuple[str, str]"
@@ -40,12 +41,39 @@ class FarNamed(NamedTuple):
         return (self.recipe, self.served[0]) if self.recipe and self.served else None
 
 
-def together(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed]) -> NameTable:
+def together(
+    names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed], routes: Iterable[DeclaredRoute] = ()
+) -> NameTable:
     """Return the names of a gateway with those of other hosts; ``recipes`` are those of the services here.
 
+    ``routes`` are all that the stack declares: one whose services are elsewhere is a route as soon as both are seen.
     A name that means something here goes on to mean that. A name that several services elsewhere have means none of
     them, unless they are equal.
     """
+    groups = _grouped(names, recipes, far)
+    services = dict(names.services)
+    meant: dict[str, Named] = dict(names.meant)
+    for home, those in groups.items():
+        if home not in services:
+            first = those[0]
+            services[home] = NamedService(home, first.served, (), first.context, first.sequences)
+            meant[home] = services[home]
+        for one in those:
+            meant.setdefault(one.service, replace_service(services[home], one.service))
+    kept = dict(names.routes)
+    for route in routes:
+        if route.name not in meant and {route.first, route.then} <= services.keys():
+            meant[route.name] = kept[route.name] = route
+    shared = _served(names, services, meant)
+    local = names.services.keys()
+    replicas = {
+        home: (*((home,) if home in local else ()), *(one.service for one in those)) for home, those in groups.items()
+    }
+    return replace(names, services=services, routes=kept, meant=meant, shared=shared, replicas=replicas)
+
+
+def _grouped(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarNamed]) -> dict[str, list[FarNamed]]:
+    """Return the services elsewhere by the name that stands for all equal ones: that of the one here, where one is."""
     equal = {
         (recipes[name], one.served[0]): name for name, one in names.services.items() if one.served and name in recipes
     }
@@ -57,21 +85,7 @@ def together(names: NameTable, recipes: Mapping[str, str], far: Iterable[FarName
             if one.kind is not None:
                 equal[one.kind] = home
         groups.setdefault(home, []).append(one)
-    services = dict(names.services)
-    meant: dict[str, Named] = dict(names.meant)
-    for home, those in groups.items():
-        if home not in services:
-            first = those[0]
-            services[home] = NamedService(home, first.served, (), first.context, first.sequences)
-            meant[home] = services[home]
-        for one in those:
-            meant.setdefault(one.service, replace_service(services[home], one.service))
-    shared = _served(names, services, meant)
-    local = names.services.keys()
-    replicas = {
-        home: (*((home,) if home in local else ()), *(one.service for one in those)) for home, those in groups.items()
-    }
-    return replace(names, services=services, meant=meant, shared=shared, replicas=replicas)
+    return groups
 
 
 def replace_service(named: NamedService, service: str) -> NamedService:

@@ -165,6 +165,23 @@ def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path
     bench.close()
 
 
+def test_a_route_leads_to_another_host_and_its_equal_one_is_asked_before_its_second(bench: Beside) -> None:
+    bench.served(FP8)
+    request = bench.ask("auto")
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert request.judged(None, "closed the connection") is None, "the other host has the first one, too"
+    request = bench.ask("auto")
+    request.lost(unsent=False)
+    second = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert {first, second} <= {E4B, FAR}
+    refused = request.judged(500, {"error": {"message": "it died"}})
+    assert refused is not None, "now the second of the route is asked"
+    assert (
+        bench.ask("auto", wishes={"x-sparkctl-route": "first"}).forwarded().answer_headers["x-sparkctl-route"]
+        == "first"
+    )
+
+
 def test_a_server_that_is_open_to_the_network_is_asked_at_its_hosts_address(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b, address: 192.168.1.11}\n")
     host = there(tmp_path, E4B)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparkctl.planning.box.declared import DeclaredRoute
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.planning.gateway.names import NamedService, NameTable, models, table
 from sparkctl.planning.gateway.places.elsewhere import FarNamed, together
@@ -63,6 +64,16 @@ def test_the_list_has_each_service_once_and_says_where_one_of_them_is_ready() ->
     listed = models(found, {"coder": DeskState.OFF, "coder@b": DeskState.READY, "writer@b": DeskState.STARTING}, 1)
     rows = {row["id"]: row["status"]["value"] for row in listed["data"]}  # type: ignore[attr-defined]
     assert rows == {"coder": "loaded", "other": "unloaded", "writer": "loading"}
+
+
+def test_a_route_whose_services_are_elsewhere_is_one_as_soon_as_both_are_seen() -> None:
+    route = DeclaredRoute("auto", "coder", "writer", ("down",), start=False, waiting=4)
+    writer = FarNamed("b", "writer", "w", ("prose",))
+    assert together(HERE, RECIPES, [], [route]).find("auto") is None
+    found = together(HERE, RECIPES, [writer], [route])
+    assert found.find("auto") == found.routes["auto"] == route
+    taken = replace_recipe(writer, "x")._replace(name="auto")
+    assert together(HERE, RECIPES, [writer, taken], [route]).services_of("auto") == ("auto",)
 
 
 @given(st.lists(FAR, max_size=6, unique_by=lambda one: one.service))
