@@ -15,7 +15,8 @@ from sparkctl.operations.page.view import NOT_YET, HostOnPage, TroubleOnPage
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.events import FarSeen, StackDeclared
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
-from sparkctl.planning.gateway.places.elsewhere import together
+from sparkctl.planning.gateway.names import NamedService
+from sparkctl.planning.gateway.places.elsewhere import DeclaredElsewhere, together, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 else:
     remote = LazyModule("sparkctl.world.opening.remote")
 
+ELSEWHERE: Final = "another host"
+"""In the place of a host's name, where it is not known which one is to have a service."""
 MOST: Final = 64
 """Hosts that are looked at, a choice: each has a thread and an ssh."""
 
@@ -143,10 +146,11 @@ class FarHosts:
         """
         found = self._services()
         served = ready.served
-        recipes = {one.name: one.recipe for one in generation.services}
-        names = together(served.names, recipes, [one.named for one in found], generation.routes)
+        said = elsewhere(generation)
+        names = together(served.names, [one.named for one in found], said)
         servers = {one.named.service: one.server for one in found if one.server is not None}
-        declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found)))
+        absent = [_unseen(name, generation.stack) for name in unseen(names, said)]
+        declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found), *absent))
         return ReadyStack(replace(served, names=names, servers={**served.servers, **servers}), declared)
 
     def on_page(self) -> tuple[HostOnPage, ...]:
@@ -168,6 +172,20 @@ class FarHosts:
                     )
                 found.append(shown)
         return tuple(found)
+
+
+def elsewhere(generation: KeptGeneration) -> DeclaredElsewhere:
+    """Return what a generation says that is about more than one host."""
+    recipes = {one.name: one.recipe for one in generation.services}
+    services = tuple(
+        NamedService(one.name, (), one.names, defaults=one.defaults, force=one.force) for one in generation.elsewhere
+    )
+    return DeclaredElsewhere(recipes, services, generation.routes)
+
+
+def _unseen(name: str, stack: str) -> DeskDeclared:
+    """Return what the desk is told of a service that the stack declares on a host that has not got it."""
+    return DeskDeclared(name, StartMode.MANUAL, command=f"sparkctl apply {stack}", host=ELSEWHERE)
 
 
 def _declared(one: FarService, queue: int) -> DeskDeclared:
