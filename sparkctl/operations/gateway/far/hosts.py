@@ -149,7 +149,8 @@ class FarHosts:
         said = elsewhere(generation)
         names = together(served.names, [one.named for one in found], said)
         servers = {one.named.service: one.server for one in found if one.server is not None}
-        absent = [_unseen(name, generation.stack) for name in unseen(names, said)]
+        always = {one.name for one in generation.elsewhere if one.start is StartMode.ALWAYS}
+        absent = [_unseen(name, generation.stack if name in always else "") for name in unseen(names, said)]
         declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found), *absent))
         return ReadyStack(replace(served, names=names, servers={**served.servers, **servers}), declared)
 
@@ -184,8 +185,12 @@ def elsewhere(generation: KeptGeneration) -> DeclaredElsewhere:
 
 
 def _unseen(name: str, stack: str) -> DeskDeclared:
-    """Return what the desk is told of a service that the stack declares on a host that has not got it."""
-    return DeskDeclared(name, StartMode.MANUAL, command=f"sparkctl apply {stack}", host=ELSEWHERE)
+    """Return what the desk is told of a service that a stack declares on a host that has not got it.
+
+    ``stack`` is what starts it, "" where that starts it on no host: a request here starts nothing there.
+    """
+    command = f"sparkctl apply {stack}" if stack else f"sparkctl --host HOST up {name}"
+    return DeskDeclared(name, StartMode.MANUAL, command=command, host=ELSEWHERE)
 
 
 def _declared(one: FarService, queue: int) -> DeskDeclared:
