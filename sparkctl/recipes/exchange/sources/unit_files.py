@@ -20,7 +20,10 @@ _KEY: Final = re.compile(r"([A-Za-z0-9]+)[ \t]*=[ \t]*(.*)", re.DOTALL)
 _SPECIFIER: Final = re.compile(r"%(.)")
 _VARIABLE: Final = re.compile(r"\$\$|\$(?:\{(\w+)\}|(\w+))")
 _ALONE: Final = re.compile(r"\$(\w+)")
-_PART: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?:[^\s'"\\]|\\.)+|['"\\]""", re.DOTALL)
+_CLOSED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_PART: Final = re.compile(
+    r"""'(?:[^'\\]|\\.)*(?:'|\\?\Z)|"(?:[^"\\]|\\.)*(?:"|\\?\Z)|(?:[^\s'"\\]|\\.)+|\\\Z""", re.DOTALL
+)
 _WORD: Final = re.compile(rf"(?:{_PART.pattern})+", re.DOTALL)
 _ESCAPE: Final = re.compile(
     r"\\((?P<hex>x[0-9a-fA-F]{2})|(?P<code>u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2})|.)", re.DOTALL
@@ -110,8 +113,9 @@ def _split(value: str, place: Place) -> Iterator[Word]:
 
 
 def _unquoted(part: str) -> str:
-    """Return a part of a word as it is meant; a quote that is not closed is a character."""
-    inside = part[1:-1] if len(part) > 1 and part[0] in "'\"" and part[-1] == part[0] else part
+    """Return a part of a word as it is meant; a quote that is not closed goes to the end."""
+    opened = part[0] in "'\""
+    inside = part[opened : -1 if _CLOSED.fullmatch(part) else None]
     return _ESCAPE.sub(_escaped, inside)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,13 +17,18 @@ from sparkctl.recipes.exchange.exports.written import written
 from sparkctl.recipes.exchange.fields.recipe import recipe_of
 from sparkctl.recipes.exchange.material import Material, unknowns
 from sparkctl.recipes.exchange.shell.script import ShellText
+from sparkctl.recipes.exchange.sources import unit_files
 from sparkctl.recipes.exchange.sources.quadlet import has_unit, in_document, read, recognises
+from sparkctl.recipes.exchange.sources.unit_files import UnitLine
 from sparkctl.world.docker_run import grammar
-from tests.support.exporting import odd, together
-from tests.support.launches import left, only
+from tests.support.exporting import entries, odd, together
+from tests.support.launches import HOST, left, only
 from tests.support.thorough import examples
+from tests.support.tools import done, tool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sparkctl.recipes.exchange.launch import Launch
     from sparkctl.world.spec import ContainerSpec
 
@@ -170,6 +177,46 @@ def test_a_variable_of_the_unit_has_its_value_and_another_has_none() -> None:
     assert found.image is not None
     assert found.image.text == "own/x:1"
     assert unknowns(found.options[0].text) == ["OTHER"]
+
+
+JUDGED = """\
+[Container]
+Image=own/image:1
+AddDevice=nvidia.com/gpu=all
+Environment=A=1 "B=two words" 'C=q\\u00e4\\x41\\101' D=a\\sb F=%%x G=$$x
+Environment="H=\\"x\\" y" I=it's
+Label=a=b "c=d e"
+PublishPort=8003:8000
+Volume=%h/models:/models:ro
+PodmanArgs=--ipc host --oom-score-adj 500
+User=1000
+Group=100
+AddCapability=IPC_LOCK SYS_NICE
+Ulimit=memlock=-1:-1
+ShmSize=16g
+Mount=type=bind,source=/a,target=/b
+Exec=--model m --served-model-name "q \\u00e4" \\
+  a\\\\b  'it is' \\
+# between
+  --x "not closed
+"""
+
+
+def test_podmans_generator_makes_the_same_words(tmp_path: Path) -> None:
+    program = tool("SPARKCTL_TEST_QUADLET")
+    (tmp_path / "one.container").write_text(JUDGED)
+    made = done(program, "-dryrun", environ={**os.environ, "QUADLET_UNIT_DIRS": str(tmp_path)}).stdout
+    start = UnitLine("Service", "ExecStart", entries(made)["ExecStart"][0].replace("%t/", ""), 1)
+    words = [word.text for word in unit_files.words(start, Material("", "one.service", HOST))]
+    found = only(read, JUDGED, "one.container")
+    spec = spec_of(found)
+    assert words[words.index("own/image:1") + 1 :] == list(spec.command)
+    pairs = set(pairwise(words))
+    assert {("--env", f"{name}={value}") for name, value in spec.env} == {one for one in pairs if one[0] == "--env"}
+    assert {("--label", f"{name}={value}") for name, value in spec.labels} <= pairs
+    assert {("-v", "/home/me/models:/models:ro"), ("--publish", "8003:8000"), ("--user", "1000:100")} <= pairs
+    assert {("--ipc", "host"), ("--oom-score-adj", "500"), ("--device", "nvidia.com/gpu=all")} <= pairs
+    assert (spec.ipc, spec.oom_score_adj, spec.user) == ("host", 500, "1000:100")
 
 
 @FEW
