@@ -62,7 +62,7 @@ def look(world: World, stack: LoadedStack) -> StackOnHost:
         EngineError: its engine does not answer.
     """
     world.refuse_elsewhere()
-    own = {one.name: one for one in _containers(world, stack)}
+    own = _containers(world, stack)
     there = world_of_part(world, stack, own)
     loader = there.loader(there.ports.models, there.known_images)
     services = loader.services(loader.located([word_of(stack)], (), strict=False), later=True)
@@ -84,14 +84,17 @@ def look(world: World, stack: LoadedStack) -> StackOnHost:
     )
 
 
-def _containers(world: World, stack: LoadedStack) -> list[Container]:
-    """Return the containers of the stack's services that no other stack has."""
-    found = []
+def _containers(world: World, stack: LoadedStack) -> dict[str, Container]:
+    """Return the containers of the stack's services that no other stack has, by service.
+
+    What a killed command had set aside comes back, and counts where nothing has taken its place.
+    """
+    found: dict[str, Container] = {}
     for name, container in deployed.services(world.engine):
         laid = labels.read(container.labels).laid_over
         whose = "" if laid is None else laid.stack
-        if name in stack.stack.services and container.name == name and whose in {"", stack.name}:
-            found.append(container)
+        if name in stack.stack.services and whose in {"", stack.name} and (name not in found or container.name == name):
+            found[name] = container
     return found
 
 
