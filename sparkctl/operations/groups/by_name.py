@@ -14,7 +14,7 @@ from sparkctl.operations.groups.hosts import connected, declared_of, reached_of
 from sparkctl.operations.groups.kept import KeptGroup
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of
 from sparkctl.operations.groups.start import start_group
-from sparkctl.operations.groups.waiting.wait import ended
+from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.everywhere import asked as asked_all
 from sparkctl.operations.hosts.listed import hosts as listed
 from sparkctl.operations.hosts.reached import by_ssh

@@ -17,8 +17,8 @@ from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.hosts import refuse_unreached
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
+from sparkctl.operations.groups.wait import ended, proved
 from sparkctl.operations.groups.waiting.proof import StartedRank
-from sparkctl.operations.groups.waiting.wait import ended, proved
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken

@@ -17,8 +17,8 @@ from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.again import start_again
 from sparkctl.operations.groups.hosts import declared_of, reached_of
+from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.groups.waiting.causes import RankLog, explained
-from sparkctl.operations.groups.waiting.wait import ended
 from sparkctl.operations.hosts.reached import ASKED_S, by_ssh
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
