@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
@@ -139,7 +139,8 @@ class RemoteSpark:
         self.host = RemoteHost(self._asks)
         self.models = RemoteModels(self._asks, self._ssh.folder / "models", laid)
         self.files = RemoteFiles(self._asks)
-        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3"))
+        pushing = partial(self._ssh.command, forwarding=True)
+        self.copies = HostCopies(RemoteCopyDisk(self._asks), CopyShell(name, self._ssh.command, "python3", pushing))
 
     @cached_property
     def facts(self) -> MachineFacts:
