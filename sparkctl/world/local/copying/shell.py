@@ -49,8 +49,8 @@ WATCHED: Final = (
     "wait $c; r=$?; kill $w 2>/dev/null; exit $r"
 )
 """A shell's words that run a program until it ends, or until the input ends: with whoever started it."""
-RSH: Final = "ssh -o BatchMode=yes -o ConnectTimeout=8"
-"""How rsync gets to the other host: by that host's own ssh, and without a question."""
+RSH: Final = "ssh -o BatchMode=yes -o ConnectTimeout=8 -o ServerAliveInterval=10 -o ServerAliveCountMax=3"
+"""How rsync gets to the other host: by that host's own ssh, without a question; it ends when the cable is pulled."""
 PROBE: Final = (
     f'command -v rsync >/dev/null || exit 101; exec {RSH} "$1" "command -v rsync >/dev/null || exit 102" </dev/null'
 )

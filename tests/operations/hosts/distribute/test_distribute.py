@@ -114,6 +114,15 @@ def test_all_other_hosts_are_served_and_one_that_is_down_costs_them_nothing(benc
         bench.distribute()
 
 
+def test_a_host_without_an_engine_costs_the_others_nothing_and_a_recipe_that_is_none_is_said(bench: CopyBench) -> None:
+    bench.engine("c").away = EngineError("the Docker Engine of c does not answer")
+    with pytest.raises(EngineError, match="the Docker Engine of c does not answer"):
+        bench.asked(WantedCopies(["tiny"]))
+    assert (bench.home("b") / "models/tiny/config.json").exists()
+    with pytest.raises(InputError, match="no recipe or stack 'nosuch'"):
+        bench.asked(WantedCopies(["nosuch"], (), "a", ["b"]))
+
+
 @pytest.mark.parametrize(
     ("source", "to", "said"),
     [("x", "b", "no host x"), ("a", "y", "no host y"), ("b", "b", "b is to give to itself")],
