@@ -188,10 +188,7 @@ def _to_host(
             if what == IMAGE or source is None or source == target:
                 continue
             copy = _model_copy(looked, index, what, source, target)
-            if source not in ways:
-                ways[source] = models.way(copy.source, copy.target)
-                _tell_way(world, copy, ways[source])
-            found.append(_model(world, copy, ways[source], dry_run=dry_run))
+            found.append(_model(world, copy, partial(_way, world, copy, ways), dry_run=dry_run))
         if not dry_run:
             _prove(looked, asked, index, come_from, target)
     return found
@@ -236,25 +233,28 @@ def _model_copy(looked: _Looked, index: int, what: str, source: str, target: str
     return copy._replace(reference=models.reference(place, revision))
 
 
-def _tell_way(world: World, copy: ModelCopy, way: CopyWay) -> None:
-    """Tell why models do not go over the fabric, and what would let them."""
-    if way.to is None:
-        world.report.say(f"{copy.target.name}: models come from {copy.source.name} through this machine: {way.why}")
+def _way(world: World, copy: ModelCopy, known: dict[str, CopyWay]) -> CopyWay:
+    """Return how models go, which is tried once for each source; and tell why they do not go over the fabric."""
+    source = copy.source.name
+    if source not in known:
+        known[source] = way = models.way(copy.source, copy.target)
+        if way.to is None:
+            world.report.say(f"{copy.target.name}: models come from {source} through this machine: {way.why}")
+    return known[source]
 
 
-def _model(world: World, copy: ModelCopy, way: CopyWay, *, dry_run: bool) -> Brought:
+def _model(world: World, copy: ModelCopy, way: Callable[[], CopyWay], *, dry_run: bool) -> Brought:
     """Bring a model."""
     told = partial(Brought, copy.target.name, copy.service, copy.what, copy.repo, copy.source.name)
-    words = str(way) if copy.missing else NOTHING
     if dry_run:
-        return told(words, copy.bytes, copy.missing, copy.no_room)
+        return told(str(way()) if copy.missing else NOTHING, copy.bytes, copy.missing, copy.no_room)
     if copy.no_room is not None:
         raise EngineError(copy.no_room, hint="remove models that nobody uses there")
     if copy.missing:
         size = format_bytes(copy.bytes)
         world.report.say(f"{copy.target.name}: {copy.repo} from {copy.source.name}: {copy.missing} files, {size}")
     came = models.bring(world.report, copy, way)
-    return told(str(way) if came else NOTHING, came, copy.missing)
+    return told(NOTHING if came.by is None else str(came.by), came.bytes, came.files)
 
 
 def _prove(looked: _Looked, asked: WantedCopies, index: int, come_from: Mapping[str, str | None], target: str) -> None:

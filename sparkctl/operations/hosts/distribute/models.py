@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,6 +14,7 @@ from sparkctl.operations.hosts.distribute.decided import CONFIG, LAST_BYTES, Fil
 from sparkctl.world.host import INCOMPLETE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sparkctl.operations.hosts.distribute.connected import There
@@ -139,8 +141,16 @@ class _Moments:
         self.report.progress(f"{self.copy.service} on {self.copy.target.name}", self.phase, tail, fraction, facts)
 
 
-def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
-    """Make a model on the target the same as on the source; return how many bytes came.
+class CameModel(NamedTuple):
+    """What came of a model: bytes, files, and how; nothing, by None, where all was there."""
+
+    bytes: int = 0
+    files: int = 0
+    by: CopyWay | None = None
+
+
+def bring(report: Report, copy: ModelCopy, way_there: Callable[[], CopyWay]) -> CameModel:
+    """Make a model on the target the same as on the source; ``way_there`` is asked when something has to come.
 
     Every file is read on the target, those that were there too, and its sum held against what its download noted, or
     against the source's own. Until config.json is there, which comes last, nobody takes the folder for a model.
@@ -151,6 +161,15 @@ def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
     """
     wrong = _checked(report, copy)
     wanted = [one for one in copy.copies if one.missing or one in wrong]
+    came = _brought(report, copy, wanted, way_there()) if wanted else CameModel()
+    for path, text in decided.links(copy.files, copy.place):
+        copy.target.world.copies.link(path, text)
+    _refer(copy)
+    return came
+
+
+def _brought(report: Report, copy: ModelCopy, wanted: list[FileCopy], by: CopyWay) -> CameModel:
+    """Bring files, config.json last."""
     if copy.place.blobs is None and any(one.size is not None for one in wanted):
         wanted = _without_config(copy, wanted)
     moments = _moments(report, copy, f"copying {copy.repo}, {by}", sum(one.file.bytes for one in wanted))
@@ -161,10 +180,7 @@ def bring(report: Report, copy: ModelCopy, by: CopyWay) -> int:
     _refuse_changed(copy)
     for one in last:
         _bring(copy, one, by, moments)
-    for path, text in decided.links(copy.files, copy.place):
-        copy.target.world.copies.link(path, text)
-    _refer(copy)
-    return moments.done
+    return CameModel(moments.done, len(wanted), by)
 
 
 def _moments(report: Report, copy: ModelCopy, phase: str, total: int) -> _Moments:
@@ -178,17 +194,25 @@ def _checked(report: Report, copy: ModelCopy) -> list[FileCopy]:
     wrong = []
     for one in there:
         moments.doing = one.file.name
-        expected = _expected(copy, one.file)
-        found = copy.target.world.disk_models.summed(one.path, expected.partition(":")[0], moments.came)
+        expected, found = _sums(copy, one.file, one.path, moments.came)
         if found != expected:
             report.warn(f"{copy.target.name}: {one.path} has the right size and other bytes: it is copied again")
             wrong.append(one)
     return wrong
 
 
-def _expected(copy: ModelCopy, file: StoredFile) -> str:
-    """Return the sum that a file has to have: as its download noted it, else that of the source's bytes."""
-    return file.sum or copy.source.world.disk_models.summed(_path(copy, file), "sha256", lambda _: None)
+def _sums(copy: ModelCopy, file: StoredFile, path: Path, came: Callable[[int], None]) -> tuple[str, str]:
+    """Return the sum that a file has to have, and that of what the target has at ``path``.
+
+    The first is as its download noted it, else that of the source's bytes, which both hosts read at the same time.
+    """
+    models = copy.target.world.disk_models
+    if file.sum:
+        return file.sum, models.summed(path, file.sum.partition(":")[0], came)
+    with ThreadPoolExecutor(1) as beside:
+        own = beside.submit(copy.source.world.disk_models.summed, _path(copy, file), "sha256", lambda _: None)
+        found = models.summed(path, "sha256", came)
+        return own.result(), found
 
 
 def _path(copy: ModelCopy, file: StoredFile) -> Path:
@@ -214,8 +238,7 @@ def _bring(copy: ModelCopy, one: FileCopy, by: CopyWay, moments: _Moments) -> No
             _carry(copy, one, by, moments, anew=bool(again))
         except EngineError as error:
             raise _explained(copy, one, error) from None
-        expected = _expected(copy, one.file)
-        found = copy.target.world.disk_models.summed(one.partial, expected.partition(":")[0], lambda _: None)
+        expected, found = _sums(copy, one.file, one.partial, lambda _: None)
         if found == expected:
             copy.target.world.copies.finish(one.partial, one.path, one.file.changed_ns)
             moments.at(before + one.file.bytes)
