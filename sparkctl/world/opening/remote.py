@@ -18,6 +18,7 @@ from sparkctl.world.local.bare.machine import BareHost
 from sparkctl.world.local.clock import SystemClock
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell
+from sparkctl.world.local.disk import DiskFiles
 from sparkctl.world.local.locks import whoami
 from sparkctl.world.opening import Doors
 from sparkctl.world.ports import Ports
@@ -221,6 +222,7 @@ class RemoteSpark:
             models=lambda: self.models,
             clock=lambda: ThereClock(self.skew_s),
             copies=lambda: self.copies,
+            own_files=DiskFiles,
         )
 
     def _ports(self) -> Ports:
