@@ -158,12 +158,11 @@ class FarHosts:
         """Return the hosts as the page shows them; one that is this machine is not among them."""
         looks, now = self.looks, self._world.clock.monotonic()
         found = []
-        for name in list(self._watches):
-            one = looks.get(name)
+        for name, watch in list(self._watches.items()):
+            one, box = looks.get(name), watch.box
             if one is None:
                 found.append(HostOnPage(name, NOT_YET))
             elif not one.here:
-                box = one.box
                 well_at = self._well_at.get(name)
                 silent_s = None if one.problem is None or well_at is None else now - well_at
                 shown = HostOnPage(name, one.problem, silent_s=silent_s)
