@@ -118,8 +118,27 @@ def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Be
     assert request.refused().code == "server_died"
     request.end("refused", 502)
     bench.until(
-        lambda: any(f"after {names[0]}, which did not answer" in line for line in bench.report.said), ticks=False
+        lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False
     )
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (503, True), (400, False), (200, False), (429, False)])
+def test_an_answer_that_says_that_the_server_failed_is_asked_for_elsewhere_once_s25(
+    bench: Beside, status: int, moved: bool
+) -> None:
+    request = bench.ask(E4B)
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    found = request.judged(status, {"error": {"message": "EngineCore encountered an issue"}})
+    assert (found is not None) == moved
+    if moved:
+        second = request.forwarded()
+        assert {first, second.answer_headers["x-sparkctl-model"]} == {E4B, FAR}
+        assert second.judge is None, "and is not asked for a third time"
+
+
+def test_what_is_asked_of_one_host_alone_is_judged_by_nobody(bench: Beside) -> None:
+    assert bench.ask(FAR).forwarded().judge is None
+    assert bench.ask(FP8).forwarded().judge is None
 
 
 def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
