@@ -171,7 +171,6 @@ class HostWatch:
         if facts.machine_id and machine == (mine.machine_id, mine.boot_id):
             return HostLook(self.name, machine=machine, here=True)
         services = services_there(way.there, (self.name, self.declared), way.reached, way.looks)
-        self._world.boundary.know([one.server.key for one in services if one.server is not None and one.server.key])
         return HostLook(self.name, None, services, machine)
 
     def look_at_box(self) -> None:

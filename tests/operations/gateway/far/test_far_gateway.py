@@ -117,9 +117,7 @@ def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Be
     bench.until(lambda: not request.open)
     assert request.refused().code == "server_died"
     request.end("refused", 502)
-    bench.until(
-        lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False
-    )
+    bench.until(lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False)
 
 
 @pytest.mark.parametrize(("status", "moved"), [(500, True), (503, True), (400, False), (200, False), (429, False)])
@@ -282,6 +280,17 @@ def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path)
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
+
+
+def test_the_key_of_a_server_there_is_sent_to_it_and_shown_nowhere(bench: Beside) -> None:
+    engine = bench.host.spark.engine
+    (id_, one) = next(iter(engine.there.items()))
+    engine.there[id_] = one._replace(env=(*one.env, ("VLLM_API_KEY", "a-key-of-that-server")))
+    bench.look()
+    bench.until(lambda: bench.ask(FAR).forwarded().headers != {}, ticks=False)
+    assert bench.ask(FAR).forwarded().headers == {"Authorization": "Bearer a-key-of-that-server"}
+    assert bench.gateway.world.boundary.hidden("its key: a-key-of-that-server") == "its key: (hidden)"
+    assert "a-key-of-that-server" not in repr(bench.gateway.handler.stack)
 
 
 def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:
