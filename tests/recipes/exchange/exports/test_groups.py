@@ -13,6 +13,9 @@ from sparkctl.base.errors import InputError
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.recipes.exchange.exports.exported import ExportedHost, ExportedService, ExportTarget
 from sparkctl.recipes.exchange.exports.written import written
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
+from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.sources import sparkrun
 from sparkctl.world.spec import Device, Port
 from tests.support.exporting import declared, read_yaml, service, together
 from tests.support.paths import FIXTURES
@@ -233,6 +236,15 @@ def test_a_host_whose_name_is_no_label_is_refused() -> None:
 def test_a_tool_of_one_host_is_refused(target: ExportTarget) -> None:
     with pytest.raises(InputError, match=f"2 hosts share its model, and {target.value} starts those of one"):
         written(together(group()), target)
+
+
+def test_what_sparkrun_gets_is_read_again_as_the_same_group() -> None:
+    (file,) = written(together(group(ports=(Port(8000, 8123, "127.0.0.1"),))), ExportTarget.SPARKRUN).files
+    (launch,) = sparkrun.read(Material(str(file.content), file.name))
+    made = recipe_of(launch)
+    assert (made.refused, made.keys["nodes"]) == (None, 2)
+    assert made.keys["args"] == {"tensor-parallel-size": 2}
+    assert {"devices", "capabilities"} & set(dict(made.keys["container"])) == set()
 
 
 def test_sparkrun_gets_the_sizes_by_which_it_counts_hosts() -> None:
