@@ -83,7 +83,7 @@ class ExportedService:
     ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
     ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
     `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model:
-    ``claim_bytes`` are what the head's has to have, and ``worker_bytes`` each other's. ``hosts`` are those, in the order
+    ``claim_bytes`` are what the head's has to have, ``worker_bytes`` each other's. ``hosts`` are those, in the order
     of ranks, () for any, or for any of ``among``. Services with one ``spread`` run on different hosts.
     """
 

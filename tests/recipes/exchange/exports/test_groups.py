@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from sparkctl.recipes.exchange.exports.written import written
 from sparkctl.recipes.exchange.fields.recipe import recipe_of
 from sparkctl.recipes.exchange.material import Material
 from sparkctl.recipes.exchange.sources import sparkrun
+from sparkctl.recipes.hosts.declared import Fabric
+from sparkctl.recipes.hosts.ranks import RankHost, RankPlace, of_rank
+from sparkctl.recipes.recipe import Recipe
 from sparkctl.world.spec import Device, Port
 from tests.support.exporting import declared, read_yaml, service, together
 from tests.support.paths import FIXTURES
@@ -99,6 +103,36 @@ def test_ranks_differ_in_what_they_are_and_where_alone() -> None:
         **dict.fromkeys(names, "enp1s0f0np0"),
         "NCCL_IB_HCA": "rocep1s0f0",
     }
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_has_the_flags_and_variables_that_up_would_give_it(rank: int) -> None:
+    hosts = [
+        RankHost(one.name, Fabric(address=one.address, interface=one.interface, hca=one.hca), rdma=True)
+        for one in (A, B)
+    ]
+    recipe = Recipe.model_validate(
+        {
+            "template": "vllm-openai",
+            "image": "vllm/vllm-openai:v0.32.0",
+            "vllm": "0.32.0",
+            "model": {"repo": "owner/model"},
+            "serve": {"name": "big", "port": 8123},
+            "nodes": 2,
+            "args": {"tensor-parallel-size": 2},
+        }
+    )
+    wanted = of_rank(recipe, RankPlace(rank, tuple(hosts)))
+    pod = pods(group(2, A, B))[rank]
+    (container,) = pod["containers"]
+    assert env(pod) == wanted.env
+    given = dict(pairwise(container["args"]))
+    for name in ("tensor-parallel-size", "nnodes", "master-addr", "master-port"):
+        assert given[f"--{name}"] == str(wanted.args[name])
+    assert ("--headless" in container["args"]) == bool(wanted.args.get("headless"))
+    assert container["securityContext"]["capabilities"]["add"] == list(wanted.container.capabilities)
+    assert pod["volumes"][-1]["emptyDir"]["sizeLimit"] == str(wanted.container.shm_size)
+    assert pod["hostNetwork"] == (wanted.container.network == "host")
 
 
 def test_a_worker_is_asked_whether_its_leaders_port_answers_and_not_for_http() -> None:
