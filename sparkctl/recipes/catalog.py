@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sparkctl.base import document, named_file
 from sparkctl.base.declarations import NAME, Declaration
 from sparkctl.base.errors import InputError, Problem, ProblemsError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import nearest, problems_of, validate
 from sparkctl.recipes import layers, values
 from sparkctl.recipes.minimal import completed as minimal
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from sparkctl.base.errors import Place
     from sparkctl.recipes import stack as stacks
     from sparkctl.recipes.layers import Override
-    from sparkctl.recipes.stack import LoadedStack
     from sparkctl.vllm.flags import Resolved
 else:
     stacks = LazyModule("sparkctl.recipes.stack")
@@ -216,7 +216,7 @@ class Catalog:
         written = layers.with_whole_names(layers.with_overrides(self.extended("recipe", entry, _own), overrides))
         return checked(entry, written, strict=strict, image_version=image_version)
 
-    def stack(self, name: str) -> LoadedStack:
+    def stack(self, name: str) -> stacks.LoadedStack:
         """Return the stack that a name or a file means. Its recipes are not loaded.
 
         Raises:

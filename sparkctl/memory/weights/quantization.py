@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.config_keys import MAX_NUMBER
 
 if TYPE_CHECKING:

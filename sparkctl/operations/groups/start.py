@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, SparkctlError, WaitInterruptedError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.changes import controller
 from sparkctl.operations.checks import named as checks
 from sparkctl.operations.groups import kept, seen
