@@ -95,9 +95,7 @@ class World:
     @cached_property
     def ports(self) -> Ports:
         """All the doors; the engine's is opened when this is first used."""
-        ports = self._doors.ports()
-        theirs = adopted.kept(ports.files, self.operator.state)
-        return ports._replace(engine=adopted.overlaid(ports.engine, theirs)) if theirs else ports
+        return adopted.known(self._doors.ports(), self.operator.state, self.report)
 
     @property
     def engine(self) -> Engine:

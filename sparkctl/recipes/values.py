@@ -60,6 +60,10 @@ _ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
 _DEVICE: Final = re.compile(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
 _CAPABILITY: Final = re.compile(r"(?:CAP_)?[A-Z][A-Z_]*")
 _MODES: Final = {"", "ro", "rw"}
+_SIZES_OF_ITEMS: Final = ("count", "num_frames", "width", "height", "length")
+"""What ``--limit-mm-per-prompt`` says of an input (vLLM 0.32.0 config/multimodal.py, ``DummyOptions``)."""
+_MOST_ITEMS: Final = 999
+"""Its own count, where a map has none (the same place)."""
 _ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
 
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
@@ -177,6 +181,21 @@ def ulimit(value: int | str) -> int | str:
     if not _ULIMIT.fullmatch(str(value)):
         raise wrong(f"expected a number or SOFT:HARD, found {value!r}")
     return value
+
+
+def items(value: Mapping[str, int]) -> Mapping[str, int]:
+    """Accept how many items of an input a prompt may have, and how large they may be."""
+    for key, number in value.items():
+        if key not in _SIZES_OF_ITEMS:
+            raise wrong(f"expected {', '.join(_SIZES_OF_ITEMS)}, found {key!r}", "as --limit-mm-per-prompt has them")
+        if number < (key != "count"):
+            raise wrong(f"{key}: expected a number above 0, found {number}")
+    return value
+
+
+def items_of(value: int | Mapping[str, int]) -> int:
+    """Return how many items of a prompt a limit allows: vLLM's own where a map does not say it."""
+    return value if isinstance(value, int) else value.get("count", _MOST_ITEMS)
 
 
 def acceptance(key: str) -> str:

@@ -83,6 +83,10 @@ def test_the_documented_keys_of_several_hosts_are_the_printed_ones(tmp_path: Pat
     (row,) = re.findall(r"^\| `plan STACK --json` .*? \| object \| (.*) \|$", PAGE, re.MULTILINE)
     keys = re.findall(r"`(\w+)`", re.sub(r"\[\{(?:[^{}]|\{[^{}]*\})*\}\]", "", row))
     assert list(fleet.run("plan", "fleet", "--json").json) == keys
+    for command, options in (("diff", []), ("apply", ["--dry-run"])):
+        (row,) = re.findall(rf"^\| `{command} STACK --json` of .*? \| object \| (.*) \|$", PAGE, re.MULTILINE)
+        flat = re.sub(r"\[?\{.*?\}\]?|\(.*?\)", "", row)
+        assert list(fleet.run(command, "fleet", *options, "--json").json) == re.findall(r"`(\w+)`", flat)
     assert list(fleet.run("fits", "--all-hosts", "--json").json[0]) == documented("fits --all-hosts")
 
 

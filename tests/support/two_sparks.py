@@ -32,6 +32,43 @@ args: {tensor-parallel-size: 2}
 """
 
 
+class KilledError(BaseException):
+    """The process is killed: nothing that it would still do reaches an engine."""
+
+
+@dataclass
+class Life:
+    """The life of a process that works on two engines: killed at one call to one of them, it reaches neither."""
+
+    dead: bool = False
+
+
+class KilledEngine:
+    """An engine as a process has it that is killed at one ``call`` to it ("": at none), before it is done or after."""
+
+    def __init__(self, engine: FakeEngine, life: Life, call: str = "", *, after: bool = False) -> None:
+        self.engine, self.life, self.call, self.after = engine, life, call, after
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self.engine, name)
+        if not callable(found):
+            return found
+
+        def called(*given: object, **more: object) -> object:
+            meant = name == self.call.partition(" ")[0]
+            self._live(killed=meant and not self.after)
+            answer = found(*given, **more)
+            self._live(killed=meant)
+            return answer
+
+        return called
+
+    def _live(self, *, killed: bool) -> None:
+        self.life.dead = self.life.dead or killed
+        if self.life.dead:
+            raise KilledError
+
+
 @dataclass
 class TwoSparks:
     """The machine that sparkctl runs on, and the two that it starts a group on; the ``report`` is all that is said."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.command_line import free_port
+from tests.support.command_line import free_port, wait_for
 from tests.support.real_hosts import folder_of_hosts, operator_of
+from tests.support.thorough import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,4 +85,40 @@ def test_a_worker_that_dies_while_it_loads_ends_all_and_is_named(operator: Opera
     failed = operator.run("up", pair, *HOSTS).expect(5)
     assert "rank 1 on b: exited with code 1" in failed.err
     assert "ordered to die while loading" in failed.err
+    assert states(operator, pair) == {}
+
+
+def on(host: str, *words: str) -> str:
+    ssh = ("ssh", "-F", str(folder_of_hosts() / "ssh_config"), host, *words)
+    return subprocess.run(ssh, capture_output=True, check=True, text=True, timeout=20).stdout
+
+
+def test_a_killed_worker_ends_all_within_ten_seconds_and_they_start_again_as_one(operator: Operator, pair: str) -> None:
+    operator.run("up", pair, *HOSTS).expect(0)
+    agent = operator.start("agent", "run")
+    try:
+        wait_for(lambda: f"{pair}: whole" in agent.told())
+        on("spark-b", "docker", "kill", pair)
+        began = time.monotonic()
+        wait_for(lambda: states(operator, pair)["a"] == "exited", 30)
+        assert time.monotonic() - began < 10
+        wait_for(lambda: "started again as one" in agent.told())
+        wait_for(lambda: f"{pair}: ready at" in agent.told())
+        assert states(operator, pair) == {"a": "running", "b": "running"}
+        assert "rank 1 on b" in agent.told()
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        agent.communicate(30)
+    operator.run("down", pair).expect(0)
+    assert states(operator, pair) == {}
+
+
+@pytest.mark.parametrize("host", part(["spark-b", "spark-a"], 0))
+def test_a_killed_up_leaves_nothing_after_the_next_command(operator: Operator, pair: str, host: str) -> None:
+    write(operator, pair, free_port(), "load_s=20")
+    up = operator.start("up", pair, *HOSTS)
+    wait_for(lambda: on(host, "docker", "ps", "--all", "--quiet", "--filter", f"name={pair}"))
+    up.kill()
+    up.wait(20)
+    operator.run("down", pair).expect(0)
     assert states(operator, pair) == {}

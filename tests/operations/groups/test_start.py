@@ -8,10 +8,12 @@ import pytest
 
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
+from sparkctl.operations.groups import by_name
 from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.world import labels
 from tests.support.fake_engine import dies
-from tests.support.two_sparks import TwoSparks, two_sparks
+from tests.support.fakes import FakeFiles
+from tests.support.two_sparks import KilledEngine, KilledError, Life, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,3 +144,66 @@ def test_a_port_that_is_taken_on_the_head_is_passed_over(two: TwoSparks) -> None
     group = labels.read(dict(specs(two)[1].labels)).group
     assert group is not None
     assert group.port == 29502
+
+
+def test_down_ends_all_ranks_and_says_which_host_did_not_answer(two: TwoSparks) -> None:
+    two.up()
+    away = two.reach.there.pop("spark-b")
+    found = by_name.parted(two.world, ["pair"], reach=two.reach)
+    assert found.others == ()
+    with pytest.raises(EngineError, match="not known whether a rank of it still runs: b is not reached"):
+        by_name.down(two.world, found.groups["pair"], reach=two.reach)
+    assert two.containers == {"b": "running"}
+    two.reach.there["spark-b"] = away
+    by_name.down(two.world, found.groups["pair"], reach=two.reach)
+    assert two.containers == {}
+    assert kept(two.world) == {}
+    assert by_name.parted(two.world, ["pair"], reach=two.reach).groups == {}
+
+
+def test_a_group_that_somebody_else_started_is_found_on_the_hosts(two: TwoSparks) -> None:
+    two.up()
+    two.here.files = FakeFiles()
+    assert kept(two.world) == {}
+    found = by_name.parted(two.world, ["pair", "e4b-nvfp4"], reach=two.reach)
+    assert (found.groups, found.others) == ({"pair": KeptGroup("pair", ("a", "b"))}, ("e4b-nvfp4",))
+
+
+def test_restart_stops_all_and_starts_the_worker_first(two: TwoSparks) -> None:
+    two.up()
+    for spark in (two.a, two.b):
+        spark.engine.calls.clear()
+    by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+    assert two.a.engine.calls == two.b.engine.calls == ["stop pair", "start pair"]
+    assert two.containers == {"a": "running", "b": "running"}
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.remove(worker.id)
+    with pytest.raises(InputError, match="pair is no whole group: rank 0 on a runs; nothing on b"):
+        by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
+
+
+CALLS = ("create", "start")
+
+
+@pytest.mark.parametrize(("host", "call"), [(host, call) for host in ("a", "b") for call in CALLS])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_kill_at_any_effect_leaves_nothing_after_the_next_command(
+    two: TwoSparks, host: str, call: str, after: bool
+) -> None:
+    life, sparks = Life(), {"a": two.a, "b": two.b}
+    engines = {name: spark.engine for name, spark in sparks.items()}
+    for name, spark in sparks.items():
+        killed = KilledEngine(spark.engine, life, call if name == host else "", after=after)
+        spark.engine = killed  # type: ignore[assignment]
+    with pytest.raises(KilledError):
+        two.up()
+    for name, spark in sparks.items():
+        spark.engine = engines[name]
+    left = two.containers
+    assert left or (host, call, after) == ("b", "create", False)
+    group = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
+    by_name.down(two.world, group, reach=two.reach)
+    assert two.containers == {}, left
+    two.up()
+    assert two.containers == {"a": "running", "b": "running"}

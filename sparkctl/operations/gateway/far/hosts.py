@@ -11,7 +11,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.operations.gateway.acting.resolved import SEQUENCES, ReadyStack
 from sparkctl.operations.gateway.far.watch import HostLook, HostWatch
 from sparkctl.operations.hosts import listed
-from sparkctl.operations.page.view import HostOnPage, TroubleOnPage
+from sparkctl.operations.page.view import NOT_YET, HostOnPage, TroubleOnPage
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.events import FarSeen, StackDeclared
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
-    from sparkctl.operations.hosts.reached import Reach
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
@@ -31,18 +30,17 @@ else:
 
 MOST: Final = 64
 """Hosts that are looked at, a choice: each has a thread and an ssh."""
-NOT_YET: Final = TroubleOnPage("it was not looked at yet", "wait some seconds")
 
 
 class FarHosts:
-    """Looks at the hosts of ``hosts.yaml``. ``told`` is called in some thread when something was seen.
+    """Looks at the hosts of ``hosts.yaml``. ``told`` is called in some thread, with the host that was looked at.
 
     ``watched``: somebody sees the page, so that the memory of each host is looked at often.
     """
 
-    def __init__(self, world: World, reach: Reach, told: Callable[[], None], watched: Callable[[], bool]) -> None:
+    def __init__(self, world: World, told: Callable[[str], None], watched: Callable[[], bool]) -> None:
         self._world = world
-        self._reach, self._told, self._watched = reach, told, watched
+        self._told, self._watched = told, watched
         self._lock = threading.Lock()
         self._watches: dict[str, HostWatch] = {}
         self._looks: dict[str, HostLook] = {}
@@ -71,7 +69,7 @@ class FarHosts:
                 self._watches[name].begin()
 
     def _watch(self, name: str, declared: DeclaredHost) -> HostWatch:
-        return HostWatch(self._world, (name, declared), self._reach, self._note, self._watched, self._here)
+        return HostWatch(self._world, (name, declared), self._note, self._watched, self._here)
 
     def _here(self) -> MachineFacts:
         """Return what this machine says of itself, asked once: what tells it from others stays."""
@@ -112,7 +110,7 @@ class FarHosts:
                 self._well_at[found.host] = self._world.clock.monotonic()
         if found.problem is not None and (before is None or before.problem != found.problem):
             self._world.report.warn(f"host {found.host}: {found.problem.words}")
-        self._told()
+        self._told(found.host)
 
     @property
     def looks(self) -> Mapping[str, HostLook]:
@@ -133,9 +131,9 @@ class FarHosts:
     def _services(self) -> list[FarService]:
         return [one for look in self.looks.values() if not look.here for one in look.services]
 
-    def seen(self) -> FarSeen:
-        """Return what the desk is told of the services of other hosts."""
-        return FarSeen(tuple(one.seen for one in self._services()))
+    def seen(self, host: str) -> FarSeen:
+        """Return what the desk is told of the services of a host that was just looked at."""
+        return FarSeen(tuple(one.seen for one in self._services() if one.named.host == host))
 
     def joined(self, ready: ReadyStack, recipes: Mapping[str, str], queue: int) -> ReadyStack:
         """Return what is served with the services of other hosts; ``recipes`` are those of the services here.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
-    from sparkctl.operations.hosts.reached import ConnectedHost, Reach
+    from sparkctl.operations.hosts.reached import ConnectedHost
     from sparkctl.operations.page.view import BoxView
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
@@ -67,14 +67,13 @@ class HostWatch:
         self,
         world: World,
         host: tuple[str, DeclaredHost],
-        reach: Reach,
         told: Callable[[HostLook], None],
         watched: Callable[[], bool],
         here: Callable[[], MachineFacts],
     ) -> None:
         self._world = world
         self.name, self.declared = host
-        self._reach, self._told, self._watched, self._here = reach, told, watched, here
+        self._told, self._watched, self._here = told, watched, here
         self._way: _Way | None = None
         self._box: BoxView | None = None
         self._box_at = float("-inf")
@@ -119,7 +118,7 @@ class HostWatch:
         """Look once. Whatever goes wrong is in what it returns."""
         self._began = self._world.clock.monotonic()
         try:
-            return self._looked()
+            return self._looked_again()
         except SparkctlError as error:
             self.break_off()
             first = error.message.split("\n", 1)[0]
@@ -140,6 +139,20 @@ class HostWatch:
                 return
             self._told(found)
             self._wake.wait(AGAIN_S if found.problem is not None else LOOK_S)
+
+    def _looked_again(self) -> HostLook:
+        """Look; over a new connection where the one that was there has ended, so that its own words are told.
+
+        Raises:
+            SparkctlError: the host is not reached, or its engine does not answer.
+        """
+        if self._way is not None:
+            try:
+                return self._looked()
+            except EngineError:
+                self.break_off()
+                self._began = self._world.clock.monotonic()
+        return self._looked()
 
     def _looked(self) -> HostLook:
         way = self._connected()
@@ -167,7 +180,7 @@ class HostWatch:
         if way is not None:
             return way
         self._box, self._box_at = None, float("-inf")
-        reached = self._reach(self.name, self.declared.ssh, tell=lambda _: None, within_s=ASKED_S)
+        reached = self._world.reach(self.name, self.declared.ssh, tell=lambda _: None, within_s=ASKED_S)
         try:
             there = world_of(self._world, self.name, self.declared, reached)
         except BaseException:

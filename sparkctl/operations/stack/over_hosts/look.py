@@ -33,7 +33,8 @@ class StackOnHost(NamedTuple):
     ``running`` is all that has a container there, and how that differs from what is wanted. ``services`` are those of
     the stack that are there, as this host would start them, ``wanted`` what they need, and ``there`` are docker's words
     for their containers. ``recipes`` are those of all services of the stack, and ``models`` the services whose models'
-    files are there. ``ports`` are those of services that are not the stack's.
+    files are there. ``ports`` are those of services that are not the stack's, and ``undeclared`` are services that were
+    started as the stack's, which declares them no more.
     """
 
     pool: Pool
@@ -44,6 +45,7 @@ class StackOnHost(NamedTuple):
     recipes: Mapping[str, Recipe]
     models: frozenset[str]
     ports: frozenset[int]
+    undeclared: tuple[str, ...] = ()
 
 
 def world_of_part(world: World, stack: LoadedStack, services: Collection[str], *, gateway: bool = False) -> World:
@@ -79,6 +81,7 @@ def look(world: World, stack: LoadedStack) -> StackOnHost:
         recipes={one.member.service: one.loaded.recipe for one in located},
         models=frozenset(one.member.service for one in located if not one.missing),
         ports=frozenset(_ports(world, set(own))),
+        undeclared=tuple(_undeclared(world, stack)),
     )
 
 
@@ -91,6 +94,13 @@ def _containers(world: World, stack: LoadedStack) -> list[Container]:
         if name in stack.stack.services and container.name == name and whose in {"", stack.name}:
             found.append(container)
     return found
+
+
+def _undeclared(world: World, stack: LoadedStack) -> Iterable[str]:
+    for name, container in deployed.services(world.engine):
+        laid = labels.read(container.labels).laid_over
+        if laid is not None and laid.stack == stack.name and name not in stack.stack.services:
+            yield name
 
 
 def _ports(world: World, own: Collection[str]) -> Iterable[int]:

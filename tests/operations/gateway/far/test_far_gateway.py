@@ -62,14 +62,14 @@ class Beside(GatewayBench):
 def bench(tmp_path: Path) -> Iterator[Beside]:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     host = there(tmp_path, E4B)
-    found = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host}), "page": GatewayPage})
+    found = Beside(tmp_path, reach=FakeReach({"spark-b": host}), parts={"page": GatewayPage})
     found.host = host
     found.up()
     yield found.settled("ready")
     found.close()
 
 
-def test_equal_services_of_two_hosts_share_the_requests_of_one_name(bench: Beside) -> None:
+def test_equal_services_of_two_hosts_share_the_requests_of_one_name_s24(bench: Beside) -> None:
     assert bench.answered_by(4).count(FAR) == 2
 
 
@@ -86,7 +86,7 @@ def test_one_of_them_is_asked_alone_by_its_name_with_its_host(bench: Beside) -> 
     assert {bench.ask(FAR).forwarded().answer_headers["x-sparkctl-model"] for _ in range(3)} == {FAR}
 
 
-def test_a_conversation_stays_where_it_was(bench: Beside) -> None:
+def test_a_conversation_stays_where_it_was_s24(bench: Beside) -> None:
     says = {"messages": [{"role": "user", "content": "Tell me of the sea."}]}
     first = bench.ask(E4B, more=says)
     to = first.forwarded().answer_headers["x-sparkctl-model"]
@@ -105,7 +105,7 @@ def test_who_has_less_to_do_by_its_servers_own_count_gets_the_request(bench: Bes
     assert bench.answered_by(3) == [E4B] * 3
 
 
-def test_a_server_that_gives_nothing_is_followed_by_the_other_once(bench: Beside) -> None:
+def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Beside) -> None:
     request = bench.ask(FAR.partition("@")[0])
     names = [request.forwarded().answer_headers["x-sparkctl-model"]]
     request.lost(unsent=False)
@@ -128,7 +128,7 @@ def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
     assert request.refused().status >= 500
 
 
-def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said(bench: Beside) -> None:
+def test_a_host_that_is_lost_costs_the_others_nothing_and_is_said_s26(bench: Beside) -> None:
     bench.host.spark.engine.away = EngineError("the connection to b has ended")
     bench.settled("off")
     assert set(bench.answered_by(3)) == {E4B}
@@ -144,7 +144,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = STACK.replace("priority: 10,", "priority: 10, start: on-demand,")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": host}))
     bench.tick()
     bench.settled("ready")
     assert bench.ask(E4B).forwarded().answer_headers["x-sparkctl-model"] == FAR
@@ -155,7 +155,7 @@ def test_what_waits_for_a_start_here_goes_to_a_host_where_it_is_ready(tmp_path: 
 def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text(HOSTS)
     stack = f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n"
-    bench = Beside(tmp_path, stack, parts={"reach": FakeReach({"spark-b": there(tmp_path, FP8)})})
+    bench = Beside(tmp_path, stack, reach=FakeReach({"spark-b": there(tmp_path, FP8)}))
     bench.up()
     bench.settled("ready", f"{FP8}@b")
     found = bench.door.get("/v1/models").decision()
@@ -170,7 +170,7 @@ def test_a_server_that_is_open_to_the_network_is_asked_at_its_hosts_address(tmp_
     host = there(tmp_path, E4B)
     (id_, one) = next(iter(host.spark.engine.there.items()))
     host.spark.engine.there[id_] = one._replace(settings=published(one, "0.0.0.0:8003"))
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host})})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host}))
     bench.up()
     bench.settled("ready")
     found = bench.ask(FAR).forwarded()
@@ -186,7 +186,7 @@ def published(one: Container, place: str) -> dict[str, str]:
 def test_two_names_of_one_machine_count_once_and_this_machine_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts:\n  b: {ssh: spark-b}\n  c: {ssh: spark-c}\n")
     host = there(tmp_path, E4B)
-    bench = Beside(tmp_path, parts={"reach": FakeReach({"spark-b": host, "spark-c": host}), "page": GatewayPage})
+    bench = Beside(tmp_path, reach=FakeReach({"spark-b": host, "spark-c": host}), parts={"page": GatewayPage})
     bench.up()
     bench.settled("ready")
     bench.until(lambda: any(one.name == "c" and one.problem for one in bench.gateway.others.on_page()), ticks=False)
@@ -215,14 +215,14 @@ def test_the_page_and_the_figures_have_each_host(bench: Beside) -> None:
 
 def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "hosts.yaml").write_text("hosts: 7\n")
-    bench = GatewayBench(tmp_path, parts={"reach": FakeReach({})})
+    bench = GatewayBench(tmp_path, reach=FakeReach({}))
     bench.up()
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
 
 
-def test_nothing_of_another_host_is_stopped_by_this_gateway(bench: Beside) -> None:
+def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:
     bench.host.spark.engine.calls.clear()
     bench.served(FAR)
     bench.tick(300)

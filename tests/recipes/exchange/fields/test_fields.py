@@ -78,6 +78,10 @@ def test_an_option_of_docker_goes_into_its_key(options: str, path: str, value: o
         ("--limit-mm-per-prompt '{\"image\": 2}'", "limits.multimodal", {"image": 2}),
         ("--limit-mm-per-prompt image=2,video=0", "limits.multimodal", {"image": 2, "video": 0}),
         ("--limit-mm-per-prompt.image 3", "limits.multimodal", {"image": 3}),
+        ("--limit-mm-per-prompt '{\"image\": 2, \"video\": {\"count\": 1, \"num_frames\": 16}}'", "limits.multimodal",
+         {"image": 2, "video": {"count": 1, "num_frames": 16}}),
+        ("--limit-mm-per-prompt.video.count 1 --limit-mm-per-prompt.video.num_frames 16", "limits.multimodal",
+         {"video": {"count": 1, "num_frames": 16}}),
         ("--gpu-memory-utilization 0.805", "memory.utilization", 0.805),
         ("--gpu-memory-utilization 0.80", "memory.utilization", 0.8),
         ("--kv-cache-memory 4800M --gpu-memory-utilization 0.9", "memory", {"kv": 4800 * 2**20}),
@@ -300,6 +304,9 @@ def test_a_folder_of_the_host_is_the_models_path() -> None:
     made = usable(f"docker run --gpus all -v ~/models:/models:ro {IMAGE} --model /models/Qwen3-8B")
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "~/models/Qwen3-8B", "mount": "/models/Qwen3-8B"}
     assert "guessed" in made.comments["model", "repo"]
+    assert any(
+        "model.repo: Qwen3-8B is a guess, from the name of the folder ~/models/Qwen3-8B" in one for one in made.notes
+    )
     made = usable(f"docker run --gpus all -v /m/Qwen3-8B:/model -v /m/Draft:/d {IMAGE} --model /model "
                   "-sc '{\"method\":\"eagle3\",\"model\":\"/d\",\"num_speculative_tokens\":3}'")  # fmt: skip
     assert made.keys["model"] == {"repo": "Qwen3-8B", "path": "/m/Qwen3-8B", "mount": "/model"}
