@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (pydantic reads it at run time)
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -245,13 +246,14 @@ def adjusted(priorities: Collection[int]) -> dict[int, int]:
 
 
 class LoadedStack(NamedTuple):
-    """A stack, checked."""
+    """A stack, checked. ``elsewhere`` are, of the part of one host, the services that other hosts run."""
 
     name: str
     entry: CatalogEntry
     stack: Stack
     document: Document
     members: tuple[Member, ...]
+    elsewhere: Mapping[str, StackService] = MappingProxyType({})
 
     @property
     def order(self) -> tuple[str, ...]:

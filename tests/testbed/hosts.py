@@ -15,7 +15,6 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from .engine import docker
 from .images import STANDIN, image_id
 from .state import State, TestbedError, run, say
 
@@ -39,8 +38,11 @@ def folder(state: State) -> Path:
     return state.root / "hosts"
 
 
-def up(state: State, count: int) -> list[str]:
-    """Start hosts that do not run; return the names of all that are wanted."""
+def up(state: State, count: int, more: Sequence[str] = ()) -> list[str]:
+    """Start hosts that do not run; return the names of all that are wanted.
+
+    Each has the stand-in's image, and ``more`` of those of the machine's own engine.
+    """
     unpacked = _sshd(state)
     _keys(state)
     wanted = list(NAMES[:count])
@@ -50,7 +52,7 @@ def up(state: State, count: int) -> list[str]:
             start(state, name, number, unpacked)
     for name in wanted:
         _ready(state, name)
-    _images(state, wanted)
+    _images(state, wanted, (STANDIN, *more))
     return wanted
 
 
@@ -222,16 +224,15 @@ def _ready(state: State, name: str) -> None:
         time.sleep(0.1)
 
 
-def _images(state: State, names: Sequence[str]) -> None:
-    """Give each host the stand-in's image, where the machine's own engine has it."""
-    own = image_id(state, STANDIN) or ""
-    for name in names:
-        if f'"{own}"' in said(state, name, "docker", "image", "inspect", STANDIN):
-            continue
-        archive = folder(state) / f"standin-{own[-12:]}.tar"
-        if not archive.exists():
-            docker(state, "save", "--output", str(archive), STANDIN)
-        say(f"{name}: loading {STANDIN}")
-        with archive.open("rb") as image:
-            config = str(folder(state) / "ssh_config")
-            subprocess.run(["ssh", "-F", config, name, "docker", "load"], stdin=image, check=True, capture_output=True)
+def _images(state: State, names: Sequence[str], images: Sequence[str]) -> None:
+    """Give each host the images that it has not as the machine's own engine has them, without a file between."""
+    for tag in images:
+        own = image_id(state, tag)
+        for name in names if own is not None else ():
+            if f'"{own}"' in said(state, name, "docker", "image", "inspect", tag):
+                continue
+            say(f"{name}: loading {tag}")
+            words = ["docker", "--host", state.docker_host, "save", tag]
+            load = ["ssh", "-F", str(folder(state) / "ssh_config"), name, "docker", "load"]
+            with subprocess.Popen(words, stdout=subprocess.PIPE) as saved:
+                subprocess.run(load, stdin=saved.stdout, check=True, capture_output=True)

@@ -84,9 +84,11 @@ def command(
         return
     import_lines.refused(session.out, found)
     for recipe, path in zip(found.usable, paths, strict=False):
-        with session.out.reporting():
-            review = import_review.review(session.world, recipe, path) if len(paths) == 1 else None
-        import_lines.recipe(session.out, recipe, path, review)
+        import_lines.recipe(session.out, recipe, path)
+        if len(paths) == 1:  # after what is guessed: its model may be asked of the hub
+            with session.out.reporting():
+                review = import_review.review(session.world, recipe, path)
+            import_lines.reviewed(session.out, recipe.name, review)
     import_lines.stacks(session.out, found, paths[len(found.usable) :])
     import_lines.problems(session.out, import_review.linted(session.world, paths))
 

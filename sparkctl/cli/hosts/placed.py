@@ -23,6 +23,7 @@ _WORDS: Final = {
     PlacedAction.STAYS: "stays as it is",
     PlacedAction.STARTS: "starts",
     PlacedAction.CHANGES: "is replaced",
+    PlacedAction.RUNS: "runs; is replaced if it differs",
     PlacedAction.ASLEEP: "runs when it is asked for",
     PlacedAction.UNSEEN: "not known: its host does not answer",
     PlacedAction.REFUSED: "has no place",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.reached import ConnectedHost, Reach
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 
 
@@ -120,6 +121,20 @@ def _on_hosts(world: World, names: Sequence[str], reach: Reach) -> dict[str, Kep
 
     answers = asked_all(world, listed(world).hosts, look, reach=reach)
     return {group.name: group for answer in answers for group in answer.answer or ()}
+
+
+def look(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> GroupNow:
+    """Return how a group is, by a look at all its hosts; one that is not reached is said in that.
+
+    Raises:
+        InputError: one of its hosts is not declared any more.
+    """
+    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    try:
+        return judge(group.hosts, [*seen.look(list(found.values()), group.name), *map(seen.away, errors)])
+    finally:
+        for host in found.values():
+            host.close()
 
 
 # --- ended, started again --------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, do
     ranks = [one._replace(service=one.planner.expected([one.service])[0]) for one in ranks]
     for one in ranks:
         controller(one.host.world, [one.service]).put_right(but=[name])
-    refuse_different(hosts, services)
+    refuse_different(hosts, asked, services)
     for line in refuse_misread([services[0]]):
         world.report.warn(line)
     with ExitStack() as work:
@@ -87,7 +87,7 @@ def _begun(world: World, ranks: Sequence[RankHands], asked: AskedSet, work: Exit
         now = judge([host.name for host in hosts], seen.look(hosts, name))
     for one in ranks:
         prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
-    refuse_different(hosts, [one.service for one in ranks])  # images that came just now among it
+    refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
         whole = now.kind is GroupKind.WHOLE
         world.report.say(f"{name}: {'stops' if whole else 'ends what is left of'} the group: {now.words}")

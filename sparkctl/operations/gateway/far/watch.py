@@ -34,6 +34,10 @@ HELD_S: Final = 12.0
 """A look that takes longer counts as no answer, a choice: two of its questions may take 5 s."""
 
 
+UPTIME: Final = Path("/proc/uptime")
+"""The seconds by which a host's guard counts (CLOCK_MONOTONIC, where the host does not sleep)."""
+
+
 class HostLook(NamedTuple):
     """What was seen of a host. ``problem`` is why it does not answer, None while it does.
 
@@ -186,7 +190,7 @@ class HostWatch:
         except BaseException:
             reached.close()
             raise
-        way = _Way(reached, there, ServerLooks(there), BoxWatch(there, lambda: uptime_s(there)))
+        way = _Way(reached, there, ServerLooks(there), BoxWatch(there, lambda: uptime_s(there.files.content(UPTIME))))
         if self._over.is_set():
             reached.close()
             raise EngineError(f"{self.name} is not looked at any more")
@@ -194,10 +198,9 @@ class HostWatch:
         return way
 
 
-def uptime_s(there: World) -> float:
-    """Return for how many seconds a host runs, by which its guard counts; 0 where it does not say."""
-    said = (there.files.content(Path("/proc/uptime")) or b"").split()
+def uptime_s(said: bytes | None) -> float:
+    """Return for how many seconds a host runs, by its /proc/uptime; 0 where that says nothing."""
     try:
-        return float(said[0])
+        return float((said or b"").split()[0])
     except (IndexError, ValueError):
         return 0.0

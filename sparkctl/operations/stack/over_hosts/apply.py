@@ -16,11 +16,11 @@ from sparkctl.base.errors import EngineError, SparkctlError, WaitInterruptedErro
 from sparkctl.operations.hosts.opened import opened
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.stack import apply as one_host
-from sparkctl.operations.stack.apply import ApplyOptions
 from sparkctl.operations.stack.effect import Acting, first_line
 from sparkctl.operations.stack.generations import Generations
 from sparkctl.operations.stack.one_at_a_time import alone
-from sparkctl.operations.stack.over_hosts.diff import without_moved
+from sparkctl.operations.stack.over_hosts.diff import alone_on, without_moved
+from sparkctl.operations.stack.over_hosts.groups import StackGroups
 from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import declared_hosts, placed
 from sparkctl.operations.stack.over_hosts.plan import StackHasNoPlaceError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from sparkctl.operations.context import World
-    from sparkctl.operations.stack.apply import Prepared
+    from sparkctl.operations.stack.apply import ApplyOptions, Prepared
     from sparkctl.operations.stack.over_hosts.placing import PlacedHost, PlacedStack
     from sparkctl.planning.box.apply.acts import Act
     from sparkctl.planning.box.apply.over_hosts import HostAct
@@ -52,11 +52,12 @@ class PreparedHosts(NamedTuple):
 
     placed: PlacedStack
     parts: tuple[HostPart, ...]
+    groups: StackGroups
     unseen: tuple[str, ...] = ()
 
     @property
     def as_declared(self) -> bool:
-        """Whether there is nothing to do on any host that answers."""
+        """Whether there is nothing to do on any host that answers, but for what groups may differ in."""
         return all(one_host.nothing_to_do(one.world, one.ready) for one in self.parts)
 
 
@@ -86,7 +87,10 @@ def prepared(world: World, stack: LoadedStack, options: ApplyOptions) -> Iterato
                 with _named(one.name):
                     parts.append(_part(world, found, one, options))
         unseen = tuple(one.name for one in found.hosts if one.seen is None)
-        yield PreparedHosts(found, tuple(parts), unseen)
+        groups = StackGroups(world, found)
+        if not options.dry_run:
+            groups.check()
+        yield PreparedHosts(found, tuple(parts), groups, unseen)
 
 
 def _has_part(one: PlacedHost, stack: LoadedStack) -> bool:
@@ -100,11 +104,13 @@ def _has_part(one: PlacedHost, stack: LoadedStack) -> bool:
 def _part(world: World, found: PlacedStack, one: PlacedHost, options: ApplyOptions) -> HostPart:
     there = one.host.world
     assert there is not None, "it answered"  # noqa: S101  (for the type)
-    part = copy(world_of_part(there, found.stack, one.services, gateway=one.host.here))
+    part = copy(world_of_part(there, found.stack, alone_on(found, one), gateway=one.host.here))
     part.report = HostReport(one.name, world.report)
-    own = ApplyOptions(options.prune, options.dry_run, options.locked, goes=one.leaves, whole=found.whole)
+    goes = tuple(name for name in one.leaves if name not in found.groups)
+    own = replace(options, goes=goes, whole=found.whole, keeps=found.groups)
     ready = one_host.prepared(part, word_of(found.stack), own)
-    return HostPart(one.name, part, replace(ready, diff=without_moved(ready.diff, one)))
+    others = (*one.leaves, *found.groups)
+    return HostPart(one.name, part, replace(ready, diff=without_moved(ready.diff, others)))
 
 
 @contextmanager
@@ -128,14 +134,30 @@ def carried_out(ready: PreparedHosts) -> AppliedHosts:
             message says how each host is: what was changed is undone where that can be done.
         WaitInterruptedError: the operator stopped waiting; what was changed stays.
     """
-    if ready.as_declared:
-        applied = {one.name: one.ready.diff.applied for one in ready.parts}
-        return AppliedHosts({name: one for name, one in applied.items() if one is not None}, already=True)
+    applied = {one.name: one.ready.diff.applied for one in ready.parts}
+    now = AppliedHosts({name: one for name, one in applied.items() if one is not None}, already=True)
+    if ready.as_declared and not ready.groups.names:
+        return now
     with ExitStack() as held:
         for one in ready.parts:
             with _named(one.name):
                 held.enter_context(alone(one.world))
-        return _AllHosts(ready).put_into_effect()
+        if not ready.as_declared:
+            return _AllHosts(ready).put_into_effect()
+        _started(ready.groups)
+        return now._replace(already=not ready.groups.started)
+
+
+def _started(groups: StackGroups) -> None:
+    """Start groups where all else is as declared; where one fails, those that were started end."""
+    try:
+        for name in groups.names:
+            groups.start(name)
+    except WaitInterruptedError:
+        raise
+    except SparkctlError as error:
+        error.message = "\n".join([error.message, *groups.undo()])
+        raise
 
 
 class _AllHosts:
@@ -143,6 +165,7 @@ class _AllHosts:
 
     def __init__(self, ready: PreparedHosts) -> None:
         self._ready = ready
+        self._groups = ready.groups
         self._actings = {one.name: Acting(one.world, one.ready.effect) for one in ready.parts}
 
     def put_into_effect(self) -> AppliedHosts:
@@ -161,6 +184,7 @@ class _AllHosts:
                     acting.settle()
         if lost:
             raise self._unended(lost)
+        self._groups.forget()
         kept = {host: acting.kept for host, acting in self._actings.items()}
         return AppliedHosts(kept, (*order.first, *order.last))
 
@@ -187,6 +211,9 @@ class _AllHosts:
             for name, acting in self._actings.items():
                 host = name
                 acting.verify()
+            for name in self._groups.names:
+                host = self._ready.placed.placement.where[name][0]
+                self._groups.start(name)
         except (WaitInterruptedError, KeyboardInterrupt):
             for acting in self._actings.values():
                 acting.stopped()
@@ -198,6 +225,7 @@ class _AllHosts:
 
     def _undone(self, why: str, done: Mapping[str, Sequence[Act]]) -> list[str]:
         """Undo what was done on each host, the last first, and return how each of them is now, a sentence each."""
+        of_groups = self._groups.undo()
         told = {}
         for host in [*reversed(list(done)), *(one for one in self._actings if one not in done)]:
             try:
@@ -206,7 +234,7 @@ class _AllHosts:
             except SparkctlError as error:
                 acts = ", ".join(f"{act.kind} {' '.join(act.services)}" for act in done.get(host, ()))
                 told[host] = f"does not answer any more ({first_line(error)}); begun there: {acts or 'nothing'}"
-        return [f"{host}: {told[host]}" for host in self._actings]
+        return [*(f"{host}: {told[host]}" for host in self._actings), *of_groups]
 
     def _end_what_moved(self, acts: Sequence[HostAct]) -> dict[str, SparkctlError]:
         """End what runs elsewhere by now, or is declared no more; return the hosts where that failed, and why."""

@@ -12,7 +12,7 @@ from sparkctl.planning.box.apply.drift import DiffKind
 from sparkctl.recipes.hosts.part import word_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.opened import OpenHost
@@ -48,8 +48,8 @@ def diff_over_hosts(world: World, stack: LoadedStack, *, mods: bool = False) -> 
 
         def of_host(host: OpenHost, there: World) -> StackDiff:
             one = by_name[host.name]
-            part = world_of_part(there, stack, one.services, gateway=host.here)
-            return without_moved(diff(part, word_of(stack), mods=mods), one)
+            part = world_of_part(there, stack, alone_on(found, one), gateway=host.here)
+            return without_moved(diff(part, word_of(stack), mods=mods), (*one.leaves, *found.groups))
 
         answers = ask_all([one.host for one in found.hosts if one.seen is not None], of_host)
     for one in answers:
@@ -64,16 +64,21 @@ def diff_over_hosts(world: World, stack: LoadedStack, *, mods: bool = False) -> 
     return HostsDiff(found, used, tuple(lines))
 
 
-def without_moved(one: StackDiff, host: PlacedHost) -> StackDiff:
-    """Return a host's difference without what runs on another one from now on: of the whole it is said once."""
+def alone_on(found: PlacedStack, host: PlacedHost) -> list[str]:
+    """Return the services that a host runs by itself: all but ranks of groups."""
+    return [name for name in host.services if name not in found.groups]
+
+
+def without_moved(one: StackDiff, others: Collection[str]) -> StackDiff:
+    """Return a host's difference without ``others``: what moves to another host, and groups, are said once for all."""
     kinds = {DiffKind.REMOVED, DiffKind.UNDECLARED}
-    left = tuple(each for each in one.services if each.name not in host.leaves or not kinds & {*each.kinds})
+    left = tuple(each for each in one.services if each.name not in others or not kinds & {*each.kinds})
     return one._replace(services=left)
 
 
 def _is_whole(found: PlacedStack, differing: Mapping[str, StackDiff]) -> bool:
     """Return whether each host that has a part kept what is declared now, and of the same whole."""
-    parts = [one for one in found.hosts if one.services and one.name in differing]
+    parts = [one for one in found.hosts if alone_on(found, one) and one.name in differing]
     applied = [differing[one.name].applied for one in parts]
     return all(one is not None and one.whole == found.whole for one in applied)
 
@@ -82,6 +87,8 @@ def _of_the_whole(found: PlacedStack) -> list[str]:
     """Return what no host alone knows: what moves, what has no place, and who does not answer."""
     lines = [str(one) for one in found.placement.refused]
     for name in found.wanted:
+        if name in found.groups and found.action(name) is PlacedAction.STARTS:
+            lines.append(f"{name}: does not run on {', '.join(found.placement.where[name])}")
         if found.action(name) is PlacedAction.MOVES:
             old = ", ".join(one.name for one in found.hosts if name in one.leaves)
             lines.append(f"{name}: moves from {old} to {', '.join(found.placement.where[name])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
@@ -34,7 +35,8 @@ class StackOnHost(NamedTuple):
     the stack that are there, as this host would start them, ``wanted`` what they need, and ``there`` are docker's words
     for their containers. ``recipes`` are those of all services of the stack, and ``models`` the services whose models'
     files are there. ``ports`` are those of services that are not the stack's, and ``undeclared`` are services that were
-    started as the stack's, which declares them no more.
+    started as the stack's, which declares them no more. ``groups`` are the hosts, by rank, of those groups of which a
+    rank is there.
     """
 
     pool: Pool
@@ -46,6 +48,7 @@ class StackOnHost(NamedTuple):
     models: frozenset[str]
     ports: frozenset[int]
     undeclared: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def world_of_part(world: World, stack: LoadedStack, services: Collection[str], *, gateway: bool = False) -> World:
@@ -63,36 +66,42 @@ def look(world: World, stack: LoadedStack) -> StackOnHost:
         EngineError: its engine does not answer.
     """
     world.refuse_elsewhere()
-    own = {one.name: one for one in _containers(world, stack)}
-    there = world_of_part(world, stack, own)
+    own = _containers(world, stack)
+    whole = world_of_part(world, stack, stack.stack.services)
+    located = whole.offline_loader(whole.ports.models, whole.known_images).located([word_of(stack)], (), strict=False)
+    recipes = {one.member.service: one.loaded.recipe for one in located}
+    # A rank of a group is made for its place in it: what it differs in is known when the group is started.
+    there = world_of_part(world, stack, [name for name in own if recipes[name].nodes == 1])
     loader = there.loader(there.ports.models, there.known_images)
     services = loader.services(loader.located([word_of(stack)], (), strict=False), later=True)
     plans = planner(there, stack.stack.host.reserve)
     expected = plans.expected(services)
     asked, running, pool = plans.sides(expected, plans.aside())
-    whole = world_of_part(world, stack, stack.stack.services)
-    located = whole.offline_loader(there.ports.models, there.known_images).located([word_of(stack)], (), strict=False)
     return StackOnHost(
         pool=pool,
         running=tuple(running),
         services={one.name: one for one in expected},
         wanted={one.name: one for one in asked},
         there={name: one.state for name, one in own.items()},
-        recipes={one.member.service: one.loaded.recipe for one in located},
+        recipes=recipes,
         models=frozenset(one.member.service for one in located if not one.missing),
         ports=frozenset(_ports(world, set(own))),
         undeclared=tuple(_undeclared(world, stack)),
+        groups={name: rank.hosts for name, one in own.items() if (rank := labels.read(one.labels).group) is not None},
     )
 
 
-def _containers(world: World, stack: LoadedStack) -> list[Container]:
-    """Return the containers of the stack's services that no other stack has."""
-    found = []
+def _containers(world: World, stack: LoadedStack) -> dict[str, Container]:
+    """Return the containers of the stack's services that no other stack has, by service.
+
+    What a killed command had set aside comes back, and counts where nothing has taken its place.
+    """
+    found: dict[str, Container] = {}
     for name, container in deployed.services(world.engine):
         laid = labels.read(container.labels).laid_over
         whose = "" if laid is None else laid.stack
-        if name in stack.stack.services and container.name == name and whose in {"", stack.name}:
-            found.append(container)
+        if name in stack.stack.services and whose in {"", stack.name} and (name not in found or container.name == name):
+            found[name] = container
     return found
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from sparkctl.base.errors import EngineError, InputError, ProblemsError
 from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import Pool
+from sparkctl.operations.groups.kept import kept as kept_groups
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.opened import ask_all, with_records_of
 from sparkctl.operations.stack.over_hosts.look import StackOnHost, kept_there, look, services_of
@@ -44,13 +45,15 @@ _NOTHING: Final = Pool(0, 0, 0)
 class PlacedAction(StrEnum):
     """What becomes of a service: it stays as it is, starts, is replaced where it runs, or moves to another host.
 
-    ASLEEP: it runs when it is asked for. UNSEEN: its host does not answer, and it is left there. REFUSED: it has none.
+    RUNS: a group, which stays if it is as it is wanted, and is replaced if it is not. ASLEEP: it runs when it is asked
+    for. UNSEEN: its host does not answer, and it is left there. REFUSED: it has none.
     """
 
     STAYS = "stays"
     STARTS = "starts"
     CHANGES = "changes"
     MOVES = "moves"
+    RUNS = "runs"
     ASLEEP = "asleep"
     UNSEEN = "unseen"
     REFUSED = "refused"
@@ -106,9 +109,16 @@ class PlacedStack(NamedTuple):
         if len(there) < len(where):
             return PlacedAction.UNSEEN
         if all(_runs_there(name, one) for one in there):
+            if len(self.wanted[name]) > 1:
+                return PlacedAction.RUNS
             return PlacedAction.STAYS if all(_as_wanted(name, one) for one in there) else PlacedAction.CHANGES
         moves = any(name in one.leaves and _runs_there(name, one.seen) for one in self.hosts)
         return PlacedAction.MOVES if moves else PlacedAction.STARTS
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The services that several hosts share, in the stack's order."""
+        return tuple(name for name, ranks in self.wanted.items() if len(ranks) > 1)
 
     @property
     def whole(self) -> str:
@@ -150,14 +160,18 @@ def placed(world: World, stack: LoadedStack, hosts: Sequence[OpenHost]) -> Place
         lines = "\n".join(str(error.message) for error in why.values())
         raise EngineError(f"none of the hosts of {stack.name} answered:\n{lines}", hint="sparkctl hosts doctor")
     kept = {host.name: kept_there(_records(world, host), stack) for host in hosts}
-    at = {name: _at(name, seen, kept) for name in stack.stack.services}
+    recipes = next(iter(seen.values())).recipes
+    of_groups = {name: one.hosts for name, one in kept_groups(world).items()}
+    at = {
+        name: _at(name, seen, kept) if recipes[name].nodes == 1 else _at_of_group(name, seen, of_groups)
+        for name in stack.stack.services
+    }
     wanted = _wanted(stack, hosts, seen, at)
     uncounted = frozenset(
         name
         for name, one in stack.stack.services.items()
         if StartMode(one.start) is not StartMode.ALWAYS and not _runs(name, at[name], seen)
     )
-    recipes = next(iter(seen.values())).recipes
     services = [
         _service(said, wanted[name], at[name], recipes[name].serve.port)._replace(counts=name not in uncounted)
         for name, said in stack.stack.services.items()
@@ -194,6 +208,12 @@ def _at(name: str, seen: Mapping[str, StackOnHost], kept: Mapping[str, Collectio
         if hosts:
             return (min(hosts),)
     return ()
+
+
+def _at_of_group(name: str, seen: Mapping[str, StackOnHost], kept: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the hosts of a group, by rank: as a rank of it says, else where it was started last."""
+    said = [one.groups[name] for one in seen.values() if name in one.groups]
+    return said[0] if said else kept.get(name, ())
 
 
 def _runs_there(name: str, seen: StackOnHost | None) -> bool:

@@ -12,6 +12,8 @@ from sparkctl.base.errors import EngineError
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.services.up import up
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.planning.box.generation import APPLIED, GenerationEnd
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.world.door_ports import AnswerWith
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
@@ -162,6 +164,47 @@ def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path
     assert isinstance(found, AnswerWith)
     assert [row["id"] for row in found.document["data"]] == [E4B, FP8]  # type: ignore[attr-defined]
     assert bench.ask("gemma-4-26b-a4b-fp8").forwarded().answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    bench.close()
+
+
+def test_a_route_leads_to_another_host_and_its_equal_one_is_asked_before_its_second(bench: Beside) -> None:
+    bench.served(FP8)
+    request = bench.ask("auto")
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert request.judged(None, "closed the connection") is None, "the other host has the first one, too"
+    request = bench.ask("auto")
+    request.lost(unsent=False)
+    second = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert {first, second} <= {E4B, FAR}
+    refused = request.judged(500, {"error": {"message": "it died"}})
+    assert refused is not None, "now the second of the route is asked"
+    assert (
+        bench.ask("auto", wishes={"x-sparkctl-route": "first"}).forwarded().answer_headers["x-sparkctl-route"]
+        == "first"
+    )
+
+
+def test_a_service_that_the_stack_has_elsewhere_is_known_by_its_names_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    host = there(tmp_path)
+    bench = Beside(
+        tmp_path, f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n", reach=FakeReach({"spark-b": host})
+    )
+    generations = Generations(bench.spark.world(FakeReport()))
+    applied = generations.applied()
+    assert applied is not None
+    far = replace(applied.services[0].declared, name=FP8, names=("large",), force={"top_k": 5})
+    generations.end(GenerationEnd(generations.keep(replace(applied, number=0, elsewhere=(far,))).number, APPLIED, 2.0))
+    bench.up()
+    refused = bench.ask("large").refused()
+    assert (refused.status, refused.code) == (503, "not_running")
+    expected = f"{FP8} is not running: no host that answers has it; sparkctl apply box starts it"
+    assert refused.message == expected
+    up(host.spark.world(FakeReport()), AskedSet((FP8,)))
+    bench.settled("ready", f"{FP8}@b")
+    found = bench.ask("large").forwarded()
+    assert found.answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    assert json.loads(bytes(found.body or b""))["top_k"] == 5  # type: ignore[arg-type]
     bench.close()
 
 

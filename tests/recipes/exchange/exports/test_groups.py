@@ -188,6 +188,29 @@ def test_a_service_of_one_host_is_bound_to_its_node() -> None:
     assert spec["nodeSelector"] == {"sparkctl.host": "b"}
 
 
+def test_a_service_that_may_have_several_hosts_runs_on_one_of_them_and_away_from_others() -> None:
+    found = objects(service(among=(A, B), spread="gpu"), service("two", 8002, among=(A,)))
+    template = found["Deployment/one"]["spec"]["template"]
+    affinity = template["spec"]["affinity"]
+    (term,) = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["a", "b"]
+    (apart,) = affinity["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    assert "affinity" not in found["Deployment/two"]["spec"]["template"]["spec"]
+    leader, _ = pods(group(2, among=(A, B), spread="gpu"))
+    assert len(leader["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]) == 2
+
+
+def test_a_set_over_several_hosts_is_for_tools_of_several() -> None:
+    two = together(service(hosts=(A,)), service("two", 8002, hosts=(B,)))
+    with pytest.raises(InputError, match="box runs on a, b, and compose starts all of it on one host"):
+        written(two, ExportTarget.COMPOSE)
+    reached = A._replace(clients="192.168.1.10")
+    (file,) = written(together(service(hosts=(reached,)), service("two", 8002)), ExportTarget.LITELLM).files
+    bases = [one["litellm_params"]["api_base"] for one in read_yaml(str(file.content))["model_list"]]
+    assert bases == ["http://192.168.1.10:8001/v1", "http://127.0.0.1:8002/v1"]
+
+
 def test_two_services_of_one_port_are_refused_only_where_they_may_meet() -> None:
     with pytest.raises(InputError, match="one and two both listen on port 8001"):
         written(together(service(hosts=(A,)), service("two", hosts=(A,))), ExportTarget.KUBERNETES)
