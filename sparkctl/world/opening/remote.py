@@ -51,6 +51,7 @@ SENT: Final = (
     "base.private_folder",
     "base.regular_file",
     "base.shard_names",
+    "base.start.named_tuple",
     "base.units",
     "world.host",
     "world.local.bare.kernel",
