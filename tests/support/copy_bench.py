@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from sparkctl.operations.hosts.distribute.distribute import Brought, WantedCopies, distribute
+from sparkctl.operations.hosts.distribute.distribute import distribute
+from sparkctl.operations.hosts.distribute.one_host import Brought, WantedCopies
 from sparkctl.world.local.copying.disk import CopyDisk
 from sparkctl.world.local.copying.host import HostCopies
 from sparkctl.world.local.copying.shell import CopyShell

@@ -8,7 +8,8 @@ import click
 
 from sparkctl.cli.hosts.brought import show
 from sparkctl.cli.options import as_json, names, overrides
-from sparkctl.operations.hosts.distribute.distribute import WantedCopies, distribute
+from sparkctl.operations.hosts.distribute.distribute import distribute
+from sparkctl.operations.hosts.distribute.one_host import WantedCopies
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session
