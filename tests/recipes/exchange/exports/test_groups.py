@@ -183,6 +183,8 @@ def test_the_flags_of_the_server_on_its_own_network_go() -> None:
     assert "--api-server-count" not in worker["containers"][0]["args"]
     with pytest.raises(InputError, match="this starts bash"):
         pods(group(entrypoint="bash", command=("-c", "vllm serve m")))
+    with pytest.raises(InputError, match="this starts what its image has"):
+        pods(group(command=()))
 
 
 def test_the_service_reaches_the_leader_and_has_another_name_than_the_controllers_own() -> None:
