@@ -228,6 +228,10 @@ def test_the_file_says_what_an_operator_has_to_do() -> None:
         assert told in text
     (file,) = written(together(group()), ExportTarget.KUBERNETES).files
     assert "No fabric is known" in str(file.content)
+    (file,) = written(together(group(2, A, B)), ExportTarget.SPARKRUN).files
+    text = str(file.content).replace("\n# ", " ")
+    assert "`sparkctl up box --hosts a,b` starts the same" in text
+    assert "big 1.0 GiB on each of 2 hosts" in text
 
 
 def test_a_name_is_no_longer_than_the_names_that_are_made_of_it() -> None:
