@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ class Life:
     """The life of a process that works on two engines: killed at one call to one of them, it reaches neither."""
 
     dead: bool = False
+    error: BaseException = field(default_factory=KilledError)
 
 
 class KilledEngine:
@@ -66,7 +67,7 @@ class KilledEngine:
     def _live(self, *, killed: bool) -> None:
         self.life.dead = self.life.dead or killed
         if self.life.dead:
-            raise KilledError
+            raise self.life.error
 
 
 @dataclass

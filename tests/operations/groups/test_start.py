@@ -19,7 +19,7 @@ from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
 from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
-from tests.support.two_sparks import KilledEngine, KilledError, Life, TwoSparks, two_sparks
+from tests.support.two_sparks import PORT, KilledEngine, KilledError, Life, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -272,3 +272,31 @@ def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
         assert [host.doubt for host in hosts] == ["", ""]
         two.b.models.files.clear()
         assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"
+
+
+def test_a_host_that_goes_away_while_it_starts_is_said_and_its_rank_is_kept_in_mind(two: TwoSparks) -> None:
+    two.a.http.serving.clear()  # type: ignore[union-attr]
+    engine, life = two.b.engine, Life(error=EngineError("b is not reached any more"))
+    two.b.engine = KilledEngine(engine, life)  # type: ignore[assignment]
+    sleep = two.a.clock.sleep
+
+    def lost(seconds: float) -> None:
+        sleep(seconds)
+        life.dead = two.a.clock.now > 5
+
+    two.a.clock.sleep = lost  # type: ignore[method-assign]
+    with pytest.raises(EngineError, match="b is not reached any more"):
+        two.up()
+    two.b.engine = engine
+    assert two.containers == {"b": "running"}
+    by_name.down(two.world, by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"], reach=two.reach)
+    assert two.containers == {}
+
+
+def test_a_head_that_answers_wrongly_is_said_once_with_its_rank(two: TwoSparks) -> None:
+    two.a.http.serving = {f"127.0.0.1:{PORT}": "another"}  # type: ignore[union-attr]
+    with pytest.raises(NotReadyError) as caught:
+        two.up()
+    first = caught.value.message.split("\n", 1)[0]
+    assert first == "pair is not ready: the server on this port serves another, not pair (loading weights)"
+    assert "the log that says so is that of rank 0 on a" in caught.value.message
