@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway import on_page
     from sparkctl.operations.stack.over_hosts import apply as over_hosts
+    from sparkctl.operations.stack.over_hosts import placing
     from sparkctl.planning.box.generation import KeptGeneration
 else:
     over_hosts = LazyModule("sparkctl.operations.stack.over_hosts.apply")
+    placing = LazyModule("sparkctl.operations.stack.over_hosts.placing")
     on_page = LazyModule("sparkctl.operations.gateway.on_page")  # with jinja and prometheus: a closed door needs none
 
 
@@ -83,7 +85,7 @@ def _applied(world: World, stack: str | None) -> KeptGeneration | None:
     loaded = stack_of(world, stack)
     if not loaded.stack.hosts:
         return apply(world, stack).generation
-    if not any(one.here for one in over_hosts.declared_hosts(world, loaded).values()):
+    if not any(one.here for one in placing.declared_hosts(world, loaded).values()):
         message = f"this machine is none of the hosts of {loaded.name}, whose gateway runs on one of them"
         raise InputError(message, hint="in hosts.yaml it is the one with ssh: local; or run it on that host")
     with over_hosts.prepared(world, loaded, ApplyOptions()) as ready:
