@@ -117,7 +117,7 @@ def _cells(service: ServiceNow) -> list[str]:
 def _doing(service: ServiceNow) -> str:
     doing = f"{service.doing or 'unknown'}{f' ({service.why})' if service.why else ''}"
     standing = "" if service.standing is None else words(service.standing)
-    return "; ".join(filter(None, [rank_words(service.record), doing, standing]))
+    return "; ".join(filter(None, [*rank_words(service.record, doing), standing]))
 
 
 def _absent_cells(name: str, standing: Standing) -> list[str]:

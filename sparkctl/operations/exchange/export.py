@@ -28,6 +28,7 @@ from sparkctl.recipes.exchange.exports.exported import (
     ServedModel,
 )
 from sparkctl.recipes.service import model_argument
+from sparkctl.recipes.sizing.estimate import estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +197,18 @@ def _service(
         own_key=recipe.serve.own_key,
         declared=said,
         nodes=recipe.nodes,
+        worker_bytes=_worker_bytes(service),
     )
+
+
+def _worker_bytes(service: Service) -> int:
+    """Return what a rank takes that is not the head, 0 where one host has the whole model."""
+    of = service.resizer
+    if service.recipe.nodes == 1:
+        return 0
+    version = of.loaded.version.memory
+    taken = estimate(of.loaded.recipe, of.facts, of.draft, version, of.profile, once=of.once, worker=True)
+    return taken.steady_bytes
 
 
 def _found_by(located: Located) -> str:

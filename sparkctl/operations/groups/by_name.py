@@ -46,6 +46,12 @@ def up(
         return start_group(world, found, asked, download=download)
 
 
+def hosts_of(world: World, name: str) -> tuple[str, ...]:
+    """Return the hosts of a group that this operator has started, () where there is none of this name."""
+    group = keeping.kept(world).get(name) if listed(world).hosts else None
+    return () if group is None else group.hosts
+
+
 def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reach = by_ssh) -> list[Service]:
     """Return the services of a group by rank, as `up` would start them; nothing is started.
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from sparkctl.world.labels import ServiceLabels
 
 
-def rank_words(record: ServiceLabels) -> str:
-    """Return which rank of which hosts a container is, "" for a service of one host."""
+def rank_words(record: ServiceLabels, doing: str) -> list[str]:
+    """Return which rank of which hosts a container is, and what it is ``doing``; of a worker its head says that."""
     group = record.group
     if group is None:
-        return ""
-    return f"rank {group.rank} of {','.join(group.hosts)}"
+        return [doing]
+    return [f"rank {group.rank} of {','.join(group.hosts)}", *([] if group.is_worker else [doing])]
 
 
 def doubts(world: World, answers: Sequence[HostAnswer[OnHost]]) -> list[str]:

@@ -163,6 +163,10 @@ def test_a_recipe_for_several_hosts_is_bound_to_those_that_are_named(spark: Fake
     (leader,), (worker,) = (template[part]["spec"]["containers"] for part in ("leaderTemplate", "workerTemplate"))
     assert leader["args"][-2:] == ["--master-port", "29501"]
     assert {"name": "GLOO_SOCKET_IFNAME", "value": "enp1s0f0np0"} in worker["env"]
+    head, other = (int(one["resources"]["requests"]["memory"].removesuffix("Mi")) for one in (leader, worker))
+    assert head / 2 < other < head - 512
+    planned = spark.run("size", str(file), "--json").expect(0).json
+    assert head == planned["steady_bytes"] // 2**20
     assert "LeaderWorkerSet" in spark.run(*kube).expect(0).out
     assert "needs 2 hosts (nodes of its recipe), and 1 are named: a" in spark.run(*kube, "--hosts", "a").expect(2).err
     assert "needs 2 hosts" in spark.run(*kube, "--hosts", "a,a").expect(2).err

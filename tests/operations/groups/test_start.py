@@ -9,11 +9,13 @@ import pytest
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
 from sparkctl.operations.groups import by_name
+from sparkctl.operations.groups.hosts import connected
 from sparkctl.operations.groups.kept import KeptGroup, kept
 from sparkctl.operations.groups.logs import logs_of
-from sparkctl.operations.groups.shown import doubts, elsewhere
+from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
 from sparkctl.operations.hosts.services import everywhere
 from sparkctl.world import labels
+from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
 from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
@@ -226,7 +228,11 @@ def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
 
 def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> None:
     two.up()
-    assert doubts(two.world, everywhere(two.world, reach=two.reach)) == []
+    answers = everywhere(two.world, reach=two.reach)
+    assert doubts(two.world, answers) == []
+    records = [one.answer.services[0].record for one in answers if one.answer is not None]
+    assert [rank_words(record, "ready") for record in records] == [["rank 0 of a,b", "ready"], ["rank 1 of a,b"]]
+    assert rank_words(ServiceLabels(), "ready") == ["ready"]
     worker = two.b.engine.container("pair")
     assert worker is not None
     two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
@@ -253,3 +259,16 @@ def test_a_group_does_not_start_with_another_cache_on_one_rank(two: TwoSparks) -
     head, worker = specs(two)
     sizes = [spec.command[spec.command.index("--kv-cache-memory-bytes") + 1] for spec in (head, worker)]
     assert sizes[0] == sizes[1]
+
+
+def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -> None:
+    assert by_name.hosts_of(two.world, "pair") == ()
+    two.up()
+    assert by_name.hosts_of(two.world, "pair") == ("a", "b")
+
+
+def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
+    with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
+        assert [host.doubt for host in hosts] == ["", ""]
+        two.b.models.files.clear()
+        assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"

@@ -50,6 +50,7 @@ class FarHosts:
         self._looks: dict[str, HostLook] = {}
         self._well_at: dict[str, float] = {}
         self._problem = ""
+        self._keys: set[str] = set()
         self._mine: MachineFacts | None = None
 
     def begin(self) -> None:
@@ -110,11 +111,19 @@ class FarHosts:
             if found.problem is not None and before is not None:
                 found = found._replace(services=tuple(_gone(one, found.problem) for one in before.services))
             self._looks[found.host] = found
+            self._hide(found)
             if found.problem is None:
                 self._well_at[found.host] = self._world.clock.monotonic()
         if found.problem is not None and (before is None or before.problem != found.problem):
             self._world.report.warn(f"host {found.host}: {found.problem.words}")
         self._told(found.host)
+
+    def _hide(self, found: HostLook) -> None:
+        """Let the keys of its servers be shown nowhere."""
+        new = {one.server.key for one in found.services if one.server is not None and one.server.key} - self._keys
+        if new:
+            self._world.boundary.know(new)
+            self._keys |= new
 
     @property
     def looks(self) -> Mapping[str, HostLook]:
@@ -158,12 +167,11 @@ class FarHosts:
         """Return the hosts as the page shows them; one that is this machine is not among them."""
         looks, now = self.looks, self._world.clock.monotonic()
         found = []
-        for name in list(self._watches):
-            one = looks.get(name)
+        for name, watch in list(self._watches.items()):
+            one, box = looks.get(name), watch.box
             if one is None:
                 found.append(HostOnPage(name, NOT_YET))
             elif not one.here:
-                box = one.box
                 well_at = self._well_at.get(name)
                 silent_s = None if one.problem is None or well_at is None else now - well_at
                 shown = HostOnPage(name, one.problem, silent_s=silent_s)

@@ -82,9 +82,9 @@ class ExportedService:
 
     ``url`` is where clients of this host reach the server, ``inside`` where a process of its container does.
     ``secrets`` are names. ``declared`` is what a stack says of it, None for a service without one. ``recipe`` is what
-    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model,
-    and ``claim_bytes`` are what each of them has to have; ``hosts`` are those, in the order of ranks, () for any,
-    or for any of ``among``. Services with one ``spread`` run on different hosts.
+    `sparkctl` finds it by. ``own_key``: sparkctl made the key that its server wants. ``nodes`` hosts share its model:
+    ``claim_bytes`` are what the head's has to have, ``worker_bytes`` each other's. ``hosts`` are those, in the order
+    of ranks, () for any, or for any of ``among``. Services with one ``spread`` run on different hosts.
     """
 
     name: str
@@ -102,6 +102,7 @@ class ExportedService:
     own_key: bool = False
     declared: DeclaredService | None = None
     nodes: int = 1
+    worker_bytes: int = 0
     hosts: tuple[ExportedHost, ...] = ()
     among: tuple[ExportedHost, ...] = ()
     spread: str = ""

@@ -117,9 +117,26 @@ def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Be
     bench.until(lambda: not request.open)
     assert request.refused().code == "server_died"
     request.end("refused", 502)
-    bench.until(
-        lambda: any(f"after {names[0]}, which did not answer" in line for line in bench.report.said), ticks=False
-    )
+    bench.until(lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False)
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (503, True), (400, False), (200, False), (429, False)])
+def test_an_answer_that_says_that_the_server_failed_is_asked_for_elsewhere_once_s25(
+    bench: Beside, status: int, moved: bool
+) -> None:
+    request = bench.ask(E4B)
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    found = request.judged(status, {"error": {"message": "EngineCore encountered an issue"}})
+    assert (found is not None) == moved
+    if moved:
+        second = request.forwarded()
+        assert {first, second.answer_headers["x-sparkctl-model"]} == {E4B, FAR}
+        assert second.judge is None, "and is not asked for a third time"
+
+
+def test_what_is_asked_of_one_host_alone_is_judged_by_nobody(bench: Beside) -> None:
+    assert bench.ask(FAR).forwarded().judge is None
+    assert bench.ask(FP8).forwarded().judge is None
 
 
 def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
@@ -263,6 +280,17 @@ def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path)
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
+
+
+def test_the_key_of_a_server_there_is_sent_to_it_and_shown_nowhere(bench: Beside) -> None:
+    engine = bench.host.spark.engine
+    (id_, one) = next(iter(engine.there.items()))
+    engine.there[id_] = one._replace(env=(*one.env, ("VLLM_API_KEY", "a-key-of-that-server")))
+    bench.look()
+    bench.until(lambda: bench.ask(FAR).forwarded().headers != {}, ticks=False)
+    assert bench.ask(FAR).forwarded().headers == {"Authorization": "Bearer a-key-of-that-server"}
+    assert bench.gateway.world.boundary.hidden("its key: a-key-of-that-server") == "its key: (hidden)"
+    assert "a-key-of-that-server" not in repr(bench.gateway.handler.stack)
 
 
 def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:

@@ -14,6 +14,7 @@ from sparkctl.operations.services.up import up
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.recipes.hosts.declared import DeclaredHost
 from sparkctl.world.labels import LABEL_URL
+from tests.support.command_line import wait_for
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
 from tests.support.fake_world import FakeSpark
 from tests.support.fakes import FakeReport
@@ -21,6 +22,9 @@ from tests.support.gateway_bench import E4B
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sparkctl.operations.page.view import BoxView
+    from sparkctl.world.host import MachineFacts
 
 
 class Watched:
@@ -50,8 +54,10 @@ def test_a_look_says_what_runs_how_it_is_asked_and_how_much_memory_there_is(b: W
     assert (found.problem, one.named.service, one.named.recipe) == (None, f"{E4B}@b", E4B)
     assert (one.seen.state, one.named.served) == (DeskState.READY, ("gemma-4-e4b",))
     assert one.server is not None
-    assert found.box is not None
-    assert found.box.memories[0].total_bytes > 0
+    assert b.watch.box is None, "which takes longer, and is no part of it"
+    b.watch.look_at_box()
+    assert b.watch.box is not None
+    assert b.watch.box.memories[0].total_bytes > 0
 
 
 def test_one_connection_serves_many_looks(b: Watched) -> None:
@@ -74,32 +80,38 @@ def test_a_connection_that_ended_is_made_anew_in_the_same_look(b: Watched) -> No
 
 
 def test_a_look_that_hangs_counts_as_no_answer_and_its_connection_ends(b: Watched) -> None:
+    b.watch.look()
     assert b.watch.overdue() is None
     seen: list[HostLook | None] = []
 
-    def hangs() -> bool:
+    def hangs() -> MachineFacts:
         b.mine.clock.now += HELD_S + 1
         seen.append(b.watch.overdue())
-        return False
+        return FACTS
 
-    b.watch = HostWatch(b.world, ("b", DeclaredHost(ssh="spark-b")), b.told.append, hangs, lambda: FACTS)
+    b.watch = HostWatch(b.world, ("b", DeclaredHost(ssh="spark-b")), b.told.append, lambda: False, hangs)
     b.watch.look()
-    b.watch.look()
-    found = next(one for one in seen if one is not None)
+    (found,) = seen
+    assert found is not None
     assert found.problem is not None
     assert found.problem.words == "b did not answer within 13s"
-    assert b.there.closed > 0
+    wait_for(lambda: b.there.closed > 0)
 
 
 def test_its_memory_is_looked_at_seldom_unless_somebody_sees_the_page(b: Watched) -> None:
-    first = b.watch.look().box
-    assert b.watch.look().box is first
+    def box() -> BoxView | None:
+        b.watch.look()
+        b.watch.look_at_box()
+        return b.watch.box
+
+    first = box()
+    assert box() is first
     b.watching = True
-    second = b.watch.look().box
+    second = box()
     assert second is not first
     b.watching = False
     b.mine.clock.now += BOX_S
-    assert b.watch.look().box is not second
+    assert box() is not second
 
 
 def test_this_machine_by_another_name_is_none(tmp_path: Path) -> None:
@@ -132,11 +144,10 @@ def test_a_worker_of_a_group_is_nobody_to_ask(b: Watched) -> None:
 
 
 def test_a_defect_is_said_and_ends_nothing(b: Watched) -> None:
-    def broken() -> bool:
+    def broken() -> MachineFacts:
         raise ZeroDivisionError
 
-    b.watch = HostWatch(b.world, ("b", DeclaredHost(ssh="spark-b")), b.told.append, broken, lambda: FACTS)
-    b.watch.look()
+    b.watch = HostWatch(b.world, ("b", DeclaredHost(ssh="spark-b")), b.told.append, lambda: False, broken)
     found = b.watch.look()
     assert found.problem is not None
     assert "a defect of sparkctl" in found.problem.words

@@ -1,4 +1,4 @@
-"""kill -9 after each change that an apply makes on two hosts: the next apply finishes it, on both.
+"""kill -9 after each change of an apply on two hosts, or a host lost then: the next apply finishes it, on both.
 
 All is in this process: from the moment of the kill no door lets anything through any more, as if nobody were there.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from sparkctl.base.errors import EngineError
 from sparkctl.base.units import GIB
-from sparkctl.planning.box.generation import APPLIED
 from tests.support.fake_engine import FakeEngine
 from tests.support.fakes import FakeStore
 from tests.support.fleet import FilledHost, Fleet
@@ -32,15 +32,21 @@ class KilledError(BaseException):
 
 
 class Kills:
-    """Counts changes on all hosts, and kills after the last one that is to be made; 0: never."""
+    """Counts changes on all hosts, and kills after the last one that is to be made; 0: never.
+
+    ``loses`` is an engine that does not answer any more from then on, in the place of a kill.
+    """
 
     def __init__(self) -> None:
         self.last = 0
         self.count = 0
+        self.loses: FakeEngine | None = None
 
     def before(self) -> None:
         if self.last and self.count >= self.last:
-            raise KilledError
+            if self.loses is None:
+                raise KilledError
+            self.loses.away = EngineError("the connection ended")
         self.count += 1
 
 
@@ -107,6 +113,30 @@ class Killable(NamedTuple):
             spark.locks.me = "me"
         return count
 
+    def lost(self, last: int, host: str) -> None:
+        """Apply, and lose a host after so many changes."""
+        engine = self.fleet.hosts[host].engine
+        self.kills.last, self.kills.count, self.kills.loses = last, 0, engine
+        assert self.fleet.run("apply", "fleet", "--prune").code in {0, 2, 4}
+        engine.away, self.kills.last, self.kills.loses = None, 0, None
+
+    def problem(self, scenario: Scenario) -> str:
+        """Apply again, and return what is not as declared then, "" where all is."""
+        done = self.fleet.run("apply", "fleet", "--prune")
+        if done.code:
+            return f"exit code {done.code}: {done.err}"
+        every = [self.fleet.generations(host) for host in self.fleet.names]
+        last, applied = [of.last() for of in every], [of.applied() for of in every]
+        found = {
+            "services": self.fleet.where() != scenario.up,
+            "generations": last != applied,
+            "wholes": len({one.whole for one in applied if one is not None}) != 1,
+            "diff": self.fleet.run("diff", "fleet").code != 0,
+            "working": any(spark.locks.working for spark in self.fleet.hosts.values()),
+        }
+        wrong = ", ".join(what for what, is_so in found.items() if is_so)
+        return f"{wrong}: {self.fleet.there()}" if wrong else ""
+
 
 def prepared(folder: Path, scenario: Scenario) -> Killable:
     fleet, kills = Fleet(folder), Kills()
@@ -131,17 +161,25 @@ def test_after_a_kill_at_any_moment_the_next_apply_finishes_on_both_hosts(name: 
     ready = prepared(tmp_path, scenario)
     count = deepcopy(ready).killed(0)
     assert count > 5, "it does all of it"
-    moments = range(1, count + 1)
-    tried = moments[:: max(1, count // examples(count))]
-    for last in tried:
+    for last in moments(count):
         one = deepcopy(ready)
         assert one.killed(last) == last
         told = f"killed after {last} of {count} changes, with {one.fleet.there()}"
-        done = one.fleet.run("apply", "fleet", "--prune")
-        assert done.code == 0, f"{told}: {done.err}"
-        assert one.fleet.where() == scenario.up, told
-        assert {len(there) for there in one.fleet.there().values()} <= {0, 1, 2, 3}
-        applied = [one.fleet.generations(host) for host in one.fleet.names]
-        assert [of.outcome(of.last().number) for of in applied] == [APPLIED, APPLIED], told  # type: ignore[union-attr]
-        assert len({of.applied().whole for of in applied}) == 1, told  # type: ignore[union-attr]
-        assert one.fleet.run("diff", "fleet").code == 0, told
+        assert one.problem(scenario) == "", told
+
+
+@pytest.mark.parametrize("host", ["one", "two"])
+def test_after_a_host_was_lost_at_any_moment_the_next_apply_finishes_on_both(host: str, tmp_path: Path) -> None:
+    scenario = SCENARIOS["moves, replaced and pruned"]
+    ready = prepared(tmp_path, scenario)
+    count = deepcopy(ready).killed(0)
+    for last in moments(count):
+        one = deepcopy(ready)
+        one.lost(last, host)
+        told = f"{host} lost after {last} of {count} changes, with {one.fleet.there()}"
+        assert one.problem(scenario) == "", told
+
+
+def moments(count: int) -> range:
+    """Return after how many changes it happens: of a part, after each eighth."""
+    return range(1, count + 1)[:: max(1, count // examples(count))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ from sparkctl.base.errors import InputError
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.recipes.exchange.exports.exported import ExportedHost, ExportedService, ExportTarget
 from sparkctl.recipes.exchange.exports.written import written
+from sparkctl.recipes.exchange.fields.recipe import recipe_of
+from sparkctl.recipes.exchange.material import Material
+from sparkctl.recipes.exchange.sources import sparkrun
+from sparkctl.recipes.hosts.declared import Fabric
+from sparkctl.recipes.hosts.ranks import RankHost, RankPlace, of_rank
+from sparkctl.recipes.recipe import Recipe
 from sparkctl.world.spec import Device, Port
 from tests.support.exporting import declared, read_yaml, service, together
 from tests.support.paths import FIXTURES
@@ -96,6 +103,36 @@ def test_ranks_differ_in_what_they_are_and_where_alone() -> None:
         **dict.fromkeys(names, "enp1s0f0np0"),
         "NCCL_IB_HCA": "rocep1s0f0",
     }
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_has_the_flags_and_variables_that_up_would_give_it(rank: int) -> None:
+    hosts = [
+        RankHost(one.name, Fabric(address=one.address, interface=one.interface, hca=one.hca), rdma=True)
+        for one in (A, B)
+    ]
+    recipe = Recipe.model_validate(
+        {
+            "template": "vllm-openai",
+            "image": "vllm/vllm-openai:v0.32.0",
+            "vllm": "0.32.0",
+            "model": {"repo": "owner/model"},
+            "serve": {"name": "big", "port": 8123},
+            "nodes": 2,
+            "args": {"tensor-parallel-size": 2},
+        }
+    )
+    wanted = of_rank(recipe, RankPlace(rank, tuple(hosts)))
+    pod = pods(group(2, A, B))[rank]
+    (container,) = pod["containers"]
+    assert env(pod) == wanted.env
+    given = dict(pairwise(container["args"]))
+    for name in ("tensor-parallel-size", "nnodes", "master-addr", "master-port"):
+        assert given[f"--{name}"] == str(wanted.args[name])
+    assert ("--headless" in container["args"]) == bool(wanted.args.get("headless"))
+    assert container["securityContext"]["capabilities"]["add"] == list(wanted.container.capabilities)
+    assert pod["volumes"][-1]["emptyDir"]["sizeLimit"] == str(wanted.container.shm_size)
+    assert pod["hostNetwork"] == (wanted.container.network == "host")
 
 
 def test_a_worker_is_asked_whether_its_leaders_port_answers_and_not_for_http() -> None:
@@ -233,6 +270,15 @@ def test_a_host_whose_name_is_no_label_is_refused() -> None:
 def test_a_tool_of_one_host_is_refused(target: ExportTarget) -> None:
     with pytest.raises(InputError, match=f"2 hosts share its model, and {target.value} starts those of one"):
         written(together(group()), target)
+
+
+def test_what_sparkrun_gets_is_read_again_as_the_same_group() -> None:
+    (file,) = written(together(group(ports=(Port(8000, 8123, "127.0.0.1"),))), ExportTarget.SPARKRUN).files
+    (launch,) = sparkrun.read(Material(str(file.content), file.name))
+    made = recipe_of(launch)
+    assert (made.refused, made.keys["nodes"]) == (None, 2)
+    assert made.keys["args"] == {"tensor-parallel-size": 2}
+    assert {"devices", "capabilities"} & set(dict(made.keys["container"])) == set()
 
 
 def test_sparkrun_gets_the_sizes_by_which_it_counts_hosts() -> None:

@@ -78,11 +78,15 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 class RankPod(NamedTuple):
-    """What the pods of all ranks have: ``spec`` but for the container, ``container``, and the labels that find them."""
+    """What the pods of all ranks have: ``spec`` but for the container, the head's ``container``, labels that find them.
+
+    ``worker_resources`` are what a worker asks for: it has no server and no engine's core.
+    """
 
     spec: Mapping[str, object]
     container: Mapping[str, object]
     labels: Mapping[str, object]
+    worker_resources: object
 
 
 def group(service: ExportedService, pod: RankPod, place: int, replicas: object) -> Mapping[str, object]:
@@ -148,7 +152,8 @@ def _template(service: ExportedService, part: str, port: int, pod: RankPod) -> M
     spec = {**pod.spec, "affinity": affinity_of(service, hosts, pod.labels)}
     if len(hosts) == 1:
         spec["nodeSelector"] = {HOST_LABEL: hosts[0].name}
-    spec["containers"] = [_container(service, part, port, pod.container)]
+    own = {} if part == _LEADER else {"resources": pod.worker_resources}
+    spec["containers"] = [_container(service, part, port, {**pod.container, **own})]
     return {"metadata": {"labels": {**pod.labels, **spread_label(service), _COMPONENT: part}}, "spec": spec}
 
 

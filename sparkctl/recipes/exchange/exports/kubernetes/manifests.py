@@ -156,7 +156,8 @@ def _workload(exported: ExportedSet, service: ExportedService, name: str) -> _Ob
         replicas = noted(0, *promises.of_stack(service)[1:], scale)
     if service.nodes > 1:
         place = [one.name for one in exported.services if one.nodes > 1].index(service.name)
-        spec = leader_worker_set.group(service, RankPod(pod, made, _labels(name)), place, replicas)
+        worker = _resources(replace(service, claim_bytes=service.worker_bytes or service.claim_bytes))
+        spec = leader_worker_set.group(service, RankPod(pod, made, _labels(name), worker), place, replicas)
     else:
         spec = _deployment(service, name, pod, replicas)
     meta = {"name": name, "labels": _labels(name)}
@@ -205,8 +206,7 @@ def _resources(service: ExportedService) -> object:
         limits["memory"] = str(spec.memory)
     requests: dict[str, object] = {}
     if service.claim_bytes:
-        whose = "the host" if service.nodes == 1 else "each host"
-        told = f"{format_gib(service.claim_bytes)} of what {whose} and its GPU share: the scheduler adds these up."
+        told = f"{format_gib(service.claim_bytes)} of what the host and its GPU share: the scheduler adds these up."
         asked = min(service.claim_bytes, service.claim_bytes if spec.memory is None else spec.memory)
         requests["memory"] = noted(f"{asked // 1024**2}Mi", told)
     return {**({"requests": requests} if requests else {}), **({"limits": limits} if limits else {})}
