@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, complain, wrong
-from sparkctl.base.start.regex import regex
+from sparkctl.base.lazy import regex
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.vllm import releases
 

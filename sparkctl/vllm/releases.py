@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.lazy import LazyModule
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm import releases
 from sparkctl.vllm.data import data_files
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparkctl.base.errors import EngineError, NotReadyError
-from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
 from sparkctl.operations.groups.seen import of_container
 from sparkctl.operations.groups.waiting.causes import RankLog, explained
