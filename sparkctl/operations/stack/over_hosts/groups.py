@@ -47,6 +47,10 @@ class StackGroups:
             hosts = self._of(name)
             services_of(hosts, self._asked(name), port_of(hosts, name))
 
+    def head(self, name: str) -> str:
+        """Return the host of a group's head."""
+        return self._found.placement.where[name][0]
+
     def start(self, name: str) -> bool:
         """Start a group where it has its place, or leave it as it is there; return whether it was started.
 

@@ -272,3 +272,20 @@ def test_the_machine_of_the_operator_may_be_one_of_the_hosts(fleet: Fleet) -> No
     there = fleet.generations("two").applied()
     assert there is not None
     assert there.gateway is None, "the gateway is this machine's"
+
+
+def test_one_host_can_be_named_for_a_stack_of_its_own_and_for_what_it_has_of_another(fleet: Fleet) -> None:
+    fleet.stack("a host: one; b host: two")
+    assert (
+        "fleet is for several hosts, and --host names two alone"
+        in fleet.run("--host", "two", "apply", "fleet").expect(2).err
+    )
+    fleet.run("--host", "two", "plan", "ra", "--all-hosts").expect(2)
+    fleet.run("apply", "fleet").expect(0)
+    assert "fleet" in fleet.run("--host", "two", "history").expect(0).out
+    seen = fleet.run("--host", "two", "diff").expect(0)
+    assert "fleet is for several hosts: this holds its part here against what was applied" in seen.err
+    box = fleet.folder / "box.yaml"
+    box.write_text("services: {sc: {recipe: rc}}\n")
+    fleet.run("--host", "two", "apply", str(box)).expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two", "sc": "two"}
