@@ -6,9 +6,10 @@ Only the door (``sparkctl.cli``) catches the root and turns it into text and an 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from sparkctl.base import shown

@@ -6,12 +6,13 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from sparkctl.base.declarations import Declaration, FieldError, Finding, Unshown
 from sparkctl.base.errors import Problem, ProblemsError
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

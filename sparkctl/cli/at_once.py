@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
+
+from sparkctl.base.start.named_tuple import NamedTuple
 
 _MISSED: Final = 3
 """Whoever watches several starts tells of each in turn: of one that another is told of three times since, no more is

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from unicodedata import east_asian_width
+
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

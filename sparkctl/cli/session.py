@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.cli.output import Output
 from sparkctl.operations.context import World, real_world
 

@@ -6,8 +6,9 @@ with random weights, attention TRITON_ATTN as on a GB10), and each is rounded so
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB, MIB
 
 

@@ -15,12 +15,13 @@ from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, Field, model_validator
 
 from sparkctl.base.declarations import Declaration, Finding, complain, wrong
+from sparkctl.base.start.regex import regex
 from sparkctl.mods.checksum import UNPINNED
 from sparkctl.vllm import releases
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
-_MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_FILE_NAME: Final = re.compile(r"[^/\\\0]+")
+_MODULE: Final = regex(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_FILE_NAME: Final = regex(r"[^/\\\0]+")
 
 
 def _md5(text: str) -> str:

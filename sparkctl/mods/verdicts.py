@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.errors import EngineError, ModError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.mods import in_container, in_image, on_disk
 from sparkctl.mods.checksum import md5_of
 from sparkctl.mods.in_container import Sight

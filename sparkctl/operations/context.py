@@ -114,6 +114,11 @@ class World:
         return self._doors.files()
 
     @cached_property
+    def own_files(self) -> Files:
+        """The files of the machine that sparkctl runs on, where ``files`` are those of another host."""
+        return (self._doors.own_files or self._doors.files)()
+
+    @cached_property
     def clock(self) -> Clock:
         """The clock of this machine, which is there also when the engine is not."""
         return self._doors.clock()
@@ -263,11 +268,7 @@ class World:
         return values
 
     def refuse_elsewhere(self) -> None:
-        """Refuse an engine that is not on this host, where memory, models and mods are another's.
-
-        Raises:
-            EngineError: it is elsewhere.
-        """
+        """Refuse an engine that is not on this host (EngineError), where memory, models and mods are another's."""
         deployed.refuse_elsewhere(self.engine)
 
     def deployed(self) -> list[Deployed]:

@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import HOST
 from sparkctl.planning import order
 from sparkctl.planning.devices import Devices

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import foreign_bytes, together

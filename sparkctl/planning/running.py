@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_gib
 from sparkctl.memory.pool import HOST
 

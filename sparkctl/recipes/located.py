@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.recipes import layers
 from sparkctl.recipes.host import version
 from sparkctl.recipes.minimal.completed import with_default
 from sparkctl.recipes.service import Source
-from sparkctl.recipes.stack import Member, refuse_unservable, restarted_by_docker
+from sparkctl.recipes.stack_parts.member import Member, refuse_unservable, restarted_by_docker
 from sparkctl.world.labels import LaidOver
 from sparkctl.world.partial_folder import refuse_partial
 

@@ -321,7 +321,7 @@ class Recipe(Declaration, title="sparkctl recipe"):
     @property
     def backends(self) -> dict[str, str]:
         """The kernel backends that are chosen, by what they are for: moe, linear, attention."""
-        return self.backend.model_dump(exclude_none=True)
+        return {name: backend for name, backend in self.backend if backend is not None}
 
     @model_validator(mode="after")
     def _agreement(self) -> Recipe:

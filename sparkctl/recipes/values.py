@@ -10,6 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from sparkctl.base.declarations import Finding, wrong
 from sparkctl.base.shown import looks_secret
+from sparkctl.base.start.regex import regex
 from sparkctl.vllm.flags import AUTO
 
 if TYPE_CHECKING:
@@ -41,30 +42,30 @@ OWNED_FLAGS: Final = {
 SECRET_FLAGS: Final = {"api-key": "VLLM_API_KEY", "hf-token": "HF_TOKEN"}
 """Flags that would show a secret in every list of processes, and the variable that does not."""
 
-_SECRETS: Final = re.compile(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
-_SECRETS_IN_LINE: Final = re.compile(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
-_UPPER: Final = re.compile(r"\b[A-Z_][A-Z0-9_]+\b")
+_SECRETS: Final = regex(r"^[ \t]*secrets[ \t]*:(.*(?:\n(?:[ \t-].*)?)*)", re.MULTILINE)
+_SECRETS_IN_LINE: Final = regex(r"[{,][ \t\n]*secrets[ \t]*:[ \t\n]*\[([^\]]*)")
+_UPPER: Final = regex(r"\b[A-Z_][A-Z0-9_]+\b")
 
 # docs.docker.com/reference/cli/docker/image/tag: a host with a port, lower-case path components, a tag, a digest.
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE: Final = re.compile(
+_IMAGE: Final = regex(
     rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_COMPONENT}(?:/{_COMPONENT})*(?::\w[\w.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?",
     re.ASCII,
 )
-_REPOSITORY: Final = re.compile(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
-_ARGUMENT: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[A-Za-z0-9_+-]+)*")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
-_GPUS: Final = re.compile(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
-_ULIMIT: Final = re.compile(r"-?\d+(?::-?\d+)?")
-_DEVICE: Final = re.compile(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
-_CAPABILITY: Final = re.compile(r"(?:CAP_)?[A-Z][A-Z_]*")
+_REPOSITORY: Final = regex(r"(?:[A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", re.ASCII)
+_ARGUMENT: Final = regex(r"[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[A-Za-z0-9_+-]+)*")
+_VARIABLE: Final = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET: Final = regex(r"[A-Z_][A-Z0-9_]*")
+_GPUS: Final = regex(r"all|none|cdi:[^\s,]+|[A-Za-z0-9-]+(?:,[A-Za-z0-9-]+)*")
+_ULIMIT: Final = regex(r"-?\d+(?::-?\d+)?")
+_DEVICE: Final = regex(r"/[^\s:]+(?::/[^\s:]+)?(?::[rwm]{1,3})?")
+_CAPABILITY: Final = regex(r"(?:CAP_)?[A-Z][A-Z_]*")
 _MODES: Final = {"", "ro", "rw"}
 _SIZES_OF_ITEMS: Final = ("count", "num_frames", "width", "height", "length")
 """What ``--limit-mm-per-prompt`` says of an input (vLLM 0.32.0 config/multimodal.py, ``DummyOptions``)."""
 _MOST_ITEMS: Final = 999
 """Its own count, where a map has none (the same place)."""
-_ACCEPTANCE: Final = re.compile(r"overall|position-\d+")
+_ACCEPTANCE: Final = regex(r"overall|position-\d+")
 
 _OWN_DRAFTS: Final = {"ngram", "ngram_gpu", "suffix"}
 """Methods that draft without a model (vLLM 0.32.0 config/speculative.py)."""

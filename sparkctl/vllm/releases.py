@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
 from sparkctl.memory.items import When, bound, middle
 from sparkctl.vllm.kinds import ServerKind

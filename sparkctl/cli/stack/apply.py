@@ -11,7 +11,7 @@ from sparkctl.cli.memory import fitting
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack.applying import row, tell, tell_dry
 from sparkctl.operations.stack.apply import ApplyOptions, carried_out, prepared
-from sparkctl.operations.stack.over_hosts.plan import for_hosts
+from sparkctl.operations.stack.over_hosts.asked import for_hosts
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session

@@ -10,7 +10,7 @@ from sparkctl.base.lazy import LazyModule
 from sparkctl.cli.options import as_json, known_stacks
 from sparkctl.cli.stack.diff_lines import lines, row, summary
 from sparkctl.operations.stack.diff import diff
-from sparkctl.operations.stack.over_hosts.plan import for_hosts
+from sparkctl.operations.stack.over_hosts.asked import for_hosts
 
 if TYPE_CHECKING:
     from sparkctl.cli.session import Session

@@ -7,7 +7,9 @@ another's class has its row.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from sparkctl.base.start.named_tuple import NamedTuple
 
 
 class Family(NamedTuple):

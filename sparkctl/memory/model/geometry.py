@@ -7,8 +7,9 @@ little.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.model.architectures import LayerReading, read
 from sparkctl.memory.model.config_keys import MAX_LAYERS, MAX_NUMBER, Keys, wrong
 from sparkctl.memory.model.defaults import IDENTITY, KNOWN, SAME

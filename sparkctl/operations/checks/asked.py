@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.checks.check import modalities
 from sparkctl.recipes.sizing import memory_key
 from sparkctl.recipes.sizing.memory_settings import open_inputs

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import named_file
 from sparkctl.base.errors import InputError, Problem, ProblemsError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.files import job_lint, reach, sheets
 from sparkctl.operations.files.gateway_names import of_gateway
 from sparkctl.operations.hosts.listed import undeclared
@@ -15,7 +16,7 @@ from sparkctl.recipes.host import version
 from sparkctl.recipes.hosts.placing import wrong_ranks
 from sparkctl.recipes.located import absent
 from sparkctl.recipes.mods import misfits
-from sparkctl.recipes.stack import refuse_unservable, restarted_by_docker
+from sparkctl.recipes.stack_parts.member import refuse_unservable, restarted_by_docker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.reading import Loader
     from sparkctl.recipes.recipe import Recipe, Serve
-    from sparkctl.recipes.stack import LoadedStack, Member
+    from sparkctl.recipes.stack import LoadedStack
+    from sparkctl.recipes.stack_parts.member import Member
 
 
 _OF_JOBS: Final = (job_lint.JOB, job_lint.SCRIPT, job_lint.SUITE)

@@ -9,7 +9,7 @@ from sparkctl.operations.hosts import listed
 from sparkctl.planning.gateway.desk.events import FarSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.acting.resolved import ReadyStack
@@ -30,12 +30,12 @@ class OtherHosts:
         self._world = world
         self._told, self._watched = told, watched
         self._hosts: far_hosts.FarHosts | None = None
-        self._recipes: Mapping[str, str] = {}
+        self._generation: KeptGeneration | None = None
         self._queue = 0
 
     def begin(self, generation: KeptGeneration, queue: int) -> None:
         """Look at the hosts that are declared now; ``queue`` is how many requests wait for a service at most."""
-        self._recipes, self._queue = {one.name: one.recipe for one in generation.services}, queue
+        self._generation, self._queue = generation, queue
         if self._hosts is None and listed.there(self._world):
             self._hosts = far_hosts.FarHosts(self._world, self._told, self._watched)
         if self._hosts is not None:
@@ -48,7 +48,9 @@ class OtherHosts:
 
     def joined(self, ready: ReadyStack) -> ReadyStack:
         """Return what is served, with the services of other hosts."""
-        return ready if self._hosts is None else self._hosts.joined(ready, self._recipes, self._queue)
+        if self._hosts is None or self._generation is None:
+            return ready
+        return self._hosts.joined(ready, self._generation, self._queue)
 
     def seen(self, host: str) -> FarSeen:
         """Return what the desk is told of the services of a host that was just looked at."""

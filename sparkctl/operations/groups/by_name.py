@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.reached import ConnectedHost, Reach
     from sparkctl.operations.memory.fitting import AskedSet
+    from sparkctl.planning.groups.members import GroupNow
     from sparkctl.recipes.service import Service
 
 
@@ -43,6 +44,12 @@ def up(
     """
     with connected(world, hosts, reach=reach) as found:
         return start_group(world, found, asked, download=download)
+
+
+def hosts_of(world: World, name: str) -> tuple[str, ...]:
+    """Return the hosts of a group that this operator has started, () where there is none of this name."""
+    group = keeping.kept(world).get(name) if listed(world).hosts else None
+    return () if group is None else group.hosts
 
 
 def rendered(world: World, hosts: Sequence[str], asked: AskedSet, *, reach: Reach = by_ssh) -> list[Service]:
@@ -120,6 +127,20 @@ def _on_hosts(world: World, names: Sequence[str], reach: Reach) -> dict[str, Kep
 
     answers = asked_all(world, listed(world).hosts, look, reach=reach)
     return {group.name: group for answer in answers for group in answer.answer or ()}
+
+
+def look(world: World, group: KeptGroup, *, reach: Reach = by_ssh) -> GroupNow:
+    """Return how a group is, by a look at all its hosts; one that is not reached is said in that.
+
+    Raises:
+        InputError: one of its hosts is not declared any more.
+    """
+    found, errors = reached_of(world, declared_of(world, group.hosts), reach=reach)
+    try:
+        return judge(group.hosts, [*seen.look(list(found.values()), group.name), *map(seen.away, errors)])
+    finally:
+        for host in found.values():
+            host.close()
 
 
 # --- ended, started again --------------------------------------------------------------------------------------------

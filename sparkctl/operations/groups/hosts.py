@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, SparkctlError
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.everywhere import AT_ONCE, HostAnswer, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.hosts.reached import ONE_S, by_ssh, world_of
@@ -40,6 +41,13 @@ class GroupHost(NamedTuple):
         """Whether it has an RDMA device, and the files by which a process reaches it."""
         there = self.facts is not None and bool(self.facts.rdma)
         return there and self.world.ports.models.file_problem(Path(RDMA)) is None
+
+    @property
+    def doubt(self) -> str:
+        """Why its ranks would use TCP where it has an RDMA device, "" where they do not."""
+        if self.facts is None or not self.facts.rdma or self.rdma:
+            return ""
+        return f"{self.name} has {self.facts.rdma[0].name} and no {RDMA}: NCCL uses TCP there, without a word"
 
     def close(self) -> None:
         """End the connection."""

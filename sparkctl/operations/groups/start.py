@@ -15,10 +15,10 @@ from sparkctl.operations.changes import controller
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.hands import all_locked, hands_of
 from sparkctl.operations.groups.hosts import refuse_unreached
-from sparkctl.operations.groups.proof import StartedRank
 from sparkctl.operations.groups.ranks import as_ranks, named, port_of, services_of
 from sparkctl.operations.groups.same import refuse_different
 from sparkctl.operations.groups.wait import ended, proved
+from sparkctl.operations.groups.waiting.proof import StartedRank
 from sparkctl.operations.guard.said import refuse_closed
 from sparkctl.operations.memory.lacking import refuse_misread
 from sparkctl.operations.memory.obstacles import refuse_taken
@@ -65,8 +65,8 @@ def start_group(world: World, hosts: Sequence[GroupHost], asked: AskedSet, *, do
     ranks = [one._replace(service=one.planner.expected([one.service])[0]) for one in ranks]
     for one in ranks:
         controller(one.host.world, [one.service]).put_right(but=[name])
-    refuse_different(hosts, services)
-    for line in refuse_misread([services[0]]):
+    refuse_different(hosts, asked, services)
+    for line in (*refuse_misread([services[0]]), *filter(None, [host.doubt for host in hosts])):
         world.report.warn(line)
     with ExitStack() as work:
         started = _begun(world, ranks, asked, work)
@@ -87,7 +87,7 @@ def _begun(world: World, ranks: Sequence[RankHands], asked: AskedSet, work: Exit
         now = judge([host.name for host in hosts], seen.look(hosts, name))
     for one in ranks:
         prepare.prepare(one.host.world.ports, one.host.world.report, [one.service], taken=[name])
-    refuse_different(hosts, [one.service for one in ranks])  # images that came just now among it
+    refuse_different(hosts, asked, [one.service for one in ranks])  # images that came just now among it
     if now.kind is not GroupKind.GONE:
         whole = now.kind is GroupKind.WHOLE
         world.report.say(f"{name}: {'stops' if whole else 'ends what is left of'} the group: {now.words}")

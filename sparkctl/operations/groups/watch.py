@@ -11,17 +11,17 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sparkctl.base.errors import EngineError, NotReadyError, SparkctlError
+from sparkctl.base.errors import DoesNotFitError, EngineError, NotReadyError, SparkctlError
 from sparkctl.operations.agent.acting import cause_of
 from sparkctl.operations.agent.work import ThreadWork
 from sparkctl.operations.groups import kept, seen
 from sparkctl.operations.groups.again import start_again
-from sparkctl.operations.groups.causes import RankLog, explained
 from sparkctl.operations.groups.hosts import declared_of, reached_of
 from sparkctl.operations.groups.wait import ended
+from sparkctl.operations.groups.waiting.causes import RankLog, explained
 from sparkctl.operations.hosts.reached import ASKED_S, by_ssh
 from sparkctl.planning.agent.past import PastFailure, ServicePast
-from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed
+from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, decide, failed, waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +153,9 @@ class WatchedGroup:
     def _start(self, hosts: list[GroupHost]) -> None:
         try:
             start_again(self._world, hosts, self._group.name, grace_s=GRACE_S, keep=True)
+        except DoesNotFitError as error:
+            self._past = waits(self._past, self._world.clock.monotonic())
+            self._world.report.warn(error.message)
         except NotReadyError as error:
             seen.stop(hosts, self._group.name, grace_s=GRACE_S)
             self._fail(cause_of(error.message), error.message, ready=False)

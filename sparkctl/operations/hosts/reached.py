@@ -88,7 +88,7 @@ def world_of(world: World, name: str, declared: DeclaredHost, reached: Connected
     state = (Path(given) if given.startswith("/") else home / ".local/state") / "sparkctl"
     system = reached.models.file_problem(Path(places.SYSTEM)) is None
     run = Path(places.run_folder(facts.environ, str(state), facts.uid, system=system))
-    operator = Operator(home, world.operator.config, state, hub_cache(facts.environ, home), run)
+    operator = Operator(home, world.operator.config, state, hub_cache(facts.environ, home), run, world.operator.state)
     if declared.models is not None:
         operator = operator._replace(hub_cache=operator.expand(declared.models))
     found = World(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations.hosts.everywhere import asked, refuse_twice
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.operations.hosts.reached import by_ssh

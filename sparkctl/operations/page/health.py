@@ -143,8 +143,8 @@ _RULES: Final[tuple[Callable[[BoxView], HealthSentence | None], ...]] = (
     _applying,
     _not_read,
     _guard_missing,
-    _host_silent,
     _going,
+    _host_silent,
     _as_it_should,
 )
 """The worst first; the last always answers."""

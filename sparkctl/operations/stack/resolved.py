@@ -8,12 +8,13 @@ import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import sparkctl
 from sparkctl.base.errors import InputError
 from sparkctl.base.lazy import LazyModule
 from sparkctl.base.real_path import real
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.yaml_nodes import text_of
 from sparkctl.operations import secrets
 from sparkctl.operations.memory.fitting import AskedSet
@@ -163,6 +164,7 @@ def kept(
         floor_bytes=host.guard.floor,
         routes=declared_routes(stack.loaded),
         gateway=declared_gateway(stack.loaded, world.operator),
+        elsewhere=tuple(_declared(name, one) for name, one in stack.loaded.elsewhere.items()),
     )
 
 

@@ -10,8 +10,9 @@ checks) always.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.labels import LABEL_KEPT, LABEL_PROCESS, LABEL_SERVICE, LABEL_TRIAL
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+
+from sparkctl.base.start.named_tuple import NamedTuple
 
 
 class SeenState(StrEnum):

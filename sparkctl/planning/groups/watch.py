@@ -26,6 +26,10 @@ USUAL: Final = Restarts(first_s=10.0, most_s=300.0, attempts=3, within_s=1800.0)
 """As a stack has them where it says nothing."""
 
 
+ROOM_S: Final = 30.0
+"""After so long it is tried again where a host had no room for a rank: a choice."""
+
+
 class GroupAction(StrEnum):
     """What is done about a group. ``STOP`` leaves its containers, with their logs; ``END`` removes them."""
 
@@ -108,6 +112,11 @@ def _stopped(seen: GroupSeen, group: GroupNow, past: GroupPast, bounds: Restarts
 def failed(past: GroupPast, bounds: Restarts, failure: PastFailure, jitter: float) -> GroupPast:
     """Return what is kept of a group after one of its ranks ended, or a start of it was in vain."""
     return replace(past, record=restarts.failed(past.record, bounds, failure, jitter))
+
+
+def waits(past: GroupPast, now: float) -> GroupPast:
+    """Return what is kept of a group for which there was no room: that is no failure, and no start of the hour."""
+    return replace(past, record=replace(past.record, due_at=now + ROOM_S), starts=past.starts[:-1])
 
 
 def _whole(past: GroupPast, now: float) -> GroupPast:

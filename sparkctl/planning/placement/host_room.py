@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.memory.pool import HOST
 from sparkctl.planning.admission import admit
 from sparkctl.planning.running import ended

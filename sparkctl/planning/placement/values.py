@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import format_gib
 
 if TYPE_CHECKING:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.document import Node
 from sparkctl.base.errors import InputError, Place
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.validation import validate
 from sparkctl.memory.beside.classified import COUNTED, UNCOUNTED, UNCOUNTED_VARIABLES
 from sparkctl.memory.footprint import KV_CACHE, WEIGHTS
@@ -103,7 +104,7 @@ def _of_fraction(service: Service) -> Costs:
 
 
 def _halved(service: Service, path: KeyPath) -> Costs:
-    value = service.recipe.limits.model_dump(by_alias=True)[str(path[1])]
+    value = getattr(service.recipe.limits, str(path[1]).replace("-", "_"))
     half = value // 2
     if half == 0:
         return Costs(untold="one is the least")

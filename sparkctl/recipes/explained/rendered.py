@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.command.spelling import spelled
 from sparkctl.vllm.known.planned import FALSE, STATES, TRUE, WINDOWS, PlannedServer
 from sparkctl.world.docker_run import grammar

@@ -6,20 +6,24 @@ has the HTTP server (vLLM 0.32.0 arg_utils.py, cli/serve.py; the flags are there
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.lazy import LazyModule
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import GIB
-from sparkctl.recipes.hosts.declared import Fabric
 from sparkctl.world.labels import GroupRank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sparkctl.recipes.hosts.declared import DeclaredHost
+    from sparkctl.recipes.hosts import declared
+    from sparkctl.recipes.hosts.declared import DeclaredHost, Fabric
     from sparkctl.recipes.recipe import ContainerOptions, Recipe
+else:
+    declared = LazyModule("sparkctl.recipes.hosts.declared")
 
 FIRST_PORT: Final = 29501
 """Where ranks meet on the head (vLLM's default, 0.32.0 arg_utils.py); further groups take the next ports."""
@@ -83,8 +87,8 @@ def as_recorded(group: GroupRank, env: Mapping[str, str], options: Mapping[str, 
         return None
     devices = tuple(filter(None, env.get(_DEVICES, "").split(",")))
     try:
-        here = Fabric(address=own, interface=interface, hca=devices)
-        head = Fabric(address=group.head, interface=interface)
+        here = declared.Fabric(address=own, interface=interface, hca=devices)
+        head = declared.Fabric(address=group.head, interface=interface)
     except ValidationError:
         return None
     rdma = any(RDMA in value for value in options.values())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.errors import Place, Problem
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

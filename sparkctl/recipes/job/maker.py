@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base import document
 from sparkctl.base.errors import InputError
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from sparkctl.base.document import Document

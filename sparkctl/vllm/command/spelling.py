@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm import flags
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.vllm.data import data_files
 
 if TYPE_CHECKING:

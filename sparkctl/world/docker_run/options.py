@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.world.docker_run import resources, values
 
 if TYPE_CHECKING:
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Option(Generic[T]):
+class Option(NamedTuple, Generic[T]):
     """How one option and one field of ContainerSpec say each other.
 
     ``field`` "" is for what concerns the command line and not the container; ``health.x`` is a field of the field.

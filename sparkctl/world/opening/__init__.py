@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base.lazy import LazyModule
+from sparkctl.base.start.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,6 +113,8 @@ class Doors(NamedTuple):
     manager: Callable[[], ServiceManager] = _manager
     door: DoorOpener = _door
     copies: Callable[[], Copies] = _copies
+    own_files: Callable[[], Files] | None = None
+    """The files of this machine where ``files`` are another's; None: they are the same."""
 
 
 def doors(engine: str, state: Path, tell: Callable[[str], None], *, bars: bool) -> Doors:

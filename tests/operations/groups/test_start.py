@@ -9,9 +9,15 @@ import pytest
 from sparkctl.base.errors import DoesNotFitError, EngineError, InputError, NotReadyError, WaitInterruptedError
 from sparkctl.base.units import GIB
 from sparkctl.operations.groups import by_name
+from sparkctl.operations.groups.hosts import connected
 from sparkctl.operations.groups.kept import KeptGroup, kept
+from sparkctl.operations.groups.logs import logs_of
+from sparkctl.operations.groups.shown import doubts, elsewhere, rank_words
+from sparkctl.operations.hosts.services import everywhere
 from sparkctl.world import labels
-from tests.support.fake_engine import dies
+from sparkctl.world.labels import ServiceLabels
+from tests.support.fake_engine import READY_LOG, dies
+from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
 from tests.support.two_sparks import KilledEngine, KilledError, Life, TwoSparks, two_sparks
 
@@ -207,3 +213,62 @@ def test_a_kill_at_any_effect_leaves_nothing_after_the_next_command(
     assert two.containers == {}, left
     two.up()
     assert two.containers == {"a": "running", "b": "running"}
+
+
+def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:
+    two.b.engine.prints["pair"] = ["INFO 11-30 23:58:03 [a.py:1] worker"]
+    two.up()
+    group = KeptGroup("pair", ("a", "b"))
+    lines = logs_of(two.world, group, reach=two.reach)
+    assert lines == [*(f"0| {line}" for line in READY_LOG), "1| INFO 11-30 23:58:03 [a.py:1] worker"]
+    assert logs_of(two.world, group, rank=1, reach=two.reach) == ["INFO 11-30 23:58:03 [a.py:1] worker"]
+    with pytest.raises(InputError, match="pair has no rank 2: its ranks are 0 to 1"):
+        logs_of(two.world, group, rank=2, reach=two.reach)
+
+
+def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> None:
+    two.up()
+    answers = everywhere(two.world, reach=two.reach)
+    assert doubts(two.world, answers) == []
+    records = [one.answer.services[0].record for one in answers if one.answer is not None]
+    assert [rank_words(record, "ready") for record in records] == [["rank 0 of a,b", "ready"], ["rank 1 of a,b"]]
+    assert rank_words(ServiceLabels(), "ready") == ["ready"]
+    worker = two.b.engine.container("pair")
+    assert worker is not None
+    two.b.engine.there[worker.id] = worker._replace(state="exited", exit_code=1)
+    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    assert line.startswith("pair is half a group: rank 0 on a runs; rank 1 on b exited with code 1")
+    assert "sparkctl up pair --hosts a,b starts it as one" in line
+    del two.reach.there["spark-b"]
+    (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
+    assert "not all is known: rank 0 on a runs; b is not reached" in line
+    assert [group.name for group in elsewhere(two.world)] == ["pair"]
+
+
+def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -> None:
+    for digit, spark in (("1", two.a), ("2", two.b)):
+        spark.engine.digests[IMAGE] = (f"{IMAGE}@sha256:{digit * 64}",)
+        spark.engine.images[IMAGE] = {"/a": digit.encode()}
+    with pytest.raises(InputError, match=r"pair is not the same on its hosts:\n  pair: image: .* on b, .* on a"):
+        two.up()
+    assert two.containers == {}
+
+
+def test_a_group_does_not_start_with_another_cache_on_one_rank(two: TwoSparks) -> None:
+    two.up()
+    head, worker = specs(two)
+    sizes = [spec.command[spec.command.index("--kv-cache-memory-bytes") + 1] for spec in (head, worker)]
+    assert sizes[0] == sizes[1]
+
+
+def test_its_name_alone_means_the_hosts_that_it_was_started_on(two: TwoSparks) -> None:
+    assert by_name.hosts_of(two.world, "pair") == ()
+    two.up()
+    assert by_name.hosts_of(two.world, "pair") == ("a", "b")
+
+
+def test_an_rdma_device_that_no_process_reaches_is_said(two: TwoSparks) -> None:
+    with connected(two.world, ("a", "b"), reach=two.reach) as hosts:
+        assert [host.doubt for host in hosts] == ["", ""]
+        two.b.models.files.clear()
+        assert hosts[1].doubt == "b has roceP2p1s0f0 and no /dev/infiniband: NCCL uses TCP there, without a word"

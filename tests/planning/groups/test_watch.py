@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparkctl.planning.agent.past import PastFailure, ServicePast
 from sparkctl.planning.groups.members import SeenRank
-from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, GroupStep, decide, failed
+from sparkctl.planning.groups.watch import USUAL, GroupAction, GroupPast, GroupSeen, GroupStep, decide, failed, waits
 
 HOSTS = ("a", "b")
 HEAD = SeenRank("a", state="running", rank=0, hosts=HOSTS)
@@ -103,3 +103,11 @@ def test_a_group_is_never_started_while_a_rank_of_it_may_run(
         assert all(seen.reached and seen.state is not None and not seen.runs for seen in ranks)
     if worked_on:
         assert found.action is GroupAction.NOTHING
+
+
+def test_no_room_is_no_failure_and_is_asked_again_in_half_a_minute() -> None:
+    begun = step(STOPPED, DEAD)
+    past = waits(begun.past, 100.0)
+    assert past.starts == ()
+    assert step(STOPPED, DEAD, past=past, now=129.0).action is GroupAction.NOTHING
+    assert step(STOPPED, DEAD, past=past, now=130.0).action is GroupAction.START

@@ -15,19 +15,23 @@ from sparkctl.operations.page.view import NOT_YET, HostOnPage, TroubleOnPage
 from sparkctl.planning.box.declared import StartMode
 from sparkctl.planning.gateway.desk.events import FarSeen, StackDeclared
 from sparkctl.planning.gateway.desk.service import DeskDeclared, DeskState
-from sparkctl.planning.gateway.places.elsewhere import together
+from sparkctl.planning.gateway.names import NamedService
+from sparkctl.planning.gateway.places.elsewhere import DeclaredElsewhere, together, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sparkctl.operations.context import World
     from sparkctl.operations.gateway.far.looking import FarService
+    from sparkctl.planning.box.generation import KeptGeneration
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
     from sparkctl.world.opening import remote
 else:
     remote = LazyModule("sparkctl.world.opening.remote")
 
+ELSEWHERE: Final = "another host"
+"""In the place of a host's name, where it is not known which one is to have a service."""
 MOST: Final = 64
 """Hosts that are looked at, a choice: each has a thread and an ssh."""
 
@@ -46,6 +50,7 @@ class FarHosts:
         self._looks: dict[str, HostLook] = {}
         self._well_at: dict[str, float] = {}
         self._problem = ""
+        self._keys: set[str] = set()
         self._mine: MachineFacts | None = None
 
     def begin(self) -> None:
@@ -106,11 +111,19 @@ class FarHosts:
             if found.problem is not None and before is not None:
                 found = found._replace(services=tuple(_gone(one, found.problem) for one in before.services))
             self._looks[found.host] = found
+            self._hide(found)
             if found.problem is None:
                 self._well_at[found.host] = self._world.clock.monotonic()
         if found.problem is not None and (before is None or before.problem != found.problem):
             self._world.report.warn(f"host {found.host}: {found.problem.words}")
         self._told(found.host)
+
+    def _hide(self, found: HostLook) -> None:
+        """Let the keys of its servers be shown nowhere."""
+        new = {one.server.key for one in found.services if one.server is not None and one.server.key} - self._keys
+        if new:
+            self._world.boundary.know(new)
+            self._keys |= new
 
     @property
     def looks(self) -> Mapping[str, HostLook]:
@@ -135,28 +148,30 @@ class FarHosts:
         """Return what the desk is told of the services of a host that was just looked at."""
         return FarSeen(tuple(one.seen for one in self._services() if one.named.host == host))
 
-    def joined(self, ready: ReadyStack, recipes: Mapping[str, str], queue: int) -> ReadyStack:
-        """Return what is served with the services of other hosts; ``recipes`` are those of the services here.
+    def joined(self, ready: ReadyStack, generation: KeptGeneration, queue: int) -> ReadyStack:
+        """Return what is served with the services of other hosts, beside a generation of this one.
 
         ``queue`` is how many requests wait for each at most.
         """
         found = self._services()
         served = ready.served
-        names = together(served.names, recipes, [one.named for one in found])
+        said = elsewhere(generation)
+        names = together(served.names, [one.named for one in found], said)
         servers = {one.named.service: one.server for one in found if one.server is not None}
-        declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found)))
+        always = {one.name for one in generation.elsewhere if one.start is StartMode.ALWAYS}
+        absent = [_unseen(name, generation.stack if name in always else "") for name in unseen(names, said)]
+        declared = StackDeclared((*ready.declared.services, *(_declared(one, queue) for one in found), *absent))
         return ReadyStack(replace(served, names=names, servers={**served.servers, **servers}), declared)
 
     def on_page(self) -> tuple[HostOnPage, ...]:
         """Return the hosts as the page shows them; one that is this machine is not among them."""
         looks, now = self.looks, self._world.clock.monotonic()
         found = []
-        for name in list(self._watches):
-            one = looks.get(name)
+        for name, watch in list(self._watches.items()):
+            one, box = looks.get(name), watch.box
             if one is None:
                 found.append(HostOnPage(name, NOT_YET))
             elif not one.here:
-                box = one.box
                 well_at = self._well_at.get(name)
                 silent_s = None if one.problem is None or well_at is None else now - well_at
                 shown = HostOnPage(name, one.problem, silent_s=silent_s)
@@ -166,6 +181,24 @@ class FarHosts:
                     )
                 found.append(shown)
         return tuple(found)
+
+
+def elsewhere(generation: KeptGeneration) -> DeclaredElsewhere:
+    """Return what a generation says that is about more than one host."""
+    recipes = {one.name: one.recipe for one in generation.services}
+    services = tuple(
+        NamedService(one.name, (), one.names, defaults=one.defaults, force=one.force) for one in generation.elsewhere
+    )
+    return DeclaredElsewhere(recipes, services, generation.routes)
+
+
+def _unseen(name: str, stack: str) -> DeskDeclared:
+    """Return what the desk is told of a service that a stack declares on a host that has not got it.
+
+    ``stack`` is what starts it, "" where that starts it on no host: a request here starts nothing there.
+    """
+    command = f"sparkctl apply {stack}" if stack else f"sparkctl --host HOST up {name}"
+    return DeskDeclared(name, StartMode.MANUAL, command=command, host=ELSEWHERE)
 
 
 def _declared(one: FarService, queue: int) -> DeskDeclared:

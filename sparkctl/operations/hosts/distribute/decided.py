@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sparkctl.base.errors import InputError
+from sparkctl.base.errors import EngineError, InputError
 from sparkctl.base.units import GIB, format_bytes
 from sparkctl.operations.hosts.same import of_two
 from sparkctl.world.host import INCOMPLETE
@@ -62,6 +62,22 @@ class FileCopy(NamedTuple):
     def bytes(self) -> int:
         """How many bytes have to come."""
         return max(0, self.file.bytes - self.arrived) if self.missing else 0
+
+
+def refuse_outside(host: str, folder: Path, files: Sequence[StoredFile]) -> None:
+    """Refuse names with which a host that is not what it was would have files written elsewhere on another one.
+
+    Raises:
+        EngineError: with the name.
+    """
+    for name in (folder.name, *(one for file in files for one in (file.name, file.blob or "blob"))):
+        parts = PurePosixPath(name).parts
+        odd = not parts or name.startswith("/") or ".." in parts or "\0" in name
+        if odd or not PurePosixPath(name).name:
+            raise EngineError(f"{host} says that its model has a file {name!r}, which is no name of one")
+    for file in files:
+        if len(PurePosixPath(file.blob).parts) > 1:
+            raise EngineError(f"{host} says that its cache has a blob {file.blob!r}, which is no name of one")
 
 
 def file_copies(files: Sequence[StoredFile], place: ModelPlace, sizes: Mapping[Path, int | None]) -> list[FileCopy]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from sparkctl.base.errors import CheckError, EngineError, InputError, SparkctlError
 from sparkctl.base.units import format_bytes
@@ -23,7 +23,6 @@ from sparkctl.operations.hosts.same import IMAGE, of_two
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.distribute.images import ImageCopy
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from sparkctl.recipes.hosts.declared import DeclaredHost
     from sparkctl.world.host import MachineFacts
 
+T = TypeVar("T")
 WAIT_S: Final = 24 * 3600.0
 """For so long a copy waits for another one to the same host: a choice, above what any model takes."""
 NOTHING: Final = "there"
@@ -93,25 +93,31 @@ def distribute(
     """
     hosts, targets = _wanted(world, asked)
     with connected(world, hosts, reach=reach, here=here) as (there, lost), ExitStack() as locked:
+        for name in sorted(set(targets) & there.keys()) if not dry_run else ():
+            _attempted(lost, name, partial(_lock, locked, world, there[name]))
+        looked = _looked({name: one for name, one in there.items() if name not in lost}, asked, lost)
         if asked.source in lost:
             raise lost[asked.source]
-        failed = {name: error for name, error in lost.items() if name in targets}
+        failed = {name: lost[name] for name in targets if name in lost}
         for name in lost.keys() - failed.keys():
             world.report.warn(lost[name].message)
-        targets = [name for name in targets if name in there]
-        if not dry_run:
-            for name in sorted(targets):
-                locked.enter_context(_locked(world, there[name]))
-        looked = _looked(there, asked)
         brought: list[Brought] = []
         for name in targets:
-            try:
-                brought += _to_host(world, looked, asked, targets, name, dry_run=dry_run)
-            except SparkctlError as error:
-                failed[name] = error
+            if name not in failed:
+                bring = partial(_to_host, world, looked, asked, targets, name, dry_run=dry_run)
+                brought += _attempted(failed, name, bring) or []
     if failed:
         raise _joined(failed)
     return brought
+
+
+def _attempted(failed: dict[str, SparkctlError], name: str, act: Callable[[], T]) -> T | None:
+    """Return what an act for a host gives; what it raises is kept under the host's name."""
+    try:
+        return act()
+    except SparkctlError as error:
+        failed[name] = error
+        return None
 
 
 def _wanted(world: World, asked: WantedCopies) -> tuple[Mapping[str, DeclaredHost], list[str]]:
@@ -132,29 +138,38 @@ def _wanted(world: World, asked: WantedCopies) -> tuple[Mapping[str, DeclaredHos
     return hosts, targets
 
 
-def _locked(world: World, target: There) -> AbstractContextManager[None]:
-    """Return the lock of copies to a host: two commands that bring it something come one after the other."""
+def _lock(locked: ExitStack, world: World, target: There) -> None:
+    """Take the lock of copies to a host: two commands that bring it something come one after the other."""
     identity = target.world.engine.info().id
 
     def waiting(who: str) -> None:
         world.report.say(f"{target.name}: waiting for {who}, who copies to it")
 
-    return target.world.ports.locks.hold(f"copies {identity}", waiting=waiting, longest_s=WAIT_S)
+    held = target.world.ports.locks.hold(f"copies {identity}", waiting=waiting, longest_s=WAIT_S)
+    locked.enter_context(held)
 
 
-def _looked(there: Mapping[str, There], asked: WantedCopies) -> _Looked:
-    """Ask all hosts at once what they have."""
+def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, SparkctlError]) -> _Looked:
+    """Ask all hosts at once what they have; why one does not say it is put with those that are ``lost``.
 
-    def one(name: str) -> tuple[list[Names], list[HostHolds]]:
+    Raises:
+        InputError: none of them could make anything of the names.
+    """
+
+    def one(name: str) -> tuple[list[Names], list[HostHolds]] | None:
         found = named(there[name].world, asked.names, asked.overrides)
         return found, [holds(there[name].world, name, each) for each in found]
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = dict(zip(there, pool.map(one, there), strict=True))
+        answers = list(pool.map(lambda name: _attempted(lost, name, partial(one, name)), there))
+    found = {name: answer for name, answer in zip(there, answers, strict=True) if answer is not None}
+    wrong = next((error for error in lost.values() if isinstance(error, InputError)), None)
+    if not found and wrong is not None:
+        raise wrong
     return _Looked(
-        there,
-        {name: answer[0] for name, answer in answers.items()},
-        {name: answer[1] for name, answer in answers.items()},
+        {name: there[name] for name in found},
+        {name: answer[0] for name, answer in found.items()},
+        {name: answer[1] for name, answer in found.items()},
     )
 
 
@@ -173,10 +188,7 @@ def _to_host(
             if what == IMAGE or source is None or source == target:
                 continue
             copy = _model_copy(looked, index, what, source, target)
-            if source not in ways:
-                ways[source] = models.way(copy.source, copy.target)
-                _tell_way(world, copy, ways[source])
-            found.append(_model(world, copy, ways[source], dry_run=dry_run))
+            found.append(_model(world, copy, partial(_way, world, copy, ways), dry_run=dry_run))
         if not dry_run:
             _prove(looked, asked, index, come_from, target)
     return found
@@ -221,25 +233,28 @@ def _model_copy(looked: _Looked, index: int, what: str, source: str, target: str
     return copy._replace(reference=models.reference(place, revision))
 
 
-def _tell_way(world: World, copy: ModelCopy, way: CopyWay) -> None:
-    """Tell why models do not go over the fabric, and what would let them."""
-    if way.to is None:
-        world.report.say(f"{copy.target.name}: models come from {copy.source.name} through this machine: {way.why}")
+def _way(world: World, copy: ModelCopy, known: dict[str, CopyWay]) -> CopyWay:
+    """Return how models go, which is tried once for each source; and tell why they do not go over the fabric."""
+    source = copy.source.name
+    if source not in known:
+        known[source] = way = models.way(copy.source, copy.target)
+        if way.to is None:
+            world.report.say(f"{copy.target.name}: models come from {source} through this machine: {way.why}")
+    return known[source]
 
 
-def _model(world: World, copy: ModelCopy, way: CopyWay, *, dry_run: bool) -> Brought:
+def _model(world: World, copy: ModelCopy, way: Callable[[], CopyWay], *, dry_run: bool) -> Brought:
     """Bring a model."""
     told = partial(Brought, copy.target.name, copy.service, copy.what, copy.repo, copy.source.name)
-    words = str(way) if copy.missing else NOTHING
     if dry_run:
-        return told(words, copy.bytes, copy.missing, copy.no_room)
+        return told(str(way()) if copy.missing else NOTHING, copy.bytes, copy.missing, copy.no_room)
     if copy.no_room is not None:
         raise EngineError(copy.no_room, hint="remove models that nobody uses there")
     if copy.missing:
         size = format_bytes(copy.bytes)
         world.report.say(f"{copy.target.name}: {copy.repo} from {copy.source.name}: {copy.missing} files, {size}")
     came = models.bring(world.report, copy, way)
-    return told(str(way) if came else NOTHING, came, copy.missing)
+    return told(NOTHING if came.by is None else str(came.by), came.bytes, came.files)
 
 
 def _prove(looked: _Looked, asked: WantedCopies, index: int, come_from: Mapping[str, str | None], target: str) -> None:

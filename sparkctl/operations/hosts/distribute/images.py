@@ -11,7 +11,7 @@ from sparkctl.operations.hosts.distribute import decided
 from sparkctl.operations.hosts.distribute.decided import LAST_BYTES
 from sparkctl.operations.hosts.same import same_image
 from sparkctl.operations.services import pulling
-from sparkctl.operations.stack.lock.behind import own_digests, repository
+from sparkctl.operations.stack.lock.behind import own_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,9 +81,8 @@ def looked(service: str, reference: str, source: There | None, target: There) ->
 
 def _name(reference: str) -> str:
     """Return an image's name without tag and digest, as it was written."""
-    plain = reference.partition("@")[0]
-    short = repository(reference)
-    return plain[: plain.rindex(short.rpartition("/")[2]) + len(short.rpartition("/")[2])]
+    head, slash, last = reference.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}"
 
 
 def bring(report: Report, copy: ImageCopy) -> int:

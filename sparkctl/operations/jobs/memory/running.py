@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
 from sparkctl.operations.deployed import Deployed, Looked
 from sparkctl.planning.running import job_in_plan

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from copy import copy
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import InputError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import deployed
 from sparkctl.operations.planner import planner
 from sparkctl.operations.stack.generations import Generations
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from sparkctl.recipes.layers import Override
     from sparkctl.recipes.located import Located
     from sparkctl.recipes.service import Service
-    from sparkctl.recipes.stack import LoadedStack, Member
+    from sparkctl.recipes.stack import LoadedStack
+    from sparkctl.recipes.stack_parts.member import Member
     from sparkctl.world.engine import Container
 
 

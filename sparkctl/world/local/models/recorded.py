@@ -12,10 +12,11 @@ import os
 import re
 import stat
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from sparkctl.base import regular_file
 from sparkctl.base.errors import InputError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.base.units import MIB
 from sparkctl.world.host import ModelFile, ModelRecord
 

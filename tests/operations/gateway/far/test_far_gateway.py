@@ -12,6 +12,8 @@ from sparkctl.base.errors import EngineError
 from sparkctl.operations.gateway.on_page import GatewayPage
 from sparkctl.operations.memory.fitting import AskedSet
 from sparkctl.operations.services.up import up
+from sparkctl.operations.stack.generations import Generations
+from sparkctl.planning.box.generation import APPLIED, GenerationEnd
 from sparkctl.planning.gateway.desk.service import DeskState
 from sparkctl.world.door_ports import AnswerWith
 from tests.support.fake_hosts import FACTS, FakeReach, FakeThere
@@ -115,9 +117,26 @@ def test_a_server_that_gives_nothing_is_followed_by_the_other_once_s25(bench: Be
     bench.until(lambda: not request.open)
     assert request.refused().code == "server_died"
     request.end("refused", 502)
-    bench.until(
-        lambda: any(f"after {names[0]}, which did not answer" in line for line in bench.report.said), ticks=False
-    )
+    bench.until(lambda: any(f"after {names[0]}, which failed" in line for line in bench.report.said), ticks=False)
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (503, True), (400, False), (200, False), (429, False)])
+def test_an_answer_that_says_that_the_server_failed_is_asked_for_elsewhere_once_s25(
+    bench: Beside, status: int, moved: bool
+) -> None:
+    request = bench.ask(E4B)
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    found = request.judged(status, {"error": {"message": "EngineCore encountered an issue"}})
+    assert (found is not None) == moved
+    if moved:
+        second = request.forwarded()
+        assert {first, second.answer_headers["x-sparkctl-model"]} == {E4B, FAR}
+        assert second.judge is None, "and is not asked for a third time"
+
+
+def test_what_is_asked_of_one_host_alone_is_judged_by_nobody(bench: Beside) -> None:
+    assert bench.ask(FAR).forwarded().judge is None
+    assert bench.ask(FP8).forwarded().judge is None
 
 
 def test_what_began_to_be_answered_is_never_asked_again(bench: Beside) -> None:
@@ -162,6 +181,47 @@ def test_a_service_elsewhere_alone_is_in_the_list_and_asked_by_its_name(tmp_path
     assert isinstance(found, AnswerWith)
     assert [row["id"] for row in found.document["data"]] == [E4B, FP8]  # type: ignore[attr-defined]
     assert bench.ask("gemma-4-26b-a4b-fp8").forwarded().answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    bench.close()
+
+
+def test_a_route_leads_to_another_host_and_its_equal_one_is_asked_before_its_second(bench: Beside) -> None:
+    bench.served(FP8)
+    request = bench.ask("auto")
+    first = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert request.judged(None, "closed the connection") is None, "the other host has the first one, too"
+    request = bench.ask("auto")
+    request.lost(unsent=False)
+    second = request.forwarded().answer_headers["x-sparkctl-model"]
+    assert {first, second} <= {E4B, FAR}
+    refused = request.judged(500, {"error": {"message": "it died"}})
+    assert refused is not None, "now the second of the route is asked"
+    assert (
+        bench.ask("auto", wishes={"x-sparkctl-route": "first"}).forwarded().answer_headers["x-sparkctl-route"]
+        == "first"
+    )
+
+
+def test_a_service_that_the_stack_has_elsewhere_is_known_by_its_names_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text(HOSTS)
+    host = there(tmp_path)
+    bench = Beside(
+        tmp_path, f"services:\n  {E4B}: {{recipe: {E4B}}}\ngateway: {{}}\n", reach=FakeReach({"spark-b": host})
+    )
+    generations = Generations(bench.spark.world(FakeReport()))
+    applied = generations.applied()
+    assert applied is not None
+    far = replace(applied.services[0].declared, name=FP8, names=("large",), force={"top_k": 5})
+    generations.end(GenerationEnd(generations.keep(replace(applied, number=0, elsewhere=(far,))).number, APPLIED, 2.0))
+    bench.up()
+    refused = bench.ask("large").refused()
+    assert (refused.status, refused.code) == (503, "not_running")
+    expected = f"{FP8} is not running: no host that answers has it; sparkctl apply box starts it"
+    assert refused.message == expected
+    up(host.spark.world(FakeReport()), AskedSet((FP8,)))
+    bench.settled("ready", f"{FP8}@b")
+    found = bench.ask("large").forwarded()
+    assert found.answer_headers["x-sparkctl-model"] == f"{FP8}@b"
+    assert json.loads(bytes(found.body or b""))["top_k"] == 5  # type: ignore[arg-type]
     bench.close()
 
 
@@ -220,6 +280,17 @@ def test_a_file_of_hosts_that_is_wrong_leaves_this_host_as_it_is(tmp_path: Path)
     assert bench.ask(E4B).forwarded().url == "http://127.0.0.1:8003"
     assert any("other hosts are left as they were known" in line for line in bench.report.warned)
     bench.close()
+
+
+def test_the_key_of_a_server_there_is_sent_to_it_and_shown_nowhere(bench: Beside) -> None:
+    engine = bench.host.spark.engine
+    (id_, one) = next(iter(engine.there.items()))
+    engine.there[id_] = one._replace(env=(*one.env, ("VLLM_API_KEY", "a-key-of-that-server")))
+    bench.look()
+    bench.until(lambda: bench.ask(FAR).forwarded().headers != {}, ticks=False)
+    assert bench.ask(FAR).forwarded().headers == {"Authorization": "Bearer a-key-of-that-server"}
+    assert bench.gateway.world.boundary.hidden("its key: a-key-of-that-server") == "its key: (hidden)"
+    assert "a-key-of-that-server" not in repr(bench.gateway.handler.stack)
 
 
 def test_nothing_of_another_host_is_stopped_by_this_gateway_s27(bench: Beside) -> None:

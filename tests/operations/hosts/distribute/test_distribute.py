@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sparkctl.base.errors import CheckError, EngineError, InputError
 from sparkctl.operations.hosts.distribute.connected import connected
+from sparkctl.operations.hosts.distribute.decided import refuse_outside
 from sparkctl.operations.hosts.distribute.distribute import WantedCopies
 from sparkctl.operations.hosts.distribute.models import CopyWay
 from sparkctl.operations.hosts.listed import hosts
 from sparkctl.world.engine import OfferedImage
+from sparkctl.world.host import StoredFile
 from sparkctl.world.opening.log_report import LogReport
 from tests.support.copy_bench import IMAGE, CopyBench, Otherwise, model_files, write_folder
 from tests.support.fake_hosts import FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sparkctl.operations.hosts.distribute.distribute import Brought
 
@@ -114,6 +116,15 @@ def test_all_other_hosts_are_served_and_one_that_is_down_costs_them_nothing(benc
         bench.distribute()
 
 
+def test_a_host_without_an_engine_costs_the_others_nothing_and_a_recipe_that_is_none_is_said(bench: CopyBench) -> None:
+    bench.engine("c").away = EngineError("the Docker Engine of c does not answer")
+    with pytest.raises(EngineError, match="the Docker Engine of c does not answer"):
+        bench.asked(WantedCopies(["tiny"]))
+    assert (bench.home("b") / "models/tiny/config.json").exists()
+    with pytest.raises(InputError, match="no recipe or stack 'nosuch'"):
+        bench.asked(WantedCopies(["nosuch"], (), "a", ["b"]))
+
+
 @pytest.mark.parametrize(
     ("source", "to", "said"),
     [("x", "b", "no host x"), ("a", "y", "no host y"), ("b", "b", "b is to give to itself")],
@@ -145,6 +156,25 @@ def test_models_go_over_the_fabric_where_the_source_gets_to_the_target_by_ssh(
     assert {one.way for one in bench.distribute() if one.what == "model"} == {"through this machine"}
     assert "b: models come from a through this machine: a cannot ssh to you@10.0.0.2: Permission denied" in caplog.text
     assert str(CopyWay(None)) == "through this machine"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        StoredFile("../../.ssh/authorized_keys", "/x", 1, 1),
+        StoredFile("/etc/passwd", "/x", 1, 1),
+        StoredFile("config.json", "/x", 1, 1, "../config.json"),
+        StoredFile("config.json", "/x", 1, 1, "a/b"),
+        StoredFile("", "/x", 1, 1),
+        StoredFile("a\0b", "/x", 1, 1),
+    ],
+)
+def test_a_host_that_names_files_outside_of_its_model_is_refused(file: StoredFile) -> None:
+    with pytest.raises(EngineError, match="a says that its"):
+        refuse_outside("a", Path("/models/tiny"), [file])
+    refuse_outside("a", Path("/models/tiny"), [StoredFile("sub/config.json", "/x", 1, 1, "abc")])
+    with pytest.raises(EngineError, match="a says that its"):
+        refuse_outside("a", Path("/hub/snapshots/.."), [])
 
 
 def test_connected_hosts_are_closed_and_two_names_of_one_machine_refused(bench: CopyBench) -> None:

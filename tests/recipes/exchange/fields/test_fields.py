@@ -182,6 +182,15 @@ def test_the_heads_command_of_a_group_is_a_recipe_for_several_hosts() -> None:
     assert "without Ray" in (told["--distributed-executor-backend"] or "")
 
 
+def test_what_shares_its_model_between_gpus_is_read_for_as_many_hosts_when_that_is_said() -> None:
+    text = f"docker run --gpus all {IMAGE} --model {REPO} -tp 2"
+    assert one(text, choices=Choices(nodes=2)).keys["nodes"] == 2
+    assert "nodes" not in one(text, choices=Choices(nodes=4)).keys
+    made = one(text)
+    assert "nodes" not in made.keys
+    assert any("--nodes 2 reads it for as many hosts" in note for note in made.notes)
+
+
 def test_ranks_that_share_a_cache_keep_to_it() -> None:
     made = usable(f"docker run --gpus all {IMAGE} --model {REPO} -tp 2 -dcp 2 --nnodes 2 --node-rank 0")
     assert made.keys["args"] == {"tensor-parallel-size": 2, "decode-context-parallel-size": 2}

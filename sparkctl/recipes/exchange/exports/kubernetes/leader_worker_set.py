@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sparkctl.base.errors import InputError
-from sparkctl.recipes.exchange.exports.pod import probes
+from sparkctl.recipes.exchange.exports.kubernetes.nodes import HOST_LABEL, affinity_of, spread_label
+from sparkctl.recipes.exchange.exports.kubernetes.pod import probes
 from sparkctl.recipes.exchange.yaml_text import noted
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 API: Final = "leaderworkerset.x-k8s.io/v1"
 LONGEST: Final = 50
 """Characters of its name: pods and StatefulSets add a number, and these a hash (labels have 63)."""
-HOST_LABEL: Final = "sparkctl.host"
-"""The label of a node that says which host of hosts.yaml it is."""
 _COMPONENT: Final = "app.kubernetes.io/component"
 _LEADER, _WORKER = "leader", "worker"
 _ADDRESS: Final = "LWS_LEADER_ADDRESS"
@@ -79,11 +78,15 @@ def _without(words: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 class RankPod(NamedTuple):
-    """What the pods of all ranks have: ``spec`` but for the container, ``container``, and the labels that find them."""
+    """What the pods of all ranks have: ``spec`` but for the container, the head's ``container``, labels that find them.
+
+    ``worker_resources`` are what a worker asks for: it has no server and no engine's core.
+    """
 
     spec: Mapping[str, object]
     container: Mapping[str, object]
     labels: Mapping[str, object]
+    worker_resources: object
 
 
 def group(service: ExportedService, pod: RankPod, place: int, replicas: object) -> Mapping[str, object]:
@@ -145,22 +148,13 @@ def about(service: ExportedService) -> Iterator[str]:
 
 def _template(service: ExportedService, part: str, port: int, pod: RankPod) -> Mapping[str, object]:
     """Return the pod's template of the leader, or of all workers."""
-    spec = {**pod.spec, "affinity": _affinity(service, part, pod.labels)}
     hosts = service.hosts[:1] if part == _LEADER else service.hosts[1:]
+    spec = {**pod.spec, "affinity": affinity_of(service, hosts, pod.labels)}
     if len(hosts) == 1:
         spec["nodeSelector"] = {HOST_LABEL: hosts[0].name}
-    spec["containers"] = [_container(service, part, port, pod.container)]
-    return {"metadata": {"labels": {**pod.labels, _COMPONENT: part}}, "spec": spec}
-
-
-def _affinity(service: ExportedService, part: str, labels: Mapping[str, object]) -> Mapping[str, object]:
-    apart = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
-    found: dict[str, object] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
-    names = [host.name for host in service.hosts[1:]]
-    if part == _WORKER and len(names) > 1:
-        terms = [{"matchExpressions": [{"key": HOST_LABEL, "operator": "In", "values": names}]}]
-        found["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-    return found
+    own = {} if part == _LEADER else {"resources": pod.worker_resources}
+    spec["containers"] = [_container(service, part, port, {**pod.container, **own})]
+    return {"metadata": {"labels": {**pod.labels, **spread_label(service), _COMPONENT: part}}, "spec": spec}
 
 
 def _container(service: ExportedService, part: str, port: int, container: Mapping[str, object]) -> Mapping[str, object]:

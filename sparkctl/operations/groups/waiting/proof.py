@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sparkctl.base.errors import EngineError, NotReadyError
+from sparkctl.base.start.named_tuple import NamedTuple
 from sparkctl.operations import secrets
-from sparkctl.operations.groups.causes import RankLog, explained
 from sparkctl.operations.groups.seen import of_container
+from sparkctl.operations.groups.waiting.causes import RankLog, explained
 from sparkctl.operations.start import prepare
 from sparkctl.planning.groups.meeting import Ranks
 from sparkctl.vllm import phases
