@@ -86,7 +86,7 @@ def prepared(world: World, stack: LoadedStack, options: ApplyOptions) -> Iterato
         unseen = tuple(one.name for one in found.hosts if one.seen is None)
         groups = StackGroups(world, found)
         if not options.dry_run:
-            groups.check()
+            groups.check(locked=options.locked)
         yield PreparedHosts(found, tuple(parts), groups, unseen)
 
 
@@ -104,7 +104,9 @@ def _part(world: World, found: PlacedStack, one: PlacedHost, options: ApplyOptio
     part = copy(world_of_part(there, found.stack, alone_on(found, one), gateway=one.host.here))
     part.report = HostReport(one.name, world.report)
     goes = tuple(name for name in one.leaves if name not in found.groups)
-    own = replace(options, goes=goes, whole=found.whole, keeps=found.groups)
+    mine = alone_on(found, one)
+    elsewhere = tuple(name for name in found.wanted if name not in mine)
+    own = replace(options, goes=goes, whole=found.whole, elsewhere=elsewhere)
     ready = one_host.prepared(part, word_of(found.stack), own)
     others = (*one.leaves, *found.groups)
     return HostPart(one.name, part, replace(ready, diff=without_moved(ready.diff, others)))

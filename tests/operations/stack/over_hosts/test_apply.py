@@ -11,6 +11,7 @@ from sparkctl.base.units import GIB
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
 from tests.support.fake_engine import dies
+from tests.support.fake_world import IMAGE
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -289,3 +290,36 @@ def test_one_host_can_be_named_for_a_stack_of_its_own_and_for_what_it_has_of_ano
     box.write_text("services: {sc: {recipe: rc}}\n")
     fleet.run("--host", "two", "apply", str(box)).expect(0)
     assert fleet.where() == {"sa": "one", "sb": "two", "sc": "two"}
+
+
+def test_a_lock_of_the_whole_is_held_against_each_hosts_part(fleet: Fleet) -> None:
+    fleet.stack("a host: one; b host: two")
+    fleet.run("lock", "fleet").expect(0)
+    fleet.run("apply", "fleet", "--locked").expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two"}
+    engine = fleet.hosts["two"].engine
+    engine.tagged[IMAGE] = "sha256:" + "b" * 64
+    engine.images["b" * 64] = {}
+    refused = fleet.run("apply", "fleet", "--locked").expect(2).err
+    assert "two: not as it was locked:\nsb: image" in refused
+
+
+def test_the_same_machine_under_two_names_is_refused(fleet: Fleet) -> None:
+    fleet.stack("a")
+    fleet.reach.there["spark-two"].facts = fleet.reach.there["spark-one"].facts
+    assert "one and two are the same machine" in fleet.run("apply", "fleet").expect(2).err
+    assert "one and two are the same machine" in fleet.run("plan", "fleet").expect(2).err
+
+
+def test_an_apply_that_is_interrupted_keeps_what_was_changed_and_is_finished_by_the_next(fleet: Fleet) -> None:
+    def interrupts(_: Container) -> Container:
+        raise KeyboardInterrupt
+
+    fleet.stack("a host: one; b host: two")
+    fleet.hosts["two"].engine.on_start["sb"] = interrupts
+    fleet.run("apply", "fleet").expect(130)
+    assert fleet.where() == {"sa": "one"}
+    assert fleet.outcomes("one") == fleet.outcomes("two") == [FAILED]
+    fleet.hosts["two"].engine.on_start.clear()
+    fleet.run("apply", "fleet").expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two"}
