@@ -15,7 +15,10 @@ from tests.support.fake_world import HOME, IMAGE, FakeSpark
 from tests.support.fakes import FakeClock, FakeFiles, FakeHost, FakeHttp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sparkctl.operations.context import World
+    from sparkctl.planning.agent.seen import ActionOutcome
     from sparkctl.recipes.service import Service
 
 PORT = 8555
@@ -30,6 +33,16 @@ nodes: 2
 serve: {name: pair, port: 8555}
 args: {tensor-parallel-size: 2}
 """
+
+
+class AtOnce:
+    """Work that is done when it is begun."""
+
+    busy = False
+    outcome = None
+
+    def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
+        call()
 
 
 class KilledError(BaseException):

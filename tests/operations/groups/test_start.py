@@ -19,7 +19,7 @@ from sparkctl.world.labels import ServiceLabels
 from tests.support.fake_engine import READY_LOG, dies
 from tests.support.fake_world import IMAGE
 from tests.support.fakes import FakeFiles
-from tests.support.two_sparks import PORT, KilledEngine, KilledError, Life, TwoSparks, two_sparks
+from tests.support.two_sparks import PORT, KilledEngine, Life, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,32 +187,6 @@ def test_restart_stops_all_and_starts_the_worker_first(two: TwoSparks) -> None:
     two.b.engine.remove(worker.id)
     with pytest.raises(InputError, match="pair is no whole group: rank 0 on a runs; nothing on b"):
         by_name.restart(two.world, KeptGroup("pair", ("a", "b")), reach=two.reach)
-
-
-CALLS = ("create", "start")
-
-
-@pytest.mark.parametrize(("host", "call"), [(host, call) for host in ("a", "b") for call in CALLS])
-@pytest.mark.parametrize("after", [False, True])
-def test_a_kill_at_any_effect_leaves_nothing_after_the_next_command(
-    two: TwoSparks, host: str, call: str, after: bool
-) -> None:
-    life, sparks = Life(), {"a": two.a, "b": two.b}
-    engines = {name: spark.engine for name, spark in sparks.items()}
-    for name, spark in sparks.items():
-        killed = KilledEngine(spark.engine, life, call if name == host else "", after=after)
-        spark.engine = killed  # type: ignore[assignment]
-    with pytest.raises(KilledError):
-        two.up()
-    for name, spark in sparks.items():
-        spark.engine = engines[name]
-    left = two.containers
-    assert left or (host, call, after) == ("b", "create", False)
-    group = by_name.parted(two.world, ["pair"], reach=two.reach).groups["pair"]
-    by_name.down(two.world, group, reach=two.reach)
-    assert two.containers == {}, left
-    two.up()
-    assert two.containers == {"a": "running", "b": "running"}
 
 
 def test_logs_are_those_of_all_ranks_by_time_or_of_one(two: TwoSparks) -> None:

@@ -9,23 +9,11 @@ import pytest
 from sparkctl.operations.groups.kept import KeptGroup, keep, kept
 from sparkctl.operations.groups.watch import LOOK_S, GroupWatch
 from sparkctl.planning.box.declared import Restarts
-from tests.support.two_sparks import TwoSparks, two_sparks
+from tests.support.two_sparks import AtOnce, TwoSparks, two_sparks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from sparkctl.planning.agent.seen import ActionOutcome
-
-
-class AtOnce:
-    """Work that is done when it is begun."""
-
-    busy = False
-    outcome = None
-
-    def begin(self, call: Callable[[], ActionOutcome | None]) -> None:
-        call()
 
 
 @pytest.fixture
