@@ -134,6 +134,7 @@ class CopyBench:
     folder: Path
     spark: FakeSpark = field(init=False)
     reach: FakeReach = field(init=False)
+    got: list[Brought] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.spark = FakeSpark(self.folder / "operator")
@@ -164,8 +165,12 @@ class CopyBench:
         return self.asked(asked, dry_run=dry_run)
 
     def asked(self, asked: WantedCopies, *, dry_run: bool = False) -> list[Brought]:
-        """Distribute what is asked for."""
-        return distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
+        """Distribute what is asked for; what hosts got until others failed is ``got``."""
+        done = distribute(self.spark.world(LogReport()), asked, dry_run=dry_run, reach=self.reach)
+        self.got = list(done.brought)
+        if done.error is not None:
+            raise done.error
+        return self.got
 
     def _host(self, name: str) -> FakeThere:
         home = self.home(name)

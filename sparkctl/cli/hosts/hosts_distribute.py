@@ -41,5 +41,8 @@ def command(
     7 it is not the same.
     """
     with session.out.reporting(as_json=as_json and not dry_run):
-        brought = distribute(session.world, WantedCopies(names, overrides, source, to), dry_run=dry_run)
-    show(session.out, brought, as_json=as_json, dry_run=dry_run)
+        distributed = distribute(session.world, WantedCopies(names, overrides, source, to), dry_run=dry_run)
+    if distributed.brought:
+        show(session.out, distributed.brought, as_json=as_json, dry_run=dry_run)
+    if distributed.error is not None:
+        raise distributed.error

@@ -15,13 +15,13 @@ from sparkctl.base.errors import CheckError, EngineError, InputError, SparkctlEr
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.distribute.at_once import at_once
 from sparkctl.operations.hosts.distribute.connected import connected
-from sparkctl.operations.hosts.distribute.one_host import LookedHosts, OneHost
+from sparkctl.operations.hosts.distribute.one_host import Distributed, LookedHosts, OneHost
 from sparkctl.operations.hosts.everywhere import AT_ONCE
 from sparkctl.operations.hosts.held import holds, named
 from sparkctl.operations.hosts.reached import by_ssh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sparkctl.operations.context import World
     from sparkctl.operations.hosts.distribute.connected import There
@@ -45,15 +45,16 @@ def distribute(
     dry_run: bool = False,
     reach: Reach = by_ssh,
     here: Callable[[], MachineFacts] | None = None,
-) -> list[Brought]:
+) -> Distributed:
     """Bring images and models of recipes to hosts; with ``dry_run`` say what would come.
 
-    A host that fails costs the others nothing: it is told at the end.
+    A host that fails costs the others nothing. Its error is returned: an InputError where a name is none, no host has a
+    model, or hosts have different ones and none was named; an EngineError where it is not reached, an engine, a disk or
+    a network refuses, or there is no room; a CheckError where it has not what the source has afterwards.
 
     Raises:
-        InputError: a name is none, no host has a model, or hosts have different ones and none was named.
-        EngineError: a host is not reached, an engine, a disk or a network refuses, or there is no room.
-        CheckError: what is on a host afterwards is not what the source has.
+        InputError: there is no such host, or there are none.
+        EngineError: the host that is to give is not reached.
     """
     hosts, targets = _wanted(world, asked)
     with connected(world, hosts, reach=reach, here=here) as (there, lost), ExitStack() as locked:
@@ -71,9 +72,8 @@ def distribute(
             return _attempted(failed, name, partial(one.bring, dry_run=dry_run)) or []
 
         found = at_once(world.report, {name: partial(serve, name) for name in targets if name not in failed})
-    if failed:
-        raise _joined({name: failed[name] for name in targets if name in failed})
-    return [one for brought in found.values() for one in brought]
+    error = _joined([failed[name] for name in targets if name in failed])
+    return Distributed(tuple(one for brought in found.values() for one in brought), error)
 
 
 def _attempted(failed: dict[str, SparkctlError], name: str, act: Callable[[], T]) -> T | None:
@@ -138,11 +138,10 @@ def _looked(there: Mapping[str, There], asked: WantedCopies, lost: dict[str, Spa
     )
 
 
-def _joined(failed: Mapping[str, SparkctlError]) -> SparkctlError:
-    """Return one error for all hosts that failed: of the kind of the first."""
-    errors = list(failed.values())
-    if len(errors) == 1:
-        return errors[0]
+def _joined(errors: Sequence[SparkctlError]) -> SparkctlError | None:
+    """Return one error for all hosts that failed: of the kind of the first; None where none did."""
+    if len(errors) <= 1:
+        return next(iter(errors), None)
     messages = dict.fromkeys(error.message for error in errors)
     hints = dict.fromkeys(error.hint for error in errors if error.hint)
     kind = next((kind for kind in (InputError, CheckError) if isinstance(errors[0], kind)), EngineError)

@@ -14,6 +14,7 @@ from sparkctl.operations.hosts.same import IMAGE, of_two
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sparkctl.base.errors import SparkctlError
     from sparkctl.operations.hosts.distribute.connected import There
     from sparkctl.operations.hosts.distribute.images import ImageCopy
     from sparkctl.operations.hosts.distribute.models import CopyWay, ModelCopy
@@ -40,6 +41,13 @@ class Brought(NamedTuple):
     bytes: int = 0
     files: int = 0
     problem: str | None = None
+
+
+class Distributed(NamedTuple):
+    """What hosts got, without those that failed; and why those did, None where none failed."""
+
+    brought: tuple[Brought, ...]
+    error: SparkctlError | None = None
 
 
 class WantedCopies(NamedTuple):

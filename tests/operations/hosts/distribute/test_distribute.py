@@ -110,6 +110,7 @@ def test_all_other_hosts_are_served_and_one_that_is_down_costs_them_nothing(benc
     with pytest.raises(EngineError, match="c is not reached"):
         bench.asked(WantedCopies(["tiny"]))
     assert (bench.home("b") / "models/tiny/config.json").exists()
+    assert {one.host for one in bench.got} == {"a", "b"}
     assert [there.closed for there in bench.reach.there.values()] == [1, 1]
     del bench.reach.there["spark-a"]
     with pytest.raises(EngineError, match="a is not reached"):
