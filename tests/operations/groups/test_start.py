@@ -216,7 +216,7 @@ def test_half_a_group_is_shown_as_such_with_the_next_step(two: TwoSparks) -> Non
     del two.reach.there["spark-b"]
     (line,) = doubts(two.world, everywhere(two.world, reach=two.reach))
     assert "not all is known: rank 0 on a runs; b is not reached" in line
-    assert [group.name for group in elsewhere(two.world)] == ["pair"]
+    assert elsewhere(two.world) == ["pair runs on a, b as one: sparkctl ps --all-hosts shows it"]
 
 
 def test_hosts_with_other_images_are_refused_with_what_differs(two: TwoSparks) -> None:
