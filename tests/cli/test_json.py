@@ -88,6 +88,12 @@ def test_the_documented_keys_of_several_hosts_are_the_printed_ones(tmp_path: Pat
         flat = re.sub(r"\[?\{.*?\}\]?|\(.*?\)", "", row)
         assert list(fleet.run(command, "fleet", *options, "--json").json) == re.findall(r"`(\w+)`", flat)
     assert list(fleet.run("fits", "--all-hosts", "--json").json[0]) == documented("fits --all-hosts")
+    for context in (8192, 4096):
+        fleet.stack(f"a host: one, set: {{limits.context: {context}}}")
+        fleet.run("apply", "fleet").expect(0)
+    back = fleet.run("rollback", "--all-hosts", "--dry-run", "--json").json
+    assert list(back) == documented("rollback --all-hosts")
+    assert list(fleet.run("history", "--all-hosts", "--json").json[0]) == ["host", *documented("history")]
 
 
 def test_the_documented_keys_of_an_upgrade_are_the_printed_ones(tmp_path: Path) -> None:

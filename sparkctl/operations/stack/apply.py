@@ -42,7 +42,7 @@ class ApplyOptions:
     """How a stack is applied. ``prune`` removes what is declared no more; ``dry_run`` only says what would be done.
 
     ``locked`` refuses a stack that differs from its lock. Of a stack over several hosts ``goes`` are services that run
-    on another one from now on and are removed here in any case, ``keeps`` those of which this host has a rank, and
+    on another one from now on and are removed here in any case, ``elsewhere`` all that are not this host's alone, and
     ``whole`` is the digest that all its hosts keep.
     """
 
@@ -51,7 +51,7 @@ class ApplyOptions:
     locked: bool = False
     goes: tuple[str, ...] = ()
     whole: str = ""
-    keeps: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,11 @@ def prepared(world: World, stack: str, options: ApplyOptions) -> Prepared:
     if not options.dry_run:
         fetch_images(world, found.services)
     if options.locked:
-        locked.require(world, stack, found.services)
+        locked.require(world, stack, found.services, options.elsewhere)
     generation = kept(world, found, 0, world.ports.clock.epoch(), who(world), applied)
     generation = replace(generation, whole=options.whole)
     refuse_others(world, generation, applied)
-    others = {*options.goes, *options.keeps}
+    others = {*options.goes, *options.elsewhere}
     gone = [name for name in declared_no_more(world, generation, applied) if name not in others]
     effect = Effect(found.services, generation, (*options.goes, *(gone if options.prune else ())))
     told = differing.against(world, generation, applied)
@@ -133,7 +133,7 @@ def _unchanged(world: World, stack: str, options: ApplyOptions, applied: KeptGen
     told = differing.against(world, generation, applied)
     names = {one.name for one in generation.services}
     ready = Prepared(Effect(services, generation), told, _NOTHING)
-    gone = [name for name in declared_no_more(world, generation, applied) if name not in options.keeps]
+    gone = [name for name in declared_no_more(world, generation, applied) if name not in options.elsewhere]
     same = _nothing_new(ready) and all(one.same for one in told.services if one.name in names)
     if not same or (gone and options.prune) or not _all_ready(world, names):
         return None

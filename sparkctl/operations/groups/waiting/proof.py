@@ -91,8 +91,9 @@ class GroupProof:
         try:
             next(proof)
         except NotReadyError as error:
-            found = explained(self.name, self._logs(), error.message.split("\n", 1)[0])
-            raise found from None
+            first = error.message.split("\n", 1)[0].removeprefix(f"{self.name} is not ready: ")
+            why = first.rpartition(" (")[0] if first.endswith(")") else first  # its phase, which is said again
+            raise explained(self.name, self._logs(), why or first) from None
 
     def _look(self, tails: Sequence[LogTail]) -> None:
         """Look at every rank: each has to run.

@@ -13,7 +13,10 @@ from sparkctl.operations.groups.start import start_group
 from sparkctl.operations.groups.wait import ended
 from sparkctl.operations.hosts.told import HostReport
 from sparkctl.operations.memory.fitting import AskedSet
+from sparkctl.operations.stack.locked import require
+from sparkctl.operations.stack.over_hosts.look import world_of_part
 from sparkctl.operations.stack.over_hosts.placing import PlacedAction
+from sparkctl.operations.stack.resolved import declared
 from sparkctl.operations.start.aside import STOP_GRACE_S
 from sparkctl.recipes.hosts.part import word_of
 
@@ -37,15 +40,25 @@ class StackGroups:
         self.names = tuple(name for name in found.groups if found.action(name) in _STARTS)
         self.started: list[str] = []
 
-    def check(self) -> None:
+    def check(self, *, locked: bool = False) -> None:
         """Make sure of what can be known before anything is started: models, secrets and the fabric of each host.
 
+        ``locked`` refuses a rank that differs from the stack's lock.
+
         Raises:
-            InputError, EngineError: as for ``services_of``.
+            InputError, EngineError: as for ``services_of``, and for ``require`` of a lock.
         """
+        stack = self._found.stack
         for name in self.names:
             hosts = self._of(name)
-            services_of(hosts, self._asked(name), port_of(hosts, name))
+            services = services_of(hosts, self._asked(name), port_of(hosts, name))
+            for host, service in zip(hosts, services, strict=True) if locked else ():
+                others = [one for one in self._found.wanted if one != name]
+                require(world_of_part(host.world, stack, [name]), word_of(stack), [service], others)
+
+    def head(self, name: str) -> str:
+        """Return the host of a group's head."""
+        return self._found.placement.where[name][0]
 
     def start(self, name: str) -> bool:
         """Start a group where it has its place, or leave it as it is there; return whether it was started.
@@ -60,7 +73,8 @@ class StackGroups:
         if self._found.action(name) is PlacedAction.MOVES:
             old = [self._hosts[host] for host in self._found.at[name] if host in self._hosts]
             ended(self._world, old, name, grace_s=STOP_GRACE_S)
-        start_group(self._world, hosts, self._asked(name))
+        bounds = declared(self._found.stack)[name].restarts
+        start_group(self._world, hosts, self._asked(name), restarts=bounds)
         if self._ids(name) == before:
             return False
         self.started.append(name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sparkctl.base.errors import DoesNotFitError, InputError
 from sparkctl.operations.hosts import listed
 from sparkctl.operations.hosts.opened import opened
+from sparkctl.operations.stack.over_hosts.asked import refuse_one_host
 from sparkctl.operations.stack.over_hosts.placing import declared_hosts, placed
 from sparkctl.recipes.hosts.part import stack_of_recipes
 
@@ -35,6 +36,7 @@ def over_all(world: World, names: Sequence[str]) -> LoadedStack:
     Raises:
         InputError: no hosts are declared, a name that is none, or a stack among other names.
     """
+    refuse_one_host(world, "--all-hosts")
     hosts = tuple(listed.hosts(world).hosts)
     if not hosts:
         raise InputError("there are no hosts", hint=_NO_HOSTS)

@@ -11,6 +11,7 @@ from sparkctl.base.units import GIB
 from sparkctl.operations.stack.one_at_a_time import APPLYING
 from sparkctl.planning.box.generation import APPLIED, FAILED, PENDING, GenerationEnd
 from tests.support.fake_engine import dies
+from tests.support.fake_world import IMAGE
 from tests.support.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -272,3 +273,53 @@ def test_the_machine_of_the_operator_may_be_one_of_the_hosts(fleet: Fleet) -> No
     there = fleet.generations("two").applied()
     assert there is not None
     assert there.gateway is None, "the gateway is this machine's"
+
+
+def test_one_host_can_be_named_for_a_stack_of_its_own_and_for_what_it_has_of_another(fleet: Fleet) -> None:
+    fleet.stack("a host: one; b host: two")
+    assert (
+        "fleet is for several hosts, and --host names two alone"
+        in fleet.run("--host", "two", "apply", "fleet").expect(2).err
+    )
+    fleet.run("--host", "two", "plan", "ra", "--all-hosts").expect(2)
+    fleet.run("apply", "fleet").expect(0)
+    assert "fleet" in fleet.run("--host", "two", "history").expect(0).out
+    seen = fleet.run("--host", "two", "diff").expect(0)
+    assert "fleet is for several hosts: this holds its part here against what was applied" in seen.err
+    box = fleet.folder / "box.yaml"
+    box.write_text("services: {sc: {recipe: rc}}\n")
+    fleet.run("--host", "two", "apply", str(box)).expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two", "sc": "two"}
+
+
+def test_a_lock_of_the_whole_is_held_against_each_hosts_part(fleet: Fleet) -> None:
+    fleet.stack("a host: one; b host: two")
+    fleet.run("lock", "fleet").expect(0)
+    fleet.run("apply", "fleet", "--locked").expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two"}
+    engine = fleet.hosts["two"].engine
+    engine.tagged[IMAGE] = "sha256:" + "b" * 64
+    engine.images["b" * 64] = {}
+    refused = fleet.run("apply", "fleet", "--locked").expect(2).err
+    assert "two: not as it was locked:\nsb: image" in refused
+
+
+def test_the_same_machine_under_two_names_is_refused(fleet: Fleet) -> None:
+    fleet.stack("a")
+    fleet.reach.there["spark-two"].facts = fleet.reach.there["spark-one"].facts
+    assert "one and two are the same machine" in fleet.run("apply", "fleet").expect(2).err
+    assert "one and two are the same machine" in fleet.run("plan", "fleet").expect(2).err
+
+
+def test_an_apply_that_is_interrupted_keeps_what_was_changed_and_is_finished_by_the_next(fleet: Fleet) -> None:
+    def interrupts(_: Container) -> Container:
+        raise KeyboardInterrupt
+
+    fleet.stack("a host: one; b host: two")
+    fleet.hosts["two"].engine.on_start["sb"] = interrupts
+    fleet.run("apply", "fleet").expect(130)
+    assert fleet.where() == {"sa": "one"}
+    assert fleet.outcomes("one") == fleet.outcomes("two") == [FAILED]
+    fleet.hosts["two"].engine.on_start.clear()
+    fleet.run("apply", "fleet").expect(0)
+    assert fleet.where() == {"sa": "one", "sb": "two"}
